@@ -1,0 +1,44 @@
+# Everything runs from .venv, which the first target makes from a bare python3 (>= 3.11).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check fmt stubs bench clean
+
+run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
+	@$(BIN)/python deploy/run.py
+
+test: .venv/ready-dev check ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
+	$(BIN)/python -m coverage combine --quiet --append || true
+	$(BIN)/python -m coverage report --skip-covered --fail-under=$$(cat tests/coverage-floor)
+
+check: .venv/ready-dev ## lint, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: .venv/ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stubs: .venv/ready-dev ## regenerate proto/heliograph/v1/*_pb2*
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto proto/heliograph/v1/*.proto
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=proto --mypy_grpc_out=quiet:proto proto/heliograph/v1/intake.proto
+
+bench: .venv/ready-dev ## ratios measured side by side; prints, judges nothing but the stated limits
+	$(BIN)/python -m pytest tests/bench -s -p no:cacheprovider
+
+clean: ## everything made here, but not heliograph-data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -e ".[collector]"
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/python -m pip install --quiet -e ".[collector,raw]" --group dev
+	@touch $@

@@ -1,0 +1,1 @@
+"""The literal registry: one line for each experiment."""

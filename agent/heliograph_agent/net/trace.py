@@ -1,0 +1,52 @@
+"""The observations of one task in the order they were made, and the handles steps pass on."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from heliograph.clock import Clock
+from heliograph.observation import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An observation and its index in the trace."""
+
+    index: int
+    observation: Observation
+
+    @property
+    def ok(self) -> bool:
+        return self.observation.failure is None
+
+
+@dataclass(slots=True)
+class Stream:
+    """A connected byte stream and the step that made it."""
+
+    seen: Seen
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def close(self) -> None:
+        """Drop the connection without waiting for the peer."""
+        self.writer.transport.abort()
+
+
+@dataclass(slots=True)
+class Trace:
+    """Collects; `bytes_moved` is what the task cost on the wire, as far as user space can tell."""
+
+    clock: Clock
+    began_us: int = 0
+    bytes_moved: int = 0
+    observations: list[Observation] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began_us = self.clock.monotonic_us()
+
+    def elapsed_us(self) -> int:
+        return self.clock.monotonic_us() - self.began_us
+
+    def add(self, observation: Observation) -> Seen:
+        self.observations.append(observation)
+        return Seen(len(self.observations) - 1, observation)

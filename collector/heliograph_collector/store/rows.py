@@ -1,0 +1,119 @@
+"""The rows that stages hand each other; their names are the words of the design."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heliograph.observation import Link, Measurement
+
+
+class State(StrEnum):
+    """Three states, and *down* when the control fails too. Doubt is unknown."""
+
+    REACHABLE = "reachable"
+    BLOCKED = "blocked"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Role(StrEnum):
+    VOLUNTEER = "volunteer"
+    CONTROL = "control"
+
+
+class Kind(StrEnum):
+    """What a journal row records."""
+
+    ENVELOPE = "envelope"
+    ARRIVAL = "arrival"
+    GOODBYE = "goodbye"
+    LOST = "lost"  # a session that ended without goodbye
+    START = "start"  # of the collector itself: silences before it are its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vantage:
+    """Where a measurement was made, as far as anybody needs to know."""
+
+    country: str  # ISO 3166-1 alpha-2, "ZZ" when not known
+    asn: int  # 0 when not known
+    access: str  # heliograph.observation.Access
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One durable entry. `position` is given by the journal and orders everything."""
+
+    kind: Kind
+    agent: bytes
+    received_us: int
+    country: str = "ZZ"  # of the peer's address, which is forgotten
+    asn: int = 0
+    prefix: str = ""  # keyed hash of the peer's /24 or /48, for one vote per network
+    role: Role = Role.VOLUNTEER
+    carrier: str = "session"  # session, submit, post
+    sequence: int = 0  # envelopes only
+    body: bytes = b""  # the compressed batch of an envelope; protobuf Hello of an arrival
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A measurement on its way from journal to store."""
+
+    id: str  # 32 hex digits, the same at every replay
+    position: int
+    received_us: int
+    nym: str  # who, under a pseudonym good for one (country, ASN, month)
+    prefix: str
+    role: Role
+    vantage: Vantage
+    measurement: Measurement
+
+    @property
+    def started_us(self) -> int:
+        """When it was made on the collector's clock, if the agent knew its own error."""
+        return self.measurement.started_us + (self.measurement.clock_offset_us or 0)
+
+    @property
+    def link(self) -> Link:
+        return self.measurement.link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a measurement means for one endpoint, or, with endpoint "", for the whole target."""
+
+    state: State
+    rule: str  # permanent id
+    layer: str = ""  # dns, tcp, tls, http
+    method: str = ""  # nxdomain, bogon, refused, reset_after_hello, timeout_after_hello …
+    confidence: float = 0.0
+    endpoint: str = ""
+    evidence: tuple[int, ...] = ()  # indices of observations
+    reachable_endpoints: int = 0  # k …
+    endpoints: int = 0  # … of n; both 0 below service level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Votes of distinct vantages in one bin; a row also when there were none."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+    start_us: int
+    bin_s: int
+    vantages: int
+    reachable: int
+    blocked: int
+    down: int
+    unknown: int
+    silent: int
+    state: State
+    confidence: float
+    layer: str = ""
+    method: str = ""
+    prefixes: int = 0

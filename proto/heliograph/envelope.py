@@ -1,0 +1,160 @@
+"""The sealed batch: protobuf → zstd → Ed25519 → padding → HPKE.
+
+Padding stands inside the seal, so that a carrier sees one of few sizes and can change none of them.
+HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import zstandard
+from google.protobuf.message import DecodeError
+
+from heliograph import keys
+from heliograph.v1 import envelope_pb2 as pb
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.hpke import Suite
+
+VERSION = 1
+INFO = b"heliograph envelope v1"
+SIZES = (
+    512,
+    2_048,
+    6_144,
+    24_576,
+    98_304,
+    253_952,
+)  # bytes of `sealed`, each fits the next carrier
+MAX_BATCH = 1_048_576  # bytes of Batch once decompressed
+MAX_WINDOW = 8_388_608
+_HPKE_OVERHEAD = 48  # X25519 share and Poly1305 tag
+_LENGTH = 4  # big-endian size of the SignedBatch before the padding
+
+
+class EnvelopeError(Exception):
+    """An envelope that cannot be taken; `reason` is from REASONS."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"envelope refused: {reason}")
+        self.reason = reason
+
+
+REASONS = frozenset(
+    {
+        "unknown_version",
+        "unknown_key",
+        "bad_size",
+        "bad_seal",
+        "bad_padding",
+        "unknown_agent",
+        "bad_signature",
+        "bad_compression",
+        "too_large",
+        "bad_batch",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A batch whose agent is proven. `compressed` is what the journal keeps."""
+
+    agent: bytes
+    sequence: int
+    batch: pb.Batch
+    compressed: bytes
+
+
+def seal(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
+    """Serialized Envelope for `collector` (X25519 public key, 32 bytes).
+
+    Raises EnvelopeError("too_large") when the batch fits no size.
+    """
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+    raw = batch.SerializeToString(deterministic=True)
+    if len(raw) > MAX_BATCH:
+        raise EnvelopeError("too_large")
+    compressed = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(raw)
+    signed = pb.SignedBatch(
+        agent=batch.agent, batch=compressed, signature=signer.sign(keys.BATCH, compressed)
+    ).SerializeToString()
+    sealed = _suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
+    return pb.Envelope(
+        version=VERSION, key_id=keys.key_id(collector), sealed=sealed
+    ).SerializeToString()
+
+
+def open_envelope(
+    envelope: pb.Envelope, key: keys.SealingKey, public_key_of: Callable[[bytes], bytes | None]
+) -> Opened:
+    """Undo `seal`; `public_key_of` maps an agent id to its Ed25519 key, None when not enrolled.
+
+    Raises EnvelopeError with the reason. Sizes are bounded before any byte is decompressed.
+    """
+    signed = _unseal(envelope, key)
+    public = public_key_of(signed.agent)
+    if public is None:
+        raise EnvelopeError("unknown_agent")
+    if not keys.verify(public, signed.signature, keys.BATCH, signed.batch):
+        raise EnvelopeError("bad_signature")
+    batch = decompress(signed.batch)
+    if batch.agent != signed.agent:
+        raise EnvelopeError("bad_batch")
+    return Opened(signed.agent, batch.sequence, batch, signed.batch)
+
+
+def decompress(compressed: bytes) -> pb.Batch:
+    """The batch in a journal row. Raises EnvelopeError."""
+    try:
+        frame = zstandard.get_frame_parameters(compressed)
+        if frame.content_size > MAX_BATCH or frame.window_size > MAX_WINDOW:
+            raise EnvelopeError("too_large")
+        raw = zstandard.ZstdDecompressor().decompress(compressed, allow_extra_data=False)
+        return pb.Batch.FromString(raw)
+    except zstandard.ZstdError as error:
+        raise EnvelopeError("bad_compression") from error
+    except DecodeError as error:
+        raise EnvelopeError("bad_batch") from error
+
+
+def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
+    from cryptography.exceptions import InvalidTag
+
+    if envelope.version != VERSION:
+        raise EnvelopeError("unknown_version")
+    if envelope.key_id != key.id:
+        raise EnvelopeError("unknown_key")
+    if len(envelope.sealed) not in SIZES:
+        raise EnvelopeError("bad_size")
+    try:
+        return pb.SignedBatch.FromString(
+            _unpad(_suite().decrypt(envelope.sealed, key.private, INFO))
+        )
+    except (InvalidTag, ValueError) as error:
+        raise EnvelopeError("bad_seal") from error
+    except DecodeError as error:
+        raise EnvelopeError("bad_batch") from error
+
+
+def _suite() -> "Suite":
+    from cryptography.hazmat.primitives import hpke
+
+    return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
+
+
+def _pad(signed: bytes) -> bytes:
+    need = _LENGTH + len(signed) + _HPKE_OVERHEAD
+    for size in SIZES:
+        if need <= size:
+            return len(signed).to_bytes(_LENGTH, "big") + signed + bytes(size - need)
+    raise EnvelopeError("too_large")
+
+
+def _unpad(padded: bytes) -> bytes:
+    end = _LENGTH + int.from_bytes(padded[:_LENGTH], "big")
+    if end > len(padded) or any(padded[end:]):
+        raise EnvelopeError("bad_padding")
+    return padded[_LENGTH:end]

@@ -1,0 +1,62 @@
+"""The closed vocabulary of what can go wrong on a network, and in which step.
+
+Names are OONI's df-007 where one exists, so that both data sets can be read together.
+A failure never says who is to blame: that is the collector's work.
+"""
+
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """The step that was under way."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    TLS_HANDSHAKE = "tls_handshake"
+    QUIC_HANDSHAKE = "quic_handshake"
+    HTTP_ROUND_TRIP = "http_round_trip"
+    READ_BODY = "read_body"
+
+
+class Failure(StrEnum):
+    """Why it did not succeed; success has no failure."""
+
+    # system calls (errno)
+    ADDRESS_FAMILY_NOT_SUPPORTED = "address_family_not_supported"
+    ADDRESS_NOT_AVAILABLE = "address_not_available"
+    CONNECTION_ABORTED = "connection_aborted"
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_RESET = "connection_reset"
+    HOST_UNREACHABLE = "host_unreachable"
+    INVALID_ARGUMENT = "invalid_argument"
+    MESSAGE_SIZE = "message_size"
+    NETWORK_DOWN = "network_down"
+    NETWORK_RESET = "network_reset"
+    NETWORK_UNREACHABLE = "network_unreachable"
+    NO_BUFFER_SPACE = "no_buffer_space"
+    NOT_CONNECTED = "not_connected"
+    PERMISSION_DENIED = "permission_denied"
+    # any connection
+    EOF_ERROR = "eof_error"
+    GENERIC_TIMEOUT_ERROR = "generic_timeout_error"
+    INTERRUPTED = "interrupted"  # ours: shutdown, pause or network change, never the censor
+    # dns
+    DNS_BOGON_ERROR = "dns_bogon_error"
+    DNS_NXDOMAIN_ERROR = "dns_nxdomain_error"
+    DNS_NO_ANSWER = "dns_no_answer"
+    DNS_REFUSED_ERROR = "dns_refused_error"
+    DNS_REPLY_WITH_WRONG_QUERY_ID = "dns_reply_with_wrong_query_id"
+    DNS_SERVER_MISBEHAVING = "dns_server_misbehaving"
+    DNS_SERVFAIL_ERROR = "dns_servfail_error"
+    DNS_NO_RESOLVER = "dns_no_resolver"  # ours: the system names no resolver at all
+    # tls
+    SSL_FAILED_HANDSHAKE = "ssl_failed_handshake"
+    SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
+    SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
+    SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"
+    # http
+    HTTP_INVALID_REDIRECT_LOCATION_HOST = "http_invalid_redirect_location_host"
+    HTTP_REQUEST_FAILED = "http_request_failed"  # the reply is not HTTP
+    HTTP_TRUNCATED_BODY = "http_truncated_body"  # ours: shorter than the peer announced
+    # the rest
+    UNKNOWN_FAILURE = "unknown_failure"

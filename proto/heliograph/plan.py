@@ -1,0 +1,65 @@
+"""What is to be run: services, their endpoints, tasks and limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class EndpointKind(StrEnum):
+    """What is said to an endpoint, from the bottom up to the last step named."""
+
+    TCP = "tcp"  # connect
+    TLS = "tls"  # connect, ClientHello with the real name
+    HTTP = "http"  # connect, GET in clear
+    HTTPS = "https"  # connect, ClientHello, GET
+    DNS = "dns"  # resolve only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    id: str
+    kind: EndpointKind
+    host: str  # a name, or an address literal
+    port: int
+    path: str = "/"
+    method: str = "GET"
+    group: str = ""  # endpoints that stand in for each other: dc, web, chat
+    trust: str = ""  # name of a shipped CA set, "" for the public one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    name: str
+    title: str
+    experiment: str
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """One line of the plan: an experiment on a service or on a lone target, over and over."""
+
+    experiment: str
+    interval_s: int
+    service: str = ""
+    target: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    bytes_per_month: int = 300_000_000
+    concurrency: int = 8
+    target_pause_s: int = 10  # least time between two visits to one host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    version: int
+    issued_s: int
+    expires_s: int
+    services_version: str
+    services: tuple[Service, ...] = ()
+    tasks: tuple[PlannedTask, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    heartbeat_s: int = 15
