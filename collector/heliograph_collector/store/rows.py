@@ -117,3 +117,38 @@ class Cell:
     layer: str = ""
     method: str = ""
     prefixes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What one vantage's verdicts for one service came to in one bin.
+
+    Only whole-target verdicts (endpoint "") of volunteers are counted.
+    """
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+    start_us: int  # of the bin
+    nym: str
+    prefix: str
+    reachable: int
+    blocked: int
+    down: int
+    unknown: int
+    layer: str = ""  # of the blocked ones, the commonest
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """How many vantages of a cell vanished without goodbye in one bin."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    start_us: int  # of the bin
+    vantages: int
