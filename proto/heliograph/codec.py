@@ -1,6 +1,7 @@
 """Dataclass ↔ protobuf, both ways, and nothing else.
 
-Decoding raises CodecError, which names the field, on a word outside the vocabulary or a text that is too long.
+Decoding raises CodecError, which names the field, on a word outside the vocabulary or a text that
+is too long.
 """
 
 from enum import StrEnum

@@ -48,7 +48,8 @@ class Net(Protocol):
         trust: str = "",
     ) -> tuple[Seen, Stream | None]:
         """One TLS handshake over `stream`; the chain is kept also when it does not verify, and then
-        the failure says so and the stream is None. `trust` names a shipped CA set, "" the public one."""
+        the failure says so and the stream is None. `trust` names a shipped CA set, "" the public
+        one."""
         ...
 
     async def http(

@@ -1,0 +1,32 @@
+"""A signature is good for one purpose and one key."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph import keys
+
+KEY = keys.SigningKey(bytes(range(32)))
+
+
+def test_a_signature_is_good_for_its_purpose_alone() -> None:
+    signature = KEY.sign(keys.HELLO, b"nonce")
+    assert keys.verify(KEY.public, signature, keys.HELLO, b"nonce")
+    assert not keys.verify(KEY.public, signature, keys.BATCH, b"nonce")
+    assert not keys.verify(KEY.public, signature, keys.HELLO, b"other")
+
+
+@given(st.binary(max_size=70), st.binary(max_size=40))
+@settings(deadline=None)
+def test_malformed_keys_and_signatures_verify_nothing(signature: bytes, public: bytes) -> None:
+    assert not keys.verify(public, signature, keys.PLAN, b"plan")
+
+
+def test_an_agent_is_known_by_sixteen_bytes_of_its_key() -> None:
+    assert keys.agent_id(KEY.public).hex() == "56475aa75463474c0285df5dbf2bcab7"
+    assert len(keys.key_id(KEY.public)) == 8
+
+
+def test_a_private_key_of_the_wrong_size_is_an_error() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        keys.SigningKey(b"short")
