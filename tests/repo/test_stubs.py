@@ -1,0 +1,35 @@
+"""The checked-in stubs are what the pinned generator makes of the .proto files today."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+V1 = ROOT / "proto" / "heliograph" / "v1"
+
+
+def test_stubs_are_fresh(tmp_path: Path) -> None:
+    fresh = tmp_path / "proto" / "heliograph" / "v1"
+    fresh.mkdir(parents=True)
+    for proto in V1.glob("*.proto"):
+        shutil.copy(proto, fresh)
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I", "proto"]
+    protos = sorted(str(p.relative_to(tmp_path)) for p in fresh.glob("*.proto"))
+    intake = "proto/heliograph/v1/intake.proto"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for arguments in (
+        ["--python_out=proto", "--mypy_out=quiet:proto", *protos],
+        ["--grpc_python_out=proto", "--mypy_grpc_out=quiet:proto", intake],
+    ):
+        subprocess.run(
+            [*protoc, *arguments], cwd=tmp_path, check=True, env={**os.environ, "PATH": path}
+        )
+    stale = [
+        stub.name
+        for stub in sorted(fresh.glob("*_pb2*"))
+        if not (V1 / stub.name).exists() or (V1 / stub.name).read_bytes() != stub.read_bytes()
+    ]
+    assert not stale, f"run `make stubs`: {stale}"
+    assert {p.name for p in V1.glob("*_pb2*")} == {p.name for p in fresh.glob("*_pb2*")}
