@@ -25,10 +25,9 @@ def test_the_top_level_is_as_promised() -> None:
     assert {name for name in top if not name.startswith(".")} <= ALLOWED_TOP
 
 
-FOLDERS = (
-    "agent collector proto tests deploy/agent deploy/collector collector/heliograph_collector/store "
-    "collector/heliograph_collector/judge collector/heliograph_collector/publish"
-).split()
+STAGES = "collector/heliograph_collector"
+FOLDERS = ["agent", "collector", "proto", "tests", "deploy/agent", "deploy/collector"]
+FOLDERS += [f"{STAGES}/{stage}" for stage in ("store", "judge", "publish")]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
