@@ -1,0 +1,122 @@
+"""Small raw servers on loopback that misbehave in one way each.
+
+    with tcp_server(reset_after_first_bytes) as port: ...
+
+Each runs in a thread of its own, so sync and async tests use them alike. Handlers are what a
+connection gets; `reply(…)` and `alert(…)` make one.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+from support.background import background
+from support.ports import HOST
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextmanager
+def tcp_server(
+    handler: Handler, *, host: str = HOST, tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """The port; every connection is given to `handler`, then closed."""
+
+    def manager() -> AbstractAsyncContextManager[int]:
+        return _serving(handler, host, tls)
+
+    with background(manager) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _serving(handler: Handler, host: str, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    open_writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_writers.add(writer)
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_quiet)  # a handshake that fails is what many tests are about
+    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        for writer in open_writers:
+            writer.transport.abort()
+
+
+def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not isinstance(context.get("exception"), (OSError, asyncio.CancelledError, type(None))):
+        loop.default_exception_handler(context)
+
+
+async def reset_after_first_bytes(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """RST once the client has spoken: the commonest answer of deep packet inspection."""
+    await reader.read(4096)
+    reset(writer)
+
+
+async def close_after_first_bytes(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """FIN once the client has spoken."""
+    await reader.read(4096)
+
+
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read for ever, answer never."""
+    while await reader.read(4096):
+        pass
+
+
+def reply(data: bytes, *, then: Handler | None = None) -> Handler:
+    """Send `data` once the client has spoken, then FIN, or whatever `then` does."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(data)
+        await writer.drain()
+        if then is not None:
+            await then(reader, writer)
+
+    return handler
+
+
+def alert(number: int) -> Handler:
+    """A fatal TLS alert in place of a ServerHello."""
+    return reply(bytes((21, 3, 3, 0, 2, 2, number)))
+
+
+async def reset_now(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """RST, for `reply(…, then=reset_now)`; what was sent may be lost with it."""
+    reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a RST: linger zero seconds."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+SLOW_BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/html\r\n\r\n<title>Slow"
+TRUNCATED_BODY = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nContent-Type: text/html\r\n\r\n"
+    b"<title>Half of it</title>"
+)
+slow_body = reply(SLOW_BODY, then=say_nothing)  # the beginning, then silence on an open connection
+truncated_body = reply(TRUNCATED_BODY)  # the beginning, then FIN
