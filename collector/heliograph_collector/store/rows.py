@@ -152,3 +152,78 @@ class Silence:
     access: str
     start_us: int  # of the bin
     vantages: int
+
+
+Judged = tuple[Taken, tuple[Verdict, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """An arrival, a goodbye or a loss of one vantage, or (nym "") the collector's own start."""
+
+    kind: Kind
+    position: int
+    received_us: int
+    vantage: Vantage
+    nym: str = ""
+    prefix: str = ""
+    role: Role = Role.VOLUNTEER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What could not be decoded: put aside with its reason, so that the rest goes on."""
+
+    position: int
+    index: int  # of the measurement in its batch; -1 for the whole envelope
+    received_us: int
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """What one stretch of the journal became; the unit of replay.
+
+    `judged` may also hold older measurements, judged again.
+    """
+
+    journal: str  # id of the journal that counted the positions
+    first: int
+    last: int
+    judged: tuple[Judged, ...] = ()
+    presence: tuple[Presence, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """All that one vantage found out about one service in one bin."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+    start_us: int  # of the bin
+    nym: str
+    prefix: str
+    reachable: int
+    blocked: int
+    down: int
+    unknown: int
+    layer: str = ""  # the commonest among blocked and down
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Vantages of one place that vanished without goodbye, in one bin."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    start_us: int
+    lost: int  # in this bin
+    silent: int  # lost in this bin or before, and not back when it ended
