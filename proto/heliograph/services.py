@@ -1,0 +1,228 @@
+"""Reads what is known about services and their endpoints: versioned data, shipped or given by a file.
+
+Every error names the file, the line, the key and the values allowed there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from heliograph.plan import Endpoint, EndpointKind, Service
+
+if TYPE_CHECKING:
+    from yaml import MappingNode, Node, ScalarNode, SequenceNode
+
+MAX_BYTES = 1_048_576
+MAX_SERVICES = 64
+MAX_ENDPOINTS = 128  # of one service: a visit makes at most four observations of the 512 allowed
+MAX_TEXT = 253  # the longest host name
+
+METHODS = ("GET", "HEAD", "POST")
+TRUSTS = ("", "signal")  # CA sets the agent ships, "" is the public one
+
+_T = TypeVar("_T")
+
+
+class ServicesError(ValueError):
+    """A services file that cannot be used; the text is a sentence that names the place."""
+
+    def __init__(self, place: str, line: int, problem: str) -> None:
+        super().__init__(f"{place}, line {line}: {problem}" if line else f"{place}: {problem}")
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One edition of the list. Every measurement names the version it was made with."""
+
+    version: str
+    services: tuple[Service, ...]
+
+    def get(self, name: str) -> Service | None:
+        return next((service for service in self.services if service.name == name), None)
+
+
+def shipped() -> Services:
+    """The edition that came with this program."""
+    return parse(
+        resources.files("heliograph").joinpath("services.yml").read_bytes(), "services.yml"
+    )
+
+
+def load(path: Path) -> Services:
+    """The edition in a file. Raises ServicesError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ServicesError(str(path), 0, f"cannot be read: {error.strerror}") from error
+    return parse(text, str(path))
+
+
+def parse(text: bytes, place: str) -> Services:
+    """Raises ServicesError; `place` is the file's name in its sentence."""
+    import yaml
+
+    if len(text) > MAX_BYTES:
+        raise ServicesError(place, 0, f"larger than {MAX_BYTES} bytes")
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ServicesError(place, line, f"not YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ServicesError(place, 0, f"not YAML: {type(error).__name__}") from error
+    if root is None:
+        raise ServicesError(place, 1, "empty; it needs the keys version and services")
+    return _Reader(place).services(root)
+
+
+class _Reader:
+    """Walks YAML nodes, which know their lines."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def services(self, root: "Node") -> Services:
+        keys = self._keys(root, "the file", ("version", "services"), ())
+        named = self._pairs(keys["services"], "services")
+        if not 0 < len(named) <= MAX_SERVICES:
+            raise self._error(keys["services"], f"services: from 1 to {MAX_SERVICES} are allowed")
+        return Services(
+            version=self._text(keys["version"], "version"),
+            services=tuple(self._service(name, node) for name, node in named.items()),
+        )
+
+    def _service(self, name: str, node: "Node") -> Service:
+        where = f"services.{name}"
+        keys = self._keys(node, where, ("title", "endpoints"), ("experiment",))
+        return Service(
+            name=name,
+            title=self._text(keys["title"], f"{where}.title"),
+            experiment=self._or(keys, "experiment", f"{where}.experiment", self._text, name),
+            endpoints=self._endpoints(keys["endpoints"], f"{where}.endpoints"),
+        )
+
+    def _endpoints(self, node: "Node", where: str) -> tuple[Endpoint, ...]:
+        nodes = self._list(node, where)
+        if not 0 < len(nodes) <= MAX_ENDPOINTS:
+            raise self._error(node, f"{where}: from 1 to {MAX_ENDPOINTS} are allowed")
+        endpoints: dict[str, Endpoint] = {}
+        for index, item in enumerate(nodes):
+            endpoint = self._endpoint(item, f"{where}[{index}]")
+            if endpoint.id in endpoints:
+                raise self._error(item, f"{where}[{index}].id: {endpoint.id} is taken")
+            endpoints[endpoint.id] = endpoint
+        return tuple(endpoints.values())
+
+    def _endpoint(self, node: "Node", where: str) -> Endpoint:
+        optional = ("port", "path", "method", "group", "trust")
+        keys = self._keys(node, where, ("id", "kind", "host"), optional)
+        kind = EndpointKind(self._word(keys["kind"], f"{where}.kind", tuple(EndpointKind)))
+        return Endpoint(
+            id=self._text(keys["id"], f"{where}.id"),
+            kind=kind,
+            host=self._text(keys["host"], f"{where}.host").lower().rstrip("."),
+            port=self._port(keys, kind, node, where),
+            path=self._or(keys, "path", f"{where}.path", self._path, "/"),
+            method=self._or(keys, "method", f"{where}.method", self._method, "GET"),
+            group=self._or(keys, "group", f"{where}.group", self._text, ""),
+            trust=self._or(keys, "trust", f"{where}.trust", self._trust, ""),
+        )
+
+    def _port(
+        self, keys: Mapping[str, "Node"], kind: EndpointKind, node: "Node", where: str
+    ) -> int:
+        usual = {EndpointKind.HTTP: 80, EndpointKind.HTTPS: 443, EndpointKind.DNS: 53}
+        if "port" not in keys:
+            if kind in usual:
+                return usual[kind]
+            raise self._error(node, f"{where}.port is missing; a {kind} endpoint needs it")
+        text = self._text(keys["port"], f"{where}.port")
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+            raise self._error(
+                keys["port"], f"{where}.port: {text!r} is not allowed; 1 to 65535 are"
+            )
+        return int(text)
+
+    def _method(self, node: "Node", where: str) -> str:
+        return self._word(node, where, METHODS)
+
+    def _trust(self, node: "Node", where: str) -> str:
+        return self._word(node, where, TRUSTS)
+
+    def _path(self, node: "Node", where: str) -> str:
+        path = self._text(node, where)
+        if not path.startswith("/") or not path.isascii() or any(c <= " " for c in path):
+            raise self._error(node, f"{where}: {path!r} must begin with / and have no blanks")
+        return path
+
+    def _word(self, node: "Node", where: str, allowed: tuple[str, ...]) -> str:
+        text = self._text(node, where, empty="" in allowed)
+        if text not in allowed:
+            words = ", ".join(str(word) or '""' for word in allowed)
+            raise self._error(node, f"{where}: {text!r} is not allowed; {words} are")
+        return text
+
+    def _text(self, node: "Node", where: str, *, empty: bool = False) -> str:
+        import yaml
+
+        if not isinstance(node, yaml.ScalarNode):
+            raise self._error(node, f"{where}: must be a single value")
+        value = str(node.value)
+        if not (value or empty) or len(value) > MAX_TEXT:
+            raise self._error(node, f"{where}: must have 1 to {MAX_TEXT} characters")
+        if any(ord(character) < 32 for character in value):
+            raise self._error(node, f"{where}: must have no control characters")
+        return value
+
+    @staticmethod
+    def _or(
+        keys: Mapping[str, "Node"],
+        key: str,
+        where: str,
+        read: Callable[["Node", str], _T],
+        default: _T,
+    ) -> _T:
+        return read(keys[key], where) if key in keys else default
+
+    def _keys(
+        self, node: "Node", where: str, needed: tuple[str, ...], optional: tuple[str, ...]
+    ) -> Mapping[str, "Node"]:
+        found = self._pairs(node, where)
+        allowed = ", ".join(needed + optional)
+        for key, value in found.items():
+            if key not in needed + optional:
+                raise self._error(value, f"{where}: unknown key {key}; allowed are {allowed}")
+        for key in needed:
+            if key not in found:
+                raise self._error(node, f"{where}: the key {key} is missing")
+        return found
+
+    def _pairs(self, node: "Node", where: str) -> Mapping[str, "Node"]:
+        import yaml
+
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, f"{where}: must be a mapping of keys to values")
+        mapping: MappingNode = node
+        found: dict[str, Node] = {}
+        for key, value in mapping.value:
+            name = self._text(key, f"a key of {where}")
+            if name in found:
+                raise self._error(key, f"{where}: the key {name} stands twice")
+            found[name] = value
+        return found
+
+    def _list(self, node: "Node", where: str) -> "list[Node]":
+        import yaml
+
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._error(node, f"{where}: must be a list")
+        sequence: SequenceNode = node
+        return list(sequence.value)
+
+    def _error(self, node: "Node | ScalarNode", problem: str) -> ServicesError:
+        mark = node.start_mark
+        return ServicesError(self._place, mark.line + 1 if mark else 0, problem)
