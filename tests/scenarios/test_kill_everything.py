@@ -1,0 +1,183 @@
+"""kill -9 of the agent and of the collector at random points, 200 each, while results flow.
+
+What must hold in the end: every measurement the agent ever committed is in the store exactly once.
+Sequences are given without gaps by the spool's own transactions, so the store must hold 1 … last.
+"""
+
+import base64
+import collections
+import contextlib
+import json
+import os
+import random
+import socket
+import sqlite3
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.ports import free_port
+from support.programs import agent, ask, collector, eventually, kill, started
+
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "200"))
+
+
+class World:
+    """One data directory and one state directory, and how to start what works on them."""
+
+    def __init__(self, home: Path, targets: list[int]) -> None:
+        self.home = home
+        self.grpc, self.http = free_port(), free_port()
+        self.config = home / "collector.yml"
+        self.config.write_text(
+            yaml.safe_dump({"control": {"endpoints": []}, "feed": {"k_anonymity": 1}})
+        )
+        self.plan = home / "plan.yml"
+        self.plan.write_text(
+            yaml.safe_dump(
+                {
+                    "limits": {"target_pause_s": 0, "concurrency": 8},
+                    "tasks": [
+                        {"experiment": "tcp", "target": f"127.0.0.1:{port}", "interval_s": 1}
+                        for port in targets
+                    ],
+                }
+            )
+        )
+
+    def serve(self) -> list[str]:
+        return collector(
+            "serve", "--data", self.home / "data", "--config", self.config,
+            "--grpc", f"127.0.0.1:{self.grpc}", "--http", f"127.0.0.1:{self.http}",
+        )  # fmt: skip
+
+    def measure(self) -> list[str]:
+        return agent("run", "--state", self.home / "agent")
+
+    def prepare(self) -> None:
+        """Set the plan and join, with a collector that is up for as long as that takes."""
+        data = ("--data", self.home / "data")
+        with started(self.serve(), self.home / "serve.log"):
+            eventually(self.up, "the collector's first start")
+            ask(collector("plan", "set", self.plan, *data))
+            invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
+            ask(agent("join", invite.strip(), "--yes", "--state", self.home / "agent"))
+
+    def get(self, path: str) -> bytes:
+        password = (self.home / "data" / "operator-password").read_text().strip()
+        token = base64.b64encode(f"operator:{password}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http}{path}", headers={"Authorization": f"Basic {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            body: bytes = answer.read()
+            return body
+
+    def up(self) -> bool:
+        try:
+            self.get("/healthz")
+        except OSError:
+            return False
+        return True
+
+    def waiting(self) -> int:
+        """Measurements and envelopes that the agent still holds."""
+        counts = json.loads(ask(agent("status", "--json", "--state", self.home / "agent")))
+        return int(counts["queued_measurements"]) + int(counts["queued_envelopes"])
+
+    def stored(self) -> collections.Counter[int]:
+        """How often each sequence is in the store, by the API's own listing."""
+        seen: collections.Counter[int] = collections.Counter()
+        cursor = ""
+        while True:
+            page = json.loads(self.get(f"/api/v1/measurements?limit=1000{cursor}"))
+            seen.update(int(row["sequence"]) for row in page["results"])
+            if not page["next"]:
+                return seen
+            cursor = f"&cursor={page['next']}"
+
+    def given(self) -> int:
+        """The last sequence the spool ever gave."""
+        with sqlite3.connect(self.home / "agent" / "spool.db") as spool:
+            (last,) = spool.execute(
+                "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
+            ).fetchone()
+        return int(last)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Targets are sockets that accept by their backlog alone."""
+    with contextlib.ExitStack() as stack:
+        targets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4_096))
+            for _ in range(8)
+        ]
+        yield World(tmp_path, [int(target.getsockname()[1]) for target in targets])
+
+
+def kill_again_and_again(
+    command: list[str], log: Path, seed: int, span: tuple[float, float], kills: list[float]
+) -> None:
+    """Each life ends at a moment of its own, from before the first statement to full work."""
+    rng = random.Random(seed)
+    for _ in range(KILLS):
+        with started(command, log) as process:
+            life = rng.uniform(*span)
+            time.sleep(life)  # the moment of the kill is the test's input, not its verdict
+            kill(process)
+            kills.append(life)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) -> None:
+    world.prepare()
+    agent_kills: list[float] = []
+    collector_kills: list[float] = []
+    agents = threading.Thread(
+        target=kill_again_and_again,
+        args=(world.measure(), world.home / "agent.log", 1, (0.05, 1.6), agent_kills),
+    )
+    collectors = threading.Thread(
+        target=kill_again_and_again,
+        args=(world.serve(), world.home / "serve.log", 2, (0.05, 2.4), collector_kills),
+    )
+    agents.start()
+    collectors.start()
+    agents.join()
+    collectors.join()
+    with (
+        started(world.serve(), world.home / "serve.log"),
+        started(world.measure(), world.home / "agent.log") as measuring,
+    ):
+        eventually(world.up, "the collector after its last start")
+        eventually(lambda: world.given() > 0, "a first measurement")
+        measuring.terminate()
+        measuring.wait(timeout=30)
+        with started(
+            agent("run", "--once", "--state", world.home / "agent"), world.home / "agent.log"
+        ) as last:
+            last.wait(timeout=120)
+        eventually(lambda: world.waiting() == 0, "the spool drained", 120)
+        last_sequence = world.given()
+        eventually(
+            lambda: sum(world.stored().values()) >= last_sequence, "the store caught up", 120
+        )
+        stored = world.stored()
+    lost = set(range(1, last_sequence + 1)) - stored.keys()
+    twice = [sequence for sequence, times in stored.items() if times > 1]
+    print(
+        f"\nkill -9: agent {len(agent_kills)}, collector {len(collector_kills)}; "
+        f"measurements committed {last_sequence}, stored {sum(stored.values())}, "
+        f"lost {len(lost)}, twice {len(twice)}"
+    )
+    assert len(agent_kills) == len(collector_kills) == KILLS
+    assert last_sequence > KILLS, "too few results flowed to prove anything"
+    assert not lost
+    assert not twice

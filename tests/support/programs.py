@@ -1,0 +1,64 @@
+"""The two programs as a user starts them: real processes, stopped politely or with kill -9."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TypeVar
+
+_T = TypeVar("_T")
+_CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+
+
+def agent(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "heliograph_agent", *map(str, arguments)]
+
+
+def collector(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "heliograph_collector", *map(str, arguments)]
+
+
+def ask(command: list[str], *, timeout_s: float = 60) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, env=_CLEAN
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@contextlib.contextmanager
+def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in its own session; whatever it left running is killed at the end."""
+    with log.open("ab") as output, _spawn(command, output) as process:
+        try:
+            yield process
+        finally:
+            kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of the process and its children; reaped."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=10)
+
+
+def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 60) -> _T:
+    """Poll another process until `answer` is truthy."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if got := answer():
+            return got
+        time.sleep(0.05)
+    raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+
+
+def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdout=output, stderr=output, start_new_session=True, env=_CLEAN
+    )
