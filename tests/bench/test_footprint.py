@@ -1,0 +1,125 @@
+"""How light the idle agent is: start and RSS against the same process with everything imported.
+
+The yardsticks are measured side by side in this run: the same agent with every library imported
+eagerly, and Debian's prometheus-blackbox-exporter, the prober a volunteer could run instead.
+"""
+
+import contextlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.ports import free_port
+from support.programs import agent, ask, collector, eventually, started
+
+RUNS = 5
+EAGER = """
+import aiohttp, certifi, cryptography.x509, cryptography.hazmat.primitives.hpke
+import dns.asyncquery, dns.asyncresolver, dns.message, grpc.aio, h11, scapy.all, yaml, zstandard
+import cryptography.hazmat.primitives.asymmetric.ed25519
+import heliograph.envelope, heliograph.services, heliograph.v1.intake_pb2_grpc
+import runpy, sys
+sys.argv = ["heliograph-agent", *sys.argv[1:]]
+runpy.run_module("heliograph_agent", run_name="__main__")
+"""
+
+
+def rss_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found, "no VmRSS"
+    return int(found.group(1)) / 1024
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An enrolled agent whose collector is up, and whose plan has nothing due for an hour."""
+    home = tmp_path_factory.mktemp("idle")
+    door = f"127.0.0.1:{free_port()}"
+    (home / "collector.yml").write_text(yaml.safe_dump({"control": {"endpoints": []}}))
+    (home / "plan.yml").write_text(
+        yaml.safe_dump(
+            {"tasks": [{"experiment": "tcp", "target": "127.0.0.1:9", "interval_s": 86_400}]}
+        )
+    )
+    serve = collector(
+        "serve", "--data", home / "data", "--config", home / "collector.yml", "--grpc", door,
+        "--http", f"127.0.0.1:{free_port()}",
+    )  # fmt: skip
+    data = ("--data", home / "data")
+    with started(serve, home / "serve.log"):
+        eventually(lambda: (home / "data" / "fleet.db").exists(), "the collector's first start")
+        ask(collector("plan", "set", home / "plan.yml", *data))
+        invite = ask(collector("invite", *data, "--endpoint", door)).strip()
+        ask(agent("join", invite, "--yes", "--state", home / "agent"))
+        yield home / "agent"
+
+
+def start_and_rest(command: list[str], log: Path) -> tuple[float, float]:
+    """Seconds to the line that says it is running, and RSS once connected and at rest."""
+    log.write_bytes(b"")
+    begun = time.perf_counter()
+    with started(command, log) as process:
+        while b"heliograph-agent: running" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.002)
+        start = time.perf_counter() - begun
+        eventually(lambda: b"connected" in log.read_bytes(), "the session")
+        return start, settled_rss(process.pid)
+
+
+def settled_rss(pid: int) -> float:
+    """RSS when two readings half a second apart agree within 1 %."""
+    before = rss_mib(pid)
+    for _ in range(20):
+        time.sleep(0.5)
+        now = rss_mib(pid)
+        if abs(now - before) < before / 100:
+            return now
+        before = now
+    return before
+
+
+def exporter_rss() -> float:
+    program = shutil.which("prometheus-blackbox-exporter")
+    assert program, "install Debian's prometheus-blackbox-exporter"
+    listen = f"--web.listen-address=127.0.0.1:{free_port()}"
+    command = [program, "--config.file=/etc/prometheus/blackbox.yml", listen]
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as exporter,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(exporter.terminate)
+        time.sleep(0.5)
+        return settled_rss(exporter.pid)
+
+
+def test_the_idle_agent_is_light(state: Path, tmp_path: Path) -> None:
+    arguments = ["run", "--state", str(state)]
+    lean_command = agent(*arguments)
+    eager_command = [sys.executable, "-c", EAGER, *arguments]
+    lean, eager = [], []
+    for _ in range(RUNS):  # interleaved, so that both meet the same machine
+        lean.append(start_and_rest(lean_command, tmp_path / "lean.log"))
+        eager.append(start_and_rest(eager_command, tmp_path / "eager.log"))
+    lean_start, lean_rss = (statistics.median(column) for column in zip(*lean, strict=True))
+    eager_start, eager_rss = (statistics.median(column) for column in zip(*eager, strict=True))
+    exporter = exporter_rss()
+    print(
+        f"\nidle agent: start {lean_start * 1000:.0f} ms, RSS {lean_rss:.1f} MiB"
+        f"\neverything imported: start {eager_start * 1000:.0f} ms, RSS {eager_rss:.1f} MiB"
+        f"\nprometheus-blackbox-exporter: RSS {exporter:.1f} MiB"
+        f"\nratios: start {lean_start / eager_start:.3f} (limit 0.2), "
+        f"RSS {lean_rss / eager_rss:.3f} (limit 0.4), {lean_rss / exporter:.2f} (limit 3.2)"
+    )
+    assert lean_start / eager_start <= 1 / 5
+    assert lean_rss / eager_rss <= 0.4
+    assert lean_rss / exporter <= 3.2
