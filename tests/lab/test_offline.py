@@ -1,0 +1,70 @@
+"""A machine with no network at all: the agent says so, stores, and nothing is judged blocked."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.netns import Namespace, namespace
+from support.programs import agent, ask, collector, eventually, started
+
+pytestmark = pytest.mark.lab
+DOOR, PAGES = "127.0.0.1:7443", "127.0.0.1:8080"
+
+
+@pytest.fixture
+def island() -> Iterator[Namespace]:
+    """Only loopback exists inside: whatever the plan asks for cannot be reached."""
+    with namespace() as space:
+        yield space
+
+
+def fetch(island: Namespace, data: Path, path: str) -> str:
+    password = (data / "operator-password").read_text().strip()
+    token = base64.b64encode(f"operator:{password}".encode()).decode()
+    return island.run(
+        "curl", "--silent", "--fail", "--max-time", "10", "--header",
+        f"Authorization: Basic {token}", f"http://{PAGES}{path}",
+    )  # fmt: skip
+
+
+def answers(island: Namespace, data: Path) -> bool:
+    try:
+        fetch(island, data, "/healthz")
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
+    island: Namespace, tmp_path: Path
+) -> None:
+    data, state = tmp_path / "data", tmp_path / "agent"
+    config = tmp_path / "collector.yml"
+    config.write_text(yaml.safe_dump({"control": {"endpoints": []}, "feed": {"k_anonymity": 1}}))
+    serve = collector("serve", "--data", data, "--config", config, "--grpc", DOOR, "--http", PAGES)
+    with started(island.command(serve), tmp_path / "serve.log"):
+        eventually(lambda: answers(island, data), "the collector")
+        invite = ask(collector("invite", "--data", data, "--endpoint", DOOR)).strip()
+        ask(island.command(agent("join", invite, "--yes", "--state", state, "--country", "KZ")))
+        with started(
+            island.command(agent("run", "--once", "--state", state)), tmp_path / "agent.log"
+        ) as once:
+            assert once.wait(timeout=240) == 0, (tmp_path / "agent.log").read_text()
+        assert "this vantage is offline" in (tmp_path / "agent.log").read_text()
+
+        listed = eventually(
+            lambda: json.loads(fetch(island, data, "/api/v1/measurements?limit=1000"))["results"],
+            "measurements in the store",
+        )
+        by_experiment = {row["experiment"] for row in listed}
+        assert {"connectivity", "telegram", "whatsapp", "signal", "web"} <= by_experiment
+        assert {row["link"] for row in listed if row["experiment"] != "connectivity"} == {"offline"}
+        states = {row["state"] for row in listed}
+        assert "blocked" not in states
+        assert states <= {"unknown"}
+        status = json.loads(fetch(island, data, "/api/v1/status?country=KZ"))
+        assert "blocked" not in json.dumps(status)
