@@ -1,4 +1,4 @@
-"""Reads what is known about services and their endpoints: versioned data, shipped or given by a file.
+"""Reads what is known of services and their endpoints: versioned data, shipped or from a file.
 
 Every error names the file, the line, the key and the values allowed there.
 """

@@ -1,1 +1,33 @@
-"""The literal registry: one line for each experiment."""
+"""The experiments there are. Each is a module with its page beside it; this is the whole list."""
+
+from heliograph_agent.experiment import CannotRun, Experiment
+from heliograph_agent.experiments import (
+    connectivity,
+    dns,
+    signal,
+    tcp,
+    telegram,
+    tls,
+    web,
+    whatsapp,
+)
+
+REGISTRY: tuple[Experiment, ...] = (
+    connectivity.EXPERIMENT,
+    dns.EXPERIMENT,
+    tcp.EXPERIMENT,
+    tls.EXPERIMENT,
+    web.EXPERIMENT,
+    telegram.EXPERIMENT,
+    whatsapp.EXPERIMENT,
+    signal.EXPERIMENT,
+)
+
+
+def by_name(name: str) -> Experiment:
+    """Raises CannotRun, which lists the names."""
+    for experiment in REGISTRY:
+        if experiment.name == name:
+            return experiment
+    names = ", ".join(experiment.name for experiment in REGISTRY)
+    raise CannotRun(f"There is no experiment {name!r}; there are: {names}.")

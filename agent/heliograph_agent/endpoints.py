@@ -1,0 +1,121 @@
+"""Visits the endpoints of a service: each from the bottom up, to the last step its kind names."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from heliograph.plan import Endpoint, EndpointKind
+from heliograph_agent.experiment import CannotRun
+from heliograph_agent.net import Net, Seen, Stream
+
+IPV4_TRIED = 2  # addresses of one name that are connected to, in the order answered
+IPV6_TRIED = 1
+BODY_LIMIT = 4_096  # that an endpoint answers is the fact; its page is not read
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address literal and the lookup that gave it, None when it was given by the spec."""
+
+    literal: str
+    on: Seen | None = None
+
+
+async def visit_all(endpoints: Iterable[Endpoint], net: Net, concurrency: int) -> None:
+    """Each endpoint once, at most `concurrency` at a time; none waits for another's success."""
+    gate = asyncio.Semaphore(concurrency)
+
+    async def one(endpoint: Endpoint) -> None:
+        async with gate:
+            await visit(endpoint, net)
+
+    async with asyncio.TaskGroup() as group:
+        for endpoint in endpoints:
+            group.create_task(one(endpoint), name=f"visit {endpoint.id}")
+
+
+async def visit(endpoint: Endpoint, net: Net) -> None:
+    """Resolve (A and AAAA, where the host is a name), then every address up to a small cap."""
+    addresses = await find(endpoint.host, net, label=endpoint.id)
+    if endpoint.kind is not EndpointKind.DNS:
+        for address in addresses:
+            await _climb(endpoint, address, net)
+
+
+async def find(host: str, net: Net, *, label: str = "") -> tuple[Address, ...]:
+    """The addresses to try: `host` itself when it is a literal, else what the system resolves."""
+    if is_literal(host):
+        return (Address(host),)
+    async with asyncio.TaskGroup() as group:
+        four = group.create_task(net.resolve(host, query_type="A", endpoint=label))
+        six = group.create_task(net.resolve(host, query_type="AAAA", endpoint=label))
+    return (*addresses_of(four.result(), IPV4_TRIED), *addresses_of(six.result(), IPV6_TRIED))
+
+
+def addresses_of(seen: Seen, limit: int) -> tuple[Address, ...]:
+    """The first `limit` addresses that a lookup gave."""
+    dns = seen.observation.dns
+    return tuple(Address(literal, seen) for literal in (dns.addresses if dns else ())[:limit])
+
+
+@asynccontextmanager
+async def connected(
+    net: Net, address: Address, port: int, *, label: str = ""
+) -> AsyncIterator[Stream | None]:
+    """One TCP connection, None when it failed, dropped at the end of the block."""
+    _, stream = await net.connect(address.literal, port, on=address.on, endpoint=label)
+    try:
+        yield stream
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+def url_of(endpoint: Endpoint) -> str:
+    """The URL of an HTTP or HTTPS endpoint; the usual port is left out, as browsers do."""
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    port = "" if endpoint.port == PORTS[endpoint.kind] else f":{endpoint.port}"
+    return f"{endpoint.kind}://{host}{port}{endpoint.path}"
+
+
+def is_literal(host: str) -> bool:
+    """Whether `host` is an IPv4 or IPv6 address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def host_and_port(text: str, *, default_port: int | None = None) -> tuple[str, int]:
+    """`host:port`, `[address]:port` or a URL taken apart. Raises CannotRun."""
+    if is_literal(text) and default_port is not None:
+        return text, default_port
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, default_port)
+    except ValueError:
+        host = port = None
+    if not host or not port or len(host) > 253:
+        raise CannotRun(f"{text!r} does not say where to: give HOST:PORT or [ADDRESS]:PORT.")
+    return host, port
+
+
+async def _climb(endpoint: Endpoint, address: Address, net: Net) -> None:
+    kind = endpoint.kind
+    async with connected(net, address, endpoint.port, label=endpoint.id) as plain:
+        stream = plain
+        if stream is not None and kind in (EndpointKind.TLS, EndpointKind.HTTPS):
+            _, stream = await net.handshake(stream, endpoint.host, trust=endpoint.trust)
+        if stream is None:
+            return
+        try:
+            if kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
+                url = url_of(endpoint)
+                await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)
+        finally:
+            stream.close()

@@ -1,0 +1,56 @@
+"""Whether there is a link at all, told by anchors nobody wants to block. See connectivity.md."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from heliograph.plan import Endpoint, EndpointKind
+from heliograph_agent.endpoints import visit_all
+from heliograph_agent.experiment import CannotRun, Experiment, Target, option, service_of
+from heliograph_agent.net import Net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    concurrency: int = option(8, "anchors visited at a time", low=1, high=16)
+    domestic: str = option("", "URLs of neutral hosts inside the country, with commas between")
+
+
+async def connectivity(target: Target, config: Config, net: Net) -> None:
+    anchors = service_of(target).endpoints + domestic_anchors(config.domestic)
+    await visit_all(anchors, net, config.concurrency)
+
+
+def domestic_anchors(urls: str) -> tuple[Endpoint, ...]:
+    """One anchor of the group `domestic` per URL. Raises CannotRun on what is none."""
+    return tuple(_anchor(url.strip()) for url in urls.split(",") if url.strip())
+
+
+def _anchor(url: str) -> Endpoint:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise CannotRun(
+            f"domestic cannot be {url!r}; allowed: URLs such as https://www.gov.example/."
+        )
+    return Endpoint(
+        id=f"domestic-{host}",
+        kind=EndpointKind(parts.scheme),
+        host=host,
+        port=port or (443 if parts.scheme == "https" else 80),
+        path=parts.path or "/",
+        group="domestic",
+    )
+
+
+EXPERIMENT = Experiment(
+    name="connectivity",
+    version=1,
+    title="Anchors: resolver, captive portal, neutral hosts abroad and at home",
+    config=Config,
+    run=connectivity,
+    wants="service",
+    default_target="anchors",
+)

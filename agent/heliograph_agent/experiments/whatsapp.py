@@ -1,0 +1,41 @@
+"""Whether WhatsApp's chat servers, registration, web and media hosts answer. See whatsapp.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph.plan import Endpoint
+from heliograph_agent.endpoints import visit_all
+from heliograph_agent.experiment import Experiment, Target, option, service_of
+from heliograph_agent.net import Net
+
+CHAT = "chat"  # the group of e1 … e16, which are sampled; every other endpoint is always visited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
+    chat_hosts: int = option(4, "how many of the chat servers are visited", low=1, high=64)
+
+
+async def whatsapp(target: Target, config: Config, net: Net) -> None:
+    endpoints = sample(service_of(target).endpoints, config.chat_hosts)
+    await visit_all(endpoints, net, config.concurrency)
+
+
+def sample(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
+    """Evenly spread chat servers, the same ones everywhere, so that the control saw them too."""
+    hosts = list(dict.fromkeys(e.host for e in endpoints if e.group == CHAT))
+    count = min(chat_hosts, len(hosts))
+    chosen = {hosts[index * len(hosts) // count] for index in range(count)}
+    return tuple(e for e in endpoints if e.group != CHAT or e.host in chosen)
+
+
+EXPERIMENT = Experiment(
+    name="whatsapp",
+    version=1,
+    title="WhatsApp: chat servers, registration, web and media",
+    config=Config,
+    run=whatsapp,
+    wants="service",
+    default_target="whatsapp",
+)
