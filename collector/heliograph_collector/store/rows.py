@@ -1,6 +1,7 @@
 """The rows that stages hand each other; their names are the words of the design."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.observation import Link, Measurement
@@ -144,7 +145,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """How many vantages of a cell vanished without goodbye in one bin."""
+    """How many vantages of a cell were gone without goodbye when a bin ended.
+
+    A vantage counts in every bin it stays away, for a day at most.
+    """
 
     country: str
     region: str
@@ -197,33 +201,31 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
-    """All that one vantage found out about one service in one bin."""
+class ControlView:
+    """What a known-clean place saw of the same target, as near in time as anybody knows."""
 
-    country: str
-    region: str
-    asn: int
-    access: str
-    service: str
-    start_us: int  # of the bin
-    nym: str
-    prefix: str
-    reachable: int
-    blocked: int
-    down: int
-    unknown: int
-    layer: str = ""  # the commonest among blocked and down
-    method: str = ""
+    measurement: Measurement | None = None
+    age_us: int | None = None  # distance in time from the measurement it is held against
+    link: Link = Link.UNKNOWN  # the control's own
+    groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group, of the plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
-    """Vantages of one place that vanished without goodbye, in one bin."""
+class MeasurementFilter:
+    """What an operator asks for; the empty value of a field asks for nothing."""
 
-    country: str
-    region: str
-    asn: int
-    access: str
-    start_us: int
-    lost: int  # in this bin
-    silent: int  # lost in this bin or before, and not back when it ended
+    country: str = ""
+    region: str = ""
+    asn: int | None = None
+    access: str = ""
+    service: str = ""
+    experiment: str = ""
+    state: str = ""
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementPage:
+    items: tuple[Judged, ...]  # newest first
+    next: str = ""  # the cursor of what follows, "" at the end

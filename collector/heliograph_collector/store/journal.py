@@ -1,0 +1,122 @@
+"""The durable, ordered log of opened envelopes: what stands here has been acknowledged.
+
+SQLite in WAL with synchronous=FULL. One thread writes; whatever queued up while it committed goes
+into its next commit. Positions rise in commit order, so a reader that has seen N never has to look
+below N again. An envelope is taken once, by (agent, sequence), also after its row was trimmed.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from heliograph_collector.store import journal_table as table
+from heliograph_collector.store.commits import (
+    Commits,
+    JournalBusyError,
+    JournalError,
+    JournalFullError,
+)
+from heliograph_collector.store.lock import DirectoryInUseError, DirectoryLock
+from heliograph_collector.store.rows import JournalRow
+
+__all__ = ["DirectoryInUseError", "Journal", "JournalBusyError", "JournalError", "JournalFullError"]
+
+MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB even before it is compressed
+MAX_SEQUENCE = 2**63 - 1  # what SQLite can count
+
+_T = TypeVar("_T")
+
+
+class Journal:
+    """Opens at once and without the store's engine, so that the door can open first."""
+
+    def __init__(self, path: Path, *, limit_bytes: int = 0) -> None:
+        """`limit_bytes` bounds the file, 0 leaves that to the disk.
+
+        Raises JournalError, DirectoryInUseError.
+        """
+        self._lock = DirectoryLock(path.parent, "journal")
+        try:
+            self._reader = table.connect(path, limit_bytes)
+            self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
+            self._commits = Commits(path, limit_bytes, self._last())
+        except (sqlite3.Error, TypeError) as error:
+            self._lock.release()
+            raise JournalError(
+                f"The journal {path} cannot be opened ({error}): restore it from a snapshot, "
+                "or move it away to start an empty one."
+            ) from error
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+
+    async def append(
+        self, rows: Sequence[JournalRow], *, deadline_s: float = 30.0
+    ) -> list[int | None]:
+        """Their positions, None for an envelope that was there, after the commit is on disk.
+
+        Raises JournalBusyError or JournalFullError: then the same rows may come again. Raises
+        ValueError for a row that no journal could hold.
+        """
+        for row in rows:
+            _check(row)
+        values = [table.parameters(row) for row in rows]
+        size = sum(len(row.body) + 200 for row in rows)
+        return await self._commits.submit(lambda db: table.insert(db, values), size, deadline_s)
+
+    async def read(
+        self, after: int, limit: int, *, limit_bytes: int = 16_777_216
+    ) -> list[JournalRow]:
+        """The rows that follow `after`, in order; at least one when there is any."""
+        return await self._on_reader(lambda: table.read(self._reader, after, limit, limit_bytes))
+
+    async def last(self) -> int:
+        """The highest position ever committed."""
+        return self._commits.last
+
+    async def arrival_before(self, agent: bytes, position: int) -> JournalRow | None:
+        """The agent's last arrival before `position`, which tells where a lost session was."""
+        return await self._on_reader(lambda: table.arrival(self._reader, agent, position))
+
+    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
+        """Whether anything was committed after `position`, waiting for it that long."""
+        return await self._commits.wait_beyond(position, timeout_s)
+
+    async def trim(self, up_to: int, received_before_us: int) -> int:
+        """Forget bodies at or below `up_to` that are older; their sequences stay used. How many."""
+        total = 0
+        while True:
+            gone = await self._commits.submit(
+                lambda db: table.forget(db, up_to, received_before_us, table.ROW_LIMIT), 0, 60.0
+            )
+            total += gone
+            if gone < table.ROW_LIMIT:
+                return total
+
+    async def snapshot(self, target: Path) -> None:
+        """A copy that opens as a journal, taken while appends go on."""
+        await self._on_reader(lambda: table.copy(self._reader, target))
+
+    async def close(self) -> None:
+        """Finish what was queued; later appends are refused."""
+        await asyncio.to_thread(self._commits.close)
+        await self._on_reader(self._reader.close)
+        self._pool.shutdown()
+        self._lock.release()
+
+    def _last(self) -> int:
+        found = self._reader.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
+        ).fetchone()
+        return 0 if found is None else int(found[0])
+
+    async def _on_reader(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _check(row: JournalRow) -> None:
+    if not 0 <= row.sequence <= MAX_SEQUENCE:
+        raise ValueError(f"sequence {row.sequence} is out of range")
+    if len(row.body) > MAX_BODY:
+        raise ValueError(f"a body of {len(row.body)} bytes is over {MAX_BODY}")

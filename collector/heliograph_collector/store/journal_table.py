@@ -1,0 +1,162 @@
+"""The journal's SQL: its tables, a row in and a row out, and how old rows are forgotten."""
+
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from heliograph_collector.store.ranges import fold
+from heliograph_collector.store.rows import JournalRow, Kind, Role
+
+PAGE = 4_096
+ROW_LIMIT = 500  # rows forgotten in one commit
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (id TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS log (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL, agent BLOB NOT NULL, sequence INTEGER NOT NULL, received_us INTEGER NOT NULL,
+  country TEXT NOT NULL, asn INTEGER NOT NULL, prefix TEXT NOT NULL, role TEXT NOT NULL,
+  carrier TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
+CREATE INDEX IF NOT EXISTS log_arrival ON log (agent, position) WHERE kind = 'arrival';
+CREATE TABLE IF NOT EXISTS forgotten (
+  agent BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (agent, first)
+) STRICT, WITHOUT ROWID;
+"""
+
+# Asked first instead of ON CONFLICT DO NOTHING, which would use up a position for nothing.
+APPEND = """
+INSERT INTO log
+  (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body)
+SELECT :kind, :agent, :sequence, :received_us, :country, :asn, :prefix, :role, :carrier, :body
+WHERE :kind <> 'envelope' OR NOT EXISTS (
+  SELECT 1 FROM log WHERE kind = 'envelope' AND agent = :agent AND sequence = :sequence
+  UNION ALL
+  SELECT 1 FROM forgotten WHERE agent = :agent AND first <= :sequence AND last >= :sequence
+)
+"""
+
+READ = (
+    "SELECT position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body"
+    " FROM log"
+)
+
+
+def connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
+    """A durable connection; it belongs to one thread at a time. Raises sqlite3.Error."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        if limit_bytes:
+            db.execute(f"PRAGMA max_page_count = {max(limit_bytes // PAGE, 16)}")
+        _create(db)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def parameters(row: JournalRow) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "agent": row.agent,
+        "sequence": row.sequence,
+        "received_us": row.received_us,
+        "country": row.country,
+        "asn": row.asn,
+        "prefix": row.prefix,
+        "role": row.role,
+        "carrier": row.carrier,
+        "body": row.body,
+    }
+
+
+def row_of(found: tuple[Any, ...]) -> JournalRow:
+    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body = found
+    return JournalRow(
+        kind=Kind(kind),
+        agent=agent,
+        received_us=received_us,
+        country=country,
+        asn=asn,
+        prefix=prefix,
+        role=Role(role),
+        carrier=carrier,
+        sequence=sequence,
+        body=body,
+        position=position,
+    )
+
+
+def insert(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | None]:
+    """The position of each row, None where the envelope was there already."""
+    positions: list[int | None] = []
+    for row in values:
+        cursor = db.execute(APPEND, row)
+        positions.append(cursor.lastrowid if cursor.rowcount == 1 else None)
+    return positions
+
+
+def read(db: sqlite3.Connection, after: int, limit: int, limit_bytes: int) -> list[JournalRow]:
+    rows: list[JournalRow] = []
+    size = 0
+    query = f"{READ} WHERE position > ? ORDER BY position LIMIT ?"
+    for found in db.execute(query, (after, limit)):
+        rows.append(row_of(found))
+        size += len(rows[-1].body)
+        if size >= limit_bytes:
+            break
+    return rows
+
+
+def arrival(db: sqlite3.Connection, agent: bytes, before: int) -> JournalRow | None:
+    """The agent's last arrival at a position below `before`."""
+    query = f"{READ} WHERE agent = ? AND kind = 'arrival' AND position < ? ORDER BY position DESC"
+    found = db.execute(f"{query} LIMIT 1", (agent, before)).fetchone()
+    return None if found is None else row_of(found)
+
+
+def forget(db: sqlite3.Connection, up_to: int, before_us: int, limit: int) -> int:
+    """Drop the oldest rows at or below `up_to` that came before; keep their sequences as ranges."""
+    query = (
+        "SELECT position, agent, sequence, kind FROM log WHERE position <= ? AND received_us < ?"
+        " ORDER BY position LIMIT ?"
+    )
+    old = db.execute(query, (up_to, before_us, limit)).fetchall()
+    used: dict[bytes, list[int]] = {}
+    for _, agent, sequence, kind in old:
+        if kind == Kind.ENVELOPE:
+            used.setdefault(agent, []).append(sequence)
+    for agent, sequences in used.items():
+        _remember(db, agent, sequences)
+    db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old))
+    return len(old)
+
+
+def copy(db: sqlite3.Connection, target: Path) -> None:
+    """A consistent copy, while another connection writes."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    other = sqlite3.connect(target)
+    try:
+        db.backup(other)
+    finally:
+        other.close()
+
+
+def _remember(db: sqlite3.Connection, agent: bytes, sequences: list[int]) -> None:
+    known = db.execute("SELECT first, last FROM forgotten WHERE agent = ?", (agent,)).fetchall()
+    db.execute("DELETE FROM forgotten WHERE agent = ?", (agent,))
+    db.executemany(
+        "INSERT INTO forgotten VALUES (?, ?, ?)",
+        ((agent, first, last) for first, last in fold(known, sequences)),
+    )
+
+
+def _create(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";"):
+        db.execute(statement)
+    if db.execute("SELECT count(*) FROM journal").fetchone()[0] == 0:
+        db.execute("INSERT INTO journal VALUES (?)", (secrets.token_hex(8),))

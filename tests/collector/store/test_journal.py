@@ -1,0 +1,197 @@
+"""The journal: what it acknowledges stays, once, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.store.journal import (
+    DirectoryInUseError,
+    Journal,
+    JournalBusyError,
+    JournalError,
+    JournalFullError,
+)
+from heliograph_collector.store.rows import JournalRow, Kind, Role
+
+ANNA, BERIK = b"A" * 16, b"B" * 16
+
+
+def envelope(agent: bytes, sequence: int, body: bytes = b"body", at_us: int = 1_000) -> JournalRow:
+    return JournalRow(
+        kind=Kind.ENVELOPE, agent=agent, sequence=sequence, received_us=at_us, body=body
+    )
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    journal = Journal(tmp_path / "journal.db")
+    yield journal
+    await journal.close()
+
+
+async def test_rows_come_back_whole_and_in_order(journal: Journal) -> None:
+    row = JournalRow(
+        kind=Kind.ARRIVAL,
+        agent=ANNA,
+        received_us=5,
+        country="KZ",
+        asn=9198,
+        prefix="p",
+        role=Role.CONTROL,
+        carrier="submit",
+        body=b"hello",
+    )
+    positions = await journal.append([row, envelope(ANNA, 1), envelope(BERIK, 1)])
+    assert positions == [1, 2, 3]
+    first, *others = await journal.read(0, 10)
+    assert (first.kind, first.country, first.asn, first.role) == ("arrival", "KZ", 9198, "control")
+    assert (first.carrier, first.body, first.prefix) == ("submit", b"hello", "p")
+    assert [r.position for r in others] == [2, 3]
+    assert await journal.last() == 3
+
+
+async def test_an_envelope_is_taken_once_and_presence_every_time(journal: Journal) -> None:
+    lost = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=1)
+    assert await journal.append([envelope(ANNA, 7), lost]) == [1, 2]
+    assert await journal.append([envelope(ANNA, 7), lost, envelope(BERIK, 7)]) == [None, 3, 4]
+    assert await journal.append([envelope(ANNA, 8), envelope(ANNA, 8)]) == [5, None]
+
+
+async def test_a_trimmed_envelope_stays_used(journal: Journal) -> None:
+    await journal.append([envelope(ANNA, n, at_us=n) for n in (1, 2, 3, 5)])
+    assert await journal.trim(up_to=3, received_before_us=100) == 3
+    assert [r.sequence for r in await journal.read(0, 10)] == [5]
+    assert await journal.append([envelope(ANNA, n) for n in (1, 2, 3, 4, 5)]) == [
+        None,
+        None,
+        None,
+        5,
+        None,
+    ]
+
+
+async def test_trimming_keeps_what_is_young_and_positions_never_return(journal: Journal) -> None:
+    await journal.append([envelope(ANNA, 1, at_us=10), envelope(ANNA, 2, at_us=99)])
+    assert await journal.trim(up_to=2, received_before_us=50) == 1
+    assert await journal.trim(up_to=2, received_before_us=1_000) == 1
+    assert await journal.read(0, 10) == []
+    assert await journal.append([envelope(ANNA, 3)]) == [3]
+
+
+async def test_many_at_once_share_commits_and_miss_nothing(journal: Journal) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 401)]
+    positions = [p for t in tasks for p in t.result() if p is not None]
+    assert sorted(positions) == list(range(1, 401))
+    assert [r.position for r in await journal.read(0, 1_000)] == list(range(1, 401))
+
+
+async def test_reading_stops_at_the_byte_limit_but_never_at_nothing(journal: Journal) -> None:
+    await journal.append([envelope(ANNA, n, body=bytes(1_000)) for n in range(1, 6)])
+    assert len(await journal.read(0, 10, limit_bytes=1)) == 1
+    assert len(await journal.read(0, 10, limit_bytes=2_500)) == 3
+
+
+async def test_a_waiter_wakes_at_the_commit(journal: Journal) -> None:
+    async with asyncio.TaskGroup() as group:
+        waiter = group.create_task(journal.wait_beyond(0, 20))
+        await asyncio.sleep(0)
+        await journal.append([envelope(ANNA, 1)])
+    assert waiter.result() is True
+    assert await journal.wait_beyond(0, 0) is True
+    assert await journal.wait_beyond(1, 0.01) is False
+
+
+async def test_a_full_disk_is_an_error_and_what_was_taken_stays(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", limit_bytes=200_000)
+    results: list[list[int | None] | BaseException] = []
+    while not results or not isinstance(results[-1], BaseException):
+        row = envelope(ANNA, len(results) + 1, body=bytes(4_000))
+        results += await asyncio.gather(journal.append([row]), return_exceptions=True)
+    assert isinstance(results[-1], JournalFullError)
+    assert "free space" in str(results[-1])
+    taken = len(results) - 1
+    assert 5 < taken < 60
+    assert len(await journal.read(0, 1_000)) == taken
+    await journal.trim(up_to=taken - 1, received_before_us=10_000)
+    assert await journal.append([envelope(ANNA, 1_000, body=bytes(4_000))]) == [taken + 1]
+    await journal.close()
+
+
+async def test_rows_no_journal_could_hold_are_refused_alone(journal: Journal) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        await journal.append([envelope(ANNA, 2**63)])
+    with pytest.raises(ValueError, match="bytes is over"):
+        await journal.append([envelope(ANNA, 1, body=bytes(3_000_000))])
+    assert await journal.append([envelope(ANNA, 1)]) == [1]
+
+
+async def test_too_much_waiting_is_refused_at_once(journal: Journal) -> None:
+    rows = [envelope(ANNA, n, body=bytes(2_000_000)) for n in range(1, 41)]
+    with pytest.raises(JournalBusyError):
+        await journal.append(rows)
+
+
+async def test_a_caller_that_gives_up_harms_nobody(journal: Journal) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 50)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+    survivors = [t.result()[0] for t in tasks if not t.cancelled()]
+    assert len(set(survivors)) == len(survivors) >= 24
+    assert await journal.append([envelope(BERIK, 1)]) == [await journal.last()]
+
+
+async def test_the_last_arrival_before_a_loss_is_found(journal: Journal) -> None:
+    def arrival(body: bytes) -> JournalRow:
+        return JournalRow(kind=Kind.ARRIVAL, agent=ANNA, received_us=1, body=body)
+
+    await journal.append([arrival(b"one"), envelope(ANNA, 1), arrival(b"two")])
+    found = await journal.arrival_before(ANNA, 3)
+    assert found is not None
+    assert found.body == b"one"
+    assert await journal.arrival_before(BERIK, 3) is None
+
+
+async def test_reopening_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    await journal.append([envelope(ANNA, 1)])
+    name = journal.id
+    await journal.close()
+    with pytest.raises(JournalBusyError, match="closed"):
+        await journal.append([envelope(ANNA, 2)])
+    again = Journal(tmp_path / "journal.db")
+    assert again.id == name
+    assert await again.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
+    await again.close()
+
+
+async def test_a_snapshot_opens_as_a_journal(journal: Journal, tmp_path: Path) -> None:
+    await journal.append([envelope(ANNA, 1)])
+    await journal.snapshot(tmp_path / "copy" / "journal.db")
+    copy = Journal(tmp_path / "copy" / "journal.db")
+    assert copy.id == journal.id
+    assert await copy.append([envelope(ANNA, 1)]) == [None]
+    await copy.close()
+
+
+def test_every_commit_is_synced(tmp_path: Path) -> None:
+    from heliograph_collector.store.journal_table import connect
+
+    db = connect(tmp_path / "journal.db", 0)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+async def test_a_second_opener_and_a_damaged_file_are_told_in_a_sentence(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    with pytest.raises(DirectoryInUseError, match=r"in use by another process: stop that one"):
+        Journal(tmp_path / "journal.db")
+    await journal.close()
+    (tmp_path / "journal.db").write_bytes(b"no database" * 1_000)
+    with pytest.raises(JournalError, match="restore it from a snapshot"):
+        Journal(tmp_path / "journal.db")
