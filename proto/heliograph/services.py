@@ -5,7 +5,6 @@ Every error names the file, the line, the key and the values allowed there.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,9 +45,10 @@ class Services:
 
 def shipped() -> Services:
     """The edition that came with this program."""
-    return parse(
-        resources.files("heliograph").joinpath("services.yml").read_bytes(), "services.yml"
-    )
+    from importlib import resources
+
+    file = resources.files("heliograph").joinpath("services.yml")
+    return parse(file.read_bytes(), "services.yml")
 
 
 def load(path: Path) -> Services:
@@ -59,6 +59,12 @@ def load(path: Path) -> Services:
     except OSError as error:
         raise ServicesError(str(path), 0, f"cannot be read: {error.strerror}") from error
     return parse(text, str(path))
+
+
+def merged(ours: Services, theirs: Services) -> Services:
+    """`ours` with the services of `theirs` in place of those of the same names, and beside them."""
+    by_name = {service.name: service for service in (*ours.services, *theirs.services)}
+    return Services(version=theirs.version, services=tuple(by_name.values()))
 
 
 def parse(text: bytes, place: str) -> Services:

@@ -1,0 +1,65 @@
+"""Anchors: labelled by their group, so that the state of the link can be told from them."""
+
+import pytest
+
+from heliograph.failure import Failure
+from heliograph.services import shipped
+from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.connectivity import domestic_anchors
+from support.experiment_run import observed
+from support.fake_net import Page, World
+
+ANCHORS = Target(text="anchors", service=shipped().get("anchors"))
+GROUPS = ("foreign", "domestic", "resolver", "captive")
+
+
+async def test_every_step_is_labelled_with_an_anchor_of_a_group() -> None:
+    seen = await observed("connectivity", ANCHORS, World(), {"domestic": "https://www.gov.test/"})
+    assert {o.endpoint.split("-")[0] for o in seen} == set(GROUPS)
+
+
+async def test_offline_every_anchor_fails_and_none_keeps_another_from_being_asked() -> None:
+    seen = await observed("connectivity", ANCHORS, World())
+    assert ANCHORS.service is not None
+    assert {o.endpoint for o in seen} == {e.id for e in ANCHORS.service.endpoints}
+    assert all(o.failure is not None for o in seen)
+
+
+async def test_a_captive_portal_answers_in_the_place_of_the_anchor() -> None:
+    world = World(
+        names={"connectivitycheck.gstatic.com": ("192.0.2.1",)},
+        ports={("192.0.2.1", 80): None},
+        pages={
+            "http://connectivitycheck.gstatic.com/generate_204": Page(
+                status=302, location="http://login.test/"
+            )
+        },
+    )
+    seen = await observed("connectivity", ANCHORS, world)
+    (status,) = {o.http.status for o in seen if o.http and o.endpoint == "captive-gstatic"}
+    assert status == 302
+
+
+async def test_a_domestic_anchor_is_visited_when_one_is_given() -> None:
+    world = World(
+        names={"www.gov.test": ("192.0.2.7",)},
+        ports={("192.0.2.7", 443): None},
+        pages={"https://www.gov.test/": Page()},
+    )
+    seen = await observed("connectivity", ANCHORS, world, {"domestic": "https://www.gov.test/"})
+    home = [o for o in seen if o.endpoint == "domestic-www.gov.test"]
+    assert [o.failure for o in home if o.tcp or o.tls or o.http] == [None] * 4
+    assert {o.failure for o in home if o.dns} == {None, Failure.DNS_NO_ANSWER}
+
+
+@pytest.mark.parametrize("urls", ["www.gov.test", "ftp://www.gov.test/", "https://", "http://[/"])
+def test_a_domestic_anchor_that_is_no_url_is_named(urls: str) -> None:
+    with pytest.raises(CannotRun, match="domestic cannot be"):
+        domestic_anchors(urls)
+
+
+def test_shipped_anchors_begin_with_their_group() -> None:
+    assert ANCHORS.service is not None
+    for endpoint in ANCHORS.service.endpoints:
+        assert endpoint.group in GROUPS
+        assert endpoint.id.startswith(f"{endpoint.group}-")

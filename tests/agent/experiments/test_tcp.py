@@ -1,0 +1,31 @@
+"""tcp: the addresses of a name, or one literal, and nothing more."""
+
+import pytest
+
+from heliograph.failure import Failure, Operation
+from heliograph_agent.experiment import CannotRun
+from support.experiment_run import observed
+from support.fake_net import World
+
+
+async def test_a_literal_is_connected_to_without_asking_a_resolver() -> None:
+    (seen,) = await observed("tcp", "[2001:db8::1]:443", World(ports={("2001:db8::1", 443): None}))
+    assert seen.operation is Operation.CONNECT
+    assert seen.failure is None
+
+
+async def test_each_address_stands_on_the_lookup_that_gave_it() -> None:
+    world = World(names={"www.test": ("192.0.2.1", "2001:db8::1")})
+    seen = await observed("tcp", "www.test:80", world)
+    for connect in (o for o in seen if o.tcp):
+        assert connect.parent is not None
+        lookup = seen[connect.parent].dns
+        assert lookup is not None
+        assert lookup.addresses == (connect.tcp.address if connect.tcp else "",)
+        assert connect.failure is Failure.CONNECTION_REFUSED
+
+
+@pytest.mark.parametrize("target", ["www.test", "www.test:0", "www.test:99999", ":80", "[::1"])
+async def test_a_target_without_a_place_is_named(target: str) -> None:
+    with pytest.raises(CannotRun, match="HOST:PORT"):
+        await observed("tcp", target, World())
