@@ -1,0 +1,197 @@
+"""The collector's configuration: every key with its default, and YAML read with places.
+
+`Section` remembers file and line, so that an error can say where the wrong word stands.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_FILE = 1_048_576
+
+
+class ConfigError(Exception):
+    """One sentence: file, line, key, what is wrong and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key of a YAML mapping and the node it stands for."""
+
+    file: Path
+    line: int
+    key: str
+    node: yaml.Node
+
+    def error(self, problem: str) -> ConfigError:
+        return ConfigError(f"{self.file}, line {self.line}: {self.key}: {problem}.")
+
+    def text(self) -> str:
+        if not isinstance(self.node, yaml.ScalarNode):
+            raise self.error("must be one value, not a list or a mapping")
+        return str(self.node.value)
+
+    def whole(self, least: int, most: int) -> int:
+        text = self.text().replace("_", "")
+        if not (text.isascii() and text.isdigit() and least <= int(text[:19]) <= most):
+            raise self.error(f"{text[:64]!r} must be a whole number from {least} to {most}")
+        return int(text)
+
+    def word(self, allowed: Sequence[str]) -> str:
+        text = self.text()
+        if text not in allowed:
+            raise self.error(f"{text[:64]!r} must be one of {', '.join(allowed)}")
+        return text
+
+    def items(self) -> "list[Entry]":
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise self.error("must be a list")
+        return [
+            Entry(self.file, x.start_mark.line + 1, f"{self.key}[{i}]", x)
+            for i, x in enumerate(self.node.value)
+        ]
+
+    def mapping(self, allowed: Sequence[str]) -> "dict[str, Entry]":
+        """The keys below this one; `allowed` empty means any."""
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.error("must be a mapping of keys to values")
+        found: dict[str, Entry] = {}
+        for name, value in self.node.value:
+            entry = Entry(self.file, name.start_mark.line + 1, self._below(name), value)
+            if allowed and name.value not in allowed:
+                raise entry.error(f"unknown key; allowed: {', '.join(sorted(allowed))}")
+            if name.value in found:
+                raise entry.error("stands twice")
+            found[str(name.value)] = entry
+        return found
+
+    def _below(self, name: yaml.Node) -> str:
+        return f"{self.key}.{name.value}" if self.key != "file" else str(name.value)
+
+
+def read_yaml(file: Path) -> Entry:
+    """The file's root. Raises ConfigError."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from error
+    if len(text) > MAX_FILE:
+        raise ConfigError(f"{file}: is longer than {MAX_FILE} bytes.")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{file}, line {line}: is not YAML: {error.problem}.") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{file}: is not YAML.") from error
+    empty = yaml.MappingNode("tag:yaml.org,2002:map", [])
+    return Entry(file, 1, "file", node or empty)
+
+
+def split_endpoint(text: str) -> tuple[str, int]:
+    """HOST:PORT, an IPv6 address in brackets. Raises ValueError with what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ValueError(f"{text[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{text[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
+    return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What `serve` and the other commands go by."""
+
+    data: Path = Path("heliograph-data")
+    grpc: str = "127.0.0.1:7443"
+    http: str = "127.0.0.1:8080"
+    endpoint: str = ""
+    store_url: str = ""
+    services_file: Path | None = None
+    control_endpoints: tuple[str, ...] = ("local",)
+    k_anonymity: int = 5
+    password_file: Path | None = None
+    country_file: Path | None = None
+    asn_file: Path | None = None
+    observations_days: int = 30
+    verdicts_days: int = 180
+    sessions: int = 2_000
+    batches_per_hour: int = 240
+
+    def geo_file(self, name: str) -> Path:
+        """Where the country or ASN table is looked for."""
+        given = self.country_file if name == "country" else self.asn_file
+        return given or self.data / "geo" / f"{name}.mmdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the file: where it goes and how it is read."""
+
+    name: str
+    field: str
+    read: Callable[[Entry], Any]
+
+
+def _endpoint(entry: Entry) -> str:
+    try:
+        split_endpoint(entry.text())
+    except ValueError as error:
+        raise entry.error(str(error)) from None
+    return entry.text()
+
+
+def _path(entry: Entry) -> Path:
+    """Relative to the file that names it."""
+    if not entry.text():
+        raise entry.error("must be a path")
+    return entry.file.parent / Path(entry.text()).expanduser()
+
+
+def _store(entry: Entry) -> str:
+    if not entry.text().startswith(("chdb:///", "clickhouse://", "clickhouses://")):
+        raise entry.error("must begin with chdb:///, clickhouse:// or clickhouses://")
+    return entry.text()
+
+
+def _controls(entry: Entry) -> tuple[str, ...]:
+    return tuple(x.word(("local",)) for x in entry.items())
+
+
+KEYS = (
+    Key("data", "data", _path),
+    Key("grpc", "grpc", _endpoint),
+    Key("http", "http", _endpoint),
+    Key("endpoint", "endpoint", _endpoint),
+    Key("store.url", "store_url", _store),
+    Key("plan.services_file", "services_file", _path),
+    Key("control.endpoints", "control_endpoints", _controls),
+    Key("feed.k_anonymity", "k_anonymity", lambda e: e.whole(1, 1_000)),
+    Key("console.password_file", "password_file", _path),
+    Key("geo.country_file", "country_file", _path),
+    Key("geo.asn_file", "asn_file", _path),
+    Key("retention.observations_days", "observations_days", lambda e: e.whole(1, 3_650)),
+    Key("retention.verdicts_days", "verdicts_days", lambda e: e.whole(1, 36_500)),
+    Key("limits.sessions", "sessions", lambda e: e.whole(1, 100_000)),
+    Key("limits.batches_per_hour", "batches_per_hour", lambda e: e.whole(1, 100_000)),
+)
+
+
+def load_config(file: Path | None, overrides: Mapping[str, object]) -> Config:
+    """Defaults, then the file, then what was typed. Raises ConfigError."""
+    values: dict[str, Any] = {} if file is None else _read(read_yaml(file))
+    values.update(overrides)
+    return Config(**values)
+
+
+def _read(root: Entry) -> dict[str, Any]:
+    entries: dict[str, Entry] = {}
+    for name, entry in root.mapping(sorted({k.name.split(".")[0] for k in KEYS})).items():
+        inner = [k.name.partition(".")[2] for k in KEYS if k.name.startswith(f"{name}.")]
+        below = {f"{name}.{x}": e for x, e in entry.mapping(inner).items()} if inner else {}
+        entries |= below or ({} if inner else {name: entry})
+    return {key.field: key.read(entries[key.name]) for key in KEYS if key.name in entries}

@@ -1,0 +1,9 @@
+"""Who may speak and what they are asked: agents, invites, plans and the collector's own keys.
+
+Everything lies in DATA/fleet.db and DATA/keys, which the commands change while `serve` runs.
+"""
+
+from heliograph_collector.fleet.keyring import Keyring, open_keyring
+from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
+
+__all__ = ["Agent", "Fleet", "Keyring", "RefusedError", "open_keyring"]

@@ -1,0 +1,70 @@
+"""Which plan stands, and how the next is issued: version raised, signed with our key."""
+
+from dataclasses import replace
+
+from heliograph import keys
+from heliograph.codec import plan_from_pb, plan_to_pb
+from heliograph.plan import Plan, PlannedTask
+from heliograph.services import Services
+from heliograph.v1 import plan_pb2 as pb
+from heliograph_collector.fleet.registry import Fleet
+
+LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
+_MESSENGERS_S = {"telegram": 120, "whatsapp": 180, "signal": 180}
+_OTHERS_S = 300
+_NEUTRAL = ("https://www.wikipedia.org/", "https://www.example.com/")
+
+
+def standing(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
+    """The newest plan, read and as it was signed."""
+    found = fleet.plan()
+    if found is None:
+        return None
+    signed = pb.SignedPlan(plan=found[0], signature=found[1])
+    return plan_from_pb(pb.Plan.FromString(signed.plan)), signed
+
+
+def issue(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:
+    """Sign `draft` as the next version. Its own version and dates are overwritten."""
+    while True:
+        before = standing(fleet)
+        version = 1 if before is None else before[0].version + 1
+        plan = replace(draft, version=version, issued_s=now_s, expires_s=now_s + LIFE_S)
+        body = plan_to_pb(plan).SerializeToString(deterministic=True)
+        if fleet.add_plan(version, body, signer.sign(keys.PLAN, body)):
+            return plan
+
+
+def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s: int) -> Plan:
+    """The plan to serve by: the standing one, issued again when its services are another edition
+    or half its life is over; the default one when there was none."""
+    found = standing(fleet)
+    if found is None:
+        return issue(fleet, signer, default_plan(services), now_s)
+    plan = found[0]
+    if plan.services_version == services.version and plan.expires_s - now_s > LIFE_S // 2:
+        return plan
+    draft = replace(plan, services_version=services.version, services=services.services)
+    return issue(fleet, signer, draft, now_s)
+
+
+def default_plan(services: Services) -> Plan:
+    """Anchors every minute, messengers every two to three, a few neutral pages every five."""
+    return Plan(
+        version=0,
+        issued_s=0,
+        expires_s=0,
+        services_version=services.version,
+        services=services.services,
+        tasks=(
+            *(
+                PlannedTask(experiment=s.experiment, service=s.name, interval_s=_interval(s.name))
+                for s in services.services
+            ),
+            *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),
+        ),
+    )
+
+
+def _interval(service: str) -> int:
+    return 60 if service == "anchors" else _MESSENGERS_S.get(service, _OTHERS_S)

@@ -1,0 +1,214 @@
+"""DATA/fleet.db: agents, invites and plans. The commands write it while `serve` reads it."""
+
+import hashlib
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph.keys import agent_id
+
+ROLES = ("volunteer", "control")
+_BUSY_S = 10.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS agents (
+  id BLOB PRIMARY KEY, public_key BLOB NOT NULL, role TEXT NOT NULL, version TEXT NOT NULL,
+  created_s INTEGER NOT NULL, revoked_s INTEGER, last_seen_s INTEGER,
+  country TEXT NOT NULL DEFAULT 'ZZ', asn INTEGER NOT NULL DEFAULT 0,
+  access TEXT NOT NULL DEFAULT 'unknown'
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS invites (
+  token_hash BLOB PRIMARY KEY, role TEXT NOT NULL, uses INTEGER NOT NULL,
+  created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS admissions (
+  token_hash BLOB NOT NULL REFERENCES invites, agent BLOB NOT NULL, PRIMARY KEY (token_hash, agent)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS plans (
+  version INTEGER PRIMARY KEY, plan BLOB NOT NULL, signature BLOB NOT NULL
+);
+"""
+_SELECT = """
+SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access
+FROM agents
+"""
+
+
+class RefusedError(Exception):
+    """An enrolment that may not be; `reason` is one of a few fixed words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    id: bytes
+    public_key: bytes
+    role: str  # one of ROLES
+    version: str
+    created_s: int
+    revoked_s: int | None = None
+    last_seen_s: int | None = None
+    country: str = "ZZ"
+    asn: int = 0
+    access: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """Where an agent was last, as far as its address told before it was forgotten."""
+
+    agent: bytes
+    at_s: int
+    version: str
+    country: str
+    asn: int
+    access: str
+
+
+class Fleet:
+    """One connection under one lock: every call is short, and safe from any thread."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(
+            data / "fleet.db", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        (data / "fleet.db").chmod(0o600)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def changes(self) -> int:
+        """A number that differs after any other connection has written."""
+        with self._lock:
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    # invites
+
+    def invite(self, *, role: str, uses: int, now_s: int, expires_s: int) -> bytes:
+        """A new 16-byte token; only its hash is kept."""
+        token = secrets.token_bytes(16)
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO invites VALUES (?, ?, ?, ?, ?)",
+                (_hash(token), role, uses, now_s, expires_s),
+            )
+        return token
+
+    def enrol(self, token: bytes, public_key: bytes, version: str, now_s: int) -> Agent:
+        """Use the invite up for this key. The same key may ask again; a further one may not.
+
+        Raises RefusedError.
+        """
+        agent = agent_id(public_key)
+        with self._writing() as db:
+            role = _admit(db, _hash(token), agent, now_s)
+            db.execute(
+                "INSERT INTO agents (id, public_key, role, version, created_s)"
+                " VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET role = excluded.role, version = excluded.version",
+                (agent, public_key, role, version, now_s),
+            )
+            return _agents(db, "WHERE id = ?", (agent,))[0]
+
+    # agents
+
+    def agents(self) -> list[Agent]:
+        with self._lock:
+            return _agents(self._db, "ORDER BY created_s, id")
+
+    def revoke(self, agent: bytes, now_s: int) -> bool:
+        """Whether there was such an agent still in good standing."""
+        with self._writing() as db:
+            done = db.execute(
+                "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL", (now_s, agent)
+            )
+            return done.rowcount == 1
+
+    def saw(self, sightings: Sequence[Sighting]) -> None:
+        with self._writing() as db:
+            db.executemany(
+                "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?"
+                " WHERE id = ?",
+                [(s.at_s, s.version, s.country, s.asn, s.access, s.agent) for s in sightings],
+            )
+
+    # plans
+
+    def plan(self) -> tuple[bytes, bytes] | None:
+        """The newest plan's bytes and signature."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT plan, signature FROM plans ORDER BY version DESC LIMIT 1"
+            ).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    def add_plan(self, version: int, plan: bytes, signature: bytes) -> bool:
+        """False when that version stands already, because somebody was quicker."""
+        with self._writing() as db:
+            done = db.execute(
+                "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (version, plan, signature),
+            )
+            return done.rowcount == 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+
+
+def _hash(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _admit(db: sqlite3.Connection, token_hash: bytes, agent: bytes, now_s: int) -> str:
+    invite = db.execute(
+        "SELECT role, uses, expires_s FROM invites WHERE token_hash = ?", (token_hash,)
+    ).fetchone()
+    if invite is None:
+        raise RefusedError("invite_unknown")
+    if db.execute("SELECT revoked_s FROM agents WHERE id = ? AND revoked_s", (agent,)).fetchone():
+        raise RefusedError("revoked")
+    role, uses, expires_s = invite
+    key = (token_hash, agent)
+    if db.execute("SELECT 1 FROM admissions WHERE token_hash = ? AND agent = ?", key).fetchone():
+        return str(role)
+    if now_s >= expires_s:
+        raise RefusedError("invite_expired")
+    taken = db.execute("SELECT count(*) FROM admissions WHERE token_hash = ?", (token_hash,))
+    if taken.fetchone()[0] >= uses:
+        raise RefusedError("invite_used_up")
+    db.execute("INSERT INTO admissions VALUES (?, ?)", key)
+    return str(role)
+
+
+def _agents(db: sqlite3.Connection, where: str, values: tuple[bytes, ...] = ()) -> list[Agent]:
+    rows = db.execute(f"{_SELECT} {where}", values)
+    return [
+        Agent(
+            id=r[0],
+            public_key=r[1],
+            role=r[2],
+            version=r[3],
+            created_s=r[4],
+            revoked_s=r[5],
+            last_seen_s=r[6],
+            country=r[7],
+            asn=r[8],
+            access=r[9],
+        )
+        for r in rows
+    ]

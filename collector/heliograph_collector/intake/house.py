@@ -1,0 +1,92 @@
+"""Puts intake together: from an open journal and fleet to a door that answers."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.keyring import Keyring
+from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.intake.counters import Counters
+from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.geo import Geo
+from heliograph_collector.intake.opening import Opener
+from heliograph_collector.intake.presence import Presence
+from heliograph_collector.intake.roll import Roll
+from heliograph_collector.intake.server import serving
+from heliograph_collector.intake.service import IntakeService
+from heliograph_collector.store.journal import Journal
+from heliograph_collector.store.rows import JournalRow, Kind
+
+COLLECTOR = bytes(16)  # the agent id of rows about the collector itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """What intake is built from."""
+
+    endpoint: str
+    fleet: Fleet
+    keyring: Keyring
+    journal: Journal
+    registry: CollectorRegistry
+    clock: Clock
+    rng: random.Random
+    country_file: Path
+    asn_file: Path
+    sessions: int = 2_000
+    batches_per_hour: int = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """An open door."""
+
+    port: int
+    roll: Roll
+    presence: Presence
+    geo: Geo
+    accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, peer address
+
+
+@asynccontextmanager
+async def intake(plot: Plot) -> AsyncIterator[Intake]:
+    """Answers inside the block. Raises PortTakenError, GeoError."""
+    geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret)
+    roll = Roll(plot.fleet)
+    opener = Opener(plot.keyring.sealing, roll.key_of)
+    presence = Presence()
+    door = Door(
+        roll=roll,
+        journal=plot.journal,
+        opener=opener,
+        geo=geo,
+        counters=Counters(plot.registry),
+        clock=plot.clock,
+        batches_per_hour=plot.batches_per_hour,
+    )
+    service = IntakeService(door, presence, plot.keyring, plot.sessions, plot.rng)
+    await plot.journal.append([_started(plot.clock)])
+    try:
+        async with serving(service, plot.endpoint, plot.keyring, plot.sessions) as port:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(service.tend()),
+                    group.create_task(roll.follow(service.fleet_changed)),
+                ]
+                yield Intake(port, roll, presence, geo, door.accept)
+                for task in tasks:
+                    task.cancel()
+    finally:
+        opener.close()
+        await asyncio.to_thread(roll.flush)
+
+
+def _started(clock: Clock) -> JournalRow:
+    return JournalRow(kind=Kind.START, agent=COLLECTOR, received_us=clock.wall_us())

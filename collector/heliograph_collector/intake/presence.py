@@ -1,0 +1,133 @@
+"""Who is here. An agent not heard for 2½ heartbeats, without a goodbye, is lost, and that is a row.
+
+How a connection ended does not matter: an agent that is back in time was never away. Pure but for
+the wish to end a visit, which the session that holds it carries out.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from heliograph.observation import Link
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.registry import Agent
+from heliograph_collector.intake.geo import Place
+from heliograph_collector.store.rows import JournalRow, Kind, Role
+
+SILENCE_BEATS = 2.5
+VISITS_OF_ONE = 4  # half-open leftovers of one agent; the oldest goes first
+_RETURNING = "network_change"  # a goodbye that promises to be back
+
+
+class Ending(StrEnum):
+    """How a session ended."""
+
+    GOODBYE = "goodbye"
+    CLOSED = "closed"  # the stream broke off
+    SILENT = "silent"
+    RENEWED = "renewed"  # by us, because of its age
+    REPLACED = "replaced"  # the same agent came in again
+    REVOKED = "revoked"
+    SLOW = "slow"  # it did not read what it was sent
+    MISBEHAVED = "misbehaved"
+    STOPPED = "stopped"  # the collector itself stops
+
+
+@dataclass(slots=True, eq=False)
+class Visit:
+    """One session of one proven agent."""
+
+    agent: Agent
+    place: Place
+    hello: pb.Hello
+    heard_us: int  # monotonic
+    outbox: "asyncio.Queue[pb.CollectorMessage | None]"
+    link: Link = Link.UNKNOWN
+    plan_version: int = 0
+    ending: Ending | None = None
+    limit: asyncio.Timeout | None = None  # of the read under way
+
+    @property
+    def country(self) -> str:
+        """As the address says; else as the volunteer does."""
+        declared = self.hello.country if len(self.hello.country) == 2 else ""
+        return self.place.country if self.place.country != "ZZ" else declared or "ZZ"
+
+    def end(self, ending: Ending) -> None:
+        """Wake the session that holds this visit, to end it so."""
+        self.ending = self.ending or ending
+        if self.limit is not None and not self.limit.expired():
+            self.limit.reschedule(asyncio.get_running_loop().time())
+
+    def row(self, kind: Kind, received_us: int) -> JournalRow:
+        """Every presence row carries the hello, which says region, access and epoch."""
+        return JournalRow(
+            kind=kind,
+            agent=self.agent.id,
+            received_us=received_us,
+            country=self.place.country,
+            asn=self.place.asn,
+            prefix=self.place.prefix,
+            role=Role(self.agent.role),
+            body=self.hello.SerializeToString(),
+        )
+
+
+@dataclass(slots=True)
+class Presence:
+    """Visits under way, and agents that left without a word and may still be back."""
+
+    _visits: dict[bytes, list[Visit]] = field(default_factory=dict)
+    _missing: dict[bytes, Visit] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return sum(len(visits) for visits in self._visits.values())
+
+    def __iter__(self) -> Iterator[Visit]:
+        return iter([visit for visits in self._visits.values() for visit in visits])
+
+    def arrive(self, visit: Visit) -> None:
+        visits = self._visits.setdefault(visit.agent.id, [])
+        if len(visits) >= VISITS_OF_ONE:
+            visits[0].end(Ending.REPLACED)
+        visits.append(visit)
+        self._missing.pop(visit.agent.id, None)
+
+    def leave(self, visit: Visit, ending: Ending, farewell: str, now_us: int) -> JournalRow | None:
+        """The goodbye to be written down, if it was one."""
+        visits = self._visits[visit.agent.id]
+        visits.remove(visit)
+        if visits:
+            return None
+        del self._visits[visit.agent.id]
+        if ending is Ending.GOODBYE and farewell != _RETURNING:
+            return visit.row(Kind.GOODBYE, now_us)
+        if ending not in (Ending.REVOKED, Ending.STOPPED):
+            self._missing[visit.agent.id] = visit
+        return None
+
+    def lost(self, now_us: int, wall_us: int, heartbeat_s: int) -> list[JournalRow]:
+        """Rows of those who have now been silent too long; each is told once."""
+        since_us = now_us - silence_us(heartbeat_s)
+        gone = [visit for visit in self._missing.values() if visit.heard_us <= since_us]
+        for visit in gone:
+            del self._missing[visit.agent.id]
+        return [visit.row(Kind.LOST, wall_us) for visit in gone]
+
+    def links(self) -> Counter[tuple[str, int, str, Link]]:
+        """How many volunteers' vantages per (country, network, access) say what of their link."""
+        return Counter(
+            (v[-1].country, v[-1].place.asn, v[-1].hello.access or "unknown", v[-1].link)
+            for v in self._visits.values()
+            if v[-1].agent.role == Role.VOLUNTEER
+        )
+
+    def agents(self) -> Counter[str]:
+        """Live agents by role."""
+        return Counter(visits[-1].agent.role for visits in self._visits.values())
+
+
+def silence_us(heartbeat_s: int) -> int:
+    return int(SILENCE_BEATS * heartbeat_s * 1_000_000)

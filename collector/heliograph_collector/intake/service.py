@@ -1,0 +1,172 @@
+"""The Intake service: enrolment, sessions, lone envelopes; a refusal is a status and a word."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import grpc
+
+from heliograph import keys
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.keyring import Keyring
+from heliograph_collector.fleet.registry import RefusedError
+from heliograph_collector.intake import limits
+from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.presence import Ending, Presence, Visit
+from heliograph_collector.intake.session import (
+    Context,
+    HelloRefusedError,
+    Session,
+    greet,
+    offer_plan,
+    sighting,
+)
+from heliograph_collector.store.journal import JournalError
+from heliograph_collector.store.rows import JournalRow, Kind
+
+EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolResponse]"
+SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
+
+_MAX_VERSION = 64
+log = logging.getLogger("heliograph.intake")
+
+
+class IntakeService:
+    """The servicer that gRPC calls. `sessions` bounds how many agents may be connected."""
+
+    def __init__(
+        self, door: Door, presence: Presence, keyring: Keyring, sessions: int, rng: random.Random
+    ) -> None:
+        self._door = door
+        self._presence = presence
+        self._keyring = keyring
+        self._sessions = sessions
+        self._rng = rng
+        self._unary = asyncio.Semaphore(limits.UNARY_AT_ONCE)
+        self._farewells: asyncio.Queue[JournalRow] = asyncio.Queue(sessions)
+
+    async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
+        self, request: pb.EnrolRequest, context: EnrolContext
+    ) -> pb.EnrolResponse:
+        place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
+        if self._unary.locked() or self._door.stranger_waits_s(place):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy")
+        async with self._unary:
+            try:
+                response = await self._enrol(request)
+            except RefusedError as refused:
+                self._door.counters.enrolments.labels(refused.reason).inc()
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
+        self._door.counters.enrolments.labels("enrolled").inc()
+        return response
+
+    async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
+        """Raises RefusedError."""
+        if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
+            raise RefusedError("bad_proof")
+        roll = self._door.roll
+        agent = await asyncio.to_thread(
+            roll.fleet.enrol,
+            request.token,
+            request.public_key,
+            request.agent_version[:_MAX_VERSION],
+            self._door.clock.wall_us() // 1_000_000,
+        )
+        roll.add(agent)
+        return pb.EnrolResponse(
+            agent=agent.id,
+            signing_key=self._keyring.signing.public,
+            sealing_key=self._keyring.sealing.public,
+            plan=roll.plan,
+            role=agent.role,
+        )
+
+    async def Submit(  # noqa: N802
+        self, request: pb.SubmitRequest, context: SubmitContext
+    ) -> pb.SubmitResponse:
+        if self._unary.locked():
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy")
+        async with self._unary:
+            envelope = request.envelope.SerializeToString()
+            receipt = await self._door.accept(envelope, context.peer(), "submit")
+        return pb.SubmitResponse(receipt=receipt)
+
+    async def Session(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
+    ) -> None:
+        counters = self._door.counters
+        if len(self._presence) >= self._sessions:
+            counters.hellos.labels("full").inc()
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
+        try:
+            visit = await greet(context, self._door, place)
+            await self._arrive(visit)
+        except HelloRefusedError as refused:
+            counters.hellos.labels(refused.outcome).inc()
+            await context.abort(refused.status, refused.outcome)
+        counters.hellos.labels("welcome").inc()
+        session = Session(context, visit, self._door, self._presence, self._rng)
+        ending = Ending.CLOSED
+        try:
+            ending = await session.run()
+        finally:
+            self._leave(visit, ending, session.farewell)
+        status = session.status(ending)
+        if status is not None:
+            await context.abort(status, ending)
+
+    async def _arrive(self, visit: Visit) -> None:
+        """Raises HelloRefusedError when it cannot be written down."""
+        wall_us = self._door.clock.wall_us()
+        try:
+            await self._door.journal.append([visit.row(Kind.ARRIVAL, wall_us)])
+        except JournalError:
+            raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
+        self._door.roll.saw(sighting(visit, wall_us))
+        self._presence.arrive(visit)
+        self._door.counters.sessions.set(len(self._presence))
+
+    def _leave(self, visit: Visit, ending: Ending, farewell: str) -> None:
+        """Also in a cancelled handler, so the row itself is written by `tend`."""
+        wall_us = self._door.clock.wall_us()
+        row = self._presence.leave(visit, ending, farewell, wall_us)
+        if row is not None and not self._farewells.full():
+            self._farewells.put_nowait(row)
+        self._door.counters.sessions.set(len(self._presence))
+        self._door.counters.endings.labels(ending).inc()
+
+    async def tend(self) -> None:
+        """Write goodbyes and losses down as they become true; never returns."""
+        while True:
+            try:
+                async with asyncio.timeout(1.0):
+                    rows = [await self._farewells.get()]
+            except TimeoutError:
+                rows = []
+            now_us, wall_us = self._door.clock.monotonic_us(), self._door.clock.wall_us()
+            lost = self._presence.lost(now_us, wall_us, self._door.roll.heartbeat_s)
+            self._door.counters.lost.inc(len(lost))
+            if rows or lost:
+                await self._write(rows + lost)
+
+    async def _write(self, rows: list[JournalRow]) -> None:
+        try:
+            await self._door.journal.append(rows)
+        except JournalError as error:
+            log.error("presence of %d agents not written: %s", len(rows), type(error).__name__)
+
+    def fleet_changed(self) -> None:
+        """Another process wrote fleet.db: push the plan, end the revoked."""
+        for visit in self._presence:
+            agent = self._door.roll.get(visit.agent.id)
+            if agent is None or agent.revoked_s is not None:
+                visit.end(Ending.REVOKED)
+            else:
+                offer_plan(visit, self._door)
+
+    def end_all(self) -> None:
+        for visit in self._presence:
+            visit.end(Ending.STOPPED)

@@ -1,0 +1,224 @@
+"""One agent's stream: challenge and hello, then heartbeats and envelopes for receipts, plan, clock.
+
+Receipts go out in the order their envelopes came in, so that one for an envelope which could not be
+opened (sequence 0) still tells which it was. Nothing here raises what an agent can cause.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from typing import TypeAlias, TypeGuard
+
+import grpc
+
+from heliograph import keys
+from heliograph.observation import Access, Link
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.registry import Agent, Sighting
+from heliograph_collector.intake import limits
+from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.geo import Place
+from heliograph_collector.intake.presence import Ending, Presence, Visit, silence_us
+
+Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
+Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
+
+# How the stream's status tells why it ended; the others end with OK.
+_STATUS = {
+    Ending.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Ending.SLOW: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Ending.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
+    Ending.MISBEHAVED: grpc.StatusCode.INVALID_ARGUMENT,
+    Ending.STOPPED: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class HelloRefusedError(Exception):
+    """No session for this caller; `outcome` is one of a few words."""
+
+    def __init__(self, outcome: str, status: grpc.StatusCode) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.status = status
+
+
+class _SlowReaderError(Exception):
+    """A message was not taken off our hands in time."""
+
+
+async def greet(context: Context, door: Door, place: Place) -> Visit:
+    """Challenge, and the hello that answers it. Raises HelloRefusedError."""
+    nonce = secrets.token_bytes(32)
+    try:
+        async with asyncio.timeout(limits.HELLO_S):
+            await context.write(pb.CollectorMessage(challenge=pb.Challenge(nonce=nonce)))
+            message: object = await context.read()
+    except TimeoutError:
+        raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
+    if not _is_message(message) or not message.HasField("hello"):
+        raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
+    agent = proven(message.hello, nonce, door.roll.get)
+    return Visit(
+        agent=agent,
+        place=place,
+        hello=message.hello,
+        heard_us=door.clock.monotonic_us(),
+        outbox=asyncio.Queue(2 * limits.WINDOW),
+        plan_version=message.hello.plan_version,
+    )
+
+
+def proven(hello: pb.Hello, nonce: bytes, get: Callable[[bytes], Agent | None]) -> Agent:
+    """The agent that signed this very nonce. Raises HelloRefusedError."""
+    agent = get(hello.agent)
+    if agent is None:
+        raise HelloRefusedError("unknown_agent", grpc.StatusCode.UNAUTHENTICATED)
+    if not keys.verify(agent.public_key, hello.signature, keys.HELLO, nonce):
+        raise HelloRefusedError("bad_signature", grpc.StatusCode.UNAUTHENTICATED)
+    if agent.revoked_s is not None:
+        raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
+    return agent
+
+
+class Session:
+    """From the accepted hello to the end."""
+
+    def __init__(
+        self, context: Context, visit: Visit, door: Door, presence: Presence, rng: random.Random
+    ) -> None:
+        self._context = context
+        self._visit = visit
+        self._door = door
+        self._presence = presence
+        self._receipts: Receipts = asyncio.Queue(limits.WINDOW)
+        self._old_us = door.clock.monotonic_us() + int(
+            limits.SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000
+        )
+        self._bad = 0
+        self.farewell = ""
+
+    async def run(self) -> Ending:
+        self.offer_plan()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._speak())
+                acknowledging = group.create_task(self._acknowledge())
+                ending = await self._listen(group)
+                await self._receipts.put(None)
+                await acknowledging
+                if ending is Ending.RENEWED:
+                    await self._say(pb.CollectorMessage(advice=pb.Advice(reason="renew")))
+                await self._visit.outbox.put(None)
+        except* _SlowReaderError:
+            ending = Ending.SLOW
+        return ending
+
+    def status(self, ending: Ending) -> grpc.StatusCode | None:
+        return _STATUS.get(ending)
+
+    def offer_plan(self) -> None:
+        offer_plan(self._visit, self._door)
+
+    async def _listen(self, group: asyncio.TaskGroup) -> Ending:
+        while True:
+            message = await self._hear()
+            if isinstance(message, Ending):
+                return message
+            self._visit.heard_us = self._door.clock.monotonic_us()
+            match message.WhichOneof("message"):
+                case "heartbeat":
+                    await self._beat(message.heartbeat)
+                case "envelope":
+                    taking = self._door.take(
+                        message.envelope, self._visit.place, "session", self._visit.agent
+                    )
+                    await self._receipts.put(group.create_task(taking))
+                case "goodbye":
+                    self.farewell = message.goodbye.reason
+                    return Ending.GOODBYE
+                case _:
+                    return Ending.MISBEHAVED
+
+    async def _hear(self) -> pb.AgentMessage | Ending:
+        visit = self._visit
+        if visit.ending is not None:
+            return visit.ending
+        now_us = self._door.clock.monotonic_us()
+        dead_us = visit.heard_us + silence_us(self._door.roll.heartbeat_s)
+        try:
+            async with asyncio.timeout(
+                max(0.0, (min(dead_us, self._old_us) - now_us) / 1e6)
+            ) as visit.limit:
+                message: object = await self._context.read()
+        except TimeoutError:
+            return self._cause(dead_us)
+        finally:
+            visit.limit = None
+        if _is_message(message):
+            return message
+        return Ending.CLOSED if message is grpc.aio.EOF else Ending.MISBEHAVED
+
+    def _cause(self, dead_us: int) -> Ending:
+        """Why a read was cut short."""
+        by_itself = Ending.RENEWED if self._old_us <= dead_us else Ending.SILENT
+        return self._visit.ending or by_itself
+
+    async def _beat(self, heartbeat: pb.Heartbeat) -> None:
+        received_us = self._door.clock.wall_us()
+        if heartbeat.link in tuple(Link):
+            self._visit.link = Link(heartbeat.link)
+        self._door.roll.saw(sighting(self._visit, received_us))
+        self.offer_plan()
+        clock = pb.Clock(
+            heartbeat_sent_us=heartbeat.sent_us,
+            received_us=received_us,
+            sent_us=self._door.clock.wall_us(),
+        )
+        await self._say(pb.CollectorMessage(clock=clock))
+
+    async def _acknowledge(self) -> None:
+        while (taking := await self._receipts.get()) is not None:
+            receipt = await taking
+            if receipt.status == pb.STATUS_REJECTED:
+                self._bad += 1
+                if self._bad > limits.BAD_ENVELOPES:
+                    self._visit.end(Ending.MISBEHAVED)
+            await self._say(pb.CollectorMessage(ack=pb.Ack(receipts=[receipt])))
+
+    async def _say(self, message: pb.CollectorMessage) -> None:
+        await self._visit.outbox.put(message)
+
+    async def _speak(self) -> None:
+        """The only writer of the stream: gRPC allows one at a time."""
+        while (message := await self._visit.outbox.get()) is not None:
+            try:
+                async with asyncio.timeout(limits.RPC_S):
+                    await self._context.write(message)
+            except TimeoutError:
+                raise _SlowReaderError from None
+
+
+def _is_message(read: object) -> TypeGuard[pb.AgentMessage]:
+    """gRPC reads EOF at the end, and None for bytes it could not parse."""
+    return isinstance(read, pb.AgentMessage)
+
+
+def offer_plan(visit: Visit, door: Door) -> None:
+    """Hand over the standing plan once, if it is newer than the agent's. A full outbox waits for
+    the next heartbeat."""
+    if visit.plan_version < door.roll.plan_version and not visit.outbox.full():
+        visit.outbox.put_nowait(pb.CollectorMessage(plan=door.roll.plan))
+        visit.plan_version = door.roll.plan_version
+
+
+def sighting(visit: Visit, wall_us: int) -> Sighting:
+    access = visit.hello.access
+    return Sighting(
+        agent=visit.agent.id,
+        at_s=wall_us // 1_000_000,
+        version=visit.hello.agent_version[:64],
+        country=visit.country,
+        asn=visit.place.asn,
+        access=access if access in tuple(Access) else Access.UNKNOWN,
+    )
