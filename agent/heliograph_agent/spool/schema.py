@@ -1,0 +1,54 @@
+"""The tables of spool.db, and the checksum that every row carries."""
+
+import sqlite3
+import zlib
+
+VERSION = 1
+PAGE = 4_096
+
+TABLES = """
+CREATE TABLE measurement (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  priority INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  stored_us INTEGER NOT NULL,
+  epoch TEXT NOT NULL,
+  crc INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE envelope (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  priority INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  stored_us INTEGER NOT NULL,
+  measurements INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE quarantine (
+  sequence INTEGER PRIMARY KEY,
+  reason TEXT NOT NULL,
+  stored_us INTEGER NOT NULL,
+  measurements INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE TABLE epoch (id TEXT PRIMARY KEY, crc INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE gap (kind TEXT PRIMARY KEY, count INTEGER NOT NULL, last_us INTEGER NOT NULL);
+CREATE INDEX measurement_by_priority ON measurement (priority, sequence, size);
+CREATE INDEX envelope_by_priority ON envelope (priority, sequence, size, measurements);
+"""
+
+
+def create(db: sqlite3.Connection) -> None:
+    """All or nothing: who is killed here leaves an empty database, and the next begins again."""
+    db.execute("BEGIN IMMEDIATE")
+    for statement in TABLES.split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute("COMMIT")
+
+
+def checksum(body: bytes, *labels: int | str) -> int:
+    """SQLite has none of its own: a bit that flips inside a value passes its integrity check."""
+    return zlib.crc32(body, zlib.crc32("|".join(map(str, labels)).encode()))

@@ -1,0 +1,236 @@
+"""Opens the spool's database whatever state it is in: check, salvage, move aside, go on.
+
+An agent that will not start until somebody deletes a file is no use on the day it was made for.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from heliograph.clock import Clock
+from heliograph_agent.spool import schema
+from heliograph_agent.spool.book import Book
+from heliograph_agent.spool.errors import SpoolError
+from heliograph_agent.spool.schema import PAGE, checksum
+
+BUSY_S = 5.0
+COLUMNS = {
+    "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
+    "envelope": "sequence, priority, size, stored_us, measurements, crc, body",
+    "quarantine": "sequence, reason, stored_us, measurements, crc, body",
+    "epoch": "rowid, id, crc, body",
+    "gap": "rowid, kind, count, last_us",
+}
+
+
+class Shelf:
+    """Where the book lies. Other processes may read it; only one at a time may mend it."""
+
+    def __init__(self, path: Path, clock: Clock, limit_bytes: int) -> None:
+        self.path = path
+        self._clock = clock
+        self._limit = limit_bytes
+        self._lock: int | None = None
+
+    def open(self, *, suspect: bool = False) -> Book:
+        """Raises sqlite3.Error, OSError or SpoolError when there is no way to a usable file now.
+
+        `suspect` when SQLite itself met damage: then the file is mended whatever the check says.
+        """
+        self._share()
+        salvaging = self._beside("salvaging")
+        fresh = not self.path.exists() and not salvaging.exists()
+        damaged = not fresh and (not self.path.exists() or suspect or not self._sound())
+        if damaged:
+            self._mend(salvaging)
+        with ExitStack() as undo:
+            db = undo.enter_context(closing(_connect(self.path, self._limit)))
+            book = self._book(db, fresh=fresh, damaged=damaged)
+            undo.pop_all()
+        return book
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _book(self, db: sqlite3.Connection, *, fresh: bool, damaged: bool) -> Book:
+        if not _version(db):
+            schema.create(db)
+            _sync_directory(self.path.parent)
+        book = Book(db, self.path, self._clock, self._limit)
+        db.execute("BEGIN IMMEDIATE")
+        book.raise_sequences(doubtful=damaged or (fresh and book.floor.read() is not None))
+        book.note("damaged", int(damaged))
+        db.execute("COMMIT")
+        return book
+
+    def _share(self) -> int:
+        if self._lock is None:
+            handle = os.open(self._beside("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                raise SpoolError(f"Another process is mending {self.path}: try again.") from None
+            self._lock = handle
+        return self._lock
+
+    def _sound(self) -> bool:
+        """Whether SQLite finds its own structure whole, and the tables ours."""
+        try:
+            with closing(_connect(self.path, self._limit)) as db:
+                ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
+                tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+                names = {name for (name,) in tables} - {"sqlite_sequence"}
+                version = _version(db)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return False
+            raise
+        ours = names == set(COLUMNS) if version == schema.VERSION else not (names or version)
+        return bool(verdict == "ok" and ours)
+
+    def _mend(self, salvaging: Path) -> None:
+        """Move the damaged file aside, copy what can be read, put the copy in its place.
+
+        Killed at any point, the next start goes on from there.
+        """
+        with self._alone():
+            _move(self.path, salvaging)
+            copy = self._beside("copy")
+            for leftover in ("", "-journal", "-wal", "-shm"):
+                Path(f"{copy}{leftover}").unlink(missing_ok=True)
+            _salvage(salvaging, copy)
+            copy.replace(self.path)
+            _sync_directory(self.path.parent)
+            _move(salvaging, self._beside("damaged"))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        handle = self._share()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SpoolError(
+                f"{self.path} is damaged and another process has it open: stop that one first."
+            ) from None
+        try:
+            yield
+        finally:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{ending}")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is wrong, as against the disk, the lock or the statement."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its journal inherits the mode
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    journal = max(16, limit_bytes // 64 // PAGE)  # pages; the journal's part of the bound
+    try:
+        for pragma in (
+            f"page_size = {PAGE}",
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a commit is on the disk when it returns
+            "secure_delete = ON",  # what was sealed is not to be read from a free page
+            "cache_size = -1024",
+            f"wal_autocheckpoint = {journal}",
+            f"journal_size_limit = {journal * PAGE}",
+            f"max_page_count = {max(32, limit_bytes // PAGE - 2 * journal)}",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    ((version,),) = db.execute("PRAGMA user_version").fetchall()
+    return int(version)
+
+
+def _move(source: Path, target: Path) -> None:
+    """A database and its journal; the database first, for nothing reads a journal alone."""
+    if source.exists():
+        for leftover in ("-wal", "-shm"):
+            Path(f"{target}{leftover}").unlink(missing_ok=True)
+        source.replace(target)
+    with suppress(FileNotFoundError):
+        Path(f"{source}-wal").replace(f"{target}-wal")
+    Path(f"{source}-shm").unlink(missing_ok=True)
+    _sync_directory(source.parent)
+
+
+def _salvage(damaged: Path, copy: Path) -> None:
+    os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
+    with closing(sqlite3.connect(copy, isolation_level=None)) as new:
+        new.execute(f"PRAGMA page_size = {PAGE}")
+        schema.create(new)
+        new.execute("BEGIN")
+        with closing(sqlite3.connect(damaged, timeout=BUSY_S, isolation_level=None)) as old:
+            for table, columns in COLUMNS.items():
+                for row in _readable(old, table, columns):
+                    _copy(new, table, row)
+        new.execute("COMMIT")
+
+
+def _copy(new: sqlite3.Connection, table: str, row: tuple[int | str | bytes, ...]) -> None:
+    if table in ("epoch", "gap"):
+        row = row[1:]
+    if _as_written(table, row):
+        marks = ", ".join("?" * len(row))
+        new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+
+
+def _as_written(table: str, row: tuple[int | str | bytes, ...]) -> bool:
+    """Whether the row carries its own checksum; the ledger has none and must be sane."""
+    match (table, *row):
+        case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
+            return crc == checksum(b, n, priority, epoch)
+        case ("envelope", int(n), int(), int(), int(), int(), int(crc), bytes(b)):
+            return crc == checksum(b, n)
+        case ("quarantine", int(n), str(), int(), int(), int(crc), bytes(b)):
+            return crc == checksum(b, n)
+        case ("epoch", str(name), int(crc), bytes(b)):
+            return crc == checksum(b, name)
+        case ("gap", str(), int(count), int()):
+            return 0 < count < 1 << 40
+        case _:
+            return False
+
+
+def _readable(
+    old: sqlite3.Connection, table: str, columns: str
+) -> Iterator[tuple[int | str | bytes, ...]]:
+    """Every row that can be reached, in order; a bad page is stepped over by growing steps."""
+    key = columns.split(",", 1)[0]
+    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"  # noqa: S608
+    after, step = 0, 1
+    while after < 1 << 62:
+        try:
+            for row in old.execute(query, (after,)):
+                after, step = row[0], 1
+                yield row
+            return
+        except sqlite3.DatabaseError:
+            after += step
+            step *= 2
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
