@@ -1,0 +1,74 @@
+"""The HTTP side of the collector: routes and what surrounds them."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+
+from heliograph_collector.publish import openapi
+from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.headers import add_headers, public_json
+from heliograph_collector.publish.health import Health
+from heliograph_collector.publish.measurements import Measurements
+from heliograph_collector.publish.problem import Handler, answer_problems
+from heliograph_collector.publish.query import parse
+from heliograph_collector.publish.reading import Reading
+from heliograph_collector.publish.stream import Stream
+
+_STATIC = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "mark.svg": "image/svg+xml",
+}
+
+
+def build(feed: Feed) -> web.Application:
+    """The application, ready for an AppRunner. It starts no task of its own."""
+    app = web.Application(middlewares=[add_headers, answer_problems], client_max_size=MAX_BODY)
+    static = {name: _content(name) for name in _STATIC}
+    reading = Reading(feed, {name: _address(name, body) for name, body in static.items()})
+    measurements, health = Measurements(feed), Health(feed)
+    app.router.add_get("/", reading.page)
+    app.router.add_get("/api/v1/status", reading.status)
+    app.router.add_get("/api/v1/timeline", reading.timeline)
+    app.router.add_get("/api/v1/measurements", measurements.many)
+    app.router.add_get("/api/v1/measurements/{id}", measurements.one)
+    app.router.add_get("/api/v1/stream", Stream(feed.bus).__call__, allow_head=False)
+    app.router.add_post("/v1/envelopes", Envelopes(feed).__call__)
+    app.router.add_get("/healthz", health.alive)
+    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/openapi.json", _openapi(openapi.document()))
+    app.router.add_get("/static/{name}", _static(static))
+    return app
+
+
+def _content(name: str) -> bytes:
+    return files(__package__).joinpath("static", name).read_bytes()
+
+
+def _address(name: str, body: bytes) -> str:
+    """Changes with the content, so that browsers may keep it for long."""
+    return f"/static/{name}?v={sha256(body).hexdigest()[:12]}"
+
+
+def _static(bodies: Mapping[str, bytes]) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in bodies:
+            raise web.HTTPNotFound
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return web.Response(body=bodies[name], content_type=_STATIC[name], headers=headers)
+
+    return answer
+
+
+def _openapi(document: dict[str, Any]) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        parse(request.query, ())
+        return public_json(request, document, max_age_s=300)
+
+    return answer

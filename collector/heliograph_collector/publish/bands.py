@@ -1,0 +1,26 @@
+"""Counts of volunteers as anybody may see them: never a number that points at few people."""
+
+_BANDS = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49))
+
+
+def band(count: int, k: int) -> str:
+    """ "0", "1-4", "5-9", "10-19", "20-49" or "50+"; bands that lie below k are one, with zero."""
+    low, high = floor_and_top(count, k)
+    if high is None:
+        return f"{low}+"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def floor(count: int, k: int) -> int:
+    """The least number in the count's band; the count itself when k asks for no anonymity."""
+    return count if k <= 1 else floor_and_top(count, k)[0]
+
+
+def floor_and_top(count: int, k: int) -> tuple[int, int | None]:
+    below = max((high for _, high in _BANDS if high < k), default=-1)
+    if count <= below:
+        return 0, below
+    for low, high in _BANDS:
+        if low <= count <= high:
+            return low, high
+    return 50, None

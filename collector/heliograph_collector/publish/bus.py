@@ -1,0 +1,102 @@
+"""Live events to many readers: bounded queues, a bounded memory for those who come back."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+RESYNC = "resync"  # "you missed something: ask again for the whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    id: str
+    name: str
+    data: str  # one line of JSON
+
+
+class BusFullError(Exception):
+    """As many readers as this process will hold are listening already."""
+
+
+class Subscription:
+    """One reader's queue. A reader that falls behind gets a resync and is let go."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(limit)
+        self._dropped = False
+
+    def offer(self, event: Event) -> None:
+        if self._dropped:
+            return
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self._drop(event)
+
+    def _drop(self, event: Event) -> None:
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(Event(event.id, RESYNC, "{}"))
+        self._dropped = True
+
+    async def events(self, heartbeat_s: float) -> AsyncIterator[Event | None]:
+        """Events as they come, None when none came for `heartbeat_s`; ends after a drop."""
+        while not (self._dropped and self._queue.empty()):
+            try:
+                async with asyncio.timeout(heartbeat_s):
+                    event: Event | None = await self._queue.get()
+            except TimeoutError:
+                event = None
+            yield event
+
+
+class Bus:
+    """`boot` tells this process's numbers from those of the one before it."""
+
+    def __init__(self, boot: str, *, memory: int = 1024, queue: int = 256, readers: int = 1000):
+        self._boot = boot
+        self._ring: deque[Event] = deque(maxlen=memory)
+        self._queue = queue
+        self._readers = readers
+        self._next = 1
+        self._open: set[Subscription] = set()
+
+    @property
+    def readers(self) -> int:
+        return len(self._open)
+
+    def publish(self, name: str, data: str) -> None:
+        event = Event(f"{self._boot}-{self._next}", name, data)
+        self._next += 1
+        self._ring.append(event)
+        for subscription in self._open:
+            subscription.offer(event)
+
+    @contextmanager
+    def subscribe(self, last_id: str = "") -> Iterator[Subscription]:
+        """Raises BusFullError. With `last_id` first come the events missed, or a resync."""
+        if len(self._open) >= self._readers:
+            raise BusFullError
+        missed = self._missed(last_id)
+        subscription = Subscription(self._queue)
+        for event in missed:
+            subscription.offer(event)
+        self._open.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._open.discard(subscription)
+
+    def _missed(self, last_id: str) -> list[Event]:
+        if not last_id:
+            return []
+        resync = [Event(f"{self._boot}-{self._next - 1}", RESYNC, "{}")]
+        boot, _, digits = last_id.rpartition("-")
+        if boot != self._boot or not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+            return resync
+        missed = self._next - 1 - int(digits)
+        if missed < 0 or missed > len(self._ring) or missed > self._queue:
+            return resync
+        return list(self._ring)[len(self._ring) - missed :]

@@ -1,0 +1,84 @@
+"""What publish needs from the rest of the collector, as plain callables that serve.py fills in."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock
+from heliograph.observation import Link
+from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.store.rows import Cell, Judged, Silence, Vote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCount:
+    """How many live volunteers' vantages of one network say the same about their link."""
+
+    country: str
+    asn: int
+    access: str
+    link: Link
+    vantages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCounts:
+    volunteers: int = 0  # with a live session
+    controls: int = 0
+    enrolled: int = 0
+    last_received_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementFilter:
+    """What an operator asks for; the empty value of a field asks for nothing."""
+
+    country: str = ""
+    region: str = ""
+    asn: int | None = None
+    access: str = ""
+    service: str = ""
+    experiment: str = ""
+    state: str = ""
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementPage:
+    items: Sequence[Judged]
+    next: str = ""  # the store's own position, "" at the end
+
+
+def _no_name(asn: int) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """Everything that `app.build` stands on.
+
+    `votes` and `silences` take (since_us, until_us, bin_s) and any of the keywords country, region,
+    asn, access, service (silences: without service); a keyword that is not given filters nothing.
+    `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
+    """
+
+    clock: Clock
+    votes: Callable[..., Awaitable[Sequence[Vote]]]
+    silences: Callable[..., Awaitable[Sequence[Silence]]]
+    cells: Callable[[Sequence[Vote], Sequence[Silence], int, int, int], Sequence[Cell]]
+    merge_small: Callable[[Sequence[Cell], int], Sequence[Cell]]
+    measurements: Callable[[MeasurementFilter, str, int], Awaitable[MeasurementPage]]
+    measurement: Callable[[str], Awaitable[Judged | None]]
+    accept: Callable[[bytes, str], Awaitable[Receipt]]  # envelope, peer address → receipt
+    problems: Callable[[], Sequence[str]]  # why the collector is not ready; empty when it is
+    links: Callable[[], Sequence[LinkCount]]
+    agents: Callable[[], AgentCounts]
+    bus: Bus
+    registry: CollectorRegistry
+    services: Mapping[str, str] = field(default_factory=dict)  # name → title, in the page's order
+    network_name: Callable[[int], str] = _no_name
+    k_anonymity: int = 5
+    operator_hash: str = ""  # from auth.hash_password; "" lets nobody in

@@ -1,0 +1,44 @@
+"""Tells the bus what changed in the world, soon after the store was told."""
+
+import asyncio
+import json
+
+from heliograph_collector.publish import status
+from heliograph_collector.publish.desk import Desk
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.snapshot import Snapshot
+
+PAUSE_S = 2.0  # least time between two looks, so that a flood of blocks costs no more
+PATIENCE_S = 15.0  # time passes too: readings age, links change
+
+
+class Announcer:
+    """`touch` when a block was stored; `run` belongs in the collector's TaskGroup."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._desk = Desk(feed)
+        self._touched = asyncio.Event()
+        self._last: Snapshot | None = None
+
+    def touch(self) -> None:
+        self._touched.set()
+
+    async def run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(PAUSE_S)
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._touched.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> None:
+        """Publish what differs from the last look; the first one has nothing to differ from."""
+        self._touched.clear()
+        now = await self._desk.now()
+        if self._last is not None:
+            for name, data in status.changes(self._last, now):
+                self._feed.bus.publish(name, json.dumps(data))
+        self._last = now

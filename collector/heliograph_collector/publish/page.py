@@ -1,0 +1,194 @@
+"""The page as a pure function of a snapshot. What the script refreshes is made here too."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from heliograph.observation import Link
+from heliograph_collector.publish import sentences, strip, words
+from heliograph_collector.publish.bands import band
+from heliograph_collector.publish.query import write_time
+from heliograph_collector.publish.sentences import NetworkName, dashed
+from heliograph_collector.publish.snapshot import Column, Group, Reading, Snapshot
+from heliograph_collector.publish.status import total_band
+from heliograph_collector.store.rows import State
+
+MAX_COLUMNS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    id: str
+    country: str
+    network: str
+    access: str
+    link: str
+    link_class: str
+    vantages: str
+    silent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """One cell of the table, in words."""
+
+    id: str
+    where: str
+    state: str  # class name; "nothing" without data
+    symbol: str
+    word: str
+    how: str
+    counts: str
+    sure: str
+    since: str
+    strip: Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    name: str
+    title: str
+    boxes: Sequence[Box]
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(snapshot: Snapshot, name: NetworkName, assets: dict[str, str], country: str = "") -> str:
+    """HTML. `assets` maps a static file's name to its address."""
+    chosen = [c for c in snapshot.columns if country in ("", c.group.country)]
+    columns = chosen[:MAX_COLUMNS]
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            snapshot=snapshot,
+            heads=[head(column, snapshot.k, name) for column in columns],
+            rows=[
+                _row(service, title, columns, snapshot, name)
+                for service, title in snapshot.services
+            ],
+            headline=sentences.headline(snapshot, name),
+            lines=[
+                (slug(c.group), _mood(c), sentences.of_group(c, snapshot, name)) for c in columns
+            ],
+            hidden=len(chosen) - len(columns),
+            countries=sorted(
+                {(c.group.country, words.country(c.group.country)) for c in snapshot.columns}
+            ),
+            chosen=words.country(country) if country else "",
+            connected=total_band(snapshot.coverage.agents.volunteers, 1),
+            vantages=total_band(snapshot.coverage.vantages, snapshot.k),
+            blind=[(strip.clock(a), strip.clock(b)) for a, b in snapshot.coverage.blind],
+            at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+            axis=strip.axis(snapshot.bins),
+            first=strip.clock(snapshot.since_us),
+            shape=_shape(columns, snapshot),
+            assets=assets,
+        )
+    )
+
+
+def slug(*parts: object) -> str:
+    """An id that lasts from one rendering to the next."""
+    flat = "-".join(
+        f"{p.country}-{p.asn}-{p.access}" if isinstance(p, Group) else str(p) for p in parts
+    )
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", flat)
+    return plain if plain == flat else f"{plain[:64]}-{sha256(flat.encode()).hexdigest()[:8]}"
+
+
+def _shape(columns: Sequence[Column], snapshot: Snapshot) -> str:
+    """Changes when rows or columns do: then the script takes the whole table."""
+    text = repr(([c.group for c in columns], snapshot.services))
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _mood(column: Column) -> str:
+    states = {reading.state for reading in column.readings.values()}
+    if column.link is Link.OFFLINE:
+        return "offline"
+    for state in (State.BLOCKED, State.DOWN, State.REACHABLE, State.UNKNOWN):
+        if state in states:
+            return state.value
+    return "nothing"
+
+
+def head(column: Column, k: int, name: NetworkName) -> Head:
+    group = column.group
+    return Head(
+        id=slug("head", group),
+        country=words.country(group.country),
+        network=words.network(group.asn, group.access, name(group.asn)),
+        access=words.access(group.access) if group.access else "",
+        link=words.LINKS[column.link],
+        link_class=column.link.value,
+        vantages=_vantages(total_band(column.vantages, k)),
+        silent=f"{band(column.silent, k)} fell silent" if column.silent >= max(k, 1) else "",
+    )
+
+
+def _vantages(count: str) -> str:
+    return "1 vantage" if count == "1" else f"{dashed(count)} vantages"
+
+
+def _row(
+    service: str, title: str, columns: Sequence[Column], snapshot: Snapshot, name: NetworkName
+) -> Row:
+    return Row(
+        name=service,
+        title=title,
+        boxes=[
+            box(column, column.readings[service], snapshot, sentences.place(column.group, name))
+            for column in columns
+        ],
+    )
+
+
+def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box:
+    state, cell = reading.state, reading.cell
+    troubled = state in (State.BLOCKED, State.DOWN)
+    return Box(
+        id=slug("cell", column.group, reading.service),
+        where=where,
+        state=state.value if state else "nothing",
+        symbol=words.SYMBOLS[state] if state else sentences.DASH,
+        word=words.STATES[state] if state else "no data",
+        how=_how(column, reading, troubled),
+        counts=_counts(reading, snapshot.k),
+        sure=words.sure(cell.confidence) if cell and state is not State.UNKNOWN else "",
+        since=sentences.since(reading.since, snapshot.since_us),
+        strip=strip.draw(reading.strip, snapshot.bins),
+    )
+
+
+def _how(column: Column, reading: Reading, troubled: bool) -> str:
+    if column.link is Link.OFFLINE:
+        return "vantages are offline: nothing is judged"
+    if reading.cell is None:
+        return "nobody measured in the last 15 minutes"
+    how = words.how(reading.cell.layer, reading.cell.method) if troubled else ""
+    if reading.state is State.DOWN:
+        return f"{how}, at the control too" if how else "at the control too"
+    return how or ("not enough to judge" if reading.state is State.UNKNOWN else "")
+
+
+def _counts(reading: Reading, k: int) -> str:
+    """As "10-19 of 20-49 vantages", with proper dashes."""
+    if reading.cell is None:
+        return ""
+    part = band(getattr(reading.cell, reading.cell.state.value), k)
+    return dashed(f"{part} of {total_band(reading.cell.vantages, k)} vantages")

@@ -1,0 +1,115 @@
+"""The state of the world in plain sentences."""
+
+from collections.abc import Callable, Mapping
+
+from heliograph.observation import Link
+from heliograph_collector.publish import words
+from heliograph_collector.publish.snapshot import Bracket, Column, Group, Reading, Snapshot
+from heliograph_collector.publish.strip import clock
+from heliograph_collector.store.rows import State
+
+NetworkName = Callable[[int], str]
+DASH = "\N{EN DASH}"
+
+
+def dashed(text: str) -> str:
+    """Ranges as a printer sets them."""
+    return text.replace("-", DASH)
+
+
+def place(group: Group, name: NetworkName) -> str:
+    """ "Kazakhstan, AS9198 fixed"."""
+    network = words.network(group.asn, group.access, name(group.asn))
+    known = group.access not in ("", "unknown")
+    return f"{words.country(group.country)}, {network}" + (f" {group.access}" if known else "")
+
+
+def since(bracket: Bracket | None, first_us: int) -> str:
+    """The bracket; "or before" when the beginning lies before all we look at."""
+    if bracket is None:
+        return ""
+    if bracket.earliest_us is not None:
+        return f"since {clock(bracket.earliest_us)}{DASH}{clock(bracket.latest_us)}"
+    return f"since {clock(bracket.latest_us)} or before"
+
+
+def of_group(column: Column, snapshot: Snapshot, name: NetworkName) -> str:
+    """One network: its link, then what is wrong, then how much is right."""
+    if column.link is Link.OFFLINE:
+        return f"{place(column.group, name)}: offline — nothing is judged."
+    parts = [words.LINKS[column.link]] if column.link is not Link.UNKNOWN else []
+    parts += _troubles(column, snapshot) + _rest(column)
+    return f"{place(column.group, name)}: {'; '.join(parts)}."
+
+
+def _troubles(column: Column, snapshot: Snapshot) -> list[str]:
+    titles = dict(snapshot.services)
+    told = []
+    for state in (State.BLOCKED, State.DOWN):
+        for service, reading in column.readings.items():
+            if reading.state is state:
+                told.append(_trouble(titles[service], reading, snapshot.since_us))
+    return told
+
+
+def _trouble(title: str, reading: Reading, first_us: int) -> str:
+    cell = reading.cell
+    layer = words.LAYERS.get(cell.layer, "") if cell else ""
+    how = f" ({layer})" if layer else ""
+    if reading.state is State.DOWN:
+        how = " for everybody"
+    word = words.STATES[reading.state] if reading.state else ""
+    return f"{title} {word}{how} {since(reading.since, first_us)}".rstrip()
+
+
+def _rest(column: Column) -> list[str]:
+    states = [reading.state for reading in column.readings.values()]
+    good, unknown = states.count(State.REACHABLE), states.count(State.UNKNOWN)
+    troubled = len(states) - good - unknown - states.count(None)
+    told = []
+    if good:
+        told.append("everything else reachable" if troubled and not unknown else _services(good))
+    if unknown:
+        told.append(f"{unknown} unknown")
+    return told or ([] if troubled else ["nothing measured yet"])
+
+
+def _services(good: int) -> str:
+    return "1 service reachable" if good == 1 else f"{good} services reachable"
+
+
+def headline(snapshot: Snapshot, name: NetworkName) -> str:
+    columns = snapshot.columns
+    if not columns:
+        return "No network can be shown yet."
+    if len(columns) == 1:
+        return of_group(columns[0], snapshot, name)
+    told = [*_blocked(snapshot), *_links(snapshot)]
+    if told:
+        text = "; ".join(told)
+        return f"{text[0].upper()}{text[1:]}."
+    if any(r.state is State.REACHABLE for c in columns for r in c.readings.values()):
+        return f"No blocking seen from {len(columns)} networks."
+    return f"{len(columns)} networks report, and nothing can be judged yet."
+
+
+def _blocked(snapshot: Snapshot) -> list[str]:
+    counts: Mapping[str, int] = {
+        title: sum(c.readings[service].state is State.BLOCKED for c in snapshot.columns)
+        for service, title in snapshot.services
+    }
+    total = len(snapshot.columns)
+    worst = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
+    told = [f"{title} is blocked in {n} of {total} networks" for title, n in worst[:3]]
+    if len(worst) > 3:
+        told.append(f"{len(worst) - 3} more services are blocked somewhere")
+    return told
+
+
+def _links(snapshot: Snapshot) -> list[str]:
+    told = []
+    for link, word in ((Link.OFFLINE, "offline"), (Link.DOMESTIC_ONLY, "cut off from abroad")):
+        n = sum(c.link is link for c in snapshot.columns)
+        if n:
+            told.append(f"{n} network{' is' if n == 1 else 's are'} {word}")
+    return told

@@ -1,0 +1,67 @@
+// Keeps the page true without reloading it: an event says that something changed, the server renders, we swap.
+"use strict";
+
+const EVERY_MS = 60_000; // time passes even when nothing changes
+const GATHER_MS = 800; // events come in flocks
+
+const lamp = document.getElementById("live");
+const word = document.getElementById("live-word");
+let waiting = 0;
+let asking = false;
+let again = false;
+
+function say(state, text) {
+  lamp.dataset.state = state;
+  if (word.textContent !== text) word.textContent = text;
+}
+
+function soon(delay = GATHER_MS) {
+  if (!waiting) waiting = setTimeout(refresh, delay);
+}
+
+async function refresh() {
+  waiting = 0;
+  if (asking) { again = true; return; }
+  asking = true;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    say("lost", "Connection lost · as of");
+    soon(5_000);
+  } finally {
+    asking = false;
+    if (again) { again = false; soon(); }
+  }
+}
+
+function swap(fresh) {
+  const main = document.getElementById("main");
+  const next = fresh.getElementById("main");
+  if (main.dataset.shape !== next.dataset.shape) main.replaceWith(document.adoptNode(next));
+  for (const part of fresh.querySelectorAll("[data-live]")) {
+    const old = document.getElementById(part.id);
+    if (old && old.outerHTML !== part.outerHTML) put(old, part);
+  }
+}
+
+// The element itself stays, so that focus, reading position and the live region do.
+function put(old, part) {
+  const changed = old.className !== part.className && old.tagName === "TD";
+  old.className = part.className;
+  if (part.dateTime) old.dateTime = part.dateTime;
+  if (old.innerHTML !== part.innerHTML) old.innerHTML = part.innerHTML;
+  if (changed) {
+    old.classList.add("changed");
+    old.addEventListener("animationend", () => old.classList.remove("changed"), { once: true });
+  }
+}
+
+const stream = new EventSource("/api/v1/stream");
+stream.addEventListener("open", () => { say("live", "Live"); soon(); });
+stream.addEventListener("error", () => say("lost", "Reconnecting · as of"));
+for (const name of ["cell", "coverage", "incident", "resync"]) stream.addEventListener(name, () => soon());
+setInterval(() => soon(), EVERY_MS);
+addEventListener("pagehide", () => stream.close());
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
