@@ -1,5 +1,6 @@
 """What an experiment is: a name, its options, and one async function over the net."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -10,6 +11,12 @@ from heliograph_agent.net import Net
 Wants = Literal["url", "host", "endpoint", "service", "none"]
 
 _T = TypeVar("_T", bool, int, str)
+
+MAX_TEXT = 253  # characters of an option
+FORMS = {
+    "host:port": re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):[0-9]{1,5}"),
+    "https URL": re.compile(r"https://[^\s/]+(/\S*)?"),
+}
 
 
 class CannotRun(Exception):  # noqa: N818 - it is no error of anyone, and the word of the design
@@ -48,9 +55,21 @@ class Option:
     allowed: str
 
 
-def option(default: _T, says: str, *, low: int = 0, high: int = 0, words: Sequence[str] = ()) -> _T:
-    """A field of a Config: its default, what it does, and what else it may be."""
-    metadata = {"help": says, "low": low, "high": high, "words": tuple(words)}
+def option(
+    default: _T,
+    says: str,
+    *,
+    low: int = 0,
+    high: int = 0,
+    words: Sequence[str] = (),
+    form: str = "",
+) -> _T:
+    """A field of a Config: its default, what it does, and what else it may be.
+
+    `low` and `high` bound a number, `words` are all the texts allowed, `form` is one of FORMS; a
+    text with a form may also be empty.
+    """
+    metadata = {"help": says, "low": low, "high": high, "words": tuple(words), "form": form}
     made: Any = field(default=default, metadata=metadata)
     return made  # type: ignore[no-any-return]
 
@@ -99,11 +118,19 @@ def _value(f: "Field[Any]", kind: type, text: str) -> bool | int | str:
         value = int(text) if fits else 0
         fits = fits and f.metadata["low"] <= value <= f.metadata["high"]
     else:
-        words = f.metadata["words"]
-        fits = len(text) <= 253 and (not words or text in words)
+        fits = _text_fits(f, text)
     if not fits:
         raise CannotRun(f"{f.name} cannot be {text!r}; allowed: {_allowed(f, kind)}.")
     return value
+
+
+def _text_fits(f: "Field[Any]", text: str) -> bool:
+    words, form = f.metadata["words"], f.metadata["form"]
+    if words:
+        return text in words
+    if form and text:
+        return len(text) <= MAX_TEXT and FORMS[form].fullmatch(text) is not None
+    return len(text) <= MAX_TEXT and text.isprintable()
 
 
 def _allowed(f: "Field[Any]", kind: type) -> str:
@@ -112,4 +139,4 @@ def _allowed(f: "Field[Any]", kind: type) -> str:
     if kind is int:
         return f"{f.metadata['low']} to {f.metadata['high']}"
     words: tuple[str, ...] = f.metadata["words"]
-    return ", ".join(word or '""' for word in words) or "a text of up to 253 characters"
+    return ", ".join(word or '""' for word in words) or f.metadata["form"] or "text"

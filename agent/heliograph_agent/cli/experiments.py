@@ -1,14 +1,11 @@
 """`heliograph-agent experiments`: what can be run, and with which options."""
 
 import argparse
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-from heliograph_agent.experiment import Experiment, options_of
 
 if TYPE_CHECKING:
     from heliograph_agent.cli.probe import Subparsers
+    from heliograph_agent.experiment import Experiment
 
 
 def add_parser(subparsers: "Subparsers") -> None:
@@ -16,13 +13,15 @@ def add_parser(subparsers: "Subparsers") -> None:
         "experiments",
         help="list the experiments and their options",
         description="Lists the experiments, what each wants as its target, and its options.",
-        epilog="example: heliograph-agent experiments --json",
+        epilog="Example: heliograph-agent experiments --json",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per experiment")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    import json
+
+    from heliograph_agent.experiment import options_of
     from heliograph_agent.experiments import REGISTRY
 
     if args.json:
@@ -33,14 +32,24 @@ def run(args: argparse.Namespace) -> int:
         target = experiment.wants.upper() if experiment.wants != "none" else ""
         if experiment.default_target:
             target = f"[{target}={experiment.default_target}]"
-        print(f"{experiment.name:<13}{target:<22}{experiment.title}")
+        print(f"{experiment.name:<14}{target:<22}{experiment.title}")
         for option in options_of(experiment.config):
-            print(f"{'':<15}{option.key}={option.default!s:<18} {option.help}; {option.allowed}")
+            setting = f"{option.key}={_written(option.default)}"
+            print(f"{'':<14}{setting:<38}{option.help} ({option.allowed})")
     return 0
 
 
-def described(experiment: Experiment) -> dict[str, Any]:
+def _written(value: bool | int | str) -> str:
+    """A default as `--option` would take it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def described(experiment: "Experiment") -> dict[str, Any]:
     """An experiment as a JSON object."""
+    from dataclasses import asdict
+
+    from heliograph_agent.experiment import options_of
+
     return {
         "name": experiment.name,
         "version": experiment.version,

@@ -1,46 +1,11 @@
 """`heliograph-agent probe`: one experiment, now, from here; needs no collector, stores nothing."""
 
 import argparse
-import asyncio
-import json
-import random
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from heliograph.clock import SystemClock
-from heliograph.observation import Observation
-from heliograph.services import Services, ServicesError, merged, shipped
-from heliograph.services import load as load_services
-from heliograph_agent import state
-from heliograph_agent.config import Config, ConfigError, load, with_options
-from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
-from heliograph_agent.net import Net, Trace
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # argparse gives no public name to what add_subparsers() returns.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-DEADLINE_S = 300.0  # each step has its own; this one is for a great many of them
-TICK_S = 0.2
-
-
-class UsageError(Exception):
-    """The command line cannot be meant; str() is the sentence for the user."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """What the command line asks for, checked."""
-
-    experiment: Experiment
-    target: Target
-    config: Any  # of the experiment
-    settings: Config
 
 
 def add_parser(subparsers: "Subparsers") -> None:
@@ -49,7 +14,8 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="run one experiment now and show every step",
         description="Runs one experiment from this machine and shows each step. Needs no "
         "collector; stores and sends nothing. See `heliograph-agent experiments` for the list.",
-        epilog="example: heliograph-agent probe web https://www.example.org/ --option redirects=0",
+        epilog="Example: heliograph-agent probe web https://www.example.org/ --option redirects=0",
+        allow_abbrev=False,
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help="web, dns, tls, telegram …")
     parser.add_argument("target", metavar="TARGET", nargs="?", default="", help="URL, host, …")
@@ -61,140 +27,10 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="an option of the experiment, or a key of the configuration (net.resolver=…)",
     )
     parser.add_argument("--json", action="store_true", help="observations as JSON lines")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="default: STATE/config.yml")
-    parser.add_argument("--state", metavar="DIR", type=Path, default=Path(state.DEFAULT))
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        probe = prepare(args)
-    except (UsageError, ConfigError, CannotRun) as error:
-        return _complain(str(error), USAGE)
-    except ServicesError as error:
-        return _complain(str(error), FAILED)
-    return perform(probe, _door(probe.settings), show_json=args.json)
+    """0 when it ran, whatever the network did; 1 when it could not; 2 on wrong usage."""
+    from heliograph_agent.cli import observe
 
-
-def perform(probe: Probe, bind: Callable[[Trace], Net], *, show_json: bool) -> int:
-    """Run it and print what was seen, also when Ctrl-C ends it early."""
-    trace = Trace(SystemClock())
-    code = 0
-    try:
-        reason = asyncio.run(_observe(probe, bind(trace), trace))
-    except KeyboardInterrupt:
-        reason, code = "Interrupted.", INTERRUPTED
-    if show_json:
-        print_json(trace.observations)
-    else:
-        print_table(probe, trace.observations)
-    return _complain(reason, code or FAILED) if reason else 0
-
-
-def prepare(args: argparse.Namespace) -> Probe:
-    """Raises UsageError, ConfigError, CannotRun or ServicesError, each a sentence."""
-    from heliograph_agent.experiments import by_name
-
-    experiment = by_name(args.experiment)
-    settings, options = _settings(args)
-    return Probe(
-        experiment=experiment,
-        target=_target(experiment, args.target, settings),
-        config=parse_config(experiment, options),
-        settings=settings,
-    )
-
-
-def print_json(observations: Sequence[Observation]) -> None:
-    """A line per observation; keys are the fields of heliograph.observation."""
-    for observation in observations:
-        print(json.dumps(asdict(observation)))
-
-
-def print_table(probe: Probe, observations: Sequence[Observation]) -> None:
-    from heliograph_agent.cli.steps import closing, table
-
-    print(f"{probe.experiment.title}: {probe.target.text}")
-    for line in table(observations):
-        print(line)
-    if observations:
-        print(closing(observations))
-
-
-def _settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
-    if args.config is not None and not args.config.is_file():
-        raise UsageError(f"There is no configuration file {args.config}.")
-    config = args.config or args.state.expanduser() / state.CONFIG
-    options = dict(_pair(text) for text in args.option)
-    dotted = {key: value for key, value in options.items() if "." in key}
-    own = {key: value for key, value in options.items() if "." not in key}
-    return with_options(load(config), dotted), own
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--option {text!r} must be KEY=VALUE.")
-    return key, value
-
-
-def _target(experiment: Experiment, text: str, settings: Config) -> Target:
-    text = text or experiment.default_target
-    if not text and experiment.wants != "none":
-        raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.wants}.")
-    if experiment.wants != "service":
-        return Target(text=text)
-    services = _services(settings)
-    service = services.get(text)
-    if service is None:
-        names = ", ".join(s.name for s in services.services)
-        raise UsageError(f"There is no service {text!r}; there are: {names}.")
-    return Target(text=text, service=service)
-
-
-def _services(settings: Config) -> Services:
-    """The shipped list, with the user's services in place of those of the same names."""
-    if not settings.services_file:
-        return shipped()
-    return merged(shipped(), load_services(Path(settings.services_file)))
-
-
-def _door(settings: Config) -> Callable[[Trace], Net]:
-    from heliograph_agent.net.real import Door
-
-    return Door(settings.net(), SystemClock(), random.SystemRandom()).bind
-
-
-async def _observe(probe: Probe, net: Net, trace: Trace) -> str:
-    """Why it could not run, "" when it did."""
-    async with asyncio.TaskGroup() as group:
-        progress = group.create_task(_show_progress(trace))
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                await probe.experiment.run(probe.target, probe.config, net)
-        except CannotRun as error:
-            return str(error)
-        except TimeoutError:
-            return f"Stopped after {DEADLINE_S:.0f} s."
-        finally:
-            progress.cancel()
-    return ""
-
-
-async def _show_progress(trace: Trace) -> None:
-    """Steps and seconds so far, on a terminal's error stream, wiped at the end."""
-    if not sys.stderr.isatty():
-        return
-    width = shutil.get_terminal_size().columns
-    try:
-        while True:
-            line = f"{len(trace.observations)} steps, {trace.elapsed_us() / 1e6:.0f} s …"
-            print(f"\r{line[: width - 1]}", end="", file=sys.stderr, flush=True)
-            await asyncio.sleep(TICK_S)
-    finally:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _complain(sentence: str, code: int) -> int:
-    print(f"heliograph-agent: {sentence}", file=sys.stderr)
-    return code
+    return observe.run(args)

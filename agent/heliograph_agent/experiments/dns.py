@@ -15,8 +15,8 @@ TYPES = ("A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "TXT")
 class Config:
     engines: str = option("system,udp,tcp,doh", "ways to ask, with commas between")
     types: str = option("A,AAAA", "record types, with commas between")
-    resolver: str = option("9.9.9.9:53", "host:port asked by udp and tcp")
-    doh: str = option("https://dns.quad9.net/dns-query", "https URL asked by doh")
+    resolver: str = option("9.9.9.9:53", "asked by udp and tcp", form="host:port")
+    doh: str = option("https://dns.quad9.net/dns-query", "asked by doh", form="https URL")
 
 
 async def dns(target: Target, config: Config, net: Net) -> None:

@@ -15,8 +15,10 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    resolver: str = option("9.9.9.9:53", 'second resolver, host:port over UDP; "" for none')
-    doh: str = option("", 'third resolver, an https URL; "" for none')
+    resolver: str = option(
+        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="host:port"
+    )
+    doh: str = option("", "third resolver, empty for none", form="https URL")
     addresses: int = option(3, "addresses connected to", low=1, high=8)
     redirects: int = option(10, "redirects followed", low=0, high=10)
     body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
