@@ -3,6 +3,8 @@
 Every error names the file, the line, the key and the values allowed there.
 """
 
+import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ MAX_TEXT = 253  # the longest host name
 METHODS = ("GET", "HEAD", "POST")
 TRUSTS = ("", "signal")  # CA sets the agent ships, "" is the public one
 
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _T = TypeVar("_T")
 
 
@@ -130,7 +133,7 @@ class _Reader:
         return Endpoint(
             id=self._text(keys["id"], f"{where}.id"),
             kind=kind,
-            host=self._text(keys["host"], f"{where}.host").lower().rstrip("."),
+            host=self._host(keys["host"], f"{where}.host"),
             port=self._port(keys, kind, node, where),
             path=self._or(keys, "path", f"{where}.path", self._path, "/"),
             method=self._or(keys, "method", f"{where}.method", self._method, "GET"),
@@ -152,6 +155,12 @@ class _Reader:
                 keys["port"], f"{where}.port: {text!r} is not allowed; 1 to 65535 are"
             )
         return int(text)
+
+    def _host(self, node: "Node", where: str) -> str:
+        host = self._text(node, where).lower().rstrip(".")
+        if _NAME.fullmatch(host) is None and not _is_address(host):
+            raise self._error(node, f"{where}: {host!r} is neither a host name nor an address")
+        return host
 
     def _method(self, node: "Node", where: str) -> str:
         return self._word(node, where, METHODS)
@@ -232,3 +241,11 @@ class _Reader:
     def _error(self, node: "Node | ScalarNode", problem: str) -> ServicesError:
         mark = node.start_mark
         return ServicesError(self._place, mark.line + 1 if mark else 0, problem)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

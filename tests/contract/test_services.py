@@ -1,0 +1,142 @@
+"""The list of services: the shipped edition holds together, and a bad one names its place."""
+
+import ipaddress
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.codec import plan_from_pb, plan_to_pb
+from heliograph.plan import EndpointKind, Plan
+from heliograph.services import ServicesError, load, merged, parse, shipped
+
+GOOD = """\
+version: "2026-01-01.1"
+services:
+  telegram:
+    title: Telegram
+    endpoints:
+      - {id: dc1, kind: http, host: 192.0.2.1, port: 443, method: POST, group: dc}
+      - id: web
+        kind: https
+        host: Web.Example.Test.
+"""
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    (service,) = parse(GOOD.encode(), "mine.yml").services
+    assert (service.name, service.title, service.experiment) == ("telegram", "Telegram", "telegram")
+    dc1, web = service.endpoints
+    assert (dc1.port, dc1.method, dc1.group, dc1.path) == (443, "POST", "dc", "/")
+    assert (web.host, web.port, web.kind) == ("web.example.test", 443, EndpointKind.HTTPS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("kind: http,", "kind: pigeon,", "line 6: services.telegram.endpoints[0].kind: 'pigeon'"),
+        ("kind: http,", "kind: pigeon,", "is not allowed; tcp, tls, http, https, dns are"),
+        ("host: 192.0.2.1", "host: a b", "'a b' is neither a host name nor an address"),
+        ("host: 192.0.2.1", "host: http://x/", "is neither a host name nor an address"),
+        ("port: 443", "port: 65536", "line 6: services.telegram.endpoints[0].port: '65536'"),
+        ("port: 443", "port: -1", "1 to 65535 are"),
+        ("port: 443", "prot: 443", "unknown key prot; allowed are id, kind, host, port"),
+        ("method: POST", "method: DELETE", "'DELETE' is not allowed; GET, HEAD, POST are"),
+        ("group: dc", "trust: mine", "'mine' is not allowed; \"\", signal are"),
+        ("group: dc", "path: x", "'x' must begin with /"),
+        ("group: dc", "id: dc2", "the key id stands twice"),
+        ("id: web", "id: dc1", "line 7: services.telegram.endpoints[1].id: dc1 is taken"),
+        ("        host: Web.Example.Test.\n", "", "line 7: services.telegram.endpoints[1]"),
+        ("        host: Web.Example.Test.\n", "", "the key host is missing"),
+        ("kind: https", "kind: tls", "endpoints[1].port is missing; a tls endpoint needs it"),
+        ("title: Telegram", "title: [a]", "line 4: services.telegram.title: must be a single"),
+        ("title: Telegram", 'title: ""', "must have 1 to 253 characters"),
+        ("title: Telegram", 'title: "a\\eb"', "no control characters"),
+        ("version:", "edition:", "line 1: the file: unknown key edition; allowed are version"),
+        ("services:", "services: []\nother:", "unknown key other"),
+        ("{id: dc1", "[id: dc1", "not YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_file_line_key_and_what_is_allowed(
+    old: str, new: str, sentence: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(ServicesError) as caught:
+        parse(GOOD.replace(old, new, 1).encode(), "mine.yml")
+    assert str(caught.value).startswith("mine.yml")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"- a",
+        b"version: 1\nservices: {}",
+        b"[" * 50_000,
+        b"a: &a [*a]",
+        b"version: 1\nservices: " + b"x" * 1_100_000,
+    ],
+)
+def test_what_is_no_list_of_services_is_refused(text: bytes) -> None:
+    with pytest.raises(ServicesError, match=r"mine\.yml"):
+        parse(text, "mine.yml")
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_worse_than_a_sentence(text: bytes) -> None:
+    with pytest.raises(ServicesError):
+        parse(text, "mine.yml")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ServicesError, match=r"none\.yml: cannot be read: No such file"):
+        load(tmp_path / "none.yml")
+
+
+def test_given_services_take_the_place_of_the_shipped_ones() -> None:
+    both = merged(shipped(), parse(GOOD.encode(), "mine.yml"))
+    assert both.version == "2026-01-01.1"
+    telegram, signal = both.get("telegram"), both.get("signal")
+    assert telegram is not None
+    assert [e.id for e in telegram.endpoints] == ["dc1", "web"]
+    assert signal == shipped().get("signal")
+
+
+def test_the_shipped_edition_names_what_can_be_run_and_survives_the_wire() -> None:
+    services = shipped()
+    assert {s.name for s in services.services} == {"anchors", "telegram", "whatsapp", "signal"}
+    plan = Plan(
+        version=1,
+        issued_s=0,
+        expires_s=1,
+        services_version=services.version,
+        services=services.services,
+    )
+    assert plan_from_pb(plan_to_pb(plan)) == plan
+
+
+@pytest.mark.parametrize("name", ["anchors", "telegram", "whatsapp", "signal"])
+def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
+    service = shipped().get(name)
+    assert service is not None
+    steps = {"dns": 0, "tcp": 1, "tls": 2, "http": 3, "https": 4}
+    total = 0
+    for endpoint in service.endpoints:
+        literal = endpoint.host[0].isdigit() or ":" in endpoint.host
+        total += steps[endpoint.kind] if literal else 2 + 3 * steps[endpoint.kind]
+        if literal:
+            assert ipaddress.ip_address(endpoint.host).is_global
+    assert total <= 512
+
+
+def test_yaml_is_loaded_only_when_a_list_is_read() -> None:
+    probe = "import sys, heliograph.services; print('yaml' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "False\n"
