@@ -1,0 +1,71 @@
+"""`pause` and `resume`: one switch, which works offline and outlives a restart."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+from heliograph.clock import Clock, SystemClock
+from heliograph_agent import cli
+from heliograph_agent.state import PAUSED
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+FOR_EVER_US = 0
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser(
+        "pause",
+        help="stop measuring and sending, until `resume`",
+        description="Stop measuring and sending. A running agent obeys within two seconds.",
+        epilog="Example: heliograph-agent pause --until 2h",
+    )
+    p.add_argument(
+        "--until",
+        metavar="T",
+        type=until,
+        default=FOR_EVER_US,
+        help="go on by itself: after 30m, 2h, 7d, or at a UTC time like 2026-01-31T18:00",
+    )
+    commands.add_parser(
+        "resume",
+        help="go on after `pause`",
+        description="Go on measuring and sending after `pause`.",
+        epilog="Example: heliograph-agent resume",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    state = cli.state_of(args)
+    state.prepare()
+    if args.command == "resume":
+        state.remove(PAUSED)
+        print("Going on.")
+        return 0
+    state.write_json(PAUSED, {"until_us": args.until})
+    print(f"Paused{_words(args.until)}.")
+    return 0
+
+
+def until(text: str, clock: Clock | None = None) -> int:
+    """Microseconds since the epoch. Raises ArgumentTypeError."""
+    now = datetime.fromtimestamp((clock or SystemClock()).wall_us() / 1e6, UTC)
+    short = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
+    try:
+        if short:
+            end = now + timedelta(**{UNITS[short[2]]: int(short[1])})
+        else:
+            end = datetime.fromisoformat(text)
+            end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; use 30m, 2h, 7d or 2026-01-31T18:00"
+        ) from None
+    if end <= now:
+        raise argparse.ArgumentTypeError(f"{text!r} is in the past")
+    return int(end.timestamp() * 1e6)
+
+
+def _words(until_us: int) -> str:
+    if until_us == FOR_EVER_US:
+        return " until `heliograph-agent resume`"
+    return f" until {datetime.fromtimestamp(until_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"

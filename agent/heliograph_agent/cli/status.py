@@ -1,0 +1,102 @@
+"""`status`: what a running agent last wrote down, or what a stopped one holds."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from heliograph.clock import SystemClock
+from heliograph_agent import cli
+from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State, not_joined
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser(
+        "status",
+        help="show what the agent holds and when it last reached the collector",
+        description="Show whether the agent runs, what waits, and how the way to the collector is.",
+        epilog="Example: heliograph-agent status --json",
+    )
+    p.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    state = cli.state_of(args)
+    collector = state.collector()
+    if collector is None:
+        raise not_joined(state)
+    running = state.running() is not None
+    told: dict[str, Any] = dict(state.read_json(STATUS) or {})
+    if not running:
+        told |= {"connected": False, **_spooled(state)}
+    told |= {
+        "running": running,
+        "joined": collector.endpoint,
+        "role": collector.role,
+        "consent": state.read(CONSENT) is not None,
+        "paused": state.read_json(PAUSED),
+    }
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        _show(told)
+    return 0
+
+
+def _spooled(state: State) -> dict[str, Any]:
+    """Counts of a spool that no process has open."""
+    from heliograph_agent.agent.status import queue_of
+    from heliograph_agent.spool import Spool
+
+    if not state.path(SPOOL).exists():
+        return {"queued_measurements": 0, "queued_envelopes": 0}
+
+    async def count() -> dict[str, Any]:
+        spool = Spool(state.path(SPOOL), clock=SystemClock())
+        try:
+            return queue_of(await spool.counts())
+        finally:
+            await spool.close()
+
+    with state.locked():
+        return asyncio.run(count())
+
+
+def _show(told: Mapping[str, Any]) -> None:
+    way = "connected" if told["connected"] else "no session"
+    failure = told.get("last_failure") or {}
+    lines = {
+        "agent": _activity(told),
+        "collector": f"{told['joined']}, {way}, last answer {_when(told.get('last_success_us'))}",
+        "last failure": ", ".join(
+            f"{path}: {f['reason']} {_when(f['at_us'])}" for path, f in failure.items()
+        ),
+        "network": f"{told.get('link', 'unknown')}, epoch {told.get('epoch') or '-'}",
+        "plan": f"version {told.get('plan_version', 0)}",
+        "waiting": f"{told.get('queued_measurements', 0)} measurements, "
+        f"{told.get('queued_envelopes', 0)} batches, oldest {_when(told.get('oldest_us'))}",
+        "refused": f"{told['quarantined']} batches" if told.get("quarantined") else "",
+        "problem": told.get("problem", ""),
+    }
+    for name, text in lines.items():
+        if text:
+            print(f"{name + ':':<14} {text}")
+    for experiment, at_us in sorted(told.get("last_results", {}).items()):
+        print(f"  {experiment:<14} last result {_when(at_us)}")
+
+
+def _activity(told: Mapping[str, Any]) -> str:
+    if told["paused"] is not None:
+        until = told["paused"].get("until_us")
+        return f"paused until {_when(until)}" if until else "paused until `heliograph-agent resume`"
+    if not told["consent"]:
+        return "not agreed to anything: run `heliograph-agent join INVITE` again"
+    return "running" if told["running"] else "not running: start it with `heliograph-agent run`"
+
+
+def _when(at_us: int | None) -> str:
+    if not at_us:
+        return "never"
+    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,239 @@
+"""The agent's configuration: YAML in, one frozen value out.
+
+Every error names the file, the line, the key and what is allowed. A missing file is the default
+one, and then no YAML library is loaded.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from heliograph.observation import Access
+
+if TYPE_CHECKING:
+    from yaml import Node
+
+    from heliograph_agent.net.real import NetConfig
+
+MAX_FILE = 262_144
+MAX_DOH = 16
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; str() is the sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the volunteer set; empty means "as the program, the plan or the consent has it"."""
+
+    resolver: str = ""
+    doh: tuple[str, ...] = ()
+    ca_file: str = ""
+    services_file: str = ""
+    bytes_per_month: int = 0
+    country: str = ""
+    region: str = ""
+    access: Access | None = None
+
+    def net(self) -> "NetConfig":
+        """The part that the door to the network takes."""
+        from heliograph_agent.net.real import NetConfig
+
+        chosen = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
+        return replace(chosen, doh=self.doh) if self.doh else chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One line of the table in agent/README.md."""
+
+    attribute: str  # of Config
+    allowed: str
+    parse: Callable[[str], Any]  # raises ValueError
+    many: bool = False
+    help: str = field(default="", kw_only=True)
+
+
+def load(path: Path) -> Config:
+    """Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
+    if len(text) > MAX_FILE:
+        raise ConfigError(f"{path} is larger than {MAX_FILE} bytes.")
+    return parse(text, str(path))
+
+
+def parse(text: bytes, place: str) -> Config:
+    """Raises ConfigError; `place` is the file's name in its sentence."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{place}, line {line}: not YAML ({error.problem}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{place}, line 1: not YAML.") from error
+    values: dict[str, Any] = {}
+    if root is not None:
+        _walk(root, "", place, values)
+    return Config(**values)
+
+
+def with_options(config: Config, options: Mapping[str, str]) -> Config:
+    """`config` with dotted keys of the command line set. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    for name, text in options.items():
+        key = _key(name, "--option")
+        texts = text.split(",") if key.many else [text]
+        values[key.attribute] = _parsed(key, name, texts, "--option")
+    return replace(config, **values)
+
+
+def _walk(node: "Node", prefix: str, place: str, values: dict[str, Any]) -> None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        where = f"{place}, line {node.start_mark.line + 1}"
+        raise ConfigError(
+            f"{where}: {prefix or 'the file'} must be keys and values; "
+            f"allowed keys are {_names(prefix)}."
+        )
+    for key_node, value in node.value:
+        where = f"{place}, line {key_node.start_mark.line + 1}"
+        name = f"{prefix}.{key_node.value}" if prefix else str(key_node.value)
+        if any(known.startswith(f"{name}.") for known in KEYS):
+            _walk(value, name, place, values)
+            continue
+        key = _key(name, where)
+        if key.attribute in values:
+            raise ConfigError(f"{where}: the key {name} stands twice.")
+        values[key.attribute] = _parsed(key, name, _scalars(key, name, value, where), where)
+
+
+def _scalars(key: Key, name: str, node: "Node", where: str) -> list[str]:
+    import yaml
+
+    nodes = node.value if key.many and isinstance(node, yaml.SequenceNode) else [node]
+    for item in nodes:
+        if not isinstance(item, yaml.ScalarNode):
+            raise ConfigError(f"{where}: {name} must be {key.allowed}.")
+    return [str(item.value) for item in nodes]
+
+
+def _key(name: str, where: str) -> Key:
+    key = KEYS.get(name)
+    if key is None:
+        raise ConfigError(f"{where}: unknown key {name[:64]}; allowed keys are {_names('')}.")
+    return key
+
+
+def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
+    try:
+        values = [key.parse(text) for text in texts]
+        if len(values) > MAX_DOH:
+            raise ValueError(f"more than {MAX_DOH}")
+    except ValueError:
+        shown = ", ".join(texts)[:64]
+        raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
+    return tuple(values) if key.many else values[0]
+
+
+def _names(prefix: str) -> str:
+    return ", ".join(name for name in KEYS if name.startswith(prefix))
+
+
+def host_port(text: str) -> str:
+    """The text itself, when it is host:port. Raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+", host) or not port.isdigit():
+        raise ValueError("not host:port")
+    if not 0 < int(port[:6]) < 65_536:
+        raise ValueError("no such port")
+    return text
+
+
+def _doh(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme != "https" or not url.hostname:
+        raise ValueError("not an https URL")
+    return text
+
+
+def _file(text: str) -> str:
+    if not Path(text).expanduser().is_file():
+        raise ValueError("no such file")
+    return str(Path(text).expanduser())
+
+
+def _bytes_per_month(text: str) -> int:
+    if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 1_000_000:
+        raise ValueError("too small")
+    return int(text)
+
+
+def country_code(text: str) -> str:
+    """An ISO 3166-1 alpha-2 code in capitals. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise ValueError("not two letters")
+    return text.upper()
+
+
+def region_code(text: str) -> str:
+    """An ISO 3166-2 code in capitals. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z]{2}-[A-Za-z0-9]{1,3}", text):
+        raise ValueError("not an ISO 3166-2 code")
+    return text.upper()
+
+
+KEYS: Mapping[str, Key] = {
+    "net.resolver": Key(
+        "resolver",
+        "host:port",
+        host_port,
+        help="the system resolver to ask; default: what the system uses",
+    ),
+    "net.doh": Key(
+        "doh",
+        f"a list of at most {MAX_DOH} https URLs",
+        _doh,
+        many=True,
+        help="DNS-over-HTTPS resolvers to compare with; default: three public ones",
+    ),
+    "net.ca_file": Key(
+        "ca_file", "an existing PEM file", _file, help="trust anchors beside the public ones"
+    ),
+    "plan.services_file": Key(
+        "services_file",
+        "an existing services file",
+        _file,
+        help="services to test in place of the plan's services of the same names",
+    ),
+    "limits.bytes_per_month": Key(
+        "bytes_per_month",
+        "a whole number from 1000000",
+        _bytes_per_month,
+        help="what measuring may cost; the lower of this and the plan's holds",
+    ),
+    "vantage.country": Key(
+        "country", "two letters, ISO 3166-1", country_code, help="where this machine stands"
+    ),
+    "vantage.region": Key(
+        "region", "an ISO 3166-2 code like KZ-75", region_code, help="the part of the country"
+    ),
+    "vantage.access": Key(
+        "access",
+        ", ".join(Access),
+        Access,
+        help="how this machine reaches its provider",
+    ),
+}

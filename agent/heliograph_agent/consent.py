@@ -1,0 +1,115 @@
+"""What the volunteer agreed to, in plain words, and the part of a plan that this covers.
+
+A plan may narrow what is run at any time. It can never widen it: what is new waits for another yes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from heliograph.observation import Access
+from heliograph.plan import Plan, PlannedTask, Service
+
+VERSION = 1  # of the words below; a change of what they promise raises it
+EVERYTHING = "*"
+
+RISKS = """\
+Who can see it
+  Your provider, and whoever watches its lines, sees this machine reach the names above, as the
+  apps themselves would, and sees a steady connection to the collector. It cannot read the results.
+  The collector's operator sees the results, your network and country, and when this machine is on.
+  The operator does not keep your address. Others see only numbers of whole networks and countries.
+Risks
+  This is not anonymity: somebody watching your line can tell that you run Heliograph.
+  Where measuring censorship is punished, that can be dangerous for you. Think of those around you.
+  If this network belongs to somebody else (employer, school, neighbour), ask them first.
+Stopping
+  `heliograph-agent pause` stops at once and works offline; `leave --erase` removes every trace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """consent.json."""
+
+    given_us: int
+    plan_version: int
+    scope: frozenset[str]  # of scope_of, or EVERYTHING
+    country: str = ""
+    region: str = ""
+    access: Access = Access.UNKNOWN
+    version: int = VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "given_us": self.given_us,
+            "plan_version": self.plan_version,
+            "scope": sorted(self.scope),
+            "country": self.country,
+            "region": self.region,
+            "access": self.access.value,
+        }
+
+
+def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
+    """None when nothing was agreed to, or not to the present words."""
+    try:
+        if stored is None or stored["version"] != VERSION:
+            return None
+        return Consent(
+            given_us=int(stored["given_us"]),
+            plan_version=int(stored["plan_version"]),
+            scope=frozenset(str(name) for name in stored["scope"]),
+            country=str(stored["country"]),
+            region=str(stored["region"]),
+            access=Access(stored["access"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def scope_of(plan: Plan) -> frozenset[str]:
+    """The units of consent: every task, and every host behind its service."""
+    return frozenset(_unit(t) for t in plan.tasks) | frozenset(
+        e.host for service in plan.services for e in service.endpoints
+    )
+
+
+def narrow(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
+    """The part of the plan that was agreed to, and the units that were not, sorted."""
+    if EVERYTHING in consent.scope:
+        return plan, ()
+    allowed = replace(
+        plan,
+        tasks=tuple(task for task in plan.tasks if _unit(task) in consent.scope),
+        services=tuple(_known_hosts(service, consent) for service in plan.services),
+    )
+    return allowed, tuple(sorted(scope_of(plan) - consent.scope))
+
+
+def _unit(task: PlannedTask) -> str:
+    return f"{task.experiment} {task.service or task.target}".strip()
+
+
+def _known_hosts(service: Service, consent: Consent) -> Service:
+    return replace(
+        service, endpoints=tuple(e for e in service.endpoints if e.host in consent.scope)
+    )
+
+
+def terms(plan: Plan, collector: str) -> str:
+    """What somebody should know before saying yes."""
+    titles = {service.name: service for service in plan.services}
+    lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
+    for task in plan.tasks:
+        service = titles.get(task.service)
+        about = service.title if service else task.service or task.target or "your own connection"
+        hosts = f" ({len(service.endpoints)} addresses)" if service else ""
+        lines.append(f"  {about}{hosts}: {task.experiment}, every {_every(task.interval_s)}")
+    megabytes = plan.limits.bytes_per_month / 1e6
+    lines += ["", f"At most {megabytes:.0f} MB a month. Nothing else on this machine is read.", ""]
+    return "\n".join(lines) + RISKS
+
+
+def _every(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds >= 60 and not seconds % 60 else f"{seconds} s"

@@ -1,0 +1,95 @@
+"""The collector's door: its certificate compared with the pin, and a channel that trusts no other.
+
+`grpc` is imported here and nowhere earlier: an agent without a way out never loads it.
+"""
+
+import os
+import ssl
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from heliograph_agent.uplink.invite import split_endpoint
+
+if TYPE_CHECKING:
+    import grpc
+
+SERVER_NAME = "heliograph-collector"  # stands in the certificate, whatever the host is called
+CONNECT_S = 10.0
+MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
+
+
+class Reason(StrEnum):
+    """Why there is no session, in the words of status.json."""
+
+    UNREACHABLE = "unreachable"
+    PIN_MISMATCH = "pin_mismatch"
+    NO_ANSWER = "no_answer"
+    UNKNOWN_AGENT = "unknown_agent"
+    BAD_INVITE = "bad_invite"
+    BUSY = "busy"
+    ENDED = "ended"
+    REFUSED = "refused"
+    SPOOL = "spool"  # our own disk, not the way
+
+
+class DoorError(Exception):
+    """The door did not open; `reason` says which way."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+async def pinned_certificate(endpoint: str, pin: bytes, deadline_s: float = CONNECT_S) -> str:
+    """PEM of the certificate the collector shows, if its key is the pinned one.
+
+    Raises DoorError: unreachable, or pin_mismatch, which means that somebody else answered.
+    """
+    from heliograph_agent.net import pin as pinning
+
+    host, port = split_endpoint(endpoint)
+    try:
+        der = await pinning.fetch_certificate(host, port, deadline_s)
+    except (OSError, TimeoutError, ssl.SSLError) as error:
+        raise DoorError(Reason.UNREACHABLE) from error
+    try:
+        shown = pinning.spki_sha256(der)
+    except ValueError as error:
+        raise DoorError(Reason.PIN_MISMATCH) from error
+    if shown != pin:
+        raise DoorError(Reason.PIN_MISMATCH)
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
+    """A fresh channel on a fresh connection; the caller closes it."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines hold addresses
+    import grpc
+
+    return grpc.aio.secure_channel(
+        endpoint,
+        grpc.ssl_channel_credentials(root_certificates=certificate.encode()),
+        options=(
+            ("grpc.ssl_target_name_override", SERVER_NAME),
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.min_reconnect_backoff_ms", 1_000),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+        ),
+    )
+
+
+def reason_of(error: "grpc.aio.AioRpcError") -> Reason:
+    """The status code's meaning for us."""
+    import grpc
+
+    return {
+        grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED: Reason.NO_ANSWER,
+        grpc.StatusCode.UNAUTHENTICATED: Reason.UNKNOWN_AGENT,
+        grpc.StatusCode.PERMISSION_DENIED: Reason.UNKNOWN_AGENT,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.BUSY,
+        grpc.StatusCode.OK: Reason.ENDED,
+    }.get(error.code(), Reason.REFUSED)

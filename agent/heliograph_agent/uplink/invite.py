@@ -1,0 +1,59 @@
+"""The one line a volunteer is given: where the collector is, how to know it, and a token."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+PREFIX = "heliograph1:"
+MAX_LINE = 1_024
+
+
+class InviteError(ValueError):
+    """A line that is no invite; str() is the sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    endpoint: str
+    pin: bytes
+    token: bytes
+
+
+def parse_invite(line: str) -> Invite:
+    """Raises InviteError."""
+    from google.protobuf.message import DecodeError
+
+    from heliograph.v1 import intake_pb2
+
+    text = "".join(line.split())
+    if not text.startswith(PREFIX) or len(text) > MAX_LINE:
+        raise InviteError(
+            f"This is not an invite: it begins with {PREFIX!r} and is one line; "
+            "copy it whole from the message you were sent."
+        )
+    try:
+        body = text.removeprefix(PREFIX)
+        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        message = intake_pb2.Invite.FromString(raw)
+        split_endpoint(message.endpoint)
+    except (binascii.Error, DecodeError, ValueError) as error:
+        raise _cut_short() from error
+    if len(message.pin) != 32 or not message.token:
+        raise _cut_short()
+    return Invite(message.endpoint, message.pin, message.token)
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """host:port or [v6]:port. Raises ValueError."""
+    host, _, port = endpoint.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError("an endpoint is host:port")
+    return host, int(port)
+
+
+def _cut_short() -> InviteError:
+    return InviteError(
+        "The invite is incomplete or was changed on the way: copy the whole line again, "
+        "or ask the collector's operator for a new one."
+    )

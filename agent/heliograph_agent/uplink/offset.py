@@ -1,0 +1,47 @@
+"""The collector's clock minus ours, by NTP's four times (RFC 5905 section 8). Pure.
+
+It is kept against the monotonic clock, so that a jump of the wall clock is seen, not averaged in.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+WINDOW = 8  # exchanges, as NTP's clock filter
+MAX_DELAY_US = 10_000_000  # a slower exchange says nothing useful
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One heartbeat and its answer: ours by the monotonic clock, theirs by the wall clock."""
+
+    sent_us: int
+    received_us: int  # by the collector
+    answered_us: int  # by the collector
+    back_us: int
+
+    @property
+    def delay_us(self) -> int:
+        return (self.back_us - self.sent_us) - (self.answered_us - self.received_us)
+
+    @property
+    def ahead_us(self) -> int:
+        """The collector's wall clock minus our monotonic clock."""
+        return ((self.received_us - self.sent_us) + (self.answered_us - self.back_us)) // 2
+
+
+@dataclass(slots=True)
+class ClockFilter:
+    """Of the last few exchanges the one with the least delay is believed."""
+
+    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def add(self, exchange: Exchange) -> None:
+        if 0 <= exchange.delay_us <= MAX_DELAY_US:
+            self.exchanges.append(exchange)
+
+    def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:
+        """Collector minus agent at this moment; None before the first exchange."""
+        if not self.exchanges:
+            return None
+        best = min(self.exchanges, key=lambda exchange: exchange.delay_us)
+        return best.ahead_us + monotonic_us - wall_us

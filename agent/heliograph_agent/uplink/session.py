@@ -1,0 +1,260 @@
+"""One session: hello, heartbeats and envelopes one way, receipts, plan and clock the other.
+
+It ends by raising DoorError, or by returning after a goodbye. A receipt settles its envelope in the
+spool; nothing else does, so whatever was under way when a session died is sent again by the next.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heliograph import __version__, keys
+from heliograph.clock import Clock
+from heliograph.observation import Access, Link
+from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
+from heliograph_agent.spool import Spool, SpoolError
+from heliograph_agent.uplink.door import CONNECT_S, DoorError, Reason
+from heliograph_agent.uplink.offset import ClockFilter, Exchange
+from heliograph_agent.uplink.window import Window
+from heliograph_agent.uplink.wire import Wire
+
+if TYPE_CHECKING:
+    from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
+
+SILENT_BEATS = 3  # heartbeats without any word from the collector: the session is dead
+GOODBYE_S = 0.3  # each of the two steps of a clean stop
+MIN_BEAT_S, MAX_BEAT_S = 1, 300
+RETRY_S = 30  # when the collector says "retry" and not when
+SETTLED = {
+    intake_pb2.STATUS_STORED: "stored",
+    intake_pb2.STATUS_DUPLICATE: "duplicate",
+    intake_pb2.STATUS_REJECTED: "rejected",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the agent says of itself in hello and heartbeat."""
+
+    boot: str
+    epoch: str = ""
+    link: Link = Link.UNKNOWN
+    country: str = ""
+    region: str = ""
+    access: Access = Access.UNKNOWN
+    plan_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Who speaks, and whom the session tells what it hears."""
+
+    agent: bytes
+    signer: keys.SigningKey
+    spool: Spool
+    clock: Clock
+    facts: Callable[[], Facts]
+    take_plan: Callable[[plan_pb2.SignedPlan], None]
+    heard: Callable[[], None]  # the collector answered something
+    rejected: Callable[[int, str], None]  # envelope, reason
+
+
+class Session:
+    """Made anew for every channel."""
+
+    def __init__(
+        self, party: Party, offsets: ClockFilter, heartbeat_s: int, idle: asyncio.Event
+    ) -> None:
+        self._party = party
+        self._offsets = offsets
+        self._beat_s = _bounded(heartbeat_s)
+        self._window = Window()
+        self._beats: dict[int, int] = {}  # wall time in a heartbeat → monotonic time of sending
+        self._work = asyncio.Event()
+        self._idle = idle  # set while nothing waits for a receipt
+        self._bye = asyncio.Event()
+        self._bye_reason = ""
+
+    def wake(self) -> None:
+        """There may be something new in the spool."""
+        self._idle.clear()
+        self._work.set()
+
+    def leave(self, reason: str) -> None:
+        """Deliver what is at hand, say goodbye, return."""
+        self._bye_reason = self._bye_reason or reason
+        self.wake()
+        self._bye.set()
+
+    async def run(self, stub: "IntakeAsyncStub") -> None:
+        """Raises DoorError with the reason, unless it was told to leave."""
+        wire = Wire(stub.Session())
+        try:
+            await self._greet(wire)
+            await self._converse(wire)
+        finally:
+            wire.drop()
+
+    async def _greet(self, wire: Wire) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                message = await wire.hear()
+                if len(message.challenge.nonce) != 32:
+                    raise DoorError(Reason.REFUSED)
+                hello = self._hello(message.challenge.nonce)
+                await wire.say(intake_pb2.AgentMessage(hello=hello))
+        except TimeoutError as error:
+            raise DoorError(Reason.NO_ANSWER) from error
+
+    def _hello(self, nonce: bytes) -> intake_pb2.Hello:
+        facts = self._party.facts()
+        return intake_pb2.Hello(
+            agent=self._party.agent,
+            signature=self._party.signer.sign(keys.HELLO, nonce),
+            agent_version=__version__,
+            plan_version=facts.plan_version,
+            epoch=facts.epoch,
+            country=facts.country,
+            region=facts.region,
+            access=facts.access,
+            boot=facts.boot,
+        )
+
+    async def _converse(self, wire: Wire) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                voices = [
+                    group.create_task(self._listen(wire)),
+                    group.create_task(self._beat(wire)),
+                    group.create_task(self._ship(wire)),
+                ]
+                await self._farewell(wire)
+                for voice in voices:
+                    voice.cancel()
+        except BaseExceptionGroup as group:
+            ours, others = group.split(DoorError)
+            if ours is None or others is not None:
+                raise
+            raise DoorError(_reason(ours)) from ours
+
+    async def _listen(self, wire: Wire) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_BEATS * self._beat_s):
+                    message = await wire.hear()
+            except TimeoutError as error:
+                raise DoorError(Reason.NO_ANSWER) from error
+            self._party.heard()
+            await self._take(message)
+
+    async def _take(self, message: intake_pb2.CollectorMessage) -> None:
+        match message.WhichOneof("message"):
+            case "ack":
+                for receipt in message.ack.receipts:
+                    await self._settle(receipt)
+                self._work.set()
+            case "plan":
+                self._party.take_plan(message.plan)
+            case "clock":
+                self._take_clock(message.clock)
+            case "advice":
+                self._take_advice(message.advice)
+
+    async def _settle(self, receipt: intake_pb2.Receipt) -> None:
+        if not self._window.settle(receipt.sequence):
+            return
+        status = SETTLED.get(receipt.status)
+        if status is None:
+            self._hold(receipt.retry_after_s or RETRY_S)
+            return
+        with _spool_trouble():
+            await self._party.spool.settle(receipt.sequence, status, receipt.reason[:64])
+        if status == "rejected":
+            self._party.rejected(receipt.sequence, receipt.reason[:64])
+
+    def _take_clock(self, clock: intake_pb2.Clock) -> None:
+        sent_us = self._beats.pop(clock.heartbeat_sent_us, None)
+        if sent_us is not None:
+            now_us = self._party.clock.monotonic_us()
+            self._offsets.add(Exchange(sent_us, clock.received_us, clock.sent_us, now_us))
+
+    def _take_advice(self, advice: intake_pb2.Advice) -> None:
+        if advice.heartbeat_s:
+            self._beat_s = _bounded(advice.heartbeat_s)
+        if advice.retry_after_s:
+            self._hold(advice.retry_after_s)
+
+    def _hold(self, seconds: int) -> None:
+        self._window.hold(self._party.clock.monotonic_us(), seconds)
+
+    async def _beat(self, wire: Wire) -> None:
+        while True:
+            queued = (await self._party.spool.counts()).waiting
+            facts, sent_us = self._party.facts(), self._party.clock.wall_us()
+            beat = intake_pb2.Heartbeat(
+                sent_us=sent_us, queued=queued, link=facts.link, epoch=facts.epoch
+            )
+            while len(self._beats) > SILENT_BEATS:
+                self._beats.pop(next(iter(self._beats)))
+            self._beats[sent_us] = self._party.clock.monotonic_us()
+            await wire.say(intake_pb2.AgentMessage(heartbeat=beat))
+            await asyncio.sleep(self._beat_s)
+
+    async def _ship(self, wire: Wire) -> None:
+        while True:
+            self._work.clear()
+            held_s = self._window.held_s(self._party.clock.monotonic_us())
+            if not held_s:
+                await self._ship_some(wire)
+            if self._window.overdue(self._party.clock.monotonic_us()):
+                raise DoorError(Reason.NO_ANSWER)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(held_s or self._beat_s):
+                    await self._work.wait()
+
+    async def _ship_some(self, wire: Wire) -> None:
+        room = self._window.room()
+        if not room:
+            return
+        with _spool_trouble():
+            waiting = await self._party.spool.waiting(room + len(self._window))
+        for sequence, envelope in [w for w in waiting if w[0] not in self._window][:room]:
+            self._window.sent(sequence, self._party.clock.monotonic_us())
+            message = envelope_pb2.Envelope.FromString(envelope)
+            await wire.say(intake_pb2.AgentMessage(envelope=message))
+        if not waiting and not len(self._window):
+            self._idle.set()
+
+    async def _farewell(self, wire: Wire) -> None:
+        """Wait until told to leave, then go properly, in bounded time."""
+        await self._bye.wait()
+        with suppress(TimeoutError):  # what is not delivered by then, the next session sends
+            async with asyncio.timeout(GOODBYE_S):
+                await self._idle.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                goodbye = intake_pb2.Goodbye(reason=self._bye_reason)
+                await wire.say(intake_pb2.AgentMessage(goodbye=goodbye))
+                await wire.hang_up()
+
+
+@contextmanager
+def _spool_trouble() -> Iterator[None]:
+    """The session cannot go on without the spool; the agent can."""
+    try:
+        yield
+    except SpoolError as error:
+        raise DoorError(Reason.SPOOL) from error
+
+
+def _bounded(heartbeat_s: int) -> int:
+    return min(max(heartbeat_s, MIN_BEAT_S), MAX_BEAT_S)
+
+
+def _reason(group: BaseExceptionGroup[DoorError]) -> Reason:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first.reason if isinstance(first, DoorError) else Reason.ENDED

@@ -1,0 +1,44 @@
+"""What has been sent and not been settled, and when the collector wants more. Pure."""
+
+from dataclasses import dataclass, field
+
+SIZE = 16  # envelopes under way at once
+OVERDUE_US = 60_000_000  # a receipt later than this is not coming
+MAX_HOLD_S = 3_600
+
+
+@dataclass(slots=True)
+class Window:
+    """Sequences under way in one session, oldest first."""
+
+    _sent: dict[int, int] = field(default_factory=dict)
+    _held_until_us: int = 0
+
+    def __len__(self) -> int:
+        return len(self._sent)
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._sent
+
+    def room(self) -> int:
+        """How many may go now: none until half of the window is settled, then all that fit."""
+        return 0 if len(self._sent) > SIZE // 2 else SIZE - len(self._sent)
+
+    def sent(self, sequence: int, now_us: int) -> None:
+        self._sent[sequence] = now_us
+
+    def settle(self, sequence: int) -> bool:
+        """Whether this receipt was being waited for."""
+        return self._sent.pop(sequence, None) is not None
+
+    def hold(self, now_us: int, seconds: int) -> None:
+        """Send nothing more for so long; never shortens an earlier wish."""
+        until_us = now_us + min(max(seconds, 1), MAX_HOLD_S) * 1_000_000
+        self._held_until_us = max(self._held_until_us, until_us)
+
+    def held_s(self, now_us: int) -> float:
+        return max(0.0, (self._held_until_us - now_us) / 1e6)
+
+    def overdue(self, now_us: int) -> bool:
+        oldest = next(iter(self._sent.values()), now_us)
+        return now_us - oldest > OVERDUE_US

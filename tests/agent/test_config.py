@@ -1,0 +1,109 @@
+"""The configuration file: what it sets, and how a mistake in it is told."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.observation import Access
+from heliograph_agent import config as c
+
+AGENT = Path(__file__).parents[2] / "agent"
+
+
+def test_no_file_is_the_default(tmp_path: Path) -> None:
+    assert c.load(tmp_path / "none.yml") == c.Config()
+
+
+def test_every_key_can_be_set(tmp_path: Path) -> None:
+    file = tmp_path / "some.pem"
+    file.write_text("")
+    text = f"""
+net:
+  resolver: 127.0.0.1:5353
+  doh: [https://doh.example/dns-query]
+  ca_file: {file}
+plan:
+  services_file: {file}
+limits:
+  bytes_per_month: 5_000_000
+vantage:
+  country: kz
+  region: KZ-75
+  access: mobile
+"""
+    assert c.parse(text.encode(), "x.yml") == c.Config(
+        resolver="127.0.0.1:5353",
+        doh=("https://doh.example/dns-query",),
+        ca_file=str(file),
+        services_file=str(file),
+        bytes_per_month=5_000_000,
+        country="KZ",
+        region="KZ-75",
+        access=Access.MOBILE,
+    )
+
+
+MISTAKES = {
+    "net:\n  resolvr: a:53": r"x\.yml, line 2: unknown key net\.resolvr; .*net\.resolver",
+    "nett: 1": r"x\.yml, line 1: unknown key nett; allowed keys are net\.resolver",
+    "net:\n  resolver: a": r"line 2: net\.resolver cannot be 'a'; allowed: host:port",
+    "\nvantage:\n  access: wifi": r"line 3: vantage\.access cannot be 'wifi'; allowed: mobile, fi",
+    "net:\n  ca_file: /no/such": r"line 2: net\.ca_file .*an existing PEM file",
+    "net:\n  doh: http://x/": r"line 2: net\.doh .*https",
+    "limits:\n  bytes_per_month: 12": r"line 2: limits\.bytes_per_month .*from 1000000",
+    "vantage:\n  country: KAZ": r"line 2: vantage\.country .*two letters",
+    "net: 7": r"line 1: net must be keys and values; allowed keys are net\.resolver, net\.doh",
+    "vantage:\n  country: [KZ]": r"line 2: vantage\.country must be two letters",
+    "net:\n  resolver: a:1\n  resolver: b:2": r"line 3: the key net\.resolver stands twice",
+    "- 1": r"line 1: the file must be keys and values",
+    "net: [": r"x\.yml, line 1: not YAML",
+    "\t": r"x\.yml, line 1: not YAML",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), MISTAKES.items())
+def test_a_mistake_is_named_with_its_place_and_what_is_allowed(text: str, sentence: str) -> None:
+    with pytest.raises(c.ConfigError) as raised:
+        c.parse(text.encode(), "x.yml")
+    assert re.search(sentence, str(raised.value)), raised.value
+
+
+def test_a_swollen_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_bytes(b"#" * (c.MAX_FILE + 1))
+    with pytest.raises(c.ConfigError, match="larger than"):
+        c.load(file)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_configuration_or_a_sentence(text: bytes) -> None:
+    try:
+        c.parse(text, "x.yml")
+    except c.ConfigError:
+        return
+
+
+def test_options_of_the_command_line_win() -> None:
+    config = c.with_options(
+        c.Config(resolver="a:1"), {"net.resolver": "b:2", "net.doh": "https://x/,https://y/"}
+    )
+    assert (config.resolver, config.doh) == ("b:2", ("https://x/", "https://y/"))
+    with pytest.raises(c.ConfigError, match=r"--option: unknown key net\.port"):
+        c.with_options(c.Config(), {"net.port": "1"})
+
+
+def test_the_table_of_the_readme_has_every_key() -> None:
+    readme = (AGENT / "README.md").read_text()
+    for name in c.KEYS:
+        assert f"| `{name}` |" in readme
+
+
+def test_the_example_configuration_is_accepted_and_names_every_key() -> None:
+    example = AGENT.parent / "deploy" / "agent" / "config.yml"
+    assert c.load(example) == c.Config()
+    bare = re.sub(r"(?m)^# ?(?=[ a-z]+:)", "", example.read_text())
+    for name in c.KEYS:
+        assert f"  {name.partition('.')[2]}:" in bare

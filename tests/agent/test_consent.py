@@ -1,0 +1,83 @@
+"""What was agreed to stays what is run."""
+
+from dataclasses import replace
+
+import pytest
+
+from heliograph.observation import Access
+from heliograph.plan import Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph_agent import consent as c
+
+
+def service(name: str, *hosts: str) -> Service:
+    return Service(
+        name=name,
+        title=name.title(),
+        experiment=name,
+        endpoints=tuple(Endpoint(id=h, kind=EndpointKind.TLS, host=h, port=443) for h in hosts),
+    )
+
+
+PLAN = Plan(
+    version=3,
+    issued_s=0,
+    expires_s=1,
+    services_version="1",
+    services=(service("telegram", "web.telegram.example"),),
+    tasks=(
+        PlannedTask(experiment="telegram", service="telegram", interval_s=300),
+        PlannedTask(experiment="web", target="https://news.example/", interval_s=90),
+    ),
+)
+AGREED = c.Consent(given_us=1, plan_version=3, scope=c.scope_of(PLAN))
+
+
+def test_the_terms_say_what_runs_who_sees_it_and_how_to_stop() -> None:
+    text = c.terms(PLAN, "collector.example:7443")
+    for words in (
+        "collector.example:7443", "Telegram (1 addresses): telegram, every 5 min",
+        "https://news.example/: web, every 90 s", "300 MB a month", "Who can see it", "Risks",
+        "not anonymity", "belongs to somebody else", "pause", "leave --erase",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_the_same_plan_runs_whole() -> None:
+    assert c.narrow(PLAN, AGREED) == (PLAN, ())
+
+
+def test_a_new_target_waits_for_another_yes() -> None:
+    wider = replace(
+        PLAN,
+        tasks=(*PLAN.tasks, PlannedTask(experiment="tcp", target="192.0.2.1:1", interval_s=1)),
+    )
+    assert c.narrow(wider, AGREED) == (PLAN, ("tcp 192.0.2.1:1",))
+
+
+def test_a_new_host_behind_an_old_service_waits_too() -> None:
+    wider = replace(PLAN, services=(service("telegram", "web.telegram.example", "victim.example"),))
+    assert c.narrow(wider, AGREED) == (PLAN, ("victim.example",))
+
+
+def test_a_plan_may_narrow_at_any_time() -> None:
+    narrower = replace(PLAN, tasks=PLAN.tasks[:1])
+    assert c.narrow(narrower, AGREED) == (narrower, ())
+
+
+def test_yes_to_everything_covers_what_comes_later() -> None:
+    always = replace(AGREED, scope=frozenset({c.EVERYTHING}))
+    wider = replace(PLAN, services=(service("telegram", "other.example"),))
+    assert c.narrow(wider, always) == (wider, ())
+
+
+def test_it_survives_the_file() -> None:
+    told = replace(AGREED, country="KZ", region="KZ-75", access=Access.MOBILE)
+    assert c.read_consent(told.to_json()) == told
+
+
+@pytest.mark.parametrize(
+    "stored", [None, {}, {"version": 0}, {**AGREED.to_json(), "scope": 5},
+               {**AGREED.to_json(), "access": "wifi"}, {**AGREED.to_json(), "given_us": "soon"}],
+)  # fmt: skip
+def test_anything_else_is_no_consent(stored: dict[str, object] | None) -> None:
+    assert c.read_consent(stored) is None

@@ -1,0 +1,55 @@
+"""The line a volunteer is given, whole or not."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.v1 import intake_pb2
+from heliograph_agent.uplink.invite import InviteError, parse_invite, split_endpoint
+
+
+def line(
+    endpoint: str = "198.51.100.7:7443", pin: bytes = b"p" * 32, token: bytes = b"t" * 16
+) -> str:
+    raw = intake_pb2.Invite(endpoint=endpoint, pin=pin, token=token).SerializeToString()
+    return "heliograph1:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def test_a_good_line_says_where_and_whom_to_trust() -> None:
+    invite = parse_invite(line())
+    assert (invite.endpoint, invite.pin, invite.token) == (
+        "198.51.100.7:7443", b"p" * 32, b"t" * 16,
+    )  # fmt: skip
+
+
+def test_line_breaks_of_a_mail_do_no_harm() -> None:
+    whole = line()
+    assert parse_invite(f"  {whole[:30]}\n{whole[30:]}\r\n") == parse_invite(whole)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "hello", "heliograph1:", "heliograph1:!!!!", line()[:-9], line(endpoint="nowhere"),
+     line(pin=b"short"), line(token=b""), line() + "A" * 2_000],
+)  # fmt: skip
+def test_a_bad_line_is_refused_with_a_cure(bad: str) -> None:
+    with pytest.raises(InviteError, match=r"copy"):
+        parse_invite(bad)
+
+
+@given(st.binary(max_size=300))
+def test_hostile_lines_are_invites_or_refused(raw: bytes) -> None:
+    try:
+        parse_invite("heliograph1:" + base64.urlsafe_b64encode(raw).decode())
+    except InviteError:
+        return
+
+
+def test_endpoints() -> None:
+    assert split_endpoint("[::1]:7443") == ("::1", 7443)
+    assert split_endpoint("collector.example:1") == ("collector.example", 1)
+    for bad in ("host", "host:0", "host:65536", ":7443", "host:x"):
+        with pytest.raises(ValueError, match="host:port"):
+            split_endpoint(bad)
