@@ -229,3 +229,28 @@ class MeasurementFilter:
 class MeasurementPage:
     items: tuple[Judged, ...]  # newest first
     next: str = ""  # the cursor of what follows, "" at the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFilter:
+    """Which cells; None asks for every value, "" and 0 for those that stand for the whole."""
+
+    since_us: int
+    until_us: int
+    bin_s: int = 300
+    country: str = ""  # "" asks for every country
+    region: str | None = None
+    asn: int | None = None
+    access: str | None = None
+    service: str = ""  # "" asks for every service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What the store says of itself."""
+
+    engine: str  # its version
+    rows: int
+    bytes: int
+    parts: int
+    free_bytes: int | None  # of the embedded store's disk

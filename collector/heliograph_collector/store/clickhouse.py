@@ -1,0 +1,224 @@
+"""The one module that knows chDB and clickhouse-connect: handles, limits, errors.
+
+Traps of the embedded engine that are held off here, each with a test:
+what a failed query had already put out is prepended to the next result of the same handle, so a
+handle is thrown away after any error; an engine may get wedged answering 216, likewise; one process
+per path and one path per process, so the directory is locked before the engine is asked; readers
+get handles that were made read-only and cannot be changed back.
+Blocking calls: the store runs them in its own threads. The libraries are imported at `open`.
+"""
+
+import queue
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+
+from heliograph_collector.store.lock import DirectoryLock
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+    from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.exceptions import Error
+
+DATABASE = "heliograph"
+READERS = 2
+_MIB = 1_048_576
+_WEDGED = 216  # query with the same id is already running
+_TOO_MUCH = {159: "time", 160: "time", 241: "memory", 396: "rows", 307: "reading", 158: "reading"}
+_NO_ROOM = (243, 76)  # not enough space, cannot write
+
+_T = TypeVar("_T")
+
+
+class StoreError(Exception):
+    """The store did not do it; the message is one sentence, `code` the engine's own, if any."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TooMuchError(StoreError):
+    """A question over its limits; everything else goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the engine may take of the process it lives in."""
+
+    memory_mib: int = 1_024  # the whole process, as the engine counts it
+    query_mib: int = 384  # one question
+    query_s: int = 20
+    query_rows: int = 1_000_000  # of an answer
+    threads: int = 2
+    mark_cache_mib: int = 64  # its own default is 5 GiB
+
+
+class ClickHouse:
+    """A writing handle and a few reading ones, to chDB in this process or to a server."""
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self.embedded, self.place, self.cluster = _parse(url)
+        self._limits = limits
+        self._lock: DirectoryLock | None = None
+        self._writer = _Handle(lambda: self._connect(self._writing()))
+        self._all = [self._writer]
+        self._idle: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
+
+    def open(self) -> None:
+        """Raises StoreError, DirectoryInUseError."""
+        if self.embedded:
+            self._lock = DirectoryLock(Path(self.place), "store")
+        try:
+            database = _Handle(lambda: self._connect({}, ""))
+            database.run(
+                lambda c: c.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{self._on()}")
+            )
+            self._writer.run(lambda c: c.command("SELECT 1"))
+            database.close()
+            for _ in range(READERS):
+                reader = _Handle(lambda: self._connect(self._reading()))
+                self._all.append(reader)
+                self._idle.put(reader)
+        except (StoreError, OSError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for handle in self._all:
+            handle.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def command(self, statement: str) -> None:
+        """One statement of our own. Only the writing thread may call this and `insert`."""
+        self._writer.run(lambda c: c.command(statement))
+
+    def insert(self, table: str, columns: "pa.Table", token: str) -> None:
+        """A block that counts once, however often it comes with the same token, if it has one."""
+        settings = {"insert_deduplication_token": token} if token else {"insert_deduplicate": "0"}
+        if columns.num_rows:
+            self._writer.run(lambda c: c.insert_arrow(table, columns, settings=settings))
+
+    def written(self, query: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """An answer through the writing handle: it is sure to see what was just written."""
+        return self._writer.run(lambda c: _ask(c, query, parameters, ()))
+
+    def ask(
+        self, query: str, parameters: Mapping[str, object], binary: Sequence[str] = ()
+    ) -> list[tuple[Any, ...]]:
+        """An answer through a read-only handle; `binary` names the columns that are bytes."""
+        reader = self._idle.get()
+        try:
+            return reader.run(lambda c: _ask(c, query, parameters, binary))
+        finally:
+            self._idle.put(reader)
+
+    def _writing(self) -> dict[str, Any]:
+        return {"async_insert": 0, "max_threads": self._limits.threads}
+
+    def _reading(self) -> dict[str, Any]:
+        """In this order: `readonly` forbids what would follow."""
+        return {
+            "max_execution_time": self._limits.query_s,
+            "max_memory_usage": self._limits.query_mib * _MIB,
+            "max_result_rows": self._limits.query_rows,
+            "max_threads": self._limits.threads,
+            "do_not_merge_across_partitions_select_final": 1,
+            "readonly": 1 if self.embedded else 2,
+        }
+
+    def _connect(self, settings: dict[str, Any], database: str = DATABASE) -> "Client":
+        from clickhouse_connect import get_client
+
+        if not self.embedded:
+            return get_client(dsn=self.place, database=database or "default", settings=settings)
+        options = {
+            "max_server_memory_usage": str(self._limits.memory_mib * _MIB),
+            "mark_cache_size": str(self._limits.mark_cache_mib * _MIB),
+        }
+        return get_client(
+            interface="chdb",
+            path=self.place,
+            database=database or None,
+            settings=settings,
+            chdb_options=options,
+        )
+
+    def _on(self) -> str:
+        return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
+
+    def free_bytes(self) -> int | None:
+        """Room on the embedded store's disk."""
+        return shutil.disk_usage(self.place).free if self.embedded else None
+
+
+class _Handle:
+    """A client that is thrown away after an error, and made again when next needed."""
+
+    def __init__(self, connect: "Callable[[], Client]") -> None:
+        self._connect = connect
+        self._client: Client | None = None
+
+    def run(self, work: "Callable[[Client], _T]") -> _T:
+        """Raises StoreError."""
+        from clickhouse_connect.driver.exceptions import Error
+
+        for last in (False, True):
+            try:
+                self._client = self._client or self._connect()
+                return work(self._client)
+            except Error as error:
+                self.close()
+                if last or error.code != _WEDGED:
+                    raise _store_error(error) from error
+            except OSError as error:
+                self.close()
+                reason = error.strerror or type(error).__name__
+                raise StoreError(f"The store cannot be reached or written: {reason}.") from error
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _ask(
+    client: "Client", query: str, parameters: Mapping[str, object], binary: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    formats: dict[str, str | dict[str, str]] = dict.fromkeys(binary, "bytes")
+    found = client.query(query, parameters=dict(parameters), column_formats=formats or None)
+    return [tuple(row) for row in found.result_rows]
+
+
+def _parse(url: str) -> tuple[bool, str, str]:
+    """Whether it is embedded, then its directory or HTTP address, then the cluster's name."""
+    parts = urlsplit(url)
+    if parts.scheme == "chdb" and not parts.netloc and len(parts.path) > 1:
+        return True, unquote(parts.path), ""
+    if parts.scheme in ("clickhouse", "clickhouses") and parts.hostname:
+        scheme = "https" if parts.scheme == "clickhouses" else "http"
+        named = parse_qs(parts.query).get("cluster", [""])[0]
+        return False, urlunsplit((scheme, parts.netloc, "", "", "")), named
+    raise StoreError(
+        f"{parts.scheme}:… is no store: store.url is chdb:///PATH, clickhouse://HOST:PORT "
+        "or clickhouses://HOST:PORT."
+    )
+
+
+def _store_error(error: "Error") -> StoreError:
+    text = str(error).split(" (version", 1)[0].split("\n", 1)[0][:300]
+    if error.code in _TOO_MUCH:
+        return TooMuchError(
+            f"The question needs more {_TOO_MUCH[error.code]} than the store may spend on one: "
+            f"ask for a shorter time or fewer places. ({text})",
+            error.code,
+        )
+    if error.code in _NO_ROOM or "No space left" in text:
+        return StoreError(f"The store's disk is full: free space on it. ({text})", error.code)
+    return StoreError(f"The store answered: {text}", error.code)

@@ -1,0 +1,249 @@
+"""The store: every write and every question goes through here, each kind in its own threads."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from heliograph_collector.store import columns, migrations, queries
+from heliograph_collector.store.clickhouse import (
+    READERS,
+    ClickHouse,
+    Limits,
+    StoreError,
+    TooMuchError,
+)
+from heliograph_collector.store.lock import DirectoryInUseError
+from heliograph_collector.store.queries import Query, Question
+from heliograph_collector.store.rows import (
+    Block,
+    Cell,
+    CellFilter,
+    Health,
+    Judged,
+    MeasurementFilter,
+    MeasurementPage,
+    Silence,
+    Vote,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+
+__all__ = ["DirectoryInUseError", "Limits", "Store", "StoreError", "TooMuchError"]
+
+MAX_PAGE = 500
+LONGEST_DAYS = 18_250  # of retention: the engine's DateTime ends in 2106 and would wrap round
+READ_S, WRITE_S = 60.0, 300.0  # waiting for a thread and for the engine
+_BEGUN, _DONE = "begun", "done"
+_KEPT = {
+    "measurements": "started",
+    "observations": "started",
+    "quarantine": "received",
+    "verdicts": "started",
+    "presence": "received",
+}  # table → the time its retention counts from; cells stay for ever
+
+_T = TypeVar("_T")
+
+
+class Store:
+    """`url` is chdb:///PATH, clickhouse://HOST:PORT or clickhouses://HOST:PORT."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        limits: Limits | None = None,
+        observations_days: int = 30,
+        verdicts_days: int = 180,
+    ) -> None:
+        """Raises StoreError when `url` is none of these."""
+        self._clickhouse = ClickHouse(url, limits or Limits())
+        long = dict.fromkeys(("verdicts", "presence"), verdicts_days)
+        self._days = {table: long.get(table, observations_days) for table in _KEPT}
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+
+    async def open(self) -> None:
+        """Start the engine, bring the schema up to date, set retention.
+
+        Raises StoreError, DirectoryInUseError, SchemaError.
+        """
+        await self._write(self._open)
+
+    async def close(self) -> None:
+        await self._write(self._clickhouse.close)
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+    async def cursor(self, journal: str) -> int:
+        """The last position of this journal that is wholly in. Raises StoreError."""
+        return (await self._mark(journal, _DONE))[1]
+
+    async def pending(self, journal: str) -> tuple[int, int] | None:
+        """First and last position of a block that was begun and may be partly in.
+
+        It must come again with the same bounds: its deduplication tokens are made of them.
+        """
+        begun = await self._mark(journal, _BEGUN)
+        return begun if begun[1] > await self.cursor(journal) else None
+
+    async def insert_block(self, block: Block) -> None:
+        """Take a block in. Doing it again, wholly or from any point on, changes nothing.
+
+        Raises StoreError; then the same block may come again.
+        """
+        await self._write(lambda: self._insert(block))
+
+    async def replace_cells(self, cells: Sequence[Cell]) -> None:
+        """Cells as they are now, in place of those with the same key. Raises StoreError."""
+        await self._write(lambda: self._clickhouse.insert("cells", columns.cells(cells), ""))
+
+    async def votes(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        country: str | None = None,
+        region: str | None = None,
+        asn: int | None = None,
+        access: str | None = None,
+        service: str | None = None,
+    ) -> list[Vote]:
+        """What each volunteer's vantage found in each bin, by whole targets."""
+        asked = Question().between("started", since_us, until_us)
+        asked.place(country, region, asn, access)
+        asked.where("service = {service:String}", service=service)
+        return await self._read(queries.votes(asked, bin_s))
+
+    async def silences(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        country: str | None = None,
+        region: str | None = None,
+        asn: int | None = None,
+        access: str | None = None,
+    ) -> list[Silence]:
+        """How many vantages of each place were gone without goodbye when each bin ended."""
+        asked = Question().place(country, region, asn, access)
+        return await self._read(queries.silences(asked, since_us, until_us, bin_s))
+
+    async def measurements(
+        self, wanted: MeasurementFilter, cursor: str = "", limit: int = 50
+    ) -> MeasurementPage:
+        """A page, newest first. Raises ValueError for a cursor that is not one of ours."""
+        after = _parse_cursor(cursor)
+        size = max(1, min(limit, MAX_PAGE))
+        taken = await self._read(queries.measurements(wanted, after, size + 1))
+        page = taken[:size]
+        if not page:
+            return MeasurementPage(items=())
+        verdicts = await self._read(queries.verdicts(page))
+        last = f"{page[-1].started_us}.{page[-1].id}" if len(taken) > size else ""
+        return MeasurementPage(items=queries.paired(page, verdicts), next=last)
+
+    async def measurement(self, id: str) -> Judged | None:  # noqa: A002 the word of the row
+        taken = await self._read(queries.measurement(id))
+        if not taken:
+            return None
+        return queries.paired(taken, await self._read(queries.verdicts(taken)))[0]
+
+    async def cells(self, wanted: CellFilter) -> list[Cell]:
+        return await self._read(queries.cells(wanted))
+
+    async def health(self) -> Health:
+        """Raises StoreError when the store does not answer."""
+        (row,) = await self._read(queries.health())
+        free = self._clickhouse.free_bytes()
+        return Health(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
+
+    async def _mark(self, journal: str, kind: str) -> tuple[int, int]:
+        query = (
+            "SELECT first, last FROM blocks WHERE journal = {journal:String} AND kind = "
+            "{kind:String} ORDER BY last DESC LIMIT 1"
+        )
+        asked = {"journal": journal, "kind": kind}
+        found = await self._write(lambda: self._clickhouse.written(query, asked))
+        return (found[0][0], found[0][1]) if found else (0, 0)
+
+    def _open(self) -> None:
+        self._clickhouse.open()
+        try:
+            cluster = self._clickhouse.cluster
+            words = migrations.cluster(cluster) if cluster else migrations.LOCAL
+            migrations.migrate(self._clickhouse.command, self._versions, words)
+            for table, days in self._days.items():
+                self._keep(table, days)
+        except (StoreError, migrations.SchemaError):
+            self._clickhouse.close()
+            raise
+
+    def _versions(self) -> set[int]:
+        return {row[0] for row in self._clickhouse.written("SELECT version FROM migrations", {})}
+
+    def _keep(self, table: str, days: int) -> None:
+        """Set a table's retention, unless it is set already: setting it rewrites parts."""
+        days = min(days, LONGEST_DAYS)
+        query = (
+            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
+            "AND name = {name:String}"
+        )
+        ((made,),) = self._clickhouse.written(query, {"name": table})
+        rule = f"toDateTime({_KEPT[table]}) + toIntervalDay({days:d})"
+        if rule not in made:
+            self._clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
+
+    def _insert(self, block: Block) -> None:
+        """In this order: that it was begun, its rows, that it is done."""
+        fresh = [judged for judged in block.judged if judged[0].position >= block.first]
+        self._put(
+            block, "blocks", _BEGUN, columns.blocks(block.journal, _BEGUN, block.first, block.last)
+        )
+        self._put(block, "measurements", "", columns.measurements(fresh))
+        self._put(block, "observations", "", columns.observations(fresh))
+        self._put(block, "verdicts", "", columns.verdicts(block.judged, block.last))
+        self._put(block, "presence", "", columns.presence(block.presence, block.journal))
+        self._put(block, "quarantine", "", columns.refused(block.refused, block.journal))
+        self._put(
+            block, "blocks", _DONE, columns.blocks(block.journal, _DONE, block.first, block.last)
+        )
+
+    def _put(self, block: Block, table: str, what: str, rows: "pa.Table") -> None:
+        token = f"{block.journal}-{block.first}-{block.last}-{what}"
+        self._clickhouse.insert(table, rows, token)
+
+    async def _read(self, query: Query) -> list[Any]:
+        """Raises StoreError."""
+
+        def ask() -> list[Any]:
+            found = self._clickhouse.ask(query.text, query.parameters, query.binary)
+            return [query.row(row) for row in found]
+
+        return await _within(self._reading, ask, READ_S)
+
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        """Raises StoreError."""
+        return await _within(self._writing, work, WRITE_S)
+
+
+async def _within(pool: ThreadPoolExecutor, work: Callable[[], _T], deadline_s: float) -> _T:
+    """After a deadline the thread goes on: a question has its own limit, a block comes again."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+    except TimeoutError:
+        raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str] | None:
+    if not cursor:
+        return None
+    started, dot, id_ = cursor.partition(".")
+    if not (dot and started.isascii() and started.isdigit() and len(started) < 18):
+        raise ValueError("not a cursor of this store")
+    return int(started), id_
