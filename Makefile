@@ -7,10 +7,10 @@ BIN := .venv/bin
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
-test: .venv/ready-dev check ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=
-	$(BIN)/python -m coverage combine --quiet --append || true
-	$(BIN)/python -m coverage report --skip-covered --fail-under=$$(cat tests/coverage-floor)
+test: .venv/ready-dev check ## the whole suite, then the benches alone on the machine
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/bench --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
+	$(BIN)/python -m pytest tests/bench -q -s -p no:cacheprovider
 
 check: .venv/ready-dev ## lint, types, architecture
 	$(BIN)/ruff check .
