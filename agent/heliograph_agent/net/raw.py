@@ -1,0 +1,128 @@
+"""Asks the helper program for single raw packets; it is started by name and never imported.
+
+`async with raw_helper() as helper: await helper.ttl_syn("192.0.2.1", 443, ttl=3, timeout_s=2)`
+"""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+COMMAND = (sys.executable, "-m", "heliograph_raw")
+MAX_LINE = 4_096
+_START_S = 20.0  # scapy takes its time
+_GRACE_S = 2.0  # beyond what a request asks for
+
+
+class RawUnavailable(Exception):  # noqa: N818 - it is the state of a machine, not an error in ours
+    """Raw packets cannot be had here; str() is the sentence for the user."""
+
+
+class SynReplyKind(StrEnum):
+    SYNACK = "synack"
+    RST = "rst"
+    ICMP_TIME_EXCEEDED = "icmp_time_exceeded"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SynReply:
+    """What came back to one SYN; `ttl` and `ipid` are those of the packet that came."""
+
+    kind: SynReplyKind
+    source: str = ""
+    ttl: int = 0
+    ipid: int = 0
+
+
+class RawHelper:
+    """A running helper; one request at a time."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._turn = asyncio.Lock()
+        self._asked = 0
+
+    async def ttl_syn(self, address: str, port: int, *, ttl: int, timeout_s: float) -> SynReply:
+        """Send one SYN. Raises RawUnavailable when the helper does not answer as agreed."""
+        async with self._turn:
+            self._asked += 1
+            request = {
+                "id": self._asked,
+                "op": "ttl_syn",
+                "address": address,
+                "port": port,
+                "ttl": ttl,
+                "timeout_s": timeout_s,
+            }
+            assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            reply = await _hear(self._process, timeout_s + _GRACE_S)
+        if reply.get("id") != self._asked or "error" in reply:
+            raise RawUnavailable(
+                f"The raw packet helper refused: {reply.get('error', 'mixed up')}."
+            )
+        return _reply(reply)
+
+
+@asynccontextmanager
+async def raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelper]:
+    """Start the helper and stop it at the end. Raises RawUnavailable with the cure."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE
+    )
+    try:
+        ready = await _hear(process, _START_S)
+        if ready.get("ready") is not True:
+            raise RawUnavailable(str(ready.get("message", "The raw packet helper is not ready.")))
+        yield RawHelper(process)
+    finally:
+        await _stop(process)
+
+
+async def _hear(process: Process, deadline_s: float) -> dict[str, Any]:
+    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    try:
+        async with asyncio.timeout(deadline_s):
+            said = json.loads(await process.stdout.readline() or b"null")
+    except (TimeoutError, ValueError) as error:  # also a line that is too long
+        raise RawUnavailable("The raw packet helper does not answer as agreed.") from error
+    if not isinstance(said, dict):
+        raise RawUnavailable("The raw packet helper ended.")
+    return said
+
+
+def _reply(reply: dict[str, Any]) -> SynReply:
+    try:
+        return SynReply(
+            kind=SynReplyKind(reply["kind"]),
+            source=str(reply["source"])[:64],
+            ttl=int(reply["ttl"]),
+            ipid=int(reply["ipid"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise RawUnavailable("The raw packet helper does not answer as agreed.") from error
+
+
+async def _stop(process: Process) -> None:
+    """Hang up; it ends by itself, or is ended."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(_GRACE_S):
+            await _drained(process)
+    except TimeoutError:
+        process.kill()
+        await _drained(process)
+
+
+async def _drained(process: Process) -> None:
+    """Its end, with what it still said thrown away: an unread pipe would stay open."""
+    while process.stdout is not None and await process.stdout.read(MAX_LINE):
+        pass
+    await process.wait()

@@ -1,0 +1,62 @@
+"""`python -m heliograph_raw`: reads requests, answers them in turn. SPDX: GPL-2.0-only."""
+
+import json
+import socket
+import sys
+from typing import Any, BinaryIO
+
+from heliograph_raw.request import MAX_LINE, BadRequestError, parse
+
+
+def main() -> int:
+    """0 when the asker hung up, 1 when the helper cannot work here."""
+    problem = _obstacle()
+    if problem is not None:
+        _say({"ready": False} | problem)
+        return 1
+    _say({"ready": True})
+    return serve(sys.stdin.buffer)
+
+
+def serve(requests: BinaryIO) -> int:
+    """Answer until the end of `requests`; a line without an end is the end."""
+    from heliograph_raw.ttl_syn import ttl_syn
+
+    while line := requests.readline(MAX_LINE + 1):
+        try:
+            _say(ttl_syn(parse(line)))
+        except BadRequestError as error:
+            _say({"id": error.request_id, "error": str(error)})
+        except OSError as error:
+            _say({"id": parse(line).id, "error": f"cannot send: {error.strerror}"})
+        if not line.endswith(b"\n"):
+            return 1
+    return 0
+
+
+def _obstacle() -> dict[str, str] | None:
+    try:
+        import scapy  # noqa: F401 - whether it is there is the question
+    except ImportError:
+        return {
+            "problem": "scapy_missing",
+            "message": "Raw packets need scapy: install heliograph[raw].",
+        }
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
+    except PermissionError:
+        return {
+            "problem": "no_cap_net_raw",
+            "message": "Raw packets need CAP_NET_RAW: give it to this program alone, "
+            "not to the agent.",
+        }
+    return None
+
+
+def _say(reply: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(reply) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

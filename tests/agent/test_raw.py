@@ -1,0 +1,135 @@
+"""The raw packet helper: what it finds on a path, what it refuses, how it says it cannot work."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from heliograph_agent.net.raw import COMMAND, RawUnavailable, SynReply, raw_helper
+from support.routed import CLIENT, ROUTER, SERVER, Routed, listening, routed
+
+PORT = 443
+REQUEST = {"id": 7, "op": "ttl_syn", "address": SERVER, "port": PORT, "ttl": 3, "timeout_s": 0.2}
+
+
+@pytest.fixture(scope="module")
+def path() -> Iterator[Routed]:
+    with routed() as made:
+        yield made
+
+
+async def syn(path: Routed, *, ttl: int, port: int = PORT, timeout_s: float = 5) -> SynReply:
+    async with raw_helper(path.client.command(COMMAND)) as helper:
+        return await helper.ttl_syn(SERVER, port, ttl=ttl, timeout_s=timeout_s)
+
+
+@pytest.mark.lab
+async def test_a_syn_finds_the_router_then_the_server_behind_it(path: Routed) -> None:
+    with listening(path.server, PORT):
+        async with raw_helper(path.client.command(COMMAND)) as helper:
+            near = await helper.ttl_syn(SERVER, PORT, ttl=1, timeout_s=5)
+            far = await helper.ttl_syn(SERVER, PORT, ttl=2, timeout_s=5)
+    assert (near.kind, near.source) == ("icmp_time_exceeded", ROUTER)
+    assert (far.kind, far.source, far.ttl) == ("synack", SERVER, 63)  # one router took one
+
+
+@pytest.mark.lab
+async def test_a_closed_port_resets(path: Routed) -> None:
+    reply = await syn(path, ttl=64, port=444)
+    assert (reply.kind, reply.source) == ("rst", SERVER)
+
+
+@pytest.mark.lab
+async def test_a_dropped_syn_is_answered_by_nobody(path: Routed) -> None:
+    path.server.filter(f"ip saddr {CLIENT} tcp dport 445 drop")
+    reply = await syn(path, ttl=64, port=445, timeout_s=0.5)
+    assert reply == SynReply(kind=reply.kind)
+    assert reply.kind == "none"
+
+
+def helper(lines: bytes, command: Sequence[str] = COMMAND) -> list[dict[str, object]]:
+    """Everything the helper says to `lines`."""
+    done = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.lab
+def test_what_is_no_request_is_answered_and_the_next_one_heard(path: Routed) -> None:
+    bad = [
+        b"hello",
+        b"[" * 2000,
+        b"3",
+        *(
+            json.dumps(REQUEST | change).encode()
+            for change in (
+                {"id": "x"},
+                {"op": "flood"},
+                {"address": "2001:db8::1"},
+                {"address": "www.example.test"},
+                {"port": 0},
+                {"port": True},
+                {"ttl": 256},
+                {"timeout_s": 11},
+                {"timeout_s": "soon"},
+            )
+        ),
+    ]
+    lines = b"\n".join([*bad, json.dumps(REQUEST | {"port": 446}).encode()]) + b"\n"
+    ready, *replies, last = helper(lines, path.client.command(COMMAND))
+    assert ready == {"ready": True}
+    assert [reply["id"] for reply in replies] == [0, 0, 0, 0] + [7] * 8
+    assert all("error" in reply for reply in replies)
+    assert last["kind"] == "rst"
+
+
+@pytest.mark.lab
+def test_a_line_too_long_ends_the_talk(path: Routed) -> None:
+    _, reply = helper(b" " * 10_000 + b"\n", path.client.command(COMMAND))
+    assert reply == {"id": 0, "error": "not a JSON object of at most 4096 bytes"}
+
+
+async def test_without_scapy_the_cure_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scapy").mkdir()
+    (tmp_path / "scapy" / "__init__.py").write_text("raise ImportError('not here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RawUnavailable, match=r"install heliograph\[raw\]"):
+        async with raw_helper():
+            pass
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root has it to give up"
+)
+async def test_without_the_capability_the_cure_is_named() -> None:
+    unprivileged = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", *COMMAND]
+    with pytest.raises(RawUnavailable, match="CAP_NET_RAW"):
+        async with raw_helper(unprivileged):
+            pass
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "",
+        "hello",
+        "[]",
+        '{"ready": 1}',
+        "x" * 100_000,
+        '{"ready": true}\\n',
+        '{"ready": true}\\n{"id": 2}',
+        '{"ready": true}\\n{"id": 1, "kind": "pigeon"}',
+    ],
+    ids=range(8),
+)
+async def test_a_helper_that_talks_nonsense_is_given_up(says: str) -> None:
+    script = f"import sys; sys.stdout.write('{says}\\n'); sys.stdout.flush(); sys.stdin.read()"
+    with pytest.raises(RawUnavailable):
+        async with raw_helper([sys.executable, "-c", script]) as helper:
+            await helper.ttl_syn("192.0.2.1", 1, ttl=1, timeout_s=0.01)
