@@ -74,15 +74,17 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
     service = IntakeService(door, presence, plot.keyring, plot.sessions, plot.rng)
     await plot.journal.append([_started(plot.clock)])
     try:
-        async with serving(service, plot.endpoint, plot.keyring, plot.sessions) as port:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(service.tend()),
-                    group.create_task(roll.follow(service.fleet_changed)),
-                ]
-                yield Intake(port, roll, presence, geo, door.accept)
-                for task in tasks:
-                    task.cancel()
+        async with (
+            serving(service, plot.endpoint, plot.keyring, plot.sessions) as port,
+            asyncio.TaskGroup() as group,
+        ):
+            tasks = [
+                group.create_task(service.tend()),
+                group.create_task(roll.follow(service.fleet_changed)),
+            ]
+            yield Intake(port, roll, presence, geo, door.accept)
+            for task in tasks:
+                task.cancel()
     finally:
         opener.close()
         await asyncio.to_thread(roll.flush)

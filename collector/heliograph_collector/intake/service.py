@@ -116,7 +116,7 @@ class IntakeService:
             self._leave(visit, ending, session.farewell)
         status = session.status(ending)
         if status is not None:
-            await context.abort(status, ending)
+            await context.abort(status, ending.value)
 
     async def _arrive(self, visit: Visit) -> None:
         """Raises HelloRefusedError when it cannot be written down."""

@@ -1,0 +1,109 @@
+"""The command line: one small module per command, loaded when it is needed.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its cure.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heliograph_collector.config import Config
+
+MODULES = ("serve", "invite", "agents", "plan", "geo")
+EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
+
+
+class CommandError(Exception):
+    """A command could not do its work; str() is the sentence for the user."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
+    args = parser().parse_args(argv)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines hold peers' addresses
+    try:
+        _need_extra()
+        module = import_module(f"heliograph_collector.cli.{args.command}")
+        code: int = module.run(args)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"heliograph-collector: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("heliograph-collector: stopped.", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `heliograph-collector agents list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Cheap: no command's libraries are loaded for it."""
+    top = argparse.ArgumentParser(
+        prog="heliograph-collector",
+        description="Takes in what agents saw, judges it, and publishes what is cut, where, since when.",
+        epilog="Example: heliograph-collector serve",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in MODULES:
+        import_module(f"heliograph_collector.cli.{name}").add_parser(commands)
+    return top
+
+
+def add_places(command: argparse.ArgumentParser) -> None:
+    """The options that every command has."""
+    command.add_argument(
+        "--data", metavar="DIR", help="where the collector keeps its files (./heliograph-data)"
+    )
+    command.add_argument("--config", metavar="FILE", help="configuration file, YAML")
+
+
+def config_of(args: argparse.Namespace, **typed: object) -> "Config":
+    """The configuration by file, then by what was typed. Raises CommandError."""
+    from heliograph_collector.config import ConfigError, load_config
+
+    if args.data:
+        typed["data"] = Path(args.data).expanduser()
+    file = Path(args.config).expanduser() if args.config else None
+    try:
+        return load_config(file, {key: value for key, value in typed.items() if value is not None})
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+
+
+def endpoint(text: str) -> str:
+    """For argparse: HOST:PORT."""
+    from heliograph_collector.config import split_endpoint
+
+    try:
+        split_endpoint(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _need_extra() -> None:
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            "this installation has only the agent's libraries: install heliograph[collector]."
+        )
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from heliograph import __version__
+
+        with suppress(BrokenPipeError):
+            print(f"heliograph-collector {__version__}")
+        parser.exit()

@@ -1,0 +1,102 @@
+"""`heliograph-collector agents`: who is enrolled, and the end of it for one."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from heliograph.clock import SystemClock
+from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.fleet import Agent, Fleet
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "agents",
+        help="list agents, or revoke one",
+        description="Lists the enrolled agents, or revokes one: it loses its session within seconds.",
+        epilog="Example: heliograph-collector agents list",
+        allow_abbrev=False,
+    )
+    actions = command.add_subparsers(dest="action", metavar="list|revoke", required=True)
+    listing = actions.add_parser(
+        "list",
+        help="print the agents",
+        epilog="Example: heliograph-collector agents list --json",
+        allow_abbrev=False,
+    )
+    listing.add_argument("--json", action="store_true", help="print a JSON array")
+    revoking = actions.add_parser(
+        "revoke",
+        help="turn one away from now on",
+        epilog="Example: heliograph-collector agents revoke 3f9a",
+        allow_abbrev=False,
+    )
+    revoking.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    for action in (listing, revoking):
+        add_places(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    fleet = Fleet(config_of(args).data)
+    try:
+        if args.action == "revoke":
+            return _revoke(fleet, args.id)
+        agents = fleet.agents()
+    finally:
+        fleet.close()
+    if args.json:
+        print(json.dumps([_as_json(agent) for agent in agents], indent=2))
+    elif agents:
+        print("\n".join(_table(agents)))
+    else:
+        print("No agent is enrolled; `heliograph-collector invite` prints a line that lets one in.")
+    return 0
+
+
+def _revoke(fleet: Fleet, wanted: str) -> int:
+    found = [a for a in fleet.agents() if len(wanted) >= 4 and a.id.hex().startswith(wanted)]
+    if len(found) != 1:
+        count = "no agent's id begins" if not found else f"{len(found)} agents' ids begin"
+        raise CommandError(f"{count} with {wanted!r}: give more of it, as `agents list` shows it.")
+    if not fleet.revoke(found[0].id, SystemClock().wall_us() // 1_000_000):
+        raise CommandError(f"{found[0].id.hex()} is revoked already.")
+    print(f"Revoked {found[0].id.hex()}.")
+    return 0
+
+
+def _table(agents: list[Agent]) -> list[str]:
+    line = "{:<34}{:<11}{:<9}{:<9}{:<9}{:<22}{}".format
+    head = line("ID", "ROLE", "COUNTRY", "NETWORK", "ACCESS", "LAST SEEN", "STATE")
+    return [head] + [
+        line(
+            a.id.hex(),
+            a.role,
+            a.country,
+            f"AS{a.asn}" if a.asn else "-",
+            a.access,
+            _time(a.last_seen_s) or "never",
+            "revoked" if a.revoked_s is not None else "",
+        ).rstrip()
+        for a in agents
+    ]
+
+
+def _as_json(agent: Agent) -> dict[str, Any]:
+    return {
+        "id": agent.id.hex(),
+        "role": agent.role,
+        "version": agent.version,
+        "country": agent.country,
+        "asn": agent.asn,
+        "access": agent.access,
+        "created": _time(agent.created_s),
+        "last_seen": _time(agent.last_seen_s),
+        "revoked": _time(agent.revoked_s),
+    }
+
+
+def _time(at_s: int | None) -> str | None:
+    return (
+        None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    )

@@ -1,0 +1,101 @@
+"""`heliograph-collector invite`: one line that lets agents in, and a QR code of it on a terminal."""
+
+import argparse
+import base64
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
+from heliograph_collector.config import Config, split_endpoint
+
+PREFIX = "heliograph1:"
+_UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_S = 366 * 86_400
+_ANYWHERE = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "invite",
+        help="print an invite for agents",
+        description="Prints one INVITE line for `heliograph-agent join`; on a terminal also its QR code.",
+        epilog="Example: heliograph-collector invite --uses 20 --expires 7d",
+        allow_abbrev=False,
+    )
+    add_places(command)
+    command.add_argument(
+        "--uses", type=uses, default=1, metavar="N", help="how many agents it lets in (1)"
+    )
+    command.add_argument(
+        "--expires", type=seconds, default="7d", metavar="TIME", help="as 30m, 12h or 7d (7d)"
+    )
+    command.add_argument(
+        "--control", action="store_true", help="for an agent of your own on a clean network"
+    )
+    command.add_argument(
+        "--endpoint", type=endpoint, metavar="HOST:PORT", help="where agents find this collector"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from heliograph.clock import SystemClock
+    from heliograph.v1.intake_pb2 import Invite
+    from heliograph_collector.fleet import Fleet, open_keyring
+
+    config = config_of(args)
+    where = public_endpoint(config, args.endpoint)
+    keyring = open_keyring(config.data, [split_endpoint(where)[0]])
+    now_s = SystemClock().wall_us() // 1_000_000
+    fleet = Fleet(config.data)
+    role = "control" if args.control else "volunteer"
+    token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
+    fleet.close()
+    invite = Invite(endpoint=where, pin=keyring.pin, token=token).SerializeToString()
+    line = PREFIX + base64.urlsafe_b64encode(invite).decode().rstrip("=")
+    print(line)
+    if sys.stderr.isatty():
+        _draw(line)
+    return 0
+
+
+def public_endpoint(config: Config, typed: str | None) -> str:
+    """What was typed, else configured, else where a running `serve` listens. Raises CommandError."""
+    found = typed or config.endpoint or serving(config.data).get("grpc") or config.grpc
+    if split_endpoint(found)[0] in _ANYWHERE:
+        raise CommandError(
+            f"agents cannot dial {found}: say --endpoint HOST:PORT, or set `endpoint` in the file."
+        )
+    return str(found)
+
+
+def serving(data: Path) -> dict[str, Any]:
+    """What a running `serve` says of itself, else nothing."""
+    try:
+        with (data / "serving.json").open("rb") as file:
+            found = json.loads(file.read(4_096))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def uses(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 100_000):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to 100000")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    value = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 60 <= value <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a time like 30m, 12h or 7d, to 366d")
+    return value
+
+
+def _draw(line: str) -> None:
+    import segno
+
+    segno.make(line, error="l").terminal(out=sys.stderr, compact=True)

@@ -1,0 +1,80 @@
+"""`heliograph-collector plan`: what agents are asked to run, shown and set as YAML."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from heliograph.clock import SystemClock
+from heliograph.codec import plan_to_pb
+from heliograph.plan import Plan
+from heliograph.services import Services, ServicesError, load, shipped
+from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli.planfile import draft, render
+from heliograph_collector.config import Config, ConfigError, read_yaml
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plans import issue, keep_fresh
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "plan",
+        help="show or set what agents run",
+        description="Shows the plan, or sets it: signed, its version raised, pushed within seconds.",
+        epilog="Example: heliograph-collector plan show > plan.yml",
+        allow_abbrev=False,
+    )
+    actions = command.add_subparsers(dest="action", metavar="show|set", required=True)
+    showing = actions.add_parser(
+        "show",
+        help="print the plan",
+        epilog="Example: heliograph-collector plan show",
+        allow_abbrev=False,
+    )
+    showing.add_argument("--json", action="store_true", help="print it whole, as JSON")
+    setting = actions.add_parser(
+        "set",
+        help="sign a new plan",
+        epilog="Example: heliograph-collector plan set plan.yml",
+        allow_abbrev=False,
+    )
+    setting.add_argument("file", metavar="FILE", help="YAML, as `plan show` prints it")
+    for action in (showing, setting):
+        add_places(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    config = config_of(args)
+    fleet, keyring = Fleet(config.data), open_keyring(config.data, [])
+    now_s = SystemClock().wall_us() // 1_000_000
+    services = services_of(config)
+    try:
+        if args.action == "show":
+            _show(keep_fresh(fleet, keyring.signing, services, now_s), args.json)
+        else:
+            wanted = draft(read_yaml(Path(args.file)), services)
+            plan = issue(fleet, keyring.signing, wanted, now_s)
+            print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
+    except ConfigError as error:
+        raise CommandError(str(error)) from error
+    finally:
+        fleet.close()
+    return 0
+
+
+def services_of(config: Config) -> Services:
+    """The edition that plans are made with. Raises CommandError."""
+    try:
+        return load(config.services_file) if config.services_file else shipped()
+    except ServicesError as error:
+        raise CommandError(f"{error}.") from error
+
+
+def _show(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        whole = MessageToDict(plan_to_pb(plan), preserving_proto_field_name=True)
+        print(json.dumps(whole, indent=2, ensure_ascii=False))
+    else:
+        print(render(plan), end="")

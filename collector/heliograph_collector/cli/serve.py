@@ -1,0 +1,33 @@
+"""`heliograph-collector serve`: the whole collector, in the foreground, until it is told to stop."""
+
+import argparse
+from typing import Any
+
+from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "serve",
+        help="run the collector",
+        description="Runs the collector: the door for agents, the store, the page and its API.",
+        epilog="Example: heliograph-collector serve --data /var/lib/heliograph --grpc 0.0.0.0:7443",
+        allow_abbrev=False,
+    )
+    add_places(command)
+    command.add_argument(
+        "--grpc", type=endpoint, metavar="HOST:PORT", help="door for agents (127.0.0.1:7443)"
+    )
+    command.add_argument(
+        "--http", type=endpoint, metavar="HOST:PORT", help="page and API (127.0.0.1:8080)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.serve import CannotServeError, serve
+
+    config = config_of(args, grpc=args.grpc, http=args.http)
+    try:
+        return serve(config)
+    except CannotServeError as error:
+        raise CommandError(str(error)) from error
