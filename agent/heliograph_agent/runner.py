@@ -1,0 +1,178 @@
+"""Runs tasks: within their deadlines, so many at once, one at a time on a host.
+
+What the network does comes back as observations, also those made before a deadline ended the task.
+What cannot run at all comes back with the reason. Only a bug is raised.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from heliograph.clock import Clock
+from heliograph.codec import MAX_OBSERVATIONS
+from heliograph.observation import Link, Measurement
+from heliograph.plan import Limits, Service
+from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
+from heliograph_agent.experiments import by_name
+from heliograph_agent.net import Net, Trace
+
+DEADLINE_S = 120.0  # of one task
+TURN_S = 600.0  # that a task waits for its turn
+MAX_REASON = 500  # characters
+
+
+class Binder(Protocol):
+    """Gives each task a way out that writes into its trace: net.real.Door."""
+
+    def bind(self, trace: Trace) -> Net: ...
+
+
+class Errand(Protocol):
+    """What the runner needs to know of a task: schedule.Task."""
+
+    @property
+    def experiment(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def service(self) -> Service | None: ...
+    @property
+    def options(self) -> Mapping[str, str]: ...
+    @property
+    def hosts(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What was true of the vantage when the task began."""
+
+    epoch: str
+    link: Link = Link.UNKNOWN
+    plan_version: int = 0
+    services_version: str = ""
+    clock_offset_us: int | None = None
+
+
+class Runner:
+    """`moved` is what all tasks so far cost on the wire, in bytes, those cut short included."""
+
+    def __init__(
+        self,
+        door: Binder,
+        clock: Clock,
+        limits: Limits,
+        boot: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self.moved = 0
+        self._door = door
+        self._clock = clock
+        self._boot = boot
+        self._deadline_s = deadline_s
+        self._places = asyncio.Semaphore(max(1, limits.concurrency))
+        self._hosts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def run(self, task: Errand, context: Context) -> Measurement:
+        """A bug in an experiment passes through as it was raised, mostly an ExceptionGroup."""
+        try:
+            experiment = by_name(task.experiment)
+            target = _target(experiment, task)
+            config = parse_config(experiment, task.options)
+        except CannotRun as error:
+            return self._measurement(task, context, Trace(self._clock), reason=str(error))
+        version = experiment.version
+        try:
+            async with self._turn(task.hosts):
+                trace = Trace(self._clock)
+                began_us = self._clock.wall_us()
+                reason = await self._observe(experiment, target, config, trace)
+        except _NoTurnError:
+            trace, began_us = Trace(self._clock), None
+            reason = f"No turn within {TURN_S:.0f} s: the agent has more to do than its limits let."
+        return self._measurement(task, context, trace, version, began_us, reason)
+
+    async def _observe(
+        self, experiment: Experiment, target: Target, config: Any, trace: Trace
+    ) -> str:
+        """Why it could not run, "" when it did, to its end or to its deadline."""
+        try:
+            async with asyncio.timeout(self._deadline_s) as deadline:
+                await experiment.run(target, config, self._door.bind(trace))
+        except TimeoutError:
+            if not deadline.expired():
+                raise  # its own, so a bug
+        except CannotRun as error:
+            return str(error)
+        except ExceptionGroup as group:
+            reasons, bugs = group.split(CannotRun)
+            if bugs is not None or reasons is None:
+                raise
+            return str(_first(reasons))
+        finally:
+            self.moved += trace.bytes_moved
+        return ""
+
+    @asynccontextmanager
+    async def _turn(self, hosts: Iterable[str]) -> AsyncIterator[None]:
+        """Hosts in one order for all, so that no two tasks wait for each other; then a place."""
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(TURN_S):
+                    for host in sorted(hosts):
+                        lock = self._hosts.setdefault(host, asyncio.Lock())
+                        await held.enter_async_context(lock)
+                    await held.enter_async_context(self._places)
+            except TimeoutError:
+                raise _NoTurnError from None
+            yield
+
+    def _measurement(
+        self,
+        task: Errand,
+        context: Context,
+        trace: Trace,
+        version: int = 0,
+        began_us: int | None = None,
+        reason: str = "",
+    ) -> Measurement:
+        return Measurement(
+            experiment=task.experiment,
+            experiment_version=version,
+            target=task.target,
+            service=task.service.name if task.service else "",
+            started_us=self._clock.wall_us() if began_us is None else began_us,
+            monotonic_us=trace.began_us,
+            boot=self._boot,
+            runtime_us=trace.elapsed_us(),
+            epoch=context.epoch,
+            link=context.link,
+            plan_version=context.plan_version,
+            services_version=context.services_version,
+            not_measured=reason[:MAX_REASON],
+            observations=tuple(trace.observations[:MAX_OBSERVATIONS]),
+            clock_offset_us=context.clock_offset_us,
+        )
+
+
+class _NoTurnError(Exception):
+    """The task waited for its hosts or for a place as long as it may."""
+
+
+def _target(experiment: Experiment, task: Errand) -> Target:
+    text = task.target or experiment.default_target
+    if experiment.wants == "service" and task.service is None:
+        raise CannotRun(f"{experiment.name} needs a service, and the plan describes no {text!r}.")
+    if not text and task.service is None and experiment.wants != "none":
+        raise CannotRun(f"{experiment.name} needs a target: {experiment.wants}.")
+    return Target(text=text, service=task.service)
+
+
+def _first(group: ExceptionGroup[CannotRun]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
