@@ -21,6 +21,12 @@ def hash_password(password: str, salt: bytes) -> str:
     return f"scrypt${salt.hex()}${_derive(password, salt).hex()}"
 
 
+def kept_from(text: str, salt: bytes) -> str:
+    """The hash for a password file that holds the hash itself, or the plain password."""
+    line = text.strip()
+    return line if not line or line.startswith("scrypt$") else hash_password(line, salt)
+
+
 def verify_password(password: str, kept: str) -> bool:
     """False also for a `kept` that is empty or not ours."""
     try:

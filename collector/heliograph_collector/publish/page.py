@@ -43,9 +43,7 @@ class Box:
     symbol: str
     word: str
     how: str
-    counts: str
-    sure: str
-    since: str
+    facts: Sequence[str]
     strip: Markup
 
 
@@ -91,8 +89,11 @@ def render(snapshot: Snapshot, name: NetworkName, assets: dict[str, str], countr
             ),
             chosen=words.country(country) if country else "",
             connected=total_band(snapshot.coverage.agents.volunteers, 1),
-            vantages=total_band(snapshot.coverage.vantages, snapshot.k),
+            vantages=_vantages(snapshot.coverage.vantages, snapshot.k),
             blind=[(strip.clock(a), strip.clock(b)) for a, b in snapshot.coverage.blind],
+            voted=None
+            if snapshot.coverage.first_us is None
+            else strip.clock(snapshot.coverage.first_us),
             at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
             axis=strip.axis(snapshot.bins),
             first=strip.clock(snapshot.since_us),
@@ -136,13 +137,18 @@ def head(column: Column, k: int, name: NetworkName) -> Head:
         access=words.access(group.access) if group.access else "",
         link=words.LINKS[column.link],
         link_class=column.link.value,
-        vantages=_vantages(total_band(column.vantages, k)),
-        silent=f"{band(column.silent, k)} fell silent" if column.silent >= max(k, 1) else "",
+        vantages=_vantages(column.vantages, k),
+        silent=f"{dashed(band(column.silent, k))} fell silent"
+        if column.silent >= max(k, 1)
+        else "",
     )
 
 
-def _vantages(count: str) -> str:
-    return "1 vantage" if count == "1" else f"{dashed(count)} vantages"
+def _vantages(count: int, k: int) -> str:
+    """In bands; exact where nobody asked for anonymity."""
+    if k <= 1:
+        return f"{count} vantage{'' if count == 1 else 's'}"
+    return dashed(f"{total_band(count, k)} vantages")
 
 
 def _row(
@@ -159,7 +165,7 @@ def _row(
 
 
 def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box:
-    state, cell = reading.state, reading.cell
+    state = reading.state
     troubled = state in (State.BLOCKED, State.DOWN)
     return Box(
         id=slug("cell", column.group, reading.service),
@@ -168,9 +174,7 @@ def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box
         symbol=words.SYMBOLS[state] if state else sentences.DASH,
         word=words.STATES[state] if state else "no data",
         how=_how(column, reading, troubled),
-        counts=_counts(reading, snapshot.k),
-        sure=words.sure(cell.confidence) if cell and state is not State.UNKNOWN else "",
-        since=sentences.since(reading.since, snapshot.since_us),
+        facts=_facts(reading, snapshot.k),
         strip=strip.draw(reading.strip, snapshot.bins),
     )
 
@@ -183,12 +187,29 @@ def _how(column: Column, reading: Reading, troubled: bool) -> str:
     how = words.how(reading.cell.layer, reading.cell.method) if troubled else ""
     if reading.state is State.DOWN:
         return f"{how}, at the control too" if how else "at the control too"
-    return how or ("not enough to judge" if reading.state is State.UNKNOWN else "")
+    return how or _doubt(column) if reading.state is not State.REACHABLE else ""
+
+
+def _doubt(column: Column) -> str:
+    if column.link in (Link.ONLINE, Link.UNKNOWN):
+        return "not enough to judge"
+    return "the link is not whole: not judged"
+
+
+def _facts(reading: Reading, k: int) -> list[str]:
+    cell = reading.cell
+    if cell is None:
+        return []
+    sure = "" if cell.state is State.UNKNOWN else words.sure(cell.confidence)
+    return [fact for fact in (_counts(reading, k), sure, sentences.since(reading.since)) if fact]
 
 
 def _counts(reading: Reading, k: int) -> str:
     """As "10-19 of 20-49 vantages", with proper dashes."""
-    if reading.cell is None:
+    cell = reading.cell
+    if cell is None:
         return ""
-    part = band(getattr(reading.cell, reading.cell.state.value), k)
-    return dashed(f"{part} of {total_band(reading.cell.vantages, k)} vantages")
+    count, people = getattr(cell, cell.state.value), _vantages(cell.vantages, k)
+    if count == cell.vantages:
+        return people if count == 1 else f"all {people}"
+    return f"{count if k <= 1 else dashed(band(count, k))} of {people}"

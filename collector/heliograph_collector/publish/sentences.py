@@ -19,18 +19,20 @@ def dashed(text: str) -> str:
 
 def place(group: Group, name: NetworkName) -> str:
     """ "Kazakhstan, AS9198 fixed"."""
-    network = words.network(group.asn, group.access, name(group.asn))
+    parts = [words.country(group.country)]
+    if group.asn or group.country != "ZZ":
+        parts.append(words.network(group.asn, group.access, name(group.asn)))
     known = group.access not in ("", "unknown")
-    return f"{words.country(group.country)}, {network}" + (f" {group.access}" if known else "")
+    return ", ".join(parts) + (f" {group.access}" if known else "")
 
 
-def since(bracket: Bracket | None, first_us: int) -> str:
-    """The bracket; "or before" when the beginning lies before all we look at."""
+def since(bracket: Bracket | None) -> str:
+    """The bracket; "before" when the beginning lies before all we look at."""
     if bracket is None:
         return ""
     if bracket.earliest_us is not None:
         return f"since {clock(bracket.earliest_us)}{DASH}{clock(bracket.latest_us)}"
-    return f"since {clock(bracket.latest_us)} or before"
+    return f"since before {clock(bracket.latest_us)}"
 
 
 def of_group(column: Column, snapshot: Snapshot, name: NetworkName) -> str:
@@ -38,40 +40,43 @@ def of_group(column: Column, snapshot: Snapshot, name: NetworkName) -> str:
     if column.link is Link.OFFLINE:
         return f"{place(column.group, name)}: offline — nothing is judged."
     parts = [words.LINKS[column.link]] if column.link is not Link.UNKNOWN else []
-    parts += _troubles(column, snapshot) + _rest(column)
+    parts += _troubles(column, dict(snapshot.services)) + _rest(column)
     return f"{place(column.group, name)}: {'; '.join(parts)}."
 
 
-def _troubles(column: Column, snapshot: Snapshot) -> list[str]:
-    titles = dict(snapshot.services)
+def _troubles(column: Column, titles: Mapping[str, str]) -> list[str]:
     told = []
     for state in (State.BLOCKED, State.DOWN):
         for service, reading in column.readings.items():
             if reading.state is state:
-                told.append(_trouble(titles[service], reading, snapshot.since_us))
+                told.append(_trouble(titles[service], reading))
     return told
 
 
-def _trouble(title: str, reading: Reading, first_us: int) -> str:
+def _trouble(title: str, reading: Reading) -> str:
     cell = reading.cell
     layer = words.LAYERS.get(cell.layer, "") if cell else ""
     how = f" ({layer})" if layer else ""
     if reading.state is State.DOWN:
         how = " for everybody"
     word = words.STATES[reading.state] if reading.state else ""
-    return f"{title} {word}{how} {since(reading.since, first_us)}".rstrip()
+    return f"{title} {word}{how} {since(reading.since)}".rstrip()
 
 
 def _rest(column: Column) -> list[str]:
     states = [reading.state for reading in column.readings.values()]
-    good, unknown = states.count(State.REACHABLE), states.count(State.UNKNOWN)
-    troubled = len(states) - good - unknown - states.count(None)
+    good, unknown, missing = (states.count(s) for s in (State.REACHABLE, State.UNKNOWN, None))
+    troubled = len(states) - good - unknown - missing
     told = []
     if good:
-        told.append("everything else reachable" if troubled and not unknown else _services(good))
+        told.append(
+            "everything else reachable"
+            if good + troubled == len(states) and troubled
+            else _services(good)
+        )
     if unknown:
         told.append(f"{unknown} unknown")
-    return told or ([] if troubled else ["nothing measured yet"])
+    return told or ([] if troubled else ["nothing measured lately"])
 
 
 def _services(good: int) -> str:
@@ -100,10 +105,13 @@ def _blocked(snapshot: Snapshot) -> list[str]:
     }
     total = len(snapshot.columns)
     worst = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
-    told = [f"{title} is blocked in {n} of {total} networks" for title, n in worst[:3]]
+    told = [f"{title} in {n}" for title, n in worst[:3]]
+    if not told:
+        return []
+    told[0] = f"{worst[0][0]} is blocked in {worst[0][1]} of {total} networks"
     if len(worst) > 3:
-        told.append(f"{len(worst) - 3} more services are blocked somewhere")
-    return told
+        told.append(f"and {len(worst) - 3} more somewhere")
+    return [", ".join(told)]
 
 
 def _links(snapshot: Snapshot) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.observation import Link
+from heliograph_collector.publish import words
 from heliograph_collector.publish.feed import AgentCounts, LinkCount
 from heliograph_collector.store.rows import Cell, State
 
@@ -59,7 +60,8 @@ class Coverage:
     agents: AgentCounts
     vantages: int  # in the groups shown
     withheld: int  # groups with fewer vantages than k, shown nowhere
-    blind: tuple[tuple[int, int], ...]  # (from, until) without one vote from anywhere
+    first_us: int | None  # of the first vote in the window
+    blind: tuple[tuple[int, int], ...]  # (from, until) after it without one vote from anywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +103,14 @@ def compose(
     by_key = _by_key(shown)
     services = _services(titles, shown)
     columns = tuple(_column(g, services, by_key, bins, people.get(g, Counter())) for g in groups)
-    present = {_group(c) for c in measured if c.vantages}
+    busy = [c for c in measured if c.vantages]
+    voted = {c.start_us for c in busy}
     coverage = Coverage(
         agents=agents,
         vantages=sum(column.vantages for column in columns),
-        withheld=len((present | folded) - set(groups)),
-        blind=_blind(bins, {c.start_us for c in measured if c.vantages}),
+        withheld=len(({_group(c) for c in busy} | folded) - set(groups)),
+        first_us=min(voted, default=None),
+        blind=_blind(bins, voted),
     )
     return Snapshot(
         at_us=at_us, since_us=since_us, k=k, services=services, columns=columns, coverage=coverage
@@ -126,7 +130,10 @@ def _by_key(cells: Iterable[Cell]) -> dict[tuple[Group, str], dict[int, Cell]]:
 
 def _services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tuple[str, str], ...]:
     lone = {c.service for c in cells if c.service} - set(titles)
-    return (*titles.items(), *((name, name) for name in sorted(lone)))
+    named = [
+        (name, words.title(name) if title == name else title) for name, title in titles.items()
+    ]
+    return (*named, *((name, words.title(name)) for name in sorted(lone)))
 
 
 def _fold(

@@ -8,7 +8,6 @@ from heliograph_collector.publish import words
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.store.rows import State
 
-STEP = 3  # units of width per bin
 HEIGHT = 20
 _TOP = {State.REACHABLE: 9, State.UNKNOWN: 5, State.BLOCKED: 0, State.DOWN: 0}
 
@@ -24,49 +23,60 @@ def runs(strip: Sequence[State | None]) -> Iterator[Run]:
 
 
 def draw(strip: Sequence[State | None], starts: range) -> Markup:
-    """Inline SVG. The hatching is defined once on the page, under the id `hatch`."""
-    label = told(strip, starts)
-    width = len(strip) * STEP
-    shapes = Markup("").join(_bar(run) for run in runs(strip) if run[2] is not None)
+    """Inline SVG as wide as its cell. The page defines the hatching once, under the id `hatch`."""
+    bars = Markup("").join(_bar(run, len(strip)) for run in runs(strip) if run[2] is not None)
     return Markup(
-        '<svg class="strip" role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" height="{}">'
-        "{}{}{}</svg>"
-    ).format(label, width, HEIGHT + 3, width, HEIGHT + 3, _ground(width), shapes, _ticks(starts))
+        '<svg class="strip" role="img" aria-label="{}" width="100%" height="{}">{}{}{}</svg>'
+    ).format(told(strip, starts), HEIGHT + 3, _ground(), bars, _ticks(starts))
 
 
-def _ground(width: int) -> Markup:
-    return Markup('<path class="ground" d="M0 {0}.5H{1}"/>').format(HEIGHT - 1, width)
+def _ground() -> Markup:
+    return Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(HEIGHT - 0.5)
 
 
-def _bar(run: Run) -> Markup:
+def _bar(run: Run, bins: int) -> Markup:
     first, after, state = run
-    assert state is not None  # noqa: S101 -- the caller drew only bins that somebody measured
-    top = _TOP[state]
+    assert state is not None  # noqa: S101 -- the caller draws only what somebody measured
     fill = Markup(' fill="url(#hatch)"') if state is State.UNKNOWN else ""
     return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(
-        state.value, fill, first * STEP, top, (after - first) * STEP, HEIGHT - top
+        state.value,
+        fill,
+        _x(first, bins),
+        _TOP[state],
+        _x(after - first, bins),
+        HEIGHT - _TOP[state],
     )
 
 
+def _x(index: int, bins: int) -> str:
+    return f"{100 * index / bins:.4g}%"
+
+
+def _hours(starts: range) -> Iterator[tuple[str, int]]:
+    """Where in the strip an hour begins, and its moment."""
+    for index, start in enumerate(starts):
+        if start % 3_600_000_000 == 0:
+            yield _x(index, len(starts)), start
+
+
 def _ticks(starts: range) -> Markup:
-    """Where an hour begins."""
-    hour = 3_600_000_000
-    at = [index * STEP for index, start in enumerate(starts) if start % hour == 0]
-    return Markup('<path class="tick" d="{}"/>').format("".join(f"M{x}.5 {HEIGHT}v3" for x in at))
+    return Markup("").join(
+        Markup('<line class="tick" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
+            x, HEIGHT, HEIGHT + 3
+        )
+        for x, _ in _hours(starts)
+    )
 
 
 def axis(starts: range) -> Markup:
     """Hours under a column's head, to read the strips by."""
-    hour, width = 3_600_000_000, len(starts) * STEP
     labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(index * STEP, clock(start)[:2])
-        for index, start in enumerate(starts)
-        if start % hour == 0 and index * STEP < width - 8
+        Markup('<text x="{}" y="10">{}</text>').format(x, clock(start)[:2])
+        for x, start in _hours(starts)
     )
-    return Markup(
-        '<svg class="axis" aria-hidden="true" viewBox="0 0 {0} 12" width="{0}" height="12">'
-        "{1}</svg>"
-    ).format(width, labels)
+    return Markup('<svg class="axis" aria-hidden="true" width="100%" height="12">{}</svg>').format(
+        labels
+    )
 
 
 def clock(us: int) -> str:

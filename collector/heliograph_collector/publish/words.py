@@ -22,23 +22,32 @@ STATES = {
 }
 SYMBOLS = {State.REACHABLE: "✓", State.BLOCKED: "✕", State.DOWN: "▼", State.UNKNOWN: "?"}
 LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUIC"}
-METHODS = {
-    "nxdomain": "the name is said not to exist",
+METHODS = {  # the judge's words; one that is missing here is shown as it is
+    "alert": "alert after ClientHello",
     "bogon": "the name leads to a private address",
-    "servfail": "the resolver fails",
-    "refused": "refused",
-    "no_answer": "no answer",
-    "inconsistent": "the answer is not the control's",
-    "hijack": "the answer is somebody else's",
-    "reset": "reset",
-    "timeout": "no reply",
-    "unreachable": "no route",
-    "reset_after_hello": "reset after ClientHello",
-    "timeout_after_hello": "silence after ClientHello",
+    "certificate_substitution": "somebody else's certificate",
     "eof_after_hello": "closed after ClientHello",
-    "alert_after_hello": "alert after ClientHello",
-    "wrong_certificate": "somebody else's certificate",
-    "block_page": "block page",
+    "eof_after_request": "closed after the request",
+    "hijack": "the name leads to somebody else",
+    "host_unreachable": "no route to the host",
+    "injected": "forged answer",
+    "misbehaving": "the resolver answers nonsense",
+    "no_answer": "the name has no address",
+    "not_http": "the answer is not HTTP",
+    "nxdomain": "the name is said not to exist",
+    "other_page": "another page than at the control",
+    "refused": "refused",
+    "reset": "reset",
+    "reset_after_hello": "reset after ClientHello",
+    "reset_after_request": "reset after the request",
+    "reset_in_body": "reset in mid-answer",
+    "server_error": "server error",
+    "servfail": "the resolver fails",
+    "slow_body": "the answer never ends",
+    "timeout": "no reply",
+    "timeout_after_hello": "silence after ClientHello",
+    "timeout_after_request": "silence after the request",
+    "truncated_body": "the answer is cut short",
 }
 ACCESS = {
     "mobile": "mobile",
@@ -55,9 +64,16 @@ def _countries() -> dict[str, str]:
     return dict(lines)
 
 
+def title(target: str) -> str:
+    """A lone target as people say it: "www.example.org" for its front page."""
+    plain = target.removeprefix("https://").removeprefix("http://")
+    host, _, path = plain.partition("/")
+    return plain if path else host or target
+
+
 def country(code: str) -> str:
     if code in ("", "ZZ"):
-        return "Unknown location"
+        return "Unlocated network"
     return _countries().get(code, code)
 
 

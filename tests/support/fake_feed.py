@@ -1,0 +1,180 @@
+"""A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.feed import (
+    AgentCounts,
+    Feed,
+    LinkCount,
+    MeasurementFilter,
+    MeasurementPage,
+)
+from heliograph_collector.store.rows import Cell, Judged, Silence, State, Vote
+from support.hand_clock import HandClock
+
+_Row = TypeVar("_Row", Vote, Silence)
+BIN_US = 300_000_000
+NOW_US = 1_641_390_200_000_000  # 2022-01-05 13:43:20 UTC
+TITLES = {
+    "telegram": "Telegram",
+    "whatsapp": "WhatsApp",
+    "signal": "Signal",
+}
+
+
+@dataclass
+class World:
+    """What the collector knows; a test changes it and the next answer shows it."""
+
+    votes: list[Vote] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
+    links: list[LinkCount] = field(default_factory=list)
+    agents: AgentCounts = field(default_factory=AgentCounts)
+    judged: list[Judged] = field(default_factory=list)
+    envelopes: list[tuple[bytes, str]] = field(default_factory=list)
+    receipt: pb.Receipt = field(default_factory=lambda: pb.Receipt(status=pb.STATUS_STORED))
+    problems: list[str] = field(default_factory=list)
+    asked: list[MeasurementFilter] = field(default_factory=list)
+    clock: HandClock = field(default_factory=lambda: HandClock(wall=NOW_US))
+
+    def feed(self, **changes: Any) -> Feed:
+        made = Feed(
+            clock=self.clock,
+            votes=self._votes,
+            silences=self._silences,
+            cells=majority,
+            merge_small=drop_small,
+            measurements=self._measurements,
+            measurement=self._measurement,
+            accept=self._accept,
+            problems=lambda: self.problems,
+            links=lambda: self.links,
+            agents=lambda: self.agents,
+            bus=Bus("t"),
+            registry=CollectorRegistry(),
+            services=TITLES,
+            network_name=lambda asn: {9198: "Kazakhtelecom", 29355: "Kcell"}.get(asn, ""),
+        )
+        return replace(made, **changes)
+
+    async def _votes(self, since_us: int, until_us: int, bin_s: int, **scope: Any) -> list[Vote]:
+        return [_rebin(v, bin_s) for v in self.votes if _within(v, since_us, until_us, scope)]
+
+    async def _silences(
+        self, since_us: int, until_us: int, bin_s: int, **scope: Any
+    ) -> list[Silence]:
+        return [_rebin(s, bin_s) for s in self.silences if _within(s, since_us, until_us, scope)]
+
+    async def _measurements(
+        self, asked: MeasurementFilter, position: str, limit: int
+    ) -> MeasurementPage:
+        self.asked.append(asked)
+        first = int(position or 0)
+        rest = self.judged[first:]
+        return MeasurementPage(
+            items=rest[:limit], next=str(first + limit) if len(rest) > limit else ""
+        )
+
+    async def _measurement(self, id_: str) -> Judged | None:
+        return next((judged for judged in self.judged if judged[0].id == id_), None)
+
+    async def _accept(self, envelope: bytes, peer: str) -> pb.Receipt:
+        self.envelopes.append((envelope, peer))
+        return self.receipt
+
+
+def _within(row: Vote | Silence, since_us: int, until_us: int, scope: dict[str, Any]) -> bool:
+    return since_us <= row.start_us < until_us and all(
+        getattr(row, name) == value for name, value in scope.items()
+    )
+
+
+def _rebin(row: _Row, bin_s: int) -> _Row:
+    width = bin_s * 1_000_000
+    return replace(row, start_us=row.start_us // width * width)
+
+
+def majority(
+    votes: Sequence[Vote], silences: Sequence[Silence], since_us: int, until_us: int, bin_s: int
+) -> list[Cell]:
+    """One vote per vantage; what two thirds say is so."""
+    found: dict[tuple[Any, ...], list[Vote]] = {}
+    for v in votes:
+        key = (v.country, v.region, v.asn, v.access, v.service, v.start_us)
+        found.setdefault(key, []).append(v)
+    silent = {(s.country, s.region, s.asn, s.access, s.start_us): s.vantages for s in silences}
+    return [
+        _cell(key, rows, silent.get((*key[:4], key[5]), 0), bin_s) for key, rows in found.items()
+    ]
+
+
+def _cell(key: tuple[Any, ...], rows: list[Vote], silent: int, bin_s: int) -> Cell:
+    counts = {state: sum(bool(getattr(v, state.value)) for v in rows) for state in State}
+    state = max(counts, key=lambda s: counts[s])
+    failing = [v for v in rows if v.layer]
+    return Cell(
+        country=key[0],
+        region=key[1],
+        asn=key[2],
+        access=key[3],
+        service=key[4],
+        start_us=key[5],
+        bin_s=bin_s,
+        vantages=len(rows),
+        reachable=counts[State.REACHABLE],
+        blocked=counts[State.BLOCKED],
+        down=counts[State.DOWN],
+        unknown=counts[State.UNKNOWN],
+        silent=silent,
+        state=state,
+        confidence=round(counts[state] / len(rows), 2) if state is not State.UNKNOWN else 0.0,
+        layer=failing[0].layer if failing else "",
+        method=failing[0].method if failing else "",
+        prefixes=len({v.prefix for v in rows}),
+    )
+
+
+def drop_small(cells: Sequence[Cell], k: int) -> list[Cell]:
+    return [c for c in cells if c.vantages >= k]
+
+
+def vote(
+    nym: str,
+    state: State,
+    start_us: int,
+    *,
+    country: str = "KZ",
+    asn: int = 9198,
+    access: str = "fixed",
+    service: str = "telegram",
+    how: tuple[str, str] = ("", ""),
+) -> Vote:
+    counts = {s.value: int(s is state) for s in State}
+    return Vote(
+        country=country,
+        region="",
+        asn=asn,
+        access=access,
+        service=service,
+        start_us=start_us // BIN_US * BIN_US,
+        nym=nym,
+        prefix=nym,
+        layer=how[0],
+        method=how[1],
+        **counts,
+    )
+
+
+def crowd(n: int, state: State, first_us: int, until_us: int, **where: Any) -> list[Vote]:
+    """`n` vantages of one network that say the same in every bin."""
+    return [
+        vote(f"{where.get('asn', 9198)}-{i}", state, start, **where)
+        for start in range(first_us // BIN_US * BIN_US, until_us, BIN_US)
+        for i in range(n)
+    ]
