@@ -1,1 +1,63 @@
-"""."""
+"""Says what a measurement means: reachable, blocked, down or unknown, by rules that are data.
+
+`judge` is pure. The same measurement and the same control give the same verdicts, so that every
+verdict can be made again from what is stored when a rule changes. README.md lists the rules.
+"""
+
+from heliograph_collector.judge.case import Scene, case
+from heliograph_collector.judge.confidence import confidence
+from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
+from heliograph_collector.judge.scenes import endpoint_labels, endpoint_scene, page_scene
+from heliograph_collector.judge.service import WHOLE, whole
+from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
+
+__all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
+
+ANCHORS = "connectivity"  # the experiment that asks about the vantage and not about a target
+
+
+def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
+    """One verdict per endpoint label and, last, the one with endpoint "" for the whole target."""
+    seen = endpoint_labels(taken.measurement)
+    labels = dict.fromkeys((*seen, *endpoint_labels(control.measurement)))
+    if not labels or (taken.measurement.not_measured and not seen):
+        return (_verdict(page_scene(taken, control)),)
+    verdicts = tuple(_verdict(endpoint_scene(taken, control, label), label) for label in labels)
+    if taken.measurement.experiment == ANCHORS:
+        return (*verdicts, _anchors(verdicts))
+    return (*verdicts, whole(verdicts, control.groups))
+
+
+def _verdict(scene: Scene, endpoint: str = "") -> Verdict:
+    found = case(scene)
+    rule = decide(found)
+    evidence = set(found.reached)
+    if rule.state in (State.BLOCKED, State.DOWN) and found.failing is not None:
+        evidence = {s.index for s in found.failing.steps}
+    if rule.backed is not None and rule.backed[0] in found.signs:
+        evidence |= set(found.others)
+    known = rule.state is not State.UNKNOWN
+    return Verdict(
+        state=rule.state,
+        rule=rule.id,
+        layer=rule.layer_of(found),
+        method=rule.method_for(found),
+        confidence=confidence(rule.strength_in(found), scene.age_us, alone=rule.alone)
+        if known
+        else 0.0,
+        endpoint=endpoint,
+        evidence=tuple(sorted(evidence)),
+    )
+
+
+def _anchors(verdicts: tuple[Verdict, ...]) -> Verdict:
+    """Anchors tell of the vantage's link; that they fail is never blocking of anything."""
+    reached = [v for v in verdicts if v.state is State.REACHABLE]
+    return Verdict(
+        state=State.REACHABLE if reached else State.UNKNOWN,
+        rule="anchors.reached" if reached else "anchors.silent",
+        confidence=max((v.confidence for v in reached), default=0.0),
+        evidence=tuple(sorted({index for v in reached for index in v.evidence})),
+        reachable_endpoints=len(reached),
+        endpoints=len(verdicts),
+    )

@@ -1,0 +1,60 @@
+"""The vocabulary of the decision table: what is true of a vantage's sight and the control's."""
+
+from enum import Enum, auto
+
+
+class Sign(Enum):
+    """Each is established once, in case.py; rules only combine them."""
+
+    # the vantage
+    NOT_MEASURED = auto()
+    NO_STEPS = auto()
+    INTERRUPTED = auto()
+    LOCAL_FAILURE = auto()
+    IPV6_FAILURE = auto()  # which never counts while IPv4 is there or the control's IPv6 fails
+    OFFLINE = auto()
+    CAPTIVE = auto()
+    NO_RESOLVER = auto()
+    DOMESTIC_ONLY = auto()
+    LINK_UNKNOWN = auto()
+    # how far it got
+    RESOLVED = auto()
+    CONNECTED = auto()
+    VERIFIED = auto()  # a TLS handshake whose chain and name verified
+    ANSWERED = auto()  # HTTP
+    AS_FAR_AS_CONTROL = auto()
+    FAILED = (
+        auto()
+    )  # the deepest step failed on every connection, in a word that can be interference
+    SLOW_BODY = auto()
+    CUT_BODY = auto()
+    MORE_TO_COME = auto()  # a redirect that the control followed and the vantage did not
+    # lookups and addresses
+    OTHERS_RESOLVED = auto()  # the same vantage got addresses by another resolver
+    BOGON = auto()  # every address is from private or reserved space, none of the control's is
+    STRANGE_ADDRESS = auto()  # neither the control nor another resolver gave one like it
+    SHARED_ADDRESS = auto()  # the control did connect to one of those that failed, or next to it
+    UNTRIED_ADDRESS = auto()  # an address answered and not tried to a conclusion
+    # certificates
+    NO_CHAIN = auto()
+    SAME_KEY = auto()  # the leaf has the key that verified at the control
+    SAME_ISSUER = auto()
+    # the control
+    CONTROL_MISSING = auto()
+    CONTROL_STALE = auto()
+    CONTROL_NOT_ONLINE = auto()
+    CONTROL_OTHER_WAY = auto()  # it was redirected elsewhere
+    CONTROL_RESOLVED = auto()
+    CONTROL_PASSED = auto()  # the step that failed at the vantage
+    CONTROL_FAILED = (
+        auto()
+    )  # at that step or an earlier one; where the vantage did not fail, at all
+    CONTROL_BODY = auto()  # it read the body to its end
+    # cleartext pages
+    PAGE_SAME = auto()
+    PAGE_DIFFERENT = auto()
+    PAGE_REDIRECTED = auto()
+    PAGE_LEGAL = auto()
+    PAGE_ANTIBOT = auto()
+    PAGE_SERVER_ERROR = auto()
+    PAGE_DYNAMIC = auto()

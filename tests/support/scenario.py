@@ -1,0 +1,215 @@
+"""Reads the catalogue in tests/scenarios: network condition → observations → verdict.
+
+A step is `operation argument: outcome`. The outcome is `ok`, a word of the failure vocabulary, the
+addresses of an answer, or the facts of a page. What a step stands on follows from the order:
+a connection on the lookup that gave its address, anything else on the step before it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import (
+    Certificate,
+    Dns,
+    DnsAnswer,
+    Http,
+    Link,
+    Measurement,
+    Observation,
+    Tcp,
+    Tls,
+)
+from heliograph_collector.store.rows import ControlView, Role, State, Taken, Vantage
+
+CATALOGUE = Path(__file__).parents[1] / "scenarios"
+HOST = "www.target.example"
+NOON_US = 1_700_000_000_000_000
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One entry of the catalogue."""
+
+    name: str
+    taken: Taken
+    control: ControlView
+    verdicts: Mapping[str, Mapping[str, Any]]  # by endpoint, what is expected of it
+
+    @property
+    def rules(self) -> frozenset[str]:
+        return frozenset(str(expected["rule"]) for expected in self.verdicts.values())
+
+
+def catalogue() -> Iterator[Scenario]:
+    """Every scenario of every file, in order."""
+    for path in sorted(CATALOGUE.glob("*.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+            yield _scenario(entry)
+
+
+def _scenario(entry: Mapping[str, Any]) -> Scenario:
+    experiment = entry.get("experiment", "web")
+    here = measurement(entry.get("here", []), experiment=experiment)
+    here = replace(here, not_measured=entry.get("not_measured", ""), link=_link(entry, "link"))
+    verdict = entry["verdict"]
+    return Scenario(
+        name=entry["name"],
+        taken=taken(here),
+        control=_control(entry, experiment),
+        verdicts={"": verdict} if "rule" in verdict else verdict,
+    )
+
+
+def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
+    groups = entry.get("groups", {})
+    if "control" not in entry:
+        return ControlView(groups=groups)
+    seen = entry["here"] if entry["control"] == "the same" else entry["control"]
+    return ControlView(
+        measurement=measurement(seen, experiment=experiment),
+        age_us=int(entry.get("control_age_min", 1) * MINUTE_US),
+        link=_link(entry, "control_link"),
+        groups=groups,
+    )
+
+
+def _link(entry: Mapping[str, Any], key: str) -> Link:
+    return Link(entry.get(key, "online"))
+
+
+def taken(of: Measurement, *, role: Role = Role.VOLUNTEER, nym: str = "n1") -> Taken:
+    """A measurement as intake would hand it on."""
+    return Taken(
+        id="0" * 32,
+        position=1,
+        received_us=of.started_us,
+        nym=nym,
+        prefix="p1",
+        role=role,
+        vantage=Vantage(country="KZ", asn=9198, access="mobile"),
+        measurement=of,
+    )
+
+
+def measurement(
+    steps: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    experiment: str = "web",
+    started_us: int = NOON_US,
+) -> Measurement:
+    """Steps under one label "", or a mapping from labels to steps."""
+    seen: list[Observation] = []
+    for label, some in steps.items() if isinstance(steps, Mapping) else (("", steps),):
+        seen += _observations(some, label, len(seen))
+    return Measurement(
+        experiment=experiment,
+        experiment_version=1,
+        target=f"https://{HOST}/",
+        service="" if experiment == "web" else experiment,
+        started_us=started_us,
+        monotonic_us=0,
+        boot="boot",
+        runtime_us=1,
+        epoch="e1",
+        link=Link.ONLINE,
+        observations=tuple(seen),
+    )
+
+
+def _observations(steps: Sequence[Mapping[str, Any]], label: str, offset: int) -> list[Observation]:
+    made: list[Observation] = []
+    for step in steps:
+        ((text, outcome),) = step.items()
+        word, _, argument = text.partition(" ")
+        seen = _MAKERS.get(word, _lookup)(word, argument, outcome)
+        parent = _parent(made, seen)
+        parent = None if parent is None else parent + offset
+        made.append(replace(seen, endpoint=label, parent=parent))
+    return made
+
+
+def _parent(made: Sequence[Observation], seen: Observation) -> int | None:
+    if seen.operation is Operation.RESOLVE or not made:
+        return None
+    if seen.tcp is None:
+        return len(made) - 1
+    gave = (i for i, x in enumerate(made) if x.dns and seen.tcp.address in x.dns.addresses)
+    return next(gave, None)
+
+
+def _step(operation: Operation, outcome: object, **facts: Any) -> Observation:
+    word = str(outcome).split(" ", 1)[0]
+    failure = Failure(word) if word in set(Failure) else None
+    return Observation(operation=operation, started_us=0, duration_us=1, failure=failure, **facts)
+
+
+def _lookup(engine: str, argument: str, outcome: object) -> Observation:
+    query_type, _, name = argument.partition(" ")
+    addresses = () if str(outcome) in set(Failure) else tuple(str(outcome).split())
+    dns = Dns(
+        engine=engine,
+        resolver="" if engine == "system" else "9.9.9.9:53",
+        name=name or HOST,
+        query_type=query_type or "A",
+        answers=tuple(DnsAnswer(type=query_type, data=a) for a in addresses if a != "ok"),
+    )
+    return _step(Operation.RESOLVE, outcome, dns=dns)
+
+
+def _connect(_: str, argument: str, outcome: object) -> Observation:
+    address, _, port = argument.partition(" ")
+    return _step(Operation.CONNECT, outcome, tcp=Tcp(address=address, port=int(port or 443)))
+
+
+def _tls(_: str, argument: str, outcome: object) -> Observation:
+    """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`."""
+    _word, _, leaf = str(outcome).partition(" ")
+    key, _, issuer = leaf.partition(" ")
+    chain = [_certificate(key, issuer)] if key else []
+    if outcome == "ok":
+        chain = [_certificate("key-of-target", "CN=Public CA")]
+    return _step(
+        Operation.TLS_HANDSHAKE,
+        outcome,
+        tls=Tls(server_name=argument or HOST, chain=tuple(chain)),
+    )
+
+
+def _certificate(key: str, issuer: str) -> Certificate:
+    return Certificate(
+        sha256=key,
+        spki_sha256=key,
+        subject=f"CN={HOST}",
+        issuer=issuer,
+        not_before_s=0,
+        not_after_s=2_000_000_000,
+    )
+
+
+def _http(word: str, argument: str, outcome: object) -> Observation:
+    facts = outcome if isinstance(outcome, Mapping) else {}
+    status = outcome if isinstance(outcome, int) else facts.get("status", 0)
+    page = Http(
+        method="GET",
+        url=argument or f"https://{HOST}/",
+        status=status,
+        title=facts.get("title", ""),
+        server=facts.get("server", ""),
+        location=facts.get("location", ""),
+        body_bytes=facts.get("bytes", 0),
+        body_sha256=facts.get("sha256", ""),
+        truncated=facts.get("truncated", False),
+    )
+    operation = Operation.HTTP_ROUND_TRIP if word == "http" else Operation.READ_BODY
+    return _step(operation, facts.get("failure", outcome), http=page)
+
+
+_MAKERS = {"connect": _connect, "tls": _tls, "http": _http, "body": _http}
+
+__all__ = ["CATALOGUE", "HOST", "Scenario", "State", "catalogue", "measurement", "taken"]
