@@ -2,12 +2,14 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from heliograph.plan import Endpoint, EndpointKind
+from heliograph.services import TRUSTS
 from heliograph_agent.experiment import CannotRun
 from heliograph_agent.net import Net, Seen, Stream
 
@@ -15,6 +17,7 @@ IPV4_TRIED = 2  # addresses of one name that are connected to, in the order answ
 IPV6_TRIED = 1
 BODY_LIMIT = 4_096  # that an endpoint answers is the fact; its page is not read
 PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +29,45 @@ class Address:
 
 
 async def visit_all(endpoints: Iterable[Endpoint], net: Net, concurrency: int) -> None:
-    """Each endpoint once, at most `concurrency` at a time; none waits for another's success."""
-    gate = asyncio.Semaphore(concurrency)
+    """Each endpoint once, at most `concurrency` at a time; none waits for another's success.
 
-    async def one(endpoint: Endpoint) -> None:
+    An endpoint that this agent does not understand is left out. Raises CannotRun when all are.
+    """
+    gate = asyncio.Semaphore(concurrency)
+    left_out: list[CannotRun] = []
+
+    async def one(endpoint: Endpoint) -> bool:
         async with gate:
-            await visit(endpoint, net)
+            try:
+                await visit(endpoint, net)
+            except CannotRun as problem:
+                left_out.append(problem)
+                return False
+            return True
 
     async with asyncio.TaskGroup() as group:
-        for endpoint in endpoints:
-            group.create_task(one(endpoint), name=f"visit {endpoint.id}")
+        visits = [group.create_task(one(e), name=f"visit {e.id}") for e in endpoints]
+    if left_out and not any(visit.result() for visit in visits):
+        raise left_out[0]
 
 
 async def visit(endpoint: Endpoint, net: Net) -> None:
-    """Resolve (A and AAAA, where the host is a name), then every address up to a small cap."""
+    """Resolve (A and AAAA, where the host is a name), then every address up to a small cap.
+
+    Raises CannotRun when the endpoint, which a collector may have written, cannot be asked.
+    """
+    if endpoint.trust not in TRUSTS:
+        raise CannotRun(f"{endpoint.id}: this agent ships no CA set {endpoint.trust!r}.")
+    if host_of(endpoint.host) is None:
+        raise CannotRun(f"{endpoint.id}: {endpoint.host!r} is no host name and no address.")
     addresses = await find(endpoint.host, net, label=endpoint.id)
-    if endpoint.kind is not EndpointKind.DNS:
-        for address in addresses:
+    if endpoint.kind is EndpointKind.DNS:
+        return
+    for address in addresses:
+        try:
             await _climb(endpoint, address, net)
+        except ValueError as error:  # a path or method that HTTP has no way to say
+            raise CannotRun(f"{endpoint.id}: {error}") from error
 
 
 async def find(host: str, net: Net, *, label: str = "") -> tuple[Address, ...]:
@@ -91,6 +115,17 @@ def is_literal(host: str) -> bool:
     return True
 
 
+def host_of(text: str) -> str | None:
+    """`text` as it is asked for, IDNA included; None when it is neither a name nor an address."""
+    if is_literal(text):
+        return text
+    try:
+        name = text.rstrip(".").encode("idna").decode().lower()
+    except UnicodeError:
+        return None
+    return name if _NAME.fullmatch(name) else None
+
+
 def host_and_port(text: str, *, default_port: int | None = None) -> tuple[str, int]:
     """`host:port`, `[address]:port` or a URL taken apart. Raises CannotRun."""
     if is_literal(text) and default_port is not None:
@@ -100,7 +135,8 @@ def host_and_port(text: str, *, default_port: int | None = None) -> tuple[str, i
         host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, default_port)
     except ValueError:
         host = port = None
-    if not host or not port or len(host) > 253:
+    host = host_of(host or "")
+    if not host or not port:
         raise CannotRun(f"{text!r} does not say where to: give HOST:PORT or [ADDRESS]:PORT.")
     return host, port
 

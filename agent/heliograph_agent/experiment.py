@@ -1,5 +1,6 @@
 """What an experiment is: a name, its options, and one async function over the net."""
 
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -13,9 +14,24 @@ Wants = Literal["url", "host", "endpoint", "service", "none"]
 _T = TypeVar("_T", bool, int, str)
 
 MAX_TEXT = 253  # characters of an option
-FORMS = {
-    "host:port": re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]+):[0-9]{1,5}"),
-    "https URL": re.compile(r"https://[^\s/]+(/\S*)?"),
+
+
+def _is_address_and_port(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536
+
+
+def _is_https_url(text: str) -> bool:
+    return re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", text) is not None
+
+
+FORMS: Mapping[str, Callable[[str], bool]] = {
+    "address:port": _is_address_and_port,
+    "https URL": _is_https_url,
 }
 
 
@@ -129,7 +145,7 @@ def _text_fits(f: "Field[Any]", text: str) -> bool:
     if words:
         return text in words
     if form and text:
-        return len(text) <= MAX_TEXT and FORMS[form].fullmatch(text) is not None
+        return len(text) <= MAX_TEXT and FORMS[form](text)
     return len(text) <= MAX_TEXT and text.isprintable()
 
 

@@ -92,6 +92,23 @@ async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> Non
     assert {o.endpoint for o in trace.observations} == {e.id for e in endpoints}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Endpoint(id="odd", kind=EndpointKind.TLS, host="192.0.2.1", port=443, trust="tomorrow's"),
+        Endpoint(id="odd", kind=EndpointKind.TCP, host="a..b", port=443),
+    ],
+)
+async def test_an_endpoint_not_understood_is_left_out_and_alone_it_cannot_run(
+    odd: Endpoint,
+) -> None:
+    door, trace = net(World())
+    await visit_all([odd, endpoint("tcp")], door, 2)
+    assert {o.endpoint for o in trace.observations} == {"x"}
+    with pytest.raises(CannotRun, match="odd: "):
+        await visit_all([odd], door, 2)
+
+
 async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
     world = World(ports={("192.0.2.1", 443): None}, hangs=frozenset({Operation.TLS_HANDSHAKE}))
     door, trace = net(world)

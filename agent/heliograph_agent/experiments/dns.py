@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heliograph_agent.endpoints import host_of
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net
 
@@ -15,20 +16,25 @@ TYPES = ("A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "TXT")
 class Config:
     engines: str = option("system,udp,tcp,doh", "ways to ask, with commas between")
     types: str = option("A,AAAA", "record types, with commas between")
-    resolver: str = option("9.9.9.9:53", "asked by udp and tcp", form="host:port")
-    doh: str = option("https://dns.quad9.net/dns-query", "asked by doh", form="https URL")
+    resolver: str = option("9.9.9.9:53", "asked by udp and tcp", form="address:port")
+    doh: str = option("", "asked by doh, empty for the first of net.doh", form="https URL")
 
 
 async def dns(target: Target, config: Config, net: Net) -> None:
+    name = host_of(target.text)
+    if name is None:
+        raise CannotRun(f"{target.text!r} is no host name.")
     engines = _words("engines", config.engines, ENGINES)
     types = _words("types", config.types, TYPES)
+    if not config.resolver and {"udp", "tcp"} & set(engines):
+        raise CannotRun("resolver cannot be empty when engines has udp or tcp.")
     resolvers = {"udp": config.resolver, "tcp": config.resolver, "doh": config.doh}
     async with asyncio.TaskGroup() as group:
         for engine in engines:
             for query_type in types:
                 group.create_task(
                     net.resolve(
-                        target.text,
+                        name,
                         query_type=query_type,
                         engine=engine,
                         resolver=resolvers.get(engine, ""),

@@ -4,19 +4,27 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
-from heliograph_agent.endpoints import PORTS, Address, addresses_of, connected, is_literal
+from heliograph_agent.endpoints import (
+    PORTS,
+    Address,
+    addresses_of,
+    connected,
+    host_of,
+    is_literal,
+)
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net, Seen, Stream
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     resolver: str = option(
-        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="host:port"
+        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
     )
     doh: str = option("", "third resolver, empty for none", form="https URL")
     addresses: int = option(3, "addresses connected to", low=1, high=8)
@@ -53,13 +61,26 @@ def page_of(url: str, label: str = "") -> Page | None:
     """None when it is not an http or https URL with a host."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = host_of(parts.hostname or ""), parts.port
     except ValueError:
         return None
     if parts.scheme not in PORTS or not host or len(url) > 2_048:
         return None
-    return Page(
-        parts._replace(fragment="").geturl(), parts.scheme, host, port or PORTS[parts.scheme], label
+    port = port or PORTS[parts.scheme]
+    return Page(_sendable(parts, host, port), parts.scheme, host, port, label)
+
+
+def _sendable(parts: SplitResult, host: str, port: int) -> str:
+    """The URL with its host in IDNA, its odd characters escaped, and no fragment or login."""
+    place = f"[{host}]" if ":" in host else host
+    return urlunsplit(
+        (
+            parts.scheme,
+            place if port == PORTS[parts.scheme] else f"{place}:{port}",
+            quote(parts.path, safe=_SAFE) or "/",
+            quote(parts.query, safe=_SAFE),
+            "",
+        )
     )
 
 

@@ -35,8 +35,15 @@ async def test_the_chosen_ways_and_resolvers_alone_are_asked() -> None:
         ({"engines": "pigeon"}, "system, udp, tcp, doh"),
         ({"types": "ANY"}, "A, AAAA"),
         ({"types": ","}, "A, AAAA"),
+        ({"resolver": ""}, "resolver cannot be empty"),
     ],
 )
 async def test_a_way_or_type_it_knows_not_is_named(options: dict[str, str], words: str) -> None:
     with pytest.raises(CannotRun, match=words):
         await observed("dns", "www.test", World(), options)
+
+
+@pytest.mark.parametrize("name", ["a..b", "", "x" * 300, "https://www.test/"])
+async def test_what_is_no_name_is_said_so(name: str) -> None:
+    with pytest.raises(CannotRun, match="no host name"):
+        await observed("dns", name, World())

@@ -5,6 +5,7 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.web import page_of
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
@@ -89,6 +90,7 @@ async def test_a_redirect_has_a_chain_of_its_own_under_its_own_label() -> None:
         ("ftp://www.test/", 1),
         ("http://[bad/", 1),
         ("https://", 1),
+        ("http://a..b/", 1),
         ("", 1),
     ],
 )
@@ -113,7 +115,34 @@ async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     assert len(world.requests) == limit + 1
 
 
-@pytest.mark.parametrize("url", ["www.test", "ftp://www.test/", "https:///", "http://[::1/"])
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("http://www.test", "http://www.test/"),
+        ("http://user:secret@www.test/x#y", "http://www.test/x"),
+        ("http://WWW.test:80/a b?c=d e", "http://www.test/a%20b?c=d%20e"),
+        ("http://www.test/%D0%90?x=%2F", "http://www.test/%D0%90?x=%2F"),
+        ("https://пример.test/ж", "https://xn--e1afmkfd.test/%D0%B6"),
+        ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/"),
+    ],
+)
+def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
+    page = page_of(written)
+    assert page is not None
+    assert page.url == sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a..b/",
+        "http://exa mple/",
+        "www.test",
+        "ftp://www.test/",
+        "https:///",
+        "http://[::1/",
+    ],
+)
 async def test_a_target_that_is_no_page_is_named(url: str) -> None:
     with pytest.raises(CannotRun, match="no URL of a web page"):
         await observed("web", url, World())
