@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     """Cheap: no command's libraries are loaded for it."""
     top = argparse.ArgumentParser(
         prog="heliograph-collector",
-        description="Takes in what agents saw, judges it, and publishes what is cut, where, since when.",
+        description="Takes in what agents saw, judges it, publishes what is cut, where and when.",
         epilog="Example: heliograph-collector serve",
         allow_abbrev=False,
     )

@@ -14,7 +14,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "agents",
         help="list agents, or revoke one",
-        description="Lists the enrolled agents, or revokes one: it loses its session within seconds.",
+        description="Lists the enrolled agents, or revokes one, which loses its session at once.",
         epilog="Example: heliograph-collector agents list",
         allow_abbrev=False,
     )

@@ -1,7 +1,6 @@
-"""`heliograph-collector invite`: one line that lets agents in, and a QR code of it on a terminal."""
+"""`heliograph-collector invite`: one line that lets agents in, on a terminal also as a QR code."""
 
 import argparse
-import base64
 import json
 import re
 import sys
@@ -11,7 +10,6 @@ from typing import Any
 from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
 from heliograph_collector.config import Config, split_endpoint
 
-PREFIX = "heliograph1:"
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S = 366 * 86_400
 _ANYWHERE = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
@@ -21,7 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "invite",
         help="print an invite for agents",
-        description="Prints one INVITE line for `heliograph-agent join`; on a terminal also its QR code.",
+        description="Prints a line for `heliograph-agent join`, and on a terminal its QR code.",
         epilog="Example: heliograph-collector invite --uses 20 --expires 7d",
         allow_abbrev=False,
     )
@@ -42,8 +40,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
-    from heliograph.v1.intake_pb2 import Invite
-    from heliograph_collector.fleet import Fleet, open_keyring
+    from heliograph_collector.fleet import Fleet, invite_line, open_keyring
 
     config = config_of(args)
     where = public_endpoint(config, args.endpoint)
@@ -53,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     role = "control" if args.control else "volunteer"
     token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
     fleet.close()
-    invite = Invite(endpoint=where, pin=keyring.pin, token=token).SerializeToString()
-    line = PREFIX + base64.urlsafe_b64encode(invite).decode().rstrip("=")
+    line = invite_line(where, keyring.pin, token)
     print(line)
     if sys.stderr.isatty():
         _draw(line)
@@ -62,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def public_endpoint(config: Config, typed: str | None) -> str:
-    """What was typed, else configured, else where a running `serve` listens. Raises CommandError."""
+    """As typed, else configured, else where a running `serve` listens. Raises CommandError."""
     found = typed or config.endpoint or serving(config.data).get("grpc") or config.grpc
     if split_endpoint(found)[0] in _ANYWHERE:
         raise CommandError(
-            f"agents cannot dial {found}: say --endpoint HOST:PORT, or set `endpoint` in the file."
+            f"agents cannot dial {found}: say --endpoint HOST:PORT, or set the key endpoint."
         )
     return str(found)
 

@@ -22,7 +22,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "plan",
         help="show or set what agents run",
-        description="Shows the plan, or sets it: signed, its version raised, pushed within seconds.",
+        description="Shows the plan, or sets it: signed, its version raised, pushed at once.",
         epilog="Example: heliograph-collector plan show > plan.yml",
         allow_abbrev=False,
     )

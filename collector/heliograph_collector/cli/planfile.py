@@ -8,7 +8,7 @@ from heliograph.plan import Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph_collector.config import Entry
 
-# What agents know how to run, by this program's edition; tests hold it against the agent's own list.
+# What agents of this edition can run; a test holds it against the agent's own list.
 EXPERIMENTS = ("connectivity", "dns", "signal", "tcp", "telegram", "tls", "web", "whatsapp")
 _MAX_TASKS = 512
 _MAX_TARGET = 2_048

@@ -1,4 +1,4 @@
-"""`heliograph-collector serve`: the whole collector, in the foreground, until it is told to stop."""
+"""`heliograph-collector serve`: the whole collector, in the foreground, until told to stop."""
 
 import argparse
 from typing import Any

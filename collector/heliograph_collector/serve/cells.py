@@ -1,0 +1,60 @@
+"""Keeps the stored cells in step: what a block touches is rolled up again, late data too."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+
+from heliograph.clock import Clock
+from heliograph_collector import rollup
+from heliograph_collector.store.engine import Store, StoreError
+
+BIN_S = 300
+_BIN_US = BIN_S * 1_000_000
+_EVERY_S = 15.0
+_BINS_AT_ONCE = 288  # a day; a long backlog takes several rounds
+
+log = logging.getLogger("heliograph.cells")
+
+
+class CellKeeper:
+    """`touch` with moments; `run` belongs in the collector's TaskGroup."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._touched: set[int] = set()
+
+    def touch(self, moments_us: Iterable[int]) -> None:
+        self._touched.update(at_us // _BIN_US for at_us in moments_us)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            self.touch([self._clock.wall_us()])  # silence changes a bin without a row in it
+            for first, last in list(stretches(sorted(self._touched), _BINS_AT_ONCE)):
+                await self._renew(first, last)
+
+    async def _renew(self, first: int, last: int) -> None:
+        """A stretch that fails is taken up again in the next round."""
+        since_us, until_us = first * _BIN_US, (last + 1) * _BIN_US
+        self._touched.difference_update(range(first, last + 1))
+        try:
+            votes = await self._store.votes(since_us, until_us, BIN_S)
+            silences = await self._store.silences(since_us, until_us, BIN_S)
+            cells = await asyncio.to_thread(
+                rollup.cells, votes, silences, since_us, until_us, BIN_S
+            )
+            await self._store.replace_cells(cells)
+        except StoreError as error:
+            log.warning("Cells of %d bins are late: %s", last - first + 1, error)
+            self._touched.update(range(first, last + 1))
+
+
+def stretches(bins: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Neighbouring bins together, at most so many."""
+    start = 0
+    for at in range(1, len(bins) + 1):
+        whole = at - start >= most
+        if at == len(bins) or bins[at] != bins[at - 1] + 1 or whole:
+            yield bins[start], bins[at - 1]
+            start = at

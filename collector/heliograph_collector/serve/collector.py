@@ -1,0 +1,157 @@
+"""Wires the stages together; nobody else knows more than one of them.
+
+The door opens first and acknowledges at once: the journal alone is needed for that. The store,
+which takes seconds to load, and the page come up behind it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock, SystemClock
+from heliograph.services import Services, ServicesError, load, shipped
+from heliograph_collector.config import Config, split_endpoint
+from heliograph_collector.fleet import Fleet, Keyring, invite_line, open_keyring
+from heliograph_collector.fleet.plans import keep_fresh
+from heliograph_collector.intake.geo import GeoError
+from heliograph_collector.intake.house import Intake, Plot, intake
+from heliograph_collector.intake.server import PortTakenError
+from heliograph_collector.serve.child import Control, dialled, keep_control
+from heliograph_collector.serve.notice import Notice, password_file
+from heliograph_collector.serve.refusal import CannotServeError
+from heliograph_collector.store.journal import DirectoryInUseError, Journal, JournalError
+
+log = logging.getLogger("heliograph")
+
+_INVITE_S = 600  # a control's invite is used within seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What every part may be handed."""
+
+    config: Config
+    fleet: Fleet
+    keyring: Keyring
+    journal: Journal
+    services: Services
+    password: Path
+    clock: Clock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+@asynccontextmanager
+async def collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Everything runs inside the block; a part that fails for good sets `stop` by raising.
+
+    Raises CannotServeError.
+    """
+    async with AsyncExitStack() as stack:
+        house = await _open(config, stack)
+        notice = Notice(config)
+        stack.callback(notice.withdraw)
+        door = await _door(house, stack)
+        notice.post(grpc=dialled(split_endpoint(config.grpc)[0], door.port))
+        log.info("Agents: %s (gRPC, TLS)", notice.grpc)
+        await _rooms(house, door, notice, stack)
+        yield
+
+
+async def _open(config: Config, stack: AsyncExitStack) -> House:
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        services = load(config.services_file) if config.services_file else shipped()
+        journal = Journal(config.data / "journal.db")
+    except OSError as error:
+        raise CannotServeError(
+            f"{config.data} cannot be used ({error.strerror}): name another --data directory."
+        ) from error
+    except (DirectoryInUseError, JournalError, ServicesError) as error:
+        raise CannotServeError(str(error)) from error
+    stack.push_async_callback(journal.close)
+    fleet = Fleet(config.data)
+    stack.callback(fleet.close)
+    keyring = open_keyring(config.data, [split_endpoint(config.grpc)[0]])
+    house = House(
+        config=config,
+        fleet=fleet,
+        keyring=keyring,
+        journal=journal,
+        services=services,
+        password=password_file(config),
+    )
+    keep_fresh(fleet, keyring.signing, services, house.clock.wall_us() // 1_000_000)
+    return house
+
+
+async def _door(house: House, stack: AsyncExitStack) -> Intake:
+    config = house.config
+    plot = Plot(
+        endpoint=config.grpc,
+        fleet=house.fleet,
+        keyring=house.keyring,
+        journal=house.journal,
+        registry=house.registry,
+        clock=house.clock,
+        rng=house.rng,
+        country_file=config.geo_file("country"),
+        asn_file=config.geo_file("asn"),
+        sessions=config.sessions,
+        batches_per_hour=config.batches_per_hour,
+    )
+    try:
+        door = await stack.enter_async_context(intake(plot))
+    except PortTakenError as error:
+        raise CannotServeError(
+            f"{config.grpc} cannot be listened on, it is probably taken: "
+            "stop what listens there, or say --grpc HOST:PORT."
+        ) from error
+    except GeoError as error:
+        raise CannotServeError(str(error)) from error
+    if door.geo.missing:
+        log.info(
+            "No %s table: %s unknown unless volunteers declare it (`geo install` adds tables).",
+            " and no ".join(door.geo.missing),
+            "places are" if len(door.geo.missing) > 1 else "that is",
+        )
+    return door
+
+
+async def _rooms(house: House, door: Intake, notice: Notice, stack: AsyncExitStack) -> None:
+    """What stands behind the door, each part in the one task group."""
+    from heliograph_collector.serve.rooms import Rooms
+
+    rooms = Rooms(house, door, notice)
+    group = await stack.enter_async_context(asyncio.TaskGroup())
+    running = [group.create_task(rooms.run())]
+    if "local" in house.config.control_endpoints:
+        running.append(group.create_task(keep_control(_control(house, door))))
+    stack.callback(lambda: [task.cancel() for task in running])
+
+
+def _control(house: House, door: Intake) -> Control:
+    endpoint = dialled(split_endpoint(house.config.grpc)[0], door.port)
+
+    async def invite() -> str:
+        now_s = house.clock.wall_us() // 1_000_000
+        token = await asyncio.to_thread(
+            lambda: house.fleet.invite(
+                role="control", uses=1, now_s=now_s, expires_s=now_s + _INVITE_S
+            )
+        )
+        return invite_line(endpoint, house.keyring.pin, token)
+
+    return Control(
+        state=house.config.data / "control",
+        log=house.config.data / "control.log",
+        endpoint=endpoint,
+        invite=invite,
+        rng=house.rng,
+    )

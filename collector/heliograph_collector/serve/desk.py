@@ -1,0 +1,115 @@
+"""Answers what publish asks: of the store once it is open, of intake, of itself."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from heliograph_collector import rollup
+from heliograph_collector.publish import feed as f
+from heliograph_collector.publish.auth import hash_password
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.problem import Problem
+from heliograph_collector.store.engine import Store, StoreError, TooMuchError
+from heliograph_collector.store.rows import (
+    Block,
+    Judged,
+    MeasurementFilter,
+    MeasurementPage,
+    Silence,
+    Vote,
+)
+
+if TYPE_CHECKING:
+    from heliograph_collector.intake.house import Intake
+    from heliograph_collector.serve.collector import House
+
+ANCHORS = "anchors"  # in the list of services, and nobody's service
+_T = TypeVar("_T")
+
+
+class Desk:
+    def __init__(self, house: "House", door: "Intake", store: Store) -> None:
+        self._house, self._door, self._store = house, door, store
+        self._problems: Callable[[], Sequence[str]] | None = None
+        self._last_received_us: int | None = None
+        self.trouble = ""  # why the store is not open yet
+
+    def opened(self, problems: Callable[[], Sequence[str]]) -> None:
+        """The store answers from now on; `problems` says how it keeps up."""
+        self._problems = problems
+
+    def took(self, block: Block) -> None:
+        newest = max((taken.received_us for taken, _ in block.judged), default=0)
+        self._last_received_us = max(newest, self._last_received_us or 0) or None
+
+    def feed(self, bus: Bus, password: str) -> f.Feed:
+        house = self._house
+        return f.Feed(
+            clock=house.clock,
+            votes=self._votes,
+            silences=self._silences,
+            cells=rollup.cells,
+            merge_small=rollup.merge_small,
+            measurements=self._measurements,
+            measurement=self._measurement,
+            accept=self._door.accept,
+            problems=self.problems,
+            links=self._links,
+            agents=self._agents,
+            bus=bus,
+            registry=house.registry,
+            services={s.name: s.title for s in house.services.services if s.name != ANCHORS},
+            k_anonymity=house.config.k_anonymity,
+            operator_hash=hash_password(password, secrets.token_bytes(16)),
+        )
+
+    def problems(self) -> list[str]:
+        if self._problems is None:
+            return [self.trouble or "The store is starting."]
+        return list(self._problems())
+
+    async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
+        """Raises Problem 503."""
+        if self._problems is None:
+            raise _not_now(self.trouble or "The store is starting.")
+        try:
+            return await question()
+        except TooMuchError as error:
+            raise Problem(503, "Too much", f"{error} Ask for less.") from error
+        except StoreError as error:
+            raise _not_now(str(error)) from error
+
+    async def _votes(self, *window: int, **place: Any) -> list[Vote]:
+        since_us, until_us, bin_s = window
+        return await self._ask(lambda: self._store.votes(since_us, until_us, bin_s, **place))
+
+    async def _silences(self, *window: int, **place: Any) -> list[Silence]:
+        since_us, until_us, bin_s = window
+        return await self._ask(lambda: self._store.silences(since_us, until_us, bin_s, **place))
+
+    async def _measurements(
+        self, wanted: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage:
+        return await self._ask(lambda: self._store.measurements(wanted, cursor, limit))
+
+    async def _measurement(self, id_: str) -> Judged | None:
+        return await self._ask(lambda: self._store.measurement(id_))
+
+    def _links(self) -> list[f.LinkCount]:
+        return [
+            f.LinkCount(country=country, asn=asn, access=access, link=link, vantages=count)
+            for (country, asn, access, link), count in self._door.presence.links().items()
+        ]
+
+    def _agents(self) -> f.AgentCounts:
+        live = self._door.presence.agents()
+        return f.AgentCounts(
+            volunteers=live["volunteer"],
+            controls=live["control"],
+            enrolled=self._door.roll.enrolled(),
+            last_received_us=self._last_received_us,
+        )
+
+
+def _not_now(detail: str) -> Problem:
+    return Problem(503, "Not now", detail, headers={"Retry-After": "3"})

@@ -1,0 +1,137 @@
+"""Behind the door: store, writer with its judge, persisted cells, page and API."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from heliograph_collector.config import split_endpoint
+from heliograph_collector.control import Assessor
+from heliograph_collector.publish.app import build
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.live import Announcer
+from heliograph_collector.publish.problem import Problem
+from heliograph_collector.serve.assess import TimeCheck
+from heliograph_collector.serve.cells import CellKeeper
+from heliograph_collector.serve.child import dialled
+from heliograph_collector.serve.desk import Desk
+from heliograph_collector.serve.notice import Notice, read_password
+from heliograph_collector.serve.refusal import CannotServeError
+from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
+from heliograph_collector.store.migrations import SchemaError
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.rows import Block
+from heliograph_collector.store.writer import Writer
+
+if TYPE_CHECKING:
+    from heliograph_collector.intake.house import Intake
+    from heliograph_collector.serve.collector import House
+
+log = logging.getLogger("heliograph")
+
+_SHUTDOWN_S = 0.5  # for open pages; a live stream would never end by itself
+_AGAIN_S = 5.0
+_HEADER_BYTES = 4_096
+
+
+class Rooms:
+    def __init__(self, house: "House", door: "Intake", notice: Notice) -> None:
+        config = house.config
+        self._house, self._notice = house, notice
+        # No two neighbours of a restart may look alike: readers resume by it.
+        bus = Bus(secrets.token_hex(4))
+        try:
+            self._store = Store(
+                config.store_url or f"chdb://{(config.data / 'store').resolve()}",
+                observations_days=config.observations_days,
+                verdicts_days=config.verdicts_days,
+            )
+        except StoreError as error:
+            raise CannotServeError(f"{error} Correct store.url.") from error
+        self._desk = Desk(house, door, self._store)
+        self._feed = self._desk.feed(bus, read_password(house.password))
+        self._announcer = Announcer(self._feed)
+        self._cells = CellKeeper(self._store, house.clock)
+        self._writer = Writer(
+            house.journal,
+            self._store,
+            TimeCheck(Assessor(house.services)),
+            Pseudonyms(house.keyring.secret),
+            clock=house.clock,
+            rng=house.rng,
+            on_block=self._on_block,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled. Raises CannotServeError."""
+        async with AsyncExitStack() as stack:
+            await self._open_page(stack)
+            await self._open_store(stack)
+            self._desk.opened(self._writer.problems)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._writer.run())
+                group.create_task(self._announce())
+                group.create_task(self._cells.run())
+
+    async def _open_store(self, stack: AsyncExitStack) -> None:
+        told = ""
+        while True:
+            try:
+                await self._store.open()
+            except (DirectoryInUseError, SchemaError) as error:
+                raise CannotServeError(str(error)) from error
+            except StoreError as error:
+                if str(error) != told:
+                    log.error("%s Agents are acknowledged; trying again.", error)
+                told = str(error)
+                self._desk.trouble = told
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                stack.push_async_callback(self._store.close)
+                return
+
+    async def _open_page(self, stack: AsyncExitStack) -> None:
+        host, port = split_endpoint(self._house.config.http)
+        runner = web.AppRunner(
+            build(self._feed),
+            access_log=None,  # it would hold addresses
+            handle_signals=False,
+            shutdown_timeout=_SHUTDOWN_S,
+            max_field_size=_HEADER_BYTES,
+            max_line_size=_HEADER_BYTES,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise CannotServeError(
+                f"{self._house.config.http} cannot be listened on ({error.strerror}): "
+                "stop what listens there, or say --http HOST:PORT."
+            ) from error
+        place = dialled(host, int(runner.addresses[0][1]))
+        self._notice.post(http=place)
+        log.info("Page:   http://%s/", place)
+        log.info("Operator's password: in %s", self._house.password)
+
+    async def _announce(self) -> None:
+        """A store that does not answer costs readers news, and nobody anything else."""
+        while True:
+            try:
+                await self._announcer.run()
+            except (Problem, StoreError):
+                await asyncio.sleep(_AGAIN_S)
+
+    def _on_block(self, block: Block) -> None:
+        self._desk.took(block)
+        self._cells.touch(_times(block))
+        self._announcer.touch()
+
+
+def _times(block: Block) -> Sequence[int]:
+    """Moments whose cells this block may have changed."""
+    return [taken.started_us for taken, _ in block.judged] + [p.received_us for p in block.presence]
