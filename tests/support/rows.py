@@ -2,6 +2,9 @@
 
 import hashlib
 
+import zstandard
+
+from heliograph.codec import measurement_to_pb
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
     Certificate,
@@ -14,9 +17,24 @@ from heliograph.observation import (
     Tcp,
     Tls,
 )
-from heliograph_collector.store.rows import Block, Judged, Role, State, Taken, Vantage, Verdict
+from heliograph.v1 import envelope_pb2
+from heliograph.v1 import observation_pb2 as opb
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.rows import (
+    Block,
+    JournalRow,
+    Judged,
+    Kind,
+    Role,
+    State,
+    Taken,
+    Vantage,
+    Verdict,
+)
 
 US = 1_000_000
+ANNA = b"A" * 16
+NAMES = Pseudonyms(b"s" * 32)
 T0 = 1_641_351_600 * US  # 2022-01-05 03:00 UTC
 KZ = Vantage(country="KZ", asn=9198, access="fixed", region="ALA")
 
@@ -113,3 +131,43 @@ def reachable(endpoint: str = "") -> Verdict:
 
 def block(first: int, last: int, *judged: Judged, journal: str = "j") -> Block:
     return Block(journal=journal, first=first, last=last, judged=judged)
+
+
+def measurement_pb(
+    started_us: int = T0, epoch: str = "e", offset_us: int | None = None
+) -> opb.Measurement:
+    return measurement_to_pb(
+        Measurement(
+            experiment="dns",
+            experiment_version=1,
+            target="x.test",
+            started_us=started_us,
+            monotonic_us=0,
+            boot="b",
+            runtime_us=1,
+            epoch=epoch,
+            clock_offset_us=offset_us,
+        )
+    )
+
+
+def envelope_row(
+    *measurements: opb.Measurement, country: str = "KZ", sequence: int = 1, position: int = 1
+) -> JournalRow:
+    batch = envelope_pb2.Batch(
+        agent=ANNA,
+        sequence=sequence,
+        epochs=[opb.Epoch(id="e", country="RU", region="MOW", access="mobile")],
+        measurements=measurements,
+    )
+    return JournalRow(
+        kind=Kind.ENVELOPE,
+        agent=ANNA,
+        sequence=sequence,
+        received_us=T0,
+        country=country,
+        asn=9198,
+        prefix="p",
+        position=position,
+        body=zstandard.ZstdCompressor().compress(batch.SerializeToString()),
+    )

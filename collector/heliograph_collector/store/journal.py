@@ -22,7 +22,15 @@ from heliograph_collector.store.commits import (
 from heliograph_collector.store.lock import DirectoryInUseError, DirectoryLock
 from heliograph_collector.store.rows import JournalRow
 
-__all__ = ["DirectoryInUseError", "Journal", "JournalBusyError", "JournalError", "JournalFullError"]
+__all__ = [
+    "MAX_BODY",
+    "MAX_SEQUENCE",
+    "DirectoryInUseError",
+    "Journal",
+    "JournalBusyError",
+    "JournalError",
+    "JournalFullError",
+]
 
 MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB even before it is compressed
 MAX_SEQUENCE = 2**63 - 1  # what SQLite can count
@@ -71,13 +79,14 @@ class Journal:
         """The rows that follow `after`, in order; at least one when there is any."""
         return await self._on_reader(lambda: table.read(self._reader, after, limit, limit_bytes))
 
-    async def last(self) -> int:
+    @property
+    def position(self) -> int:
         """The highest position ever committed."""
         return self._commits.last
 
-    async def arrival_before(self, agent: bytes, position: int) -> JournalRow | None:
-        """The agent's last arrival before `position`, which tells where a lost session was."""
-        return await self._on_reader(lambda: table.arrival(self._reader, agent, position))
+    async def last(self) -> int:
+        """The same, for whoever awaits it."""
+        return self.position
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Whether anything was committed after `position`, waiting for it that long."""
@@ -112,7 +121,10 @@ class Journal:
         return 0 if found is None else int(found[0])
 
     async def _on_reader(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except sqlite3.Error as error:
+            raise JournalError(f"The journal cannot be read: {error}.") from error
 
 
 def _check(row: JournalRow) -> None:

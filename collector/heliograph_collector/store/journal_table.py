@@ -20,7 +20,6 @@ CREATE TABLE IF NOT EXISTS log (
   carrier TEXT NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
-CREATE INDEX IF NOT EXISTS log_arrival ON log (agent, position) WHERE kind = 'arrival';
 CREATE TABLE IF NOT EXISTS forgotten (
   agent BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (agent, first)
 ) STRICT, WITHOUT ROWID;
@@ -110,13 +109,6 @@ def read(db: sqlite3.Connection, after: int, limit: int, limit_bytes: int) -> li
         if size >= limit_bytes:
             break
     return rows
-
-
-def arrival(db: sqlite3.Connection, agent: bytes, before: int) -> JournalRow | None:
-    """The agent's last arrival at a position below `before`."""
-    query = f"{READ} WHERE agent = ? AND kind = 'arrival' AND position < ? ORDER BY position DESC"
-    found = db.execute(f"{query} LIMIT 1", (agent, before)).fetchone()
-    return None if found is None else row_of(found)
 
 
 def forget(db: sqlite3.Connection, up_to: int, before_us: int, limit: int) -> int:

@@ -145,17 +145,6 @@ async def test_a_caller_that_gives_up_harms_nobody(journal: Journal) -> None:
     assert await journal.append([envelope(BERIK, 1)]) == [await journal.last()]
 
 
-async def test_the_last_arrival_before_a_loss_is_found(journal: Journal) -> None:
-    def arrival(body: bytes) -> JournalRow:
-        return JournalRow(kind=Kind.ARRIVAL, agent=ANNA, received_us=1, body=body)
-
-    await journal.append([arrival(b"one"), envelope(ANNA, 1), arrival(b"two")])
-    found = await journal.arrival_before(ANNA, 3)
-    assert found is not None
-    assert found.body == b"one"
-    assert await journal.arrival_before(BERIK, 3) is None
-
-
 async def test_reopening_goes_on_where_it_stopped(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     await journal.append([envelope(ANNA, 1)])

@@ -1,0 +1,107 @@
+"""From journal rows to measurements: nothing an agent sends stops the others."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.v1 import intake_pb2
+from heliograph.v1 import observation_pb2 as opb
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.reading import read_rows
+from heliograph_collector.store.rows import JournalRow, Kind
+from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb
+
+
+def test_the_peers_country_wins_and_the_rest_is_as_declared() -> None:
+    (known,) = read_rows([envelope_row(measurement_pb())], NAMES).taken
+    (unknown,) = read_rows([envelope_row(measurement_pb(), country="ZZ")], NAMES).taken
+    (nowhere,) = read_rows([envelope_row(measurement_pb(epoch="other"), country="ZZ")], NAMES).taken
+    assert (known.vantage.country, known.vantage.access, known.vantage.region) == (
+        "KZ",
+        "mobile",
+        "MOW",
+    )
+    assert unknown.vantage.country == "RU"
+    assert (nowhere.vantage.country, nowhere.vantage.access) == ("ZZ", "unknown")
+
+
+def test_names_are_the_same_at_every_replay_and_tell_nothing() -> None:
+    first, second = read_rows([envelope_row(measurement_pb(), measurement_pb())], NAMES).taken
+    again, _ = read_rows(
+        [envelope_row(measurement_pb(), measurement_pb(), position=77)], NAMES
+    ).taken
+    (later,) = read_rows([envelope_row(measurement_pb(), sequence=2)], NAMES).taken
+    assert first.id == again.id
+    assert len({first.id, second.id, later.id}) == 3
+    assert first.nym == second.nym == later.nym
+    other = Pseudonyms(b"t" * 32)
+    assert read_rows([envelope_row(measurement_pb())], other).taken[0].nym != first.nym
+    months = {NAMES.vantage(ANNA, "KZ", 9198, T0 + n * 28 * 86_400 * US) for n in range(3)}
+    networks = {NAMES.vantage(ANNA, "KZ", asn, T0) for asn in (1, 2)}
+    assert len(months) == 3
+    assert len(networks) == 2
+
+
+def test_one_bad_measurement_is_put_aside_and_the_others_go_on() -> None:
+    bad = measurement_pb()
+    bad.link = "a word nobody knows"
+    read = read_rows(
+        [
+            envelope_row(measurement_pb(), bad, measurement_pb()),
+            envelope_row(measurement_pb(), sequence=2),
+        ],
+        NAMES,
+    )
+    assert len(read.taken) == 3
+    (refused,) = read.refused
+    assert (refused.index, refused.position) == (1, 1)
+    assert refused.reason.startswith("link:")
+    assert opb.Measurement.FromString(refused.body) == bad
+
+
+def test_times_that_cannot_be_are_put_aside() -> None:
+    day = 86_400 * US
+    read = read_rows(
+        [
+            envelope_row(
+                measurement_pb(T0 - 399 * day),
+                measurement_pb(T0 - 401 * day),
+                measurement_pb(T0 + 2 * 3_600 * US),
+                measurement_pb(0, offset_us=T0 - 5),
+                measurement_pb(0),
+                measurement_pb(2**63 - 1, offset_us=2**63 - 1),
+            )
+        ],
+        NAMES,
+    )
+    assert [t.started_us for t in read.taken] == [T0 - 399 * day, T0 - 5]
+    assert [r.index for r in read.refused] == [1, 2, 4, 5]
+
+
+def test_presence_takes_its_place_from_the_hello() -> None:
+    hello = intake_pb2.Hello(country="UA", region="KYV" * 9, access="fixed").SerializeToString()
+
+    def presence(body: bytes, kind: Kind = Kind.LOST, country: str = "ZZ") -> JournalRow:
+        return JournalRow(kind=kind, agent=ANNA, received_us=T0, country=country, body=body)
+
+    rows = [
+        presence(hello),
+        presence(hello, country="PL"),
+        presence(b"\xff\xff"),
+        presence(intake_pb2.Hello(country="u", access="x").SerializeToString()),
+        presence(b"", Kind.START),
+    ]
+    one, two, three, four, start = read_rows(rows, NAMES).presence
+    assert (one.vantage.country, one.vantage.access, len(one.vantage.region)) == ("UA", "fixed", 16)
+    assert two.vantage.country == "PL"
+    assert (three.vantage.country, four.vantage.country) == ("ZZ", "ZZ")
+    assert four.vantage.access == "unknown"
+    assert one.nym
+    assert start.nym == ""
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_at_all_are_put_aside(body: bytes) -> None:
+    envelope = JournalRow(kind=Kind.ENVELOPE, agent=ANNA, received_us=T0, body=body)
+    read = read_rows([envelope, envelope_row(measurement_pb())], NAMES)
+    assert len(read.taken) == 1
+    assert len(read.refused) <= 1
