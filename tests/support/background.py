@@ -45,3 +45,5 @@ async def _drain() -> None:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
     await asyncio.get_running_loop().shutdown_asyncgens()
+    for _ in range(5):
+        await asyncio.sleep(0)

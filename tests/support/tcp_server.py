@@ -35,11 +35,13 @@ def tcp_server(
 
 @asynccontextmanager
 async def _serving(handler: Handler, host: str, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    open_writers: set[asyncio.StreamWriter] = set()
+    accepted: list[asyncio.WriteTransport] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_writers.add(writer)
+        accepted.append(writer.transport)
         try:
+            if tls is not None:  # here and not in start_server, so that no transport goes unseen
+                await writer.start_tls(tls)
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
@@ -48,13 +50,13 @@ async def _serving(handler: Handler, host: str, tls: ssl.SSLContext | None) -> A
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quiet)  # a handshake that fails is what many tests are about
-    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, 0)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        for writer in open_writers:
-            writer.transport.abort()
+        for transport in accepted:
+            transport.abort()
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,0 +1,29 @@
+"""Address literals and host:port as users write them."""
+
+import ipaddress
+
+
+def host_port(text: str, place: str) -> tuple[str, int]:
+    """("127.0.0.1", 5353) from 127.0.0.1:5353, [::1]:5353 or an address alone (port 53).
+
+    Raises ValueError, naming `place`, when it is no address literal with a port.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = text, "53"
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{place}: {text!r} is no address:port, such as 9.9.9.9:53") from None
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
+        raise ValueError(f"{place}: {text!r} has no port between 1 and 65535")
+    return host, int(port)
+
+
+def literal(text: str) -> str:
+    """The address in its usual form when `text` is one, in brackets or not; else ""."""
+    try:
+        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return ""

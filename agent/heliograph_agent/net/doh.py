@@ -1,0 +1,71 @@
+"""DNS over HTTPS (RFC 8484), POST over a connection of our own: one lookup, one step.
+
+The resolver's own name is looked up by the system; give an address in the URL to do without.
+What fails on the way (a reset, a certificate) is the failure of the lookup.
+"""
+
+from urllib.parse import urlsplit
+
+from heliograph.failure import Failure
+from heliograph_agent.net.address import literal
+from heliograph_agent.net.dns_message import Question, Reply
+from heliograph_agent.net.failures import StepError
+from heliograph_agent.net.http import Exchange
+from heliograph_agent.net.resolve import Lookup, System
+from heliograph_agent.net.roots import Roots
+from heliograph_agent.net.secure import Securing, Streams
+from heliograph_agent.net.tcp import Count, open_wire
+
+_MAX_REPLY = 65_535
+_TYPE = "application/dns-message"
+_HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
+
+
+async def ask_doh(
+    question: Question, url: str, system: System, roots: Roots, now_s: int, count: Count
+) -> Reply:
+    """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL. The caller
+    bounds the wait."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(f"resolver: {url!r} is no https URL, such as https://dns.google/dns-query")
+    address = literal(parts.hostname) or await _bootstrap(parts.hostname, system, count)
+    streams = await open_wire(address, parts.port or 443, count)
+    try:
+        clear = await Securing(server_name=parts.hostname).run(streams, roots, now_s)
+        return await _exchange(question, url, clear)
+    finally:
+        streams[1].transport.abort()
+
+
+async def _bootstrap(host: str, system: System, count: Count) -> str:
+    """The resolver's first address: IPv4, or IPv6 where it has no other."""
+    for query_type in ("A", "AAAA"):
+        lookup = Lookup(name=host, query_type=query_type, engine="system")
+        try:
+            await system.look_up(lookup, 5, count)
+        except StepError as error:
+            if error.failure is not Failure.DNS_NO_ANSWER:
+                raise
+        else:
+            return lookup.facts().addresses[0]
+    raise StepError(Failure.DNS_NO_ANSWER)
+
+
+async def _exchange(question: Question, url: str, streams: Streams) -> Reply:
+    reader, writer = streams
+    exchange = Exchange(
+        reader,
+        writer,
+        url,
+        method="POST",
+        headers=_HEADERS,
+        content=question.with_id(0),
+        keep=_MAX_REPLY,
+    )
+    await exchange.round_trip()
+    await exchange.read_body(_MAX_REPLY)
+    reply = question.reply(bytes(exchange.body)) if exchange.status == 200 else None
+    if reply is None:
+        raise StepError(Failure.DNS_SERVER_MISBEHAVING)
+    return reply

@@ -1,0 +1,69 @@
+"""From what was raised to the closed vocabulary: by exception type, errno and nothing else."""
+
+import errno
+import ssl
+
+from heliograph.failure import Failure
+
+
+class StepError(Exception):
+    """A step that ended in a failure of the vocabulary; `failure` says which."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+
+
+# What a step may end in on the network's account. Anything else is a bug and goes up.
+CAUGHT = (OSError, EOFError, StepError)
+
+_ERRNO = {
+    errno.EAFNOSUPPORT: Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
+    errno.EADDRNOTAVAIL: Failure.ADDRESS_NOT_AVAILABLE,
+    errno.ECONNABORTED: Failure.CONNECTION_ABORTED,
+    errno.ECONNREFUSED: Failure.CONNECTION_REFUSED,
+    errno.ECONNRESET: Failure.CONNECTION_RESET,
+    errno.EPIPE: Failure.CONNECTION_RESET,  # the reset came before our write
+    errno.EHOSTUNREACH: Failure.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: Failure.HOST_UNREACHABLE,
+    errno.EINVAL: Failure.INVALID_ARGUMENT,
+    errno.EMSGSIZE: Failure.MESSAGE_SIZE,
+    errno.ENETDOWN: Failure.NETWORK_DOWN,
+    errno.ENETRESET: Failure.NETWORK_RESET,
+    errno.ENETUNREACH: Failure.NETWORK_UNREACHABLE,
+    errno.ENOBUFS: Failure.NO_BUFFER_SPACE,
+    errno.ENOTCONN: Failure.NOT_CONNECTED,
+    errno.EACCES: Failure.PERMISSION_DENIED,
+    errno.EPERM: Failure.PERMISSION_DENIED,  # a local firewall's reject
+    errno.ETIMEDOUT: Failure.GENERIC_TIMEOUT_ERROR,
+}
+
+
+def failure_of(error: BaseException) -> tuple[Failure, str]:
+    """The failure, and a detail when the vocabulary has no word for it."""
+    if isinstance(error, StepError):
+        return error.failure, ""
+    if isinstance(error, TimeoutError):
+        return Failure.GENERIC_TIMEOUT_ERROR, ""
+    if isinstance(error, (ssl.SSLEOFError, EOFError)):
+        return Failure.EOF_ERROR, ""
+    if isinstance(error, ssl.SSLError):
+        return Failure.SSL_FAILED_HANDSHAKE, ""
+    number = error.errno if isinstance(error, OSError) else None
+    known = _ERRNO.get(number or 0) or _connection_error(error)
+    return (known, "") if known else (Failure.UNKNOWN_FAILURE, _detail(error, number))
+
+
+def _connection_error(error: BaseException) -> Failure | None:
+    """asyncio raises some of these without an errno."""
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return Failure.CONNECTION_RESET
+    if isinstance(error, ConnectionRefusedError):
+        return Failure.CONNECTION_REFUSED
+    return Failure.CONNECTION_ABORTED if isinstance(error, ConnectionAbortedError) else None
+
+
+def _detail(error: BaseException, number: int | None) -> str:
+    """The type and the errno's name, never the message: messages hold addresses."""
+    name = errno.errorcode.get(number, str(number)) if number else ""
+    return f"{type(error).__name__} {name}".strip()

@@ -1,0 +1,183 @@
+"""The system's way to look a name up, as glibc goes it, but each step ours to see.
+
+An address literal is itself. Then the hosts file. Then the servers of resolv.conf in turn, along
+the search path, with its timeouts and attempts.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from heliograph.failure import Failure
+from heliograph.observation import Dns, DnsAnswer
+from heliograph_agent.net import hosts, resolv_conf
+from heliograph_agent.net.address import literal
+from heliograph_agent.net.dns_exchange import ask, ask_tcp
+from heliograph_agent.net.dns_message import Question, Reply
+from heliograph_agent.net.failures import CAUGHT, StepError
+from heliograph_agent.net.resolv_conf import ResolvConf
+from heliograph_agent.net.tcp import Count
+
+_NEXT_NAME = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_NO_ANSWER, Failure.DNS_SERVFAIL_ERROR)
+_NEXT_SERVER = (
+    Failure.DNS_SERVFAIL_ERROR,
+    Failure.DNS_REFUSED_ERROR,
+    Failure.DNS_SERVER_MISBEHAVING,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Lookup:
+    """One lookup and what it has learnt so far: a step that is cut off keeps its facts."""
+
+    name: str
+    query_type: str
+    engine: str
+    resolver: str = ""
+    rcode: int | None = None
+    answers: tuple[DnsAnswer, ...] = field(default=())
+
+    def facts(self) -> Dns:
+        return Dns(
+            engine=self.engine,
+            resolver=self.resolver,
+            name=self.name[:255],
+            query_type=self.query_type,
+            rcode=self.rcode,
+            answers=self.answers,
+        )
+
+    def settle(self, reply: Reply) -> None:
+        """Take a reply as the answer. Raises StepError when it is a failure."""
+        self.rcode = reply.rcode
+        self.answers = reply.answers
+        if reply.failure is not None:
+            raise StepError(reply.failure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Where this system keeps its answers. `resolver` (host:port) overrides resolv.conf's servers
+    and nothing else."""
+
+    hosts_file: str
+    resolv_conf: str
+    resolver: tuple[str, int] | None
+    rng: Random
+
+    async def look_up(self, lookup: Lookup, deadline_s: float, count: Count) -> None:
+        """Fill `lookup`. `deadline_s` bounds the wait for one server; the caller bounds the whole.
+
+        Raises OSError, EOFError or StepError; ValueError when the name cannot be asked for.
+        """
+        if self._is_known(lookup):
+            return
+        conf = self._conf()
+        if not conf.servers:
+            raise StepError(Failure.DNS_NO_RESOLVER)
+        await _Walk(conf, lookup.query_type, deadline_s, count, self.rng).search(lookup)
+
+    def _is_known(self, lookup: Lookup) -> bool:
+        """Whether nobody need be asked."""
+        own = literal(lookup.name)
+        known = [own] if own else self._in_hosts(lookup)
+        lookup.answers = tuple(DnsAnswer(type=_family(each), data=each) for each in known)
+        if known and not own:
+            lookup.engine = "hosts"
+        return bool(known)
+
+    def _in_hosts(self, lookup: Lookup) -> list[str]:
+        text = _read(self.hosts_file, hosts.MAX_FILE)
+        found = hosts.addresses_of(text, lookup.name)
+        return [each for each in found if _family(each) == lookup.query_type]
+
+    def _conf(self) -> ResolvConf:
+        text = _read(self.resolv_conf, resolv_conf.MAX_FILE)
+        conf = resolv_conf.parse(text, hostname=socket.gethostname())
+        if self.resolver is None:
+            return conf
+        return ResolvConf(
+            servers=(self.resolver,),
+            search=conf.search,
+            ndots=conf.ndots,
+            timeout_s=conf.timeout_s,
+            attempts=conf.attempts,
+            use_tcp=conf.use_tcp,
+        )
+
+
+class _Walk:
+    """Along the search path, and for each name along the servers."""
+
+    def __init__(
+        self, conf: ResolvConf, query_type: str, deadline_s: float, count: Count, rng: Random
+    ) -> None:
+        self._conf = conf
+        self._type = query_type
+        self._deadline_s = deadline_s
+        self._count = count
+        self._rng = rng
+
+    async def search(self, lookup: Lookup) -> None:
+        """glibc's res_search: the plain name's fate is the one reported when none is found."""
+        names = resolv_conf.candidates(lookup.name, self._conf)
+        plain = lookup.name if lookup.name.endswith(".") else f"{lookup.name}."
+        fate: Reply | None = None
+        for name in names:
+            reply = await self._servers(Question(name, self._type, self._rng))
+            if fate is None or name == plain or reply.failure is None:
+                fate = reply
+            if reply.failure not in _NEXT_NAME:
+                break
+        if fate is not None:
+            lookup.settle(fate)
+
+    async def _servers(self, question: Question) -> Reply:
+        """The first sound reply; else the last unsound one; else what the last wait ended in."""
+        unsound: Reply | None = None
+        error: Exception | None = None
+        for attempt in range(self._conf.attempts):
+            for server in self._turn():
+                try:
+                    reply = await self._ask(question, server, self._patience(attempt))
+                except CAUGHT as caught:
+                    error = caught
+                    continue
+                if reply.failure not in _NEXT_SERVER:
+                    return reply
+                unsound = reply
+            if unsound is not None:
+                return unsound
+        raise error or StepError(Failure.DNS_NO_RESOLVER)
+
+    def _turn(self) -> tuple[tuple[str, int], ...]:
+        servers = self._conf.servers
+        at = self._rng.randrange(len(servers)) if self._conf.rotate else 0
+        return servers[at:] + servers[:at]
+
+    def _patience(self, attempt: int) -> float:
+        """glibc's: the timeout, doubled with each attempt and then shared among the servers."""
+        shared = len(self._conf.servers) if attempt else 1
+        return min(self._deadline_s, max(1, (self._conf.timeout_s << attempt) // shared))
+
+    def _ask(
+        self, question: Question, server: tuple[str, int], deadline_s: float
+    ) -> Awaitable[Reply]:
+        way: Callable[[Question, tuple[str, int], float, Count], Awaitable[Reply]]
+        way = ask_tcp if self._conf.use_tcp else ask
+        return way(question, server, deadline_s, self._count)
+
+
+def _family(address: str) -> str:
+    return "AAAA" if ":" in address else "A"
+
+
+def _read(path: str, limit: int) -> str:
+    """A file that is not there says nothing, as for the system."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return ""

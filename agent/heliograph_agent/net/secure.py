@@ -1,0 +1,56 @@
+"""A TLS handshake, the facts it left and the fault found in its chain."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from heliograph.observation import Tls
+from heliograph_agent.net import certificates
+from heliograph_agent.net.address import literal
+from heliograph_agent.net.failures import StepError
+from heliograph_agent.net.roots import Roots
+from heliograph_agent.net.tls import TlsSession, client_context
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(slots=True, kw_only=True)
+class Securing:
+    """One handshake; `facts` hold whatever it has come to."""
+
+    server_name: str
+    send_sni: bool = True
+    alpn: tuple[str, ...] = ("http/1.1",)
+    session: TlsSession | None = None
+    chain: list[bytes] = field(default_factory=list)
+
+    async def run(self, streams: Streams, roots: Roots, now_s: int) -> Streams:
+        """The streams in clear.
+
+        Raises OSError, EOFError, or StepError when the chain proves nothing.
+        """
+        sent = self._sent()
+        self.session = TlsSession(client_context(self.alpn), sent or None)
+        clear = await self.session.handshake(*streams)
+        self.chain = self.session.chain()
+        failure = certificates.fault(self.chain, roots, self.server_name, now_s)
+        if failure is not None:
+            raise StepError(failure)
+        return clear
+
+    def facts(self) -> Tls:
+        session = self.session
+        if session is None:
+            return Tls(server_name=self._sent())
+        done = bool(self.chain)
+        return Tls(
+            server_name=self._sent(),
+            version=session.version if done else "",
+            cipher=session.cipher if done else "",
+            alpn=session.alpn if done else "",
+            alert=session.alert,
+            chain=tuple(certificates.facts(der) for der in self.chain),
+        )
+
+    def _sent(self) -> str:
+        """The name in the ClientHello: never an address (RFC 6066)."""
+        return self.server_name if self.send_sni and not literal(self.server_name) else ""

@@ -1,0 +1,67 @@
+"""One step taken: its wait bounded, its end classified, its observation written, come what may."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Dns, Http, Observation, Tcp, Tls
+from heliograph_agent.net.failures import CAUGHT, failure_of
+from heliograph_agent.net.scrub import Scrubber
+from heliograph_agent.net.trace import Seen, Trace
+
+
+class Facts(TypedDict, total=False):
+    """What a step learnt; one of them."""
+
+    dns: Dns
+    tcp: Tcp
+    tls: Tls
+    http: Http
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    trace: Trace
+    scrub: Scrubber
+    operation: Operation
+    on: Seen | None
+    endpoint: str
+
+    async def take(
+        self,
+        work: Callable[[], Awaitable[None]],
+        deadline_s: float,
+        facts: Callable[[], Facts],
+    ) -> Seen:
+        """Do `work` and write down how it ended. `facts` is asked once, at the end.
+
+        A cancellation is written down as `interrupted` and goes on up. ValueError goes up and
+        leaves no observation: nothing was tried.
+        """
+        started_us = self.trace.elapsed_us()
+        failure: Failure | None = None
+        detail = ""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await work()
+        except CAUGHT as error:
+            failure, detail = failure_of(error)
+        except asyncio.CancelledError:
+            self._write(started_us, Failure.INTERRUPTED, "", facts())
+            raise
+        return self._write(started_us, failure, detail, facts())
+
+    def _write(self, started_us: int, failure: Failure | None, detail: str, facts: Facts) -> Seen:
+        seen = Observation(
+            operation=self.operation,
+            started_us=started_us,
+            duration_us=self.trace.elapsed_us() - started_us,
+            failure=failure,
+            failure_detail=detail,
+            parent=None if self.on is None else self.on.index,
+            endpoint=self.endpoint,
+            **facts,
+        )
+        return self.trace.add(self.scrub.observation(seen))

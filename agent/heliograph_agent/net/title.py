@@ -1,0 +1,54 @@
+"""The title of an HTML page: found in its first bytes, decoded as it asks, cut short."""
+
+import html
+import re
+
+MAX_CHARACTERS = 200
+_WINDOW = 65_536  # bytes that are looked at
+_TITLE = re.compile(r"<title(?:\s[^>]{0,500})?>", re.IGNORECASE)
+_CHARSET = re.compile(rb"charset\s{0,8}=\s{0,8}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+
+# What pages are written in. Python knows many more codecs, some of them no charset at all.
+_KNOWN = re.compile(
+    "us-ascii|ascii|utf-?8|utf-16(?:le|be)?|big5|gb2312|gbk|gb18030|euc-(?:jp|kr)|iso-2022-jp"
+    "|shift_jis|koi8-[ru]|ibm866|cp866|tis-620|latin-1|iso-8859-(?:[1-9]|1[03-6])|windows-125[0-8]"
+)
+
+
+def title_of(body: bytes, content_type: str = "") -> str:
+    """Entities resolved, white space folded, nothing unprintable; "" when there is none."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind and "html" not in kind:
+        return ""
+    text = _decode(body[:_WINDOW], content_type)
+    start = _TITLE.search(text)
+    if start is None:
+        return ""
+    end = text.lower().find("</title", start.end())
+    raw = text[start.end() : end if end >= 0 else start.end() + 4 * MAX_CHARACTERS]
+    return one_line(html.unescape(raw), MAX_CHARACTERS)
+
+
+def one_line(text: str, limit: int) -> str:
+    """Printable, on one line, at most `limit` characters."""
+    printable = "".join(c if c.isprintable() else " " for c in text[: 8 * limit])
+    return " ".join(printable.split())[:limit].strip()
+
+
+def _decode(window: bytes, content_type: str) -> str:
+    for mark, name in _MARKS:
+        if window.startswith(mark):
+            return window[len(mark) :].decode(name, "replace")
+    for said in (content_type.encode("ascii", "replace"), window[:2048]):
+        found = _CHARSET.search(said)
+        name = found[1].decode("ascii").lower() if found else ""
+        if _KNOWN.fullmatch(name):
+            return window.decode(name, "replace")
+    return _guess(window)
+
+
+def _guess(window: bytes) -> str:
+    """UTF-8 if it is that, up to a character cut by the window's end; else one byte a letter."""
+    text = window.decode("utf-8", "replace")
+    return text if "\ufffd" not in text[:-1] else window.decode("windows-1252", "replace")
