@@ -1,7 +1,8 @@
 """`heliograph-agent probe`: one experiment, now, from here; needs no collector, stores nothing."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # argparse gives no public name to what add_subparsers() returns.
@@ -27,6 +28,7 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="an option of the experiment, or a key of the configuration (net.resolver=…)",
     )
     parser.add_argument("--json", action="store_true", help="observations as JSON lines")
+    _take_target_anywhere(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,3 +36,16 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_agent.cli import observe
 
     return observe.run(args)
+
+
+def _take_target_anywhere(parser: argparse.ArgumentParser) -> None:
+    """Before Python 3.13 argparse finds an optional TARGET only right behind EXPERIMENT."""
+    parse = parser.parse_known_args
+
+    def parse_known_args(args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        known, rest = parse(args, namespace)
+        if not known.target and rest and not rest[0].startswith("-"):
+            known.target = rest.pop(0)
+        return known, rest
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]

@@ -1,0 +1,338 @@
+"""The probe command against real servers: what each condition of a network looks like in it.
+
+nginx and unbound are Debian's own; servers that misbehave are small and ours; SYNs are dropped in
+a network namespace. A table per experiment: condition, target, and the steps to be reported.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from heliograph.observation import Observation
+from support.loopback_ca import LoopbackCA
+from support.netns import namespace
+from support.nginx import nginx
+from support.ports import free_port
+from support.probe_command import Command, Ran, story
+from support.tcp_server import reset_after_first_bytes, slow_body, tcp_server, truncated_body
+from support.tls_server import tls_server
+from support.unbound import unbound
+
+pytestmark = [pytest.mark.xdist_group("probe_command"), pytest.mark.slow]
+
+NAMES = ("www", "other", "stranger", "expired", "slow", "cut", "closed", "reset")
+
+# Targets are filled with the ports of the servers. The last column is the story that is told.
+WEB = [
+    ("working", "https://www.example.test:{https}/",
+     "resolve connect tls_handshake http_round_trip read_body"),
+    ("working, in clear", "http://www.example.test:{http}/",
+     "resolve connect http_round_trip read_body"),
+    ("NXDOMAIN", "https://none.example.test/", "resolve!dns_nxdomain_error"),
+    ("resolver refuses", "https://refused.test/",
+     "resolve!dns_refused_error"),
+    ("resolver fails", "https://servfail.test/", "resolve!dns_servfail_error"),
+    ("refused", "https://closed.example.test:{closed}/", "resolve connect!connection_refused"),
+    ("SYN dropped", "https://127.0.0.1:443/", "connect!generic_timeout_error"),
+    ("reset after ClientHello", "https://reset.example.test:{reset}/",
+     "resolve connect tls_handshake!connection_reset"),
+    ("reset after GET", "http://reset.example.test:{reset}/",
+     "resolve connect http_round_trip!connection_reset"),
+    ("certificate of another host", "https://other.example.test:{https}/",
+     "resolve connect tls_handshake!ssl_invalid_hostname"),
+    ("certificate of an unknown CA", "https://stranger.example.test:{https}/",
+     "resolve connect tls_handshake!ssl_unknown_authority"),
+    ("certificate expired", "https://expired.example.test:{https}/",
+     "resolve connect tls_handshake!ssl_invalid_certificate"),
+    ("slow body", "https://slow.example.test:{slow}/",
+     "resolve connect tls_handshake http_round_trip read_body!generic_timeout_error"),
+    ("truncated body", "https://cut.example.test:{cut}/",
+     "resolve connect tls_handshake http_round_trip read_body!http_truncated_body"),
+]  # fmt: skip
+DNS = [
+    ("working", "www.example.test", "resolve"),
+    ("NXDOMAIN", "none.example.test", "resolve!dns_nxdomain_error"),
+    ("resolver refuses", "refused.test", "resolve!dns_refused_error"),
+    ("resolver fails", "servfail.test", "resolve!dns_servfail_error"),
+    # unbound closes what came over TCP
+    ("query dropped", "dropped.test", "resolve!generic_timeout_error resolve!eof_error"),
+]
+TLS = [
+    ("working", "www.example.test:{https}", "resolve connect tls_handshake"),
+    ("NXDOMAIN", "none.example.test", "resolve!dns_nxdomain_error"),
+    ("refused", "closed.example.test:{closed}", "resolve connect!connection_refused"),
+    ("SYN dropped", "127.0.0.1:443", "connect!generic_timeout_error"),
+    ("reset after ClientHello", "reset.example.test:{reset}",
+     "resolve connect tls_handshake!connection_reset"),
+    ("certificate of another host", "other.example.test:{https}",
+     "resolve connect tls_handshake!ssl_invalid_hostname"),
+    ("certificate of an unknown CA", "stranger.example.test:{https}",
+     "resolve connect tls_handshake!ssl_unknown_authority"),
+]  # fmt: skip
+# One run over a services file of ours; the target is the endpoint's id.
+TELEGRAM = [
+    ("working", "dc-working", "connect http_round_trip read_body"),
+    ("NXDOMAIN", "web-nowhere", "resolve!dns_nxdomain_error"),
+    ("refused", "dc-closed", "connect!connection_refused"),
+    ("reset after ClientHello", "web-reset", "resolve connect tls_handshake!connection_reset"),
+    ("reset after POST", "dc-reset", "connect http_round_trip!connection_reset"),
+    ("certificate of another host", "web-other",
+     "resolve connect tls_handshake!ssl_invalid_hostname"),
+    ("slow body", "dc-slow", "connect http_round_trip read_body!generic_timeout_error"),
+    ("truncated body", "dc-cut", "connect http_round_trip read_body!http_truncated_body"),
+]  # fmt: skip
+SERVICES = """\
+version: "test.1"
+services:
+  telegram:
+    title: Telegram
+    endpoints:
+      - {{id: dc-working, kind: http, host: 127.0.0.1, port: {http}, method: POST, group: dc}}
+      - {{id: dc-closed, kind: http, host: 127.0.0.1, port: {closed}, method: POST, group: dc}}
+      - {{id: dc-reset, kind: http, host: 127.0.0.1, port: {reset}, method: POST, group: dc}}
+      - {{id: dc-slow, kind: http, host: 127.0.0.1, port: {plain_slow}, method: POST, group: dc}}
+      - {{id: dc-cut, kind: http, host: 127.0.0.1, port: {plain_cut}, method: POST, group: dc}}
+      - {{id: web-nowhere, kind: https, host: none.example.test, group: web}}
+      - {{id: web-reset, kind: https, host: reset.example.test, port: {reset}, group: web}}
+      - {{id: web-other, kind: https, host: other.example.test, port: {https}, group: web}}
+"""
+DROPPED = SERVICES.split("      - ", maxsplit=1)[0] + (
+    "      - {id: dc, kind: http, host: 127.0.0.1, port: 443, method: POST}\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """The stand-in world: the ports of its servers, and the command told of it."""
+
+    ports: Mapping[str, int]
+    command: Command
+    resolver: str
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    home = tmp_path_factory.mktemp("world")
+    ca, strangers = LoopbackCA(home / "ca"), LoopbackCA(home / "strangers")
+    sites = {
+        "www.example.test": ca.leaf("www.example.test"),
+        "other.example.test": ca.leaf("www.example.test"),
+        "stranger.example.test": strangers.leaf("stranger.example.test"),
+        "expired.example.test": ca.expired("expired.example.test"),
+    }
+    zone = "\n".join(f"{name} IN A 127.0.0.1" for name in NAMES)
+    with ExitStack() as stack:
+        web = stack.enter_context(nginx(home, sites))
+        resolver = stack.enter_context(unbound(home, {"example.test": zone})).address
+        slow = tls_server(ca.leaf("slow.example.test"), slow_body)
+        cut = tls_server(ca.leaf("cut.example.test"), truncated_body)
+        ports = {
+            "http": web.http,
+            "https": web.https,
+            "closed": free_port(),
+            "reset": stack.enter_context(tcp_server(reset_after_first_bytes)),
+            "slow": stack.enter_context(slow),
+            "cut": stack.enter_context(cut),
+            "plain_slow": stack.enter_context(tcp_server(slow_body)),
+            "plain_cut": stack.enter_context(tcp_server(truncated_body)),
+        }
+        options = {"net.resolver": resolver, "net.ca_file": str(ca.ca_file)}
+        yield Loopback(ports, Command(state=home / "state", options=options), resolver, home)
+
+
+Runs = Mapping[tuple[str, str], Future[Ran]]
+
+
+@pytest.fixture(scope="module")
+def runs(world: Loopback) -> Iterator[Runs]:
+    """Every row of the tables, started at once: most of their time is waiting for a deadline."""
+    own = {
+        "web": (f"--option=resolver={world.resolver}",),
+        "dns": (f"--option=resolver={world.resolver}", "--option=engines=system,udp,tcp"),
+        "tls": (),
+    }
+    services = world.home / "services.yml"
+    services.write_text(SERVICES.format(**world.ports))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        started = {
+            ("telegram", ""): pool.submit(
+                world.command.run,
+                "telegram",
+                "",
+                "--json",
+                f"--option=plan.services_file={services}",
+            )
+        }
+        for experiment, table in (("web", WEB), ("dns", DNS), ("tls", TLS)):
+            for condition, target, _ in reversed(table):  # those that wait longest come first
+                if condition == "SYN dropped":
+                    continue
+                started[experiment, condition] = pool.submit(
+                    world.command.run,
+                    experiment,
+                    target.format(**world.ports),
+                    "--json",
+                    *own[experiment],
+                )
+        yield started
+
+
+@pytest.fixture(scope="module")
+def dropped(world: Loopback) -> Iterator[Runs]:
+    """The rows whose SYNs a firewall drops."""
+    services = world.home / "dropped.yml"
+    services.write_text(DROPPED)
+    with namespace() as space, ThreadPoolExecutor() as pool:
+        space.filter("tcp dport 443 drop")
+        command = Command(state=world.home / "state", inside=space.command(()))
+        more = ("--json", f"--option=plan.services_file={services}")
+        targets = {"web": "https://127.0.0.1:443/", "tls": "127.0.0.1:443", "telegram": ""}
+        yield {
+            (experiment, "SYN dropped"): pool.submit(command.run, experiment, target, *more)
+            for experiment, target in targets.items()
+        }
+
+
+def rows(experiment: str, table: list[tuple[str, str, str]]) -> list[object]:
+    return [
+        pytest.param(experiment, condition, expected, id=f"{experiment}: {condition}")
+        for condition, _, expected in table
+        if condition != "SYN dropped"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "condition", "expected"), rows("web", WEB) + rows("dns", DNS) + rows("tls", TLS)
+)
+def test_the_steps_and_failures_are_those_of_the_condition(
+    experiment: str, condition: str, expected: str, runs: Runs
+) -> None:
+    ran = runs[experiment, condition].result()
+    assert story(ran.observations) == expected
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize(("condition", "endpoint", "expected"), TELEGRAM)
+def test_telegram_tells_its_endpoints_apart(
+    condition: str, endpoint: str, expected: str, runs: Runs
+) -> None:
+    ran = runs["telegram", ""].result()
+    assert story([o for o in ran.observations if o["endpoint"] == endpoint]) == expected
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("experiment", ["web", "tls", "telegram"])
+def test_a_dropped_syn_is_a_connection_that_had_no_answer_in_time(
+    experiment: str, dropped: Runs
+) -> None:
+    ran = dropped[experiment, "SYN dropped"].result()
+    assert story(ran.observations) == "connect!generic_timeout_error"
+    assert ran.code == 0
+    assert ran.observations[0]["duration_us"] > 5_000_000
+
+
+def test_json_lines_have_the_fields_of_an_observation(runs: Runs) -> None:
+    observations = runs["web", "working"].result().observations
+    for observation in observations:
+        assert list(observation) == [f.name for f in fields(Observation)]
+    body, trip, handshake, connect = reversed(observations[-4:])
+    assert body["http"]["title"] == "It works here"
+    assert trip["http"]["status"] == 200
+    assert handshake["tls"]["server_name"] == "www.example.test"
+    assert handshake["tls"]["version"] == "TLSv1.3"
+    assert connect["tcp"]["address"] == "127.0.0.1"
+    chain = [observations[step["parent"]]["operation"] for step in (body, trip, handshake, connect)]
+    assert chain == ["http_round_trip", "tls_handshake", "connect", "resolve"]
+
+
+def test_what_failed_still_says_what_was_seen(runs: Runs) -> None:
+    other = runs["web", "certificate of another host"].result().observations[-1]
+    assert other["tls"]["chain"][0]["not_after_s"] > other["tls"]["chain"][0]["not_before_s"]
+    cut = runs["web", "truncated body"].result().observations[-1]
+    assert cut["http"]["body_bytes"] == len(b"<title>Half of it</title>")
+    assert cut["http"]["title"] == "Half of it"
+    asked = {(o["dns"]["engine"], o["dns"]["query_type"])
+             for o in runs["dns", "NXDOMAIN"].result().observations}  # fmt: skip
+    assert asked == {(e, t) for e in ("system", "udp", "tcp") for t in ("A", "AAAA")}
+    assert {o["dns"]["rcode"] for o in runs["dns", "NXDOMAIN"].result().observations} == {3}
+
+
+def test_people_get_a_table_and_a_sentence_that_judges_nothing(world: Loopback) -> None:
+    target = f"other.example.test:{world.ports['https']}"
+    ran = world.command.run("tls", target)
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0].endswith(target)
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        ["✓", "look"],
+        ["✗", "look"],
+        ["✓", "connect"],
+        ["✗", "TLS"],
+    ]
+    assert len({line.rindex("s") for line in lines[1:-1]}) == 1  # durations stand in one column
+    assert lines[-1].startswith("Observed: it does not answer (TLS: certificate of another host).")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["web"], 2, "probe web needs a TARGET: url."),
+        (["teleport"], 2, "There is no experiment 'teleport'; there are: connectivity, dns"),
+        (["web", "x", "--option=colour=red"], 2, "web has no option 'colour'; its options are"),
+        (["web", "x", "--option=redirects"], 2, "--option 'redirects' must be KEY=VALUE."),
+        (["web", "x", "--option=net.colour=red"], 2, "unknown key net.colour"),
+        (["telegram", "carrier-pigeon"], 2, "no service 'carrier-pigeon'; there are: anchors"),
+        (["web", "x", "--config=/nonexistent.yml"], 2, "no configuration file /nonexistent.yml"),
+        (["web", "www.example.test"], 1, "is no URL of a web page"),
+        (["telegram", "--option=plan.services_file={bad}"], 1, "bad.yml, line 1: the file"),
+    ],
+)
+def test_what_cannot_run_says_why_in_one_sentence(
+    arguments: list[str], code: int, sentence: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.yml"
+    bad.write_text("hello: world\n")
+    experiment, *more = (argument.format(bad=bad) for argument in arguments)
+    ran = Command(state=tmp_path).run(experiment, "", *more)
+    assert ran.code == code
+    assert sentence in ran.err
+    assert ran.err.startswith("heliograph-agent: ")
+    assert ran.err.count("\n") == 1
+
+
+def test_ctrl_c_stops_it_within_a_second_and_shows_what_was_seen(world: Loopback) -> None:
+    line = world.command.line(
+        "web", f"http://slow.example.test:{world.ports['plain_slow']}/", "--json",
+        f"--option=resolver={world.resolver}",
+    )  # fmt: skip
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_until_it_waits(process.pid, world.ports["plain_slow"])
+        process.send_signal(signal.SIGINT)
+        asked = monotonic()
+        out, err = process.communicate(timeout=20)
+        took = monotonic() - asked
+    assert process.returncode == 1
+    assert "interrupted" in out.splitlines()[-1]
+    assert "Stopped before its end." in err
+    assert took < 5, f"{took:.1f} s"  # one second on a machine that is not testing
+    print(f"Ctrl-C: {took:.2f} s", file=sys.stderr)
+
+
+def _wait_until_it_waits(pid: int, port: int) -> None:
+    """Until the process has its connection to `port` established."""
+    deadline = monotonic() + 20
+    needle = f":{port:04X} 01 "
+    while needle not in Path(f"/proc/{pid}/net/tcp").read_text():
+        assert monotonic() < deadline
