@@ -63,9 +63,11 @@ class Spool:
     async def counts(self) -> SpoolCounts:
         """Never raises: a spool that cannot be used says why."""
         try:
-            return await self._writer.do(lambda book: book.counts())
+            counts = await self._writer.do(lambda book: book.counts())
         except SpoolError as error:
             return SpoolCounts(limit_bytes=self._limit, problem=str(error))
+        refused = self._writer.refused
+        return counts.with_refused(refused) if refused else counts
 
     async def close(self) -> None:
         """Finish what was begun and let the file go. Safe to call twice."""

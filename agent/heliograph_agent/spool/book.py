@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from heliograph.clock import Clock
@@ -40,6 +40,11 @@ class SpoolCounts:
     oldest_us: int | None = None  # wall clock when the oldest of them was stored
     dropped: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""  # why the spool cannot be used now
+
+    def with_refused(self, more: int) -> "SpoolCounts":
+        """And those appends that found not even room to be written down as refused."""
+        refused = self.dropped.get("refused", 0) + more
+        return replace(self, dropped={**self.dropped, "refused": refused})
 
 
 class Book:
@@ -136,11 +141,15 @@ class Book:
     def relieve(self, worth: Priority) -> bool:
         """In a transaction of its own: drop some of what is worth no more than `worth`."""
         self.db.execute("BEGIN IMMEDIATE")
+        aim = self.used() - PAGE
         dropped = 0
         for priority in SHEDDABLE:
-            if priority >= worth and not dropped:
-                dropped = thin(self.db, priority, self._limit // 64)
-                self.note(f"thinned_p{int(priority)}", dropped)
+            while priority >= worth and self.used() > aim:
+                gone = thin(self.db, priority, self._limit // 64)
+                if not gone:
+                    break
+                self.note(f"thinned_p{int(priority)}", gone)
+                dropped += gone
         self.db.execute("COMMIT")
         return dropped > 0
 

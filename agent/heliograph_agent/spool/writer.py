@@ -70,7 +70,7 @@ class Writer:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._book: Book | None = None
-        self._refused = 0
+        self.refused = 0  # appends that found no room since the ledger was last written
         self._suspect = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(QUEUED)
@@ -133,13 +133,14 @@ class Writer:
                 break
         job.result = _Result()
         job.result.error = self._sentence(attempt.error)
-        self._refused += isinstance(job.result.error, SpoolFull)
+        self.refused += isinstance(job.result.error, SpoolFull)
 
     def _commit(self, jobs: list[_Job]) -> None:
         """All in one transaction. An act's own exception undoes that act alone."""
         if not jobs:
             return
         book = self._open()
+        before = book.db.total_changes
         book.db.execute("BEGIN IMMEDIATE")
         try:
             for job in jobs:
@@ -151,9 +152,11 @@ class Writer:
                 if job.result.error is not None:
                     book.db.execute("ROLLBACK TO act")
                 book.db.execute("RELEASE act")
-            book.note("refused", self._refused)
+            if book.db.total_changes > before:  # a look writes nothing, also on a full disk
+                book.note("refused", self.refused)
+                before = -1
             book.db.execute("COMMIT")
-            self._refused = 0
+            self.refused = 0 if before < 0 else self.refused
         finally:
             if book.db.in_transaction:
                 book.db.execute("ROLLBACK")
