@@ -11,6 +11,7 @@ from aiohttp import web
 
 from heliograph_collector.config import split_endpoint
 from heliograph_collector.control import Assessor
+from heliograph_collector.judge import judge
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.live import Announcer
@@ -59,7 +60,7 @@ class Rooms:
         self._writer = Writer(
             house.journal,
             self._store,
-            TimeCheck(Assessor(house.services)),
+            TimeCheck(Assessor(judge, house.services.services)),
             Pseudonyms(house.keyring.secret),
             clock=house.clock,
             rng=house.rng,

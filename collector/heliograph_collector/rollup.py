@@ -1,0 +1,287 @@
+"""From votes to cells: distinct vantages vote, networks besides, and nobody twice. Pure.
+
+A cell is (country, region, ASN, access, service) in one time bin. Every cell seen in the window has
+a row in every bin of it, also where nobody measured. `merge_small` is the k-anonymity of the feed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import NamedTuple
+
+from heliograph_collector.store.rows import Cell, Silence, State, Vote
+
+INSUFFICIENT = "insufficient"  # the method of a cell that hides a number below k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """What it takes for a cell to have a state."""
+
+    blocked: float = 0.66  # share of the networks that know anything
+    down: float = 0.66
+    reachable: float = 0.66
+    vantages: int = 2  # with fewer the confidence is capped …
+    low: float = 0.5  # … at this
+    most: float = 0.99
+
+
+THRESHOLDS = Thresholds()
+
+
+class Key(NamedTuple):
+    """What tells one cell from another in the same bin."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+
+    @property
+    def place(self) -> "Place":
+        return self[:4]
+
+
+Place = tuple[str, str, int, str]
+Ballot = Counter[State]
+
+
+@dataclass(frozen=True, slots=True)
+class _Voter:
+    """One vantage: its network, its counts, and what it gave as cause."""
+
+    prefix: str
+    counts: Ballot
+    causes: Counter[tuple[str, str]]
+
+    def add(self, vote: Vote) -> None:
+        self.counts[State.REACHABLE] += vote.reachable
+        self.counts[State.BLOCKED] += vote.blocked
+        self.counts[State.DOWN] += vote.down
+        self.counts[State.UNKNOWN] += vote.unknown
+        self.causes[vote.layer, vote.method] += vote.blocked + vote.down
+
+    @property
+    def cause(self) -> tuple[str, str]:
+        return max(sorted(self.causes), key=lambda cause: self.causes[cause], default=("", ""))
+
+
+def cells(
+    votes: Iterable[Vote], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
+) -> list[Cell]:
+    """A row for every cell key seen in [since, until) and every bin, in order."""
+    bin_us = bin_s * 1_000_000
+    ballots = _ballots(votes, since_us, until_us, bin_us)
+    silent = _silent(silences, since_us, until_us, bin_us)
+    return [
+        _cell(key, start_us, bin_s, ballots.get((key, start_us), []), silent[key.place, start_us])
+        for key in sorted(_keys(ballots, silent))
+        for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
+    ]
+
+
+def merge_small(cells: Sequence[Cell], k: int) -> list[Cell]:
+    """Cells of fewer than `k` vantages become their country's other networks: ASN 0, no access.
+
+    Those are never under `k` either, or a reader could subtract: then the smallest of the cells
+    that could have been shown joins them. A country under `k` says insufficient. An empty row
+    stays where its cell is shown in another bin.
+    """
+    shown = {_key(c) for c in cells if _people(c) >= k}
+    ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+    return [
+        cell
+        for _, group in groupby(ordered, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+        for cell in _merge_bin(list(group), k, shown)
+    ]
+
+
+def own_vote(ballot: Ballot) -> State:
+    """What most of the counts say; a tie says nothing, and so does doubt in the lead."""
+    ranked = ballot.most_common(2)
+    if not ranked or ranked[0][1] == 0:
+        return State.UNKNOWN
+    tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
+    return State.UNKNOWN if tied else ranked[0][0]
+
+
+def state_of(ballot: Ballot) -> State:
+    """The state that enough of those hold who know anything."""
+    known = ballot.total() - ballot[State.UNKNOWN]
+    needed = {
+        State.BLOCKED: THRESHOLDS.blocked,
+        State.DOWN: THRESHOLDS.down,
+        State.REACHABLE: THRESHOLDS.reachable,
+    }
+    held = (s for s, share in needed.items() if known and ballot[s] / known >= share)
+    return next(held, State.UNKNOWN)
+
+
+def confidence_of(state: State, ballot: Ballot, vantages: int) -> float:
+    """Agreeing networks over all that voted and one imagined dissenter; 0 for unknown.
+
+    An agreeing vantage never lowers it: (a + 1) / (n + 2) is at least a / (n + 1).
+    """
+    if state is State.UNKNOWN:
+        return 0.0
+    sure = ballot[state] / (ballot.total() + 1)
+    cap = THRESHOLDS.low if vantages < THRESHOLDS.vantages else THRESHOLDS.most
+    return round(min(cap, sure), 3)
+
+
+def _ballots(
+    votes: Iterable[Vote], since_us: int, until_us: int, bin_us: int
+) -> dict[tuple[Key, int], list[_Voter]]:
+    counts: defaultdict[tuple[Key, int], dict[str, _Voter]] = defaultdict(dict)
+    for vote in votes:
+        if not since_us <= vote.start_us < until_us:
+            continue
+        key = Key(vote.country, vote.region, vote.asn, vote.access, vote.service)
+        voters = counts[key, vote.start_us // bin_us * bin_us]
+        voters.setdefault(vote.nym, _Voter(vote.prefix, Counter(), Counter())).add(vote)
+    return {place: list(voters.values()) for place, voters in counts.items()}
+
+
+def _silent(
+    silences: Iterable[Silence], since_us: int, until_us: int, bin_us: int
+) -> Counter[tuple[Place, int]]:
+    """Of a bin made of finer ones the worst counts: the same vantage is silent in each."""
+    gone: Counter[tuple[Place, int]] = Counter()
+    fine: Counter[tuple[Place, int]] = Counter()
+    for silence in silences:
+        if since_us <= silence.start_us < until_us:
+            fine[_place(silence), silence.start_us] += silence.vantages
+    for (place, start_us), vantages in fine.items():
+        at = (place, start_us // bin_us * bin_us)
+        gone[at] = max(gone[at], vantages)
+    return gone
+
+
+def _keys(ballots: Iterable[tuple[Key, int]], silent: Iterable[tuple[Place, int]]) -> set[Key]:
+    """Those voted for, and the service "" of places from which nothing but silence came."""
+    keys = {key for key, _ in ballots}
+    places = {key.place for key in keys}
+    return keys | {Key(*place, "") for place, _ in silent if place not in places}
+
+
+def _cell(key: Key, start_us: int, bin_s: int, voters: Sequence[_Voter], silent: int) -> Cell:
+    own = [own_vote(v.counts) for v in voters]
+    ballot = Counter(own)
+    networks = _networks(voters, own)
+    state = state_of(networks)
+    causes = [v.cause for v, vote in zip(voters, own, strict=True) if vote is state]
+    layer, method = _commonest(causes) if state in (State.BLOCKED, State.DOWN) else ("", "")
+    return Cell(
+        **key._asdict(),
+        start_us=start_us,
+        bin_s=bin_s,
+        vantages=len(voters),
+        reachable=ballot[State.REACHABLE],
+        blocked=ballot[State.BLOCKED],
+        down=ballot[State.DOWN],
+        unknown=ballot[State.UNKNOWN],
+        silent=silent,
+        state=state,
+        confidence=confidence_of(state, networks, len(voters)),
+        layer=layer,
+        method=method,
+        prefixes=networks.total(),
+    )
+
+
+def _networks(voters: Sequence[_Voter], own: Sequence[State]) -> Ballot:
+    """One vote per network prefix; vantages whose network is not known are one network."""
+    inside: defaultdict[str, Ballot] = defaultdict(Counter)
+    for voter, vote in zip(voters, own, strict=True):
+        inside[voter.prefix][vote] += 1
+    return Counter(own_vote(ballot) for ballot in inside.values())
+
+
+def _commonest(causes: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    counted = Counter(causes)
+    return max(sorted(counted), key=lambda cause: counted[cause], default=("", ""))
+
+
+def _merge_bin(group: Sequence[Cell], k: int, shown: set[Key]) -> list[Cell]:
+    """One country, service and bin."""
+    others = Key(group[0].country, "", 0, "", group[0].service)
+    stays = [c for c in group if _key(c) != others and _stays(c, k, shown)]
+    small = [c for c in group if c not in stays]
+    spare = sorted((c for c in stays if _people(c)), key=lambda c: (_people(c), _key(c)))
+    while small and 0 < sum(map(_people, small)) < k and spare:
+        small.append(spare.pop(0))
+        stays.remove(small[-1])
+    if not small:
+        return list(group)
+    if len(small) == 1 and _key(small[0]) == others and _people(small[0]) >= k:
+        return [*small, *stays]
+    return [_merged(others, small, k), *stays]
+
+
+def _stays(cell: Cell, k: int, shown: set[Key]) -> bool:
+    people = _people(cell)
+    return people >= k or (people == 0 and _key(cell) in shown)
+
+
+def _merged(key: Key, small: Sequence[Cell], k: int) -> Cell:
+    first = replace(small[0], **key._asdict())
+    people = sum(map(_people, small))
+    if people < max(k, 1):
+        return _emptied(first, INSUFFICIENT if people else "")
+    ballot = Counter({state: sum(getattr(c, state.value) for c in small) for state in State})
+    vantages, prefixes = sum(c.vantages for c in small), sum(c.prefixes for c in small)
+    state = state_of(ballot)
+    causes = [(c.layer, c.method) for c in small if c.state is state for _ in range(c.vantages)]
+    layer, method = _commonest(causes) if state in (State.BLOCKED, State.DOWN) else ("", "")
+    return replace(
+        first,
+        reachable=ballot[State.REACHABLE],
+        blocked=ballot[State.BLOCKED],
+        down=ballot[State.DOWN],
+        unknown=ballot[State.UNKNOWN],
+        vantages=vantages,
+        silent=sum(c.silent for c in small),
+        state=state,
+        confidence=min(confidence_of(state, ballot, vantages), _in_networks(prefixes)),
+        layer=layer,
+        method=method,
+        prefixes=prefixes,
+    )
+
+
+def _emptied(cell: Cell, method: str) -> Cell:
+    """The row without its numbers."""
+    return Cell(
+        **_key(cell)._asdict(),
+        start_us=cell.start_us,
+        bin_s=cell.bin_s,
+        vantages=0,
+        reachable=0,
+        blocked=0,
+        down=0,
+        unknown=0,
+        silent=0,
+        state=State.UNKNOWN,
+        confidence=0.0,
+        method=method,
+    )
+
+
+def _in_networks(prefixes: int) -> float:
+    """The most that so many networks can make sure of, all agreeing."""
+    return round(prefixes / (prefixes + 1), 3)
+
+
+def _people(cell: Cell) -> int:
+    """At least so many persons are in it: who fell silent may have measured before."""
+    return max(cell.vantages, cell.silent)
+
+
+def _key(cell: Cell) -> Key:
+    return Key(cell.country, cell.region, cell.asn, cell.access, cell.service)
+
+
+def _place(silence: Silence) -> Place:
+    return (silence.country, silence.region, silence.asn, silence.access)
