@@ -275,7 +275,7 @@ def test_people_get_a_table_and_a_sentence_that_judges_nothing(world: Loopback) 
     assert lines[0].endswith(target)
     assert [line.split()[:2] for line in lines[1:-1]] == [
         ["✓", "look"],
-        ["✗", "look"],
+        ["-", "look"],
         ["✓", "connect"],
         ["✗", "TLS"],
     ]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import json
 import random
 import shutil
@@ -84,10 +85,12 @@ def print_json(observations: Sequence[Observation]) -> None:
 
 
 def print_table(probe: Probe, observations: Sequence[Observation]) -> None:
-    from heliograph_agent.cli.steps import closing, table
+    from heliograph_agent.cli.steps import closing, printable, table
 
-    print(f"{probe.experiment.title}: {probe.target.text}")
-    for line in table(observations):
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ shows ?
+    print(f"{probe.experiment.name} {printable(probe.target.text, 200)}")
+    for line in table(observations, shutil.get_terminal_size((120, 24)).columns):
         print(line)
     if observations:
         print(closing(observations))

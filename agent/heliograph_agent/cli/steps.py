@@ -7,8 +7,8 @@ from http import HTTPStatus
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Http, Observation, Tls
 
-WHAT_WIDTH = 58
-OUTCOME_WIDTH = 44
+_FRAME = 24  # columns of a line that are neither what was asked nor what came of it
+_LEAST = 20
 
 STEPS: Mapping[Operation, str] = {
     Operation.RESOLVE: "look up",
@@ -69,12 +69,14 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-def table(observations: Sequence[Observation]) -> list[str]:
-    """Aligned lines, the steps of an endpoint together, in the order they began."""
+def table(observations: Sequence[Observation], columns: int = 120) -> list[str]:
+    """Aligned lines of at most `columns`, the steps of an endpoint together, as they began."""
+    what, outcome = _widths(observations, columns)
     lines: list[str] = []
     for label, steps in by_endpoint(observations).items():
         lines += [label] if label else []
-        lines += [_line(step) for step in sorted(steps, key=lambda step: step.started_us)]
+        for step in sorted(steps, key=lambda step: step.started_us):
+            lines.append(_line(step, what, outcome))
     return lines
 
 
@@ -133,13 +135,29 @@ def _deepest(steps: Sequence[Observation]) -> list[Observation]:
     return [step for step in steps if _DEPTH[step.operation] == depth]
 
 
-def _line(step: Observation) -> str:
-    mark = "✓" if step.failure is None else "✗"
-    outcome = _outcome(step) if step.failure is None else _failure(step)
+def _widths(observations: Sequence[Observation], columns: int) -> tuple[int, int]:
+    """For what was asked and what came of it: as wide as needed, as narrow as there is room."""
+    what = max((len(_what(step)) for step in observations), default=0)
+    outcome = max((len(_outcome(step)) for step in observations), default=0)
+    room = max(columns - _FRAME, 2 * _LEAST)
+    if what + outcome <= room:
+        return what, outcome
+    outcome = min(outcome, max(_LEAST, room // 2, room - what))
+    return min(what, room - outcome), outcome
+
+
+def _line(step: Observation, what: int, outcome: int) -> str:
     return (
-        f"  {mark} {STEPS[step.operation]:<8} {printable(_what(step), WHAT_WIDTH):<{WHAT_WIDTH}} "
-        f"{printable(outcome, OUTCOME_WIDTH):<{OUTCOME_WIDTH}} {_took(step.duration_us):>9}"
+        f"  {_mark(step)} {STEPS[step.operation]:<8} {printable(_what(step), what):<{what}}  "
+        f"{printable(_outcome(step), outcome):<{outcome}} {_took(step.duration_us):>8}"
     )
+
+
+def _mark(step: Observation) -> str:
+    """✓ it worked, ✗ it did not, - there was nothing to be had or no way to ask."""
+    if step.failure is None:
+        return "✓"
+    return "-" if step.failure in OWN or step.failure is Failure.DNS_NO_ANSWER else "✗"
 
 
 def _failure(step: Observation) -> str:
@@ -169,6 +187,8 @@ def _way(dns: Dns) -> str:
 
 
 def _outcome(step: Observation) -> str:
+    if step.failure is not None:
+        return _failure(step)
     if step.dns is not None:
         return ", ".join(a.data for a in step.dns.answers) or "no records"
     if step.tls is not None:
