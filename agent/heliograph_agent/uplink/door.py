@@ -50,7 +50,7 @@ async def pinned_certificate(endpoint: str, pin: bytes, deadline_s: float = CONN
     host, port = split_endpoint(endpoint)
     try:
         der = await pinning.fetch_certificate(host, port, deadline_s)
-    except (OSError, TimeoutError, ssl.SSLError) as error:
+    except (OSError, EOFError) as error:
         raise DoorError(Reason.UNREACHABLE) from error
     try:
         shown = pinning.spki_sha256(der)

@@ -52,7 +52,7 @@ class Party:
     """Who speaks, and whom the session tells what it hears."""
 
     agent: bytes
-    signer: keys.SigningKey
+    sign: Callable[[bytes, bytes], bytes]  # context, message
     spool: Spool
     clock: Clock
     facts: Callable[[], Facts]
@@ -112,7 +112,7 @@ class Session:
         facts = self._party.facts()
         return intake_pb2.Hello(
             agent=self._party.agent,
-            signature=self._party.signer.sign(keys.HELLO, nonce),
+            signature=self._party.sign(keys.HELLO, nonce),
             agent_version=__version__,
             plan_version=facts.plan_version,
             epoch=facts.epoch,
@@ -163,14 +163,16 @@ class Session:
                 self._take_advice(message.advice)
 
     async def _settle(self, receipt: intake_pb2.Receipt) -> None:
-        if not self._window.settle(receipt.sequence):
+        if receipt.sequence not in self._window:
             return
         status = SETTLED.get(receipt.status)
         if status is None:
             self._hold(receipt.retry_after_s or RETRY_S)
+            self._window.settle(receipt.sequence)
             return
-        with _spool_trouble():
+        with _spool_trouble():  # out of the spool first: else it could be taken from there again
             await self._party.spool.settle(receipt.sequence, status, receipt.reason[:64])
+        self._window.settle(receipt.sequence)
         if status == "rejected":
             self._party.rejected(receipt.sequence, receipt.reason[:64])
 
@@ -218,9 +220,10 @@ class Session:
         room = self._window.room()
         if not room:
             return
+        under_way = set(self._window)  # as of before the look: some are settled while we look
         with _spool_trouble():
-            waiting = await self._party.spool.waiting(room + len(self._window))
-        for sequence, envelope in [w for w in waiting if w[0] not in self._window][:room]:
+            waiting = await self._party.spool.waiting(room + len(under_way))
+        for sequence, envelope in [w for w in waiting if w[0] not in under_way][:room]:
             self._window.sent(sequence, self._party.clock.monotonic_us())
             message = envelope_pb2.Envelope.FromString(envelope)
             await wire.say(intake_pb2.AgentMessage(envelope=message))

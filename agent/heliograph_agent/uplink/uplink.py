@@ -110,8 +110,10 @@ class Uplink:
             await channel.close()
 
     async def _failed(self, reason: Reason) -> None:
+        if self._leaving:
+            return
         self._failures += 1
-        if reason is Reason.UNREACHABLE and not self.reached.connected and not self._leaving:
+        if reason is Reason.UNREACHABLE and not self.reached.connected:
             reason = await self._diagnose()
         if self.reached.connected or reason != self.reached.last_failure:
             log.warning("%s; results are kept and sent later", SENTENCES.get(reason, reason))

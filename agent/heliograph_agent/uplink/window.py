@@ -1,5 +1,6 @@
 """What has been sent and not been settled, and when the collector wants more. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 SIZE = 16  # envelopes under way at once
@@ -17,6 +18,9 @@ class Window:
     def __len__(self) -> int:
         return len(self._sent)
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sent)
+
     def __contains__(self, sequence: int) -> bool:
         return sequence in self._sent
 
@@ -27,9 +31,8 @@ class Window:
     def sent(self, sequence: int, now_us: int) -> None:
         self._sent[sequence] = now_us
 
-    def settle(self, sequence: int) -> bool:
-        """Whether this receipt was being waited for."""
-        return self._sent.pop(sequence, None) is not None
+    def settle(self, sequence: int) -> None:
+        self._sent.pop(sequence, None)
 
     def hold(self, now_us: int, seconds: int) -> None:
         """Send nothing more for so long; never shortens an earlier wish."""

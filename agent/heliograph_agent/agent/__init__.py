@@ -1,0 +1,330 @@
+"""The whole agent: schedule → runner → spool → batches → uplink, in one task group.
+
+Nothing here waits for the network: with the plan on its disk it measures and stores for as long as
+the shutdown lasts. What is not needed by an idle agent is imported when it is.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from heliograph.clock import Clock
+from heliograph.plan import Plan
+from heliograph.v1 import plan_pb2
+from heliograph_agent.agent.measuring import Measuring, Place
+from heliograph_agent.agent.sealing import Sealing
+from heliograph_agent.agent.setting import Setting, read_setting
+from heliograph_agent.agent.status import Status
+from heliograph_agent.config import Config, ConfigError
+from heliograph_agent.net import Net, Trace
+from heliograph_agent.net.local import local_view
+from heliograph_agent.runner import Runner
+from heliograph_agent.schedule import Allowance
+from heliograph_agent.spool import Spool
+from heliograph_agent.state import CONSENT, PAUSED, PLAN, SPOOL, STATUS, StateError
+from heliograph_agent.uplink import backoff
+from heliograph_agent.uplink.session import Facts, Party
+from heliograph_agent.uplink.signed import PlanError, open_plan
+from heliograph_agent.uplink.uplink import Uplink
+from heliograph_agent.vantage import VantageWatch
+
+__all__ = ["Agent", "Setting", "read_setting"]
+
+LOOK_S = 1.0  # for `pause` and `plan --agree`
+CANCEL_S = 0.2  # for the runner to let go
+LEAVE_S = 0.6  # for the last batch and the goodbye
+ONCE_S = 30.0  # for `run --once` to deliver
+log = logging.getLogger("heliograph.agent")
+
+
+class Agent:
+    """Made once per process; holds the spool from `open` to `close`."""
+
+    def __init__(self, setting: Setting, clock: Clock, rng: random.Random) -> None:
+        self.setting = setting
+        self._clock = clock
+        self._rng = rng
+        self._boot = setting.boot()
+        self.spool = Spool(setting.state.path(SPOOL), clock=clock)
+        self._watch = VantageWatch(local_view, clock, setting.declared())
+        plan, self._waiting = setting.effective()
+        self.status = Status(setting.state, self.spool, self._tell)
+        self.measuring = Measuring(
+            spool=self.spool,
+            runner=self._runner,
+            clock=clock,
+            rng=rng,
+            plan=plan,
+            place=Place(epoch=self._watch.epoch),
+            allowance=self._allowance(plan),
+            offset_us=self._offset_us,
+            stored=self._stored,
+        )
+        self.uplink = self._new_uplink()
+        self.sealing = Sealing(
+            setting.state, setting.collector, self.spool, clock, closed=self._closed
+        )
+        self._consent_stamp = self._stamp()
+
+    async def open(self) -> None:
+        """The spool is open, or says why not; the first schedule is computed."""
+        counts = await self.spool.counts()
+        if counts.problem:
+            log.warning("%s", counts.problem)
+        self.measuring.first_look()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; survives any number of pauses."""
+        while not stop.is_set():
+            if self._paused():
+                self.status.changed()
+                await self.status.write()
+                await self._nap(stop)
+            else:
+                await self._work(stop)
+                self.uplink = self._new_uplink()
+
+    async def once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
+        """One pass of the plan, then deliver for a bounded time; how many results were stored."""
+        done = 0
+        async with asyncio.TaskGroup() as group:
+            uplink = group.create_task(self.uplink.run())
+            work = group.create_task(self.measuring.once(progress))
+            ending = group.create_task(stop.wait())
+            await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                done = work.result()
+            await self._stop([work])
+            await self.sealing.close_all()
+            self.uplink.wake()
+            await asyncio.wait(
+                [group.create_task(self._delivered()), ending],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            ending.cancel()
+            await self._leave(uplink, "shutdown")
+        return done
+
+    async def close(self) -> None:
+        await self.status.write()
+        await self.spool.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        """Measure and send until told to stop or to pause; then end in good order."""
+        async with asyncio.TaskGroup() as group:
+            uplink = group.create_task(self.uplink.run())
+            telling = group.create_task(self.status.run())
+            working = [
+                group.create_task(self.measuring.run()),
+                group.create_task(self.sealing.run()),
+                group.create_task(self._follow_network()),
+            ]
+            self.status.changed()
+            reason = await self._until_told(stop)
+            await self._stop(working)
+            await self.sealing.close_all()
+            await self._leave(uplink, reason)
+            telling.cancel()
+
+    async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_S)
+
+    async def _leave(self, uplink: asyncio.Task[None], reason: str) -> None:
+        self.uplink.leave(reason)
+        await asyncio.wait([uplink], timeout=LEAVE_S)
+        uplink.cancel()
+
+    async def _delivered(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ONCE_S):
+                await self.uplink.delivered()
+
+    async def _follow_network(self) -> None:
+        async for epoch in self._watch.changes():
+            log.info("the network changed")
+            self.measuring.moved_to(epoch)
+            self.uplink.renew()
+            self.status.changed()
+
+    async def _until_told(self, stop: asyncio.Event) -> str:
+        while not stop.is_set():
+            if self._paused():
+                log.info("paused")
+                return "pause"
+            if self._stamp() != self._consent_stamp:
+                self._consent_stamp = self._stamp()
+                self._agreed()
+            await self._nap(stop)
+        return "shutdown"
+
+    async def _nap(self, stop: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await stop.wait()
+
+    def _new_uplink(self) -> Uplink:
+        party = Party(
+            agent=self.setting.collector.agent,
+            sign=self._sign,
+            spool=self.spool,
+            clock=self._clock,
+            facts=self._facts,
+            take_plan=self._take_plan,
+            heard=lambda: None,
+            rejected=self._rejected,
+        )
+        return Uplink(
+            self.setting.state,
+            party,
+            heartbeat_s=lambda: self.setting.plan.heartbeat_s,
+            patience=lambda failures: backoff.wait_s(failures, self._rng),
+            changed=self.status.changed,
+        )
+
+    def _runner(self, plan: Plan) -> Runner:
+        return Runner(_Way(self.setting.config, self._clock, self._rng), self._clock, plan.limits,
+                      self._boot)  # fmt: skip
+
+    def _sign(self, context: bytes, message: bytes) -> bytes:
+        return self.setting.state.signer().sign(context, message)
+
+    def _stored(self, urgent: bool) -> None:
+        self.sealing.note(urgent=urgent)
+        self.status.changed()
+
+    def _closed(self) -> None:
+        self.uplink.wake()
+        self.status.changed()
+
+    def _rejected(self, sequence: int, reason: str) -> None:
+        log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
+        self.status.changed()
+
+    def _take_plan(self, signed: plan_pb2.SignedPlan) -> None:
+        """Verified, newer, written down, and then run as far as it was agreed to."""
+        try:
+            plan = open_plan(
+                signed, self.setting.collector.signing_key, above=self.setting.plan.version
+            )
+            self.setting.state.write(PLAN, signed.SerializeToString())
+        except (PlanError, StateError) as error:
+            if signed.plan != self._held():
+                log.warning("a plan was refused: %s", error)
+            return
+        log.info("plan %d taken", plan.version)
+        self.setting = self.setting.with_plan(plan)
+        self._adopt()
+
+    def _held(self) -> bytes:
+        try:
+            stored = self.setting.state.read(PLAN) or b""
+        except StateError:
+            return b""
+        return plan_pb2.SignedPlan.FromString(stored).plan
+
+    def _agreed(self) -> None:
+        try:
+            self.setting = self.setting.with_consent()
+        except StateError as error:
+            log.warning("%s", error)
+            return
+        self._adopt()
+
+    def _adopt(self) -> None:
+        try:
+            plan, waiting = self.setting.effective()
+        except ConfigError as error:
+            log.warning("%s", error)
+            return
+        if waiting and waiting != self._waiting:
+            log.warning("the plan has new targets: see `heliograph-agent plan`")
+        self._waiting = waiting
+        self.measuring.adopt(plan)
+        self.status.changed()
+
+    def _paused(self) -> bool:
+        try:
+            paused = self.setting.state.read_json(PAUSED)
+        except StateError:
+            return True  # somebody meant to stop it, and can still say `resume`
+        if paused is None:
+            return False
+        until_us = paused.get("until_us")
+        if not isinstance(until_us, int) or until_us == 0 or self._clock.wall_us() < until_us:
+            return True
+        with suppress(StateError):
+            self.setting.state.remove(PAUSED)
+        return False
+
+    def _stamp(self) -> int:
+        try:
+            return self.setting.state.path(CONSENT).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _offset_us(self) -> int | None:
+        return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
+
+    def _facts(self) -> Facts:
+        place, epoch = self.measuring.place, self.measuring.place.epoch
+        return Facts(
+            boot=self._boot,
+            epoch=epoch.id,
+            link=place.link,
+            country=epoch.country,
+            region=epoch.region,
+            access=epoch.access,
+            plan_version=self.setting.plan.version,
+        )
+
+    def _allowance(self, plan: Plan) -> Allowance | None:
+        """What an earlier run left over of this month's bytes."""
+        try:
+            kept = (self.setting.state.read_json(STATUS) or {}).get("allowance")
+        except StateError:
+            return None
+        if not isinstance(kept, dict):
+            return None
+        now_us, wall_us = self._clock.monotonic_us(), self._clock.wall_us()
+        return Allowance.from_json(kept, now_us, wall_us, plan.limits.bytes_per_month)
+
+    def _tell(self) -> dict[str, Any]:
+        """status.json but for the queue."""
+        place, reached = self.measuring.place, self.uplink.reached
+        now_us, limits = self._clock.monotonic_us(), self.measuring.plan.limits
+        allowance = self.measuring.history.allowance.spend(0, now_us, limits.bytes_per_month)
+        failure = {"reason": reached.last_failure, "at_us": reached.last_failure_us}
+        return {
+            "written_us": self._clock.wall_us(),
+            "connected": reached.connected,
+            "last_success_us": reached.last_success_us,
+            "last_failure": {"grpc": failure} if reached.last_failure else {},
+            "link": place.link.value,
+            "epoch": place.epoch.id,
+            "plan_version": self.setting.plan.version,
+            "not_agreed": list(self._waiting),
+            "last_results": dict(place.last_results),
+            "allowance": allowance.to_json(self._clock.wall_us()),
+        }
+
+
+class _Way:
+    """net.real.Door, whose libraries are loaded by the first task."""
+
+    def __init__(self, config: Config, clock: Clock, rng: random.Random) -> None:
+        self._make = (config, clock, rng)
+        self._door: Any = None
+
+    def bind(self, trace: Trace) -> Net:
+        if self._door is None:
+            from heliograph_agent.net.real import Door
+
+            config, clock, rng = self._make
+            self._door = Door(config.net(), clock, rng)
+        net: Net = self._door.bind(trace)
+        return net

@@ -1,0 +1,80 @@
+"""`run`: measure and send until told to stop, or once."""
+
+import argparse
+import asyncio
+import logging
+import random
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from heliograph.clock import SystemClock
+from heliograph_agent import cli
+
+if TYPE_CHECKING:
+    from heliograph_agent.agent import Agent
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = commands.add_parser(
+        "run",
+        help="measure, store and send, until Ctrl-C or SIGTERM",
+        description="Measure what the plan says, store every result, send it when there is a way. "
+        "Works without any network for as long as need be.",
+        epilog="Example: heliograph-agent run --once",
+    )
+    p.add_argument(
+        "--once", action="store_true", help="run the whole plan one time, deliver, and exit"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from heliograph_agent.agent import Agent, read_setting
+    from heliograph_agent.config import load
+
+    logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
+    logging.getLogger("heliograph").setLevel(logging.INFO)
+    state = cli.state_of(args)
+    setting = read_setting(state, load(cli.config_of(args)))
+    with state.locked():
+        agent = Agent(setting, SystemClock(), random.SystemRandom())
+        return asyncio.run(_main(agent, once=args.once))
+
+
+async def _main(agent: "Agent", *, once: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await agent.open()
+        print("heliograph-agent: running", file=sys.stderr, flush=True)
+        if once:
+            return await _once(agent, stop)
+        await agent.run(stop)
+        return 0
+    finally:
+        await agent.close()
+
+
+async def _once(agent: "Agent", stop: asyncio.Event) -> int:
+    stored = await agent.once(stop, _progress)
+    counts = await agent.spool.counts()
+    waiting = counts.open + counts.waiting_measurements
+    print(f"{stored} results stored; {waiting} of all results wait for the collector.")
+    if waiting and not stop.is_set():
+        print(
+            "heliograph-agent: the rest is kept and goes out with the next `heliograph-agent run`.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _progress(done: int, total: int) -> None:
+    """A bar on a terminal; no names, somebody may be looking over a shoulder."""
+    if not sys.stderr.isatty():
+        return
+    filled = 30 * done // max(1, total)
+    end = "\n" if done == total else ""
+    bar = "#" * filled + "." * (30 - filled)
+    print(f"\r[{bar}] {done}/{total}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,268 @@
+"""A real gRPC server on loopback that speaks heliograph.v1.Intake as a test tells it to.
+
+    async with intake() as collector:
+        line = collector.invite()
+        …
+        await collector.until(lambda: len(collector.stored) == 3)
+
+Envelopes are verified and opened with the real codec; what is answered is the test's choice.
+`support.intake` is the collector's own door; this one can misbehave, which that one cannot.
+"""
+
+import asyncio
+import base64
+import datetime as dt
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from heliograph import codec, keys
+from heliograph.clock import SystemClock
+from heliograph.envelope import open_envelope
+from heliograph.plan import Limits, Plan, PlannedTask, Service
+from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc, plan_pb2
+
+if TYPE_CHECKING:
+    Context: TypeAlias = (
+        "grpc.aio.ServicerContext[intake_pb2.EnrolRequest, intake_pb2.EnrolResponse]"
+    )
+
+T = TypeVar("T")
+TOKEN = b"sixteen bytes ok"
+DEADLINE_S = 20.0
+Answer: TypeAlias = Callable[[envelope_pb2.Batch], intake_pb2.Receipt]
+Answers: TypeAlias = "asyncio.Queue[intake_pb2.CollectorMessage | None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A collector's keys; keep it to restart the same collector, change it to be another one."""
+
+    certificate: bytes  # PEM
+    key: bytes  # PEM
+    signing: keys.SigningKey = field(default_factory=lambda: keys.SigningKey(bytes(range(32))))
+    sealing: keys.SealingKey = field(default_factory=lambda: keys.SealingKey(bytes(range(1, 33))))
+
+    @property
+    def pin(self) -> bytes:
+        der = (
+            x509.load_pem_x509_certificate(self.certificate)
+            .public_key()
+            .public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+        return hashlib.sha256(der).digest()
+
+
+def identity(private: ec.EllipticCurvePrivateKey | None = None) -> Identity:
+    """A fresh self-signed certificate, for `private` or a fresh key."""
+    key = private or ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "heliograph-collector")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("heliograph-collector")]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return Identity(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+
+
+def plan_of(
+    *tasks: PlannedTask,
+    version: int = 1,
+    services: tuple[Service, ...] = (),
+    heartbeat_s: int = 1,
+    pause_s: int = 0,
+) -> Plan:
+    return Plan(
+        version=version,
+        issued_s=1_700_000_000,
+        expires_s=4_000_000_000,
+        services_version="test",
+        services=services,
+        tasks=tasks,
+        limits=Limits(target_pause_s=pause_s),
+        heartbeat_s=heartbeat_s,
+    )
+
+
+def stored(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
+    return intake_pb2.Receipt(sequence=batch.sequence, status=intake_pb2.STATUS_STORED)
+
+
+class Collector(intake_pb2_grpc.IntakeServicer):
+    """What a test tells to answer, and what it has seen."""
+
+    def __init__(self, who: Identity, plan: Plan) -> None:
+        self.who = who
+        self.port = 0
+        self.plan = self.signed(plan)
+        self.answer: Answer = stored
+        self.acknowledge = True  # False: take envelopes and say nothing
+        self.answers_heartbeats = True
+        self.skew_us = 0
+        self.used_token = False
+        self.agents: dict[bytes, bytes] = {}
+        self.batches: list[envelope_pb2.Batch] = []
+        self.hellos: list[intake_pb2.Hello] = []
+        self.heartbeats: list[intake_pb2.Heartbeat] = []
+        self.goodbyes: list[str] = []
+        self._changed = asyncio.Condition()
+        self._sessions: set[Answers] = set()
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def stored(self) -> set[int]:
+        """Sequences of the measurements that came, each once."""
+        return {m.sequence for batch in self.batches for m in batch.measurements}
+
+    def invite(self, *, pin: bytes = b"", token: bytes = TOKEN) -> str:
+        message = intake_pb2.Invite(endpoint=self.endpoint, pin=pin or self.who.pin, token=token)
+        text = base64.urlsafe_b64encode(message.SerializeToString()).decode().rstrip("=")
+        return f"heliograph1:{text}"
+
+    def signed(self, plan: Plan) -> plan_pb2.SignedPlan:
+        raw = codec.plan_to_pb(plan).SerializeToString(deterministic=True)
+        return plan_pb2.SignedPlan(plan=raw, signature=self.who.signing.sign(keys.PLAN, raw))
+
+    async def until(self, seen: Callable[[], bool]) -> None:
+        """Wait for what the agent is to do; fails after a deadline."""
+        async with asyncio.timeout(DEADLINE_S), self._changed:
+            await self._changed.wait_for(seen)
+
+    async def send(self, message: intake_pb2.CollectorMessage) -> None:
+        """To every open session."""
+        for session in self._sessions:
+            await session.put(message)
+
+    async def hang_up(self) -> None:
+        """End every session without a word."""
+        for session in self._sessions:
+            await session.put(None)
+
+    async def Enrol(  # noqa: N802 - the contract's name
+        self, request: intake_pb2.EnrolRequest, context: "Context"
+    ) -> intake_pb2.EnrolResponse:
+        known = request.public_key in self.agents.values()
+        if request.token != TOKEN or (self.used_token and not known):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "invite")
+        assert keys.verify(request.public_key, request.proof, keys.ENROL, request.token)
+        self.used_token = True
+        agent = keys.agent_id(request.public_key)
+        self.agents[agent] = request.public_key
+        return intake_pb2.EnrolResponse(
+            agent=agent,
+            signing_key=self.who.signing.public,
+            sealing_key=self.who.sealing.public,
+            plan=self.plan,
+            role="volunteer",
+        )
+
+    async def Session(  # noqa: N802
+        self, request_iterator: AsyncIterator[intake_pb2.AgentMessage], context: "Context"
+    ) -> AsyncIterator[intake_pb2.CollectorMessage]:
+        nonce = bytes(range(32))
+        yield intake_pb2.CollectorMessage(challenge=intake_pb2.Challenge(nonce=nonce))
+        first = await anext(aiter(request_iterator))
+        public = self.agents.get(first.hello.agent, b"")
+        if not keys.verify(public, first.hello.signature, keys.HELLO, nonce):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "hello")
+        await self._note(self.hellos, first.hello)
+        answers: Answers = asyncio.Queue(64)
+        self._sessions.add(answers)
+        listening = asyncio.create_task(self._listen(request_iterator, answers))
+        try:
+            while (message := await answers.get()) is not None:
+                yield message
+        finally:
+            self._sessions.discard(answers)
+            listening.cancel()
+
+    async def Submit(  # noqa: N802
+        self, request: intake_pb2.SubmitRequest, context: "Context"
+    ) -> intake_pb2.SubmitResponse:
+        return intake_pb2.SubmitResponse(receipt=await self._take(request.envelope))
+
+    async def _listen(
+        self, messages: AsyncIterator[intake_pb2.AgentMessage], answers: "Answers"
+    ) -> None:
+        async for message in messages:
+            match message.WhichOneof("message"):
+                case "heartbeat":
+                    await self._note(self.heartbeats, message.heartbeat)
+                    if self.answers_heartbeats:
+                        await answers.put(self._clock(message.heartbeat))
+                case "envelope":
+                    receipt = await self._take(message.envelope)
+                    if self.acknowledge:
+                        ack = intake_pb2.Ack(receipts=[receipt])
+                        await answers.put(intake_pb2.CollectorMessage(ack=ack))
+                case "goodbye":
+                    await self._note(self.goodbyes, message.goodbye.reason)
+        await answers.put(None)
+
+    async def _take(self, envelope: envelope_pb2.Envelope) -> intake_pb2.Receipt:
+        opened = open_envelope(envelope, self.who.sealing, self.agents.get)
+        await self._note(self.batches, opened.batch)
+        return self.answer(opened.batch)
+
+    def _clock(self, beat: intake_pb2.Heartbeat) -> intake_pb2.CollectorMessage:
+        now = SystemClock().wall_us() + self.skew_us
+        clock = intake_pb2.Clock(heartbeat_sent_us=beat.sent_us, received_us=now, sent_us=now)
+        return intake_pb2.CollectorMessage(clock=clock)
+
+    async def _note(self, seen: list[T], what: T) -> None:
+        async with self._changed:
+            seen.append(what)
+            self._changed.notify_all()
+
+
+@asynccontextmanager
+async def intake(
+    plan: Plan | None = None, *, who: Identity | None = None, port: int = 0
+) -> AsyncIterator[Collector]:
+    """A collector on 127.0.0.1 until the block ends; its sessions are cut then."""
+    collector = Collector(who or identity(), plan or plan_of())
+    async with serving(collector, port):
+        yield collector
+
+
+@asynccontextmanager
+async def serving(collector: Collector, port: int = 0) -> AsyncIterator[None]:
+    """Open the door of an existing collector, again if need be."""
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    intake_pb2_grpc.add_IntakeServicer_to_server(collector, server)
+    credentials = grpc.ssl_server_credentials([(collector.who.key, collector.who.certificate)])
+    collector.port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(grace=0)
