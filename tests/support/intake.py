@@ -1,5 +1,6 @@
 """A real collector's door on loopback over TLS, and a caller that speaks its protocol by hand."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -180,15 +181,40 @@ def elsewhere(house: House) -> Iterator[Fleet]:
 
 
 @asynccontextmanager
-async def channel(house: House) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
+async def channel(house: House, port: int = 0) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
     """A fresh TLS connection that trusts the collector's certificate alone."""
     credentials = grpc.ssl_channel_credentials(house.keyring.tls_certificate)
     options = (
         ("grpc.ssl_target_name_override", "heliograph-collector"),
         ("grpc.use_local_subchannel_pool", 1),
     )
-    async with grpc.aio.secure_channel(house.endpoint, credentials, options) as opened:
+    endpoint = f"{HOST}:{port}" if port else house.endpoint
+    async with grpc.aio.secure_channel(endpoint, credentials, options) as opened:
         yield intake_pb2_grpc.IntakeStub(opened)
+
+
+@asynccontextmanager
+async def tunnel(house: House, source: str) -> AsyncIterator[int]:
+    """A port whose callers reach the collector from `source`, an address of 127.0.0.0/8."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far = await asyncio.open_connection(HOST, house.intake.port, local_addr=(source, 0))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(carry(reader, far[1]))
+            group.create_task(carry(far[0], writer))
+
+    async with await asyncio.start_server(bridge, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 async def enrolled(house: House) -> Caller:

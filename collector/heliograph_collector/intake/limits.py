@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import ceil
 
 MESSAGE_BYTES = 262_144
 HELLO_S = 10.0  # from the challenge to a hello
@@ -78,7 +79,7 @@ class Rates:
         if bucket.level >= 1:
             bucket.level -= 1
             return 0
-        return int((1 - bucket.level) / self._per_s) + 1
+        return ceil((1 - bucket.level) / self._per_s)
 
 
 def agent_rates(batches_per_hour: int) -> Rates:

@@ -24,6 +24,7 @@ from support.intake import (
     measurement,
     receipts,
 )
+from support.waiting import until
 
 
 def sent(caller: Caller, sequence: int) -> pb.AgentMessage:
@@ -153,9 +154,11 @@ async def test_strangers_and_liars_get_no_session(tmp_path: Path) -> None:
         assert await refusal(home, caller, other) == "bad_signature"
         with elsewhere(home) as fleet:
             fleet.revoke(caller.id, 1)
-        async with asyncio.timeout(10):
-            while await refusal_or_welcome(home, caller) != "revoked":
-                await asyncio.sleep(0.05)
+
+        async def turned_away() -> bool:
+            return await refusal_or_welcome(home, caller) == "revoked"
+
+        await until(turned_away)
 
 
 async def refusal_or_welcome(house: House, caller: Caller) -> str:
@@ -196,9 +199,7 @@ async def test_a_new_plan_is_pushed_to_who_is_there(tmp_path: Path) -> None:
             issue(fleet, home.keyring.signing, found[0], 5)
         async with asyncio.timeout(10):
             signed = (await hear(call)).plan
-        assert keys.verify(
-            home.keyring.signing.public, signed.signature, keys.PLAN, signed.plan
-        )
+        assert keys.verify(home.keyring.signing.public, signed.signature, keys.PLAN, signed.plan)
         assert codec.plan_from_pb(plan_pb2.Plan.FromString(signed.plan)).version == 2
         call.cancel()
 
@@ -228,9 +229,11 @@ async def test_arrival_goodbye_and_loss_are_rows(tmp_path: Path) -> None:
             await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
             await hear(call)
             call.cancel()
-        async with asyncio.timeout(10):
-            while not await home.rows(Kind.LOST):
-                await asyncio.sleep(0.05)
+
+        async def noticed() -> bool:
+            return bool(await home.rows(Kind.LOST))
+
+        await until(noticed)
         rows = await home.rows(Kind.START, Kind.ARRIVAL, Kind.GOODBYE, Kind.LOST)
         assert [(r.kind, r.agent) for r in rows[1:]] == [
             (Kind.ARRIVAL, polite.id),
@@ -260,4 +263,3 @@ async def test_silence_ends_a_session(tmp_path: Path) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
         assert caught.value.details() == "silent"
-

@@ -1,0 +1,100 @@
+"""Who counts as here, gone and lost: pure, with the time given."""
+
+import asyncio
+import random
+
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet import Agent
+from heliograph_collector.intake.geo import NOWHERE, Place
+from heliograph_collector.intake.presence import Ending, Presence, Visit, silence_us
+from heliograph_collector.store.rows import Kind
+
+BEAT_S = 15
+GONE_US = silence_us(BEAT_S)
+
+
+def visit(name: bytes = b"a", heard_us: int = 0, place: Place = NOWHERE) -> Visit:
+    agent = Agent(id=name * 16, public_key=b"", role="volunteer", version="", created_s=0)
+    hello = pb.Hello(agent=name * 16, country="KZ", access="mobile")
+    return Visit(agent=agent, place=place, hello=hello, heard_us=heard_us, outbox=asyncio.Queue(4))
+
+
+def lost(presence: Presence, now_us: int) -> list[Kind]:
+    return [row.kind for row in presence.lost(now_us, 0, BEAT_S)]
+
+
+def test_a_broken_session_is_a_loss_after_two_and_a_half_beats_and_not_before() -> None:
+    presence, one = Presence(), visit(heard_us=1_000)
+    presence.arrive(one)
+    assert presence.leave(one, Ending.CLOSED, "", 2_000) is None
+    assert lost(presence, 1_000 + GONE_US - 1) == []
+    assert lost(presence, 1_000 + GONE_US) == [Kind.LOST]
+    assert lost(presence, 10 * GONE_US) == [], "told once"
+
+
+def test_who_comes_back_in_time_is_not_lost() -> None:
+    presence, one, again = Presence(), visit(), visit(heard_us=GONE_US - 1)
+    presence.arrive(one)
+    presence.leave(one, Ending.RENEWED, "", 0)
+    presence.arrive(again)
+    assert lost(presence, 5 * GONE_US) == []
+
+
+def test_a_half_open_session_that_dies_after_the_new_one_came_is_nothing() -> None:
+    presence, old, new = Presence(), visit(), visit(heard_us=9)
+    presence.arrive(old)
+    presence.arrive(new)
+    presence.leave(old, Ending.SILENT, "", 10)
+    assert lost(presence, 5 * GONE_US) == []
+    assert len(presence) == 1
+
+
+def test_a_goodbye_is_a_row_and_a_change_of_network_is_not_one() -> None:
+    presence, one = Presence(), visit()
+    presence.arrive(one)
+    row = presence.leave(one, Ending.GOODBYE, "shutdown", 5)
+    assert row is not None
+    assert (row.kind, pb.Hello.FromString(row.body).access) == (Kind.GOODBYE, "mobile")
+    presence.arrive(one)
+    assert presence.leave(one, Ending.GOODBYE, "network_change", 5) is None
+    assert lost(presence, 5 * GONE_US) == [Kind.LOST], "it promised to be back and was not"
+
+
+def test_our_own_stop_and_our_own_refusal_lose_nobody() -> None:
+    presence = Presence()
+    for name, ending in ((b"a", Ending.STOPPED), (b"b", Ending.REVOKED)):
+        one = visit(name)
+        presence.arrive(one)
+        presence.leave(one, ending, "", 0)
+    assert lost(presence, 5 * GONE_US) == []
+
+
+def test_the_country_of_the_address_goes_before_the_declared_one() -> None:
+    assert visit().country == "KZ"
+    assert visit(place=Place("UZ", 1)).country == "UZ"
+
+
+def test_too_many_sessions_of_one_agent_end_the_oldest() -> None:
+    presence = Presence()
+    visits = [visit(heard_us=n) for n in range(5)]
+    for one in visits:
+        presence.arrive(one)
+    assert [v.ending for v in visits] == [Ending.REPLACED, None, None, None, None]
+
+
+def test_whatever_the_order_nobody_is_lost_twice_or_while_here() -> None:
+    rng = random.Random(11)
+    for _ in range(200):
+        presence, here, now_us = Presence(), list[Visit](), 0
+        told = 0
+        for _ in range(40):
+            now_us += rng.randrange(GONE_US)
+            if here and rng.getrandbits(1):
+                gone = here.pop(rng.randrange(len(here)))
+                presence.leave(gone, rng.choice(list(Ending)), "", now_us)
+            else:
+                here.append(visit(heard_us=now_us))
+                presence.arrive(here[-1])
+                told = 0
+            told += len(lost(presence, now_us))
+            assert told <= (0 if here else 1)

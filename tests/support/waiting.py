@@ -1,0 +1,25 @@
+"""Waiting for what another task or process does: looked at again and again, up to a deadline."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+PAUSE_S = 0.02
+
+
+async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 15.0) -> None:
+    """Returns once `true()` is; fails the test when that takes too long."""
+    for _ in range(int(deadline_s / PAUSE_S)):
+        if await true():
+            return
+        await asyncio.sleep(PAUSE_S)
+    raise AssertionError(f"did not become true within {deadline_s} s")
+
+
+def until_now(true: Callable[[], bool], deadline_s: float = 30.0) -> None:
+    """The same for a test without an event loop."""
+    for _ in range(int(deadline_s / PAUSE_S)):
+        if true():
+            return
+        time.sleep(PAUSE_S)
+    raise AssertionError(f"did not become true within {deadline_s} s")
