@@ -41,12 +41,10 @@ CREATE INDEX envelope_by_priority ON envelope (priority, sequence, size, measure
 
 
 def create(db: sqlite3.Connection) -> None:
-    """All or nothing: who is killed here leaves an empty database, and the next begins again."""
-    db.execute("BEGIN IMMEDIATE")
+    """Inside the caller's transaction."""
     for statement in TABLES.split(";"):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
 
 
 def checksum(body: bytes, *labels: int | str) -> int:

@@ -43,12 +43,11 @@ class Shelf:
         self._share()
         salvaging = self._beside("salvaging")
         fresh = not self.path.exists() and not salvaging.exists()
-        damaged = not fresh and (not self.path.exists() or suspect or not self._sound())
-        if damaged:
+        if not fresh and (suspect or not self.path.exists() or not self._sound()):
             self._mend(salvaging)
         with ExitStack() as undo:
             db = undo.enter_context(closing(_connect(self.path, self._limit)))
-            book = self._book(db, fresh=fresh, damaged=damaged)
+            book = self._book(db, fresh=fresh)
             undo.pop_all()
         return book
 
@@ -57,15 +56,16 @@ class Shelf:
             os.close(self._lock)
             self._lock = None
 
-    def _book(self, db: sqlite3.Connection, *, fresh: bool, damaged: bool) -> Book:
-        if not _version(db):
-            schema.create(db)
-            _sync_directory(self.path.parent)
+    def _book(self, db: sqlite3.Connection, *, fresh: bool) -> Book:
+        """Tables and numbers in one transaction: killed here, the next start begins again."""
         book = Book(db, self.path, self._clock, self._limit)
         db.execute("BEGIN IMMEDIATE")
-        book.raise_sequences(doubtful=damaged or (fresh and book.floor.read() is not None))
-        book.note("damaged", int(damaged))
+        if not _version(db):
+            schema.create(db)
+        book.raise_sequences(doubtful=fresh and book.floor.read() is not None)
         db.execute("COMMIT")
+        if fresh:
+            _sync_directory(self.path.parent)
         return book
 
     def _share(self) -> int:
@@ -82,7 +82,7 @@ class Shelf:
     def _sound(self) -> bool:
         """Whether SQLite finds its own structure whole, and the tables ours."""
         try:
-            with closing(_connect(self.path, self._limit)) as db:
+            with closing(_look(self.path)) as db:
                 ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
                 tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
                 names = {name for (name,) in tables} - {"sqlite_sequence"}
@@ -104,10 +104,24 @@ class Shelf:
             copy = self._beside("copy")
             for leftover in ("", "-journal", "-wal", "-shm"):
                 Path(f"{copy}{leftover}").unlink(missing_ok=True)
-            _salvage(salvaging, copy)
+            self._salvage(salvaging, copy)
             copy.replace(self.path)
             _sync_directory(self.path.parent)
             _move(salvaging, self._beside("damaged"))
+
+    def _salvage(self, damaged: Path, copy: Path) -> None:
+        os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
+        with closing(_look(copy)) as new, closing(_look(damaged)) as old:
+            new.execute(f"PRAGMA page_size = {PAGE}")
+            new.execute("BEGIN")
+            schema.create(new)
+            for table, columns in COLUMNS.items():
+                for row in _readable(old, table, columns):
+                    _copy(new, table, row)
+            book = Book(new, self.path, self._clock, self._limit)
+            book.raise_sequences(doubtful=True)
+            book.note("damaged", 1)
+            new.execute("COMMIT")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -135,7 +149,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its journal inherits the mode
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    db = _look(path)
     journal = max(16, limit_bytes // 64 // PAGE)  # pages; the journal's part of the bound
     try:
         for pragma in (
@@ -155,6 +169,10 @@ def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
     return db
 
 
+def _look(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+
+
 def _version(db: sqlite3.Connection) -> int:
     ((version,),) = db.execute("PRAGMA user_version").fetchall()
     return int(version)
@@ -170,19 +188,6 @@ def _move(source: Path, target: Path) -> None:
         Path(f"{source}-wal").replace(f"{target}-wal")
     Path(f"{source}-shm").unlink(missing_ok=True)
     _sync_directory(source.parent)
-
-
-def _salvage(damaged: Path, copy: Path) -> None:
-    os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
-    with closing(sqlite3.connect(copy, isolation_level=None)) as new:
-        new.execute(f"PRAGMA page_size = {PAGE}")
-        schema.create(new)
-        new.execute("BEGIN")
-        with closing(sqlite3.connect(damaged, timeout=BUSY_S, isolation_level=None)) as old:
-            for table, columns in COLUMNS.items():
-                for row in _readable(old, table, columns):
-                    _copy(new, table, row)
-        new.execute("COMMIT")
 
 
 def _copy(new: sqlite3.Connection, table: str, row: tuple[int | str | bytes, ...]) -> None:
