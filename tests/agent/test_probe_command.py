@@ -283,6 +283,19 @@ def test_people_get_a_table_and_a_sentence_that_judges_nothing(world: Loopback) 
     assert lines[-1].startswith("Observed: it does not answer (TLS: certificate of another host).")
 
 
+@pytest.mark.lab
+def test_an_offline_machine_is_said_to_be_offline_and_nothing_else(tmp_path: Path) -> None:
+    """A namespace without a route: the shipped addresses are asked for and nothing leaves it."""
+    with namespace() as space:
+        command = Command(state=tmp_path, inside=space.command(()))
+        link = command.run("connectivity", "")
+        telegram = command.run("telegram", "")
+    assert (link.code, telegram.code) == (0, 0)
+    assert link.out.endswith("could not be asked from here.\nLink: offline.\n")
+    assert "✗" not in telegram.out
+    assert telegram.out.endswith("Observed: 0 of 13 answer, 13 could not be asked from here.\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [

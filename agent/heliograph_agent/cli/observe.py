@@ -20,6 +20,7 @@ from heliograph_agent.cli import config_of
 from heliograph_agent.config import Config, ConfigError, load, with_options
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, Trace
+from heliograph_agent.vantage import link_of
 
 FAILED, USAGE = 1, 2
 DEADLINE_S = 300.0  # each step has its own; this one is for a great many of them
@@ -94,6 +95,8 @@ def print_table(probe: Probe, observations: Sequence[Observation]) -> None:
         print(line)
     if observations:
         print(closing(observations))
+    if probe.experiment.name == "connectivity":
+        print(f"Link: {link_of(observations).replace('_', ' ')}.")
 
 
 def _settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:

@@ -93,7 +93,7 @@ def closing(observations: Sequence[Observation]) -> str:
             f"Observed: it does not answer ({STEPS[last.operation]}: {_failure(last)}). "
             "Who or what is to blame, one place alone cannot tell."
         )
-    return "Observed: nothing that tells; this machine or its network could not ask."
+    return "Observed: nothing that tells; it was stopped, or this machine could not ask."
 
 
 def answer_of(steps: Sequence[Observation]) -> Answer:

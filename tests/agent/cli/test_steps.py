@@ -141,7 +141,7 @@ def test_the_deepest_step_that_was_tried_tells(steps: list[Observation], answer:
         ([connect(Failure.CONNECTION_REFUSED)],
          "Observed: it does not answer (connect: connection refused). " + BLAME),
         ([connect(Failure.NETWORK_DOWN)],
-         "Observed: nothing that tells; this machine or its network could not ask."),
+         "Observed: nothing that tells; it was stopped, or this machine could not ask."),
         ([connect(endpoint="a"), connect(Failure.INTERRUPTED, "b"),
           connect(Failure.CONNECTION_RESET, "c")],
          "Observed: 1 of 3 answer, 1 do not (c), 1 could not be asked from here."),
