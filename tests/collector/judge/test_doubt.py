@@ -1,0 +1,200 @@
+"""Properties of the judge over any measurement that can be decoded."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.codec import measurement_from_pb, measurement_to_pb
+from heliograph.failure import Failure, Operation
+from heliograph.observation import (
+    Certificate,
+    Dns,
+    DnsAnswer,
+    Http,
+    Link,
+    Measurement,
+    Observation,
+    Tcp,
+    Tls,
+)
+from heliograph_collector.judge import judge
+from heliograph_collector.store.rows import ControlView, State, Verdict
+from support.scenario import catalogue, taken
+
+ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")
+LABELS = ("", "redirect-1", "redirect-2", "dc-1", "dc-2", "web")
+HOSTS = ("a.example", "www.a.example", "other.example", "")
+SCENARIOS = tuple(catalogue())
+
+names = st.sampled_from(HOSTS)
+dns = st.builds(
+    Dns,
+    engine=st.sampled_from(("system", "hosts", "udp", "doh", "odd")),
+    resolver=st.just(""),
+    name=names,
+    query_type=st.sampled_from(("A", "AAAA", "TXT")),
+    answers=st.lists(
+        st.builds(DnsAnswer, type=st.sampled_from(("A", "AAAA")), data=st.sampled_from(ADDRESSES)),
+        max_size=3,
+    ).map(tuple),
+)
+tcp = st.builds(Tcp, address=st.sampled_from(ADDRESSES), port=st.sampled_from((80, 443)))
+certificate = st.builds(
+    Certificate,
+    sha256=st.sampled_from("ab"),
+    spki_sha256=st.sampled_from("ab"),
+    subject=st.just(""),
+    issuer=st.sampled_from("xy"),
+    not_before_s=st.just(0),
+    not_after_s=st.just(0),
+)
+tls = st.builds(Tls, server_name=names, chain=st.lists(certificate, max_size=1).map(tuple))
+http = st.builds(
+    Http,
+    method=st.just("GET"),
+    url=st.sampled_from(("http://a.example/", "https://[", "", "https://other.example/")),
+    status=st.sampled_from((0, 200, 301, 302, 403, 404, 451, 503)),
+    title=st.sampled_from(("", "the free newspaper", "denied")),
+    server=st.sampled_from(("", "cloudflare")),
+    location=st.sampled_from(("", "https://other.example/", "/here", "http://[")),
+    body_bytes=st.sampled_from((0, 10, 5000)),
+    truncated=st.booleans(),
+)
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> Measurement:
+    """Any that the codec lets through, with words that fit together often enough."""
+    seen: list[Observation] = []
+    for index in range(draw(st.integers(0, 8))):
+        operation = draw(st.sampled_from(Operation))
+        facts: dict[str, Any] = {
+            "dns": draw(dns) if operation is Operation.RESOLVE else None,
+            "tcp": draw(tcp) if operation is Operation.CONNECT else None,
+            "tls": draw(tls) if operation is Operation.TLS_HANDSHAKE else None,
+            "http": draw(http) if operation.value.startswith(("http", "read")) else None,
+        }
+        seen.append(
+            Observation(
+                operation=operation,
+                started_us=0,
+                duration_us=0,
+                failure=draw(st.none() | st.sampled_from(Failure)),
+                parent=draw(st.none() | st.integers(0, index - 1)) if index else None,
+                endpoint=draw(st.sampled_from(LABELS)),
+                **(facts if draw(st.integers(0, 9)) else {}),
+            )
+        )
+    return _measurement(tuple(seen), draw(st.sampled_from(Link)), draw(st.sampled_from(("", "x"))))
+
+
+def _measurement(seen: tuple[Observation, ...], link: Link, not_measured: str = "") -> Measurement:
+    return Measurement(
+        experiment="web",
+        experiment_version=1,
+        target="https://a.example/",
+        started_us=1,
+        monotonic_us=1,
+        boot="b",
+        runtime_us=1,
+        epoch="e",
+        link=link,
+        not_measured=not_measured,
+        observations=seen,
+    )
+
+
+views = st.builds(
+    ControlView,
+    measurement=st.none() | measurements(),
+    age_us=st.none() | st.integers(0, 1_200_000_000),
+    link=st.sampled_from((Link.ONLINE, Link.ONLINE, *Link)),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(measurements(), views)
+def test_any_measurement_gets_verdicts(measurement: Measurement, control: ControlView) -> None:
+    """It never raises; each endpoint and the whole get one verdict, with evidence that exists."""
+    decoded = measurement_from_pb(measurement_to_pb(measurement))
+    verdicts = judge(taken(decoded), control)
+    endpoints = [v.endpoint for v in verdicts]
+    assert endpoints.count("") == 1
+    assert len(set(endpoints)) == len(endpoints)
+    for verdict in verdicts:
+        assert 0.0 <= verdict.confidence <= 0.99
+        assert (verdict.confidence == 0.0) == (verdict.state is State.UNKNOWN)
+        assert all(0 <= index < len(decoded.observations) for index in verdict.evidence)
+
+
+@settings(max_examples=400, deadline=None)
+@given(measurements(), views)
+def test_no_blocking_without_link_and_control(m: Measurement, control: ControlView) -> None:
+    good = control.measurement is not None and control.link is Link.ONLINE
+    fresh = control.age_us is not None and control.age_us <= 900_000_000
+    succeeded = good and any(
+        x.failure is None for x in (control.measurement.observations if control.measurement else ())
+    )
+    if m.link is Link.ONLINE and good and fresh and succeeded:
+        return
+    assert not _blocked(judge(taken(m), control))
+
+
+@settings(max_examples=200, deadline=None)
+@given(measurements(), views)
+def test_interruptions_alone_never_block(m: Measurement, control: ControlView) -> None:
+    stopped = tuple(
+        replace(x, failure=Failure.INTERRUPTED if x.failure else None) for x in m.observations
+    )
+    clean = [replace(x, dns=None) for x in stopped]  # a bogon answer is a finding of its own
+    m = replace(m, observations=tuple(clean))
+    assert not any(v.layer in ("tcp", "tls", "dns") for v in _blocked(judge(taken(m), control)))
+
+
+def test_less_evidence_never_turns_doubt_into_blocking() -> None:
+    """Over the whole catalogue: whichever observations are lost, unknown never becomes blocked."""
+    rng = random.Random(7)
+    for scenario in SCENARIOS:
+        before = {v.endpoint: v for v in judge(scenario.taken, scenario.control)}
+        count = len(scenario.taken.measurement.observations)
+        for _ in range(40):
+            kept = [index for index in range(count) if rng.random() < rng.choice((0.5, 0.8))]
+            less = replace(scenario.taken, measurement=_keep(scenario.taken.measurement, kept))
+            for verdict in _blocked(judge(less, scenario.control)):
+                state = before[verdict.endpoint].state
+                assert state is not State.UNKNOWN, f"{scenario.name}: kept {kept}: {verdict}"
+
+
+def test_a_worse_control_never_turns_doubt_into_blocking() -> None:
+    """Losing the control, its freshness or its link leaves no blocking behind at all."""
+    for scenario in SCENARIOS:
+        for worse in (
+            replace(scenario.control, measurement=None),
+            replace(scenario.control, age_us=16 * 60_000_000),
+            replace(scenario.control, link=Link.UNKNOWN),
+        ):
+            assert not _blocked(judge(scenario.taken, worse)), scenario.name
+
+
+def test_confidence_falls_with_the_age_of_the_control() -> None:
+    for scenario in SCENARIOS:
+        sure = [
+            max(v.confidence for v in judge(scenario.taken, replace(scenario.control, age_us=age)))
+            for age in (0, 300_000_000, 600_000_000, 900_000_000)
+        ]
+        assert sure == sorted(sure, reverse=True), scenario.name
+
+
+def _blocked(verdicts: tuple[Verdict, ...]) -> list[Verdict]:
+    return [v for v in verdicts if v.state is State.BLOCKED]
+
+
+def _keep(m: Measurement, kept: list[int]) -> Measurement:
+    """The measurement with only these observations; what stood on a lost one stands on nothing."""
+    place = {old: new for new, old in enumerate(kept)}
+    seen = (m.observations[old] for old in kept)
+    again = (replace(x, parent=None if x.parent is None else place.get(x.parent)) for x in seen)
+    return replace(m, observations=tuple(again))

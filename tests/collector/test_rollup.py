@@ -1,0 +1,245 @@
+"""Votes to cells: who counts, who does not, and what may be shown."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph_collector.rollup import (
+    INSUFFICIENT,
+    cells,
+    confidence_of,
+    merge_small,
+    own_vote,
+    state_of,
+)
+from heliograph_collector.store.rows import Cell, Silence, State, Vote
+
+BIN_S = 300
+BIN_US = BIN_S * 1_000_000
+NOON_US = 1_700_000_100_000_000 // BIN_US * BIN_US
+R, B, D, U = State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN
+
+
+def vote(nym: str, state: State = R, *, times: int = 1, bin_: int = 0, **where: Any) -> Vote:
+    counts = {s.value: times if s is state else 0 for s in State}
+    place = {"country": "KZ", "region": "", "asn": 9198, "access": "mobile", "service": "telegram"}
+    cause = {"layer": "tls", "method": "reset_after_hello"} if state is B else {}
+    fields: dict[str, Any] = {"prefix": f"p-{nym}", **place, **cause, **counts, **where}
+    return Vote(start_us=NOON_US + bin_ * BIN_US, nym=nym, **fields)
+
+
+def silence(vantages: int, *, bin_: int = 0, asn: int = 9198) -> Silence:
+    return Silence(
+        country="KZ",
+        region="",
+        asn=asn,
+        access="mobile",
+        start_us=NOON_US + bin_ * BIN_US,
+        vantages=vantages,
+    )
+
+
+def roll(votes: list[Vote], silences: list[Silence] | None = None, bins: int = 1) -> list[Cell]:
+    return cells(votes, silences or [], NOON_US, NOON_US + bins * BIN_US, BIN_S)
+
+
+def test_vantages_vote_and_results_do_not() -> None:
+    """One vantage that reports blocking a thousand times is one vote against two."""
+    (cell,) = roll([vote("a", B, times=1000), vote("b"), vote("c")])
+    assert (cell.vantages, cell.reachable, cell.blocked) == (3, 2, 1)
+    assert cell.state is R
+
+
+def test_a_crowd_behind_one_network_is_one_voice() -> None:
+    crowd = [vote(f"x{i}", B, prefix="cafe") for i in range(20)]
+    (cell,) = roll([*crowd, vote("b"), vote("c")])
+    assert (cell.vantages, cell.blocked, cell.prefixes) == (22, 20, 3)
+    assert cell.state is R
+
+
+def test_a_blocked_cell_names_the_commonest_cause() -> None:
+    odd = vote("d", B, layer="dns", method="nxdomain")
+    (cell,) = roll([vote("a", B), vote("b", B), odd, vote("c")])
+    assert (cell.state, cell.layer, cell.method) == (B, "tls", "reset_after_hello")
+    assert cell.confidence == 0.6  # three of four networks, and one imagined dissenter
+
+
+def test_one_vantage_alone_is_low_confidence() -> None:
+    (cell,) = roll([vote("a", B)])
+    assert cell.state is B
+    assert cell.confidence == 0.5
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({R: 2, B: 1}, R),
+        ({R: 2, B: 2}, U),
+        ({B: 1, U: 9}, U),
+        ({B: 2, U: 1}, B),
+        ({D: 1}, D),
+        ({R: 0}, U),
+        ({}, U),
+    ],
+)
+def test_what_a_vantage_says_of_itself(counts: dict[State, int], expected: State) -> None:
+    assert own_vote(Counter(counts)) is expected
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ({B: 2, R: 1}, B),
+        ({B: 65, R: 35}, U),
+        ({B: 1, R: 1}, U),
+        ({B: 2, U: 5}, B),
+        ({U: 5}, U),
+        ({D: 3, R: 1}, D),
+        ({R: 3, B: 1}, R),
+    ],
+)
+def test_what_a_cell_is(votes: dict[State, int], expected: State) -> None:
+    assert state_of(Counter(votes)) is expected
+
+
+def test_nobody_is_a_row() -> None:
+    """Five vantages, then darkness: the rows go on with n = 0 and the silence in them."""
+    before = [vote(f"v{i}") for i in range(5)]
+    rows = roll(before, [silence(5, bin_=1), silence(5, bin_=2)], bins=3)
+    assert [(r.vantages, r.silent, r.state) for r in rows] == [(5, 0, R), (0, 5, U), (0, 5, U)]
+
+
+def test_silence_alone_makes_a_row_without_service() -> None:
+    (row,) = roll([], [silence(3)])
+    assert (row.service, row.vantages, row.silent) == ("", 0, 3)
+
+
+def test_finer_silences_are_not_added_up() -> None:
+    """Who is silent in each of two fine bins is one vantage in the coarse one."""
+    fine = [silence(4), replace(silence(4), start_us=NOON_US + 60_000_000)]
+    (row,) = roll([vote("a")], fine)
+    assert row.silent == 4
+
+
+def test_votes_outside_the_window_are_not_counted() -> None:
+    (cell,) = roll([vote("a"), vote("b", bin_=1), vote("c", bin_=-1)])
+    assert cell.vantages == 1
+
+
+states = st.sampled_from(State)
+ballots = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), states, st.sampled_from("pqrs"), st.integers(1, 3)),
+    min_size=1,
+    max_size=10,
+    unique_by=lambda v: v[0],
+)
+
+
+def _votes(drawn: list[tuple[str, State, str, int]]) -> list[Vote]:
+    return [vote(nym, state, prefix=prefix, times=n) for nym, state, prefix, n in drawn]
+
+
+@settings(deadline=None)
+@given(ballots, st.sampled_from(("p", "new")))
+def test_agreement_never_lowers_confidence(
+    drawn: list[tuple[str, State, str, int]], prefix: str
+) -> None:
+    (cell,) = roll(_votes(drawn))
+    if cell.state is U:
+        return
+    (after,) = roll([*_votes(drawn), vote("z", cell.state, prefix=prefix)])
+    assert after.state is cell.state
+    assert after.confidence >= cell.confidence
+
+
+@settings(deadline=None)
+@given(ballots, st.integers(2, 50), st.randoms(use_true_random=False))
+def test_repetition_and_order_change_nothing(
+    drawn: list[tuple[str, State, str, int]], times: int, rng: Any
+) -> None:
+    votes = _votes(drawn)
+    loud = rng.randrange(len(votes))
+    more = [
+        vote(v[0], v[1], prefix=v[2], times=v[3] * (times if i == loud else 1))
+        for i, v in enumerate(drawn)
+    ]
+    rng.shuffle(more)
+    assert roll(more) == roll(votes)
+
+
+@given(st.dictionaries(states, st.integers(0, 50)), states)
+def test_confidence_keeps_its_bounds(votes: dict[State, int], state: State) -> None:
+    sure = confidence_of(state, Counter(votes), sum(votes.values()))
+    assert 0.0 <= sure <= 0.99
+
+
+def _network(asn: int, count: int, state: State = R, bin_: int = 0) -> list[Vote]:
+    return [vote(f"{asn}-{i}", state, asn=asn, bin_=bin_) for i in range(count)]
+
+
+def test_small_networks_are_shown_together() -> None:
+    votes = [*_network(1, 9), *_network(2, 3), *_network(3, 4, B)]
+    shown = {c.asn: c for c in merge_small(roll(votes), 5)}
+    assert set(shown) == {0, 1}
+    assert (shown[0].vantages, shown[0].access, shown[0].blocked) == (7, "", 4)
+    assert shown[1].vantages == 9
+
+
+def test_what_is_left_over_takes_a_shown_one_with_it() -> None:
+    """Two alone could be had by subtraction, so the smallest of the big ones joins them."""
+    votes = [*_network(1, 9), *_network(2, 6), *_network(3, 2)]
+    shown = {c.asn: c.vantages for c in merge_small(roll(votes), 5)}
+    assert shown == {0: 8, 1: 9}
+
+
+def test_a_country_under_k_says_insufficient() -> None:
+    (cell,) = merge_small(roll([*_network(1, 2), *_network(2, 2, B)]), 5)
+    assert (cell.asn, cell.vantages, cell.blocked, cell.silent) == (0, 0, 0, 0)
+    assert (cell.state, cell.method, cell.confidence) == (U, INSUFFICIENT, 0.0)
+
+
+def test_a_dark_network_stays_in_sight() -> None:
+    """Those who fell silent are people too, and an empty row of a shown cell stays."""
+    rows = roll(_network(9198, 6), [silence(6, bin_=1)], bins=3)
+    shown = merge_small(rows, 5)
+    assert [(c.asn, c.vantages, c.silent) for c in shown] == [
+        (9198, 6, 0),
+        (9198, 0, 6),
+        (9198, 0, 0),
+    ]
+
+
+def test_k_of_one_shows_all() -> None:
+    rows = roll([*_network(1, 1), *_network(2, 2)])
+    assert sorted(merge_small(rows, 1), key=lambda c: c.asn) == rows
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("KZ", "IR")), st.integers(0, 5), st.integers(0, 9), states),
+        max_size=8,
+        unique_by=lambda n: n[:2],
+    ),
+    st.integers(1, 6),
+)
+def test_nothing_under_k_is_shown(networks: list[tuple[str, int, int, State]], k: int) -> None:
+    """Nor can it be had by subtracting what is shown from the country's total."""
+    votes = [
+        vote(f"{country}{asn}-{i}", state, country=country, asn=asn, access="")
+        for country, asn, count, state in networks
+        for i in range(count)
+    ]
+    rows = roll(votes)
+    shown = merge_small(rows, k)
+    assert all(c.vantages >= k or c.vantages == 0 for c in shown)
+    places = [(c.country, c.region, c.asn, c.access, c.service, c.start_us) for c in shown]
+    assert len(set(places)) == len(places)
+    for country in ("KZ", "IR"):
+        total = sum(r.vantages for r in rows if r.country == country)
+        seen = sum(c.vantages for c in shown if c.country == country)
+        assert seen == total or (seen == 0 and total < k)
