@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from heliograph.clock import Clock
-from heliograph_collector import rollup
+from heliograph_collector.rollup import cells
 from heliograph_collector.store.engine import Store, StoreError
 
 BIN_S = 300
@@ -41,10 +41,8 @@ class CellKeeper:
         try:
             votes = await self._store.votes(since_us, until_us, BIN_S)
             silences = await self._store.silences(since_us, until_us, BIN_S)
-            cells = await asyncio.to_thread(
-                rollup.cells, votes, silences, since_us, until_us, BIN_S
-            )
-            await self._store.replace_cells(cells)
+            found = await asyncio.to_thread(cells, votes, silences, since_us, until_us, BIN_S)
+            await self._store.replace_cells(found)
         except StoreError as error:
             log.warning("Cells of %d bins are late: %s", last - first + 1, error)
             self._touched.update(range(first, last + 1))

@@ -22,7 +22,7 @@ _STOP_S = 1.5
 _FIRST_WAIT_S, _MOST_WAIT_S = 1.0, 60.0
 _STEADY_S = 60.0  # a run this long was no failure to start
 # Linux ends the child with us, however we end; then it becomes the agent.
-_TIED = """
+TIED = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -83,7 +83,7 @@ async def _run(control: Control, *arguments: str) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
-            _TIED,
+            TIED,
             "-m",
             "heliograph_agent",
             *arguments,

@@ -4,11 +4,13 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from heliograph_collector import rollup
+from heliograph.plan import Service
+from heliograph.services import Services
 from heliograph_collector.publish import feed as f
 from heliograph_collector.publish.auth import hash_password
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.problem import Problem
+from heliograph_collector.rollup import cells, merge_small
 from heliograph_collector.store.engine import Store, StoreError, TooMuchError
 from heliograph_collector.store.rows import (
     Block,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake
     from heliograph_collector.serve.collector import House
 
-ANCHORS = "anchors"  # in the list of services, and nobody's service
+ANCHORS = "anchors"
 _T = TypeVar("_T")
 
 
@@ -48,8 +50,8 @@ class Desk:
             clock=house.clock,
             votes=self._votes,
             silences=self._silences,
-            cells=rollup.cells,
-            merge_small=rollup.merge_small,
+            cells=cells,
+            merge_small=merge_small,
             measurements=self._measurements,
             measurement=self._measurement,
             accept=self._door.accept,
@@ -58,7 +60,7 @@ class Desk:
             agents=self._agents,
             bus=bus,
             registry=house.registry,
-            services={s.name: s.title for s in house.services.services if s.name != ANCHORS},
+            services={s.name: s.title for s in _in_order(house.services)},
             k_anonymity=house.config.k_anonymity,
             operator_hash=hash_password(password, secrets.token_bytes(16)),
         )
@@ -109,6 +111,11 @@ class Desk:
             enrolled=self._door.roll.enrolled(),
             last_received_us=self._last_received_us,
         )
+
+
+def _in_order(services: Services) -> list[Service]:
+    """As listed, but the anchors, which are nobody's service, come last."""
+    return sorted(services.services, key=lambda service: service.name == ANCHORS)
 
 
 def _not_now(detail: str) -> Problem:
