@@ -115,6 +115,11 @@ def is_literal(host: str) -> bool:
     return True
 
 
+def is_public(literal: str) -> bool:
+    """Whether the address belongs to the Internet, and to no network of this place."""
+    return ipaddress.ip_address(literal).is_global
+
+
 def host_of(text: str) -> str | None:
     """`text` as it is asked for, IDNA included; None when it is neither a name nor an address."""
     if is_literal(text):

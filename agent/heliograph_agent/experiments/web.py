@@ -13,6 +13,7 @@ from heliograph_agent.endpoints import (
     connected,
     host_of,
     is_literal,
+    is_public,
 )
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net, Seen, Stream
@@ -48,9 +49,15 @@ async def web(target: Target, config: Config, net: Net) -> None:
     if page is None:
         raise CannotRun(f"{target.text!r} is no URL of a web page: give http://… or https://….")
     asked: set[str] = set()
+    at_home = False  # the URL itself leads to this network, as in tests and on intranets
     for depth in range(config.redirects + 1):
         asked.add(page.url)
-        answer = await _load(page, config, net)
+        addresses = await _addresses(page, config, net)
+        if depth == 0:
+            at_home = not public(addresses)
+        elif not at_home:
+            addresses = public(addresses)
+        answer = await _load(page, addresses, config, net)
         following = redirect_of(answer, page, f"redirect-{depth + 1}") if answer else None
         if following is None or following.url in asked:
             return
@@ -95,10 +102,15 @@ def redirect_of(answer: Seen, page: Page, label: str) -> Page | None:
         return None
 
 
-async def _load(page: Page, config: Config, net: Net) -> Seen | None:
+def public(addresses: Sequence[Address]) -> tuple[Address, ...]:
+    """Those that a redirect may send us to: a stranger's page has no business with the router."""
+    return tuple(address for address in addresses if is_public(address.literal))
+
+
+async def _load(page: Page, addresses: Sequence[Address], config: Config, net: Net) -> Seen | None:
     """Connect to each address and shake hands; ask the first that lets us for the page."""
     answer: Seen | None = None
-    for address in await _addresses(page, config, net):
+    for address in addresses:
         async with connected(net, address, page.port, label=page.label) as plain:
             stream = await _secured(plain, page, net)
             if stream is None:

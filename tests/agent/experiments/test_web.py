@@ -107,6 +107,18 @@ async def test_redirects_that_lead_nowhere_or_in_a_ring_end(location: str, reque
     assert len(world.requests) == requests
 
 
+@pytest.mark.parametrize("inside", ["192.168.1.1", "127.0.0.1", "[fe80::1]", "router.test"])
+async def test_a_page_of_the_internet_cannot_send_us_into_the_local_network(inside: str) -> None:
+    world = World(
+        names={"www.test": ("8.8.8.8",), "router.test": ("192.168.1.1",)},
+        ports={("8.8.8.8", 80): None, ("192.168.1.1", 80): None, ("127.0.0.1", 80): None},
+        pages={"http://www.test/": Page(status=302, location=f"http://{inside}/reboot")},
+    )
+    seen = await observed("web", "http://www.test/", world)
+    assert [o.tcp.address for o in seen if o.tcp] == ["8.8.8.8"]
+    assert [url for _, url, _ in world.requests] == ["http://www.test/"]
+
+
 @pytest.mark.parametrize("limit", [0, 3, 10])
 async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     endless = {f"http://192.0.2.1/{n}": Page(status=307, location=f"/{n + 1}") for n in range(20)}
