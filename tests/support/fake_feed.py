@@ -12,10 +12,16 @@ from heliograph_collector.publish.feed import (
     AgentCounts,
     Feed,
     LinkCount,
+)
+from heliograph_collector.store.rows import (
+    Cell,
+    Judged,
     MeasurementFilter,
     MeasurementPage,
+    Silence,
+    State,
+    Vote,
 )
-from heliograph_collector.store.rows import Cell, Judged, Silence, State, Vote
 from support.hand_clock import HandClock
 
 _Row = TypeVar("_Row", Vote, Silence)
@@ -78,7 +84,7 @@ class World:
         first = int(position or 0)
         rest = self.judged[first:]
         return MeasurementPage(
-            items=rest[:limit], next=str(first + limit) if len(rest) > limit else ""
+            items=tuple(rest[:limit]), next=str(first + limit) if len(rest) > limit else ""
         )
 
     async def _measurement(self, id_: str) -> Judged | None:

@@ -1,6 +1,6 @@
 """The HTTP side of the collector: routes and what surrounds them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -43,7 +43,15 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/metrics", health.metrics)
     app.router.add_get("/openapi.json", _openapi(openapi.document()))
     app.router.add_get("/static/{name}", _static(static))
+    app.on_shutdown.append(_let_go(feed))
     return app
+
+
+def _let_go(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(app: web.Application) -> None:
+        feed.bus.close()
+
+    return close
 
 
 def _content(name: str) -> bytes:

@@ -4,7 +4,7 @@ _BANDS = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49))
 
 
 def band(count: int, k: int) -> str:
-    """ "0", "1-4", "5-9", "10-19", "20-49" or "50+"; bands that lie below k are one, with zero."""
+    """ "0", "1-4", "5-9", "10-19", "20-49" or "50+"; bands that begin below k are one with zero."""
     low, high = floor_and_top(count, k)
     if high is None:
         return f"{low}+"
@@ -17,7 +17,7 @@ def floor(count: int, k: int) -> int:
 
 
 def floor_and_top(count: int, k: int) -> tuple[int, int | None]:
-    below = max((high for _, high in _BANDS if high < k), default=-1)
+    below = max((high for low, high in _BANDS if 0 < low < k), default=-1)
     if count <= below:
         return 0, below
     for low, high in _BANDS:

@@ -33,12 +33,13 @@ class Subscription:
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
-            self._drop(event)
+            self.drop(event.id)
 
-    def _drop(self, event: Event) -> None:
+    def drop(self, at: str) -> None:
+        """End it with a resync: the reader comes back and asks for the whole."""
         while not self._queue.empty():
             self._queue.get_nowait()
-        self._queue.put_nowait(Event(event.id, RESYNC, "{}"))
+        self._queue.put_nowait(Event(at, RESYNC, "{}"))
         self._dropped = True
 
     async def events(self, heartbeat_s: float) -> AsyncIterator[Event | None]:
@@ -74,6 +75,15 @@ class Bus:
         for subscription in self._open:
             subscription.offer(event)
 
+    def close(self) -> None:
+        """Let every reader go, so that the server can stop."""
+        for subscription in self._open:
+            subscription.drop(self._last)
+
+    @property
+    def _last(self) -> str:
+        return f"{self._boot}-{self._next - 1}"
+
     @contextmanager
     def subscribe(self, last_id: str = "") -> Iterator[Subscription]:
         """Raises BusFullError. With `last_id` first come the events missed, or a resync."""
@@ -92,7 +102,7 @@ class Bus:
     def _missed(self, last_id: str) -> list[Event]:
         if not last_id:
             return []
-        resync = [Event(f"{self._boot}-{self._next - 1}", RESYNC, "{}")]
+        resync = [Event(self._last, RESYNC, "{}")]
         boot, _, digits = last_id.rpartition("-")
         if boot != self._boot or not (digits.isascii() and digits.isdigit() and len(digits) < 19):
             return resync

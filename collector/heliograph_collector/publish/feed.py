@@ -9,7 +9,14 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.publish.bus import Bus
-from heliograph_collector.store.rows import Cell, Judged, Silence, Vote
+from heliograph_collector.store.rows import (
+    Cell,
+    Judged,
+    MeasurementFilter,
+    MeasurementPage,
+    Silence,
+    Vote,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,27 +38,6 @@ class AgentCounts:
     last_received_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementFilter:
-    """What an operator asks for; the empty value of a field asks for nothing."""
-
-    country: str = ""
-    region: str = ""
-    asn: int | None = None
-    access: str = ""
-    service: str = ""
-    experiment: str = ""
-    state: str = ""
-    since_us: int | None = None
-    until_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementPage:
-    items: Sequence[Judged]
-    next: str = ""  # the store's own position, "" at the end
-
-
 def _no_name(asn: int) -> str:
     return ""
 
@@ -62,6 +48,7 @@ class Feed:
 
     `votes` and `silences` take (since_us, until_us, bin_s) and any of the keywords country, region,
     asn, access, service (silences: without service); a keyword that is not given filters nothing.
+    `measurements` raises ValueError for a cursor that is not its own. Readers may raise StoreError.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
     """
 

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import logging
 
 from heliograph_collector.publish import status
 from heliograph_collector.publish.desk import Desk
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.snapshot import Snapshot
+from heliograph_collector.store.clickhouse import StoreError
+
+log = logging.getLogger(__name__)
 
 PAUSE_S = 2.0  # least time between two looks, so that a flood of blocks costs no more
 PATIENCE_S = 15.0  # time passes too: readings age, links change
@@ -37,7 +41,11 @@ class Announcer:
     async def look(self) -> None:
         """Publish what differs from the last look; the first one has nothing to differ from."""
         self._touched.clear()
-        now = await self._desk.now()
+        try:
+            now = await self._desk.now()
+        except StoreError as error:
+            log.warning("nothing announced: %s", error)
+            return
         if self._last is not None:
             for name, data in status.changes(self._last, now):
                 self._feed.bus.publish(name, json.dumps(data))

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from heliograph_collector.publish import evidence, ooni
 from heliograph_collector.publish.auth import Operator
-from heliograph_collector.publish.feed import Feed, MeasurementFilter
+from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import (
     ACCESS,
@@ -26,6 +26,7 @@ from heliograph_collector.publish.query import (
     UNTIL,
     parse,
 )
+from heliograph_collector.store.rows import MeasurementFilter
 
 MANY = (
     COUNTRY,
@@ -54,7 +55,10 @@ class Measurements:
         asked = parse(request.query, MANY)
         position = read_cursor(asked.pop("cursor", ""))
         limit = asked.pop("limit", 100)
-        found = await self._feed.measurements(_filter(asked), position, limit)
+        try:
+            found = await self._feed.measurements(_filter(asked), position, limit)
+        except ValueError:
+            raise _not_ours() from None
         return web.json_response(
             {
                 "measurements": [evidence.document(*judged) for judged in found.items],
@@ -94,10 +98,14 @@ def read_cursor(cursor: str) -> str:
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise Problem(
-            400,
-            "Bad parameter",
-            "The parameter cursor is not one of ours; start again without it.",
-            parameter="cursor",
-            allowed=CURSOR.allowed,
-        ) from None
+        raise _not_ours() from None
+
+
+def _not_ours() -> Problem:
+    return Problem(
+        400,
+        "Bad parameter",
+        "The parameter cursor is not one of ours; start again without it.",
+        parameter="cursor",
+        allowed=CURSOR.allowed,
+    )

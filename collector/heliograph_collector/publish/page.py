@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 
@@ -65,42 +65,39 @@ def _environment() -> Environment:
     )
 
 
-def render(snapshot: Snapshot, name: NetworkName, assets: dict[str, str], country: str = "") -> str:
-    """HTML. `assets` maps a static file's name to its address."""
-    chosen = [c for c in snapshot.columns if country in ("", c.group.country)]
-    columns = chosen[:MAX_COLUMNS]
+def render(whole: Snapshot, name: NetworkName, assets: dict[str, str], country: str = "") -> str:
+    """HTML, of one country if told. `assets` maps a static file's name to its address."""
+    chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
+    snapshot = replace(whole, columns=chosen)
+    columns, coverage = chosen[:MAX_COLUMNS], whole.coverage
     return (
         _environment()
         .get_template("page.html")
         .render(
             snapshot=snapshot,
-            heads=[head(column, snapshot.k, name) for column in columns],
-            rows=[
-                _row(service, title, columns, snapshot, name)
-                for service, title in snapshot.services
-            ],
+            heads=[head(column, whole.k, name) for column in columns],
+            rows=[_row(service, title, columns, whole, name) for service, title in whole.services],
             headline=sentences.headline(snapshot, name),
-            lines=[
-                (slug(c.group), _mood(c), sentences.of_group(c, snapshot, name)) for c in columns
-            ],
+            lines=[(slug(c.group), _mood(c), sentences.of_group(c, whole, name)) for c in columns],
             hidden=len(chosen) - len(columns),
-            countries=sorted(
-                {(c.group.country, words.country(c.group.country)) for c in snapshot.columns}
-            ),
+            countries=_countries(whole),
             chosen=words.country(country) if country else "",
-            connected=total_band(snapshot.coverage.agents.volunteers, 1),
-            vantages=_vantages(snapshot.coverage.vantages, snapshot.k),
-            blind=[(strip.clock(a), strip.clock(b)) for a, b in snapshot.coverage.blind],
-            voted=None
-            if snapshot.coverage.first_us is None
-            else strip.clock(snapshot.coverage.first_us),
-            at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
-            axis=strip.axis(snapshot.bins),
-            first=strip.clock(snapshot.since_us),
-            shape=_shape(columns, snapshot),
+            connected=coverage.agents.volunteers,
+            vantages=_vantages(sum(c.vantages for c in chosen), whole.k),
+            blind=[(strip.clock(a), strip.clock(b)) for a, b in coverage.blind],
+            voted=None if coverage.first_us is None else strip.clock(coverage.first_us),
+            at=write_time(whole.at_us // 1_000_000 * 1_000_000),
+            axis=strip.axis(whole.bins),
+            first=strip.clock(whole.since_us),
+            shape=_shape(columns, whole),
             assets=assets,
         )
     )
+
+
+def _countries(snapshot: Snapshot) -> list[tuple[str, str]]:
+    codes = {column.group.country for column in snapshot.columns}
+    return sorted(((code, words.country(code)) for code in codes), key=lambda item: item[1])
 
 
 def slug(*parts: object) -> str:
@@ -201,7 +198,8 @@ def _facts(reading: Reading, k: int) -> list[str]:
     if cell is None:
         return []
     sure = "" if cell.state is State.UNKNOWN else words.sure(cell.confidence)
-    return [fact for fact in (_counts(reading, k), sure, sentences.since(reading.since)) if fact]
+    votes = f"{_counts(reading, k)} · {sure}" if sure else _counts(reading, k)
+    return [fact for fact in (votes, sentences.since(reading.since)) if fact]
 
 
 def _counts(reading: Reading, k: int) -> str:

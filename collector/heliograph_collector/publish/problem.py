@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,6 +45,14 @@ def respond(problem: Problem) -> web.Response:
     )
 
 
+_STORE_AWAY = Problem(
+    503,
+    "Store away",
+    "The store does not answer just now. Nothing is lost; try again in a minute.",
+    headers={"Retry-After": "60"},
+)
+
+
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Problems and aiohttp's own refusals as problem JSON; nothing else ever reaches a reader."""
@@ -52,6 +62,11 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return respond(problem)
     except web.HTTPException as refusal:
         return respond(_from_aiohttp(request, refusal))
+    except TooMuchError:
+        return respond(Problem(400, "Too much", "Ask for a shorter time or a narrower scope."))
+    except StoreError as error:
+        log.warning("the store did not answer: %s", error)
+        return respond(_STORE_AWAY)
     except ConnectionError:
         raise  # the reader went away: nobody is left to answer
     except Exception:

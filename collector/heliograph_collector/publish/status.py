@@ -103,8 +103,7 @@ def changes(before: Snapshot | None, after: Snapshot) -> Iterator[tuple[str, Jso
     for key, data in new.items():
         if old.get(key) != data:
             yield "cell", data
-    for key in old.keys() - new.keys():
-        country, asn, access, service = key
+    for country, asn, access, service in (key for key in old if key not in new):
         gone = {"country": country, "asn": asn, "access": access, "service": service}
         yield "cell", {**gone, **_reading(_GONE, after.k)}
     if before is None or coverage(before) != coverage(after):

@@ -1,0 +1,213 @@
+"""`/api/v1/measurements`: the evidence, for the operator alone."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Dns, DnsAnswer, Http, Link, Measurement, Observation, Tcp, Tls
+from heliograph_collector.publish import auth
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.store.rows import (
+    Judged,
+    MeasurementFilter,
+    Role,
+    State,
+    Taken,
+    Vantage,
+    Verdict,
+)
+from support.fake_feed import NOW_US, World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+PASSWORD = "correct horse"
+KEPT = auth.hash_password(PASSWORD, b"salt")
+
+
+def header(password: str = PASSWORD) -> dict[str, str]:
+    credentials = base64.b64encode(f"operator:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
+
+
+def step(operation: Operation, **facts: Any) -> Observation:
+    return Observation(operation=operation, started_us=1_000, duration_us=500_000, **facts)
+
+
+def judged(number: int) -> Judged:
+    observations = (
+        step(
+            Operation.RESOLVE,
+            dns=Dns(
+                engine="system",
+                resolver="",
+                name="web.telegram.org",
+                query_type="A",
+                rcode=0,
+                answers=(DnsAnswer(type="A", data="149.154.167.99", ttl_s=60),),
+            ),
+        ),
+        step(Operation.CONNECT, parent=0, tcp=Tcp(address="149.154.167.99", port=443)),
+        step(
+            Operation.TLS_HANDSHAKE,
+            parent=1,
+            failure=Failure.CONNECTION_RESET,
+            tls=Tls(server_name="web.telegram.org"),
+        ),
+        step(Operation.HTTP_ROUND_TRIP, http=Http(method="GET", url="http://x/", status=200)),
+    )
+    measurement = Measurement(
+        experiment="telegram",
+        experiment_version=1,
+        service="telegram",
+        target="",
+        started_us=NOW_US,
+        monotonic_us=5,
+        boot="b",
+        runtime_us=2_500_000,
+        epoch="e",
+        link=Link.ONLINE,
+        observations=observations,
+    )
+    taken = Taken(
+        id=f"{number:032x}",
+        position=number,
+        received_us=NOW_US + 1_000_000,
+        nym="0123456789abcdef",
+        prefix="secretprefixhash",
+        role=Role.VOLUNTEER,
+        vantage=Vantage(country="KZ", asn=9198, access="fixed"),
+        measurement=measurement,
+    )
+    whole = Verdict(
+        state=State.BLOCKED,
+        rule="tls-reset-after-hello",
+        layer="tls",
+        method="reset_after_hello",
+        confidence=0.9,
+        evidence=(2,),
+    )
+    return taken, (whole,)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(judged=[judged(n) for n in range(5)])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/measurements", f"/api/v1/measurements/{0:032x}"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        header("wrong"),
+        header("пароль"),
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic " + "A" * 5000},
+        {"Authorization": f"Digest {PASSWORD}"},
+        {"Authorization": "Bearer "},
+    ],
+)
+async def test_strangers_stay_out(
+    serve: Serve, world: World, path: str, headers: dict[str, str]
+) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    answer = await client.get(path, headers=headers)
+    assert answer.status == 401
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_without_a_password_set_nobody_comes_in(serve: Serve, world: World) -> None:
+    client = await serve(world.feed())
+    for password in ("", PASSWORD):
+        answer = await client.get("/api/v1/measurements", headers=header(password))
+        assert answer.status == 401
+
+
+async def test_the_operator_comes_in_with_basic_or_bearer(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for headers in (header(), {"Authorization": f"Bearer {PASSWORD}"}):
+        assert (await client.get("/api/v1/measurements", headers=headers)).status == 200
+    assert (await client.get("/api/v1/measurements", headers=header("wrong"))).status == 401
+
+
+async def test_pages_follow_each_other_to_the_end(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    ids: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        query = f"limit=2{cursor}"
+        answer = await client.get(f"/api/v1/measurements?{query}", headers=header())
+        body = await answer.json()
+        ids += [m["id"] for m in body["measurements"]]
+        cursor = f"&cursor={body['next']}"
+    assert ids == [f"{n:032x}" for n in range(5)]
+    assert body["next"] is None
+
+
+async def test_a_forged_cursor_is_refused(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for cursor in ("A", "zzzz", "bm9wZQ", "_w"):
+        answer = await client.get(f"/api/v1/measurements?cursor={cursor}", headers=header())
+        assert answer.status == 400
+        assert (await answer.json())["parameter"] == "cursor"
+
+
+async def test_the_question_reaches_the_store(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    query = "country=KZ&asn=AS9198&state=blocked&since=2022-01-05T10:00:00Z"
+    await client.get(f"/api/v1/measurements?{query}", headers=header())
+    wanted = MeasurementFilter(
+        country="KZ", asn=9198, state="blocked", since_us=1_641_376_800_000_000
+    )
+    assert world.asked == [wanted]
+
+
+async def test_one_shows_what_was_seen_and_which_rule_judged(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    answer = await client.get(f"/api/v1/measurements/{3:032x}", headers=header())
+    body = await answer.json()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert body["started"] == "2022-01-05T13:43:20Z"
+    assert body["verdicts"][0]["rule"] == "tls-reset-after-hello"
+    assert body["verdicts"][0]["evidence"] == [2]
+    assert [o["failure"] for o in body["observations"]] == [None, None, "connection_reset", None]
+    assert body["observations"][1]["tcp"] == {"address": "149.154.167.99", "port": 443}
+    assert "secretprefixhash" not in json.dumps(body)
+
+
+async def test_what_is_not_there_is_a_404(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for id_ in (f"{77:032x}", "x", "..%2f..", "'; DROP TABLE x"):
+        answer = await client.get(f"/api/v1/measurements/{id_}", headers=header())
+        assert answer.status == 404
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_it_can_be_read_as_ooni_s(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    path = f"/api/v1/measurements/{1:032x}?format=ooni"
+    body = await (await client.get(path, headers=header())).json()
+    assert body["data_format_version"] == "0.2.0"
+    assert (body["probe_cc"], body["probe_asn"], body["probe_ip"]) == ("KZ", "AS9198", "127.0.0.1")
+    assert body["measurement_start_time"] == "2022-01-05 13:43:20"
+    keys = body["test_keys"]
+    assert keys["tls_handshakes"][0]["failure"] == "connection_reset"
+    assert keys["queries"][0]["answers"][0] == {
+        "answer_type": "A",
+        "ipv4": "149.154.167.99",
+        "ttl": 60,
+    }
+    assert keys["tcp_connect"][0]["status"] == {"success": True, "failure": None}
+    assert (keys["accessible"], keys["blocking"]) == (False, "http-failure")
+
+
+def test_a_password_file_holds_the_password_or_its_hash() -> None:
+    assert auth.kept_from(f"{PASSWORD}\n", b"salt") == KEPT
+    assert auth.kept_from(KEPT + "\n", b"other") == KEPT
+    assert auth.kept_from("\n", b"salt") == ""
+    assert not auth.verify_password(PASSWORD, "scrypt$zz$zz")

@@ -1,0 +1,70 @@
+"""`/openapi.json` is true: the routes that exist, and answers of the shape it says."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from heliograph_collector.publish.app import build
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.openapi import SCHEMAS, document
+from support.evening import evening
+from support.fake_feed import World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+
+
+def check(value: Any, schema: dict[str, Any], place: str) -> None:
+    """As much of JSON Schema as our document uses."""
+    if "$ref" in schema:
+        check(value, SCHEMAS[schema["$ref"].rpartition("/")[2]], place)
+        return
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    found = {
+        dict: "object",
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        type(None): "null",
+    }[type(value)]
+    assert found in kinds or (found == "integer" and "number" in kinds), f"{place}: {value!r}"
+    if "enum" in schema:
+        assert value in schema["enum"], place
+    if found == "array":
+        for index, item in enumerate(value):
+            check(item, schema["items"], f"{place}[{index}]")
+    if found == "object" and "properties" in schema:
+        assert set(schema.get("required", [])) <= value.keys() <= schema["properties"].keys(), place
+        for name, item in value.items():
+            check(item, schema["properties"][name], f"{place}.{name}")
+
+
+def test_it_names_each_route_and_no_other() -> None:
+    app = build(World().feed())
+    routes = {
+        (route.resource.canonical, route.method.lower())
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    told = {(path, method) for path, item in document()["paths"].items() for method in item}
+    assert told == {route for route in routes if not route[0].startswith("/static/")}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/status", "/api/v1/timeline", "/healthz", "/readyz", "/api/v1/timeline?asn=1"]
+)
+async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
+    client = await serve(evening().feed())
+    told = await (await client.get("/openapi.json")).json()
+    operation = told["paths"][path.partition("?")[0]]["get"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    check(await (await client.get(path)).json(), schema, path)
+
+
+def test_examples_are_read_by_what_they_document() -> None:
+    from heliograph_collector.publish import measurements, reading
+
+    for parameter in (*reading.TIMELINE, *measurements.MANY, *measurements.ONE):
+        parameter.read(parameter.example)
