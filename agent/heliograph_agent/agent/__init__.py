@@ -85,7 +85,6 @@ class Agent:
                 await self._nap(stop)
             else:
                 await self._work(stop)
-                self.uplink = self._new_uplink()
 
     async def once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
         """One pass of the plan, then deliver for a bounded time; how many results were stored."""

@@ -28,8 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="agree without being asked, also to whatever this collector's plan holds later",
     )
-    p.add_argument("--country", type=_code("country_code"), default="", metavar="CC")
-    p.add_argument("--region", type=_code("region_code"), default="", metavar="CODE")
+    p.add_argument("--country", type=_code("country_code"), default=None, metavar="CC")
+    p.add_argument("--region", type=_code("region_code"), default=None, metavar="CODE")
     p.add_argument("--access", choices=("mobile", "fixed", "hosting"), default="unknown")
 
 
@@ -90,8 +90,8 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
         given_us=SystemClock().wall_us(),
         plan_version=plan.version,
         scope=scope,
-        country=args.country,
-        region=args.region,
+        country=args.country or "",
+        region=args.region or "",
         access=Access(args.access),
     )
     if before is not None and not c.narrow(plan, before)[1]:

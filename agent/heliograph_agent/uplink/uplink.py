@@ -58,6 +58,7 @@ class Uplink:
         self._failures = 0
         self._session: Session | None = None
         self._leaving = ""
+        self._met = asyncio.Event()  # a session stands
         self._idle = asyncio.Event()  # the spool holds nothing that waits for a receipt
         self._stir = asyncio.Event()  # ends a wait between two attempts
 
@@ -83,9 +84,12 @@ class Uplink:
 
     async def delivered(self) -> None:
         """Until everything that was waiting is acknowledged; may never come, so bound it."""
+        await self._met.wait()
         await self._idle.wait()
 
     async def run(self) -> None:
+        """Can be run again after it was left, say after a pause."""
+        self._leaving, self._failures = "", 0
         while not self._leaving:
             try:
                 await self._attempt()
@@ -157,5 +161,9 @@ class Uplink:
     def _set(self, reached: Reached) -> None:
         moved = reached.connected != self.reached.connected
         self.reached = reached
+        if reached.connected:
+            self._met.set()
+        else:
+            self._met.clear()
         if moved or not reached.connected:
             self._changed()
