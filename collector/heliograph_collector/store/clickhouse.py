@@ -99,8 +99,10 @@ class ClickHouse:
         self._writer.run(lambda c: c.command(statement))
 
     def insert(self, table: str, columns: "pa.Table", token: str) -> None:
-        """A block that counts once, however often it comes with the same token, if it has one."""
-        settings = {"insert_deduplication_token": token} if token else {"insert_deduplicate": "0"}
+        """On a server a block counts once, however often it comes with the same token."""
+        settings = {"insert_deduplication_token": token}
+        if self.embedded or not token:
+            settings = {"insert_deduplicate": "0"}
         if columns.num_rows:
             self._writer.run(lambda c: c.insert_arrow(table, columns, settings=settings))
 

@@ -208,6 +208,14 @@ def blocks(journal: str, kind: str, first: int, last: int) -> "pa.Table":
     return _table(columns, [(journal, kind, first, last)])
 
 
+def without(rows: "pa.Table", key: Sequence[str], there: set[tuple[Any, ...]]) -> "pa.Table":
+    """The rows whose key is not there yet."""
+    import pyarrow as pa
+
+    keys = zip(*(rows.column(name).to_pylist() for name in key), strict=True)
+    return rows.filter(pa.array([found not in there for found in keys], pa.bool_()))
+
+
 def _table(columns: Sequence[Column], rows: Sequence[Any]) -> "pa.Table":
     import pyarrow as pa
 

@@ -79,14 +79,14 @@ class Store:
 
     async def cursor(self, journal: str) -> int:
         """The last position of this journal that is wholly in. Raises StoreError."""
-        return (await self._mark(journal, _DONE))[1]
+        return (await self._write(lambda: self._marked(journal, _DONE)))[1]
 
     async def pending(self, journal: str) -> tuple[int, int] | None:
         """First and last position of a block that was begun and may be partly in.
 
-        It must come again with the same bounds: its deduplication tokens are made of them.
+        It must come again with the same bounds: by them it is known for a replay.
         """
-        begun = await self._mark(journal, _BEGUN)
+        begun = await self._write(lambda: self._marked(journal, _BEGUN))
         return begun if begun[1] > await self.cursor(journal) else None
 
     async def insert_block(self, block: Block) -> None:
@@ -162,15 +162,6 @@ class Store:
         free = self._clickhouse.free_bytes()
         return Health(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
-    async def _mark(self, journal: str, kind: str) -> tuple[int, int]:
-        query = (
-            "SELECT first, last FROM blocks WHERE journal = {journal:String} AND kind = "
-            "{kind:String} ORDER BY last DESC LIMIT 1"
-        )
-        asked = {"journal": journal, "kind": kind}
-        found = await self._write(lambda: self._clickhouse.written(query, asked))
-        return (found[0][0], found[0][1]) if found else (0, 0)
-
     def _open(self) -> None:
         self._clickhouse.open()
         try:
@@ -199,23 +190,44 @@ class Store:
             self._clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
 
     def _insert(self, block: Block) -> None:
-        """In this order: that it was begun, its rows, that it is done."""
-        fresh = [judged for judged in block.judged if judged[0].position >= block.first]
-        self._put(
-            block, "blocks", _BEGUN, columns.blocks(block.journal, _BEGUN, block.first, block.last)
-        )
-        self._put(block, "measurements", "", columns.measurements(fresh))
-        self._put(block, "observations", "", columns.observations(fresh))
-        self._put(block, "verdicts", "", columns.verdicts(block.judged, block.last))
-        self._put(block, "presence", "", columns.presence(block.presence, block.journal))
-        self._put(block, "quarantine", "", columns.refused(block.refused, block.journal))
-        self._put(
-            block, "blocks", _DONE, columns.blocks(block.journal, _DONE, block.first, block.last)
-        )
+        """In this order: that it was begun, its rows, that it is done.
 
-    def _put(self, block: Block, table: str, what: str, rows: "pa.Table") -> None:
-        token = f"{block.journal}-{block.first}-{block.last}-{what}"
-        self._clickhouse.insert(table, rows, token)
+        Tokens alone do not hold: the embedded engine notes a token before the rows it stands for
+        are in, and a kill between the two has it refuse the replay. So a replay asks what is there.
+        """
+        again = self._marked(block.journal, _BEGUN) == (block.first, block.last)
+        fresh = [judged for judged in block.judged if judged[0].position >= block.first]
+        rows = {
+            "measurements": columns.measurements(fresh),
+            "observations": columns.observations(fresh),
+            "verdicts": columns.verdicts(block.judged, block.last),
+            "presence": columns.presence(block.presence, block.journal),
+            "quarantine": columns.refused(block.refused, block.journal),
+        }
+        token = f"{block.journal}-{block.first}-{block.last}"
+        if not again:
+            self._mark(block, _BEGUN)
+        for table, found in rows.items():
+            missing = self._missing(table, found, block) if again else found
+            self._clickhouse.insert(table, missing, token)
+        self._mark(block, _DONE)
+
+    def _missing(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
+        query, key = queries.there(table)
+        bounds = {"journal": block.journal, "first": block.first, "last": block.last}
+        return columns.without(rows, key, set(self._clickhouse.written(query, bounds)))
+
+    def _mark(self, block: Block, kind: str) -> None:
+        mark = columns.blocks(block.journal, kind, block.first, block.last)
+        self._clickhouse.insert("blocks", mark, f"{block.journal}-{block.last}-{kind}")
+
+    def _marked(self, journal: str, kind: str) -> tuple[int, int]:
+        query = (
+            "SELECT first, last FROM blocks WHERE journal = {journal:String} AND kind = "
+            "{kind:String} ORDER BY last DESC LIMIT 1"
+        )
+        found = self._clickhouse.written(query, {"journal": journal, "kind": kind})
+        return (found[0][0], found[0][1]) if found else (0, 0)
 
     async def _read(self, query: Query) -> list[Any]:
         """Raises StoreError."""

@@ -16,7 +16,7 @@ _DURABLE = (
 LOCAL = {
     "on_cluster": "",
     "replacing": "ReplacingMergeTree",
-    "settings": f"SETTINGS non_replicated_deduplication_window = 1000, {_DURABLE}",
+    "settings": f"SETTINGS {_DURABLE}",
 }
 
 

@@ -167,6 +167,23 @@ ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own c
     return Query(text, q.parameters, _cell)
 
 
+_STRETCH = "position BETWEEN {first:UInt64} AND {last:UInt64}"
+_THERE = {
+    "measurements": (("id",), _STRETCH),
+    "observations": (("id", "step"), _STRETCH),
+    "verdicts": (("id", "endpoint"), "judged = {last:UInt64}"),
+    "presence": (("position",), f"journal = {{journal:String}} AND {_STRETCH}"),
+    "quarantine": (("position", "index"), f"journal = {{journal:String}} AND {_STRETCH}"),
+}
+
+
+def there(table: str) -> tuple[str, tuple[str, ...]]:
+    """The question which rows of a block are in already, and the columns that tell them apart."""
+    key, condition = _THERE[table]
+    names = ", ".join(f"`{name}`" for name in key)
+    return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 our own words
+
+
 def health() -> Query:
     text = """
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts

@@ -1,0 +1,194 @@
+"""Kill a collector's journal, writer and store at random moments, over and over; then count.
+
+    python kill_drill.py DIRECTORY KILLS SEED
+
+A child appends envelopes and reports each acknowledgement through a pipe, while its writer takes
+them into the store. What the engine needs is imported before the fork, so that a child spends its short
+life writing; the engine itself starts threads at its import and cannot be forked.
+Prints one JSON object.
+"""
+
+import asyncio
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect.driver._backendclient
+import pandas as pd  # type: ignore[import-untyped]
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from heliograph.clock import SystemClock
+from heliograph_collector.store.engine import Limits, Store
+from heliograph_collector.store.journal import Journal
+from heliograph_collector.store.rows import Block, JournalRow, Judged, Kind, Taken
+from heliograph_collector.store.writer import Writer
+from support.rows import ANNA, NAMES, T0, blocked, envelope_row, measurement_pb, reachable
+
+PRELOADED = (clickhouse_connect.driver._backendclient, pa, pd)
+PER_ENVELOPE = 3
+APPENDERS = 4
+
+
+def judge(taken: Sequence[Taken]) -> list[Judged]:
+    return [(one, (reachable(), blocked("dc1"))) for one in taken]
+
+
+def writer(journal: Journal, store: Store, seen: list[Block]) -> Writer:
+    return Writer(
+        journal,
+        store,
+        judge,
+        NAMES,
+        clock=SystemClock(),
+        rng=random.Random(1),
+        on_block=seen.append,
+        linger_s=0,
+    )
+
+
+def open_store(place: Path) -> Store:
+    return Store(
+        f"chdb://{place}/store",
+        limits=Limits(memory_mib=2_048),
+        observations_days=99_999,
+        verdicts_days=99_999,
+    )
+
+
+async def child(place: Path, first: int, acknowledged: int) -> None:
+    """Append for ever from envelope `first` on; each number goes down the pipe once it is safe."""
+    journal, store = Journal(place / "journal.db"), open_store(place)
+    await store.open()
+    number = first
+
+    async def append() -> None:
+        nonlocal number
+        while True:
+            mine, number = number, number + 1
+            row = envelope_row(*[measurement_pb()] * PER_ENVELOPE, sequence=mine)
+            there = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=T0 + mine)
+            await journal.append([replace(row, position=0), there])
+            os.write(acknowledged, mine.to_bytes(8, "big"))
+            await asyncio.sleep(0.002)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(writer(journal, store, []).run())
+        for _ in range(APPENDERS):
+            group.create_task(append())
+
+
+def one_life(place: Path, first: int, rng: random.Random) -> list[int]:
+    """Fork, kill at a random moment, and tell what had been acknowledged.
+
+    One in five dies while it opens, the others after their first acknowledgement.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.dup2(os.open(place / "child.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+        asyncio.run(child(place, first, writing))
+        os._exit(1)
+    os.close(writing)
+    young = rng.random() < 0.2
+    if not young:
+        select.select([reading], [], [], 60)
+    time.sleep(rng.uniform(0.05, 0.4) if young else rng.uniform(0, 0.25))
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status):
+        raise SystemExit((place / "child.log").read_text()[-2_000:])
+    told = b""
+    while select.select([reading], [], [], 0)[0] and (more := os.read(reading, 65_536)):
+        told += more
+    os.close(reading)
+    return [int.from_bytes(told[n : n + 8], "big") for n in range(0, len(told), 8)]
+
+
+async def count(place: Path) -> dict[str, Any]:
+    """Let the writer catch up, then count the rows as they lie, without any merging at reading."""
+    journal, store = Journal(place / "journal.db"), open_store(place)
+    await store.open()
+    torn = await store.pending(journal.id) is not None
+    seen: list[Block] = []
+    task = asyncio.ensure_future(writer(journal, store, seen).run())
+    deadline = time.monotonic() + 60
+    while await store.cursor(journal.id) < journal.position:  # each turn asks the engine
+        if time.monotonic() > deadline or task.done():
+            raise SystemExit("the writer does not catch up")
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+
+    def ask(query: str) -> tuple[Any, ...]:
+        return store._clickhouse.written(query, {})[0]
+
+    found = {
+        "envelopes": len(
+            [r for r in await journal.read(0, 10**9, limit_bytes=10**12) if r.sequence]
+        ),
+        "journal": journal.position,
+        "torn_at_the_end": torn,
+        "ids": {row[0] for row in store._clickhouse.written("SELECT id FROM measurements", {})},
+        "measurements": ask("SELECT count() AS a, uniqExact(id) AS b FROM measurements"),
+        "verdicts": ask("SELECT count() AS a, uniqExact(id, endpoint) AS b FROM verdicts"),
+        "presence": ask("SELECT count() AS a, uniqExact(position) AS b FROM presence"),
+        "quarantine": ask("SELECT count() AS a, 0 AS b FROM quarantine"),
+    }
+    await store.close()
+    await journal.close()
+    return found
+
+
+def in_own_process(place: Path) -> dict[str, Any]:
+    """`count`, forked: the engine must not run in the process that forks on."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        found = asyncio.run(count(place))
+        found["ids"] = sorted(found["ids"])
+        (place / "count.json").write_text(json.dumps(found))
+        os._exit(0)
+    os.close(reading)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    found = json.loads((place / "count.json").read_text())
+    found["ids"] = set(found["ids"])
+    return dict(found)
+
+
+def main() -> None:
+    place, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
+    began = time.monotonic()
+    acknowledged: list[int] = []
+    fruitful = 0
+    for life in range(kills):
+        told = one_life(place, life * 1_000_000 + 1, rng)
+        acknowledged += told
+        fruitful += bool(told)
+    found = in_own_process(place)
+    ids = found.pop("ids")
+    expected = [
+        NAMES.measurement(ANNA, number, index)
+        for number in acknowledged
+        for index in range(PER_ENVELOPE)
+    ]
+    found |= {
+        "kills": kills,
+        "kills_after_an_acknowledgement": fruitful,
+        "acknowledged": len(acknowledged),
+        "lost": sum(id_ not in ids for id_ in expected),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Killed two hundred times at random moments: nothing acknowledged is lost, nothing is double."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+KILLS = 200
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nothing_acknowledged_is_lost_and_nothing_is_double(tmp_path: Path) -> None:
+    drill = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name("kill_drill.py"),
+            tmp_path,
+            str(KILLS),
+            "20220105",
+        ],
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert drill.returncode == 0, drill.stderr[-2_000:] + drill.stdout[-2_000:]
+    found = json.loads(drill.stdout.splitlines()[-1])
+    print(json.dumps(found))
+    envelopes = found["envelopes"]
+    assert found["kills_after_an_acknowledgement"] > KILLS / 2
+    assert found["acknowledged"] <= envelopes
+    assert found["lost"] == 0
+    assert found["measurements"] == [3 * envelopes, 3 * envelopes]
+    assert found["verdicts"] == [6 * envelopes, 6 * envelopes]
+    assert found["presence"] == [envelopes, envelopes]
+    assert found["quarantine"] == [0, 0]
