@@ -70,9 +70,9 @@ class ClickHouse:
 
     def open(self) -> None:
         """Raises StoreError, DirectoryInUseError."""
-        if self.embedded:
-            self._lock = DirectoryLock(Path(self.place), "store")
         try:
+            if self.embedded:
+                self._lock = DirectoryLock(Path(self.place), "store")
             database = _Handle(lambda: self._connect({}, ""))
             database.run(
                 lambda c: c.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{self._on()}")
@@ -83,9 +83,12 @@ class ClickHouse:
                 reader = _Handle(lambda: self._connect(self._reading()))
                 self._all.append(reader)
                 self._idle.put(reader)
-        except (StoreError, OSError):
+        except StoreError:
             self.close()
             raise
+        except OSError as error:
+            self.close()
+            raise StoreError(f"The store {self.place} cannot be made: {error.strerror}.") from error
 
     def close(self) -> None:
         for handle in self._all:

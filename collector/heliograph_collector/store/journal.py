@@ -46,7 +46,10 @@ class Journal:
 
         Raises JournalError, DirectoryInUseError.
         """
-        self._lock = DirectoryLock(path.parent, "journal")
+        try:
+            self._lock = DirectoryLock(path.parent, "journal")
+        except OSError as error:
+            raise JournalError(f"{path.parent} cannot be made: {error.strerror}.") from error
         try:
             self._reader = table.connect(path, limit_bytes)
             self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]

@@ -3,8 +3,8 @@
     python kill_drill.py DIRECTORY KILLS SEED
 
 A child appends envelopes and reports each acknowledgement through a pipe, while its writer takes
-them into the store. What the engine needs is imported before the fork, so that a child spends its short
-life writing; the engine itself starts threads at its import and cannot be forked.
+them into the store. What the engine needs is imported before the fork, so that a child spends its
+short life writing; the engine itself starts threads at its import and cannot be forked.
 Prints one JSON object.
 """
 

@@ -1,0 +1,174 @@
+"""What the wrapper holds off: the traps of the embedded engine, and what outsiders might send."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.store.clickhouse import ClickHouse, Limits
+from heliograph_collector.store.engine import Store, StoreError, TooMuchError
+from heliograph_collector.store.rows import CellFilter, MeasurementFilter
+from support.rows import T0, US, block, reachable, taken
+
+HOUR = 3_600 * US
+HOSTILE = (
+    "'; DROP TABLE measurements; --",
+    "' OR 1=1 --",
+    "\\'; SYSTEM SHUTDOWN; --",
+    "x') UNION ALL SELECT * FROM file('/etc/passwd', 'LineAsString') --",
+    "{service:String}",
+    "%s %(service)s $1 ?",
+    "\x00\t\n\\N",
+    "Ж" * 2_000,
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_words_stay_data(store: Store, text: str) -> None:
+    odd = taken(1, service=text)
+    await store.insert_block(block(1, 1, (odd, (reachable(),)), (taken(2), (reachable(),))))
+    page = await store.measurements(MeasurementFilter(service=text, since_us=T0))
+    assert [t for t, _ in page.items] == [odd]
+    assert [v.service for v in await store.votes(T0, T0 + HOUR, 300, service=text)] == [text]
+    assert await store.votes(T0, T0 + HOUR, 300, country=text, region=text, access=text) == []
+    assert await store.silences(T0, T0 + HOUR, 300, country=text) == []
+    assert await store.measurement(text) is None
+    assert await store.cells(CellFilter(since_us=T0, until_us=T0 + 1, service=text)) == []
+    assert (await store.measurements(MeasurementFilter(state=text))).items == ()
+    assert len((await store.measurements(MeasurementFilter())).items) == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "INSERT INTO FUNCTION file('/tmp/x.csv', 'CSV') SELECT 1",
+        "SYSTEM SHUTDOWN",
+        "DROP TABLE measurements",
+        "SET readonly = 0",
+        "SELECT 1; DROP TABLE measurements",
+        "ALTER TABLE measurements DELETE WHERE 1",
+    ],
+)
+async def test_a_reading_handle_can_do_nothing_but_read(store: Store, statement: str) -> None:
+    with pytest.raises(StoreError):
+        store._clickhouse.ask(statement, {})
+    assert store._clickhouse.ask("SELECT count() AS n FROM measurements", {}) == [(0,)]
+
+
+async def test_what_a_failed_question_left_behind_is_in_no_later_answer(store: Store) -> None:
+    """The engine would prepend it to the next answer of the same handle."""
+    half = "SELECT number, throwIf(number = 900000) AS t FROM numbers(1000000)"
+    for ask in (store._clickhouse.ask, store._clickhouse.written):
+        for _ in range(4):  # each of the handles
+            with pytest.raises(StoreError):
+                ask(half, {})
+            assert ask("SELECT 7 AS x", {}) == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("SELECT count() AS n FROM numbers(1000000000000)", "time"),
+        ("SELECT groupArray(number) AS a FROM numbers(1000000000)", "memory"),
+        ("SELECT number FROM numbers(5000000)", "rows"),
+    ],
+)
+async def test_a_question_too_big_is_a_sentence_and_all_else_goes_on(
+    tmp_path: Path, question: str, word: str
+) -> None:
+    store = Store(f"chdb://{tmp_path}/store", limits=Limits(query_s=2, query_mib=100))
+    await store.open()
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(asyncio.to_thread(_ask, store._clickhouse, question))
+        for n in range(1, 6):
+            await store.insert_block(block(n, n, (taken(n), (reachable(),))))
+    assert f"needs more {word} than the store may spend" in asked.result()
+    assert await store.cursor("j") == 5
+    await store.close()
+
+
+def _ask(clickhouse: ClickHouse, question: str) -> str:
+    with pytest.raises(TooMuchError) as caught:
+        clickhouse.ask(question, {})
+    return str(caught.value)
+
+
+async def test_a_wedged_handle_is_made_anew_and_asked_again(store: Store) -> None:
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    class Wedged:
+        closed = False
+
+        def query(self, *_: object, **__: object) -> None:
+            raise DatabaseError("Code: 216. Query with id … already running", code=216)
+
+        def close(self) -> None:
+            self.closed = True
+
+    wedged = Wedged()
+    store._clickhouse._writer.close()
+    store._clickhouse._writer._client = wedged  # type: ignore[assignment]
+    assert store._clickhouse.written("SELECT 1 AS x", {}) == [(1,)]
+    assert wedged.closed
+
+
+async def test_a_second_process_is_refused_in_a_sentence(store: Store, tmp_path: Path) -> None:
+    code = f"""
+import asyncio
+from heliograph_collector.store.engine import DirectoryInUseError, Store
+try:
+    asyncio.run(Store("chdb://{tmp_path}/store").open())
+except DirectoryInUseError as error:
+    print(error)
+"""
+    other = await asyncio.to_thread(_python, code)
+    assert other.stdout == (
+        f"The store in {tmp_path}/store is in use by another process: stop that one, "
+        "or give this one another --data directory.\n"
+    )
+    assert other.stderr == ""
+
+
+async def test_caches_and_memory_are_bounded(store: Store) -> None:
+    rows = store._clickhouse.ask(
+        "SELECT name, value FROM system.server_settings WHERE name IN "
+        "('max_server_memory_usage', 'mark_cache_size')",
+        {},
+    )
+    assert dict(rows) == {
+        "max_server_memory_usage": str(1_024 * 2**20),
+        "mark_cache_size": str(64 * 2**20),
+    }
+
+
+async def test_every_table_syncs_what_it_takes(store: Store) -> None:
+    rows = store._clickhouse.ask(
+        "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'", {}
+    )
+    assert len(rows) == 8
+    assert all("fsync_after_insert = 1, fsync_part_directory = 1" in full for _, full in rows)
+
+
+def test_the_engine_is_not_loaded_before_it_is_opened() -> None:
+    code = (
+        "import sys, heliograph_collector.store.engine, heliograph_collector.store.writer;"
+        "print(sorted({'chdb', 'clickhouse_connect', 'pyarrow', 'pandas'} & set(sys.modules)))"
+    )
+    assert _python(code).stdout == "[]\n"
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(f"chdb://{tmp_path}/file/store")
+    with pytest.raises(StoreError, match="cannot be"):
+        asyncio.run(store.open())
