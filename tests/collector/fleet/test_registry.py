@@ -2,6 +2,7 @@
 
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from heliograph_collector.fleet.registry import Sighting
 
 
 @pytest.fixture
-def fleet(tmp_path: Path):  # type: ignore[no-untyped-def]
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
     opened = Fleet(tmp_path)
     yield opened
     opened.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -56,7 +56,9 @@ async def test_submit_and_post_share_one_deduplication(tmp_path: Path) -> None:
         (lambda e: e[:-1], "bad_envelope"),
     ],
 )
-async def test_what_is_no_envelope_is_refused_for_good(tmp_path: Path, change, reason) -> None:  # type: ignore[no-untyped-def]
+async def test_what_is_no_envelope_is_refused_for_good(
+    tmp_path: Path, change: Callable[[bytes], bytes], reason: str
+) -> None:
     async with house(tmp_path) as home:
         caller = await enrolled(home)
         receipt = await posted(home, change(caller.seal(caller.batch(1))))

@@ -1,0 +1,228 @@
+"""The operator's commands, as typed: what they print, what they change, how they refuse."""
+
+import base64
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from heliograph.keys import SigningKey
+from heliograph.services import shipped
+from heliograph.v1.intake_pb2 import Invite
+from heliograph_agent.experiments import REGISTRY
+from heliograph_collector import cli
+from heliograph_collector.cli import planfile
+from heliograph_collector.cli.invite import seconds
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plans import standing
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*words: str) -> Ran:
+        try:
+            code = cli.main([*words, "--data", str(tmp_path / "data")])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return command
+
+
+def enrolled(data: Path, number: int = 1) -> str:
+    fleet = Fleet(data)
+    token = fleet.invite(role="volunteer", uses=1, now_s=0, expires_s=10)
+    agent = fleet.enrol(token, SigningKey(number.to_bytes(32, "big")).public, "0.1", 5)
+    fleet.close()
+    return agent.id.hex()
+
+
+def decoded(line: str) -> Invite:
+    body = line.removeprefix("heliograph1:")
+    return Invite.FromString(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def test_an_invite_is_one_line_that_names_the_place_and_the_key(
+    run: Command, tmp_path: Path
+) -> None:
+    ran = run("invite", "--endpoint", "collector.example:443")
+    assert ran.code == 0
+    assert ran.out.count("\n") == 1
+    assert ran.err == ""
+    invite = decoded(ran.out.strip())
+    assert invite.endpoint == "collector.example:443"
+    assert invite.pin == open_keyring(tmp_path / "data", []).pin
+    assert len(invite.token) == 16
+
+
+def test_an_invite_carries_uses_expiry_and_role(run: Command, tmp_path: Path) -> None:
+    ran = run("invite", "--uses", "2", "--expires", "1h", "--control")
+    token, fleet = decoded(ran.out.strip()).token, Fleet(tmp_path / "data")
+    keys = [SigningKey(bytes([n]) * 32).public for n in (1, 2)]
+    assert [fleet.enrol(token, key, "", 0).role for key in keys] == ["control", "control"]
+    fleet.close()
+
+
+def test_an_invite_to_nowhere_is_refused(run: Command, tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("grpc: 0.0.0.0:7443\n")
+    ran = run("invite", "--config", str(file))
+    assert ran.code == 1
+    assert "--endpoint HOST:PORT" in ran.err
+    assert run("invite", "--config", str(file), "--endpoint", "a.example:1").code == 0
+
+
+def test_a_running_collector_s_own_port_goes_into_the_invite(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "serving.json").write_text('{"grpc": "127.0.0.1:4711"}')
+    assert decoded(run("invite").out.strip()).endpoint == "127.0.0.1:4711"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("invite", "--uses", "0"), "whole number from 1"),
+        (("invite", "--expires", "soon"), "must be a time like 30m, 12h or 7d"),
+        (("invite", "--endpoint", "nowhere"), "must be HOST:PORT"),
+        (("serve", "--grpc", "7443"), "must be HOST:PORT"),
+        (("agents",), "list|revoke"),
+        (("fly",), "invalid choice"),
+    ],
+)
+def test_wrong_usage_is_two(run: Command, words: Sequence[str], says: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_times_are_read() -> None:
+    assert [seconds(text) for text in ("30m", "12h", "7d")] == [1_800, 43_200, 604_800]
+
+
+def test_agents_are_listed_and_revoked_by_the_beginning_of_their_id(
+    run: Command, tmp_path: Path
+) -> None:
+    assert "invite" in run("agents", "list").out
+    first, second = (enrolled(tmp_path / "data", n) for n in (1, 2))
+    listed = json.loads(run("agents", "list", "--json").out)
+    assert {agent["id"] for agent in listed} == {first, second}
+    assert listed[0]["last_seen"] is None
+    assert run("agents", "revoke", first[:8]).code == 0
+    table = run("agents", "list").out.splitlines()
+    assert [line.endswith("revoked") for line in table if first in line] == [True]
+    again = run("agents", "revoke", first)
+    assert (again.code, "revoked already" in again.err) == (1, True)
+    for unclear in ("ffff" * 8, first[:2]):
+        ran = run("agents", "revoke", unclear)
+        assert (ran.code, "no agent's id begins" in ran.err) == (1, True)
+
+
+def test_a_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
+    shown = run("plan", "show").out
+    file = tmp_path / "plan.yml"
+    file.write_text(shown.replace("heartbeat_s: 15", "heartbeat_s: 30"))
+    ran = run("plan", "set", str(file))
+    assert (ran.code, ran.out) == (0, "Plan 2 is set: 6 tasks.\n")
+    fleet = Fleet(tmp_path / "data")
+    found = standing(fleet)
+    fleet.close()
+    assert found is not None
+    assert (found[0].version, found[0].heartbeat_s) == (2, 30)
+    whole = json.loads(run("plan", "show", "--json").out)
+    assert whole["version"] == "2"
+    assert {s["name"] for s in whole["services"]} >= {"telegram", "signal", "whatsapp"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("heartbeat_s: 15\n", 1, "the key tasks is missing"),
+        ("tasks: []\n", 1, "must list 1 to 512 tasks"),
+        (
+            "tasks:\n- {experiment: telepathy, target: a, interval_s: 60}\n",
+            2,
+            "must be one of conn",
+        ),
+        ("tasks:\n- {experiment: web, interval_s: 60}\n", 2, "needs either service or target"),
+        ("tasks:\n- {experiment: web, target: a}\n", 2, "the key interval_s is missing"),
+        ("tasks:\n- {experiment: web, target: a, interval_s: 1}\n", 2, "from 10 to 604800"),
+        ("tasks:\n- experiment: telegram\n  service: icq\n  interval_s: 60\n", 3, "'icq' must be"),
+        ("tasks:\n- {experiment: web, target: a b, interval_s: 60}\n", 2, "no blanks"),
+        ("tasks:\n- {experiment: web, target: a, interval_s: 60, x: 1}\n", 2, "unknown key"),
+        (
+            "limits: {bytes: 1}\ntasks:\n- {experiment: web, target: a, interval_s: 60}\n",
+            1,
+            "unknown",
+        ),
+    ],
+)
+def test_a_wrong_plan_is_told_with_its_place(
+    run: Command, tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    file = tmp_path / "plan.yml"
+    file.write_text(text)
+    ran = run("plan", "set", str(file))
+    assert ran.code == 1
+    assert f"{file}, line {line}: " in ran.err
+    assert says in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_plans_can_ask_for_exactly_what_agents_can_run() -> None:
+    assert sorted(e.name for e in REGISTRY) == list(planfile.EXPERIMENTS)
+
+
+def test_options_of_a_task_come_through(tmp_path: Path) -> None:
+    from heliograph_collector.config import read_yaml
+
+    file = tmp_path / "plan.yml"
+    task = "{experiment: web, target: 'https://a/', interval_s: 60, options: {body_limit: 9}}"
+    file.write_text(f"tasks:\n- {task}\n")
+    (found,) = planfile.draft(read_yaml(file), shipped()).tasks
+    assert found.options == {"body_limit": "9"}
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    deeper = {"agents": ("list", "revoke"), "plan": ("show", "set"), "geo": ("install",)}
+    for name in cli.MODULES:
+        for words in [(name,), *((name, action) for action in deeper.get(name, ()))]:
+            with pytest.raises(SystemExit) as end:
+                cli.main([*words, "--help"])
+            assert end.value.code == 0
+            assert "Example: heliograph-collector " + name in capsys.readouterr().out
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(
+    run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    ran = run("agents", "list")
+    assert ran.code == 1
+    assert "install heliograph[collector]" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_terminal_gets_a_qr_code_and_a_pipe_only_the_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "heliograph_collector", "invite", "--data", str(tmp_path)]
+    master, terminal = pty.openpty()
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, timeout=60)
+    os.close(terminal)
+    drawn = os.read(master, 65_536).decode()
+    os.close(master)
+    assert ran.stdout.startswith("heliograph1:")
+    assert ran.stdout.count("\n") == 1
+    assert drawn.count("█") > 100
