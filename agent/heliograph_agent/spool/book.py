@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from heliograph_agent.spool.errors import BoundError
 from heliograph_agent.spool.floor import BLOCK, Floor
 from heliograph_agent.spool.order import catch_up
 from heliograph_agent.spool.priority import Priority
+from heliograph_agent.spool.room import Room
 from heliograph_agent.spool.schema import PAGE, checksum
 from heliograph_agent.spool.thin import SHEDDABLE, thin
 
@@ -54,13 +56,12 @@ class Book:
         self.db = db
         self.floor = Floor(path.with_name(f"{path.name}.floor"))
         self._clock = clock
-        self._limit = limit_bytes
-        ((pages,),) = db.execute("PRAGMA max_page_count").fetchall()
-        self._soft = pages * PAGE * 15 // 16
+        self.room = Room(db, path, limit_bytes)
 
     def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
         """Raises BoundError when the rest of the room is for P0 and P1."""
-        if priority in SHEDDABLE and self.used() > self._soft:
+        self.room.fit()
+        if priority in SHEDDABLE and self.room.used() > self.room.soft:
             raise BoundError
         sequence = self._last("measurement") + 1
         self.floor.reserve(sequence)
@@ -132,26 +133,39 @@ class Book:
             waiting=waiting[0],
             waiting_measurements=waiting[1],
             quarantined=quarantined,
-            bytes=self.used(),
-            limit_bytes=self._limit,
+            bytes=self.room.used(),
+            limit_bytes=self.room.limit_bytes,
             oldest_us=oldest,
             dropped=dict(self.db.execute("SELECT kind, count FROM gap WHERE count > 0")),
         )
 
     def relieve(self, worth: Priority) -> bool:
-        """In a transaction of its own: drop some of what is worth no more than `worth`."""
-        self.db.execute("BEGIN IMMEDIATE")
-        aim = self.used() - PAGE
+        """In transactions of its own: drop some of what is worth no more than `worth`.
+
+        Step by step, each with an empty journal: on a full disk there is no room for more of it.
+        """
+        aim = min(self.room.used() - PAGE, self.room.soft)
         dropped = 0
         for priority in SHEDDABLE:
-            while priority >= worth and self.used() > aim:
-                gone = thin(self.db, priority, self._limit // 64)
+            while priority >= worth and self.room.used() > aim:
+                self.empty_journal()
+                gone = self._drop(priority)
                 if not gone:
                     break
-                self.note(f"thinned_p{int(priority)}", gone)
                 dropped += gone
-        self.db.execute("COMMIT")
         return dropped > 0
+
+    def empty_journal(self) -> None:
+        """Write it back into the file; it begins anew in the space it has."""
+        with suppress(sqlite3.OperationalError):  # what cannot be written back stays in it, safe
+            self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _drop(self, priority: Priority) -> int:
+        self.db.execute("BEGIN IMMEDIATE")
+        gone = thin(self.db, priority, self.room.step)
+        self.note(f"thinned_p{int(priority)}", gone)
+        self.db.execute("COMMIT")
+        return gone
 
     def note(self, kind: str, count: int) -> None:
         """Add to the ledger of what is missing."""
@@ -161,11 +175,6 @@ class Book:
                 " DO UPDATE SET count = count + excluded.count, last_us = excluded.last_us",
                 (kind, count, self._clock.wall_us()),
             )
-
-    def used(self) -> int:
-        ((pages,),) = self.db.execute("PRAGMA page_count").fetchall()
-        ((free,),) = self.db.execute("PRAGMA freelist_count").fetchall()
-        return int(pages - free) * PAGE
 
     def raise_sequences(self, doubtful: bool) -> None:
         """Go on above every number that may have been given, also by a database that is no more."""

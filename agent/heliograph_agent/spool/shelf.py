@@ -14,6 +14,7 @@ from heliograph.clock import Clock
 from heliograph_agent.spool import schema
 from heliograph_agent.spool.book import Book
 from heliograph_agent.spool.errors import SpoolError
+from heliograph_agent.spool.room import journal_pages
 from heliograph_agent.spool.schema import PAGE, checksum
 
 BUSY_S = 5.0
@@ -40,13 +41,21 @@ class Shelf:
 
         `suspect` when SQLite itself met damage: then the file is mended whatever the check says.
         """
+        try:
+            return self._open(suspect=suspect, alone=False)
+        except sqlite3.OperationalError as error:
+            if not _lacks_shared_memory(error):
+                raise
+        return self._open(suspect=suspect, alone=True)
+
+    def _open(self, *, suspect: bool, alone: bool) -> Book:
         self._share()
         salvaging = self._beside("salvaging")
         fresh = not self.path.exists() and not salvaging.exists()
-        if not fresh and (suspect or not self.path.exists() or not self._sound()):
+        if not fresh and (suspect or not self.path.exists() or not self._sound(alone=alone)):
             self._mend(salvaging)
         with ExitStack() as undo:
-            db = undo.enter_context(closing(_connect(self.path, self._limit)))
+            db = undo.enter_context(closing(_connect(self.path, self._limit, alone=alone)))
             book = self._book(db, fresh=fresh)
             undo.pop_all()
         return book
@@ -59,6 +68,7 @@ class Shelf:
     def _book(self, db: sqlite3.Connection, *, fresh: bool) -> Book:
         """Tables and numbers in one transaction: killed here, the next start begins again."""
         book = Book(db, self.path, self._clock, self._limit)
+        book.room.fit()
         db.execute("BEGIN IMMEDIATE")
         if not _version(db):
             schema.create(db)
@@ -79,10 +89,10 @@ class Shelf:
             self._lock = handle
         return self._lock
 
-    def _sound(self) -> bool:
+    def _sound(self, *, alone: bool) -> bool:
         """Whether SQLite finds its own structure whole, and the tables ours."""
         try:
-            with closing(_look(self.path)) as db:
+            with closing(_look(self.path, alone=alone)) as db:
                 ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
                 tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
                 names = {name for (name,) in tables} - {"sqlite_sequence"}
@@ -147,10 +157,21 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
+def _lacks_shared_memory(error: sqlite3.Error) -> bool:
+    """A disk that is full to the last byte has no room for the index of the journal."""
+    return getattr(error, "sqlite_errorcode", 0) in (
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+    )
+
+
+def _connect(path: Path, limit_bytes: int, *, alone: bool) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its journal inherits the mode
-    db = _look(path)
-    journal = max(16, limit_bytes // 64 // PAGE)  # pages; the journal's part of the bound
+    db = _look(path, alone=alone)
+    journal = journal_pages(limit_bytes)
     try:
         for pragma in (
             f"page_size = {PAGE}",
@@ -159,8 +180,7 @@ def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
             "secure_delete = ON",  # what was sealed is not to be read from a free page
             "cache_size = -1024",
             f"wal_autocheckpoint = {journal}",
-            f"journal_size_limit = {journal * PAGE}",
-            f"max_page_count = {max(32, limit_bytes // PAGE - 2 * journal)}",
+            f"journal_size_limit = {2 * journal * PAGE}",
         ):
             db.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
@@ -169,8 +189,12 @@ def _connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
     return db
 
 
-def _look(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+def _look(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """`alone` needs no shared memory, and so no disk, to read; then nobody else can."""
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    if alone:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return db
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -122,13 +122,13 @@ class Writer:
 
     def _alone(self, job: _Job) -> None:
         """The same, act by act: one that finds no room does not stand in the way of the others."""
-        for _ in range(RELIEFS):
+        for attempts in range(RELIEFS):
             with _Result() as attempt:
                 self._commit([job])
             if attempt.error is None:
                 return
             with _Result() as cure:
-                cure.value = self._cure(attempt.error, job.worth)
+                cure.value = self._cure(attempt.error, job.worth, attempts)
             if not cure.value:
                 break
         job.result = _Result()
@@ -167,17 +167,21 @@ class Writer:
             self._suspect = False
         return self._book
 
-    def _cure(self, error: Exception, worth: Priority) -> bool:
+    def _cure(self, error: Exception, worth: Priority, attempts: int) -> bool:
         """Whether there is reason to try again."""
         if _is_full(error):
-            return self._book is not None and self._make_room(self._book, worth)
+            return self._book is not None and self._make_room(self._book, worth, attempts)
         self._shut()
         if isinstance(error, sqlite3.Error) and is_damage(error):
             self._suspect = True
             return True
         return False
 
-    def _make_room(self, book: Book, worth: Priority) -> bool:
+    def _make_room(self, book: Book, worth: Priority, attempts: int) -> bool:
+        """First the journal's own; then at the cost of lesser results."""
+        if not attempts:
+            book.empty_journal()
+            return True
         try:
             return book.relieve(worth)
         finally:

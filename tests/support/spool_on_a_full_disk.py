@@ -1,0 +1,94 @@
+"""Fills a spool on a disk that is too small for it, and says what became of everything.
+
+Run as a program, as root, in a mount namespace of its own, with an empty folder to mount on:
+`unshare --mount python -m support.spool_on_a_full_disk FOLDER`; prints one JSON object.
+"""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from heliograph.clock import SystemClock
+from heliograph_agent.spool import Priority, Spool, SpoolFull
+from support.results import EPOCH, contents, measurement, plain_seal
+
+DISK = "size=3m"
+TRIES = 4_000
+LONG = "x" * 1_500
+
+
+async def fill(spool: Spool, priority: Priority) -> tuple[list[int], int]:
+    """Numbers taken, and how often there was no room."""
+    taken, refused = [], 0
+    for index in range(TRIES):
+        try:
+            one = measurement(f"t{index}", not_measured=LONG)
+            taken.append(await spool.append(one, EPOCH, priority))
+        except SpoolFull:
+            refused += 1
+            if refused > 20:
+                break
+    return taken, refused
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
+
+
+async def held(spool: Spool) -> list[int]:
+    """Everything still there: delivered, so that the disk empties on the way."""
+    numbers: list[int] = []
+    while True:
+        while await spool.close_batch(plain_seal) is not None:
+            pass
+        waiting = await spool.waiting(50)
+        if not waiting:
+            return sorted(numbers)
+        for number, envelope in waiting:
+            numbers += contents(envelope)
+            await spool.settle(number, "stored")
+
+
+async def story(path: Path) -> dict[str, object]:
+    spool = Spool(path, clock=SystemClock())
+    routine, _ = await fill(spool, Priority.P3)
+    ballast = path.with_name("other-files")
+    fill_up(ballast)  # somebody else takes what is left
+    changes, refused = await fill(spool, Priority.P1)
+    full = await spool.counts()
+    await spool.close()
+    again = Spool(path, clock=SystemClock())  # a start on a full disk
+    started = await again.counts()
+    ballast.unlink()
+    late, _ = await fill(again, Priority.P1) if refused else ([], 0)
+    kept = await held(again)
+    counts = await again.counts()
+    await again.close()
+    return {
+        "routine": len(routine),
+        "changes": len(changes),
+        "refused": refused,
+        "changes_lost": len({*changes, *late} - set(kept)),
+        "twice": len(kept) - len(set(kept)),
+        "kept": len(kept),
+        "taken": len(routine) + len(changes) + len(late),
+        "dropped": dict(counts.dropped),
+        "problem_when_full": full.problem,
+        "problem_at_start": started.problem,
+        "problem_in_the_end": counts.problem,
+    }
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", folder], check=True)
+    print(json.dumps(asyncio.run(story(folder / "spool.db"))))
+
+
+if __name__ == "__main__":
+    main()
