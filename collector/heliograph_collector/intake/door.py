@@ -1,5 +1,6 @@
 """The one way in for an envelope, whatever carried it: open, check, journal, then the receipt."""
 
+import asyncio
 from typing import Final
 
 from heliograph.clock import Clock
@@ -36,6 +37,8 @@ class Door:
     ) -> None:
         self.roll, self.journal, self.geo, self.clock = roll, journal, geo, clock
         self.counters = counters
+        # A session takes a slot before it hands an envelope in, and reads no further without one.
+        self.slots = asyncio.Semaphore(limits.ENVELOPES_AT_ONCE)
         self._opener = opener
         self._agents = limits.agent_rates(batches_per_hour)
         self._strangers = limits.stranger_rates()
@@ -50,7 +53,10 @@ class Door:
             message = opening.parse(envelope)
         except EnvelopeError as error:
             return self._count(carrier, _rejected(0, error.reason), error.reason)
-        return await self.take(message, place, carrier)
+        if self.slots.locked():
+            return self._count(carrier, _retry(0, _BUSY_S), "busy")
+        async with self.slots:
+            return await self.take(message, place, carrier)
 
     def stranger_waits_s(self, place: Place) -> int:
         """Seconds until this network may try again, 0 for now."""
@@ -74,8 +80,6 @@ class Door:
             sifted = await self._opener.open(message, received_us)
         except EnvelopeError as error:
             return _rejected(0, error.reason), error.reason
-        except opening.TooBusyError:
-            return _retry(0, _BUSY_S), "busy"
         sequence = sifted.opened.sequence
         agent = self.roll.get(sifted.opened.agent)
         if agent is None or agent.revoked_s is not None:

@@ -1,4 +1,4 @@
-"""Opens envelopes and looks through what is in them, in a few threads and a bounded queue."""
+"""Opens envelopes and looks through what is in them, in a few threads."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,6 @@ from heliograph_collector.store.journal import MAX_SEQUENCE
 THREADS = 2
 
 
-class TooBusyError(Exception):
-    """More envelopes wait than may; the agent is asked to come again."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sifted:
     """An opened envelope; `bad` measurements are passed over by whoever decodes it later too."""
@@ -34,20 +30,13 @@ class Opener:
     def __init__(self, key: SealingKey, public_key_of: Callable[[bytes], bytes | None]) -> None:
         self._key = key
         self._public_key_of = public_key_of
-        self._waiting = 0
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
 
     async def open(self, message: pb.Envelope, received_us: int) -> Sifted:
-        """Raises EnvelopeError and TooBusyError."""
-        if self._waiting >= limits.OPENS_WAITING:
-            raise TooBusyError
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._open, message, received_us
-            )
-        finally:
-            self._waiting -= 1
+        """Raises EnvelopeError. How many may wait is the door's to bound."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._open, message, received_us
+        )
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

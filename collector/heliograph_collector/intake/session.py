@@ -14,6 +14,7 @@ import grpc
 
 from heliograph import keys
 from heliograph.observation import Access, Link
+from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import Agent, Sighting
 from heliograph_collector.intake import limits
@@ -130,15 +131,20 @@ class Session:
                 case "heartbeat":
                     await self._beat(message.heartbeat)
                 case "envelope":
-                    taking = self._door.take(
-                        message.envelope, self._visit.place, "session", self._visit.agent
-                    )
-                    await self._receipts.put(group.create_task(taking))
+                    await self._take(group, message.envelope)
                 case "goodbye":
                     self.farewell = message.goodbye.reason
                     return Ending.GOODBYE
                 case _:
                     return Ending.MISBEHAVED
+
+    async def _take(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
+        """Waits for a slot, which slows this agent's stream and loses nothing."""
+        slots, visit = self._door.slots, self._visit
+        await slots.acquire()
+        taking = group.create_task(self._door.take(envelope, visit.place, "session", visit.agent))
+        taking.add_done_callback(lambda _: slots.release())  # also if it was cancelled unbegun
+        await self._receipts.put(taking)
 
     async def _hear(self) -> pb.AgentMessage | Ending:
         visit = self._visit

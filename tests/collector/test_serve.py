@@ -1,0 +1,201 @@
+"""`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
+
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+
+import grpc
+import pytest
+
+from heliograph.v1 import intake_pb2 as pb
+from heliograph.v1 import intake_pb2_grpc
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.serve.cells import stretches
+from support.intake import CLOCK, Caller, greeted, measurement, receipts
+from support.serve_process import NO_CONTROL, Served, served, start
+from support.waiting import until_now
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One collector for the tests that only look."""
+    with served(tmp_path_factory.mktemp("serve") / "data") as found:
+        found.wait_for("http")
+        yield found
+
+
+@asynccontextmanager
+async def stub_of(home: Served) -> "AsyncIterator[intake_pb2_grpc.IntakeAsyncStub]":
+    certificate = open_keyring(home.data, []).tls_certificate
+    options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
+    credentials = grpc.ssl_channel_credentials(certificate)
+    endpoint = f"127.0.0.1:{home.grpc_port}"
+    async with grpc.aio.secure_channel(endpoint, credentials, options) as channel:
+        yield intake_pb2_grpc.IntakeStub(channel)
+
+
+async def enrolled(home: Served, stub: "intake_pb2_grpc.IntakeAsyncStub") -> Caller:
+    caller, now_s = Caller(open_keyring(home.data, [])), CLOCK.wall_us() // 1_000_000
+    with closing(Fleet(home.data)) as fleet:
+        token = fleet.invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 60)
+    await stub.Enrol(caller.enrol_request(token), timeout=10)
+    return caller
+
+
+async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
+    until_now(lambda: home.get("/readyz")[0] == 200)
+    async with stub_of(home) as stub:
+        call = await greeted(stub, caller := await enrolled(home, stub))
+        envelope = caller.envelope(1, [measurement("https://news.example/")])
+        await call.write(pb.AgentMessage(envelope=envelope))
+        (receipt,) = await receipts(call, 1)
+        assert receipt.status == pb.STATUS_STORED
+        password = (home.data / "keys" / "operator.password").read_text().strip()
+        until_now(lambda: "https://news.example/" in operator(home, password))
+        call.cancel()
+    assert 'heliograph_envelopes_total{carrier="session"' in home.get("/metrics")[1]
+
+
+def operator(home: Served, password: str) -> str:
+    import http.client
+
+    connection = http.client.HTTPConnection(str(home.places["http"]), timeout=30)
+    headers = {"Authorization": f"Bearer {password}"}
+    connection.request("GET", "/api/v1/measurements", headers=headers)
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
+def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> None:
+    log = home.log.read_text()
+    assert f"http://{home.places['http']}/" in log
+    assert str(home.data / "keys" / "operator.password") in log
+    assert len(log.splitlines()) < 10
+
+
+def test_a_second_one_on_the_same_directory_is_refused(home: Served) -> None:
+    second = start(home.data)
+    assert second.process.wait(30) == 1
+    assert "in use by another process" in second.log.read_text()
+    assert "Traceback" not in second.log.read_text()
+
+
+def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> None:
+    for option, place in (("--grpc", home.places["grpc"]), ("--http", home.places["http"])):
+        other = start(tmp_path / option, option, str(place))
+        assert other.process.wait(30) == 1
+        log = other.log.read_text()
+        assert f"{place} cannot be listened on" in log
+        assert f"say {option} HOST:PORT" in log
+        assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("feed: {k: 1}\n", "line 3: feed.k: unknown key"),
+        ("plan: {services_file: none.yml}\n", "none.yml: cannot be read"),
+        ("console: {password_file: none}\n", "password file"),
+        ("geo: {country_file: geo.mmdb}\n", "is no geo database"),
+    ],
+)
+def test_what_is_wrong_with_the_configuration_is_told(
+    tmp_path: Path, config: str, says: str
+) -> None:
+    (tmp_path / "geo.mmdb").write_bytes(b"nonsense")
+    refused = start(tmp_path / "data", config=NO_CONTROL + config)
+    assert refused.process.wait(30) == 1
+    assert says in refused.log.read_text()
+    assert "Traceback" not in refused.log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
+    with served(tmp_path / "data") as home:
+        home.wait_for("http")
+        began = time.monotonic()
+        assert home.stop(number) == 0
+        print(f"stopped in {time.monotonic() - began:.2f} s")
+        assert not (home.data / "serving.json").exists()
+        assert "Traceback" not in home.log.read_text()
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """Killed as envelopes flow: all that had a receipt are there, and again are duplicates."""
+    acknowledged: list[int] = []
+    with served(tmp_path / "data") as home:
+        async with stub_of(home) as stub:
+            caller = await enrolled(home, stub)
+            call = await greeted(stub, caller)
+            for sequence in range(1, 41):
+                await call.write(pb.AgentMessage(envelope=caller.envelope(sequence)))
+                if sequence > 16:
+                    acknowledged += [r.sequence for r in await receipts(call, 1)]
+            home.process.kill()
+            home.process.wait(20)
+    with closing(sqlite3.connect(tmp_path / "data" / "journal.db")) as journal:
+        kept = {s for (s,) in journal.execute("SELECT sequence FROM log WHERE sequence > 0")}
+    assert acknowledged
+    assert set(acknowledged) <= kept
+    with served(tmp_path / "data") as home:
+        async with stub_of(home) as stub:
+            call = await greeted(stub, caller)
+            for sequence in range(1, 41):
+                await call.write(pb.AgentMessage(envelope=caller.envelope(sequence)))
+            again = await receipts(call, 40)
+            call.cancel()
+    duplicates = {r.sequence for r in again if r.status == pb.STATUS_DUPLICATE}
+    assert duplicates == kept
+    assert {r.sequence for r in again if r.status == pb.STATUS_STORED} == set(range(1, 41)) - kept
+
+
+def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
+    """Slowloris: neither a silent TCP connection nor half a handshake may stay."""
+    place = ("127.0.0.1", home.grpc_port)
+    with (
+        socket.create_connection(place, timeout=30) as silent,
+        socket.create_connection(place, timeout=30) as slow,
+    ):
+        slow.sendall(b"\x16\x03\x01\x02\x00\x01")
+        for caller in (silent, slow):
+            with suppress(ConnectionResetError):
+                while caller.recv(4_096):
+                    pass
+
+
+def test_health_and_reflection_answer(home: Served) -> None:
+    from grpc_health.v1 import health_pb2
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
+    credentials = grpc.ssl_channel_credentials(open_keyring(home.data, []).tls_certificate)
+    with grpc.secure_channel(f"127.0.0.1:{home.grpc_port}", credentials, options) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        request = health_pb2.HealthCheckRequest(service="heliograph.v1.Intake")
+        health = check(request, timeout=10)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        reflect = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+        (answer,) = reflect(iter([ask]), timeout=10)
+        names = {service.name for service in answer.list_services_response.service}
+        assert "heliograph.v1.Intake" in names
+
+
+def test_bins_are_taken_in_stretches() -> None:
+    assert list(stretches([], 9)) == []
+    assert list(stretches([4], 9)) == [(4, 4)]
+    assert list(stretches([1, 2, 3, 7, 9, 10], 9)) == [(1, 3), (7, 7), (9, 10)]
+    assert list(stretches(list(range(7)), 3)) == [(0, 2), (3, 5), (6, 6)]

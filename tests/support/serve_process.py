@@ -1,0 +1,84 @@
+"""A real `heliograph-collector serve` as a process of its own, found by what it posts."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.waiting import until_now
+
+NO_CONTROL = "control:\n  endpoints: []\n"
+
+
+@dataclass(frozen=True)
+class Served:
+    process: "subprocess.Popen[bytes]"
+    data: Path
+    log: Path
+
+    @property
+    def places(self) -> dict[str, object]:
+        try:
+            found = json.loads((self.data / "serving.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return dict(found) if found.get("pid") == self.process.pid else {}
+
+    @property
+    def grpc_port(self) -> int:
+        return int(str(self.places["grpc"]).rpartition(":")[2])
+
+    def wait_for(self, door: str) -> None:
+        """`grpc` or `http`. Fails with the log when the process ended."""
+        until_now(lambda: door in self.places or self.process.poll() is not None)
+        assert door in self.places, self.log.read_text()[-4_000:]
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(str(self.places["http"]), timeout=30)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+def start(data: Path, *options: str, config: str = NO_CONTROL) -> Served:
+    """Free ports; the caller ends it."""
+    file = data.with_suffix(".yml")
+    file.write_text(config)
+    log = data.with_suffix(".log")
+    command: Sequence[str] = [
+        *(sys.executable, "-m", "heliograph_collector", "serve", "--data", str(data)),
+        *("--config", str(file), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+        *options,
+    ]
+    with log.open("ab") as output:
+        return Served(subprocess.Popen(command, stdout=output, stderr=output), data, log)
+
+
+@contextmanager
+def served(data: Path, *options: str, config: str = NO_CONTROL) -> Iterator[Served]:
+    """Ended, and its log printed, whatever happens."""
+    found = start(data, *options, config=config)
+    try:
+        found.wait_for("grpc")
+        yield found
+    finally:
+        if found.process.poll() is None:
+            found.process.terminate()
+        try:
+            found.process.wait(20)
+        except subprocess.TimeoutExpired:
+            found.process.kill()
+            found.process.wait()
+        print(found.log.read_text()[-4_000:])
