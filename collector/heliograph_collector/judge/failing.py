@@ -22,8 +22,8 @@ class Failing:
 def failing(sight: Sight, control: Sight) -> Failing | None:
     """None when nothing failed, or nothing that can be called interference."""
     attempts = conclusive(sight, control)
-    if not sight.resolved and not sight.own_attempts:
-        return _stopped([s for s in counted_lookups(sight) if s.method], sight, ())
+    if not sight.resolved:
+        return _stopped([s for s in sight.counted_lookups if s.method], sight, ())
     return _stopped([a.failed for a in attempts if a.failed is not None], sight, attempts)
 
 
@@ -35,15 +35,10 @@ def conclusive(sight: Sight, control: Sight) -> tuple[Attempt, ...]:
 
 def six_counts(sight: Sight, control: Sight) -> bool:
     """IPv6 alone counts when neither side knows an IPv4 address and the control's IPv6 works."""
-    addresses = {a.address for s in (sight, control) for a in s.own_attempts if a.address}
+    addresses = {a.address for s in (sight, control) for a in s.attempts if a.address}
     four = any(":" not in a for a in addresses | sight.own_addresses | control.own_addresses)
     works = any(a.ipv6 and Operation.CONNECT in a.passed for a in control.own_attempts)
     return works and not four
-
-
-def counted_lookups(sight: Sight) -> list[Step]:
-    """AAAA alone proves nothing: half of all names have none, and some servers choke on it."""
-    return [s for s in sight.own_lookups if s.seen.dns is None or s.seen.dns.query_type != "AAAA"]
 
 
 def _stopped(steps: Sequence[Step], sight: Sight, attempts: tuple[Attempt, ...]) -> Failing | None:

@@ -11,7 +11,7 @@ from heliograph_collector.judge.pages import related
 from heliograph_collector.judge.sight import NOTHING, Sight, sight
 from heliograph_collector.store.rows import ControlView, Taken
 
-HOP = re.compile(r"(?:redirect-([1-9]\d{0,3}))?")  # how the web experiment labels a page's chain
+HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # how the web experiment labels a page's chain
 
 
 def endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
@@ -46,8 +46,9 @@ def page_scene(taken: Taken, control: ControlView) -> Scene:
 
 
 def _scene(taken: Taken, control: ControlView, here: Sight, there: Sight) -> Scene:
+    four = any(":" not in address for address in there.own_addresses)
     return Scene(
-        here=replace(here, named=bool(there.system_lookups)),
+        here=replace(here, named=bool(there.system_lookups), four_known=four),
         control=there,
         link=taken.link,
         not_measured=bool(taken.measurement.not_measured),
@@ -61,13 +62,13 @@ def _observations(control: ControlView) -> Sequence[Observation]:
 
 
 def _hops(observations: Sequence[Observation]) -> list[Sight]:
-    """The pages of the chain, first to last."""
-    depths: set[int] = set()
-    for seen in observations:
-        found = HOP.fullmatch(seen.endpoint)
-        if found is not None:
-            depths.add(int(found.group(1) or 0))
-    labels = [f"redirect-{depth}" if depth else "" for depth in sorted(depths)]
+    """The pages of the chain, first to last; one that was lost in between has its empty place."""
+    depths = [
+        int(found.group(1) or 0)
+        for seen in observations
+        if (found := HOP.fullmatch(seen.endpoint)) is not None
+    ]
+    labels = [f"redirect-{depth}" if depth else "" for depth in range(max(depths, default=-1) + 1)]
     return [sight(observations, label) for label in labels]
 
 

@@ -71,6 +71,7 @@ class Sight:
     lookups: tuple[Step, ...]
     attempts: tuple[Attempt, ...]
     named: bool = False  # the control asked its system for a name, so less than that proves nothing
+    four_known: bool = False  # the control got IPv4 addresses, so to have none is a failure
 
     @cached_property
     def system_lookups(self) -> tuple[Step, ...]:
@@ -99,11 +100,22 @@ class Sight:
         return next((name.rstrip(".").lower() for name in names if name), "")
 
     @cached_property
+    def counted_lookups(self) -> tuple[Step, ...]:
+        """AAAA alone proves nothing: half of all names have none, and some servers choke on it."""
+        lookups = self.own_lookups
+        return tuple(s for s in lookups if s.seen.dns is None or s.seen.dns.query_type != "AAAA")
+
+    @cached_property
     def resolved(self) -> bool:
         """By the system's own way, or no lookup was called for."""
-        if self.lookups or self.named:
-            return any(s.ok for s in self.own_lookups)
-        return bool(self.attempts)
+        if not self.lookups and not self.named:
+            return bool(self.attempts)
+        if any(s.ok for s in self.counted_lookups):
+            return True
+        words = {s.seen.failure for s in self.counted_lookups if s.method}
+        none_wanted = not self.four_known and words <= {Failure.DNS_NO_ANSWER}
+        used = any(Operation.CONNECT in a.passed for a in self.own_attempts)
+        return (none_wanted or used) and any(s.ok for s in self.own_lookups)
 
     @cached_property
     def own_attempts(self) -> tuple[Attempt, ...]:
@@ -115,8 +127,8 @@ class Sight:
     @cached_property
     def passed(self) -> frozenset[Operation]:
         steps = {operation for a in self.own_attempts for operation in a.passed}
-        looked_up = any(s.ok for s in self.own_lookups)
-        return frozenset(steps | ({Operation.RESOLVE} if looked_up else set()))
+        looked_up = {Operation.RESOLVE} if self.lookups and self.resolved else set()
+        return frozenset(steps | looked_up)
 
     @property
     def depth(self) -> int:

@@ -160,7 +160,7 @@ def test_less_evidence_never_turns_doubt_into_blocking() -> None:
     for scenario in SCENARIOS:
         before = {v.endpoint: v for v in judge(scenario.taken, scenario.control)}
         count = len(scenario.taken.measurement.observations)
-        for _ in range(40):
+        for _ in range(80):
             kept = [index for index in range(count) if rng.random() < rng.choice((0.5, 0.8))]
             less = replace(scenario.taken, measurement=_keep(scenario.taken.measurement, kept))
             for verdict in _blocked(judge(less, scenario.control)):

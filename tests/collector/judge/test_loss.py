@@ -1,0 +1,89 @@
+"""Lost failures never turn doubt into blocking, whatever an endpoint visit brought.
+
+That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
+unknown, and who takes it away is left with the failure. So successes stay, here. The catalogue,
+where nothing contradicts itself, is tried with any loss at all (test_doubt.py).
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.failure import Operation
+from heliograph.observation import Link, Measurement
+from heliograph_collector.judge import judge
+from heliograph_collector.judge.meaning import METHODS
+from heliograph_collector.store.rows import ControlView, State
+from support.scenario import measurement, taken
+
+FOUR, SIX = ("5.6.7.8", "5.6.7.9"), "2a00:1::8"
+KINDS = {
+    "tcp": (),
+    "tls": ("tls",),
+    "http": ("http http://www.target.example/", "body http://www.target.example/"),
+    "https": ("tls", "http", "body"),
+}
+OPERATIONS = {
+    "connect": Operation.CONNECT,
+    "tls": Operation.TLS_HANDSHAKE,
+    "http": Operation.HTTP_ROUND_TRIP,
+    "body": Operation.READ_BODY,
+}
+LOCAL = ("interrupted", "permission_denied", "network_unreachable", "unknown_failure")
+
+Steps = list[dict[str, Any]]
+
+
+@st.composite
+def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
+    """A visit of one endpoint by name, the control's, and what is left of the first."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    here = measurement(draw(visit(kind, fails=True)))
+    there = measurement(draw(visit(kind, fails=draw(st.booleans()))))
+    kept = [i for i, x in enumerate(here.observations) if not x.failure or draw(st.booleans())]
+    view = ControlView(measurement=there, age_us=0, link=Link.ONLINE)
+    return here, view, kept
+
+
+@st.composite
+def visit(draw: st.DrawFn, kind: str, *, fails: bool) -> Steps:
+    count = draw(st.integers(1, 2))
+    words = sorted(METHODS[Operation.RESOLVE])
+    lost = fails and draw(st.integers(0, 3)) == 0
+    a = draw(st.sampled_from((*words, *LOCAL))) if lost else " ".join(FOUR[:count])
+    six = draw(st.booleans())
+    steps: Steps = [{"system A": a}, {"system AAAA": SIX if six else "dns_no_answer"}]
+    for address in ((), FOUR[:count])[not lost] + ((SIX,) if six else ()):
+        steps += draw(climb(kind, address, fails=fails))
+    return steps
+
+
+@st.composite
+def climb(draw: st.DrawFn, kind: str, address: str, *, fails: bool) -> Steps:
+    steps: Steps = []
+    for step in (f"connect {address}", *KINDS[kind]):
+        words = sorted(METHODS[OPERATIONS[step.split(" ")[0]]])
+        word = draw(st.sampled_from((*words, *LOCAL))) if fails and draw(st.booleans()) else "ok"
+        if word.startswith("ssl"):
+            word += draw(st.sampled_from(("", " key-of-censor CN=Censor")))
+        steps.append({step: 200 if word == "ok" and step[:4] in ("http", "body") else word})
+        if word != "ok":
+            break
+    return steps
+
+
+@settings(max_examples=400, deadline=None)
+@given(visits())
+def test_loss_never_blocks(drawn: tuple[Measurement, ControlView, list[int]]) -> None:
+    here, control, kept = drawn
+    place = {old: new for new, old in enumerate(kept)}
+    left = tuple(
+        replace(x, parent=None if x.parent is None else place.get(x.parent))
+        for x in (here.observations[old] for old in kept)
+    )
+    (before,) = judge(taken(here), control)
+    (after,) = judge(taken(replace(here, observations=left)), control)
+    if before.state is State.UNKNOWN:
+        assert after.state is not State.BLOCKED, f"{before} became {after}"
