@@ -226,3 +226,29 @@ def test_a_terminal_gets_a_qr_code_and_a_pipe_only_the_line(tmp_path: Path) -> N
     assert ran.stdout.startswith("heliograph1:")
     assert ran.stdout.count("\n") == 1
     assert drawn.count("█") > 100
+
+
+def test_a_damaged_key_and_an_unusable_place_are_sentences(run: Command, tmp_path: Path) -> None:
+    run("invite")
+    (tmp_path / "data" / "keys" / "sealing.key").write_bytes(b"short")
+    ran = run("invite")
+    assert (ran.code, "is damaged" in ran.err, ran.err.count("\n")) == (1, True, 1)
+    (tmp_path / "data" / "fleet.db").write_bytes(b"no database at all" * 100)
+    ran = run("agents", "list")
+    assert (ran.code, "fleet.db cannot be used" in ran.err, ran.err.count("\n")) == (1, True, 1)
+
+
+def test_setting_a_plan_keeps_the_services_that_stand(run: Command, tmp_path: Path) -> None:
+    services = tmp_path / "services.yml"
+    services.write_text(
+        'version: "own.1"\nservices:\n  chat:\n    title: Chat\n    experiment: tcp\n'
+        "    endpoints:\n      - {id: a, kind: tcp, host: chat.example, port: 443}\n"
+    )
+    config = tmp_path / "c.yml"
+    config.write_text("plan: {services_file: services.yml}\n")
+    plan = tmp_path / "plan.yml"
+    plan.write_text("tasks:\n- {experiment: tcp, service: chat, interval_s: 60}\n")
+    assert "must be one of anchors" in run("plan", "set", str(plan)).err
+    assert run("plan", "set", str(plan), "--config", str(config)).code == 0
+    assert run("plan", "set", str(plan)).code == 0, "the edition that stands is still own.1"
+    assert "services own.1: chat" in run("plan", "show").out

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr,
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from heliograph_collector.fleet import KeysError
 
 if TYPE_CHECKING:
     from heliograph_collector.config import Config
@@ -33,16 +36,23 @@ def main(argv: Sequence[str]) -> int:
         module = import_module(f"heliograph_collector.cli.{args.command}")
         code: int = module.run(args)
         sys.stdout.flush()
-    except CommandError as error:
-        print(f"heliograph-collector: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("heliograph-collector: stopped.", file=sys.stderr)
-        return 1
+    except (CommandError, KeysError) as error:
+        return _failed(str(error))
     except BrokenPipeError:  # `heliograph-collector agents list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _failed(f"{error.filename or 'a file'} cannot be used ({error.strerror}).")
+    except sqlite3.Error as error:
+        return _failed(f"fleet.db cannot be used ({error}): restore it from a backup.")
+    except KeyboardInterrupt:
+        return _failed("stopped.")
     return code
+
+
+def _failed(sentence: str) -> int:
+    print(f"heliograph-collector: {sentence}", file=sys.stderr)
+    return 1
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.cli.planfile import draft, render
 from heliograph_collector.config import Config, ConfigError, read_yaml
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.plans import issue, keep_fresh
+from heliograph_collector.fleet.plans import default_plan, issue, standing
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -49,10 +49,14 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     fleet, keyring = Fleet(config.data), open_keyring(config.data, [])
     now_s = SystemClock().wall_us() // 1_000_000
-    services = services_of(config)
     try:
+        found = standing(fleet)
+        services = _services(config, None if found is None else found[0])
         if args.action == "show":
-            _show(keep_fresh(fleet, keyring.signing, services, now_s), args.json)
+            plan = (
+                found[0] if found else issue(fleet, keyring.signing, default_plan(services), now_s)
+            )
+            _show(plan, args.json)
         else:
             wanted = draft(read_yaml(Path(args.file)), services)
             plan = issue(fleet, keyring.signing, wanted, now_s)
@@ -64,10 +68,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def services_of(config: Config) -> Services:
-    """The edition that plans are made with. Raises CommandError."""
+def _services(config: Config, plan: Plan | None) -> Services:
+    """The configured edition, else that of the plan as it stands. Raises CommandError."""
     try:
-        return load(config.services_file) if config.services_file else shipped()
+        if config.services_file is not None:
+            return load(config.services_file)
+        if plan is not None:
+            return Services(version=plan.services_version, services=plan.services)
+        return shipped()
     except ServicesError as error:
         raise CommandError(f"{error}.") from error
 

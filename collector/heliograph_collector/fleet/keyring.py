@@ -17,6 +17,10 @@ from heliograph_collector.fleet.certificate import make_certificate, spki
 _MAX_FILE = 65_536
 
 
+class KeysError(Exception):
+    """The keys are there and of no use; the text is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keyring:
     signing: SigningKey  # plans
@@ -39,9 +43,21 @@ class Keyring:
 
 
 def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
-    """The keys in `data`, made now where missing; `hosts` go into a new certificate."""
+    """The keys in `data`, made now where missing; `hosts` go into a new certificate.
+
+    Raises KeysError, OSError.
+    """
     folder = data / "keys"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return _open(folder, hosts)
+    except ValueError as error:
+        raise KeysError(
+            f"A key in {folder} is damaged ({error}): restore the folder from a backup."
+        ) from error
+
+
+def _open(folder: Path, hosts: Sequence[str]) -> Keyring:
     return Keyring(
         signing=SigningKey(_kept(folder / "signing.key", lambda: secrets.token_bytes(32))),
         sealing=SealingKey(_kept(folder / "sealing.key", lambda: secrets.token_bytes(32))),

@@ -5,6 +5,7 @@ the wish to end a visit, which the session that holds it carries out.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from heliograph_collector.store.rows import JournalRow, Kind, Role
 
 SILENCE_BEATS = 2.5
 VISITS_OF_ONE = 4  # half-open leftovers of one agent; the oldest goes first
+_COUNTRY = re.compile(r"[A-Z]{2}")
 _RETURNING = "network_change"  # a goodbye that promises to be back
 
 
@@ -52,8 +54,9 @@ class Visit:
     @property
     def country(self) -> str:
         """As the address says; else as the volunteer does."""
-        declared = self.hello.country if len(self.hello.country) == 2 else ""
-        return self.place.country if self.place.country != "ZZ" else declared or "ZZ"
+        declared = self.hello.country
+        code = declared if _COUNTRY.fullmatch(declared) else "ZZ"
+        return self.place.country if self.place.country != "ZZ" else code
 
     def end(self, ending: Ending) -> None:
         """Wake the session that holds this visit, to end it so."""

@@ -72,6 +72,8 @@ async def greet(context: Context, door: Door, place: Place) -> Visit:
 
 def proven(hello: pb.Hello, nonce: bytes, get: Callable[[bytes], Agent | None]) -> Agent:
     """The agent that signed this very nonce. Raises HelloRefusedError."""
+    if hello.ByteSize() > limits.HELLO_BYTES:
+        raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
     agent = get(hello.agent)
     if agent is None:
         raise HelloRefusedError("unknown_agent", grpc.StatusCode.UNAUTHENTICATED)

@@ -7,6 +7,7 @@ which takes seconds to load, and the page come up behind it.
 import asyncio
 import logging
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from heliograph.clock import Clock, SystemClock
 from heliograph.services import Services, ServicesError, load, shipped
 from heliograph_collector.config import Config, split_endpoint
-from heliograph_collector.fleet import Fleet, Keyring, invite_line, open_keyring
+from heliograph_collector.fleet import Fleet, Keyring, KeysError, invite_line, open_keyring
 from heliograph_collector.fleet.plans import keep_fresh
 from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
@@ -76,9 +77,16 @@ async def _open(config: Config, stack: AsyncExitStack) -> House:
     except (DirectoryInUseError, JournalError, ServicesError) as error:
         raise CannotServeError(str(error)) from error
     stack.push_async_callback(journal.close)
-    fleet = Fleet(config.data)
-    stack.callback(fleet.close)
-    keyring = open_keyring(config.data, [split_endpoint(config.grpc)[0]])
+    try:
+        fleet = Fleet(config.data)
+        stack.callback(fleet.close)
+        keyring = open_keyring(config.data, [split_endpoint(config.grpc)[0]])
+    except sqlite3.Error as error:
+        raise CannotServeError(
+            f"{config.data / 'fleet.db'} cannot be used ({error}): restore it from a backup."
+        ) from error
+    except KeysError as error:
+        raise CannotServeError(str(error)) from error
     house = House(
         config=config,
         fleet=fleet,

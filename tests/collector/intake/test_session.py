@@ -1,6 +1,7 @@
 """Sessions over real TLS on loopback: who gets in, what is acknowledged and when, how it ends."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from heliograph import codec, keys
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import plan_pb2
 from heliograph_collector.fleet.plans import issue, standing
+from heliograph_collector.intake import limits
 from heliograph_collector.store.rows import Kind
 from support.intake import (
     Caller,
@@ -263,3 +265,68 @@ async def test_silence_ends_a_session(tmp_path: Path) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
         assert caught.value.details() == "silent"
+
+
+async def test_an_old_session_is_ended_with_word_and_loses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SESSION_S", 0.5)
+    async with house(tmp_path) as home, channel(home) as stub:
+        caller = await enrolled(home)
+        call = await greeted(stub, caller)
+        await call.write(sent(caller, 1))
+        (receipt,) = await receipts(call, 1)
+        assert receipt.status == pb.STATUS_STORED
+        assert (await hear(call)).advice.reason == "renew"
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+        assert await home.rows(Kind.LOST, Kind.GOODBYE) == []
+
+
+async def test_more_agents_than_calls_may_hold_sessions(tmp_path: Path) -> None:
+    """The bound of 200 is on work: sessions only wait."""
+    async with house(tmp_path) as home, AsyncExitStack() as stack:
+        caller, calls = await enrolled(home), []
+        callers = [Caller(home.keyring) for _ in range(240)]
+        token = home.invite(uses=240)
+        stubs = [await stack.enter_async_context(channel(home)) for _ in range(30)]
+        for number, one in enumerate(callers):
+            await stubs[number % 30].Enrol(one.enrol_request(token), timeout=30)
+            calls.append(await greeted(stubs[number % 30], one))
+        for call in calls:
+            await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
+        for call in calls:
+            assert (await hear(call)).clock.received_us > 0
+        assert home.count("heliograph_sessions") == 240
+        sealed = caller.seal(caller.batch(1))
+        assert (await home.intake.accept(sealed, "192.0.2.1")).status == pb.STATUS_STORED
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_full_house_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path, sessions=1) as home, channel(home) as stub:
+        caller = Caller(home.keyring)
+        await stub.Enrol(caller.enrol_request(home.invite()), timeout=10)
+        call = await greeted(stub, caller)
+        await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
+        await hear(call)
+        second = stub.Session()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await second.read()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        call.cancel()
+
+
+async def test_who_only_sends_rubbish_is_shown_the_door(tmp_path: Path) -> None:
+    async with house(tmp_path) as home, channel(home) as stub:
+        caller = await enrolled(home)
+        call = await greeted(stub, caller)
+        rubbish = caller.envelope(1)
+        rubbish.sealed = bytes(512)
+        for _ in range(limits.BAD_ENVELOPES + 1):
+            await call.write(pb.AgentMessage(envelope=rubbish))
+        async with asyncio.timeout(10):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await receipts(call, 2 * limits.BAD_ENVELOPES)
+        assert caught.value.details() == "misbehaved"
