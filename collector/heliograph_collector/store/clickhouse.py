@@ -109,6 +109,27 @@ class ClickHouse:
         if columns.num_rows:
             self._writer.run(lambda c: c.insert_arrow(table, columns, settings=settings))
 
+    def export(self, table: str, file: Path) -> None:
+        """All rows, in the engine's own format, streamed."""
+
+        def stream(client: "Client") -> None:
+            everything = f"SELECT * FROM {table}"  # noqa: S608 our own words
+            with file.open("wb") as out, client.raw_stream(everything, fmt="Native") as rows:
+                shutil.copyfileobj(rows, out, _MIB)
+
+        self._writer.run(stream)
+
+    def load(self, table: str, file: Path) -> None:
+        """What `export` wrote."""
+
+        def insert(client: "Client") -> None:
+            with file.open("rb") as rows:
+                settings = {"insert_deduplicate": "0"}
+                client.raw_insert(table, insert_block=rows, fmt="Native", settings=settings)
+
+        if file.stat().st_size:
+            self._writer.run(insert)
+
     def written(self, query: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """An answer through the writing handle: it is sure to see what was just written."""
         return self._writer.run(lambda c: _ask(c, query, parameters, ()))

@@ -1,8 +1,9 @@
 """The store: every write and every question goes through here, each kind in its own threads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph_collector.store import columns, migrations, queries
@@ -35,6 +36,7 @@ __all__ = ["DirectoryInUseError", "Limits", "Store", "StoreError", "TooMuchError
 MAX_PAGE = 500
 LONGEST_DAYS = 18_250  # of retention: the engine's DateTime ends in 2106 and would wrap round
 READ_S, WRITE_S = 60.0, 300.0  # waiting for a thread and for the engine
+BACKUP_S = 6 * 3_600.0
 _BEGUN, _DONE = "begun", "done"
 _KEPT = {
     "measurements": "started",
@@ -43,6 +45,8 @@ _KEPT = {
     "verdicts": "started",
     "presence": "received",
 }  # table → the time its retention counts from; cells stay for ever
+
+TABLES = (*_KEPT, "cells", "blocks")
 
 _T = TypeVar("_T")
 
@@ -62,6 +66,7 @@ class Store:
         self._clickhouse = ClickHouse(url, limits or Limits())
         long = dict.fromkeys(("verdicts", "presence"), verdicts_days)
         self._days = {table: long.get(table, observations_days) for table in _KEPT}
+        self.closed = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
@@ -73,6 +78,10 @@ class Store:
         await self._write(self._open)
 
     async def close(self) -> None:
+        """Again does nothing."""
+        if self.closed:
+            return
+        self.closed = True
         await self._write(self._clickhouse.close)
         self._writing.shutdown()
         self._reading.shutdown()
@@ -162,6 +171,35 @@ class Store:
         free = self._clickhouse.free_bytes()
         return Health(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
+    async def export(self, directory: Path) -> dict[str, int]:
+        """Every table into a file of its own, all of one moment; how many rows each has."""
+        return await self._write(lambda: {t: self._export(t, directory) for t in TABLES}, BACKUP_S)
+
+    async def load(self, directory: Path, rows: Mapping[str, int]) -> None:
+        """Fill empty tables from what `export` wrote. Raises StoreError when rows are missing."""
+
+        def load() -> None:
+            for table in TABLES:
+                self._load(table, directory, rows[table])
+
+        await self._write(load, BACKUP_S)
+
+    async def empty(self) -> bool:
+        """Whether nothing was ever put in."""
+        return await self._write(lambda: not any(self._rows(table) for table in TABLES))
+
+    def _export(self, table: str, directory: Path) -> int:
+        self._clickhouse.export(table, directory / f"{table}.native")
+        return self._rows(table)
+
+    def _load(self, table: str, directory: Path, rows: int) -> None:
+        self._clickhouse.load(table, directory / f"{table}.native")
+        if self._rows(table) != rows:
+            raise StoreError(f"{directory}: {table} has not the {rows} rows it was written with.")
+
+    def _rows(self, table: str) -> int:
+        return int(self._clickhouse.written(queries.rows(table), {})[0][0])
+
     def _open(self) -> None:
         self._clickhouse.open()
         try:
@@ -238,9 +276,9 @@ class Store:
 
         return await _within(self._reading, ask, READ_S)
 
-    async def _write(self, work: Callable[[], _T]) -> _T:
+    async def _write(self, work: Callable[[], _T], deadline_s: float = WRITE_S) -> _T:
         """Raises StoreError."""
-        return await _within(self._writing, work, WRITE_S)
+        return await _within(self._writing, work, deadline_s)
 
 
 async def _within(pool: ThreadPoolExecutor, work: Callable[[], _T], deadline_s: float) -> _T:

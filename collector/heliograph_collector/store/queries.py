@@ -184,6 +184,10 @@ def there(table: str) -> tuple[str, tuple[str, ...]]:
     return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 our own words
 
 
+def rows(table: str) -> str:
+    return f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 our own words
+
+
 def health() -> Query:
     text = """
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts
