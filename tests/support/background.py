@@ -40,10 +40,10 @@ def background(server: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator
 async def _drain() -> None:
     """End what the server left behind and let closed transports say goodbye."""
     mine = asyncio.current_task()
-    rest = [task for task in asyncio.all_tasks() if task is not mine]
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
-    for _ in range(5):
+    for _ in range(5):  # what is ended may start something in its last turn
+        rest = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
         await asyncio.sleep(0)
+    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -20,6 +20,7 @@ import dns.rrset
 
 from support.background import background
 from support.ports import HOST, free_port
+from support.tcp_server import serving
 
 Script = Callable[[bytes], Sequence[bytes]]
 
@@ -100,21 +101,15 @@ async def _serving(udp: Script, tcp: Script) -> AsyncIterator[DnsServer]:
     )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            query = await reader.readexactly(size)
-            server.queries.append(query)
-            for reply in tcp(query):
-                writer.write(len(reply).to_bytes(2, "big") + reply)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        query = await reader.readexactly(size)
+        server.queries.append(query)
+        for reply in tcp(query):
+            writer.write(len(reply).to_bytes(2, "big") + reply)
+        await writer.drain()
 
-    listener = await asyncio.start_server(serve, HOST, server.port)
     try:
-        yield server
+        async with serving(serve, port=server.port):
+            yield server
     finally:
-        listener.close()
         transport.close()

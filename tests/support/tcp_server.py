@@ -27,36 +27,63 @@ def tcp_server(
     """The port; every connection is given to `handler`, then closed."""
 
     def manager() -> AbstractAsyncContextManager[int]:
-        return _serving(handler, host, tls)
+        return serving(handler, host, tls)
 
     with background(manager) as port:
         yield port
 
 
 @asynccontextmanager
-async def _serving(handler: Handler, host: str, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    accepted: list[asyncio.WriteTransport] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.append(writer.transport)
-        try:
-            if tls is not None:  # here and not in start_server, so that no transport goes unseen
-                await writer.start_tls(tls)
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
-
+async def serving(
+    handler: Handler, host: str = HOST, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[int]:
+    """The port, in this loop. Accepts by hand: asyncio's Server loses a connection that arrives as it closes."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quiet)  # a handshake that fails is what many tests are about
-    server = await asyncio.start_server(serve, host, 0)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=128)
+    listener.setblocking(False)
+    accepted: list[socket.socket] = []
+    serving: list[asyncio.Task[None]] = []
+
+    def accept() -> None:
+        accepted.append(listener.accept()[0])
+        serving.append(loop.create_task(_serve(handler, accepted[-1], tls)))
+
+    loop.add_reader(listener, accept)
     try:
-        yield int(server.sockets[0].getsockname()[1])
+        yield int(listener.getsockname()[1])
     finally:
-        server.close()
-        for transport in accepted:
-            transport.abort()
+        loop.remove_reader(listener)
+        listener.close()
+        for task in serving:
+            task.cancel()
+        ends = await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.sleep(0)
+        for connection in accepted:
+            connection.close()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+
+async def _serve(handler: Handler, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    connection.setblocking(False)
+    raw, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+    try:
+        transport = await loop.start_tls(raw, protocol, tls, server_side=True) if tls else raw
+        assert transport is not None
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        await handler(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+    except (OSError, EOFError):  # the client left, in the handshake or later
+        pass
+    finally:
+        raw.abort()
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ class Securing:
         self.chain = self.session.chain()
         failure = certificates.fault(self.chain, roots, self.server_name, now_s)
         if failure is not None:
+            clear[1].transport.abort()
             raise StepError(failure)
         return clear
 
