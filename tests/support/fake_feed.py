@@ -1,12 +1,12 @@
 """A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector import rollup
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.feed import (
     AgentCounts,
@@ -14,7 +14,6 @@ from heliograph_collector.publish.feed import (
     LinkCount,
 )
 from heliograph_collector.store.rows import (
-    Cell,
     Judged,
     MeasurementFilter,
     MeasurementPage,
@@ -54,8 +53,8 @@ class World:
             clock=self.clock,
             votes=self._votes,
             silences=self._silences,
-            cells=majority,
-            merge_small=drop_small,
+            cells=rollup.cells,
+            merge_small=rollup.merge_small,
             measurements=self._measurements,
             measurement=self._measurement,
             accept=self._accept,
@@ -104,50 +103,6 @@ def _within(row: Vote | Silence, since_us: int, until_us: int, scope: dict[str, 
 def _rebin(row: _Row, bin_s: int) -> _Row:
     width = bin_s * 1_000_000
     return replace(row, start_us=row.start_us // width * width)
-
-
-def majority(
-    votes: Sequence[Vote], silences: Sequence[Silence], since_us: int, until_us: int, bin_s: int
-) -> list[Cell]:
-    """One vote per vantage; what two thirds say is so."""
-    found: dict[tuple[Any, ...], list[Vote]] = {}
-    for v in votes:
-        key = (v.country, v.region, v.asn, v.access, v.service, v.start_us)
-        found.setdefault(key, []).append(v)
-    silent = {(s.country, s.region, s.asn, s.access, s.start_us): s.vantages for s in silences}
-    return [
-        _cell(key, rows, silent.get((*key[:4], key[5]), 0), bin_s) for key, rows in found.items()
-    ]
-
-
-def _cell(key: tuple[Any, ...], rows: list[Vote], silent: int, bin_s: int) -> Cell:
-    counts = {state: sum(bool(getattr(v, state.value)) for v in rows) for state in State}
-    state = max(counts, key=lambda s: counts[s])
-    failing = [v for v in rows if v.layer]
-    return Cell(
-        country=key[0],
-        region=key[1],
-        asn=key[2],
-        access=key[3],
-        service=key[4],
-        start_us=key[5],
-        bin_s=bin_s,
-        vantages=len(rows),
-        reachable=counts[State.REACHABLE],
-        blocked=counts[State.BLOCKED],
-        down=counts[State.DOWN],
-        unknown=counts[State.UNKNOWN],
-        silent=silent,
-        state=state,
-        confidence=round(counts[state] / len(rows), 2) if state is not State.UNKNOWN else 0.0,
-        layer=failing[0].layer if failing else "",
-        method=failing[0].method if failing else "",
-        prefixes=len({v.prefix for v in rows}),
-    )
-
-
-def drop_small(cells: Sequence[Cell], k: int) -> list[Cell]:
-    return [c for c in cells if c.vantages >= k]
 
 
 def vote(

@@ -78,10 +78,11 @@ class Bus:
     def close(self) -> None:
         """Let every reader go, so that the server can stop."""
         for subscription in self._open:
-            subscription.drop(self._last)
+            subscription.drop(self.last)
 
     @property
-    def _last(self) -> str:
+    def last(self) -> str:
+        """Id of the newest event."""
         return f"{self._boot}-{self._next - 1}"
 
     @contextmanager
@@ -102,7 +103,7 @@ class Bus:
     def _missed(self, last_id: str) -> list[Event]:
         if not last_id:
             return []
-        resync = [Event(self._last, RESYNC, "{}")]
+        resync = [Event(self.last, RESYNC, "{}")]
         boot, _, digits = last_id.rpartition("-")
         if boot != self._boot or not (digits.isascii() and digits.isdigit() and len(digits) < 19):
             return resync

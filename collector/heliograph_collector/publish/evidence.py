@@ -16,6 +16,7 @@ def document(taken: Taken, verdicts: Sequence[Verdict]) -> Json:
     m = taken.measurement
     return {
         "id": taken.id,
+        "sequence": m.sequence,
         "started": write_time(taken.started_us),
         "received": write_time(taken.received_us),
         "runtime_s": m.runtime_us / 1e6,

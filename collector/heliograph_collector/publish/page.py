@@ -50,7 +50,7 @@ class Box:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     name: str
-    title: str
+    title: Markup
     boxes: Sequence[Box]
 
 
@@ -153,7 +153,7 @@ def _row(
 ) -> Row:
     return Row(
         name=service,
-        title=title,
+        title=Markup("<wbr>.").join(title.split(".")),  # long names break before a dot
         boxes=[
             box(column, column.readings[service], snapshot, sentences.place(column.group, name))
             for column in columns

@@ -98,4 +98,4 @@ def how(layer: str, method: str) -> str:
 def sure(confidence: float) -> str:
     if confidence >= 0.85:
         return "high confidence"
-    return "medium confidence" if confidence >= 0.5 else "low confidence"
+    return "medium confidence" if confidence > 0.5 else "low confidence"

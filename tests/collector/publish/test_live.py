@@ -47,7 +47,7 @@ async def test_a_cell_that_changes_is_one_event() -> None:
     assert name == "cell"
     assert (cell["country"], cell["asn"], cell["access"]) == ("KZ", 9198, "fixed")
     assert (cell["service"], cell["state"]) == ("signal", "down")
-    assert cell["counts"]["down"] == "50+"
+    assert cell["counts"]["down"] == "20-49"
 
 
 async def test_coverage_that_changes_is_one_event() -> None:

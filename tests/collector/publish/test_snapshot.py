@@ -3,11 +3,12 @@
 import pytest
 
 from heliograph.observation import Link
+from heliograph_collector import rollup
 from heliograph_collector.publish import snapshot
 from heliograph_collector.publish.feed import AgentCounts, LinkCount
 from heliograph_collector.publish.snapshot import Bracket, Group, Snapshot, bracket
 from heliograph_collector.store.rows import State, Vote
-from support.fake_feed import BIN_US, NOW_US, TITLES, crowd, drop_small, majority
+from support.fake_feed import BIN_US, NOW_US, TITLES, crowd
 
 OK, NO, DOWN, DOUBT = State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN
 LETTERS = {"r": OK, "b": NO, "d": DOWN, "?": DOUBT, ".": None}
@@ -19,9 +20,9 @@ def strip(text: str) -> list[State | None]:
 
 
 def take(votes: list[Vote], k: int = 5, links: list[LinkCount] | None = None) -> Snapshot:
-    cells = majority(votes, [], *snapshot.window(NOW_US), 300)
+    cells = rollup.cells(votes, [], *snapshot.window(NOW_US), 300)
     return snapshot.compose(
-        NOW_US, k, TITLES, drop_small(cells, k), cells, links or [], AgentCounts()
+        NOW_US, k, TITLES, rollup.merge_small(cells, k), cells, links or [], AgentCounts()
     )
 
 
@@ -71,11 +72,19 @@ def test_what_is_old_is_no_reading() -> None:
 
 
 def test_few_are_not_shown_and_counted_as_withheld() -> None:
-    few = crowd(4, NO, CURRENT, CURRENT + 1, asn=1)
+    few = crowd(4, NO, CURRENT, CURRENT + 1, country="BY", asn=1)
     seen = take([*few, *crowd(5, OK, CURRENT, CURRENT + 1, asn=2)])
     assert [column.group.asn for column in seen.columns] == [2]
     assert seen.coverage.withheld == 1
     assert seen.coverage.vantages == 5
+
+
+def test_few_are_shown_among_their_country_s_other_networks() -> None:
+    few = crowd(3, NO, CURRENT, CURRENT + 1, asn=1) + crowd(4, NO, CURRENT, CURRENT + 1, asn=3)
+    others, shown = take([*few, *crowd(9, OK, CURRENT, CURRENT + 1, asn=2)]).columns
+    assert (others.group, others.vantages) == (Group("KZ", 0, ""), 7)
+    assert others.readings["telegram"].state is NO
+    assert shown.group.asn == 2
 
 
 def test_links_of_few_vantages_join_the_other_networks_or_nobody() -> None:

@@ -27,7 +27,7 @@ async def test_it_says_what_is_cut_where_how_and_since_when(serve: Serve) -> Non
         "service": "telegram",
         "title": "Telegram",
         "state": "blocked",
-        "confidence": 1.0,
+        "confidence": 0.963,
         "counts": {
             "vantages": "20-49",
             "reachable": "0-4",
@@ -93,6 +93,36 @@ async def test_many_readers_cost_one_question(serve: Serve) -> None:
     world.clock.advance_us(2_000_000)
     await client.get("/api/v1/status")
     assert len(asked) == 3
+
+
+async def test_late_data_reaches_the_page_within_a_minute(serve: Serve) -> None:
+    world = evening()
+    client = await serve(world.feed())
+
+    async def seen() -> str:
+        answer = await client.get("/?country=BY")
+        return str(await answer.text())
+
+    assert "Belarus, AS6697" not in await seen()
+    late = NOW_US - 100 * 60_000_000
+    world.votes += crowd(6, State.BLOCKED, late, late + BIN_US, country="BY", asn=6697)
+    world.clock.advance_us(61_000_000)
+    assert "Belarus, AS6697" in await seen()
+
+
+async def test_bins_that_end_are_kept_as_the_hours_go_by(serve: Serve) -> None:
+    """Whole rows of bins pass from the recent to the past without being asked for twice."""
+    world = evening()
+    client = await serve(world.feed())
+    await client.get("/api/v1/status")
+    world.clock.wall += 2 * BIN_US
+    world.clock.monotonic += 2_000_000
+    body = await (await client.get("/api/v1/status?country=DE")).json()
+    assert body["groups"][0]["services"][0]["state"] == "reachable"
+    assert (
+        body["coverage"]["blind"]
+        == [{"from": "2022-01-05T13:50:00Z", "until": "2022-01-05T13:50:00Z"}][:0]
+    )
 
 
 async def test_a_store_that_is_away_is_a_503_with_the_cure(serve: Serve) -> None:
