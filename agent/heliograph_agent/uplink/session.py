@@ -163,18 +163,20 @@ class Session:
                 self._take_advice(message.advice)
 
     async def _settle(self, receipt: intake_pb2.Receipt) -> None:
-        if receipt.sequence not in self._window:
+        # 0 is one that could not be opened: receipts come in the order in which we sent.
+        sequence = receipt.sequence or self._window.oldest
+        if sequence not in self._window:
             return
         status = SETTLED.get(receipt.status)
         if status is None:
             self._hold(receipt.retry_after_s or RETRY_S)
-            self._window.settle(receipt.sequence)
+            self._window.settle(sequence)
             return
         with _spool_trouble():  # out of the spool first: else it could be taken from there again
-            await self._party.spool.settle(receipt.sequence, status, receipt.reason[:64])
-        self._window.settle(receipt.sequence)
+            await self._party.spool.settle(sequence, status, receipt.reason[:64])
+        self._window.settle(sequence)
         if status == "rejected":
-            self._party.rejected(receipt.sequence, receipt.reason[:64])
+            self._party.rejected(sequence, receipt.reason[:64])
 
     def _take_clock(self, clock: intake_pb2.Clock) -> None:
         sent_us = self._beats.pop(clock.heartbeat_sent_us, None)

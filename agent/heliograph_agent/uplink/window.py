@@ -24,6 +24,11 @@ class Window:
     def __contains__(self, sequence: int) -> bool:
         return sequence in self._sent
 
+    @property
+    def oldest(self) -> int:
+        """0 when nothing is under way."""
+        return next(iter(self._sent), 0)
+
     def room(self) -> int:
         """How many may go now: none until half of the window is settled, then all that fit."""
         return 0 if len(self._sent) > SIZE // 2 else SIZE - len(self._sent)

@@ -232,6 +232,22 @@ async def test_a_rejected_batch_stands_aside_and_the_others_pass(
         assert len(collector.batches) == 4, "and is not sent again"
 
 
+async def test_an_envelope_that_could_not_be_opened_is_known_by_its_turn(
+    agent: Agent, who: Identity
+) -> None:
+    def answer(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
+        if batch.sequence != 2:
+            return receipt(batch, intake_pb2.STATUS_STORED)
+        return intake_pb2.Receipt(status=intake_pb2.STATUS_REJECTED, reason="unknown_key")
+
+    async with intake(who=who) as collector, running(agent, collector):
+        collector.answer = answer
+        await agent.put(4)
+        await agent.empty()
+        assert (await agent.spool.counts()).quarantined == 1
+        assert agent.rejected == [(2, "unknown_key")]
+
+
 async def test_retry_is_obeyed_and_nothing_is_lost(agent: Agent, who: Identity) -> None:
     refused: list[int] = []
 
