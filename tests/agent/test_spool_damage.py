@@ -36,6 +36,14 @@ async def add(spool: Spool, number: int) -> int:
     return await spool.append(measurement(target(number)), EPOCH, Priority(number % 4))
 
 
+async def add_long(spool: Spool, count: int) -> None:
+    """Many at once, in few commits."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            one = measurement(f"t{number}", not_measured="x" * 900)
+            group.create_task(spool.append(one, EPOCH, Priority.P1))
+
+
 async def fill(path: Path) -> dict[int, bytes]:
     """Envelopes and open measurements; returns the envelopes."""
     async with opened(path) as spool:
@@ -266,8 +274,7 @@ async def test_a_restored_backup_gives_no_number_twice(tmp_path: Path) -> None:
         await add(spool, 1)
     backup = path.read_bytes()
     async with opened(path) as spool:
-        for number in range(3 * BLOCK):
-            await add(spool, number)
+        await add_long(spool, 3 * BLOCK)
         while (last := await spool.close_batch(plain_seal)) is not None:
             envelope = last
     path.write_bytes(backup)

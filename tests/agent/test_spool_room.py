@@ -1,5 +1,6 @@
 """When room is short: what is worth least goes, from the middle of the story, and is counted."""
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
@@ -112,8 +113,10 @@ async def test_routine_does_not_push_out_anomalies(tmp_path: Path) -> None:
     async with opened(tmp_path / "spool.db") as spool:
         anomalies = 0
         while (await spool.counts()).bytes < LIMIT * 3 // 4:
-            await add(spool, "anomaly", Priority.P2)
-            anomalies += 1
+            async with asyncio.TaskGroup() as group:
+                for _ in range(20):
+                    group.create_task(add(spool, "anomaly", Priority.P2))
+            anomalies += 20
         for index in range(500):
             with contextlib.suppress(SpoolFull):
                 await add(spool, f"routine {index}", Priority.P3)
