@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -40,7 +40,7 @@ async def command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
     """Exit code, stdout and stderr of one run of the program."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "heliograph_agent", *arguments, env=CLEAN,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdin=PIPE, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
     async with asyncio.timeout(DEADLINE_S):
         out, err = await process.communicate(stdin.encode())
@@ -52,7 +52,7 @@ async def running(state: Path, log: Path, *more: str) -> AsyncIterator[Process]:
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "heliograph_agent", "run", "--state", str(state), *more,
-            env=CLEAN, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+            env=CLEAN, stdin=DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:
         yield process
@@ -72,11 +72,23 @@ async def end(process: Process) -> float:
     return loop.time() - begun
 
 
+async def more_than(collector: Collector, seen: int) -> None:
+    await collector.until(lambda: len(collector.stored) > seen)
+
+
 async def written(log: Path, words: str) -> None:
     """Until the agent's log has these words."""
     async with asyncio.timeout(DEADLINE_S):
-        while words not in log.read_text():  # noqa: ASYNC110 - another process writes it
+        while words not in text_of(log):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
+
+
+def names_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir() if path.name != "agent.log"]
+
+
+def text_of(log: Path) -> str:
+    return log.read_text()
 
 
 async def joined(collector: Collector, state: Path, *more: str) -> None:
@@ -113,8 +125,8 @@ async def test_it_measures_and_delivers_and_ends_within_a_second(state: Path, lo
     hello = collector.hellos[0]
     assert (hello.country, hello.access, hello.plan_version) == ("KZ", "mobile", 1)
     assert {e.country for b in collector.batches for e in b.epochs} == {"KZ"}
-    assert log.read_text().splitlines()[0] == "heliograph-agent: running"
-    assert "127.0.0.1" not in log.read_text(), "no target and no address in the log"
+    assert text_of(log).splitlines()[0] == "heliograph-agent: running"
+    assert "127.0.0.1" not in text_of(log), "no target and no address in the log"
 
 
 async def test_without_any_collector_it_measures_and_keeps(state: Path, log: Path) -> None:
@@ -125,7 +137,7 @@ async def test_without_any_collector_it_measures_and_keeps(state: Path, log: Pat
         async with running(state, log) as process:
             await written(log, "cannot be reached; results are kept")
             async with asyncio.timeout(DEADLINE_S):
-                while not (await status(state))["queued_measurements"]:
+                while not (await status(state))["queued_measurements"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             await end(process)
         kept = await status(state)
@@ -145,9 +157,8 @@ async def test_kill_9_loses_nothing_that_was_committed(state: Path, log: Path) -
         async with intake(plan_of(*map(tcp, ports))) as collector:
             await joined(collector, state)
             for _ in range(4):
-                seen = len(collector.stored)
                 async with running(state, log) as process:
-                    await collector.until(lambda seen=seen: len(collector.stored) > seen)
+                    await more_than(collector, len(collector.stored))
                     process.kill()
             async with running(state, log, "--once") as process:
                 async with asyncio.timeout(DEADLINE_S):
@@ -229,7 +240,9 @@ async def test_only_one_agent_works_on_a_state(state: Path, log: Path) -> None:
             await end(process)
 
 
-async def test_leave_stops_the_agent_says_goodbye_and_erases(state: Path, log: Path) -> None:
+async def test_leave_stops_the_agent_says_goodbye_and_erases(
+    state: Path, log: Path, tmp_path: Path
+) -> None:
     with targets(1) as ports:
         async with intake(plan_of(*map(tcp, ports))) as collector:
             await joined(collector, state)
@@ -240,7 +253,7 @@ async def test_leave_stops_the_agent_says_goodbye_and_erases(state: Path, log: P
                 async with asyncio.timeout(DEADLINE_S):
                     assert await process.wait() == 0
             await collector.until(lambda: collector.goodbyes == ["shutdown", "leave"])
-    assert not state.exists()
+    assert not names_in(tmp_path)
 
 
 async def test_a_rejected_batch_is_kept_apart_and_told(state: Path, log: Path) -> None:

@@ -9,11 +9,12 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
+from heliograph_agent.agent.footprint import give_back
 from heliograph_agent.agent.measuring import Measuring, Place
 from heliograph_agent.agent.sealing import Sealing
 from heliograph_agent.agent.setting import Setting, read_setting
@@ -21,7 +22,6 @@ from heliograph_agent.agent.status import Status
 from heliograph_agent.config import Config, ConfigError
 from heliograph_agent.net import Net, Trace
 from heliograph_agent.net.local import local_view
-from heliograph_agent.runner import Runner
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import CONSENT, PAUSED, PLAN, SPOOL, STATUS, StateError
@@ -30,6 +30,9 @@ from heliograph_agent.uplink.session import Facts, Party
 from heliograph_agent.uplink.signed import PlanError, open_plan
 from heliograph_agent.uplink.uplink import Uplink
 from heliograph_agent.vantage import VantageWatch
+
+if TYPE_CHECKING:
+    from heliograph_agent.runner import Runner
 
 __all__ = ["Agent", "Setting", "read_setting"]
 
@@ -120,6 +123,7 @@ class Agent:
                 group.create_task(self.measuring.run()),
                 group.create_task(self.sealing.run()),
                 group.create_task(self._follow_network()),
+                group.create_task(self._slim_down()),
             ]
             self.status.changed()
             reason = await self._until_told(stop)
@@ -149,6 +153,11 @@ class Agent:
             self.measuring.moved_to(epoch)
             self.uplink.renew()
             self.status.changed()
+
+    async def _slim_down(self) -> None:
+        """Once everything an idle agent needs has been loaded."""
+        await self.uplink.met()
+        give_back()
 
     async def _until_told(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
@@ -185,7 +194,9 @@ class Agent:
             changed=self.status.changed,
         )
 
-    def _runner(self, plan: Plan) -> Runner:
+    def _runner(self, plan: Plan) -> "Runner":
+        from heliograph_agent.runner import Runner
+
         return Runner(_Way(self.setting.config, self._clock, self._rng), self._clock, plan.limits,
                       self._boot)  # fmt: skip
 

@@ -6,14 +6,17 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock
 from heliograph.observation import Epoch, Link, Measurement
 from heliograph.plan import Plan
-from heliograph_agent.runner import Context, Runner
 from heliograph_agent.schedule import Allowance, History, Task, due, tasks_of
 from heliograph_agent.spool import Priority, Spool, SpoolError, Triage
 from heliograph_agent.vantage import link_of
+
+if TYPE_CHECKING:
+    from heliograph_agent.runner import Runner
 
 log = logging.getLogger("heliograph.agent")
 
@@ -44,7 +47,7 @@ class Measuring:
         self,
         *,
         spool: Spool,
-        runner: Callable[[Plan], Runner],
+        runner: "Callable[[Plan], Runner]",
         clock: Clock,
         rng: random.Random,
         plan: Plan,
@@ -58,7 +61,7 @@ class Measuring:
         self.history = History.begin(clock.monotonic_us(), rng, allowance)
         self._spool = spool
         self._make_runner = runner
-        self._runner = runner(plan)
+        self._runner: Runner | None = None  # made for the first task, with all the experiments
         self._accounted = 0
         self._clock = clock
         self._rng = rng
@@ -71,7 +74,7 @@ class Measuring:
     def adopt(self, plan: Plan) -> None:
         """What is under way ends as it began; the rest is planned anew."""
         if plan.limits != self.plan.limits:
-            self._runner, self._accounted = self._make_runner(plan), 0
+            self._runner = None
         self.plan = plan
         self.history = self.history.adopt(plan, self._clock.monotonic_us())
         self._stir.set()
@@ -131,7 +134,9 @@ class Measuring:
         return [task for task in tasks if _is_anchor(task)]
 
     async def _measure(self, task: Task) -> None:
-        epoch, runner = self.place.epoch, self._runner
+        from heliograph_agent.runner import Context
+
+        epoch, runner = self.place.epoch, self._present_runner()
         context = Context(
             epoch=epoch.id,
             link=self.place.link,
@@ -148,7 +153,12 @@ class Measuring:
             measurement, changed = self._anchored(measurement)
         await self._store(task, measurement, epoch, changed=changed)
 
-    def _account(self, task: Task, runner: Runner) -> None:
+    def _present_runner(self) -> "Runner":
+        if self._runner is None:
+            self._runner, self._accounted = self._make_runner(self.plan), 0
+        return self._runner
+
+    def _account(self, task: Task, runner: "Runner") -> None:
         moved = 0
         if runner is self._runner:
             moved, self._accounted = runner.moved - self._accounted, runner.moved

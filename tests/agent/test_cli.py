@@ -1,0 +1,254 @@
+"""The commands as a person types them: help, sentences, exit codes."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heliograph.plan import PlannedTask
+from heliograph_agent import cli
+from heliograph_agent.cli import pause
+from heliograph_agent.state import CONSENT, KEY, State
+from support.hand_clock import HandClock
+from support.scripted_intake import identity, intake, plan_of
+
+COMMANDS = ("join", "run", "probe", "plan", "status", "pause", "resume", "leave", "experiments")
+PLAN = plan_of(PlannedTask(experiment="tcp", target="192.0.2.1:9", interval_s=60))
+
+
+async def call(*arguments: str) -> int:
+    """The command in a thread, as it runs an event loop of its own."""
+    return await asyncio.to_thread(cli.main, arguments)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path / "agent")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main([command, "--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert f"xample: heliograph-agent {command}" in out
+    assert "--state" in out
+    assert "--config" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["fly"], ["join"], ["run", "--twice"], ["pause", "--until", "soon"],
+     ["join", "x", "--country", "KAZ"], ["join", "x", "--region", "75"],
+     ["join", "x", "--access", "wifi"]],
+)  # fmt: skip
+def test_wrong_usage_is_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(words)
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize("words", [["run"], ["plan"], ["status"]])
+def test_before_joining_the_cure_is_named(
+    words: list[str], state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*words, "--state", str(state.root)]) == 1
+    assert "heliograph-agent join INVITE" in capsys.readouterr().err
+
+
+def test_help_loads_no_library(tmp_path: Path) -> None:
+    code = (
+        "import sys, contextlib\n"
+        "from heliograph_agent import cli\n"
+        "with contextlib.suppress(SystemExit): cli.main(['--help'])\n"
+        "heavy = {'grpc', 'cryptography', 'google.protobuf', 'dns', 'yaml', 'sqlite3', 'h11'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_module_and_script_are_the_same_program() -> None:
+    for program in ([sys.executable, "-m", "heliograph_agent"], [script()]):
+        done = subprocess.run([*program, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout == "0.1.0\n"
+
+
+def test_a_reader_that_goes_away_is_no_error_message() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m heliograph_agent experiments | head -1 >/dev/null",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+async def test_join_shows_what_will_run_and_asks(
+    state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with intake(PLAN) as collector:
+        answers(monkeypatch, "no\n")
+        assert await call("join", collector.invite(), "--state", str(state.root)) == 1
+        out, err = capsys.readouterr()
+        assert "192.0.2.1:9: tcp, every 1 min" in out
+        assert "Who can see it" in out
+        assert "Nothing will run" in err
+        assert state.read(CONSENT) is None
+        answers(monkeypatch, "yes\n")
+        assert await call("join", collector.invite(), "--state", str(state.root)) == 0
+    stored = state.read_json(CONSENT)
+    assert stored
+    assert stored["scope"] == ["tcp 192.0.2.1:9"]
+    assert state.path(KEY).stat().st_mode & 0o777 == 0o600
+
+
+async def test_joining_again_changes_nothing_but_what_is_declared(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        here = ("join", collector.invite(), "--yes", "--state", str(state.root))
+        assert await call(*here, "--country", "kz") == 0
+        key = state.read(KEY)
+        assert await call(*here, "--access", "mobile") == 0
+        assert "has already joined" in capsys.readouterr().out
+    stored = state.read_json(CONSENT)
+    assert stored
+    assert (stored["country"], stored["access"]) == ("KZ", "mobile")
+    assert state.read(KEY) == key
+
+
+async def test_another_collectors_invite_needs_another_state(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as first, intake(PLAN) as second:
+        assert await call("join", first.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await call("join", second.invite(), "--yes", "--state", str(state.root)) == 1
+    assert f"belongs to the collector at {first.endpoint}" in capsys.readouterr().err
+
+
+async def test_a_used_or_expired_invite_is_told(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        line = collector.invite(token=b"some other token")
+        assert await call("join", line, "--yes", "--state", str(state.root)) == 1
+    assert "used already, has expired or was withdrawn" in capsys.readouterr().err
+    assert state.collector() is None
+
+
+async def test_a_stranger_with_another_key_is_named_as_an_interception(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as stranger:
+        line = stranger.invite(pin=identity().pin)
+        assert await call("join", line, "--yes", "--state", str(state.root)) == 1
+        assert not stranger.agents
+    assert "somebody may be intercepting" in capsys.readouterr().err
+
+
+async def test_a_collector_out_of_reach_is_told(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        line = collector.invite()
+    assert await call("join", line, "--yes", "--state", str(state.root)) == 1
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+async def test_a_plan_with_a_forged_signature_is_refused(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        collector.plan.signature = bytes(64)
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 1
+    assert "its signature is not the collector's" in capsys.readouterr().err
+    assert state.collector() is None
+
+
+def test_a_garbled_invite_is_told(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["join", "heliograph1:zzz", "--state", str(state.root)]) == 1
+    assert "copy the whole line again" in capsys.readouterr().err
+
+
+async def test_plan_and_status_speak_json_and_words(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+    capsys.readouterr()
+    assert cli.main(["plan", "--json", "--state", str(state.root)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["tasks"][0]["target"] == "192.0.2.1:9"
+    assert plan["not_agreed"] == []
+    assert cli.main(["status", "--json", "--state", str(state.root)]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["running"], status["queued_measurements"], status["queued_envelopes"]) == (
+        False, 0, 0,
+    )  # fmt: skip
+    assert cli.main(["plan", "--state", str(state.root)]) == 0
+    assert cli.main(["status", "--state", str(state.root)]) == 0
+    out = capsys.readouterr().out
+    assert "Plan 1" in out
+    assert "not running: start it with" in out
+
+
+def test_pause_works_offline_and_before_anything_else(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["pause", "--until", "2h", "--state", str(state.root)]) == 0
+    assert "Paused until 2" in capsys.readouterr().out
+    assert cli.main(["resume", "--state", str(state.root)]) == 0
+    assert cli.main(["resume", "--state", str(state.root)]) == 0
+
+
+def test_until_takes_spans_and_moments() -> None:
+    clock = HandClock()
+    hour_us = 3_600_000_000
+    assert pause.until("90m", clock) == clock.wall + hour_us * 3 // 2
+    assert pause.until("1d", clock) == clock.wall + 24 * hour_us
+    assert pause.until("2022-01-05T12:00", clock) == clock.wall + hour_us
+    assert pause.until("2022-01-05T18:00+06:00", clock) == clock.wall + hour_us
+    for bad in ("", "1w", "2021-01-01", "99999d9", "9" * 40 + "d"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            pause.until(bad, clock)
+
+
+def test_leave_erases_ours_and_nothing_else(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.prepare()
+    state.private_key(make=True)
+    state.path("spool.db-wal").write_bytes(b"")
+    state.path("holiday.jpg").write_bytes(b"")
+    assert cli.main(["leave", "--erase", "--state", str(state.root)]) == 0
+    assert [path.name for path in state.root.iterdir()] == ["holiday.jpg"]
+    assert "were left in" in capsys.readouterr().err
+    assert cli.main(["leave", "--state", str(state.root)]) == 0
+    assert "nothing to leave" in capsys.readouterr().out
+
+
+def test_a_bad_configuration_is_told_with_its_line(
+    state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yml"
+    config.write_text("net:\n  resolvr: x\n")
+    with contextlib.suppress(SystemExit):
+        assert cli.main(["run", "--state", str(state.root), "--config", str(config)]) == 1
+    assert f"{config}, line 2: unknown key net.resolvr" in capsys.readouterr().err
+
+
+def script() -> str:
+    return str(Path(sys.executable).with_name("heliograph-agent"))
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
