@@ -1,7 +1,7 @@
 """The page as a pure function of a snapshot. What the script refreshes is made here too."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -65,7 +65,7 @@ def _environment() -> Environment:
     )
 
 
-def render(whole: Snapshot, name: NetworkName, assets: dict[str, str], country: str = "") -> str:
+def render(whole: Snapshot, name: NetworkName, assets: Mapping[str, str], country: str = "") -> str:
     """HTML, of one country if told. `assets` maps a static file's name to its address."""
     chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
     snapshot = replace(whole, columns=chosen)
@@ -93,6 +93,11 @@ def render(whole: Snapshot, name: NetworkName, assets: dict[str, str], country: 
             assets=assets,
         )
     )
+
+
+def render_away(reason: str, assets: Mapping[str, str]) -> str:
+    """Instead of the page while the store does not answer; it asks for itself again."""
+    return _environment().get_template("away.html").render(reason=reason, assets=assets)
 
 
 def _countries(snapshot: Snapshot) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from heliograph_collector.publish.query import (
     parse,
     write_time,
 )
+from heliograph_collector.store.clickhouse import StoreError
 
 STATUS = (COUNTRY,)
 TIMELINE = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
@@ -36,17 +37,23 @@ class Reading:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
         self._feed = feed
         self._desk = Desk(feed)
-        self._assets = dict(assets)
+        self._assets = assets
 
     async def page(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, PAGE)
-        html = page.render(
-            await self._desk.now(), self._feed.network_name, self._assets, asked.get("country", "")
-        )
-        response = web.Response(
-            text=html, content_type="text/html", headers={"Cache-Control": "no-cache"}
-        )
+        country = parse(request.query, PAGE).get("country", "")
+        try:
+            world = await self._desk.now()
+        except (StoreError, Problem) as error:
+            return self._away(str(error))
+        html = page.render(world, self._feed.network_name, self._assets, country)
+        response = _html(html)
         response.enable_compression()
+        return response
+
+    def _away(self, reason: str) -> web.Response:
+        response = _html(page.render_away(reason, self._assets))
+        response.set_status(503)
+        response.headers["Retry-After"] = "3"
         return response
 
     async def status(self, request: web.Request) -> web.Response:
@@ -71,6 +78,11 @@ class Reading:
             ],
         }
         return public_json(request, body, max_age_s=30)
+
+
+def _html(text: str) -> web.Response:
+    headers = {"Cache-Control": "no-cache"}
+    return web.Response(text=text, content_type="text/html", headers=headers)
 
 
 def span(asked: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:

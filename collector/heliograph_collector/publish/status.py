@@ -15,7 +15,7 @@ def document(snapshot: Snapshot, country: str = "") -> Json:
     columns = [c for c in snapshot.columns if country in ("", c.group.country)]
     titles = dict(snapshot.services)
     return {
-        "at": write_time(snapshot.at_us),
+        "at": write_time(snapshot.at_us // 1_000_000 * 1_000_000),
         "k_anonymity": snapshot.k,
         "groups": [_group(snapshot, column, titles) for column in columns],
         "coverage": coverage(snapshot),

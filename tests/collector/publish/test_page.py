@@ -9,6 +9,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.publish.feed import AgentCounts, Feed, LinkCount
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.rows import State
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
@@ -177,6 +178,19 @@ async def test_too_few_to_show_says_why(serve: Serve) -> None:
     assert "feed.k_anonymity" in html
     _, page = await read(serve, world, k_anonymity=1)
     assert "1 vantage" in page.text["cell-KZ-9198-fixed-telegram"]
+
+
+async def test_while_the_store_is_away_the_page_says_so_and_tries_again(serve: Serve) -> None:
+    async def votes(*_: Any, **__: Any) -> Any:
+        raise StoreError("The store is <starting>.")
+
+    client = await serve(World().feed(votes=votes))
+    answer = await client.get("/")
+    html = await answer.text()
+    assert (answer.status, answer.content_type) == (503, "text/html")
+    assert "The store is &lt;starting&gt;." in html
+    assert 'http-equiv="refresh"' in html
+    assert "Content-Security-Policy" in answer.headers
 
 
 @pytest.mark.parametrize("query", ["?country=kz", "?lang=ru"])
