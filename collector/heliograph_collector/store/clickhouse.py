@@ -65,8 +65,11 @@ class ClickHouse:
         self._limits = limits
         self._lock: DirectoryLock | None = None
         self._writer = _Handle(lambda: self._connect(self._writing()))
-        self._all = [self._writer]
+        readers = [_Handle(lambda: self._connect(self._reading())) for _ in range(READERS)]
+        self._all = [self._writer, *readers]
         self._idle: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
+        for reader in readers:
+            self._idle.put(reader)
 
     def open(self) -> None:
         """Raises StoreError, DirectoryInUseError."""
@@ -79,10 +82,6 @@ class ClickHouse:
             )
             self._writer.run(lambda c: c.command("SELECT 1"))
             database.close()
-            for _ in range(READERS):
-                reader = _Handle(lambda: self._connect(self._reading()))
-                self._all.append(reader)
-                self._idle.put(reader)
         except StoreError:
             self.close()
             raise

@@ -1,0 +1,73 @@
+"""The same store over ClickHouse's HTTP interface (a front over an embedded engine, no server)."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.store.engine import Store, StoreError
+from heliograph_collector.store.migrations import cluster, statements
+from heliograph_collector.store.rows import CellFilter, MeasurementFilter
+from support.rows import T0, US, block, blocked, observations, reachable, taken
+
+TESTS = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    front = subprocess.Popen(
+        [sys.executable, "-m", "support.clickhouse_front", tmp_path_factory.mktemp("server") / "d"],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert front.stdout is not None
+    yield int(front.stdout.readline())
+    front.kill()
+    front.wait(10)
+    front.stdout.close()
+
+
+@pytest.fixture
+async def remote(port: int) -> AsyncIterator[Store]:
+    store = Store(f"clickhouse://127.0.0.1:{port}", observations_days=99_999, verdicts_days=99_999)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_a_server_gives_the_same_answers(remote: Store) -> None:
+    one = taken(1, steps=observations())
+    whole = block(1, 1, (one, (blocked(), reachable("dc1"))))
+    await remote.insert_block(whole)
+    await remote.insert_block(whole)
+    assert await remote.measurement(one.id) == (one, (blocked(), reachable("dc1")))
+    (vote,) = await remote.votes(T0, T0 + US, 300, service="telegram")
+    assert (vote.blocked, vote.method) == (1, "reset_after_hello")
+    assert await remote.cursor("j") == 1
+    assert (await remote.measurements(MeasurementFilter(country="' OR 1=1"))).items == ()
+    assert await remote.cells(CellFilter(since_us=T0, until_us=T0 + 1)) == []
+    assert (await remote.health()).free_bytes is None
+
+
+async def test_a_server_that_is_away_is_a_sentence_and_opening_may_be_tried_again() -> None:
+    store = Store("clickhouse://user:secret@127.0.0.1:1")
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:
+            await store.open()
+        assert "secret" not in str(caught.value)
+    await store.close()
+
+
+def test_the_same_files_make_a_clusters_tables() -> None:
+    """Written from the documentation; never run on a cluster."""
+    text = (
+        "-- note\nCREATE TABLE t $on_cluster (a Int8) ENGINE = $replacing(v) ORDER BY a $settings;"
+    )
+    (made,) = statements(text, cluster("main"))
+    assert "CREATE TABLE t ON CLUSTER 'main' (a Int8)" in made
+    assert "ENGINE = ReplicatedReplacingMergeTree(v)" in made
+    assert "replicated_deduplication_window = 1000" in made

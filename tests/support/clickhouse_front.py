@@ -1,0 +1,93 @@
+"""ClickHouse's HTTP interface, as far as our client uses it, over an embedded engine.
+
+    python -m support.clickhouse_front DIRECTORY
+
+Prints its port. It is no ClickHouse server: it shows that the client's HTTP path is wired right.
+"""
+
+import sys
+import tempfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+import chdb
+import zstandard
+from clickhouse_connect.driver._backend.chdb_backend import CHDB_TRANSPORT_SETTINGS
+
+NO_SETTINGS = {"query"} | CHDB_TRANSPORT_SETTINGS
+
+
+class Front(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(200, b"Ok.\n")
+
+    def do_POST(self) -> None:
+        asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        body = self._body()
+        try:
+            answer = run(asked, body)
+        except RuntimeError as error:
+            code = str(error).partition("Code: ")[2].partition(".")[0]
+            self._answer(500, str(error).encode(), ("X-ClickHouse-Exception-Code", code))
+        else:
+            self._answer(200, answer, ("X-ClickHouse-Format", "Native"))
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size + 2)[:-2]
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Content-Encoding") == "zstd":
+            return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+        return body
+
+    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (("Content-Length", str(len(body))), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class's
+        """Say nothing."""
+
+
+def run(asked: dict[str, str], body: bytes) -> bytes:
+    """One request on a connection of its own, as a server without a session would."""
+    connection = chdb.connect(sys.argv[1])
+    try:
+        for name, value in asked.items():
+            if name not in NO_SETTINGS and not name.startswith("param_"):
+                connection.query(f"SET {name} = '{value}'", "TabSeparated")
+        if asked.get("database"):
+            connection.query(f"USE {asked['database']}", "TabSeparated")
+        given = {k[6:]: v for k, v in asked.items() if k.startswith("param_")}
+        if "query" not in asked:
+            return connection.query(body.decode(), "TabSeparated", params=given).bytes() or b""
+        with tempfile.NamedTemporaryFile() as data:  # an insert's rows come as the body
+            data.write(body)
+            data.flush()
+            insert, _, form = asked["query"].rpartition(" FORMAT ")
+            text = f"{insert} FROM INFILE '{data.name}' FORMAT {form}"
+            return connection.query(text, "TabSeparated").bytes() or b""
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    anchor = chdb.connect(sys.argv[1])  # keeps the engine alive between requests
+    server = HTTPServer(("127.0.0.1", 0), Front)
+    print(server.server_port, flush=True)
+    try:
+        server.serve_forever()
+    finally:
+        anchor.close()
+
+
+if __name__ == "__main__":
+    main()
