@@ -62,7 +62,7 @@ class Lab:
             assert process.wait(timeout=120) == 0, log.read_text()
 
     def get(self, path: str) -> Any:
-        password = (self.dir / "data" / "operator-password").read_text().strip()
+        password = (self.dir / "data" / "keys" / "operator.password").read_text().strip()
         token = base64.b64encode(f"operator:{password}".encode()).decode()
         return json.loads(
             self.border.abroad.run(
@@ -79,14 +79,19 @@ class Lab:
         return True
 
     def newest(self, service: str) -> dict[str, Any]:
-        """The last judged measurement of the volunteer."""
-        rows = self.get("/api/v1/measurements?limit=1000")["results"]
+        """The volunteer's last measurement, and beside it the verdict on the whole of it."""
+        rows = self.get("/api/v1/measurements?limit=1000")["measurements"]
         of_service = [
             row
             for row in rows
-            if service in (row["service"], row["target"]) and row["role"] == "volunteer"
+            if service in (row["service"], row["target"])
+            and row["role"] == "volunteer"
+            and row["verdicts"]
         ]
-        return max(of_service, key=lambda row: int(row["sequence"])) if of_service else {}
+        if not of_service:
+            return {}
+        last: dict[str, Any] = max(of_service, key=lambda row: int(row["sequence"]))
+        return last | next(v for v in last["verdicts"] if v["endpoint"] == "")
 
 
 @pytest.fixture

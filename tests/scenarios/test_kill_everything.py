@@ -69,7 +69,7 @@ class World:
             ask(agent("join", invite.strip(), "--yes", "--state", self.home / "agent"))
 
     def get(self, path: str) -> bytes:
-        password = (self.home / "data" / "operator-password").read_text().strip()
+        password = (self.home / "data" / "keys" / "operator.password").read_text().strip()
         token = base64.b64encode(f"operator:{password}".encode()).decode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http}{path}", headers={"Authorization": f"Basic {token}"}
@@ -96,7 +96,7 @@ class World:
         cursor = ""
         while True:
             page = json.loads(self.get(f"/api/v1/measurements?limit=1000{cursor}"))
-            seen.update(int(row["sequence"]) for row in page["results"])
+            seen.update(int(row["sequence"]) for row in page["measurements"])
             if not page["next"]:
                 return seen
             cursor = f"&cursor={page['next']}"

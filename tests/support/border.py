@@ -52,7 +52,7 @@ class Border:
             "nft", "-f", "-",
             text="table inet border\ndelete table inet border\n"
             "table inet border { chain out { type filter hook output priority 0;\n"
-            f"{lines}\n}} }}\n",
+            f"{lines}\n}}\n}}\n",
         )  # fmt: skip
 
 
