@@ -170,16 +170,16 @@ class Writer:
     def _cure(self, error: Exception, worth: Priority, attempts: int) -> bool:
         """Whether there is reason to try again."""
         if _is_full(error):
-            return self._book is not None and self._make_room(self._book, worth, attempts)
+            return self._book is not None and self._make_room(self._book, error, worth, attempts)
         self._shut()
         if isinstance(error, sqlite3.Error) and is_damage(error):
             self._suspect = True
             return True
         return False
 
-    def _make_room(self, book: Book, worth: Priority, attempts: int) -> bool:
+    def _make_room(self, book: Book, error: Exception, worth: Priority, attempts: int) -> bool:
         """First the journal's own; then at the cost of lesser results."""
-        if not attempts:
+        if not attempts and isinstance(error, sqlite3.Error):
             book.empty_journal()
             return True
         try:
