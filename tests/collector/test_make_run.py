@@ -6,47 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
-from heliograph.plan import PlannedTask
-from heliograph.services import load
-from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.plans import default_plan, issue
-from support.intake import CLOCK
+from support.loopback_plan import prepare
 from support.ports import HOST, free_port
 from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "run.py"
 START_S, STOP_S = 60.0, 10.0
-
-
-def prepare(folder: Path, port: int) -> Path:
-    """A data directory whose plan and services know nothing but `port` on loopback."""
-    services = folder / "services.yml"
-    anchor = f'{{id: foreign-a, kind: tcp, host: "{HOST}", port: {port}, group: foreign}}'
-    services.write_text(
-        'version: "loopback.1"\nservices:\n  anchors:\n    title: Anchors\n'
-        f"    experiment: connectivity\n    endpoints:\n      - {anchor}\n"
-    )
-    config = folder / "run.yml"
-    config.write_text("feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n")
-    data = folder / "data"
-    plan = replace(
-        default_plan(load(services)),
-        tasks=(
-            PlannedTask(experiment="connectivity", service="anchors", interval_s=10),
-            PlannedTask(experiment="tcp", target=f"{HOST}:{port}", interval_s=10),
-        ),
-    )
-    fleet = Fleet(data)
-    issue(fleet, open_keyring(data, []).signing, plan, CLOCK.wall_us() // 1_000_000)
-    fleet.close()
-    return config
 
 
 @contextmanager

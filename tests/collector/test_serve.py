@@ -1,5 +1,6 @@
 """`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
 
+import os
 import signal
 import socket
 import sqlite3
@@ -16,7 +17,9 @@ from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.serve.cells import stretches
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
+from support.loopback_plan import prepare
 from support.serve_process import NO_CONTROL, Served, served, start
+from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
 
 
@@ -166,6 +169,31 @@ def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
             with suppress(ConnectionResetError):
                 while caller.recv(4_096):
                     pass
+
+
+def control_of(data: Path) -> int:
+    """The process that runs DATA/control, 0 while there is none."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended as we looked
+            words = (process / "cmdline").read_text().split("\0")
+            if "run" in words and str(data / "control") in words and "-m" in words:
+                return int(process.name)
+    return 0
+
+
+@pytest.mark.slow
+def test_the_control_comes_back_when_killed_and_goes_when_we_do(tmp_path: Path) -> None:
+    with tcp_server(say_nothing) as port:
+        config = prepare(tmp_path, port).read_text()
+        with served(tmp_path / "data", config=config) as home:
+            home.wait_for("http")
+            until_now(lambda: '"controls": 1' in home.get("/api/v1/status")[1])
+            first = control_of(home.data)
+            os.kill(first, signal.SIGKILL)
+            until_now(lambda: control_of(home.data) not in (0, first))
+            home.process.kill()
+            home.process.wait(20)
+            until_now(lambda: control_of(home.data) == 0)
 
 
 def test_health_and_reflection_answer(home: Served) -> None:

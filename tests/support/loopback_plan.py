@@ -1,0 +1,35 @@
+"""A collector's data directory whose plan and services know nothing but one port on loopback."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from heliograph.clock import SystemClock
+from heliograph.plan import PlannedTask
+from heliograph.services import load
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plans import default_plan, issue
+from support.ports import HOST
+
+
+def prepare(folder: Path, port: int) -> Path:
+    """Makes FOLDER/data; returns the configuration file, FOLDER/run.yml."""
+    services = folder / "services.yml"
+    anchor = f'{{id: foreign-a, kind: tcp, host: "{HOST}", port: {port}, group: foreign}}'
+    services.write_text(
+        'version: "loopback.1"\nservices:\n  anchors:\n    title: Anchors\n'
+        f"    experiment: connectivity\n    endpoints:\n      - {anchor}\n"
+    )
+    config = folder / "run.yml"
+    config.write_text("feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n")
+    data = folder / "data"
+    plan = replace(
+        default_plan(load(services)),
+        tasks=(
+            PlannedTask(experiment="connectivity", service="anchors", interval_s=10),
+            PlannedTask(experiment="tcp", target=f"{HOST}:{port}", interval_s=10),
+        ),
+    )
+    fleet = Fleet(data)
+    issue(fleet, open_keyring(data, []).signing, plan, SystemClock().wall_us() // 1_000_000)
+    fleet.close()
+    return config
