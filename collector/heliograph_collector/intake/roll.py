@@ -1,11 +1,15 @@
 """The fleet as intake needs it: in memory, in step with what the commands write to fleet.db."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import Callable
 
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.plans import standing
 from heliograph_collector.fleet.registry import Agent, Fleet, Sighting
+
+log = logging.getLogger("heliograph.intake")
 
 _LOOK_S = 1.0
 _WRITE_EVERY = 30  # looks between two writes of who was seen
@@ -48,7 +52,8 @@ class Roll:
         if changes == self._changes:
             return False
         self._changes = changes
-        self._agents = {agent.id: agent for agent in self.fleet.agents()}
+        # In place: one enrolled while we read is in already, and nobody ever leaves the table.
+        self._agents.update({agent.id: agent for agent in self.fleet.agents()})
         found = standing(self.fleet)
         if found is not None:
             plan, self.plan = found
@@ -65,8 +70,11 @@ class Roll:
         looks = 0
         while True:
             await asyncio.sleep(_LOOK_S)
-            if await asyncio.to_thread(self.reload):
-                on_change()
             looks += 1
-            if looks % _WRITE_EVERY == 0:
-                await asyncio.to_thread(self.flush)
+            try:
+                if await asyncio.to_thread(self.reload):
+                    on_change()
+                if looks % _WRITE_EVERY == 0:
+                    await asyncio.to_thread(self.flush)
+            except sqlite3.Error as error:
+                log.warning("fleet.db: %s; who is known stays as it was.", error)

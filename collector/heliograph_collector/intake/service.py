@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
@@ -30,6 +31,7 @@ EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolRes
 SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
 
 _MAX_VERSION = 64
+_BUSY_S, _FULL_S = 5, 60
 log = logging.getLogger("heliograph.intake")
 
 
@@ -50,16 +52,21 @@ class IntakeService:
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
     ) -> pb.EnrolResponse:
+        enrolments = self._door.counters.enrolments
         place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
-        if self._unary.locked() or self._door.stranger_waits_s(place):
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy")
-        async with self._unary:
-            try:
+        wait_s = _BUSY_S if self._unary.locked() else self._door.stranger_waits_s(place)
+        if wait_s:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
+        try:
+            async with self._unary, asyncio.timeout(limits.RPC_S):
                 response = await self._enrol(request)
-            except RefusedError as refused:
-                self._door.counters.enrolments.labels(refused.reason).inc()
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
-        self._door.counters.enrolments.labels("enrolled").inc()
+        except RefusedError as refused:
+            enrolments.labels(refused.reason).inc()
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
+        except (TimeoutError, sqlite3.Error):
+            enrolments.labels("late").inc()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "late", _again(_BUSY_S))
+        enrolments.labels("enrolled").inc()
         return response
 
     async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
@@ -86,11 +93,16 @@ class IntakeService:
     async def Submit(  # noqa: N802
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
+        """Never fails on what the envelope holds; that it may come again is a receipt too."""
+        later = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
         if self._unary.locked():
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy")
-        async with self._unary:
-            envelope = request.envelope.SerializeToString()
-            receipt = await self._door.accept(envelope, context.peer(), "submit")
+            return pb.SubmitResponse(receipt=later)
+        envelope = request.envelope.SerializeToString()
+        try:
+            async with self._unary, asyncio.timeout(limits.RPC_S):
+                receipt = await self._door.accept(envelope, context.peer(), "submit")
+        except TimeoutError:
+            receipt = later
         return pb.SubmitResponse(receipt=receipt)
 
     async def Session(  # noqa: N802
@@ -99,7 +111,7 @@ class IntakeService:
         counters = self._door.counters
         if len(self._presence) >= self._sessions:
             counters.hellos.labels("full").inc()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _again(_FULL_S))
         place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
         try:
             visit = await greet(context, self._door, place)
@@ -170,3 +182,8 @@ class IntakeService:
     def end_all(self) -> None:
         for visit in self._presence:
             visit.end(Ending.STOPPED)
+
+
+def _again(wait_s: int) -> tuple[tuple[str, str]]:
+    """Trailing metadata of a refusal for want of room."""
+    return (("retry-after-s", str(wait_s)),)

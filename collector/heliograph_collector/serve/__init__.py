@@ -14,8 +14,9 @@ __all__ = ["CannotServeError", "serve"]
 def serve(config: Config) -> int:
     """Run until SIGTERM or Ctrl-C. Raises CannotServeError."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    for name in ("aiohttp", "asyncio", "grpc", "urllib3", "clickhouse_connect"):
+    for name in ("asyncio", "grpc", "urllib3", "clickhouse_connect"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name callers' addresses
     try:
         return asyncio.run(_until_told(config))
     except BaseExceptionGroup as group:
