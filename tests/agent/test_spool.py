@@ -107,14 +107,15 @@ async def test_a_batch_is_closed_with_its_numbers_and_its_epochs(spool: Spool) -
     assert await spool.close_batch(seal) is None
 
 
-async def test_a_seal_that_fails_changes_nothing(spool: Spool) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("no key"), PermissionError("no key")])
+async def test_a_seal_that_fails_changes_nothing(spool: Spool, error: Exception) -> None:
     await add(spool, "a")
     before = await spool.counts()
 
     def broken(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
-        raise RuntimeError("no key")
+        raise error
 
-    with pytest.raises(RuntimeError, match="no key"):
+    with pytest.raises(type(error), match="no key"):
         await spool.close_batch(broken)
     assert await spool.counts() == before
     assert await close_all(spool) == [1]

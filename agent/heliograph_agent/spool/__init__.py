@@ -10,7 +10,7 @@ from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph_agent.spool.book import Seal, SpoolCounts
-from heliograph_agent.spool.errors import SpoolError, SpoolFull
+from heliograph_agent.spool.errors import SealError, SpoolError, SpoolFull
 from heliograph_agent.spool.priority import Priority, Triage
 from heliograph_agent.spool.shelf import Shelf
 from heliograph_agent.spool.writer import Writer
@@ -47,7 +47,10 @@ class Spool:
         `seal` gets the envelope's number, the measurements and their epochs; what it raises comes
         back here and nothing has changed. Call again until None.
         """
-        return await self._writer.do(lambda book: book.close_batch(seal))
+        try:
+            return await self._writer.do(lambda book: book.close_batch(seal))
+        except SealError as failed:
+            raise failed.error from None
 
     async def waiting(self, limit: int) -> list[tuple[int, bytes]]:
         """Up to `limit` envelopes that nobody acknowledged, the most useful first."""

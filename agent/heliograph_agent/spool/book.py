@@ -10,7 +10,7 @@ from heliograph.clock import Clock
 from heliograph.codec import epoch_from_pb
 from heliograph.observation import Epoch
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.errors import BoundError
+from heliograph_agent.spool.errors import BoundError, SealError
 from heliograph_agent.spool.floor import BLOCK, Floor
 from heliograph_agent.spool.order import catch_up
 from heliograph_agent.spool.priority import Priority
@@ -229,7 +229,10 @@ class Book:
     def _close(self, rows: list[tuple[int, str, bytes]], priority: Priority, seal: Seal) -> int:
         number = self._last("envelope") + 1
         epochs = [self._epoch(name) for name in dict.fromkeys(epoch for _, epoch, _ in rows)]
-        sealed = seal(number, [body for *_, body in rows], epochs)
+        try:
+            sealed = seal(number, [body for *_, body in rows], epochs)
+        except (OSError, sqlite3.Error) as error:  # or it would be taken for the spool's own
+            raise SealError(error) from error
         self.floor.give(number)
         self.db.executemany(
             "DELETE FROM measurement WHERE sequence = ?", [(sequence,) for sequence, *_ in rows]

@@ -11,3 +11,11 @@ class SpoolFull(SpoolError):  # noqa: N818 - named as it is said
 
 class BoundError(Exception):
     """Inside a transaction: what is left below the bound is kept for better results than this."""
+
+
+class SealError(Exception):
+    """Inside a transaction: the caller's seal failed, not the disk under the spool."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

@@ -199,7 +199,10 @@ class Writer:
     def _sentence(self, error: Exception | None) -> Exception | None:
         path = self._shelf.path
         if error is not None and _is_full(error):
-            return SpoolFull(f"No room for {path}: free some space on that disk.")
+            return SpoolFull(
+                f"{path} is full: free some space on that disk, or let the agent reach its "
+                "collector."
+            )
         if isinstance(error, sqlite3.Error):
             return SpoolError(f"Cannot use {path} ({error}): check that disk and its permissions.")
         if isinstance(error, OSError):
