@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
@@ -25,14 +26,13 @@ from heliograph_agent.net.local import local_view
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import CONSENT, PAUSED, PLAN, SPOOL, STATUS, StateError
-from heliograph_agent.uplink import backoff
-from heliograph_agent.uplink.session import Facts, Party
 from heliograph_agent.uplink.signed import PlanError, open_plan
-from heliograph_agent.uplink.uplink import Uplink
 from heliograph_agent.vantage import VantageWatch
 
 if TYPE_CHECKING:
     from heliograph_agent.runner import Runner
+    from heliograph_agent.uplink.session import Facts
+    from heliograph_agent.uplink.uplink import Uplink
 
 __all__ = ["Agent", "Setting", "read_setting"]
 
@@ -66,7 +66,6 @@ class Agent:
             offset_us=self._offset_us,
             stored=self._stored,
         )
-        self.uplink = self._new_uplink()
         self.sealing = Sealing(
             setting.state, setting.collector, self.spool, clock, closed=self._closed
         )
@@ -175,7 +174,13 @@ class Agent:
             async with asyncio.timeout(LOOK_S):
                 await stop.wait()
 
-    def _new_uplink(self) -> Uplink:
+    @cached_property
+    def uplink(self) -> "Uplink":
+        """Made, and its libraries loaded, once the agent runs."""
+        from heliograph_agent.uplink import backoff
+        from heliograph_agent.uplink.session import Party
+        from heliograph_agent.uplink.uplink import Uplink
+
         party = Party(
             agent=self.setting.collector.agent,
             sign=self._sign,
@@ -280,7 +285,9 @@ class Agent:
     def _offset_us(self) -> int | None:
         return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> "Facts":
+        from heliograph_agent.uplink.session import Facts
+
         place, epoch = self.measuring.place, self.measuring.place.epoch
         return Facts(
             boot=self._boot,

@@ -1,8 +1,8 @@
 """Gives back the pages of program text that only the start needed.
 
 Loading the libraries touches most of their code once; an idle agent uses a small part of it. These
-pages are clean copies of files. The kernel would take them when it needs room; here they go at once,
-and what is needed again is read again.
+pages are clean copies of files. The kernel would take them when it needs room; here they go at
+once, and what is needed again is read again.
 """
 
 import re
