@@ -131,7 +131,10 @@ class FakeNet:
         seen = await self._step(
             Operation.TLS_HANDSHAKE, on, on.observation.endpoint, failure, tls=facts
         )
-        return seen, _stream(seen) if seen.ok else None
+        if seen.ok:
+            return seen, Stream(seen, stream.reader, stream.writer)
+        stream.close()
+        return seen, None
 
     async def http(
         self,
@@ -143,6 +146,7 @@ class FakeNet:
         body_limit: int = 524_288,
     ) -> Seen:
         self._world.requests.append((method, url, dict(headers or {})))
+        stream.close()
         page = self._world.pages.get(url, Page(status=404))
         endpoint = stream.seen.observation.endpoint
         if isinstance(page, Failure):

@@ -13,6 +13,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class Namespace:
     def run(self, *argv: str, text: str = "", timeout: float = 60) -> str:
         """Standard output; a failure raises with standard error in its message."""
         return _run(self.command(argv), text, timeout)
+
+    def python(self, code: str, timeout: float = 60) -> str:
+        """Standard output of `code`, run inside by this interpreter."""
+        return self.run(sys.executable, "-c", code, timeout=timeout)
 
     def address(self, address: str) -> None:
         """Give the namespace's loopback one more address, 192.0.2.7/32."""

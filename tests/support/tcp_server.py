@@ -37,7 +37,7 @@ def tcp_server(
 async def serving(
     handler: Handler, host: str = HOST, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[int]:
-    """The port, in this loop. Accepts by hand: asyncio's Server loses a connection that arrives as it closes."""
+    """The port, in this loop. Accepts by hand: asyncio's Server loses what arrives as it closes."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quiet)  # a handshake that fails is what many tests are about
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

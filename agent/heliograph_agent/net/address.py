@@ -8,17 +8,12 @@ def host_port(text: str, place: str) -> tuple[str, int]:
 
     Raises ValueError, naming `place`, when it is no address literal with a port.
     """
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
-        host, port = text, "53"
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(f"{place}: {text!r} is no address:port, such as 9.9.9.9:53") from None
+    host, _, port = f"{text}:53".rpartition(":") if literal(text) else text.rpartition(":")
+    if not literal(host):
+        raise ValueError(f"{place}: {text!r} is no address:port, such as 9.9.9.9:53")
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
         raise ValueError(f"{place}: {text!r} has no port between 1 and 65535")
-    return host, int(port)
+    return literal(host), int(port)
 
 
 def literal(text: str) -> str:

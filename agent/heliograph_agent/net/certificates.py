@@ -14,6 +14,7 @@ chain is in the observation, so the collector can judge again.
 import hashlib
 import ipaddress
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 from heliograph.failure import Failure
@@ -34,24 +35,24 @@ def facts(der: bytes) -> Certificate:
     digest = hashlib.sha256(der).hexdigest()
     certificate = load(der)
     if certificate is None:
-        return _unreadable(digest)
+        return _digest_only(digest)
     try:
         return Certificate(
             sha256=digest,
-            spki_sha256=_spki_sha256(certificate).hex(),
+            spki_sha256=_spki_sha256(certificate).hex() if _has_key(certificate) else "",
             subject=certificate.subject.rfc4514_string()[:_MAX_TEXT],
             issuer=certificate.issuer.rfc4514_string()[:_MAX_TEXT],
             not_before_s=int(certificate.not_valid_before_utc.timestamp()),
             not_after_s=int(certificate.not_valid_after_utc.timestamp()),
         )
-    except ValueError:  # names and keys are parsed when they are asked for
-        return _unreadable(digest)
+    except _unreadable():  # names and dates are parsed when they are asked for
+        return _digest_only(digest)
 
 
 def spki_sha256(der: bytes) -> bytes:
     """The SHA-256 of the public key a certificate carries. Raises ValueError."""
     certificate = load(der)
-    if certificate is None:
+    if certificate is None or not _has_key(certificate):
         raise ValueError("the server's certificate cannot be read")
     return _spki_sha256(certificate)
 
@@ -68,7 +69,7 @@ def fault(chain: list[bytes], roots: "Roots", name: str, now_s: int) -> Failure 
         if not _serves(loaded[0]) or not all(_in_force(each, now_s) for each in path):
             return Failure.SSL_INVALID_CERTIFICATE
         return None if _names(loaded[0], name) else Failure.SSL_INVALID_HOSTNAME
-    except ValueError:  # an extension that cannot be parsed
+    except _unreadable():  # an extension that cannot be parsed
         return Failure.SSL_INVALID_CERTIFICATE
 
 
@@ -81,14 +82,43 @@ def load(der: bytes) -> "x509.Certificate | None":
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         try:
             return x509.load_der_x509_certificate(der)
-        except ValueError:
+        except _unreadable():
             return None
 
 
-def _unreadable(digest: str) -> Certificate:
+@cache
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What cryptography raises on a certificate, or a part of one, that it cannot read or believe.
+
+    TypeError: a signature by a kind of key that signs no certificates.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        InvalidSignature,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    )
+
+
+def _digest_only(digest: str) -> Certificate:
     return Certificate(
         sha256=digest, spki_sha256="", subject="", issuer="", not_before_s=0, not_after_s=0
     )
+
+
+def _has_key(certificate: "x509.Certificate") -> bool:
+    """Whether its key is of a kind that can be read."""
+    try:
+        certificate.public_key()
+    except _unreadable():
+        return False
+    return True
 
 
 def _spki_sha256(certificate: "x509.Certificate") -> bytes:
@@ -125,14 +155,12 @@ class _Search:
         return None
 
     def _signs(self, issuer: "x509.Certificate", subject: "x509.Certificate") -> bool:
-        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
         self._signatures += 1
         if self._signatures > _MAX_SIGNATURES:
             return False
         try:
             subject.verify_directly_issued_by(issuer)
-        except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        except _unreadable():
             return False
         return True
 
