@@ -9,6 +9,7 @@ import binascii
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class State:
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Replace the file in one step, readable by this user alone. Raises StateError."""
-        fresh = self.path(f".{name}.{os.getpid()}")
+        fresh = self.path(f".{name}.new")  # one name, so that kill -9 leaves no litter
         try:
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -174,13 +175,11 @@ class State:
         """Hold the directory for this process alone. Raises StateError when another one runs."""
         handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _hold(handle):
                 raise StateError(
                     f"Another heliograph-agent is running on {self.root}: stop it first, or use "
                     "another --state."
-                ) from None
+                )
             os.ftruncate(handle, 0)
             os.write(handle, f"{os.getpid()}\n".encode())
             yield
@@ -202,6 +201,16 @@ def not_joined(state: State) -> StateError:
         f"This agent has not joined a collector yet ({state.root}): run "
         "`heliograph-agent join INVITE` with the line that the collector's operator sent you."
     )
+
+
+def _hold(handle: int) -> bool:
+    """Patient for a moment: `status` looks at the lock by touching it."""
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _holder(handle: int) -> int | None:

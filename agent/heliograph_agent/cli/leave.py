@@ -55,7 +55,7 @@ def erase(state: State) -> None:
     """Our files and no others, then the directory if nothing else is in it."""
     for name in OURS:
         state.remove(name)
-    for beside in (*state.root.glob(f"{SPOOL}*"), *state.root.glob(".*.[0-9]*")):
+    for beside in (*state.root.glob(f"{SPOOL}*"), *state.root.glob(".*.new")):
         state.remove(beside.name)
     with suppress(OSError):
         state.root.rmdir()
