@@ -237,7 +237,8 @@ def _parse(url: str) -> tuple[bool, str, str]:
 
 
 def _store_error(error: "Error") -> StoreError:
-    text = str(error).split(" (version", 1)[0].split("\n", 1)[0][:300]
+    text = str(error).split(" (version", 1)[0].split("\n", 1)[0]
+    text = text.rpartition("DB::Exception: ")[2][:300]
     if error.code in _TOO_MUCH:
         return TooMuchError(
             f"The question needs more {_TOO_MUCH[error.code]} than the store may spend on one: "

@@ -10,7 +10,7 @@ from string import Template
 
 _DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, "
-    "ttl_only_drop_parts = 1"
+    "ttl_only_drop_parts = 1, old_parts_lifetime = 30"  # merged parts are synced: 30 s is plenty
 )
 
 LOCAL = {

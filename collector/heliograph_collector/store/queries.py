@@ -72,14 +72,15 @@ def votes(q: Question, bin_s: int) -> Query:
     """One row per cell, bin and vantage, from whole-target verdicts of volunteers."""
     q.where("endpoint = ''").where("role = 'volunteer'")
     text = f"""
-SELECT country, region, asn, access, service,
+SELECT * EXCEPT how FROM (SELECT country, region, asn, access, service,
   intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym,
-  any(prefix) AS prefix_, countIf(state = 'reachable') AS reachable,
+  any(prefix) AS any_prefix, countIf(state = 'reachable') AS reachable,
   countIf(state = 'blocked') AS blocked, countIf(state = 'down') AS down,
   countIf(state = 'unknown') AS unknown,
-  topKIf(1)((layer, method), state IN ('blocked', 'down')) AS how
+  topKIf(1)((layer, method), state IN ('blocked', 'down'))[1] AS how,
+  tupleElement(how, 1) AS by_layer, tupleElement(how, 2) AS by_method
 FROM verdicts FINAL WHERE {q.text}
-GROUP BY country, region, asn, access, service, start, nym
+GROUP BY country, region, asn, access, service, start, nym)
 ORDER BY country, region, asn, access, service, start, nym"""  # noqa: S608 our own conditions
     return Query(text, q.parameters | {"bin": bin_s * US}, _vote)
 
@@ -196,24 +197,21 @@ FROM system.parts WHERE active AND database = currentDatabase()"""
 
 
 def _vote(r: tuple[Any, ...]) -> Vote:
-    country, region, asn, access, service, start_us, nym, prefix, *counts, how = r
-    layer, method = how[0] if how else ("", "")
-    reachable, blocked, down, unknown = counts
     return Vote(
-        country=country,
-        region=region,
-        asn=asn,
-        access=access,
-        service=service,
-        start_us=start_us,
-        nym=nym,
-        prefix=prefix,
-        reachable=reachable,
-        blocked=blocked,
-        down=down,
-        unknown=unknown,
-        layer=layer,
-        method=method,
+        country=r[0],
+        region=r[1],
+        asn=r[2],
+        access=r[3],
+        service=r[4],
+        start_us=r[5],
+        nym=r[6],
+        prefix=r[7],
+        reachable=r[8],
+        blocked=r[9],
+        down=r[10],
+        unknown=r[11],
+        layer=r[12],
+        method=r[13],
     )
 
 

@@ -1,0 +1,109 @@
+"""Fills the disk under a journal and a store, makes room again, and says what became of everything.
+
+Run as a program, as root, in a mount namespace of its own, with an empty folder to mount on:
+`unshare --mount python -m support.store_on_a_full_disk FOLDER`; prints one JSON object.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from heliograph.clock import SystemClock
+from heliograph_collector.store.engine import Store
+from heliograph_collector.store.journal import Journal, JournalFullError
+from heliograph_collector.store.rows import Judged, Taken
+from heliograph_collector.store.writer import Writer
+from support.rows import NAMES, envelope_row, measurement_pb, reachable
+
+DISK = "size=96m"
+ROOM = 400_000  # bytes left when the other files have taken the rest
+DEADLINE_S = 120
+
+
+def judge(taken: Sequence[Taken]) -> list[Judged]:
+    return [(one, (reachable(),)) for one in taken]
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(65_536))
+
+
+async def append(journal: Journal, numbers: range) -> tuple[list[int], int]:
+    """What was acknowledged, and how often there was no room."""
+    taken, refused = [], 0
+    for number in numbers:
+        try:
+            await journal.append([envelope_row(measurement_pb(), sequence=number)])
+            taken.append(number)
+        except JournalFullError:
+            refused += 1
+    return taken, refused
+
+
+async def until_in(journal: Journal, store: Store) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while await store.cursor(journal.id) < journal.position:  # noqa: ASYNC110 no event
+            await asyncio.sleep(0.1)
+
+
+async def until_troubled(writer: Writer) -> list[str]:
+    async with asyncio.timeout(DEADLINE_S):
+        while not writer.problems():  # noqa: ASYNC110 no event for it
+            await asyncio.sleep(0.02)
+    return writer.problems()
+
+
+async def story(place: Path) -> dict[str, object]:
+    journal = Journal(place / "journal.db")
+    store = Store(f"chdb://{place}/store", observations_days=99_999, verdicts_days=99_999)
+    await store.open()
+    writer = Writer(
+        journal, store, judge, NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(writer.run())
+        before, _ = await append(journal, range(1, 51))
+        await until_in(journal, store)
+        ballast = place / "other-files"
+        fill_up(ballast)
+        with ballast.open("r+b") as file:
+            file.truncate(ballast.stat().st_size - ROOM)
+        during, refused = await append(journal, range(51, 2_000))
+        problems = await until_troubled(writer)
+        ballast.unlink()
+        after, refused_after = await append(journal, range(3_000, 3_050))
+        await until_in(journal, store)
+        quiet = writer.problems()
+        running.cancel()
+    acknowledged = before + during + after
+    ids = [row[0] for row in store._clickhouse.written("SELECT id FROM measurements", {})]
+    await store.close()
+    await journal.close()
+    return {
+        "acknowledged": len(acknowledged),
+        "acknowledged_while_full": len(during),
+        "refused_while_full": refused,
+        "refused_after": refused_after,
+        "problems": problems,
+        "problems_after": quiet,
+        "stored": len(ids),
+        "double": len(ids) - len(set(ids)),
+        "lost": len({NAMES.measurement(b"A" * 16, n, 0) for n in acknowledged} - set(ids)),
+    }
+
+
+def main() -> None:
+    place = Path(sys.argv[1])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", place], check=True)
+    print(json.dumps(asyncio.run(story(place))))
+
+
+if __name__ == "__main__":
+    main()
