@@ -120,7 +120,7 @@ class Config:
     observations_days: int = 30
     verdicts_days: int = 180
     sessions: int = 2_000
-    batches_per_hour: int = 240
+    batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
 
     def geo_file(self, name: str) -> Path:
         """Where the country or ASN table is looked for."""
