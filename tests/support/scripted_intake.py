@@ -125,6 +125,8 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self.acknowledge = True  # False: take envelopes and say nothing
         self.answers_heartbeats = True
         self.skew_us = 0
+        self.full_for_s = 0  # no room for sessions: come back then
+        self.knocks = 0
         self.used_token = False
         self.agents: dict[bytes, bytes] = {}
         self.batches: list[envelope_pb2.Batch] = []
@@ -188,6 +190,10 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     async def Session(  # noqa: N802
         self, request_iterator: AsyncIterator[intake_pb2.AgentMessage], context: "Context"
     ) -> AsyncIterator[intake_pb2.CollectorMessage]:
+        self.knocks += 1
+        if self.full_for_s:
+            again = (("retry-after-s", str(self.full_for_s)),)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", again)
         nonce = bytes(range(32))
         yield intake_pb2.CollectorMessage(challenge=intake_pb2.Challenge(nonce=nonce))
         first = await anext(aiter(request_iterator))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SERVER_NAME = "heliograph-collector"  # stands in the certificate, whatever the host is called
 CONNECT_S = 10.0
+AGAIN, MAX_AGAIN_S = "retry-after-s", 3_600
 MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
 
 
@@ -33,11 +34,12 @@ class Reason(StrEnum):
 
 
 class DoorError(Exception):
-    """The door did not open; `reason` says which way."""
+    """The door did not open; `reason` says which way, `again_s` when to come back."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, again_s: int = 0) -> None:
         super().__init__(reason.value)
         self.reason = reason
+        self.again_s = again_s
 
 
 async def pinned_certificate(endpoint: str, pin: bytes, deadline_s: float = CONNECT_S) -> str:
@@ -79,6 +81,13 @@ def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ),
     )
+
+
+def refusal(error: "grpc.aio.AioRpcError") -> DoorError:
+    """What a failed call means, with the collector's wish when to come back, within an hour."""
+    wishes = [str(value) for key, value in error.trailing_metadata() or () if key == AGAIN]
+    wish = wishes[0] if wishes and wishes[0].isascii() and wishes[0].isdigit() else "0"
+    return DoorError(reason_of(error), min(int(wish[:9]), MAX_AGAIN_S))
 
 
 def reason_of(error: "grpc.aio.AioRpcError") -> Reason:

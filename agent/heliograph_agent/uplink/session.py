@@ -137,7 +137,7 @@ class Session:
             ours, others = group.split(DoorError)
             if ours is None or others is not None:
                 raise
-            raise DoorError(_reason(ours)) from ours
+            raise _first(ours) from ours
 
     async def _listen(self, wire: Wire) -> None:
         while True:
@@ -258,8 +258,8 @@ def _bounded(heartbeat_s: int) -> int:
     return min(max(heartbeat_s, MIN_BEAT_S), MAX_BEAT_S)
 
 
-def _reason(group: BaseExceptionGroup[DoorError]) -> Reason:
+def _first(group: BaseExceptionGroup[DoorError]) -> DoorError:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    return first.reason if isinstance(first, DoorError) else Reason.ENDED
+    return first if isinstance(first, DoorError) else DoorError(Reason.ENDED)

@@ -56,6 +56,7 @@ class Uplink:
         self._patience = patience
         self._changed = changed
         self._failures = 0
+        self._again_s = 0
         self._session: Session | None = None
         self._leaving = ""
         self._met = asyncio.Event()  # a session stands
@@ -98,6 +99,7 @@ class Uplink:
             try:
                 await self._attempt()
             except DoorError as error:
+                self._again_s = error.again_s
                 await self._failed(error.reason)
             self._set(replace(self.reached, connected=False))
             if not self._leaving:
@@ -149,6 +151,8 @@ class Uplink:
 
     async def _wait(self) -> None:
         seconds = self._patience(self._failures) if self._failures else 0.0
+        seconds = max(seconds, float(self._again_s))  # its own wish when to be asked again
+        self._again_s = 0
         self._stir.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

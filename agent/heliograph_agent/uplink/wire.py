@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from heliograph.v1 import intake_pb2
-from heliograph_agent.uplink.door import DoorError, Reason, reason_of
+from heliograph_agent.uplink.door import DoorError, Reason, refusal
 
 if TYPE_CHECKING:
     import grpc
@@ -29,7 +29,7 @@ class Wire:
             async with self._writing:
                 await self._call.write(message)
         except self._error as error:
-            raise DoorError(reason_of(error)) from error
+            raise refusal(error) from error
         except asyncio.InvalidStateError as error:  # the stream has ended under our hands
             raise DoorError(Reason.ENDED) from error
 
@@ -38,7 +38,7 @@ class Wire:
         try:
             message = await self._call.read()
         except self._error as error:
-            raise DoorError(reason_of(error)) from error
+            raise refusal(error) from error
         if message is self._eof:
             raise DoorError(Reason.ENDED)
         if not isinstance(message, intake_pb2.CollectorMessage):

@@ -332,6 +332,19 @@ async def test_an_agent_that_was_struck_off_backs_off(agent: Agent, who: Identit
     assert agent.uplink.reached.last_failure == "unknown_agent"
 
 
+async def test_a_full_collector_is_left_alone_for_as_long_as_it_wishes(
+    agent: Agent, who: Identity
+) -> None:
+    async with intake(who=who) as collector:
+        collector.full_for_s = 600
+        async with running(agent, collector):
+            await agent.until(lambda: agent.uplink.reached.last_failure == "busy")
+            await agent.until(lambda: bool(agent.waits))
+            collector.full_for_s = 0
+            await asyncio.sleep(0.2)  # twenty times its own patience
+            assert collector.knocks == 1
+
+
 async def test_advice_changes_the_heartbeat_and_holds_the_batches(
     agent: Agent, who: Identity
 ) -> None:
