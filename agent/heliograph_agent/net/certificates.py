@@ -14,6 +14,8 @@ chain is in the observation, so the collector can judge again.
 import hashlib
 import ipaddress
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,15 @@ _MAX_DEPTH = 8
 _MAX_SIGNATURES = 64  # checked per chain: a hostile chain must not cost more
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Sloppy certificates are everywhere, and a warning for each would fill a volunteer's log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@_quietly()
 def facts(der: bytes) -> Certificate:
     """What goes into an observation; a certificate that cannot be read keeps its digest."""
     digest = hashlib.sha256(der).hexdigest()
@@ -57,6 +68,7 @@ def spki_sha256(der: bytes) -> bytes:
     return _spki_sha256(certificate)
 
 
+@_quietly()
 def fault(chain: list[bytes], roots: "Roots", name: str, now_s: int) -> Failure | None:
     """Why `chain`, leaf first, does not prove `name` at `now_s`; None when it does."""
     loaded = [certificate for der in chain if (certificate := load(der)) is not None]
@@ -73,17 +85,15 @@ def fault(chain: list[bytes], roots: "Roots", name: str, now_s: int) -> Failure 
         return Failure.SSL_INVALID_CERTIFICATE
 
 
+@_quietly()
 def load(der: bytes) -> "x509.Certificate | None":
-    """The certificate; None when it cannot be read. Sloppy ones are taken without a word."""
+    """The certificate; None when it cannot be read."""
     from cryptography import x509
-    from cryptography.utils import CryptographyDeprecationWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        try:
-            return x509.load_der_x509_certificate(der)
-        except _unreadable():
-            return None
+    try:
+        return x509.load_der_x509_certificate(der)
+    except _unreadable():
+        return None
 
 
 @cache
