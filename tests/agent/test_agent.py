@@ -152,6 +152,20 @@ async def test_without_any_collector_it_measures_and_keeps(state: Path, log: Pat
         assert collector.stored == set(range(1, max(collector.stored) + 1)), "nothing was lost"
 
 
+async def test_it_stops_at_once_also_while_it_waits_for_a_mute_collector(
+    state: Path, log: Path
+) -> None:
+    with targets(1) as (mute,):
+        async with intake() as collector:
+            await joined(collector, state)
+        redirect(state, f"127.0.0.1:{mute}")
+        async with running(state, log) as process:
+            await written(log, "running")
+            await asyncio.sleep(0.5)  # into the handshake that nobody answers
+            assert await end(process) < 1.5
+    assert "Traceback" not in text_of(log)
+
+
 async def test_kill_9_loses_nothing_that_was_committed(state: Path, log: Path) -> None:
     with targets(4) as ports:
         async with intake(plan_of(*map(tcp, ports))) as collector:
@@ -283,6 +297,11 @@ async def test_a_plan_that_cannot_run_says_why_in_its_measurements(state: Path, 
                 assert await process.wait() == 0
     (measurement,) = (m for b in collector.batches for m in b.measurements)
     assert "There is no experiment 'phlogiston'" in measurement.not_measured
+
+
+def redirect(state: Path, endpoint: str) -> None:
+    file = state / "collector.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "endpoint": endpoint}))
 
 
 def targets_in(collector: Collector) -> set[str]:
