@@ -148,13 +148,14 @@ class Store:
         """A page, newest first. Raises ValueError for a cursor that is not one of ours."""
         after = _parse_cursor(cursor)
         size = max(1, min(limit, MAX_PAGE))
-        taken = await self._read(queries.measurements(wanted, after, size + 1))
-        page = taken[:size]
-        if not page:
+        found = await self._read(queries.found(wanted, after, size + 1))
+        if not found:
             return MeasurementPage(items=())
-        verdicts = await self._read(queries.verdicts(page))
-        last = f"{page[-1].started_us}.{page[-1].id}" if len(taken) > size else ""
-        return MeasurementPage(items=queries.paired(page, verdicts), next=last)
+        id_, started_us = found[:size][-1]
+        taken = await self._read(queries.measurements(found[:size]))
+        verdicts = await self._read(queries.verdicts(taken))
+        more = f"{started_us}.{id_}" if len(found) > size else ""
+        return MeasurementPage(items=queries.paired(taken, verdicts), next=more)
 
     async def measurement(self, id: str) -> Judged | None:  # noqa: A002 the word of the row
         taken = await self._read(queries.measurement(id))

@@ -110,12 +110,15 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
 
 _TAKEN = (
     "id, position, toUnixTimestamp64Micro(received) AS received_us, nym, prefix, role, country, "
-    "asn, access, region, body, toUnixTimestamp64Micro(started) AS started_us"
+    "asn, access, region, body"
 )
 
 
-def measurements(wanted: MeasurementFilter, after: tuple[int, str] | None, limit: int) -> Query:
-    """Newest first, from `after` (started, id) on."""
+def found(wanted: MeasurementFilter, after: tuple[int, str] | None, limit: int) -> Query:
+    """(id, started) of measurements, newest first, from `after` (started, id) on.
+
+    Without the messages: these are read for the page alone, not for all that was looked through.
+    """
     q = Question().place(
         wanted.country or None, wanted.region or None, wanted.asn, wanted.access or None
     )
@@ -131,9 +134,21 @@ def measurements(wanted: MeasurementFilter, after: tuple[int, str] | None, limit
             after=after[0],
             after_id=after[1],
         )
-    text = f"""SELECT {_TAKEN} FROM measurements FINAL WHERE {q.text}
+    text = f"""
+SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {q.text}
 ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"limit": limit}, _taken, ("body",))
+    return Query(text, q.parameters | {"limit": limit}, lambda r: r)
+
+
+def measurements(page: Sequence[tuple[str, int]]) -> Query:
+    """The measurements of a page of (id, started), newest first."""
+    q = Question().where("id IN {ids:Array(String)}", ids=[id_ for id_, _ in page])
+    times = [started_us for _, started_us in page]
+    q.between("started", min(times), max(times) + 1)
+    text = f"""
+SELECT {_TAKEN} FROM measurements WHERE {q.text}
+ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 our own conditions
+    return Query(text, q.parameters, _taken, ("body",))
 
 
 def measurement(id: str) -> Query:  # noqa: A002 the word of the row
@@ -220,7 +235,7 @@ def _silence(r: tuple[Any, ...]) -> Silence:
 
 
 def _taken(r: tuple[Any, ...]) -> Taken:
-    id_, position, received_us, nym, prefix, role, country, asn, access, region, body, _ = r
+    id_, position, received_us, nym, prefix, role, country, asn, access, region, body = r
     return Taken(
         id=id_,
         position=position,
