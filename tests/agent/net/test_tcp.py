@@ -37,16 +37,6 @@ async def test_refused(opening: Opening) -> None:
     assert trace.observations == [seen.observation]
 
 
-async def test_address_of_no_use_as_a_target(opening: Opening) -> None:
-    """240.0.0.1 has no route by definition; the kernel refuses without sending."""
-    net, _ = opening()
-    seen, _ = await net.connect("255.255.255.255", 80)
-    assert seen.observation.failure in (
-        Failure.NETWORK_UNREACHABLE,
-        Failure.PERMISSION_DENIED,
-    )
-
-
 async def test_name_is_no_address(opening: Opening) -> None:
     net, trace = opening()
     with pytest.raises(ValueError, match="localhost"):
