@@ -1,0 +1,51 @@
+"""The schema: applied once, in order, recorded; a newer store is not touched."""
+
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.store.engine import Store
+from heliograph_collector.store.migrations import LOCAL, SchemaError, migrate
+
+
+class Recorder:
+    """Statements as they come, and what is recorded."""
+
+    def __init__(self, *versions: int) -> None:
+        self.versions = set(versions)
+        self.statements: list[str] = []
+
+    def execute(self, statement: str) -> None:
+        self.statements.append(statement)
+
+    def recorded(self) -> set[int]:
+        return self.versions
+
+
+def test_only_what_is_missing_is_applied_and_recorded_after() -> None:
+    everything, rest = Recorder(), Recorder(1)
+    migrate(everything.execute, everything.recorded, LOCAL)
+    migrate(rest.execute, rest.recorded, LOCAL)
+    assert len(rest.statements) < len(everything.statements)
+    recorded = [s.split("(")[-1] for s in everything.statements if s.startswith("INSERT")]
+    assert recorded == ["1)", "2)", "3)"]
+    assert everything.statements[-1].startswith("INSERT INTO migrations")
+    assert all("IF NOT EXISTS" in s or s.startswith("INSERT") for s in everything.statements)
+    assert not any("$" in s for s in everything.statements)
+
+
+def test_a_newer_store_is_refused_and_not_touched() -> None:
+    newer = Recorder(1, 2, 3, 999)
+    with pytest.raises(SchemaError, match="schema 999, this one knows 3"):
+        migrate(newer.execute, newer.recorded, LOCAL)
+    assert len(newer.statements) == 1  # its own table of versions
+
+
+async def test_a_refused_store_is_let_go(store: Store, tmp_path: Path) -> None:
+    store._clickhouse.command("INSERT INTO migrations (version) VALUES (999)")
+    await store.close()
+    for _ in range(2):
+        again = Store(f"chdb://{tmp_path}/store")
+        with pytest.raises(SchemaError, match="newer Heliograph"):
+            await again.open()
+        await again.close()
