@@ -15,16 +15,24 @@ from heliograph_agent.spool import schema
 from heliograph_agent.spool.book import Book
 from heliograph_agent.spool.errors import SpoolError
 from heliograph_agent.spool.room import journal_pages
-from heliograph_agent.spool.schema import PAGE, checksum
+from heliograph_agent.spool.salvage import COLUMNS, has_our_head, salvage
+from heliograph_agent.spool.schema import PAGE
 
 BUSY_S = 5.0
-COLUMNS = {
-    "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
-    "envelope": "sequence, priority, size, stored_us, measurements, crc, body",
-    "quarantine": "sequence, reason, stored_us, measurements, crc, body",
-    "epoch": "rowid, id, crc, body",
-    "gap": "rowid, kind, count, last_us",
-}
+# What is said of the disk, the lock or the process, and never of the file itself.
+OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 class Shelf:
@@ -91,6 +99,8 @@ class Shelf:
 
     def _sound(self, *, alone: bool) -> bool:
         """Whether SQLite finds its own structure whole, and the tables ours."""
+        if not has_our_head(self.path):
+            return False
         try:
             with closing(_look(self.path, alone=alone)) as db:
                 ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
@@ -98,9 +108,9 @@ class Shelf:
                 names = {name for (name,) in tables} - {"sqlite_sequence"}
                 version = _version(db)
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                return False
-            raise
+            if _code(error) in OUTSIDE:
+                raise
+            return False
         ours = names == set(COLUMNS) if version == schema.VERSION else not (names or version)
         return bool(verdict == "ok" and ours)
 
@@ -121,13 +131,11 @@ class Shelf:
 
     def _salvage(self, damaged: Path, copy: Path) -> None:
         os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
-        with closing(_look(copy)) as new, closing(_look(damaged)) as old:
+        with closing(_look(copy)) as new:
             new.execute(f"PRAGMA page_size = {PAGE}")
             new.execute("BEGIN")
             schema.create(new)
-            for table, columns in COLUMNS.items():
-                for row in _readable(old, table, columns):
-                    _copy(new, table, row)
+            salvage(damaged, self._beside("head"), new)
             book = Book(new, self.path, self._clock, self._limit)
             book.raise_sequences(doubtful=True)
             book.note("damaged", 1)
@@ -153,8 +161,12 @@ class Shelf:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is wrong, as against the disk, the lock or the statement."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Without what SQLite adds to it for connoisseurs."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:
@@ -212,49 +224,6 @@ def _move(source: Path, target: Path) -> None:
         Path(f"{source}-wal").replace(f"{target}-wal")
     Path(f"{source}-shm").unlink(missing_ok=True)
     _sync_directory(source.parent)
-
-
-def _copy(new: sqlite3.Connection, table: str, row: tuple[int | str | bytes, ...]) -> None:
-    if table in ("epoch", "gap"):
-        row = row[1:]
-    if _as_written(table, row):
-        marks = ", ".join("?" * len(row))
-        new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
-
-
-def _as_written(table: str, row: tuple[int | str | bytes, ...]) -> bool:
-    """Whether the row carries its own checksum; the ledger has none and must be sane."""
-    match (table, *row):
-        case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
-            return crc == checksum(b, n, priority, epoch)
-        case ("envelope", int(n), int(), int(), int(), int(), int(crc), bytes(b)):
-            return crc == checksum(b, n)
-        case ("quarantine", int(n), str(), int(), int(), int(crc), bytes(b)):
-            return crc == checksum(b, n)
-        case ("epoch", str(name), int(crc), bytes(b)):
-            return crc == checksum(b, name)
-        case ("gap", str(), int(count), int()):
-            return 0 < count < 1 << 40
-        case _:
-            return False
-
-
-def _readable(
-    old: sqlite3.Connection, table: str, columns: str
-) -> Iterator[tuple[int | str | bytes, ...]]:
-    """Every row that can be reached, in order; a bad page is stepped over by growing steps."""
-    key = columns.split(",", 1)[0]
-    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"  # noqa: S608
-    after, step = 0, 1
-    while after < 1 << 62:
-        try:
-            for row in old.execute(query, (after,)):
-                after, step = row[0], 1
-                yield row
-            return
-        except sqlite3.DatabaseError:
-            after += step
-            step *= 2
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Reads what can be read from a damaged database, row by row, and believes only whole rows.
+
+A file whose first page is ruined has lost the names of its tables and nothing else: they begin on
+the same pages in every spool, so a sound first page is borrowed from an empty one.
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from heliograph_agent.spool import schema
+from heliograph_agent.spool.schema import PAGE, checksum
+
+COLUMNS = {
+    "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
+    "envelope": "sequence, priority, size, stored_us, measurements, crc, body",
+    "quarantine": "sequence, reason, stored_us, measurements, crc, body",
+    "epoch": "rowid, id, crc, body",
+    "gap": "rowid, kind, count, last_us",
+}
+CAUSES = frozenset({"damaged", "refused", "rejected", "thinned_p2", "thinned_p3", "unreadable"})
+MAX_COUNT = 1 << 40
+# A ruined tree may lead in circles: so many times so many steps of SQLite's machine, then stop.
+PATIENCE, STEPS = 2_000, 50_000
+Row = tuple[int | str | bytes, ...]
+_MAGIC = b"SQLite format 3\0" + PAGE.to_bytes(2, "big")
+_LAYOUT = bytes((0, 64, 32, 32))  # no reserved bytes; the fractions every file has
+_ENCODING = (1).to_bytes(4, "big")  # UTF-8
+
+
+def has_our_head(path: Path) -> bool:
+    """Whether SQLite would read the file as we wrote it; an empty file is a beginning."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    return not head or (
+        head[:18] == _MAGIC
+        and set(head[18:20]) <= {1, 2}
+        and head[20:24] == _LAYOUT
+        and head[56:60] in (_ENCODING, bytes(4))
+    )
+
+
+def salvage(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None:
+    """Copy every whole row of `damaged` to `new`; `borrowed` is a name for a file in between."""
+    if _copy_all(damaged, new):
+        return
+    with suppress(OSError):  # no room for it
+        _borrow_head(damaged, borrowed)
+        _copy_all(borrowed, new)
+    for leftover in ("", "-wal", "-shm", "-journal"):
+        Path(f"{borrowed}{leftover}").unlink(missing_ok=True)
+
+
+def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
+    """Whether all tables could at least be found."""
+    found = True
+    with closing(sqlite3.connect(source, isolation_level=None)) as old:
+        patience = iter(range(PATIENCE))
+        old.set_progress_handler(lambda: next(patience, None) is None, STEPS)
+        for table, columns in COLUMNS.items():
+            try:
+                old.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
+            except sqlite3.DatabaseError:
+                found = False
+            for row in _readable(old, table, columns):
+                marks = ", ".join("?" * len(row))
+                new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
+    return found
+
+
+def _borrow_head(damaged: Path, borrowed: Path) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        empty.execute(f"PRAGMA page_size = {PAGE}")
+        schema.create(empty)
+        head = bytearray(empty.serialize()[:PAGE])
+    shutil.copyfile(damaged, borrowed)
+    borrowed.chmod(0o600)
+    head[28:32] = (borrowed.stat().st_size // PAGE).to_bytes(4, "big")
+    with borrowed.open("r+b") as file:
+        file.write(head)
+
+
+def _as_written(table: str, row: Row) -> bool:
+    """Whether the row carries its own checksum; the ledger has none and must be sane."""
+    match (table, *row):
+        case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
+            return crc == checksum(b, n, priority, epoch)
+        case ("envelope", int(n), int(), int(), int(), int(), int(crc), bytes(b)):
+            return crc == checksum(b, n)
+        case ("quarantine", int(n), str(), int(), int(), int(crc), bytes(b)):
+            return crc == checksum(b, n)
+        case ("epoch", str(name), int(crc), bytes(b)):
+            return crc == checksum(b, name)
+        case ("gap", str(cause), int(count), int()):
+            return cause in CAUSES and 0 < count < MAX_COUNT
+        case _:
+            return False
+
+
+def _readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
+    """Every whole row that can be reached; a bad page is stepped over by growing steps."""
+    key = columns.split(",", 1)[0]
+    query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"  # noqa: S608
+    after, step = 0, 1
+    while after < 1 << 62:
+        try:
+            for row in old.execute(query, (after,)):
+                values = row[1:] if key == "rowid" else row
+                if _as_written(table, values):
+                    after, step = max(after, row[0]), 1
+                    yield values
+            return
+        except sqlite3.DatabaseError:
+            after += step
+            step *= 2
