@@ -1,13 +1,16 @@
 """Runs tasks: within their deadlines, so many at once, one at a time on a host.
 
 What the network does comes back as observations, also those made before a deadline ended the task.
-What cannot run at all comes back with the reason. Only a bug is raised.
+What cannot run at all comes back with the reason, and so does what met a bug of ours.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -22,6 +25,8 @@ from heliograph_agent.net import Net, Trace
 DEADLINE_S = 120.0  # of one task
 TURN_S = 600.0  # that a task waits for its turn
 MAX_REASON = 500  # characters
+MAX_FRAMES = 12  # of a traceback
+log = logging.getLogger("heliograph.runner")
 
 
 class Binder(Protocol):
@@ -77,7 +82,7 @@ class Runner:
         self._hosts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, task: Errand, context: Context) -> Measurement:
-        """A bug in an experiment passes through as it was raised, mostly an ExceptionGroup."""
+        """Whatever happens, a measurement; only a cancellation passes through."""
         try:
             experiment = by_name(task.experiment)
             target = _target(experiment, task)
@@ -100,21 +105,12 @@ class Runner:
     ) -> str:
         """Why it could not run, "" when it did, to its end or to its deadline."""
         try:
-            async with asyncio.timeout(self._deadline_s) as deadline:
-                await experiment.run(target, config, self._door.bind(trace))
+            async with asyncio.timeout(self._deadline_s):
+                return await attempt(experiment, target, config, self._door.bind, trace)
         except TimeoutError:
-            if not deadline.expired():
-                raise  # its own, so a bug
-        except CannotRun as error:
-            return str(error)
-        except ExceptionGroup as group:
-            reasons, bugs = group.split(CannotRun)
-            if bugs is not None or reasons is None:
-                raise
-            return str(_first(reasons))
+            return ""  # the deadline's: an attempt raises none of its own
         finally:
             self.moved += trace.bytes_moved
-        return ""
 
     @asynccontextmanager
     async def _turn(self, hosts: Iterable[str]) -> AsyncIterator[None]:
@@ -158,6 +154,23 @@ class Runner:
         )
 
 
+async def attempt(
+    experiment: Experiment,
+    target: Target,
+    config: Any,
+    bind: Callable[[Trace], Net],
+    trace: Trace,
+) -> str:
+    """Run it once; why it could not run, "" when it did. Raises nothing but its cancellation."""
+    try:
+        await experiment.run(target, config, bind(trace))
+    # A bug, or input that the net calls impossible, costs this result and no other: on the day it
+    # was made for, an agent that dies of one odd answer is worse than one with a hole in its list.
+    except Exception as error:  # noqa: BLE001
+        return _reason(error)
+    return ""
+
+
 class _NoTurnError(Exception):
     """The task waited for its hosts or for a place as long as it may."""
 
@@ -171,8 +184,29 @@ def _target(experiment: Experiment, task: Errand) -> Target:
     return Target(text=text, service=task.service)
 
 
-def _first(group: ExceptionGroup[CannotRun]) -> BaseException:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+def _reason(error: Exception) -> str:
+    """Of several exceptions a bug counts before a refusal."""
+    leaves = list(_leaves(error))
+    bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun)]
+    if not bugs:
+        return str(leaves[0])
+    kind = type(bugs[0]).__name__
+    log.error("internal error, please report it: %s at %s", kind, _place(bugs[0]))
+    return f"internal error: {kind}"
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _place(error: BaseException) -> str:
+    """The traceback on one line, innermost first, without the message: that may hold an address."""
+    frames = [
+        f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+        for frame, line in walk_tb(error.__traceback__)
+    ]
+    return " < ".join(reversed(frames[-MAX_FRAMES:]))

@@ -1,7 +1,8 @@
-"""Tasks come back as measurements whatever the network did; only a bug is raised."""
+"""Tasks come back as measurements, whatever the network or a bug of ours did."""
 
 import asyncio
 import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -124,16 +125,32 @@ def test_a_deadline_keeps_what_was_seen() -> None:
     run_virtually(story)
 
 
-def test_a_bug_is_raised_and_not_measured(own: Callable[..., None]) -> None:
+def test_a_bug_costs_one_result_and_not_the_agent(
+    own: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
     async def broken(net: Net) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(net.resolve("www.example.test"))
-            raise KeyError("a bug")
+            await asyncio.sleep(1)
+            raise KeyError("203.0.113.7")
 
     own(broken)
-    with pytest.raises(ExceptionGroup) as caught:
-        run_one(task("own"))
-    assert caught.group_contains(KeyError)
+    made = run_one(task("own"))
+    assert (made.not_measured, made.experiment_version) == ("internal error: KeyError", 9)
+    assert [x.operation for x in made.observations] == [Operation.RESOLVE], "what was seen is kept"
+    (line,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    said = line.getMessage()
+    assert re.search(r"KeyError at test_runner.py:\d+ broken$", said)
+    assert "\n" not in said
+    assert "203.0.113.7" not in said, "messages hold addresses"
+
+
+def test_input_that_the_net_calls_impossible_is_no_end_either(own: Callable[..., None]) -> None:
+    async def impossible(net: Net) -> None:
+        raise ValueError("an empty name cannot be asked for")
+
+    own(impossible)
+    assert run_one(task("own")).not_measured == "internal error: ValueError"
 
 
 def test_a_timeout_of_the_experiments_own_is_a_bug(own: Callable[..., None]) -> None:
@@ -142,8 +159,7 @@ def test_a_timeout_of_the_experiments_own_is_a_bug(own: Callable[..., None]) -> 
             await asyncio.sleep(5)
 
     own(forgetful)
-    with pytest.raises(TimeoutError):
-        run_one(task("own"))
+    assert run_one(task("own")).not_measured == "internal error: TimeoutError"
 
 
 def test_cannot_run_is_understood_also_from_within_a_group(own: Callable[..., None]) -> None:
@@ -170,9 +186,7 @@ def test_a_bug_beside_a_refusal_is_still_a_bug(own: Callable[..., None]) -> None
             group.create_task(fail(ZeroDivisionError()))
 
     own(both)
-    with pytest.raises(ExceptionGroup) as caught:
-        run_one(task("own"))
-    assert caught.group_contains(ZeroDivisionError)
+    assert run_one(task("own")).not_measured == "internal error: ZeroDivisionError"
 
 
 def test_cancelled_it_is_gone_at_once() -> None:

@@ -20,6 +20,7 @@ from heliograph_agent.cli import config_of
 from heliograph_agent.config import Config, ConfigError, load, with_options
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, Trace
+from heliograph_agent.runner import attempt
 from heliograph_agent.vantage import link_of
 
 FAILED, USAGE = 1, 2
@@ -55,7 +56,7 @@ def perform(probe: Probe, bind: Callable[[Trace], Net], *, show_json: bool) -> i
     """Run it and print what was seen, also when Ctrl-C ends it early."""
     trace = Trace(SystemClock())
     try:
-        reason = asyncio.run(_observe(probe, bind(trace), trace))
+        reason = asyncio.run(_observe(probe, bind, trace))
     except KeyboardInterrupt:
         reason = "Stopped before its end."
     if show_json:
@@ -142,20 +143,17 @@ def _door(settings: Config) -> Callable[[Trace], Net]:
     return Door(settings.net(), SystemClock(), random.SystemRandom()).bind
 
 
-async def _observe(probe: Probe, net: Net, trace: Trace) -> str:
+async def _observe(probe: Probe, bind: Callable[[Trace], Net], trace: Trace) -> str:
     """Why it could not run, "" when it did."""
     async with asyncio.TaskGroup() as group:
         progress = group.create_task(_show_progress(trace))
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await probe.experiment.run(probe.target, probe.config, net)
-        except CannotRun as error:
-            return str(error)
+                return await attempt(probe.experiment, probe.target, probe.config, bind, trace)
         except TimeoutError:
             return f"Stopped after {DEADLINE_S:.0f} s."
         finally:
             progress.cancel()
-    return ""
 
 
 async def _show_progress(trace: Trace) -> None:
