@@ -12,6 +12,7 @@ from heliograph.keys import SealingKey
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph_collector.intake import limits
 from heliograph_collector.store.journal import MAX_SEQUENCE
+from heliograph_collector.store.rows import time_is_sane
 
 THREADS = 2
 
@@ -69,12 +70,6 @@ def sift(opened: envelope.Opened, received_us: int) -> Sifted:
         except codec.CodecError:
             continue
         good += 1
-        started_us = measurement.started_us + (measurement.clock_offset_us or 0)
-        time_bad += not time_is_sane(started_us, received_us)
+        time_bad += not time_is_sane(measurement, received_us)
     bad = len(batch.measurements) - good
     return Sifted(opened=opened, good=good, bad=bad, time_bad=time_bad)
-
-
-def time_is_sane(started_us: int, received_us: int) -> bool:
-    """Not older than 120 days, not more than a day ahead; else it is kept and gets no verdict."""
-    return received_us - limits.MAX_AGE_US <= started_us <= received_us + limits.MAX_AHEAD_US

@@ -5,7 +5,6 @@ the wish to end a visit, which the session that holds it carries out.
 """
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,11 +14,10 @@ from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import Agent
 from heliograph_collector.intake.geo import Place
-from heliograph_collector.store.rows import JournalRow, Kind, Role
+from heliograph_collector.store.rows import JournalRow, Kind, Role, Vantage
 
 SILENCE_BEATS = 2.5
 VISITS_OF_ONE = 4  # half-open leftovers of one agent; the oldest goes first
-_COUNTRY = re.compile(r"[A-Z]{2}")
 _RETURNING = "network_change"  # a goodbye that promises to be back
 
 
@@ -52,11 +50,8 @@ class Visit:
     limit: asyncio.Timeout | None = None  # of the read under way
 
     @property
-    def country(self) -> str:
-        """As the address says; else as the volunteer does."""
-        declared = self.hello.country
-        code = declared if _COUNTRY.fullmatch(declared) else "ZZ"
-        return self.place.country if self.place.country != "ZZ" else code
+    def vantage(self) -> Vantage:
+        return Vantage.of(self.place.country, self.place.asn, self.hello)
 
     def end(self, ending: Ending) -> None:
         """Wake the session that holds this visit, to end it so."""
@@ -121,11 +116,9 @@ class Presence:
 
     def links(self) -> Counter[tuple[str, int, str, Link]]:
         """How many volunteers' vantages per (country, network, access) say what of their link."""
-        return Counter(
-            (v[-1].country, v[-1].place.asn, v[-1].hello.access or "unknown", v[-1].link)
-            for v in self._visits.values()
-            if v[-1].agent.role == Role.VOLUNTEER
-        )
+        here = [v[-1] for v in self._visits.values() if v[-1].agent.role == Role.VOLUNTEER]
+        places = ((visit.vantage, visit.link) for visit in here)
+        return Counter((place.country, place.asn, place.access, link) for place, link in places)
 
     def agents(self) -> Counter[str]:
         """Live agents by role."""

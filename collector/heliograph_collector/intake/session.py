@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeGuard
 import grpc
 
 from heliograph import keys
-from heliograph.observation import Access, Link
+from heliograph.observation import Link
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import Agent, Sighting
@@ -221,12 +221,12 @@ def offer_plan(visit: Visit, door: Door) -> None:
 
 
 def sighting(visit: Visit, wall_us: int) -> Sighting:
-    access = visit.hello.access
+    place = visit.vantage
     return Sighting(
         agent=visit.agent.id,
         at_s=wall_us // 1_000_000,
         version=visit.hello.agent_version[:64],
-        country=visit.country,
-        asn=visit.place.asn,
-        access=access if access in tuple(Access) else Access.UNKNOWN,
+        country=place.country,
+        asn=place.asn,
+        access=place.access,
     )

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from heliograph_collector.intake.opening import time_is_sane
-from heliograph_collector.store.rows import Judged, State, Taken, Verdict
+from heliograph_collector.store.rows import TIME_BAD, Judged, State, Taken, Verdict
 
 Assess = Callable[[Sequence[Taken]], Sequence[Judged]]
 
-TIME_BAD = Verdict(state=State.UNKNOWN, rule="time.bad")
+NO_VERDICT = Verdict(state=State.UNKNOWN, rule=TIME_BAD)
 
 
 class TimeCheck:
@@ -17,10 +16,6 @@ class TimeCheck:
         self._assess = assess
 
     def __call__(self, block: Sequence[Taken]) -> Sequence[Judged]:
-        sane = [taken for taken in block if time_is_sane(taken.started_us, taken.received_us)]
-        marked: list[Judged] = [
-            (taken, (TIME_BAD,))
-            for taken in block
-            if not time_is_sane(taken.started_us, taken.received_us)
-        ]
+        sane = [taken for taken in block if not taken.time_bad]
+        marked: list[Judged] = [(taken, (NO_VERDICT,)) for taken in block if taken.time_bad]
         return [*self._assess(sane), *marked]

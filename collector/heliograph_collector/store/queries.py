@@ -7,6 +7,8 @@ from typing import Any
 from heliograph.codec import measurement_from_pb
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.store.rows import (
+    DAY_US,
+    TIME_BAD,
     Cell,
     CellFilter,
     Judged,
@@ -21,7 +23,6 @@ from heliograph_collector.store.rows import (
 )
 
 US = 1_000_000
-DAY_US = 86_400 * US
 
 Given = tuple[str, int, Verdict]  # to which measurement, by which block, what
 
@@ -69,8 +70,11 @@ class Query:
 
 
 def votes(q: Question, bin_s: int) -> Query:
-    """One row per cell, bin and vantage, from whole-target verdicts of volunteers."""
-    q.where("endpoint = ''").where("role = 'volunteer'")
+    """One row per cell, bin and vantage, from whole-target verdicts of volunteers.
+
+    What was measured at a time that cannot be has no bin to vote in.
+    """
+    q.where("endpoint = ''").where("role = 'volunteer'").where("rule != {bad:String}", bad=TIME_BAD)
     text = f"""
 SELECT * EXCEPT how FROM (SELECT country, region, asn, access, service,
   intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym,

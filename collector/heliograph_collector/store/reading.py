@@ -1,7 +1,6 @@
 """From journal rows to measurements: decode, place, and put aside what makes no sense. Pure."""
 
 import contextlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,17 +8,20 @@ from google.protobuf.message import DecodeError
 
 from heliograph.codec import CodecError, epoch_from_pb, measurement_from_pb
 from heliograph.envelope import EnvelopeError, decompress
-from heliograph.observation import Access, Epoch, Measurement
+from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.store.pseudonyms import Pseudonyms
-from heliograph_collector.store.rows import JournalRow, Kind, Presence, Refused, Taken, Vantage
+from heliograph_collector.store.rows import (
+    JournalRow,
+    Kind,
+    Presence,
+    Refused,
+    Taken,
+    Vantage,
+    counted_us,
+)
 
-HOUR_US = 3_600_000_000
-EARLIEST_US = 400 * 24 * HOUR_US  # before its arrival: older than any spool gets
-LATEST_US = HOUR_US  # after its arrival: more than a clock corrected by its offset is wrong
-MAX_REGION = 16
-_COUNTRY = re.compile(r"[A-Z]{2}")
 _NOWHERE = Epoch(id="", started_us=0)
 
 
@@ -55,23 +57,16 @@ def _envelope(row: JournalRow, names: Pseudonyms, read: Read) -> None:
             measurement = measurement_from_pb(message)
             epoch = epochs.get(measurement.epoch, _NOWHERE)
             read.taken.append(_taken(row, index, measurement, epoch, names))
-        except (CodecError, _ClockError) as error:
+        except CodecError as error:
             body = message.SerializeToString()
             read.refused.append(_refused(row, index, str(error)[:200], body))
-
-
-class _ClockError(Exception):
-    """A measurement from a time that cannot be."""
 
 
 def _taken(
     row: JournalRow, index: int, measurement: Measurement, epoch: Epoch, names: Pseudonyms
 ) -> Taken:
-    """Raises _ClockError."""
-    at_us = measurement.started_us + (measurement.clock_offset_us or 0)
-    if not -EARLIEST_US <= at_us - row.received_us <= LATEST_US:
-        raise _ClockError(f"started_us: {at_us} is too far from its arrival at {row.received_us}")
-    place = _vantage(row, epoch.country, epoch.access, epoch.region)
+    place = Vantage.of(row.country, row.asn, epoch)
+    at_us = counted_us(measurement, row.received_us)
     return Taken(
         id=names.measurement(row.agent, row.sequence, index),
         position=row.position,
@@ -89,7 +84,7 @@ def _presence(row: JournalRow, names: Pseudonyms) -> Presence:
     hello = intake_pb2.Hello()
     with contextlib.suppress(DecodeError):
         hello = intake_pb2.Hello.FromString(row.body)
-    place = _vantage(row, hello.country, hello.access, hello.region)
+    place = Vantage.of(row.country, row.asn, hello)
     nym = names.vantage(row.agent, place.country, place.asn, row.received_us)
     return Presence(
         kind=row.kind,
@@ -100,13 +95,6 @@ def _presence(row: JournalRow, names: Pseudonyms) -> Presence:
         prefix=row.prefix,
         role=row.role,
     )
-
-
-def _vantage(row: JournalRow, declared: str, access: str, region: str) -> Vantage:
-    """The country of the peer's address, unless that is unknown; the rest as declared."""
-    country = declared if row.country == "ZZ" and _COUNTRY.fullmatch(declared) else row.country
-    known = access if access in set(Access) else Access.UNKNOWN
-    return Vantage(country=country, asn=row.asn, access=known, region=region[:MAX_REGION])
 
 
 def _epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:

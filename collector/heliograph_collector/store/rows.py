@@ -1,10 +1,20 @@
 """The rows that stages hand each other; their names are the words of the design."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from heliograph.observation import Link, Measurement
+from heliograph.observation import Access, Epoch, Link, Measurement
+from heliograph.v1.intake_pb2 import Hello
+
+DAY_US = 86_400_000_000
+MAX_AGE_US = 120 * DAY_US  # as long as a spool keeps
+MAX_AHEAD_US = DAY_US
+UNPLACED = "ZZ"  # the country of what is in none that we know
+MAX_REGION = 16
+_COUNTRY = re.compile(r"[A-Z]{2}")
+TIME_BAD = "time.bad"  # the rule of a measurement whose time cannot be
 
 
 class State(StrEnum):
@@ -40,6 +50,17 @@ class Vantage:
     access: str  # heliograph.observation.Access
     region: str = ""
 
+    @classmethod
+    def of(cls, country: str, asn: int, said: Epoch | Hello) -> "Vantage":
+        """By the peer's address; its country, where that is not known, and the rest as declared."""
+        declared = said.country if _COUNTRY.fullmatch(said.country) else UNPLACED
+        return cls(
+            country=declared if country == UNPLACED else country,
+            asn=asn,
+            access=said.access if said.access in set(Access) else Access.UNKNOWN,
+            region=said.region[:MAX_REGION],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRow:
@@ -58,6 +79,24 @@ class JournalRow:
     position: int = 0
 
 
+def time_is_sane(measurement: Measurement, received_us: int) -> bool:
+    """Not older than 120 days, not more than a day ahead; else it is kept and gets no verdict."""
+    return -MAX_AGE_US <= _corrected_us(measurement) - received_us <= MAX_AHEAD_US
+
+
+def counted_us(measurement: Measurement, received_us: int) -> int:
+    """From when it counts: its start, or its arrival when it says a time that cannot be.
+
+    The store would have to make a partition for any week that a clock can name.
+    """
+    sane = time_is_sane(measurement, received_us)
+    return _corrected_us(measurement) if sane else received_us
+
+
+def _corrected_us(measurement: Measurement) -> int:
+    return measurement.started_us + (measurement.clock_offset_us or 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """A measurement on its way from journal to store."""
@@ -74,7 +113,11 @@ class Taken:
     @property
     def started_us(self) -> int:
         """When it was made on the collector's clock, if the agent knew its own error."""
-        return self.measurement.started_us + (self.measurement.clock_offset_us or 0)
+        return counted_us(self.measurement, self.received_us)
+
+    @property
+    def time_bad(self) -> bool:
+        return not time_is_sane(self.measurement, self.received_us)
 
     @property
     def link(self) -> Link:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import Agent
 from heliograph_collector.intake.geo import NOWHERE, Place
@@ -70,8 +71,8 @@ def test_our_own_stop_and_our_own_refusal_lose_nobody() -> None:
 
 
 def test_the_country_of_the_address_goes_before_the_declared_one() -> None:
-    assert visit().country == "KZ"
-    assert visit(place=Place("UZ", 1)).country == "UZ"
+    assert visit().vantage.country == "KZ"
+    assert visit(place=Place("UZ", 1)).vantage.country == "UZ"
 
 
 def test_too_many_sessions_of_one_agent_end_the_oldest() -> None:
@@ -98,3 +99,14 @@ def test_whatever_the_order_nobody_is_lost_twice_or_while_here() -> None:
                 told = 0
             told += len(lost(presence, now_us))
             assert told <= (0 if here else 1)
+
+
+def test_links_are_told_by_place_and_a_made_up_access_is_none() -> None:
+    presence, one, odd = Presence(), visit(b"a"), visit(b"b", place=Place("UA", 7, "p"))
+    odd.hello.access = "<b>anything</b>"
+    presence.arrive(one)
+    presence.arrive(odd)
+    assert dict(presence.links()) == {
+        ("KZ", 0, "mobile", Link.UNKNOWN): 1,
+        ("UA", 7, "unknown", Link.UNKNOWN): 1,
+    }

@@ -79,7 +79,8 @@ async def test_the_same_envelope_again_is_a_duplicate(tmp_path: Path) -> None:
         await call.write(sent(caller, 1))
         await call.write(sent(caller, 1))
         found = await receipts(call, 2)
-        assert [r.status for r in found] == [pb.STATUS_STORED, pb.STATUS_DUPLICATE]
+        # Two threads open them: either may be the one that is stored.
+        assert {r.status for r in found} == {pb.STATUS_STORED, pb.STATUS_DUPLICATE}
         assert len(await home.rows(Kind.ENVELOPE)) == 1
         call.cancel()
 

@@ -58,23 +58,19 @@ def test_one_bad_measurement_is_put_aside_and_the_others_go_on() -> None:
     assert opb.Measurement.FromString(refused.body) == bad
 
 
-def test_times_that_cannot_be_are_put_aside() -> None:
+def test_times_that_cannot_be_are_kept_and_count_from_their_arrival() -> None:
     day = 86_400 * US
-    read = read_rows(
-        [
-            envelope_row(
-                measurement_pb(T0 - 399 * day),
-                measurement_pb(T0 - 401 * day),
-                measurement_pb(T0 + 2 * 3_600 * US),
-                measurement_pb(0, offset_us=T0 - 5),
-                measurement_pb(0),
-                measurement_pb(2**63 - 1, offset_us=2**63 - 1),
-            )
-        ],
-        NAMES,
-    )
-    assert [t.started_us for t in read.taken] == [T0 - 399 * day, T0 - 5]
-    assert [r.index for r in read.refused] == [1, 2, 4, 5]
+    times = (T0 - 120 * day, T0 + day, T0 - 120 * day - 1, T0 + day + 1, 0)
+    messages = [measurement_pb(at_us) for at_us in times]
+    messages.append(measurement_pb(0, offset_us=T0 - 5))  # a clock that knows how wrong it is
+    messages.append(measurement_pb(2**63 - 1, offset_us=2**63 - 1))
+    read = read_rows([envelope_row(*messages)], NAMES)
+    assert read.refused == []
+    sane = [t.started_us for t in read.taken if not t.time_bad]
+    assert sane == [T0 - 120 * day, T0 + day, T0 - 5]
+    bad = [t for t in read.taken if t.time_bad]
+    assert [t.started_us for t in bad] == [T0] * 4
+    assert bad[2].measurement.started_us == 0  # what was said is kept
 
 
 def test_presence_takes_its_place_from_the_hello() -> None:
