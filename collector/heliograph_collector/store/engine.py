@@ -64,7 +64,8 @@ class Store:
     ) -> None:
         """Raises StoreError when `url` is none of these."""
         self._clickhouse = ClickHouse(url, limits or Limits())
-        long = dict.fromkeys(("verdicts", "presence"), verdicts_days)
+        # A measurement is never kept without its verdicts.
+        long = dict.fromkeys(("verdicts", "presence"), max(verdicts_days, observations_days))
         self._days = {table: long.get(table, observations_days) for table in _KEPT}
         self.closed = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -82,9 +83,9 @@ class Store:
         if self.closed:
             return
         self.closed = True
-        await self._write(self._clickhouse.close)
+        await asyncio.to_thread(self._reading.shutdown)  # questions under way hold handles
+        await _within(self._writing, self._clickhouse.close, WRITE_S)
         self._writing.shutdown()
-        self._reading.shutdown()
 
     async def cursor(self, journal: str) -> int:
         """The last position of this journal that is wholly in. Raises StoreError."""
@@ -229,19 +230,20 @@ class Store:
             self._clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
 
     def _insert(self, block: Block) -> None:
-        """In this order: that it was begun, its rows, that it is done.
+        """In this order: that it was begun, its rows, that it is done; measurements last of the
+        rows, so that nobody sees one without its verdicts.
 
-        Tokens alone do not hold: the embedded engine notes a token before the rows it stands for
-        are in, and a kill between the two has it refuse the replay. So a replay asks what is there.
+        Tokens alone do not hold on the embedded engine: after a kill it was seen to refuse the
+        replay of a block whose rows were not in. So a replay asks what is there.
         """
         again = self._marked(block.journal, _BEGUN) == (block.first, block.last)
         fresh = [judged for judged in block.judged if judged[0].position >= block.first]
         rows = {
-            "measurements": columns.measurements(fresh),
-            "observations": columns.observations(fresh),
-            "verdicts": columns.verdicts(block.judged, block.last),
             "presence": columns.presence(block.presence, block.journal),
             "quarantine": columns.refused(block.refused, block.journal),
+            "verdicts": columns.verdicts(block.judged, block.last),
+            "observations": columns.observations(fresh),
+            "measurements": columns.measurements(fresh),
         }
         token = f"{block.journal}-{block.first}-{block.last}"
         if not again:
@@ -275,11 +277,17 @@ class Store:
             found = self._clickhouse.ask(query.text, query.parameters, query.binary)
             return [query.row(row) for row in found]
 
+        self._need_open()
         return await _within(self._reading, ask, READ_S)
 
     async def _write(self, work: Callable[[], _T], deadline_s: float = WRITE_S) -> _T:
         """Raises StoreError."""
+        self._need_open()
         return await _within(self._writing, work, deadline_s)
+
+    def _need_open(self) -> None:
+        if self.closed:
+            raise StoreError("The store is closed.")
 
 
 async def _within(pool: ThreadPoolExecutor, work: Callable[[], _T], deadline_s: float) -> _T:

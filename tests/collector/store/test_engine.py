@@ -8,6 +8,7 @@ import pytest
 
 from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
 from heliograph_collector.store.rows import (
+    TIME_BAD,
     Cell,
     CellFilter,
     Kind,
@@ -17,6 +18,7 @@ from heliograph_collector.store.rows import (
     Role,
     State,
     Vantage,
+    Verdict,
 )
 from support.rows import (
     KZ,
@@ -100,6 +102,41 @@ async def test_a_block_torn_anywhere_is_mended_by_its_replay(store: Store, broke
     assert await store.pending("j") is None
     assert count(store, "measurements") == count(store, "verdicts") == count(store, "presence") == 1
     assert count(store, "observations") == 4
+
+
+async def test_nobody_sees_a_measurement_without_its_verdicts(store: Store) -> None:
+    genuine, seen = store._clickhouse.insert, []
+
+    def watched(table: str, columns: object, token: str) -> None:
+        genuine(table, columns, token)
+        seen.append((count(store, "measurements"), count(store, "verdicts")))
+
+    store._clickhouse.insert = watched  # type: ignore[method-assign]
+    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+    assert (0, 1) in seen
+    assert (1, 0) not in seen
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = Store(f"chdb://{tmp_path}/store")
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.health()
+    with pytest.raises(StoreError, match="closed"):
+        await store.insert_block(block(1, 1))
+
+
+async def test_a_time_that_cannot_be_is_stored_and_votes_nowhere(store: Store) -> None:
+    bad = Verdict(state=State.UNKNOWN, rule=TIME_BAD)
+    late = replace(taken(1), received_us=T0 + 121 * 86_400 * US)
+    await store.insert_block(block(1, 1, (late, (bad,)), (taken(2), (reachable(),))))
+    found = await store.measurement(late.id)
+    assert found is not None
+    assert (found[0].time_bad, found[0].measurement.started_us, found[1]) == (True, T0, (bad,))
+    page = await store.measurements(MeasurementFilter(since_us=late.received_us))
+    assert [t.id for t, _ in page.items] == [late.id]
+    assert [v.nym for v in await store.votes(T0, late.received_us + US, 300)] == ["nym2"]
 
 
 async def test_cursors_of_two_journals_do_not_mix(store: Store) -> None:
@@ -275,7 +312,7 @@ async def test_reopening_finds_everything_under_the_new_retention(tmp_path: Path
     await store.open()
     await store.insert_block(block(1, 7, (taken(1), (reachable(),))))
     await store.close()
-    again = Store(url, observations_days=18_000, verdicts_days=17_000)
+    again = Store(url, observations_days=16_000, verdicts_days=17_000)
     await again.open()
     assert await again.cursor("j") == 7
     assert await again.measurement(taken(1).id) is not None
