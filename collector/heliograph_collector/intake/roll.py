@@ -51,13 +51,13 @@ class Roll:
         changes = self.fleet.changes()
         if changes == self._changes:
             return False
-        self._changes = changes
         # In place: one enrolled while we read is in already, and nobody ever leaves the table.
         self._agents.update({agent.id: agent for agent in self.fleet.agents()})
         found = standing(self.fleet)
         if found is not None:
             plan, self.plan = found
             self.plan_version, self.heartbeat_s = plan.version, plan.heartbeat_s
+        self._changes = changes  # only now: what could not be read is looked for again
         return True
 
     def flush(self) -> None:
