@@ -3,6 +3,7 @@
 import csv
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -25,9 +26,9 @@ def install(archive: Path, folder: Path) -> str:
         with tarfile.open(archive, "r:gz") as tar:
             members = {Path(m.name).name: m for m in tar if m.isfile() and m.size <= MAX_MEMBER}
             return _install(tar, members, folder, archive)
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise GeoDataError(f"{archive} cannot be read as a .tgz archive: {error}.") from error
-    except (ValueError, csv.Error) as error:
+    except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise GeoDataError(f"{archive} is damaged: {error}.") from error
 
 

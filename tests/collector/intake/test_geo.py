@@ -97,6 +97,8 @@ def test_the_table_answers_as_a_plain_search_would(tmp_path: Path) -> None:
         ({"README.md": b"hello"}, "holds neither a country nor an ASN table"),
         ({"asn-ipv4-num.csv": b"9,5,1\n", "asn-ipv6-num.csv": b""}, "is damaged"),
         ({"asn-ipv4-num.csv": b"a,b\n", "asn-ipv6-num.csv": b""}, "is damaged"),
+        ({"asn-ipv4-num.csv": b"1,2\n", "asn-ipv6-num.csv": b""}, "is damaged"),
+        ({"asn-ipv4-num.csv": b"1,99999999999,3\n", "asn-ipv6-num.csv": b""}, "is damaged"),
     ],
 )
 def test_a_useless_archive_is_told_in_a_sentence(
