@@ -15,7 +15,6 @@ import pytest
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.serve.cells import stretches
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
 from support.loopback_plan import prepare
 from support.serve_process import NO_CONTROL, Served, served, start
@@ -220,10 +219,3 @@ def test_health_and_reflection_answer(home: Served) -> None:
         (answer,) = reflect(iter([ask]), timeout=10)
         names = {service.name for service in answer.list_services_response.service}
         assert "heliograph.v1.Intake" in names
-
-
-def test_bins_are_taken_in_stretches() -> None:
-    assert list(stretches([], 9)) == []
-    assert list(stretches([4], 9)) == [(4, 4)]
-    assert list(stretches([1, 2, 3, 7, 9, 10], 9)) == [(1, 3), (7, 7), (9, 10)]
-    assert list(stretches(list(range(7)), 3)) == [(0, 2), (3, 5), (6, 6)]

@@ -11,7 +11,8 @@ from heliograph_collector.store.engine import Store, StoreError
 BIN_S = 300
 _BIN_US = BIN_S * 1_000_000
 _EVERY_S = 15.0
-_BINS_AT_ONCE = 288  # a day; a long backlog takes several rounds
+_BINS_AT_ONCE = 12  # an hour: the store answers that within its limits, whoever votes
+_AT_START_US = 86_400_000_000  # what the process before us may have left undone
 
 log = logging.getLogger("heliograph.cells")
 
@@ -28,6 +29,8 @@ class CellKeeper:
         self._touched.update(at_us // _BIN_US for at_us in moments_us)
 
     async def run(self) -> None:
+        now_us = self._clock.wall_us()
+        self.touch(range(now_us - _AT_START_US, now_us, _BIN_US))
         while True:
             await asyncio.sleep(_EVERY_S)
             self.touch([self._clock.wall_us()])  # silence changes a bin without a row in it

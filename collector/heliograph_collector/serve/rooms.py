@@ -15,7 +15,6 @@ from heliograph_collector.judge import judge
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.live import Announcer
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.serve.assess import TimeCheck
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
@@ -75,7 +74,7 @@ class Rooms:
             self._desk.opened(self._writer.problems)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._writer.run())
-                group.create_task(self._announce())
+                group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
@@ -118,14 +117,6 @@ class Rooms:
         self._notice.post(http=place)
         log.info("Page:   http://%s/", place)
         log.info("Operator's password: in %s", self._house.password)
-
-    async def _announce(self) -> None:
-        """A store that does not answer costs readers news, and nobody anything else."""
-        while True:
-            try:
-                await self._announcer.run()
-            except (Problem, StoreError):
-                await asyncio.sleep(_AGAIN_S)
 
     def _on_block(self, block: Block) -> None:
         self._desk.took(block)
