@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 _T = TypeVar("_T")
-_CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
+_STRIPPED = ("COVERAGE", "PYTHONDONTWRITEBYTECODE")  # neither is how a user runs them
+_CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(_STRIPPED)}
 
 
 def agent(*arguments: str | Path) -> list[str]:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
-from heliograph_agent.agent.footprint import give_back
 from heliograph_agent.agent.measuring import Measuring, Place
 from heliograph_agent.agent.sealing import Sealing
 from heliograph_agent.agent.setting import Setting, read_setting
+from heliograph_agent.agent.signing import sign
 from heliograph_agent.agent.status import Status
 from heliograph_agent.config import Config, ConfigError
 from heliograph_agent.net import Net, Trace
@@ -122,7 +122,6 @@ class Agent:
                 group.create_task(self.measuring.run()),
                 group.create_task(self.sealing.run()),
                 group.create_task(self._follow_network()),
-                group.create_task(self._slim_down()),
             ]
             self.status.changed()
             reason = await self._until_told(stop)
@@ -152,11 +151,6 @@ class Agent:
             self.measuring.moved_to(epoch)
             self.uplink.renew()
             self.status.changed()
-
-    async def _slim_down(self) -> None:
-        """Once everything an idle agent needs has been loaded."""
-        await self.uplink.met()
-        give_back()
 
     async def _until_told(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
@@ -205,8 +199,8 @@ class Agent:
         return Runner(_Way(self.setting.config, self._clock, self._rng), self._clock, plan.limits,
                       self._boot)  # fmt: skip
 
-    def _sign(self, context: bytes, message: bytes) -> bytes:
-        return self.setting.state.signer().sign(context, message)
+    async def _sign(self, context: bytes, message: bytes) -> bytes:
+        return await sign(self.setting.state, context, message)
 
     def _stored(self, urgent: bool) -> None:
         self.sealing.note(urgent=urgent)

@@ -5,7 +5,7 @@ spool; nothing else does, so whatever was under way when a session died is sent 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ class Party:
     """Who speaks, and whom the session tells what it hears."""
 
     agent: bytes
-    sign: Callable[[bytes, bytes], bytes]  # context, message
+    sign: Callable[[bytes, bytes], Awaitable[bytes]]  # context, message
     spool: Spool
     clock: Clock
     facts: Callable[[], Facts]
@@ -103,16 +103,16 @@ class Session:
                 message = await wire.hear()
                 if len(message.challenge.nonce) != 32:
                     raise DoorError(Reason.REFUSED)
-                hello = self._hello(message.challenge.nonce)
+                hello = await self._hello(message.challenge.nonce)
                 await wire.say(intake_pb2.AgentMessage(hello=hello))
         except TimeoutError as error:
             raise DoorError(Reason.NO_ANSWER) from error
 
-    def _hello(self, nonce: bytes) -> intake_pb2.Hello:
+    async def _hello(self, nonce: bytes) -> intake_pb2.Hello:
         facts = self._party.facts()
         return intake_pb2.Hello(
             agent=self._party.agent,
-            signature=self._party.sign(keys.HELLO, nonce),
+            signature=await self._party.sign(keys.HELLO, nonce),
             agent_version=__version__,
             plan_version=facts.plan_version,
             epoch=facts.epoch,

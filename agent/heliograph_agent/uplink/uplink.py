@@ -83,13 +83,9 @@ class Uplink:
         if self._session is not None:
             self._session.leave(reason)
 
-    async def met(self) -> None:
-        """Until a session stands."""
-        await self._met.wait()
-
     async def delivered(self) -> None:
         """Until everything that was waiting is acknowledged; may never come, so bound it."""
-        await self.met()
+        await self._met.wait()
         await self._idle.wait()
 
     async def run(self) -> None:

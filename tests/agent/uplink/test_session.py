@@ -26,6 +26,10 @@ EPOCH = Epoch(id="e1", started_us=1, country="KZ")
 DEADLINE_S = 20.0
 
 
+async def sign(context: bytes, message: bytes) -> bytes:
+    return SIGNER.sign(context, message)
+
+
 @dataclass
 class Agent:
     """The uplink with its spool, and what it told its owner."""
@@ -42,7 +46,7 @@ class Agent:
     def __post_init__(self) -> None:
         party = Party(
             agent=keys.agent_id(SIGNER.public),
-            sign=SIGNER.sign,
+            sign=sign,
             spool=self.spool,
             clock=SystemClock(),
             facts=lambda: Facts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
