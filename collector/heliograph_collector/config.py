@@ -122,6 +122,11 @@ class Config:
     sessions: int = 2_000
     batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
 
+    @property
+    def store(self) -> str:
+        """The store's URL: as configured, else embedded in the data directory."""
+        return self.store_url or f"chdb://{(self.data / 'store').resolve()}"
+
     def geo_file(self, name: str) -> Path:
         """Where the country or ASN table is looked for."""
         given = self.country_file if name == "country" else self.asn_file

@@ -46,7 +46,7 @@ class Rooms:
         bus = Bus(secrets.token_hex(4))
         try:
             self._store = Store(
-                config.store_url or f"chdb://{(config.data / 'store').resolve()}",
+                config.store,
                 observations_days=config.observations_days,
                 verdicts_days=config.verdicts_days,
             )

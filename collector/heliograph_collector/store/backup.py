@@ -7,43 +7,58 @@ writer, and what is in both is known by its block marks.
 import asyncio
 import json
 import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+from heliograph_collector.store import journal_table
 from heliograph_collector.store.engine import Store, StoreError
 from heliograph_collector.store.journal import Journal
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_JOURNAL = "journal.db"
 
 
-async def snapshot(journal: Journal, store: Store, directory: Path) -> None:
+async def snapshot(
+    journal: Journal, store: Store, directory: Path, beside: Sequence[Path] = ()
+) -> None:
     """Write a snapshot, whole or not at all, while both are in use; blocks wait meanwhile.
 
-    Raises StoreError, JournalError.
+    `beside` are folders and SQLite files of others, to be saved with them. Raises StoreError,
+    JournalError.
     """
     unfinished = directory.with_name(directory.name + ".unfinished")
     try:
         await asyncio.to_thread(_make, directory, unfinished)
         rows = await store.export(unfinished)
-        await journal.snapshot(unfinished / "journal.db")
-        manifest = json.dumps({"format": FORMAT, "rows": rows}, indent=2)
+        await journal.snapshot(unfinished / _JOURNAL)
+        await asyncio.to_thread(_save, beside, unfinished)
+        files = [_JOURNAL, *(path.name for path in beside)]
+        manifest = json.dumps({"format": FORMAT, "rows": rows, "files": files}, indent=2)
         await asyncio.to_thread(_finish, directory, unfinished, manifest)
-    except OSError as error:
-        raise StoreError(f"{directory} cannot be written: {error.strerror}.") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"{directory} cannot be written: {reason}.") from error
 
 
 async def restore(directory: Path, data: Path, store: Store) -> None:
-    """Fill the empty, open `store` and lay the journal into `data`. Raises StoreError."""
+    """Fill the empty, open `store` and lay the files into `data`. Raises StoreError."""
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{directory} holds no whole snapshot: {MANIFEST} is missing.") from error
     if manifest.get("format") != FORMAT:
         raise StoreError(f"{directory} was written by another Heliograph, in another format.")
-    if (data / "journal.db").exists() or not await store.empty():
+    files = [Path(name).name for name in manifest["files"]]
+    if any((data / name).exists() for name in files) or not await store.empty():
         raise StoreError(f"{data} is in use already: restore into an empty --data directory.")
     await store.load(directory, manifest["rows"])
-    await asyncio.to_thread(shutil.copy, directory / "journal.db", data / "journal.db")
+    try:
+        await asyncio.to_thread(_lay, directory, files, data)
+    except (OSError, shutil.Error) as error:
+        raise StoreError(f"{directory} cannot be laid into {data}: {error}.") from error
 
 
 def _make(directory: Path, unfinished: Path) -> None:
@@ -53,6 +68,25 @@ def _make(directory: Path, unfinished: Path) -> None:
     unfinished.mkdir(parents=True, mode=0o700)
 
 
+def _save(beside: Sequence[Path], unfinished: Path) -> None:
+    for path in beside:
+        if path.is_dir():
+            shutil.copytree(path, unfinished / path.name)
+        else:
+            with closing(sqlite3.connect(path)) as db:
+                journal_table.copy(db, unfinished / path.name)
+
+
 def _finish(directory: Path, unfinished: Path, manifest: str) -> None:
     (unfinished / MANIFEST).write_text(manifest)
     unfinished.rename(directory)
+
+
+def _lay(directory: Path, files: Sequence[str], data: Path) -> None:
+    """The journal last: without it the directory is not in use."""
+    for name in reversed(files):
+        source = directory / name
+        if source.is_dir():
+            shutil.copytree(source, data / name)
+        else:
+            shutil.copy(source, data / name)

@@ -1,0 +1,77 @@
+"""`heliograph-collector backup`: all that a collector needs to go on elsewhere."""
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.config import Config
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.engine import Store
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "backup",
+        help="save everything into a new directory",
+        description="Saves store, journal, fleet and keys into a new directory. Stop serve first: "
+        "the embedded store has one owner at a time; agents keep their results meanwhile.",
+        epilog="Example: heliograph-collector backup /mnt/backup/heliograph-1",
+        allow_abbrev=False,
+    )
+    command.add_argument("directory", metavar="DIR", type=Path, help="made by this command")
+    add_places(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    config, directory = config_of(args), args.directory.expanduser()
+    if not (config.data / "journal.db").exists():
+        raise CommandError(f"{config.data} holds no collector: name its --data directory.")
+    with told():
+        asyncio.run(_backup(config, directory))
+    print(f"Saved in {directory}. The keys are in it: keep it as safe as them.")
+    return 0
+
+
+async def _backup(config: Config, directory: Path) -> None:
+    from heliograph_collector.store.backup import snapshot
+    from heliograph_collector.store.journal import Journal
+
+    journal, store = Journal(config.data / "journal.db"), store_of(config)
+    try:
+        await store.open()
+        beside = [
+            path for path in (config.data / "fleet.db", config.data / "keys") if path.exists()
+        ]
+        await snapshot(journal, store, directory, beside)
+    finally:
+        await store.close()
+        await journal.close()
+
+
+def store_of(config: Config) -> "Store":
+    """Not yet open. Raises StoreError."""
+    from heliograph_collector.store.engine import Store
+
+    return Store(
+        config.store,
+        observations_days=config.observations_days,
+        verdicts_days=config.verdicts_days,
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Every way in which store and journal refuse is a sentence already."""
+    from heliograph_collector.store.engine import DirectoryInUseError, StoreError
+    from heliograph_collector.store.journal import JournalError
+    from heliograph_collector.store.migrations import SchemaError
+
+    try:
+        yield
+    except (DirectoryInUseError, JournalError, SchemaError, StoreError) as error:
+        raise CommandError(str(error)) from error

@@ -1,0 +1,41 @@
+"""`heliograph-collector restore`: a backup, laid out in an empty data directory."""
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from heliograph_collector.cli import add_places, config_of
+from heliograph_collector.cli.backup import store_of, told
+from heliograph_collector.config import Config
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "restore",
+        help="lay a backup out in an empty data directory",
+        description="Fills an empty data directory from what `backup` saved; then start serve.",
+        epilog="Example: heliograph-collector restore /mnt/backup/heliograph-1 --data new",
+        allow_abbrev=False,
+    )
+    command.add_argument("directory", metavar="DIR", type=Path, help="made by `backup`")
+    add_places(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    config, directory = config_of(args), args.directory.expanduser()
+    with told():
+        asyncio.run(_restore(config, directory))
+    print(f"Restored into {config.data}.")
+    return 0
+
+
+async def _restore(config: Config, directory: Path) -> None:
+    from heliograph_collector.store.backup import restore
+
+    store = store_of(config)
+    try:
+        await store.open()
+        await restore(directory, config.data, store)
+    finally:
+        await store.close()
