@@ -6,12 +6,12 @@ one, and then no YAML library is loaded.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from heliograph.observation import Access
+from heliograph_agent.net.address import host_port, https_host_port
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from heliograph_agent.net.real import NetConfig
 
 MAX_FILE = 262_144
+MAX_PEM = 4_194_304
 MAX_DOH = 16
 
 
@@ -55,7 +56,6 @@ class Key:
     allowed: str
     parse: Callable[[str], Any]  # raises ValueError
     many: bool = False
-    help: str = field(default="", kw_only=True)
 
 
 def load(path: Path) -> Config:
@@ -142,7 +142,7 @@ def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
         values = [key.parse(text) for text in texts]
         if len(values) > MAX_DOH:
             raise ValueError(f"more than {MAX_DOH}")
-    except ValueError:
+    except (ValueError, OSError):
         shown = ", ".join(texts)[:64]
         raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
     return tuple(values) if key.many else values[0]
@@ -152,20 +152,14 @@ def _names(prefix: str) -> str:
     return ", ".join(name for name in KEYS if name.startswith(prefix))
 
 
-def host_port(text: str) -> str:
-    """The text itself, when it is host:port. Raises ValueError."""
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+", host) or not port.isdigit():
-        raise ValueError("not host:port")
-    if not 0 < int(port[:6]) < 65_536:
-        raise ValueError("no such port")
+def _resolver(text: str) -> str:
+    """No name: who would look it up?"""
+    host_port(text, "net.resolver")
     return text
 
 
 def _doh(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme != "https" or not url.hostname:
-        raise ValueError("not an https URL")
+    https_host_port(text, "net.doh")
     return text
 
 
@@ -173,6 +167,15 @@ def _file(text: str) -> str:
     if not Path(text).expanduser().is_file():
         raise ValueError("no such file")
     return str(Path(text).expanduser())
+
+
+def _pem_file(text: str) -> str:
+    """Told apart here from a key or a DER file; what is inside, net.roots reads."""
+    path = Path(_file(text))
+    with path.open("rb") as file:
+        if b"-----BEGIN CERTIFICATE-----" not in file.read(MAX_PEM):
+            raise ValueError("holds no certificate")
+    return str(path)
 
 
 def _bytes_per_month(text: str) -> int:
@@ -196,44 +199,14 @@ def region_code(text: str) -> str:
 
 
 KEYS: Mapping[str, Key] = {
-    "net.resolver": Key(
-        "resolver",
-        "host:port",
-        host_port,
-        help="the system resolver to ask; default: what the system uses",
-    ),
-    "net.doh": Key(
-        "doh",
-        f"a list of at most {MAX_DOH} https URLs",
-        _doh,
-        many=True,
-        help="DNS-over-HTTPS resolvers to compare with; default: three public ones",
-    ),
-    "net.ca_file": Key(
-        "ca_file", "an existing PEM file", _file, help="trust anchors beside the public ones"
-    ),
-    "plan.services_file": Key(
-        "services_file",
-        "an existing services file",
-        _file,
-        help="services to test in place of the plan's services of the same names",
-    ),
+    "net.resolver": Key("resolver", "address:port, such as 9.9.9.9:53", _resolver),
+    "net.doh": Key("doh", f"a list of at most {MAX_DOH} https URLs", _doh, many=True),
+    "net.ca_file": Key("ca_file", "a PEM file with certificates", _pem_file),
+    "plan.services_file": Key("services_file", "an existing services file", _file),
     "limits.bytes_per_month": Key(
-        "bytes_per_month",
-        "a whole number from 1000000",
-        _bytes_per_month,
-        help="what measuring may cost; the lower of this and the plan's holds",
+        "bytes_per_month", "a whole number from 1000000", _bytes_per_month
     ),
-    "vantage.country": Key(
-        "country", "two letters, ISO 3166-1", country_code, help="where this machine stands"
-    ),
-    "vantage.region": Key(
-        "region", "an ISO 3166-2 code like KZ-75", region_code, help="the part of the country"
-    ),
-    "vantage.access": Key(
-        "access",
-        ", ".join(Access),
-        Access,
-        help="how this machine reaches its provider",
-    ),
+    "vantage.country": Key("country", "two letters, ISO 3166-1", country_code),
+    "vantage.region": Key("region", "an ISO 3166-2 code like KZ-75", region_code),
+    "vantage.access": Key("access", ", ".join(Access), Access),
 }

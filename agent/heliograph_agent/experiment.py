@@ -1,13 +1,12 @@
 """What an experiment is: a name, its options, and one async function over the net."""
 
-import ipaddress
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from heliograph.plan import Service
 from heliograph_agent.net import Net
+from heliograph_agent.net.address import host_port, https_host_port
 
 Wants = Literal["url", "host", "endpoint", "service", "none"]
 
@@ -16,22 +15,10 @@ _T = TypeVar("_T", bool, int, str)
 MAX_TEXT = 253  # characters of an option
 
 
-def _is_address_and_port(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    try:
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536
-
-
-def _is_https_url(text: str) -> bool:
-    return re.fullmatch(r"https://[!-.0-~]+(/[!-~]*)?", text) is not None
-
-
-FORMS: Mapping[str, Callable[[str], bool]] = {
-    "address:port": _is_address_and_port,
-    "https URL": _is_https_url,
+# What a text may have to be; each raises ValueError when it is not.
+FORMS: Mapping[str, Callable[[str, str], tuple[str, int]]] = {
+    "address:port": host_port,
+    "https URL": https_host_port,
 }
 
 
@@ -144,9 +131,12 @@ def _text_fits(f: "Field[Any]", text: str) -> bool:
     words, form = f.metadata["words"], f.metadata["form"]
     if words:
         return text in words
-    if form and text:
-        return len(text) <= MAX_TEXT and FORMS[form](text)
-    return len(text) <= MAX_TEXT and text.isprintable()
+    if len(text) > MAX_TEXT or not text.isprintable():
+        return False
+    try:
+        return not (form and text) or bool(FORMS[form](text, f.name))
+    except ValueError:
+        return False
 
 
 def _allowed(f: "Field[Any]", kind: type) -> str:

@@ -19,7 +19,7 @@ def test_no_file_is_the_default(tmp_path: Path) -> None:
 
 def test_every_key_can_be_set(tmp_path: Path) -> None:
     file = tmp_path / "some.pem"
-    file.write_text("")
+    file.write_text("-----BEGIN CERTIFICATE-----")
     text = f"""
 net:
   resolver: 127.0.0.1:5353
@@ -49,15 +49,18 @@ vantage:
 MISTAKES = {
     "net:\n  resolvr: a:53": r"x\.yml, line 2: unknown key net\.resolvr; .*net\.resolver",
     "nett: 1": r"x\.yml, line 1: unknown key nett; allowed keys are net\.resolver",
-    "net:\n  resolver: a": r"line 2: net\.resolver cannot be 'a'; allowed: host:port",
+    "net:\n  resolver: a": r"line 2: net\.resolver cannot be 'a'; allowed: address:port",
+    "net:\n  resolver: localhost:53": r"cannot be 'localhost:53'; allowed: address:port",
+    "net:\n  doh: https://x:y/": r"line 2: net\.doh .*https",
+    "net:\n  ca_file: /dev/null": r"line 2: net\.ca_file .*a PEM file with certificates",
     "\nvantage:\n  access: wifi": r"line 3: vantage\.access cannot be 'wifi'; allowed: mobile, fi",
-    "net:\n  ca_file: /no/such": r"line 2: net\.ca_file .*an existing PEM file",
+    "net:\n  ca_file: /no/such": r"line 2: net\.ca_file .*a PEM file with certificates",
     "net:\n  doh: http://x/": r"line 2: net\.doh .*https",
     "limits:\n  bytes_per_month: 12": r"line 2: limits\.bytes_per_month .*from 1000000",
     "vantage:\n  country: KAZ": r"line 2: vantage\.country .*two letters",
     "net: 7": r"line 1: net must be keys and values; allowed keys are net\.resolver, net\.doh",
     "vantage:\n  country: [KZ]": r"line 2: vantage\.country must be two letters",
-    "net:\n  resolver: a:1\n  resolver: b:2": r"line 3: the key net\.resolver stands twice",
+    "net:\n  resolver: 1.1.1.1\n  resolver: 9.9.9.9": r"line 3: the key net\.resolver stands twice",
     "- 1": r"line 1: the file must be keys and values",
     "net: [": r"x\.yml, line 1: not YAML",
     "\t": r"x\.yml, line 1: not YAML",
@@ -88,9 +91,10 @@ def test_any_bytes_give_a_configuration_or_a_sentence(text: bytes) -> None:
 
 def test_options_of_the_command_line_win() -> None:
     config = c.with_options(
-        c.Config(resolver="a:1"), {"net.resolver": "b:2", "net.doh": "https://x/,https://y/"}
+        c.Config(resolver="1.1.1.1:1"),
+        {"net.resolver": "[::1]:2", "net.doh": "https://x/,https://y/"},
     )
-    assert (config.resolver, config.doh) == ("b:2", ("https://x/", "https://y/"))
+    assert (config.resolver, config.doh) == ("[::1]:2", ("https://x/", "https://y/"))
     with pytest.raises(c.ConfigError, match=r"--option: unknown key net\.port"):
         c.with_options(c.Config(), {"net.port": "1"})
 

@@ -15,6 +15,7 @@ def test_options_are_read_by_the_type_of_their_field() -> None:
     assert config == TlsConfig(sni=False, server_name="decoy.test")
     assert parse_config(by_name("web"), {"redirects": "0"}) == web_module.Config(redirects=0)
     assert parse_config(by_name("web"), {"resolver": ""}).resolver == ""
+    assert parse_config(by_name("web"), {"resolver": "9.9.9.9"}).resolver == "9.9.9.9"
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,10 @@ def test_options_are_read_by_the_type_of_their_field() -> None:
         ("web", "redirects", "-1", "redirects cannot be '-1'; allowed: 0 to 10."),
         ("web", "redirects", "٣", "redirects cannot be '٣'; allowed: 0 to 10."),
         ("web", "redirects", "1" * 5000, "allowed: 0 to 10."),
-        ("web", "resolver", "9.9.9.9", "resolver cannot be '9.9.9.9'; allowed: address:port."),
-        ("web", "resolver", "dns.test:53", "allowed: address:port."),
+        ("web", "resolver", "a.test:53", "resolver cannot be 'a.test:53'; allowed: address:port."),
         ("web", "resolver", "9.9.9.9:99999", "allowed: address:port."),
         ("web", "doh", "http://x/", "doh cannot be 'http://x/'; allowed: https URL."),
+        ("web", "doh", "https://x:y/", "doh cannot be 'https://x:y/'; allowed: https URL."),
         ("tls", "sni", "yes", "sni cannot be 'yes'; allowed: true, false."),
         ("tls", "trust", "mine", "trust cannot be 'mine'; allowed: \"\", signal."),
         ("tls", "server_name", "a\x1b[2J", "allowed: text."),

@@ -280,7 +280,7 @@ def test_people_get_a_table_and_a_sentence_that_judges_nothing(world: Loopback) 
         ["✗", "TLS"],
     ]
     assert len({line.rindex("s") for line in lines[1:-1]}) == 1  # durations stand in one column
-    assert lines[-1].startswith("Observed: it does not answer (TLS: certificate of another host).")
+    assert lines[-1].startswith("Observed: it fails (TLS: certificate of another host).")
 
 
 @pytest.mark.lab

@@ -28,9 +28,26 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="agree without being asked, also to whatever this collector's plan holds later",
     )
-    p.add_argument("--country", type=_code("country_code"), default=None, metavar="CC")
-    p.add_argument("--region", type=_code("region_code"), default=None, metavar="CODE")
-    p.add_argument("--access", choices=("mobile", "fixed", "hosting"), default="unknown")
+    p.add_argument(
+        "--country",
+        type=_code("country_code"),
+        default=None,
+        metavar="CC",
+        help="where this machine stands, ISO 3166-1; else told from your address",
+    )
+    p.add_argument(
+        "--region",
+        type=_code("region_code"),
+        default=None,
+        metavar="CODE",
+        help="the part of the country, ISO 3166-2, such as KZ-75",
+    )
+    p.add_argument(
+        "--access",
+        choices=("mobile", "fixed", "hosting"),
+        default="unknown",
+        help="how this machine reaches its provider",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

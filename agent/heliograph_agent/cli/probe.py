@@ -15,7 +15,7 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="run one experiment now and show every step",
         description="Runs one experiment from this machine and shows each step. Needs no "
         "collector; stores and sends nothing. See `heliograph-agent experiments` for the list.",
-        epilog="Example: heliograph-agent probe web https://www.example.org/ --option redirects=0",
+        epilog="Example: heliograph-agent probe web https://www.example.org/ --json",
         allow_abbrev=False,
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help="web, dns, tls, telegram …")

@@ -75,8 +75,7 @@ def table(observations: Sequence[Observation], columns: int = 120) -> list[str]:
     lines: list[str] = []
     for label, steps in by_endpoint(observations).items():
         lines += [label] if label else []
-        for step in sorted(steps, key=lambda step: step.started_us):
-            lines.append(_line(step, what, outcome))
+        lines += [_line(step, what, outcome) for step in steps]
     return lines
 
 
@@ -90,7 +89,7 @@ def closing(observations: Sequence[Observation]) -> str:
     if Answer.NO in answers.values():
         last = next(s for s in _deepest(observations) if s.failure not in OWN)
         return (
-            f"Observed: it does not answer ({STEPS[last.operation]}: {_failure(last)}). "
+            f"Observed: it fails ({STEPS[last.operation]}: {_failure(last)}). "
             "Who or what is to blame, one place alone cannot tell."
         )
     return "Observed: nothing that tells; it was stopped, or this machine could not ask."
@@ -105,8 +104,9 @@ def answer_of(steps: Sequence[Observation]) -> Answer:
 
 
 def by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+    """In the order in which their visits began: steps are written down as they end."""
     groups: dict[str, list[Observation]] = {}
-    for observation in observations:
+    for observation in sorted(observations, key=lambda step: step.started_us):
         groups.setdefault(observation.endpoint, []).append(observation)
     return groups
 
@@ -124,7 +124,7 @@ def _counted(answers: Mapping[str, Answer]) -> str:
     sentence = f"Observed: {count - len(silent) - unknown} of {count} answer"
     if silent:
         names = ", ".join(silent[:6]) + (", …" if len(silent) > 6 else "")
-        sentence += f", {len(silent)} do not ({names})"
+        sentence += f", {len(silent)} {'does' if len(silent) == 1 else 'do'} not ({names})"
     if unknown:
         sentence += f", {unknown} could not be asked from here"
     return sentence + "."

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from heliograph_agent.endpoints import connected, find, host_and_port
-from heliograph_agent.experiment import Experiment, Target, option
+from heliograph_agent.endpoints import connected, find, host_and_port, host_of
+from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net
 
 
@@ -17,8 +17,10 @@ class Config:
 
 async def tls(target: Target, config: Config, net: Net) -> None:
     host, port = host_and_port(target.text, default_port=443)
-    name = config.server_name or host
-    alpn = tuple(word.strip() for word in config.alpn.split(",") if word.strip())
+    name = host_of(config.server_name or host)
+    if name is None:
+        raise CannotRun(f"server_name cannot be {config.server_name!r}; allowed: a host name.")
+    alpn = protocols(config.alpn)
     for address in await find(host, net):
         async with connected(net, address, port) as stream:
             if stream is None:
@@ -28,6 +30,14 @@ async def tls(target: Target, config: Config, net: Net) -> None:
             )
             if secured is not None:
                 secured.close()
+
+
+def protocols(text: str) -> tuple[str, ...]:
+    """Those that ALPN can offer (RFC 7301 section 3.1). Raises CannotRun."""
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not text.isascii():
+        raise CannotRun(f"alpn cannot be {text!r}; allowed: protocols such as h2,http/1.1.")
+    return words
 
 
 EXPERIMENT = Experiment(

@@ -1,6 +1,7 @@
-"""Address literals and host:port as users write them."""
+"""Address literals, address:port and resolvers' URLs as users write them."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def host_port(text: str, place: str) -> tuple[str, int]:
@@ -16,9 +17,25 @@ def host_port(text: str, place: str) -> tuple[str, int]:
     return literal(host), int(port)
 
 
+def https_host_port(text: str, place: str) -> tuple[str, int]:
+    """("dns.google", 443) from https://dns.google/dns-query. Raises ValueError, naming `place`."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not text.startswith("https://") or not _is_sendable(text):
+        raise ValueError(f"{place}: {text!r} is no https URL, such as https://dns.google/dns-query")
+    return host, port or 443
+
+
 def literal(text: str) -> str:
     """The address in its usual form when `text` is one, in brackets or not; else ""."""
     try:
         return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))
     except ValueError:
         return ""
+
+
+def _is_sendable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

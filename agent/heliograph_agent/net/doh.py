@@ -4,10 +4,8 @@ The resolver's own name is looked up by the system; give an address in the URL t
 What fails on the way (a reset, a certificate) is the failure of the lookup.
 """
 
-from urllib.parse import urlsplit
-
 from heliograph.failure import Failure
-from heliograph_agent.net.address import literal
+from heliograph_agent.net.address import https_host_port, literal
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.http import Exchange
@@ -26,13 +24,11 @@ async def ask_doh(
 ) -> Reply:
     """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL. The caller
     bounds the wait."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise ValueError(f"resolver: {url!r} is no https URL, such as https://dns.google/dns-query")
-    address = literal(parts.hostname) or await _bootstrap(parts.hostname, system, count)
-    streams = await open_wire(address, parts.port or 443, count)
+    host, port = https_host_port(url, "resolver")
+    address = literal(host) or await _bootstrap(host, system, count)
+    streams = await open_wire(address, port, count)
     try:
-        clear = await Securing(server_name=parts.hostname).run(streams, roots, now_s)
+        clear = await Securing(server_name=host).run(streams, roots, now_s)
         return await _exchange(question, url, clear)
     finally:
         streams[1].transport.abort()

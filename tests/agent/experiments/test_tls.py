@@ -3,6 +3,7 @@
 import pytest
 
 from heliograph.failure import Failure, Operation
+from heliograph_agent.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 
@@ -22,6 +23,14 @@ async def test_the_name_in_the_client_hello(options: dict[str, str], sent: str) 
     (hello,) = (o for o in seen if o.tls)
     assert hello.tls is not None
     assert hello.tls.server_name == sent
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("server_name", ".test"), ("server_name", "a..test"), ("alpn", "h2,é")]
+)
+async def test_what_no_client_hello_can_hold_is_refused_in_words(key: str, value: str) -> None:
+    with pytest.raises(CannotRun, match=f"{key} cannot be '{value}'; allowed: "):
+        await observed("tls", "www.test", WORLD, {key: value})
 
 
 async def test_a_reset_handshake_is_one_step_above_a_good_connection() -> None:

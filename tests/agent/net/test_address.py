@@ -1,8 +1,8 @@
-"""host:port as users write it."""
+"""Address literals, address:port and URLs as users write them."""
 
 import pytest
 
-from heliograph_agent.net.address import host_port, literal
+from heliograph_agent.net.address import host_port, https_host_port, literal
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,35 @@ def test_host_port(text: str, pair: tuple[str, int]) -> None:
 def test_mistakes_name_their_place(text: str) -> None:
     with pytest.raises(ValueError, match=r"net\.resolver: "):
         host_port(text, "net.resolver")
+
+
+@pytest.mark.parametrize(
+    ("url", "pair"),
+    [
+        ("https://dns.test/dns-query", ("dns.test", 443)),
+        ("https://[::1]:8443/q", ("::1", 8443)),
+        ("https://9.9.9.9", ("9.9.9.9", 443)),
+    ],
+)
+def test_https_host_port(url: str, pair: tuple[str, int]) -> None:
+    assert https_host_port(url, "net.doh") == pair
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://x/",
+        "https://",
+        "https://x:y/",
+        "https://x:70000/",
+        "https://[::1/",
+        "https://x/a b",
+    ],
+)
+def test_what_is_no_https_url_names_its_place(url: str) -> None:
+    with pytest.raises(ValueError, match=r"net\.doh: .*is no https URL"):
+        https_host_port(url, "net.doh")
 
 
 def test_literal() -> None:
