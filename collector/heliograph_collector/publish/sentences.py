@@ -1,6 +1,6 @@
 """The state of the world in plain sentences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from heliograph.observation import Link
 from heliograph_collector.publish import words
@@ -8,8 +8,12 @@ from heliograph_collector.publish.snapshot import Bracket, Column, Group, Readin
 from heliograph_collector.publish.strip import clock
 from heliograph_collector.store.rows import State
 
-NetworkName = Callable[[int], str]
 DASH = "\N{EN DASH}"
+_A_NETWORK = {
+    "mobile": "a mobile network",
+    "fixed": "a fixed network",
+    "hosting": "a hosting network",
+}
 
 
 def dashed(text: str) -> str:
@@ -17,11 +21,13 @@ def dashed(text: str) -> str:
     return text.replace("-", DASH)
 
 
-def place(group: Group, name: NetworkName) -> str:
-    """ "Kazakhstan, AS9198 fixed"."""
+def place(group: Group) -> str:
+    """ "Kazakhstan, AS9198 fixed"; "Kazakhstan, a fixed network" when its number is not known."""
     parts = [words.country(group.country)]
+    if not group.asn and group.access in _A_NETWORK:
+        return f"{parts[0]}, {_A_NETWORK[group.access]}"
     if group.asn or group.country != "ZZ":
-        parts.append(words.network(group.asn, group.access, name(group.asn)))
+        parts.append(words.network(group.asn, group.access))
     known = group.access not in ("", "unknown")
     return ", ".join(parts) + (f" {group.access}" if known else "")
 
@@ -35,13 +41,13 @@ def since(bracket: Bracket | None) -> str:
     return f"since before {clock(bracket.latest_us)}"
 
 
-def of_group(column: Column, snapshot: Snapshot, name: NetworkName) -> str:
+def of_group(column: Column, snapshot: Snapshot) -> str:
     """One network: its link, then what is wrong, then how much is right."""
     if column.link is Link.OFFLINE:
-        return f"{place(column.group, name)}: offline — nothing is judged."
+        return f"{place(column.group)}: offline — nothing is judged."
     parts = [words.LINKS[column.link]] if column.link is not Link.UNKNOWN else []
     parts += _troubles(column, dict(snapshot.services)) + _rest(column)
-    return f"{place(column.group, name)}: {'; '.join(parts)}."
+    return f"{place(column.group)}: {'; '.join(parts)}."
 
 
 def _troubles(column: Column, titles: Mapping[str, str]) -> list[str]:
@@ -83,12 +89,12 @@ def _services(good: int) -> str:
     return "1 service reachable" if good == 1 else f"{good} services reachable"
 
 
-def headline(snapshot: Snapshot, name: NetworkName) -> str:
+def headline(snapshot: Snapshot) -> str:
     columns = snapshot.columns
     if not columns:
         return "No network can be shown yet."
     if len(columns) == 1:
-        return of_group(columns[0], snapshot, name)
+        return of_group(columns[0], snapshot)
     told = [*_blocked(snapshot), *_links(snapshot)]
     if told:
         text = "; ".join(told)
