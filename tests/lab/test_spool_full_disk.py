@@ -1,46 +1,15 @@
 """A disk without a byte left: the spool loses nothing that it took, and starts all the same."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def unshared() -> list[str]:
-    """The start of a command that may mount without anybody else seeing it."""
-    command = ["unshare", "--mount", "--propagation", "private"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*command, "true"], check=False).returncode
-    ):
-        reason = "needs root and unshare (util-linux) to mount a small disk"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return command
+from support.small_disk import told_by
 
 
 @pytest.mark.lab
-def test_a_full_disk(unshared: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*unshared, sys.executable, "-m", "support.spool_on_a_full_disk", tmp_path],
-        cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    print(f"\nfull disk: {told}")
+def test_a_full_disk(tmp_path: Path) -> None:
+    told = told_by("support.spool_on_a_full_disk", tmp_path, timeout_s=120)
     assert told["changes_lost"] == 0, "whatever append returned is there"
     assert told["twice"] == 0
     assert told["changes"] > 100, "routine made room for changes"

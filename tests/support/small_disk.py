@@ -1,0 +1,45 @@
+"""Runs a module of tests/support where it may mount a small disk that nobody else sees."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_TESTS = Path(__file__).parents[1]
+_UNSHARED = ("unshare", "--mount", "--propagation", "private")
+
+
+def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]:
+    """The JSON that `python -m MODULE DIRECTORY` printed.
+
+    Needs root and unshare: without them the test is skipped with the reason, and fails under
+    CI=true.
+    """
+    _require()
+    done = subprocess.run(
+        [*_UNSHARED, sys.executable, "-m", module, directory],
+        cwd=_TESTS,
+        env={**os.environ, "PYTHONPATH": str(_TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    print(f"\nfull disk: {told}")
+    return told
+
+
+def _require() -> None:
+    if shutil.which("unshare") and not subprocess.run([*_UNSHARED, "true"], check=False).returncode:
+        return
+    reason = "needs root and unshare (util-linux) to mount a small disk"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
