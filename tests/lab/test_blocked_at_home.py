@@ -91,7 +91,8 @@ class Lab:
         if not of_service:
             return {}
         last: dict[str, Any] = max(of_service, key=lambda row: int(row["sequence"]))
-        return last | next(v for v in last["verdicts"] if v["endpoint"] == "")
+        last.update(next(v for v in last["verdicts"] if v["endpoint"] == ""))
+        return last
 
 
 @pytest.fixture
