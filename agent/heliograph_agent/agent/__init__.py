@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
@@ -82,9 +84,9 @@ class Agent:
         """Until `stop`; survives any number of pauses."""
         while not stop.is_set():
             if self._paused():
-                self.status.changed()
                 await self.status.write()
-                await self._nap(stop)
+                while self._paused() and not stop.is_set():
+                    await self._nap(stop)
             else:
                 await self._work(stop)
 
@@ -231,10 +233,9 @@ class Agent:
 
     def _held(self) -> bytes:
         try:
-            stored = self.setting.state.read(PLAN) or b""
-        except StateError:
+            return plan_pb2.SignedPlan.FromString(self.setting.state.read(PLAN) or b"").plan
+        except (StateError, DecodeError):
             return b""
-        return plan_pb2.SignedPlan.FromString(stored).plan
 
     def _agreed(self) -> None:
         try:

@@ -12,7 +12,7 @@ from heliograph import __version__
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Spool, SpoolError
-from heliograph_agent.state import Collector, State
+from heliograph_agent.state import Collector, State, StateError
 
 PERIOD_S = 30.0
 BATCH = 200
@@ -35,6 +35,7 @@ class Sealing:
         self._closed = closed  # a batch is ready to go
         self._open = 0
         self._urgent = asyncio.Event()
+        self._troubled = False
 
     def note(self, *, urgent: bool) -> None:
         """A measurement was appended."""
@@ -56,8 +57,11 @@ class Sealing:
         try:
             while await self._spool.close_batch(self.seal) is not None:
                 self._closed()
-        except SpoolError as error:
-            log.warning("%s", error)
+            self._troubled = False
+        except (SpoolError, StateError) as error:  # of a sick disk; said once, tried for ever
+            if not self._troubled:
+                log.warning("%s", error)
+            self._troubled = True
 
     def seal(self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
         """In the spool's thread; nothing of cryptography is loaded before the first batch."""

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     ENDED = "ended"
     REFUSED = "refused"
     SPOOL = "spool"  # our own disk, not the way
+    STATE = "state"  # the same
 
 
 class DoorError(Exception):

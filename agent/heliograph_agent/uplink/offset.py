@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 WINDOW = 8  # exchanges, as NTP's clock filter
 MAX_DELAY_US = 10_000_000  # a slower exchange says nothing useful
+MAX_WALL_US = 1 << 62  # a clock beyond it gives an offset that no message can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class ClockFilter:
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def add(self, exchange: Exchange) -> None:
-        if 0 <= exchange.delay_us <= MAX_DELAY_US:
+        sane = abs(exchange.received_us) < MAX_WALL_US
+        if sane and 0 <= exchange.delay_us <= MAX_DELAY_US:
             self.exchanges.append(exchange)
 
     def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:

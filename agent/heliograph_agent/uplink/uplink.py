@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from heliograph_agent.state import State
+from heliograph_agent.state import State, StateError
 from heliograph_agent.uplink.door import DoorError, Reason, open_channel, pinned_certificate
 from heliograph_agent.uplink.offset import ClockFilter
 from heliograph_agent.uplink.session import Party, Session
@@ -23,6 +23,7 @@ SENTENCES = {
     Reason.ENDED: "the collector ended the session",
     Reason.REFUSED: "the collector refused the session",
     Reason.SPOOL: "the spool cannot be read or written: see `heliograph-agent status`",
+    Reason.STATE: "the agent's own files cannot be read: see `heliograph-agent status`",
 }
 
 
@@ -97,6 +98,8 @@ class Uplink:
             except DoorError as error:
                 self._again_s = error.again_s
                 await self._failed(error.reason)
+            except StateError:  # of a sick disk; it may get well
+                await self._failed(Reason.STATE)
             self._set(replace(self.reached, connected=False))
             if not self._leaving:
                 await self._wait()
@@ -134,15 +137,17 @@ class Uplink:
 
     async def _diagnose(self) -> Reason:
         """Why TLS or TCP failed: nobody there, somebody else there, or a renewed certificate."""
-        collector = self._state.collector()
-        if collector is None:
-            return Reason.UNKNOWN_AGENT
         try:
+            collector = self._state.collector()
+            if collector is None:
+                return Reason.UNKNOWN_AGENT
             shown = await pinned_certificate(collector.endpoint, collector.pin, DIAGNOSE_S)
+            if shown != collector.certificate:  # the same key, so the same collector
+                self._state.save_collector(replace(collector, certificate=shown))
         except DoorError as error:
             return error.reason
-        if shown != collector.certificate:  # the same key, so the same collector
-            self._state.save_collector(replace(collector, certificate=shown))
+        except StateError:  # a full disk, say; the next attempt comes here again
+            return Reason.STATE
         return Reason.UNREACHABLE
 
     async def _wait(self) -> None:

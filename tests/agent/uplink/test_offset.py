@@ -58,3 +58,11 @@ def test_the_error_is_never_more_than_half_the_least_delay(
     told = clock.offset_us(0, 0)
     assert told is not None
     assert abs(told - ahead) <= least / 2 + 1
+
+
+def test_a_clock_beyond_all_sense_is_not_believed() -> None:
+    """Its offset would fit no message, and no measurement could be stored."""
+    clock = ClockFilter()
+    for far_us in (-(1 << 63) + 1_000_000, (1 << 63) - 1_000_000):
+        clock.add(Exchange(0, far_us, far_us, 10))
+    assert clock.offset_us(1, 1) is None

@@ -15,8 +15,9 @@ from heliograph.envelope import seal
 from heliograph.observation import Epoch, Link, Measurement
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
+from heliograph_agent.state import COLLECTOR, State
 from heliograph_agent.state import Collector as Known
-from heliograph_agent.state import State
+from heliograph_agent.uplink.door import Reason
 from heliograph_agent.uplink.session import Facts, Party
 from heliograph_agent.uplink.uplink import Uplink
 from support.scripted_intake import Collector, Identity, identity, intake, plan_of, serving
@@ -322,6 +323,19 @@ async def test_a_renewed_certificate_with_the_same_key_is_learnt(
         async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
             group.create_task(agent.uplink.run())
             await collector.until(lambda: bool(collector.hellos))
+            agent.uplink.leave("shutdown")
+
+
+async def test_files_that_cannot_be_read_now_end_nothing(agent: Agent, who: Identity) -> None:
+    async with intake(who=who) as collector:
+        collector.agents[keys.agent_id(SIGNER.public)] = SIGNER.public
+        agent.state.path(COLLECTOR).mkdir()  # stands in for a disk that fails to read
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+            group.create_task(agent.uplink.run())
+            await agent.until(lambda: agent.uplink.reached.last_failure == Reason.STATE)
+            agent.state.path(COLLECTOR).rmdir()
+            agent.know(collector)
+            await agent.until(lambda: agent.uplink.reached.connected)
             agent.uplink.leave("shutdown")
 
 
