@@ -69,7 +69,7 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
 
 
 def scope_of(plan: Plan) -> frozenset[str]:
-    """The units of consent: every task, and every host behind its service."""
+    """The units of consent: every task with its options, and every host behind its service."""
     return frozenset(_unit(t) for t in plan.tasks) | frozenset(
         e.host for service in plan.services for e in service.endpoints
     )
@@ -88,7 +88,12 @@ def narrow(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
 
 
 def _unit(task: PlannedTask) -> str:
-    return f"{task.experiment} {task.service or task.target}".strip()
+    """Options too: a resolver or a domestic anchor is one more host that this machine visits."""
+    return f"{task.experiment} {task.service or task.target}".strip() + _options(task)
+
+
+def _options(task: PlannedTask) -> str:
+    return "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
 
 
 def _known_hosts(service: Service, consent: Consent) -> Service:
@@ -105,7 +110,9 @@ def terms(plan: Plan, collector: str) -> str:
         service = titles.get(task.service)
         about = service.title if service else task.service or task.target or "your own connection"
         hosts = f" ({len(service.endpoints)} addresses)" if service else ""
-        lines.append(f"  {about}{hosts}: {task.experiment}, every {_every(task.interval_s)}")
+        lines.append(
+            f"  {about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"
+        )
     megabytes = plan.limits.bytes_per_month / 1e6
     lines += ["", f"At most {megabytes:.0f} MB a month. Nothing else on this machine is read.", ""]
     return "\n".join(lines) + RISKS

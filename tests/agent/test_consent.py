@@ -59,6 +59,17 @@ def test_a_new_host_behind_an_old_service_waits_too() -> None:
     assert c.narrow(wider, AGREED) == (PLAN, ("victim.example",))
 
 
+def test_an_option_may_name_a_host_so_it_waits_too() -> None:
+    anchors = PlannedTask(experiment="connectivity", service="anchors", interval_s=60)
+    agreed = replace(AGREED, scope=AGREED.scope | {"connectivity anchors"})
+    wider = replace(anchors, options={"domestic": "https://victim.example/"})
+    plan = replace(PLAN, tasks=(*PLAN.tasks, wider))
+    unit = "connectivity anchors domestic=https://victim.example/"
+    assert c.narrow(replace(PLAN, tasks=(*PLAN.tasks, anchors)), agreed)[1] == ()
+    assert c.narrow(plan, agreed) == (PLAN, (unit,))
+    assert "connectivity domestic=https://victim.example/, every 1 min" in c.terms(plan, "x:1")
+
+
 def test_a_plan_may_narrow_at_any_time() -> None:
     narrower = replace(PLAN, tasks=PLAN.tasks[:1])
     assert c.narrow(narrower, AGREED) == (narrower, ())
