@@ -39,7 +39,7 @@ class Failure(StrEnum):
     # any connection
     EOF_ERROR = "eof_error"
     GENERIC_TIMEOUT_ERROR = "generic_timeout_error"
-    INTERRUPTED = "interrupted"  # ours: shutdown, pause or network change, never the censor
+    INTERRUPTED = "interrupted"  # ours: a stop, or the task's own deadline, never the censor
     # dns
     DNS_BOGON_ERROR = "dns_bogon_error"
     DNS_NXDOMAIN_ERROR = "dns_nxdomain_error"

@@ -119,7 +119,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """The observations of one task, or the reason why it could not run."""
+    """The observations of one task, and the reason when it could not run soundly to its end."""
 
     experiment: str
     experiment_version: int

@@ -28,6 +28,7 @@ LINK_WORDS = {
     Link.CAPTIVE: "a login page stands before this vantage: nothing is judged blocked",
     Link.UNKNOWN: "the state of this vantage's link is not known",
 }
+STRADDLED = "The network changed meanwhile: what was seen may belong to either."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,7 +150,9 @@ class Measuring:
         finally:
             self._account(task, runner)
         changed = False
-        if _is_anchor(task) and epoch is self.place.epoch:
+        if epoch is not self.place.epoch:
+            measurement = _straddling(measurement)
+        elif _is_anchor(task):
             measurement, changed = self._anchored(measurement)
         await self._store(task, measurement, epoch, changed=changed)
 
@@ -196,6 +199,11 @@ class Measuring:
         self._full = False
         self.place.last_results[task.experiment] = self._clock.wall_us()
         self._stored(changed or priority is Priority.P1)
+
+
+def _straddling(measurement: Measurement) -> Measurement:
+    """Begun on one network and ended on another: its failures may be those of the change."""
+    return replace(measurement, not_measured=measurement.not_measured or STRADDLED)
 
 
 def _is_anchor(task: Task) -> bool:

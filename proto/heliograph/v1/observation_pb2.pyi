@@ -333,7 +333,7 @@ class Measurement(_message.Message):
     plan_version: _builtins.int
     services_version: _builtins.str
     not_measured: _builtins.str
-    """why the task could not run at all; "" when it ran"""
+    """why it could not run, or not soundly to its end; "" when it ran"""
     clock_offset_us: _builtins.int
     """collector minus agent, when known"""
     @_builtins.property

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from heliograph.failure import Failure
-from heliograph.observation import Epoch, Link
+from heliograph.observation import Epoch, Link, Measurement
 from heliograph.plan import Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
 from heliograph.v1 import observation_pb2
 from heliograph_agent.agent.measuring import Measuring, Place
-from heliograph_agent.runner import Runner
+from heliograph_agent.runner import Context, Errand, Runner
 from heliograph_agent.spool import Spool
 from support.fake_net import FakeDoor, World
 from support.hand_clock import HandClock
@@ -148,6 +148,26 @@ async def test_nothing_is_measured_before_the_anchors_of_this_network_were_asked
     assert results[0].experiment == "connectivity"
     second = next(m for m in results if m.epoch == "e2")
     assert second.experiment == "connectivity"
+
+
+async def test_what_straddles_two_networks_is_said_to(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Runner.run
+
+    async def meanwhile(self: Runner, task: Errand, context: Context) -> Measurement:
+        measurement = await run(self, task, context)
+        if task.target == "198.51.100.1:443":
+            bench.measuring.moved_to(Epoch(id="e2", started_us=2))
+        return measurement
+
+    monkeypatch.setattr(Runner, "run", meanwhile)
+    await bench.measuring.once(quiet)
+    doubtful = [m for m in await bench.results() if m.not_measured]
+    assert {m.epoch for m in doubtful} == {"e1"}
+    assert "198.51.100.1:443" in {m.target for m in doubtful}
+    assert all("network changed" in m.not_measured for m in doubtful)
+    assert all(m.observations for m in doubtful), "what was seen is kept"
 
 
 async def test_a_plan_without_anchors_measures_and_does_not_know_its_link(bench: Bench) -> None:
