@@ -64,7 +64,6 @@ class World:
             bus=Bus("t"),
             registry=CollectorRegistry(),
             services=TITLES,
-            network_name=lambda asn: {9198: "Kazakhtelecom", 29355: "Kcell"}.get(asn, ""),
         )
         return replace(made, **changes)
 

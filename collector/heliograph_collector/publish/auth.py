@@ -17,14 +17,8 @@ _CHALLENGE = 'Basic realm="Heliograph operator", charset="UTF-8"'
 
 
 def hash_password(password: str, salt: bytes) -> str:
-    """What may be kept on disk: "scrypt$" salt "$" hash, both hex."""
+    """The scheme's name, salt and hash in hex, between dollar signs."""
     return f"scrypt${salt.hex()}${_derive(password, salt).hex()}"
-
-
-def kept_from(text: str, salt: bytes) -> str:
-    """The hash for a password file that holds the hash itself, or the plain password."""
-    line = text.strip()
-    return line if not line or line.startswith("scrypt$") else hash_password(line, salt)
 
 
 def verify_password(password: str, kept: str) -> bool:

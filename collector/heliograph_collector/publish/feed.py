@@ -38,10 +38,6 @@ class AgentCounts:
     last_received_us: int | None = None
 
 
-def _no_name(asn: int) -> str:
-    return ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Feed:
     """Everything that `app.build` stands on.
@@ -67,6 +63,5 @@ class Feed:
     bus: Bus
     registry: CollectorRegistry
     services: Mapping[str, str] = field(default_factory=dict)  # name → title, in the page's order
-    network_name: Callable[[int], str] = _no_name
     k_anonymity: int = 5
     operator_hash: str = ""  # from auth.hash_password; "" lets nobody in

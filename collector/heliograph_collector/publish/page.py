@@ -13,7 +13,7 @@ from heliograph.observation import Link
 from heliograph_collector.publish import sentences, strip, words
 from heliograph_collector.publish.bands import band
 from heliograph_collector.publish.query import write_time
-from heliograph_collector.publish.sentences import NetworkName, dashed
+from heliograph_collector.publish.sentences import dashed
 from heliograph_collector.publish.snapshot import Column, Group, Reading, Snapshot
 from heliograph_collector.publish.status import total_band
 from heliograph_collector.store.rows import State
@@ -65,7 +65,7 @@ def _environment() -> Environment:
     )
 
 
-def render(whole: Snapshot, name: NetworkName, assets: Mapping[str, str], country: str = "") -> str:
+def render(whole: Snapshot, assets: Mapping[str, str], country: str = "") -> str:
     """HTML, of one country if told. `assets` maps a static file's name to its address."""
     chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
     snapshot = replace(whole, columns=chosen)
@@ -75,10 +75,10 @@ def render(whole: Snapshot, name: NetworkName, assets: Mapping[str, str], countr
         .get_template("page.html")
         .render(
             snapshot=snapshot,
-            heads=[head(column, whole.k, name) for column in columns],
-            rows=[_row(service, title, columns, whole, name) for service, title in whole.services],
-            headline=sentences.headline(snapshot, name),
-            lines=[(slug(c.group), _mood(c), sentences.of_group(c, whole, name)) for c in columns],
+            heads=[head(column, whole.k) for column in columns],
+            rows=[_row(service, title, columns, whole) for service, title in whole.services],
+            headline=sentences.headline(snapshot),
+            lines=[(slug(c.group), _mood(c), sentences.of_group(c, whole)) for c in columns],
             hidden=len(chosen) - len(columns),
             countries=_countries(whole),
             chosen=words.country(country) if country else "",
@@ -130,12 +130,12 @@ def _mood(column: Column) -> str:
     return "nothing"
 
 
-def head(column: Column, k: int, name: NetworkName) -> Head:
+def head(column: Column, k: int) -> Head:
     group = column.group
     return Head(
         id=slug("head", group),
         country=words.country(group.country),
-        network=words.network(group.asn, group.access, name(group.asn)),
+        network=words.network(group.asn, group.access),
         access=words.access(group.access) if group.access else "",
         link=words.LINKS[column.link],
         link_class=column.link.value,
@@ -153,14 +153,12 @@ def _vantages(count: int, k: int) -> str:
     return dashed(f"{total_band(count, k)} vantages")
 
 
-def _row(
-    service: str, title: str, columns: Sequence[Column], snapshot: Snapshot, name: NetworkName
-) -> Row:
+def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot) -> Row:
     return Row(
         name=service,
         title=Markup("<wbr>.").join(title.split(".")),  # long names break before a dot
         boxes=[
-            box(column, column.readings[service], snapshot, sentences.place(column.group, name))
+            box(column, column.readings[service], snapshot, sentences.place(column.group))
             for column in columns
         ],
     )

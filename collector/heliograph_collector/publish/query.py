@@ -122,7 +122,7 @@ def _bin(text: str) -> int:
 
 
 def _limit(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 500:
         raise ValueError
     return int(text)
 
@@ -214,10 +214,10 @@ BIN = Parameter(
 LIMIT = Parameter(
     name="limit",
     read=_limit,
-    allowed="a number from 1 to 1000",
+    allowed="a number from 1 to 500",
     about="Rows on a page; 100 when not given.",
     example="100",
-    schema={"type": "integer", "minimum": 1, "maximum": 1000},
+    schema={"type": "integer", "minimum": 1, "maximum": 500},
 )
 CURSOR = _text(
     "cursor",

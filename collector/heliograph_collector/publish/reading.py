@@ -45,7 +45,7 @@ class Reading:
             world = await self._desk.now()
         except (StoreError, Problem) as error:
             return self._away(str(error))
-        html = page.render(world, self._feed.network_name, self._assets, country)
+        html = page.render(world, self._assets, country)
         response = _html(html)
         response.enable_compression()
         return response

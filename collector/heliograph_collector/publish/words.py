@@ -77,12 +77,11 @@ def country(code: str) -> str:
     return _countries().get(code, code)
 
 
-def network(asn: int, access: str, name: str = "") -> str:
-    """A vantage group below its country: "AS9198 Kazakhtelecom, fixed"."""
+def network(asn: int, access: str) -> str:
+    """A vantage group below its country."""
     if not asn and not access:
         return "other networks"
-    number = f"AS{asn}" if asn else "network not known"
-    return f"{number} {name}".strip()
+    return f"AS{asn}" if asn else "network not known"
 
 
 def access(word: str) -> str:

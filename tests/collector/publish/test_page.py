@@ -60,7 +60,7 @@ async def test_one_network_is_told_in_one_sentence(serve: Serve) -> None:
     world.votes += crowd(9, State.REACHABLE, change - BIN_US * 9, change, **where)
     world.votes += crowd(9, State.BLOCKED, change, NOW_US, how=how, **where)
     world.links = [LinkCount(country="KZ", **where, link=Link.ONLINE, vantages=9)]
-    _, page = await read(serve, world, network_name=lambda asn: "")
+    _, page = await read(serve, world)
     assert page.text["headline"] == (
         "Kazakhstan, AS9198 fixed: online; Telegram blocked (TLS) since 13:05\u201313:15."
     )
@@ -148,9 +148,8 @@ async def test_hostile_names_stay_text(serve: Serve) -> None:
     world = World()
     target = 'https://x.example/"><script>alert(1)</script>'
     world.votes += crowd(6, State.BLOCKED, NOW_US, NOW_US + 1, service=target, how=("<b>", "<i>"))
-    html, page = await read(serve, world, network_name=lambda asn: "<img src=x>")
+    html, page = await read(serve, world)
     assert "<script>alert" not in html
-    assert "<img src=x>" not in html
     assert "x.example" in page.text["headline"]
     ids = [a["id"] for _, a in page.elements if a.get("id")]
     assert len(ids) == len(set(ids))
