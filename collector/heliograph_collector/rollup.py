@@ -87,15 +87,17 @@ def merge_small(cells: Sequence[Cell], k: int) -> list[Cell]:
 
     Those are never under `k` either, or a reader could subtract: then the smallest of the cells
     that could have been shown joins them. A country under `k` says insufficient. An empty row
-    stays where its cell is shown in another bin.
+    stays where its cell is shown in another bin. Confidence is told in tenths: exactly it would
+    tell the number of networks, and of two nested cells their difference.
     """
     shown = {_key(c) for c in cells if _people(c) >= k}
     ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
-    return [
+    merged = [
         cell
         for _, group in groupby(ordered, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
         for cell in _merge_bin(list(group), k, shown)
     ]
+    return merged if k <= 1 else [replace(c, confidence=_tenths(c.confidence)) for c in merged]
 
 
 def own_vote(ballot: Ballot) -> State:
@@ -267,6 +269,11 @@ def _emptied(cell: Cell, method: str) -> Cell:
         confidence=0.0,
         method=method,
     )
+
+
+def _tenths(confidence: float) -> float:
+    """Rounded down: nobody is to be surer than the votes are."""
+    return round(confidence * 1_000) // 100 / 10
 
 
 def _in_networks(prefixes: int) -> float:

@@ -202,6 +202,16 @@ def test_a_country_under_k_says_insufficient() -> None:
     assert (cell.state, cell.method, cell.confidence) == (U, INSUFFICIENT, 0.0)
 
 
+def test_confidence_does_not_tell_how_many_networks_there_are() -> None:
+    exact = [roll(_network(1, people))[0].confidence for people in (10, 13, 16)]
+    told = [merge_small(roll(_network(1, people)), 5)[0].confidence for people in (10, 13, 16)]
+    assert len(set(exact)) == 3
+    assert told == [0.9] * 3
+    (whole,) = merge_small(roll([*_network(1, 4), *_network(2, 4)]), 5)
+    assert (whole.asn, whole.vantages, whole.confidence) == (0, 8, 0.8)
+    assert merge_small(roll(_network(1, 10)), 1)[0].confidence == exact[0]
+
+
 def test_a_dark_network_stays_in_sight() -> None:
     """Those who fell silent are people too, and an empty row of a shown cell stays."""
     rows = roll(_network(9198, 6), [silence(6, bin_=1)], bins=3)

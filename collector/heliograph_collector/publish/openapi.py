@@ -15,7 +15,12 @@ _TIME: Json = {"type": "string", "format": "date-time"}
 _MAYBE_TIME: Json = {"type": ["string", "null"], "format": "date-time"}
 _BAND: Json = {"type": "string", "examples": ["0", "5-9", "10-19", "20-49", "50+"]}
 _WORD: Json = {"type": "string"}
-_SURE: Json = {"type": "number", "minimum": 0, "maximum": 1}
+_SURE: Json = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "description": "In tenths, rounded down, unless the collector asks for no anonymity.",
+}
 _COUNT: Json = {
     "type": ["integer", "null"],
     "minimum": 0,

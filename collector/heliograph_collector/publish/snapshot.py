@@ -102,7 +102,7 @@ def compose(
     groups = sorted({*groups, *people})
     by_key = _by_key(shown)
     services = _services(titles, shown)
-    columns = tuple(_column(g, services, by_key, bins, people.get(g, Counter())) for g in groups)
+    columns = tuple(_column(g, services, by_key, bins, people.get(g, Counter()), k) for g in groups)
     busy = [c for c in measured if c.vantages]
     voted = {c.start_us for c in busy}
     coverage = Coverage(
@@ -159,12 +159,14 @@ def _column(
     by_key: Mapping[tuple[Group, str], Mapping[int, Cell]],
     bins: range,
     links: Counter[Link],
+    k: int,
 ) -> Column:
     readings = {name: _read(name, by_key.get((group, name), {}), bins) for name, _ in services}
     fresh = [r.cell for r in readings.values() if r.cell]
     return Column(
         group=group,
-        link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
+        # Of a group that is shown for its votes, fewer than k may be connected just now.
+        link=links.most_common(1)[0][0] if links.total() >= max(k, 1) else Link.UNKNOWN,
         vantages=max([links.total(), *(c.vantages for c in fresh)]),
         silent=max(_recent_silences(group, by_key, bins), default=0),
         readings=readings,

@@ -27,7 +27,7 @@ async def test_it_says_what_is_cut_where_how_and_since_when(serve: Serve) -> Non
         "service": "telegram",
         "title": "Telegram",
         "state": "blocked",
-        "confidence": 0.963,
+        "confidence": 0.9,
         "counts": {
             "vantages": "20-49",
             "reachable": "0-4",
