@@ -91,8 +91,8 @@ def test_links_of_few_vantages_join_the_other_networks_or_nobody() -> None:
     few = LinkCount(country="KZ", asn=1, access="fixed", link=Link.OFFLINE, vantages=2)
     many = LinkCount(country="KZ", asn=2, access="fixed", link=Link.ONLINE, vantages=9)
     votes = crowd(6, OK, CURRENT, CURRENT + 1, asn=0, access="")
-    alone, _ = take(votes, links=[few, many]).columns
-    assert alone.link is Link.UNKNOWN  # two people's link is their own affair
+    others, _ = take(votes, links=[few, many]).columns
+    assert others.link is Link.UNKNOWN  # two people's link is their own affair
     more = LinkCount(country="KZ", asn=3, access="fixed", link=Link.OFFLINE, vantages=3)
     others, shown = take(votes, links=[few, more, many]).columns
     assert (others.group, others.link) == (Group("KZ", 0, ""), Link.OFFLINE)
