@@ -13,7 +13,8 @@ import pytest
 from heliograph.plan import PlannedTask
 from heliograph_agent import cli
 from heliograph_agent.cli import pause
-from heliograph_agent.state import CONSENT, KEY, State
+from heliograph_agent.state import COLLECTOR, CONSENT, KEY, STATUS, State
+from heliograph_agent.state import PLAN as PLAN_FILE
 from support.hand_clock import HandClock
 from support.scripted_intake import identity, intake, plan_of
 
@@ -232,6 +233,36 @@ def test_leave_erases_ours_and_nothing_else(
     assert "were left in" in capsys.readouterr().err
     assert cli.main(["leave", "--state", str(state.root)]) == 0
     assert "nothing to leave" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [COLLECTOR, CONSENT, PLAN_FILE, KEY])
+async def test_damaged_files_keep_nobody_from_erasing(state: State, name: str) -> None:
+    async with intake(PLAN) as collector:
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        state.path(name).write_bytes(b"{damaged")
+        assert await call("leave", "--erase", "--state", str(state.root)) == 0
+    assert not state.root.exists()
+
+
+async def test_joining_again_mends_a_damaged_enrolment(state: State) -> None:
+    async with intake(PLAN) as collector:
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        state.path(COLLECTOR).write_bytes(b"")
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+    assert state.collector() is not None
+
+
+@pytest.mark.parametrize("written", [None, b""], ids=["not yet", "cut short by a power cut"])
+async def test_status_does_without_what_the_agent_wrote(
+    state: State, written: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+    if written is not None:
+        state.path(STATUS).write_bytes(written)
+    with state.locked():  # as by an agent that has just begun
+        assert cli.main(["status", "--state", str(state.root)]) == 0
+    assert "no session" in capsys.readouterr().out
 
 
 def test_a_bad_configuration_is_told_with_its_line(

@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.state import CONSENT, PLAN, Collector, State
+from heliograph_agent.state import COLLECTOR, CONSENT, PLAN, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph_agent.consent import Consent
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     state = cli.state_of(args)
     state.prepare()
     with state.locked():
-        collector = state.collector()
+        collector = _present(state)
         if collector is None:
             collector = asyncio.run(_enrol(invite, state))
         elif (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
@@ -69,6 +70,17 @@ def run(args: argparse.Namespace) -> int:
                 "--state for this invite, or run `heliograph-agent leave` first."
             )
         return _agree(args, state, collector)
+
+
+def _present(state: State) -> Collector | None:
+    """Whom this state serves; None also when what is written of it is damaged: joining mends it.
+
+    Raises StateError when it cannot even be read, before an invite is used up.
+    """
+    state.read(COLLECTOR)
+    with suppress(StateError):
+        return state.collector()
+    return None
 
 
 async def _enrol(invite: "Invite", state: State) -> Collector:

@@ -36,13 +36,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     state = cli.state_of(args)
     _stop_running(state)
-    if state.collector() is None and not args.erase:
+    if not (args.erase or state.path(COLLECTOR).exists()):
         print("This agent serves no collector; nothing to leave.")
         return 0
     told = False
     if state.root.exists():
         with state.locked():
-            told = state.collector() is not None and asyncio.run(_tell(state, SystemClock()))
+            told = asyncio.run(_tell(state, SystemClock()))
             for name in (CONSENT, COLLECTOR, PLAN, STATUS, PAUSED):
                 state.remove(name)
     if args.erase:
@@ -79,7 +79,7 @@ def _stop_running(state: State) -> None:
 
 
 async def _tell(state: State, clock: Clock) -> bool:
-    """Whether the collector heard the goodbye."""
+    """Whether the collector heard the goodbye. Damaged files keep nobody from leaving."""
     from heliograph_agent.agent import Agent, read_setting
     from heliograph_agent.config import Config
     from heliograph_agent.state import StateError

@@ -9,7 +9,7 @@ from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State, not_joined
+from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State, StateError, not_joined
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if collector is None:
         raise not_joined(state)
     running = state.running() is not None
-    told: dict[str, Any] = dict(state.read_json(STATUS) or {})
+    told: dict[str, Any] = {"connected": False, **_written(state)}
     if not running:
         told |= {"connected": False, **_spooled(state)}
     told |= {
@@ -43,6 +43,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(told)
     return 0
+
+
+def _written(state: State) -> dict[str, Any]:
+    """What the agent last told; it writes in haste, so a power cut may leave half a file."""
+    try:
+        return state.read_json(STATUS) or {}
+    except StateError:
+        return {}
 
 
 def _spooled(state: State) -> dict[str, Any]:
