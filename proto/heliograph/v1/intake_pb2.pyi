@@ -324,6 +324,8 @@ Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
+    """Receipts leave in the order in which their envelopes came in."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPTS_FIELD_NUMBER: _builtins.int
@@ -351,6 +353,10 @@ class Receipt(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    """The envelope's own number, which stands inside the seal. 0 when the collector could not read
+    it: the envelope did not open, or it was too busy to try. Then this answers, in a session, the
+    oldest envelope not yet answered, and after Submit or POST the one envelope that was sent.
+    """
     status: Global___Status.ValueType
     reason: _builtins.str
     """closed vocabulary, with REJECTED"""
