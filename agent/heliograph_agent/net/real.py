@@ -157,11 +157,12 @@ class RealNet:
     def _asking(self, lookup: Lookup) -> Callable[[], Awaitable[None]]:
         """How `lookup` is to be made. Raises ValueError before anything is sent."""
         door, config = self._door, self._door.config
-        if lookup.engine == "system":
-            return lambda: door.system.look_up(lookup, config.dns_s, self._count)
         if lookup.engine not in ENGINES:
             raise ValueError(f"engine: {lookup.engine!r} is none of {', '.join(ENGINES)}")
+        # Made here for every engine, so that the library is loaded before the step's clock runs.
         question = Question(lookup.name, lookup.query_type, door.rng)
+        if lookup.engine == "system":
+            return lambda: door.system.look_up(lookup, config.dns_s, self._count)
 
         async def by_https() -> None:
             roots, now_s = door.trust.roots(""), door.clock.wall_us() // 1_000_000

@@ -49,19 +49,23 @@ class Step:
         except CAUGHT as error:
             failure, detail = failure_of(error)
         except asyncio.CancelledError:
-            self._write(started_us, Failure.INTERRUPTED, "", facts())
+            self._write(started_us, Failure.INTERRUPTED, "", facts)
             raise
-        return self._write(started_us, failure, detail, facts())
+        return self._write(started_us, failure, detail, facts)
 
-    def _write(self, started_us: int, failure: Failure | None, detail: str, facts: Facts) -> Seen:
+    def _write(
+        self, started_us: int, failure: Failure | None, detail: str, facts: Callable[[], Facts]
+    ) -> Seen:
+        # Before the facts are put together: to read a chain takes as long as a handshake nearby.
+        duration_us = self.trace.elapsed_us() - started_us
         seen = Observation(
             operation=self.operation,
             started_us=started_us,
-            duration_us=self.trace.elapsed_us() - started_us,
+            duration_us=duration_us,
             failure=failure,
             failure_detail=detail,
             parent=None if self.on is None else self.on.index,
             endpoint=self.endpoint,
-            **facts,
+            **facts(),
         )
         return self.trace.add(self.scrub.observation(seen))
