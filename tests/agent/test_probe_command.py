@@ -5,6 +5,7 @@ a network namespace. A table per experiment: condition, target, and the steps to
 """
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -281,6 +282,18 @@ def test_people_get_a_table_and_a_sentence_that_judges_nothing(world: Loopback) 
     ]
     assert len({line.rindex("s") for line in lines[1:-1]}) == 1  # durations stand in one column
     assert lines[-1].startswith("Observed: it fails (TLS: certificate of another host).")
+
+
+def test_a_terminal_without_the_marks_still_tells_good_from_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"127.0.0.1:{server.getsockname()[1]}"
+        good = Command(state=tmp_path).run("tcp", target)
+    bad = Command(state=tmp_path).run("tcp", target)
+    assert good.out.splitlines()[1].startswith("  + connect")
+    assert bad.out.splitlines()[1].startswith("  x connect")
 
 
 @pytest.mark.lab

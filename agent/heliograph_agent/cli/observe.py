@@ -26,6 +26,7 @@ from heliograph_agent.vantage import link_of
 FAILED, USAGE = 1, 2
 DEADLINE_S = 300.0  # each step has its own; this one is for a great many of them
 TICK_S = 0.2
+PLAIN = str.maketrans("✓✗…→“”", '+x~>""')
 
 
 class UsageError(Exception):
@@ -90,14 +91,24 @@ def print_table(probe: Probe, observations: Sequence[Observation]) -> None:
     from heliograph_agent.cli.steps import closing, printable, table
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ shows ?
+        sys.stdout.reconfigure(errors="replace")
+    marks = PLAIN if _is_plain(sys.stdout.encoding or "") else {}
     print(f"{probe.experiment.name} {printable(probe.target.text, 200)}")
     for line in table(observations, shutil.get_terminal_size((120, 24)).columns):
-        print(line)
+        print(line.translate(marks))
     if observations:
         print(closing(observations))
     if probe.experiment.name == "connectivity":
         print(f"Link: {link_of(observations).replace('_', ' ')}.")
+
+
+def _is_plain(encoding: str) -> bool:
+    """Whether a terminal would show the same ? for what worked and for what did not."""
+    try:
+        "".join(map(chr, PLAIN)).encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return True
+    return False
 
 
 def _settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
