@@ -6,7 +6,7 @@ the wish to end a visit, which the session that holds it carries out.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -106,13 +106,16 @@ class Presence:
             self._missing[visit.agent.id] = visit
         return None
 
-    def lost(self, now_us: int, wall_us: int, heartbeat_s: int) -> list[JournalRow]:
-        """Rows of those who have now been silent too long; each is told once."""
+    def lost(self, now_us: int, heartbeat_s: int) -> list[Visit]:
+        """Who has now been silent too long, until they were `told` or are back."""
         since_us = now_us - silence_us(heartbeat_s)
-        gone = [visit for visit in self._missing.values() if visit.heard_us <= since_us]
-        for visit in gone:
-            del self._missing[visit.agent.id]
-        return [visit.row(Kind.LOST, wall_us) for visit in gone]
+        return [visit for visit in self._missing.values() if visit.heard_us <= since_us]
+
+    def told(self, lost: Sequence[Visit]) -> None:
+        """Their losses are written down."""
+        for visit in lost:
+            if self._missing.get(visit.agent.id) is visit:
+                del self._missing[visit.agent.id]
 
     def links(self) -> Counter[tuple[str, int, str, Link]]:
         """How many volunteers' vantages per (country, network, access) say what of their link."""

@@ -158,17 +158,22 @@ class IntakeService:
                     rows = [await self._farewells.get()]
             except TimeoutError:
                 rows = []
-            now_us, wall_us = self._door.clock.monotonic_us(), self._door.clock.wall_us()
-            lost = self._presence.lost(now_us, wall_us, self._door.roll.heartbeat_s)
-            self._door.counters.lost.inc(len(lost))
-            if rows or lost:
-                await self._write(rows + lost)
+            await self._write(rows)
 
     async def _write(self, rows: list[JournalRow]) -> None:
+        """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
+        door = self._door
+        lost = self._presence.lost(door.clock.monotonic_us(), door.roll.heartbeat_s)
+        rows = [*rows, *(visit.row(Kind.LOST, door.clock.wall_us()) for visit in lost)]
+        if not rows:
+            return
         try:
-            await self._door.journal.append(rows)
+            await door.journal.append(rows)
         except JournalError as error:
             log.error("presence of %d agents not written: %s", len(rows), type(error).__name__)
+        else:
+            self._presence.told(lost)
+            door.counters.lost.inc(len(lost))
 
     def fleet_changed(self) -> None:
         """Another process wrote fleet.db: push the plan, end the revoked."""

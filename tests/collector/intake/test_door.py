@@ -191,6 +191,36 @@ async def test_no_receipt_before_the_commit(tmp_path: Path) -> None:
         call.cancel()
 
 
+async def test_a_silence_is_written_down_once_there_is_room(tmp_path: Path) -> None:
+    gates: list[Gate] = []
+
+    def gate(journal: Journal) -> Journal:
+        gates.append(Gate(journal))
+        return cast("Journal", gates[0])
+
+    async with house(tmp_path, wrap=gate, heartbeat_s=1) as home, channel(home) as stub:
+        call = await greeted(stub, await enrolled(home))
+
+        async def here() -> bool:
+            return len(home.intake.presence) == 1
+
+        await until(here)
+        gates[0].full, seen = True, gates[0].waiting
+        call.cancel()
+
+        async def refused_twice() -> bool:
+            return gates[0].waiting >= seen + 2
+
+        async def written() -> bool:
+            return len(await home.rows(Kind.LOST)) > 0
+
+        await until(refused_twice)
+        assert home.count("heliograph_agents_lost_total") == 0
+        gates[0].full = False
+        await until(written)
+        assert len(await home.rows(Kind.LOST)) == 1
+
+
 async def test_no_address_stays(tmp_path: Path) -> None:
     """The callers' addresses are nowhere in what the collector keeps."""
     source = "127.83.91.67"

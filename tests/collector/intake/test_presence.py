@@ -21,7 +21,9 @@ def visit(name: bytes = b"a", heard_us: int = 0, place: Place = NOWHERE) -> Visi
 
 
 def lost(presence: Presence, now_us: int) -> list[Kind]:
-    return [row.kind for row in presence.lost(now_us, 0, BEAT_S)]
+    gone = presence.lost(now_us, BEAT_S)
+    presence.told(gone)
+    return [one.row(Kind.LOST, 0).kind for one in gone]
 
 
 def test_a_broken_session_is_a_loss_after_two_and_a_half_beats_and_not_before() -> None:
@@ -110,3 +112,16 @@ def test_links_are_told_by_place_and_a_made_up_access_is_none() -> None:
         ("KZ", 0, "mobile", Link.UNKNOWN): 1,
         ("UA", 7, "unknown", Link.UNKNOWN): 1,
     }
+
+
+def test_a_loss_stands_until_it_is_told_or_the_agent_is_back() -> None:
+    presence, one = Presence(), visit()
+    presence.arrive(one)
+    presence.leave(one, Ending.CLOSED, "", 0)
+    assert presence.lost(GONE_US, BEAT_S) == presence.lost(GONE_US, BEAT_S) == [one]
+    again = visit(heard_us=GONE_US)
+    presence.arrive(again)
+    assert presence.lost(GONE_US, BEAT_S) == []
+    presence.leave(again, Ending.CLOSED, "", GONE_US)
+    presence.told([one])
+    assert presence.lost(2 * GONE_US, BEAT_S) == [again], "its second silence is another"
