@@ -147,7 +147,8 @@ class Commits:
         return results
 
     def _fail(self, batch: list[_Request], error: sqlite3.Error) -> None:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        code = getattr(error, "sqlite_errorcode", 0)  # the module's own errors have none
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             failure: JournalError = JournalBusyError("The journal is locked by another program.")
         else:
             failure = JournalFullError(

@@ -134,6 +134,12 @@ async def test_too_much_waiting_is_refused_at_once(journal: Journal) -> None:
         await journal.append(rows)
 
 
+async def test_an_error_of_the_module_itself_does_not_end_the_writer(journal: Journal) -> None:
+    with pytest.raises(JournalError):
+        await journal._commits.submit(lambda db: db.execute("SELECT ?", ()), 0, 5.0)
+    assert await journal.append([envelope(ANNA, 1)]) == [1]
+
+
 async def test_a_caller_that_gives_up_harms_nobody(journal: Journal) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 50)]
