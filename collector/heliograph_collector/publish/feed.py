@@ -45,7 +45,7 @@ class Feed:
     `votes` and `silences` take (since_us, until_us, bin_s) and any of the keywords country, region,
     asn, access, service (silences: without service); a keyword that is not given filters nothing.
     `measurements` raises ValueError for a cursor that is not its own; all that read may raise
-    StoreError or Problem.
+    StoreError.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
     """
 

@@ -7,7 +7,6 @@ import logging
 from heliograph_collector.publish import status
 from heliograph_collector.publish.desk import Desk
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.snapshot import Snapshot
 from heliograph_collector.store.clickhouse import StoreError
 
@@ -44,7 +43,7 @@ class Announcer:
         self._touched.clear()
         try:
             now = await self._desk.now()
-        except (StoreError, Problem) as error:
+        except StoreError as error:
             log.warning("nothing announced: %s", error)
             return
         if self._last is not None:

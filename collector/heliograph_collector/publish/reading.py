@@ -43,7 +43,7 @@ class Reading:
         country = parse(request.query, PAGE).get("country", "")
         try:
             world = await self._desk.now()
-        except (StoreError, Problem) as error:
+        except StoreError as error:
             return self._away(str(error))
         html = page.render(world, self._assets, country)
         response = _html(html)

@@ -9,9 +9,8 @@ from heliograph.services import Services
 from heliograph_collector.publish import feed as f
 from heliograph_collector.publish.auth import hash_password
 from heliograph_collector.publish.bus import Bus
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.rollup import cells, merge_small
-from heliograph_collector.store.engine import Store, StoreError, TooMuchError
+from heliograph_collector.store.engine import Store, StoreError
 from heliograph_collector.store.rows import (
     Block,
     Judged,
@@ -71,15 +70,10 @@ class Desk:
         return list(self._problems())
 
     async def _ask(self, question: Callable[[], Awaitable[_T]]) -> _T:
-        """Raises Problem 503."""
+        """Raises StoreError."""
         if self._problems is None:
-            raise _not_now(self.trouble or "The store is starting.")
-        try:
-            return await question()
-        except TooMuchError as error:
-            raise Problem(503, "Too much", f"{error} Ask for less.") from error
-        except StoreError as error:
-            raise _not_now(str(error)) from error
+            raise StoreError(self.trouble or "The store is starting.")
+        return await question()
 
     async def _votes(self, *window: int, **place: Any) -> list[Vote]:
         since_us, until_us, bin_s = window
@@ -116,7 +110,3 @@ class Desk:
 def _in_order(services: Services) -> list[Service]:
     """As listed, but the anchors, which are nobody's service, come last."""
     return sorted(services.services, key=lambda service: service.name == ANCHORS)
-
-
-def _not_now(detail: str) -> Problem:
-    return Problem(503, "Not now", detail, headers={"Retry-After": "3"})
