@@ -80,7 +80,7 @@ class Lab:
 
     def newest(self, service: str) -> dict[str, Any]:
         """The volunteer's last measurement, and beside it the verdict on the whole of it."""
-        rows = self.get("/api/v1/measurements?limit=1000")["measurements"]
+        rows = self.get("/api/v1/measurements?limit=500")["measurements"]
         of_service = [
             row
             for row in rows

@@ -65,7 +65,7 @@ def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
         assert "this vantage is offline" in (tmp_path / "agent.log").read_text()
 
         listed = eventually(
-            lambda: json.loads(fetch(island, data, "/api/v1/measurements?limit=1000"))[
+            lambda: json.loads(fetch(island, data, "/api/v1/measurements?limit=500"))[
                 "measurements"
             ],
             "measurements in the store",

@@ -95,7 +95,7 @@ class World:
         seen: collections.Counter[int] = collections.Counter()
         cursor = ""
         while True:
-            page = json.loads(self.get(f"/api/v1/measurements?limit=1000{cursor}"))
+            page = json.loads(self.get(f"/api/v1/measurements?limit=500{cursor}"))
             seen.update(int(row["sequence"]) for row in page["measurements"])
             if not page["next"]:
                 return seen
