@@ -23,6 +23,7 @@ from heliograph_collector.intake.session import (
     greet,
     offer_plan,
     sighting,
+    status_of,
 )
 from heliograph_collector.store.journal import JournalError
 from heliograph_collector.store.rows import JournalRow, Kind
@@ -115,30 +116,36 @@ class IntakeService:
         place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
         try:
             visit = await greet(context, self._door, place)
-            await self._arrive(visit)
+            ending = await self._stay(context, visit)
         except HelloRefusedError as refused:
             counters.hellos.labels(refused.outcome).inc()
             await context.abort(refused.status, refused.outcome)
-        counters.hellos.labels("welcome").inc()
-        session = Session(context, visit, self._door, self._presence, self._rng)
-        ending = Ending.CLOSED
-        try:
-            ending = await session.run()
-        finally:
-            self._leave(visit, ending, session.farewell)
-        status = session.status(ending)
+        status = status_of(ending)
         if status is not None:
             await context.abort(status, ending.value)
 
+    async def _stay(self, context: Context, visit: Visit) -> Ending:
+        """Raises HelloRefusedError when the arrival cannot be written down."""
+        session = Session(context, visit, self._door, self._presence, self._rng)
+        # Before its row: else its loss could be written behind it, and stand though it is back.
+        self._presence.arrive(visit)
+        ending = Ending.CLOSED
+        try:
+            await self._arrive(visit)
+            self._door.counters.hellos.labels("welcome").inc()
+            ending = await session.run()
+        finally:
+            self._leave(visit, ending, session.farewell)
+        return ending
+
     async def _arrive(self, visit: Visit) -> None:
-        """Raises HelloRefusedError when it cannot be written down."""
+        """Raises HelloRefusedError."""
         wall_us = self._door.clock.wall_us()
         try:
             await self._door.journal.append([visit.row(Kind.ARRIVAL, wall_us)])
         except JournalError:
             raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
         self._door.roll.saw(sighting(visit, wall_us))
-        self._presence.arrive(visit)
         self._door.counters.sessions.set(len(self._presence))
 
     def _leave(self, visit: Visit, ending: Ending, farewell: str) -> None:

@@ -35,6 +35,11 @@ _STATUS = {
 }
 
 
+def status_of(ending: Ending) -> grpc.StatusCode | None:
+    """None for OK."""
+    return _STATUS.get(ending)
+
+
 class HelloRefusedError(Exception):
     """No session for this caller; `outcome` is one of a few words."""
 
@@ -116,9 +121,6 @@ class Session:
         except* _SlowReaderError:
             ending = Ending.SLOW
         return ending
-
-    def status(self, ending: Ending) -> grpc.StatusCode | None:
-        return _STATUS.get(ending)
 
     def offer_plan(self) -> None:
         offer_plan(self._visit, self._door)

@@ -221,6 +221,31 @@ async def test_a_silence_is_written_down_once_there_is_room(tmp_path: Path) -> N
         assert len(await home.rows(Kind.LOST)) == 1
 
 
+async def test_who_is_on_the_way_in_is_no_longer_missing(tmp_path: Path) -> None:
+    gates: list[Gate] = []
+
+    def gate(journal: Journal) -> Journal:
+        gates.append(Gate(journal))
+        return cast("Journal", gates[0])
+
+    async with house(tmp_path, wrap=gate) as home, channel(home) as stub:
+        caller = await enrolled(home)
+        gates[0].open.clear()
+        call = await greeted(stub, caller)
+
+        async def here() -> bool:
+            return len(home.intake.presence) == 1
+
+        async def gone() -> bool:
+            return len(home.intake.presence) == 0
+
+        await until(here)
+        assert await home.rows(Kind.ARRIVAL) == []
+        call.cancel()
+        await until(gone)
+        gates[0].open.set()
+
+
 async def test_no_address_stays(tmp_path: Path) -> None:
     """The callers' addresses are nowhere in what the collector keeps."""
     source = "127.83.91.67"
