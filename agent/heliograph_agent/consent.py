@@ -114,7 +114,11 @@ def terms(plan: Plan, collector: str) -> str:
             f"  {about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"
         )
     megabytes = plan.limits.bytes_per_month / 1e6
-    lines += ["", f"At most {megabytes:.0f} MB a month. Nothing else on this machine is read.", ""]
+    lines += [
+        "",
+        f"The tests take at most {megabytes:.0f} MB a month. Nothing else on this machine is read.",
+        "",
+    ]
     return "\n".join(lines) + RISKS
 
 

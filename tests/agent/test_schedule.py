@@ -201,6 +201,7 @@ def test_a_month_costs_no_more_than_the_volunteer_gave(
 
 
 def test_the_budget_is_spread_and_liveness_goes_on() -> None:
+    """Anchors alone would cost fifteen times the month's bytes, and leave none for the rest."""
     plan = plan_of(
         every(600, "big.example.test:443"),
         every(300, "anchors", "connectivity"),
@@ -211,9 +212,24 @@ def test_the_budget_is_spread_and_liveness_goes_on() -> None:
     for at_us, task in play.order:
         if task.experiment == "tcp":
             days[(at_us - play.begin_us) // (DAY * S)] += 1
-    assert len(play.starts["anchors"]) > 30 * DAY / 300 * 0.9, "connectivity is never stopped"
+    anchors = play.starts["anchors"]
+    assert max(b - a for a, b in itertools.pairwise(anchors)) < 3 * 3_600 * S, (
+        "connectivity goes on"
+    )
+    assert len(play.order) * 50_000 <= 30_000_000 + 2 * 50_000, "within what was agreed to"
+    assert min(days) >= 5, "and what it is for is tested every day"
     assert max(days) <= 2 * min(days[1:]) + 20, "no day eats the month"
     assert sum(days) < 30 * DAY / 600
+
+
+def test_anchors_that_cost_nothing_keep_their_interval() -> None:
+    """As on a dead link, however much was spent before."""
+    plan = plan_of(every(300, "anchors", "connectivity"), bytes_per_month=30_000_000)
+    play = Play(plan)
+    play.history = dataclasses.replace(
+        play.history, allowance=play.history.allowance.spend(20_000_000, 0, 30_000_000)
+    )
+    assert len(play.run(DAY).starts["anchors"]) > DAY / 300 * 0.9
 
 
 def test_no_bytes_at_all_leaves_liveness_alone() -> None:

@@ -60,11 +60,22 @@ def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us
         busy = frozenset[str]().union(*(other.hosts for other in history.running.values()))
         if task.hosts & busy:
             waits.append(now_us + RECHECK_S * S)
-    if task.priority > Priority.P0:
+    if task.priority is Priority.P0:
+        waits.append(_spared_us(task, limits, history, now_us))
+    else:
         waits.append(history.allowance.from_us(now_us, limits.bytes_per_month))
         if history.paced_us is not None:
             waits.append(history.paced_us + pace_us)
     return max(waits)
+
+
+def _spared_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
+    """Anchors go on when the bytes are spent, as often as leaves some for what they are for. On a
+    dead link they cost next to nothing, and then keep their interval."""
+    last_us, cost = history.starts.get(task.key), history.costs.get(task.key, 0)
+    if last_us is None:
+        return now_us
+    return last_us + history.allowance.spared_us(cost, now_us, limits.bytes_per_month)
 
 
 def _planned_us(task: Task, history: History) -> int:

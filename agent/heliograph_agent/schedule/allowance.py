@@ -1,6 +1,6 @@
 """The volunteer's bytes per month, as a bucket that fills evenly and holds a day's share.
 
-Whatever 30 days one looks at, routine work takes no more than the month's bytes and its last task.
+Whatever 30 days one looks at, all work takes no more than the month's bytes and its last tasks.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,14 @@ class Allowance:
             return now_us
         rate = _rate(bytes_per_month)
         return now_us + (int(-left / rate) + 1 if rate else MONTH_US)
+
+    def spared_us(self, cost: int, now_us: int, bytes_per_month: int) -> int:
+        """Least time between two starts of what must go on although the bucket is empty: it takes
+        half of what flows in, so that the other half refills it for the rest."""
+        rate = _rate(bytes_per_month)
+        if not rate or self.left(now_us, bytes_per_month) > 0:
+            return 0
+        return min(MONTH_US, int(2 * cost / rate))
 
     def to_json(self, wall_us: int) -> dict[str, float]:
         """To be kept over a restart; as of now, so spend 0 first when some time has passed."""

@@ -21,6 +21,7 @@ class History:
     allowance: Allowance
     starts: Mapping[str, int] = field(default_factory=dict)  # task key → last start
     visits: Mapping[str, int] = field(default_factory=dict)  # host → last visit, begun or ended
+    costs: Mapping[str, int] = field(default_factory=dict)  # task key → bytes of the last run
     running: Mapping[str, Task] = field(default_factory=dict)
     paced_us: int | None = None  # last start of routine work
 
@@ -50,6 +51,7 @@ class History:
         return replace(
             self,
             visits=self._visited(task.hosts, now_us),
+            costs={**self.costs, task.key: moved},
             running={key: other for key, other in self.running.items() if key != task.key},
             allowance=self.allowance.spend(moved, now_us, limits.bytes_per_month),
         )
@@ -58,7 +60,8 @@ class History:
         """A changed plan: drop what it no longer names, spread what is new from now on."""
         keys = {task.key for task in tasks_of(plan)}
         starts = {key: at for key, at in self.starts.items() if key in keys}
-        return replace(self, starts=starts, began_us=now_us)
+        costs = {key: cost for key, cost in self.costs.items() if key in keys}
+        return replace(self, starts=starts, costs=costs, began_us=now_us)
 
     def _visited(self, hosts: Iterable[str], now_us: int) -> Mapping[str, int]:
         recent = {host: at for host, at in self.visits.items() if now_us - at < FORGOTTEN_US}
