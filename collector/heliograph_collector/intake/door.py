@@ -1,10 +1,9 @@
 """The one way in for an envelope, whatever carried it: open, check, journal, then the receipt."""
 
 import asyncio
-from typing import Final
 
 from heliograph.clock import Clock
-from heliograph.envelope import REASONS, EnvelopeError
+from heliograph.envelope import EnvelopeError
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
 from heliograph_collector.fleet.registry import Agent
@@ -15,10 +14,6 @@ from heliograph_collector.intake.roll import Roll
 from heliograph_collector.store.journal import Journal, JournalError
 from heliograph_collector.store.rows import JournalRow, Kind, Role
 
-# Why an envelope is refused for good.
-REJECTIONS: Final = REASONS | {"bad_envelope", "revoked"}
-# Why it should come again; not part of the receipt's vocabulary, for the counters only.
-RETRIES: Final = frozenset({"busy", "quota", "prefix_quota", "journal"})
 _BUSY_S = 5
 _JOURNAL_S = 15
 

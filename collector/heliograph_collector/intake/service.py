@@ -126,7 +126,7 @@ class IntakeService:
 
     async def _stay(self, context: Context, visit: Visit) -> Ending:
         """Raises HelloRefusedError when the arrival cannot be written down."""
-        session = Session(context, visit, self._door, self._presence, self._rng)
+        session = Session(context, visit, self._door, self._rng)
         # Before its row: else its loss could be written behind it, and stand though it is back.
         self._presence.arrive(visit)
         ending = Ending.CLOSED

@@ -20,7 +20,7 @@ from heliograph_collector.fleet.registry import Agent, Sighting
 from heliograph_collector.intake import limits
 from heliograph_collector.intake.door import Door
 from heliograph_collector.intake.geo import Place
-from heliograph_collector.intake.presence import Ending, Presence, Visit, silence_us
+from heliograph_collector.intake.presence import Ending, Visit, silence_us
 
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
@@ -92,13 +92,10 @@ def proven(hello: pb.Hello, nonce: bytes, get: Callable[[bytes], Agent | None]) 
 class Session:
     """From the accepted hello to the end."""
 
-    def __init__(
-        self, context: Context, visit: Visit, door: Door, presence: Presence, rng: random.Random
-    ) -> None:
+    def __init__(self, context: Context, visit: Visit, door: Door, rng: random.Random) -> None:
         self._context = context
         self._visit = visit
         self._door = door
-        self._presence = presence
         self._receipts: Receipts = asyncio.Queue(limits.WINDOW)
         self._old_us = door.clock.monotonic_us() + int(
             limits.SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Observation
-from heliograph_collector.store.rows import Cell, Judged, Presence, Refused, Taken, Verdict
+from heliograph_collector.store.rows import Cell, Judged, Presence, Refused, Taken
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 # A column's name, the Arrow type it travels in, and where it is read from.
 Column = tuple[str, str, Callable[[Any], Any]]
 Step = tuple[Taken, int, Observation]
-Judgement = tuple[Taken, Verdict, int]  # and the block that said so
 
 _ABSENT = -1
 

@@ -87,10 +87,6 @@ class Journal:
         """The highest position ever committed."""
         return self._commits.last
 
-    async def last(self) -> int:
-        """The same, for whoever awaits it."""
-        return self.position
-
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Whether anything was committed after `position`, waiting for it that long."""
         return await self._commits.wait_beyond(position, timeout_s)
