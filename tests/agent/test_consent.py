@@ -37,7 +37,8 @@ def test_the_terms_say_what_runs_who_sees_it_and_how_to_stop() -> None:
     for words in (
         "collector.example:7443", "Telegram (1 addresses): telegram, every 5 min",
         "https://news.example/: web, every 90 s", "at most 300 MB a month",
-        "Who can see it", "Risks", "not anonymity", "belongs to somebody else", "pause", "leave --erase",
+        "Who can see it", "Risks", "not anonymity",
+        "belongs to somebody else", "pause", "leave --erase",
     ):  # fmt: skip
         assert words in text
 
