@@ -28,9 +28,12 @@ class Address:
     on: Seen | None = None
 
 
-async def visit_all(endpoints: Iterable[Endpoint], net: Net, concurrency: int) -> None:
+async def visit_all(
+    endpoints: Iterable[Endpoint], net: Net, concurrency: int, *, ipv4: int = IPV4_TRIED
+) -> None:
     """Each endpoint once, at most `concurrency` at a time; none waits for another's success.
 
+    Up to `ipv4` IPv4 addresses of a name are tried, and one of IPv6.
     An endpoint that this agent does not understand is left out. Raises CannotRun when all are.
     """
     gate = asyncio.Semaphore(concurrency)
@@ -39,7 +42,7 @@ async def visit_all(endpoints: Iterable[Endpoint], net: Net, concurrency: int) -
     async def one(endpoint: Endpoint) -> bool:
         async with gate:
             try:
-                await visit(endpoint, net)
+                await visit(endpoint, net, ipv4=ipv4)
             except CannotRun as problem:
                 left_out.append(problem)
                 return False
@@ -51,7 +54,7 @@ async def visit_all(endpoints: Iterable[Endpoint], net: Net, concurrency: int) -
         raise left_out[0]
 
 
-async def visit(endpoint: Endpoint, net: Net) -> None:
+async def visit(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED) -> None:
     """Resolve (A and AAAA, where the host is a name), then every address up to a small cap.
 
     Raises CannotRun when the endpoint, which a collector may have written, cannot be asked.
@@ -60,7 +63,7 @@ async def visit(endpoint: Endpoint, net: Net) -> None:
         raise CannotRun(f"{endpoint.id}: this agent ships no CA set {endpoint.trust!r}.")
     if host_of(endpoint.host) is None:
         raise CannotRun(f"{endpoint.id}: {endpoint.host!r} is no host name and no address.")
-    addresses = await find(endpoint.host, net, label=endpoint.id)
+    addresses = await find(endpoint.host, net, label=endpoint.id, ipv4=ipv4)
     if endpoint.kind is EndpointKind.DNS:
         return
     for address in addresses:
@@ -70,14 +73,16 @@ async def visit(endpoint: Endpoint, net: Net) -> None:
             raise CannotRun(f"{endpoint.id}: {error}") from error
 
 
-async def find(host: str, net: Net, *, label: str = "") -> tuple[Address, ...]:
+async def find(
+    host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED
+) -> tuple[Address, ...]:
     """The addresses to try: `host` itself when it is a literal, else what the system resolves."""
     if is_literal(host):
         return (Address(host),)
     async with asyncio.TaskGroup() as group:
         four = group.create_task(net.resolve(host, query_type="A", endpoint=label))
         six = group.create_task(net.resolve(host, query_type="AAAA", endpoint=label))
-    return (*addresses_of(four.result(), IPV4_TRIED), *addresses_of(six.result(), IPV6_TRIED))
+    return (*addresses_of(four.result(), ipv4), *addresses_of(six.result(), IPV6_TRIED))
 
 
 def addresses_of(seen: Seen, limit: int) -> tuple[Address, ...]:

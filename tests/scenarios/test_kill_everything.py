@@ -112,11 +112,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Eighty hosts, since one host is visited once a second; they accept by backlog alone."""
+    """Many hosts, since one host is visited once a second; they accept by backlog alone."""
     with contextlib.ExitStack() as stack:
         targets = [
             stack.enter_context(socket.create_server((f"127.0.1.{n}", 0), backlog=4_096))
-            for n in range(1, 81)
+            for n in range(1, 241)
         ]
         yield World(tmp_path, ["{}:{}".format(*target.getsockname()) for target in targets])
 
@@ -142,7 +142,7 @@ def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) ->
     collector_kills: list[float] = []
     agents = threading.Thread(
         target=kill_again_and_again,
-        args=(world.measure(), world.home / "agent.log", 1, (0.05, 1.6), agent_kills),
+        args=(world.measure(), world.home / "agent.log", 1, (0.05, 2.4), agent_kills),
     )
     collectors = threading.Thread(
         target=kill_again_and_again,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock
-from heliograph.observation import Epoch, Link, Measurement
+from heliograph.failure import Failure
+from heliograph.observation import Epoch, Link, Measurement, Observation
 from heliograph.plan import Plan
 from heliograph_agent.schedule import Allowance, History, Task, due, tasks_of
 from heliograph_agent.spool import Priority, Spool, SpoolError, Triage
@@ -69,6 +70,8 @@ class Measuring:
         self._offset_us = offset_us
         self._stored = stored  # True: something changed, deliver it at once
         self._triage = Triage()
+        self._anchoring = asyncio.Lock()
+        self._anchored_from_us = -1  # monotonic, when the last finished look at the anchors began
         self._stir = asyncio.Event()
         self._full = False
 
@@ -135,26 +138,49 @@ class Measuring:
         return [task for task in tasks if _is_anchor(task)]
 
     async def _measure(self, task: Task) -> None:
+        epoch, link = self.place.epoch, self.place.link
+        measurement = await self._run(task, epoch, link)
+        changed = False
+        if _is_anchor(task) and epoch is self.place.epoch:
+            measurement, changed = self._anchored(measurement)
+        elif link is Link.ONLINE and has_failed(measurement):
+            measurement = await self._confirmed(measurement)
+        if epoch is not self.place.epoch:
+            measurement = _straddling(measurement)
+        await self._store(task, measurement, epoch, changed=changed)
+
+    async def _run(self, task: Task, epoch: Epoch, link: Link) -> Measurement:
         from heliograph_agent.runner import Context
 
-        epoch, runner = self.place.epoch, self._present_runner()
+        runner = self._present_runner()
         context = Context(
             epoch=epoch.id,
-            link=self.place.link,
+            link=link,
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
             clock_offset_us=self._offset_us(),
         )
         try:
-            measurement = await runner.run(task, context)
+            return await runner.run(task, context)
         finally:
             self._account(task, runner)
-        changed = False
-        if epoch is not self.place.epoch:
-            measurement = _straddling(measurement)
-        elif _is_anchor(task):
-            measurement, changed = self._anchored(measurement)
-        await self._store(task, measurement, epoch, changed=changed)
+
+    async def _confirmed(self, measurement: Measurement) -> Measurement:
+        """A failure is evidence only between two looks at the anchors that both found a whole link.
+
+        What was seen before may be minutes old; so the anchors are asked again, once for all that
+        failed meanwhile, and a link that is not whole now is the one that counts.
+        """
+        anchors = [task for task in tasks_of(self.plan) if _is_anchor(task)]
+        failed_us = self._clock.monotonic_us()
+        async with self._anchoring:
+            if self._anchored_from_us < failed_us:
+                for task in anchors:
+                    self.history = self.history.started(task, self._clock.monotonic_us())
+                    await self._measure(task)
+        if not anchors or self.place.link is Link.ONLINE:
+            return measurement
+        return replace(measurement, link=self.place.link)
 
     def _present_runner(self) -> "Runner":
         if self._runner is None:
@@ -173,6 +199,7 @@ class Measuring:
         """Anchors that could not be asked tell nothing, and hold nobody back."""
         link = Link.UNKNOWN if measurement.not_measured else link_of(measurement.observations)
         self.place.link_known = True
+        self._anchored_from_us = max(self._anchored_from_us, measurement.monotonic_us)
         return replace(measurement, link=link), self._set_link(link)
 
     def _set_link(self, link: Link) -> bool:
@@ -204,6 +231,18 @@ class Measuring:
 def _straddling(measurement: Measurement) -> Measurement:
     """Begun on one network and ended on another: its failures may be those of the change."""
     return replace(measurement, not_measured=measurement.not_measured or STRADDLED)
+
+
+def has_failed(measurement: Measurement) -> bool:
+    """Whether any step failed that a dead link would explain."""
+    return any(x.failure is not None and not _ordinary(x) for x in measurement.observations)
+
+
+def _ordinary(x: Observation) -> bool:
+    """What also happens on a whole link: no AAAA record, no IPv6 on this machine."""
+    if x.tcp is not None and ":" in x.tcp.address:
+        return x.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
+    return x.failure is Failure.DNS_NO_ANSWER
 
 
 def _is_anchor(task: Task) -> bool:

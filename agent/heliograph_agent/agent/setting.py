@@ -14,6 +14,7 @@ from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, 
 from heliograph_agent.uplink.signed import PlanError, read_plan
 from heliograph_agent.vantage import Declared
 
+MOBILE_BYTES = 300_000_000  # a month, unless limits.bytes_per_month says otherwise
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -42,10 +43,14 @@ class Setting:
         plan, waiting = narrow(self.plan, self.consent)
         if self.config.services_file:
             plan = _with_services(plan, Path(self.config.services_file))
-        if self.config.bytes_per_month:
-            least = min(self.config.bytes_per_month, plan.limits.bytes_per_month)
-            plan = replace(plan, limits=replace(plan.limits, bytes_per_month=least))
-        return plan, waiting
+        own = self.config.bytes_per_month or self._unsaid_limit()
+        least = min(own, plan.limits.bytes_per_month)
+        return replace(plan, limits=replace(plan.limits, bytes_per_month=least)), waiting
+
+    def _unsaid_limit(self) -> int:
+        """Mobile bytes are dear: a volunteer who said nothing of them is held to few."""
+        mobile = self.declared().access is Access.MOBILE
+        return MOBILE_BYTES if mobile else self.plan.limits.bytes_per_month
 
     def declared(self) -> Declared:
         """Of the place, by the configuration or else at the join."""

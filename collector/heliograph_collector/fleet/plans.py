@@ -4,14 +4,16 @@ from dataclasses import replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.plan import Plan, PlannedTask
+from heliograph.plan import Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.registry import Fleet
 
 LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
-_MESSENGERS_S = {"telegram": 120, "whatsapp": 180, "signal": 180}
-_OTHERS_S = 300
+# Reckoned together they are some 60 MB a day, which the limit below covers; see the README.
+_SERVICES_S = {"anchors": 180, "telegram": 300, "whatsapp": 600, "signal": 600}
+_OTHERS_S = 600
+_BYTES_PER_MONTH = 2_000_000_000
 _NEUTRAL = ("https://www.wikipedia.org/", "https://www.example.com/")
 
 
@@ -49,7 +51,10 @@ def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s:
 
 
 def default_plan(services: Services) -> Plan:
-    """Anchors every minute, messengers every two to three, a few neutral pages every five."""
+    """Anchors every three minutes, messengers every five to ten, two neutral pages every ten.
+
+    Agents ask the anchors again whenever something fails, so they need not be asked more often.
+    """
     return Plan(
         version=0,
         issued_s=0,
@@ -63,8 +68,9 @@ def default_plan(services: Services) -> Plan:
             ),
             *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),
         ),
+        limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
     )
 
 
 def _interval(service: str) -> int:
-    return 60 if service == "anchors" else _MESSENGERS_S.get(service, _OTHERS_S)
+    return _SERVICES_S.get(service, _OTHERS_S)

@@ -11,7 +11,7 @@ from heliograph_collector.store.rows import Cell, State
 
 BIN_S = 300
 HISTORY_S = 6 * 3600
-FRESH_BINS = 3  # a reading older than this is no reading
+FRESH_BINS = 4  # a reading older than this is no reading
 
 
 @dataclass(frozen=True, slots=True, order=True)

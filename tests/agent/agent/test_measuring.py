@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from heliograph.v1 import observation_pb2
 from heliograph_agent.agent.measuring import Measuring, Place
 from heliograph_agent.runner import Context, Errand, Runner
 from heliograph_agent.spool import Spool
-from support.fake_net import FakeDoor, World
+from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
 
 ANCHORS = Service(
@@ -170,9 +171,65 @@ async def test_what_straddles_two_networks_is_said_to(
     assert all(m.observations for m in doubtful), "what was seen is kept"
 
 
-async def test_a_plan_without_anchors_measures_and_does_not_know_its_link(bench: Bench) -> None:
-    from dataclasses import replace
+RESOLVER = Endpoint(
+    id="resolver-a", kind=EndpointKind.DNS, host="a.test", port=53, group="resolver"
+)
+WEB = Endpoint(id="foreign-web", kind=EndpointKind.HTTPS, host="a.test", port=443)
+WHOLE = replace(PLAN, services=(replace(ANCHORS, endpoints=(RESOLVER, WEB, *ANCHORS.endpoints)),))
 
+
+def whole(world: World) -> None:
+    """Everything the anchors of WHOLE ask for is there."""
+    world.names["a.test"] = ("192.0.2.1",)
+    world.pages["https://a.test/"] = Page()
+    world.ports.update(ALIVE)
+
+
+async def test_a_failure_on_a_whole_link_is_evidence_and_asks_the_anchors_once_more(
+    bench: Bench,
+) -> None:
+    whole(bench.world)
+    bench.measuring.adopt(WHOLE)
+    await bench.measuring.once(quiet)
+    results = await bench.results()
+    failed = [m for m in results if m.experiment == "tcp"]
+    assert [m.link for m in failed] == ["online", "online"]
+    assert {m.observations[0].failure for m in failed} == {"connection_refused"}
+    looks = [m for m in results if m.experiment == "connectivity"]
+    assert 2 <= len(looks) <= 3, "one look serves all that failed before it began"
+
+
+async def test_a_failure_as_the_link_dies_is_no_evidence(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The anchors answered, then the cable was pulled, then the test failed."""
+    whole(bench.world)
+    bench.measuring.adopt(WHOLE)
+    run = Runner.run
+
+    async def meanwhile(self: Runner, task: Errand, context: Context) -> Measurement:
+        if task.target.startswith("198.51.100."):
+            bench.world.ports.update(DEAD)
+            bench.world.names["a.test"] = Failure.GENERIC_TIMEOUT_ERROR
+        return await run(self, task, context)
+
+    monkeypatch.setattr(Runner, "run", meanwhile)
+    await bench.measuring.once(quiet)
+    results = await bench.results()
+    assert results[0].link == "online"
+    assert {m.link for m in results if m.experiment == "tcp"} == {"offline"}
+
+
+async def test_what_works_asks_nothing_more(bench: Bench) -> None:
+    whole(bench.world)
+    bench.world.ports.update({(f"198.51.100.{i}", 443): None for i in (1, 2)})
+    bench.measuring.adopt(WHOLE)
+    await bench.measuring.once(quiet)
+    results = await bench.results()
+    assert [m.experiment for m in results].count("connectivity") == 1
+
+
+async def test_a_plan_without_anchors_measures_and_does_not_know_its_link(bench: Bench) -> None:
     bench.measuring.adopt(replace(PLAN, tasks=PLAN.tasks[:2]))
     await bench.measuring.once(quiet)
     assert {m.link for m in await bench.results()} == {"unknown"}

@@ -25,9 +25,10 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_the_default_plan_asks_for_anchors_messengers_and_neutral_pages() -> None:
     plan = default_plan(SERVICES)
     every = {(t.experiment, t.service or t.target): t.interval_s for t in plan.tasks}
-    assert every["connectivity", "anchors"] == 60
+    assert every["connectivity", "anchors"] == 180
     for name in ("telegram", "whatsapp", "signal"):
-        assert 120 <= every[name, name] <= 300
+        assert 300 <= every[name, name] <= 600, "fresh on a page that shows a quarter of an hour"
+    assert plan.limits.bytes_per_month == 2_000_000_000, "what all of it costs, reckoned"
     assert sum(t.experiment == "web" for t in plan.tasks) >= 2
     assert plan.heartbeat_s == 15
 
