@@ -197,6 +197,8 @@ async def channel(house: House, port: int = 0) -> AsyncIterator["intake_pb2_grpc
 async def tunnel(house: House, source: str) -> AsyncIterator[int]:
     """A port whose callers reach the collector from `source`, an address of 127.0.0.0/8."""
 
+    ends: list[asyncio.StreamWriter] = []
+
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65_536):
@@ -209,12 +211,17 @@ async def tunnel(house: House, source: str) -> AsyncIterator[int]:
 
     async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far = await asyncio.open_connection(HOST, house.intake.port, local_addr=(source, 0))
+        ends.extend((writer, far[1]))
         async with asyncio.TaskGroup() as group:
             group.create_task(carry(reader, far[1]))
             group.create_task(carry(far[0], writer))
 
     async with await asyncio.start_server(bridge, HOST, 0) as server:
-        yield server.sockets[0].getsockname()[1]
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:  # gRPC keeps a line while any call on it is remembered; the server waits for it
+            for end in ends:
+                end.close()
 
 
 async def enrolled(house: House) -> Caller:
