@@ -204,8 +204,12 @@ def _connect(path: Path, limit_bytes: int, *, alone: bool) -> sqlite3.Connection
 def _look(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     """`alone` needs no shared memory, and so no disk, to read; then nobody else can."""
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-    if alone:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    try:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,9 @@ def run(args: argparse.Namespace) -> int:
     where = public_endpoint(config, args.endpoint)
     keyring = open_keyring(config.data, [split_endpoint(where)[0]])
     now_s = SystemClock().wall_us() // 1_000_000
-    fleet = Fleet(config.data)
     role = "control" if args.control else "volunteer"
-    token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
-    fleet.close()
+    with closing(Fleet(config.data)) as fleet:
+        token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
     line = invite_line(where, keyring.pin, token)
     print(line)
     if sys.stderr.isatty():

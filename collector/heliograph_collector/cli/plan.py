@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +48,25 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = config_of(args)
-    fleet, keyring = Fleet(config.data), open_keyring(config.data, [])
-    now_s = SystemClock().wall_us() // 1_000_000
     try:
-        found = standing(fleet)
-        services = _services(config, None if found is None else found[0])
-        if args.action == "show":
-            plan = (
-                found[0] if found else issue(fleet, keyring.signing, default_plan(services), now_s)
-            )
-            _show(plan, args.json)
-        else:
-            wanted = draft(read_yaml(Path(args.file)), services)
-            plan = issue(fleet, keyring.signing, wanted, now_s)
-            print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
+        with closing(Fleet(config.data)) as fleet:
+            _act(args, config, fleet)
     except ConfigError as error:
         raise CommandError(str(error)) from error
-    finally:
-        fleet.close()
     return 0
+
+
+def _act(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
+    signing, now_s = open_keyring(config.data, []).signing, SystemClock().wall_us() // 1_000_000
+    found = standing(fleet)
+    services = _services(config, None if found is None else found[0])
+    if args.action == "show":
+        plan = found[0] if found else issue(fleet, signing, default_plan(services), now_s)
+        _show(plan, args.json)
+    else:
+        wanted = draft(read_yaml(Path(args.file)), services)
+        plan = issue(fleet, signing, wanted, now_s)
+        print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
 
 
 def _services(config: Config, plan: Plan | None) -> Services:

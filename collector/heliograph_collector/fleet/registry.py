@@ -80,10 +80,14 @@ class Fleet:
         self._db = sqlite3.connect(
             data / "fleet.db", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
-        (data / "fleet.db").chmod(0o600)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
+        try:
+            (data / "fleet.db").chmod(0o600)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error):
+            self._db.close()
+            raise
 
     def close(self) -> None:
         with self._lock:

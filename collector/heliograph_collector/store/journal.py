@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,11 +52,13 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{path.parent} cannot be made: {error.strerror}.") from error
         try:
-            self._reader = table.connect(path, limit_bytes)
-            self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
-            self._commits = Commits(path, limit_bytes, self._last())
+            with ExitStack() as undo:
+                undo.callback(self._lock.release)
+                self._reader = undo.enter_context(closing(table.connect(path, limit_bytes)))
+                self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
+                self._commits = Commits(path, limit_bytes, self._last())
+                undo.pop_all()
         except (sqlite3.Error, TypeError) as error:
-            self._lock.release()
             raise JournalError(
                 f"The journal {path} cannot be opened ({error}): restore it from a snapshot, "
                 "or move it away to start an empty one."

@@ -1,5 +1,6 @@
 """fleet.db through two connections at once, as `serve` and a command use it."""
 
+import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
@@ -90,3 +91,12 @@ def test_of_two_plans_with_one_version_the_first_stands(fleet: Fleet) -> None:
     assert fleet.add_plan(1, b"a", b"s")
     assert not fleet.add_plan(1, b"b", b"s")
     assert fleet.plan() == (b"a", b"s")
+
+
+def test_a_damaged_file_is_let_go_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.db"
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        Fleet(tmp_path)
+    held = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert file not in held, f"{caught.value} is remembered, the file is not"
