@@ -16,6 +16,7 @@ from heliograph_agent.cli import pause
 from heliograph_agent.state import COLLECTOR, CONSENT, KEY, STATUS, State
 from heliograph_agent.state import PLAN as PLAN_FILE
 from support.hand_clock import HandClock
+from support.programs import ask
 from support.scripted_intake import identity, intake, plan_of
 
 COMMANDS = ("join", "run", "probe", "plan", "status", "pause", "resume", "leave", "experiments")
@@ -65,7 +66,7 @@ def test_before_joining_the_cure_is_named(
     assert "heliograph-agent join INVITE" in capsys.readouterr().err
 
 
-def test_help_loads_no_library(tmp_path: Path) -> None:
+def test_help_loads_no_library() -> None:
     code = (
         "import sys, contextlib\n"
         "from heliograph_agent import cli\n"
@@ -73,8 +74,8 @@ def test_help_loads_no_library(tmp_path: Path) -> None:
         "heavy = {'grpc', 'cryptography', 'google.protobuf', 'dns', 'yaml', 'sqlite3', 'h11'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    told = ask([sys.executable, "-c", code])
+    assert told.splitlines()[-1] == "[]"
 
 
 def test_module_and_script_are_the_same_program() -> None:

@@ -55,9 +55,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "--http", f"127.0.0.1:{free_port()}",
     )  # fmt: skip
     data = ("--data", home / "data")
+    ask(collector("plan", "set", home / "plan.yml", *data))  # first: nobody gets the default one
     with started(serve, home / "serve.log"):
-        eventually(lambda: (home / "data" / "fleet.db").exists(), "the collector's first start")
-        ask(collector("plan", "set", home / "plan.yml", *data))
+        eventually(lambda: (home / "data" / "serving.json").exists(), "the collector's start")
         invite = ask(collector("invite", *data, "--endpoint", door)).strip()
         ask(agent("join", invite, "--yes", "--state", home / "agent"))
         yield home / "agent"

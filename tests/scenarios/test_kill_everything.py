@@ -60,11 +60,11 @@ class World:
         return agent("run", "--state", self.home / "agent")
 
     def prepare(self) -> None:
-        """Set the plan and join, with a collector that is up for as long as that takes."""
+        """Set the plan first, so that no agent ever gets the default one; then join."""
         data = ("--data", self.home / "data")
+        ask(collector("plan", "set", self.plan, *data))
         with started(self.serve(), self.home / "serve.log"):
             eventually(self.up, "the collector's first start")
-            ask(collector("plan", "set", self.plan, *data))
             invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
             ask(agent("join", invite.strip(), "--yes", "--state", self.home / "agent"))
 
