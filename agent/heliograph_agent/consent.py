@@ -24,7 +24,7 @@ Risks
   Where measuring censorship is punished, that can be dangerous for you. Think of those around you.
   If this network belongs to somebody else (employer, school, neighbour), ask them first.
 Stopping
-  `heliograph-agent pause` stops at once and works offline; `leave --erase` removes every trace."""
+  `heliograph-agent pause` stops at once and works offline; `leave --erase` deletes its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
