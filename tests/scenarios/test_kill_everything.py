@@ -103,7 +103,7 @@ class World:
 
     def given(self) -> int:
         """The last sequence the spool ever gave."""
-        with sqlite3.connect(self.home / "agent" / "spool.db") as spool:
+        with contextlib.closing(sqlite3.connect(self.home / "agent" / "spool.db")) as spool:
             (last,) = spool.execute(
                 "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
             ).fetchone()
