@@ -6,24 +6,19 @@ which takes seconds to load, and the page come up behind it.
 
 import asyncio
 import logging
-import random
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
-from heliograph.clock import Clock, SystemClock
-from heliograph.services import Services, ServicesError, load, shipped
+from heliograph.services import ServicesError, load, shipped
 from heliograph_collector.config import Config, split_endpoint
-from heliograph_collector.fleet import Fleet, Keyring, KeysError, invite_line, open_keyring
+from heliograph_collector.fleet import Fleet, KeysError, invite_line, open_keyring
 from heliograph_collector.fleet.plans import keep_fresh
 from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
 from heliograph_collector.intake.server import PortTakenError
 from heliograph_collector.serve.child import Control, dialled, keep_control
+from heliograph_collector.serve.house import House
 from heliograph_collector.serve.notice import Notice, password_file
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.store.journal import DirectoryInUseError, Journal, JournalError
@@ -31,21 +26,6 @@ from heliograph_collector.store.journal import DirectoryInUseError, Journal, Jou
 log = logging.getLogger("heliograph")
 
 _INVITE_S = 600  # a control's invite is used within seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class House:
-    """What every part may be handed."""
-
-    config: Config
-    fleet: Fleet
-    keyring: Keyring
-    journal: Journal
-    services: Services
-    password: Path
-    clock: Clock = field(default_factory=SystemClock)
-    rng: random.Random = field(default_factory=random.SystemRandom)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 @asynccontextmanager

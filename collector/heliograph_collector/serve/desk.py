@@ -22,7 +22,7 @@ from heliograph_collector.store.rows import (
 
 if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake
-    from heliograph_collector.serve.collector import House
+    from heliograph_collector.serve.house import House
 
 ANCHORS = "anchors"
 _T = TypeVar("_T")

@@ -29,7 +29,7 @@ from heliograph_collector.store.writer import Writer
 
 if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake
-    from heliograph_collector.serve.collector import House
+    from heliograph_collector.serve.house import House
 
 log = logging.getLogger("heliograph")
 
