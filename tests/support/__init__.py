@@ -1,0 +1,1 @@
+"""Real servers for loopback, fakes and clocks; see tests/README.md."""
