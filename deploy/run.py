@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 
 from heliograph_agent.state import State
-from heliograph_collector.serve.child import TIED
+from heliograph_collector.serve.child import tied
 
 START_S, STOP_S, LOOK_S = 60.0, 5.0, 0.2
 CONFIG = """\
@@ -115,7 +115,7 @@ def _program(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A part in its own session, so that Ctrl-C reaches this program alone, which ends the parts in
     their order; on Linux it also ends with us when we are killed."""
     process = subprocess.Popen(  # noqa: S603 - our own programs
-        [sys.executable, "-c", TIED, "-m", *command],
+        tied("-m", *command),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -6,6 +6,7 @@ as everybody.
 
 import asyncio
 import logging
+import os
 import random
 import signal
 import sys
@@ -21,12 +22,16 @@ _JOIN_S = 60.0
 _STOP_S = 1.5
 _FIRST_WAIT_S, _MOST_WAIT_S = 1.0, 60.0
 _STEADY_S = 60.0  # a run this long was no failure to start
-# Linux ends the child with us, however we end; then it becomes the agent.
-TIED = """
+# Linux ends the child with us, however we end, also before it could ask for that; then it becomes
+# what it was started for.
+_TIED = """
 import ctypes, os, signal, sys
+parent, *words = sys.argv[1:]
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    if os.getppid() != int(parent):
+        sys.exit(1)
+os.execv(sys.executable, [sys.executable, *words])
 """
 
 
@@ -37,6 +42,11 @@ class Control:
     endpoint: str  # the door, as this machine dials it
     invite: Callable[[], Awaitable[str]]  # a fresh INVITE line
     rng: random.Random
+
+
+def tied(*words: str) -> list[str]:
+    """The command that runs Python with `words` for as long as this process lives."""
+    return [sys.executable, "-c", _TIED, str(os.getpid()), *words]
 
 
 def dialled(host: str, port: int) -> str:
@@ -81,12 +91,7 @@ async def _run(control: Control, *arguments: str) -> int:
     """Run the agent to its end; a cancelled caller ends it."""
     with control.log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            TIED,
-            "-m",
-            "heliograph_agent",
-            *arguments,
+            *tied("-m", "heliograph_agent", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
