@@ -16,6 +16,8 @@ class Operation(StrEnum):
     QUIC_HANDSHAKE = "quic_handshake"
     HTTP_ROUND_TRIP = "http_round_trip"
     READ_BODY = "read_body"
+    EXCHANGE = "exchange"  # ours: one message in a named protocol, and its reply
+    HOP = "hop"  # ours: one packet that may go so many routers far
 
 
 class Failure(StrEnum):
@@ -54,9 +56,13 @@ class Failure(StrEnum):
     SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
     SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
     SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"
+    # quic
+    QUIC_INCOMPATIBLE_VERSION = "quic_incompatible_version"
     # http
     HTTP_INVALID_REDIRECT_LOCATION_HOST = "http_invalid_redirect_location_host"
     HTTP_REQUEST_FAILED = "http_request_failed"  # the reply is not HTTP
     HTTP_TRUNCATED_BODY = "http_truncated_body"  # ours: shorter than the peer announced
+    # any named protocol
+    UNEXPECTED_REPLY = "unexpected_reply"  # ours: answered, and not in this protocol
     # the rest
     UNKNOWN_FAILURE = "unknown_failure"

@@ -34,13 +34,23 @@ class DnsAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DnsReply:
+    """A further reply to one query: late, or one of two, of which one is forged."""
+
+    after_us: int  # since the query was sent
+    rcode: int
+    answers: tuple[DnsAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dns:
-    engine: str  # system, hosts, udp, tcp, doh
+    engine: str  # system, hosts, udp, tcp, dot, doh
     resolver: str  # "" for the system's own, which may name a volunteer's home
     name: str
     query_type: str
     rcode: int | None = None
     answers: tuple[DnsAnswer, ...] = ()
+    later: tuple[DnsReply, ...] = ()  # what still came, where somebody listened on
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -50,6 +60,12 @@ class Dns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tcp:
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Udp:
     address: str
     port: int
 
@@ -72,6 +88,16 @@ class Tls:
     alpn: str = ""
     alert: int | None = None  # RFC 8446 section 6, when the peer sent one
     chain: tuple[Certificate, ...] = ()  # as received, leaf first
+    ech: str = ""  # Encrypted ClientHello: "" for none, grease, real
+    outer_name: str = ""  # the public name in the outer ClientHello
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """So much of a body was there, so long after the request was sent."""
+
+    at_us: int
+    bytes: int  # in all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +111,33 @@ class Http:
     body_bytes: int = 0  # received, after transfer decoding
     body_sha256: str = ""
     truncated: bool = False
+    version: str = ""  # 1.1, 3
+    header_names: tuple[str, ...] = ()  # of the reply, in lower case and sorted; never the values
+    text: str = ""  # the first visible words of a page that came in clear, without addresses
+    arrivals: tuple[Arrival, ...] = ()  # how the body came, where somebody watched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One message in a named protocol and the word for what was answered."""
+
+    protocol: str  # mtproto, noise, stun, openvpn, wireguard, tcp_echo, http_echo …
+    reply: str = ""  # a word of that protocol, "" when none came
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    differences: tuple[str, ...] = ()  # how an echo differs from what was sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One packet that may pass `ttl` routers, and what came back."""
+
+    ttl: int
+    sent: str  # syn, client_hello, dns
+    reply: str = ""  # synack, rst, time_exceeded, unreachable, dns, server_hello, data
+    network: str = ""  # /24 or /48 of who replied, "" when it is private or the vantage's own
+    reply_ttl: int = 0  # as it came in
+    reply_ipid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +153,11 @@ class Observation:
     endpoint: str = ""  # id in the service spec
     dns: Dns | None = None
     tcp: Tcp | None = None
+    udp: Udp | None = None
     tls: Tls | None = None
     http: Http | None = None
+    exchange: Exchange | None = None
+    hop: Hop | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

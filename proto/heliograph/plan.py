@@ -13,6 +13,11 @@ class EndpointKind(StrEnum):
     HTTP = "http"  # connect, GET in clear
     HTTPS = "https"  # connect, ClientHello, GET
     DNS = "dns"  # resolve only
+    MTPROTO = "mtproto"  # connect, Telegram's obfuscated hello
+    NOISE = "noise"  # connect, WhatsApp's Noise hello
+    WEBSOCKET = "websocket"  # connect, ClientHello, upgrade to a WebSocket
+    STUN = "stun"  # one binding request over UDP
+    QUIC = "quic"  # QUIC handshake with the real name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

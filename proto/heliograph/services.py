@@ -20,8 +20,16 @@ MAX_SERVICES = 64
 MAX_ENDPOINTS = 128  # of one service: a visit makes at most four observations of the 512 allowed
 MAX_TEXT = 253  # the longest host name
 
+USUAL_PORTS = {
+    EndpointKind.HTTP: 80,
+    EndpointKind.HTTPS: 443,
+    EndpointKind.DNS: 53,
+    EndpointKind.WEBSOCKET: 443,
+    EndpointKind.STUN: 3478,
+    EndpointKind.QUIC: 443,
+}
 METHODS = ("GET", "HEAD", "POST")
-TRUSTS = ("", "signal")  # CA sets the agent ships, "" is the public one
+TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one, "any" none at all
 
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _T = TypeVar("_T")
@@ -144,7 +152,7 @@ class _Reader:
     def _port(
         self, keys: Mapping[str, "Node"], kind: EndpointKind, node: "Node", where: str
     ) -> int:
-        usual = {EndpointKind.HTTP: 80, EndpointKind.HTTPS: 443, EndpointKind.DNS: 53}
+        usual = USUAL_PORTS
         if "port" not in keys:
             if kind in usual:
                 return usual[kind]

@@ -73,6 +73,8 @@ async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> Non
             query_type: str = "A",
             engine: str = "system",
             resolver: str = "",
+            linger_s: float = 0.0,
+            coarse: bool = False,
             endpoint: str = "",
         ) -> Seen:
             type(self).running += query_type == "A"

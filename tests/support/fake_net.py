@@ -15,11 +15,23 @@ a handshake nobody scripted succeeds. tests/agent/net/test_contract.py holds it 
 import asyncio
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, DnsAnswer, Http, Observation, Tcp, Tls
-from heliograph_agent.net import Seen, Stream, Trace
+from heliograph.observation import (
+    Arrival,
+    Dns,
+    DnsAnswer,
+    DnsReply,
+    Exchange,
+    Hop,
+    Http,
+    Observation,
+    Tcp,
+    Tls,
+    Udp,
+)
+from heliograph_agent.net import MAX_BODY, QuicConnection, Seen, Speech, Stream, Trace
 from support.hand_clock import HandClock
 
 STEP_US = 10_000
@@ -43,6 +55,9 @@ class Page:
     body_sha256: str = "00" * 32
     truncated: bool = False
     failure: Failure | None = None
+    text: str = ""
+    header_names: tuple[str, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,7 +68,15 @@ class World:
     ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
     handshakes: dict[str, Failure | Tls | None] = field(default_factory=dict)
     pages: dict[str, Failure | Page] = field(default_factory=dict)
-    trusts: frozenset[str] = frozenset({"", "signal"})
+    trusts: frozenset[str] = frozenset({"", "signal", "any"})
+    # by (address, port): the word that is answered, or a failure; silence is what nobody scripted
+    speeches: dict[tuple[str, int], str | Exchange | Failure] = field(default_factory=dict)
+    quic: dict[str, Failure | None] = field(default_factory=dict)  # by server name
+    hops: dict[tuple[str, int], Hop | Failure] = field(default_factory=dict)  # by (sent name, ttl)
+    tor: Failure | None = None
+    without: frozenset[str] = frozenset()  # quic, raw, tor: what this machine does not have
+    later: dict[str, tuple[DnsReply, ...]] = field(default_factory=dict)  # by name
+    asked: list[Hop] = field(default_factory=list)
     hangs: frozenset[Operation] = frozenset()  # steps that never end: for cancellation
     requests: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
 
@@ -92,15 +115,20 @@ class FakeNet:
         query_type: str = "A",
         engine: str = "system",
         resolver: str = "",
+        linger_s: float = 0.0,
+        coarse: bool = False,
         endpoint: str = "",
     ) -> Seen:
         scripted = self._world.lookup(name, query_type, engine)
+        if coarse and not isinstance(scripted, Failure):
+            scripted = tuple(_coarse(address) for address in scripted)
+        later = self._world.later.get(name, ()) if linger_s and engine == "udp" else ()
         return await self._step(
             Operation.RESOLVE,
             None,
             endpoint,
             scripted if isinstance(scripted, Failure) else None,
-            dns=_dns(scripted, name, query_type, engine, resolver),
+            dns=replace(_dns(scripted, name, query_type, engine, resolver), later=later),
         )
 
     async def connect(
@@ -143,7 +171,8 @@ class FakeNet:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
-        body_limit: int = 524_288,
+        body_limit: int = MAX_BODY,
+        watch: bool = False,
     ) -> Seen:
         self._world.requests.append((method, url, dict(headers or {})))
         stream.close()
@@ -157,13 +186,130 @@ class FakeNet:
         trip = await self._step(
             Operation.HTTP_ROUND_TRIP, stream.seen, endpoint, None, http=_head(method, url, page)
         )
+        if page.status == 101:
+            return trip
         return await self._step(
             Operation.READ_BODY,
             trip,
             endpoint,
             page.failure,
-            http=_body(method, url, page, body_limit),
+            http=_body(method, url, page, body_limit, watch=watch),
         )
+
+    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
+        stream.close()
+        on = stream.seen
+        address, port = self._peer(on)
+        return await self._speak(address, port, speech, on, on.observation.endpoint, None)
+
+    async def datagram(
+        self,
+        address: str,
+        port: int,
+        speech: Speech,
+        *,
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        udp = Udp(address=address, port=port)
+        return await self._speak(address, port, speech, on, endpoint, udp)
+
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        server_name: str,
+        *,
+        alpn: tuple[str, ...] = ("h3",),
+        trust: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> tuple[Seen, QuicConnection | None]:
+        del trust
+        self._have("quic")
+        failure = self._world.quic.get(server_name, Failure.GENERIC_TIMEOUT_ERROR)
+        seen = await self._step(
+            Operation.QUIC_HANDSHAKE,
+            on,
+            endpoint,
+            failure,
+            udp=Udp(address=address, port=port),
+            tls=_tls(server_name, alpn, failure),
+        )
+        return seen, FakeQuic(seen) if seen.ok else None
+
+    async def http3(
+        self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
+    ) -> Seen:
+        return await self.http(_stream(connection.seen), url, body_limit=body_limit)
+
+    async def hop(
+        self,
+        address: str,
+        port: int,
+        *,
+        ttl: int,
+        send: str,
+        name: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        self._have("raw")
+        scripted = self._world.hops.get((name, ttl), Failure.GENERIC_TIMEOUT_ERROR)
+        failure = scripted if isinstance(scripted, Failure) else None
+        hop = Hop(ttl=ttl, sent=send) if isinstance(scripted, Failure) else scripted
+        self._world.asked.append(hop)
+        where = {"udp": Udp(address=address, port=port)} if send == "dns" else {}
+        tcp = None if send == "dns" else Tcp(address=address, port=port)
+        return await self._step(
+            Operation.HOP, on, endpoint, failure, hop=hop, tcp=tcp, udp=where.get("udp")
+        )
+
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
+        del bridges
+        self._have("tor")
+        reply = "progress_10" if self._world.tor else "progress_100"
+        return await self._step(
+            Operation.EXCHANGE,
+            None,
+            endpoint,
+            self._world.tor,
+            exchange=Exchange(protocol="tor_bootstrap", reply=reply),
+        )
+
+    def random(self, size: int) -> bytes:
+        return bytes(index % 251 for index in range(size))
+
+    def _have(self, what: str) -> None:
+        if what in self._world.without:
+            raise ValueError(f"this machine has no {what}")
+
+    def _peer(self, on: Seen) -> tuple[str, int]:
+        """The address below a step."""
+        at: int | None = on.index
+        while at is not None:
+            below = self._trace.observations[at]
+            if below.tcp is not None:
+                return below.tcp.address, below.tcp.port
+            at = below.parent
+        return "", 0
+
+    async def _speak(
+        self,
+        address: str,
+        port: int,
+        speech: Speech,
+        on: Seen | None,
+        endpoint: str,
+        udp: Udp | None,
+    ) -> Seen:
+        scripted = self._world.speeches.get((address, port), Failure.GENERIC_TIMEOUT_ERROR)
+        failure = scripted if isinstance(scripted, Failure) else None
+        word = scripted if isinstance(scripted, str) and failure is None else ""
+        facts = Exchange(protocol=speech.name, reply=word, sent_bytes=len(speech.opening()))
+        if isinstance(scripted, Exchange):
+            facts = replace(scripted, protocol=speech.name)
+        return await self._step(Operation.EXCHANGE, on, endpoint, failure, udp=udp, exchange=facts)
 
     async def _step(
         self,
@@ -174,8 +320,11 @@ class FakeNet:
         *,
         dns: Dns | None = None,
         tcp: Tcp | None = None,
+        udp: Udp | None = None,
         tls: Tls | None = None,
         http: Http | None = None,
+        exchange: Exchange | None = None,
+        hop: Hop | None = None,
     ) -> Seen:
         started = self._trace.elapsed_us()
         try:
@@ -194,8 +343,11 @@ class FakeNet:
                     endpoint=endpoint,
                     dns=dns,
                     tcp=tcp,
+                    udp=udp,
                     tls=tls,
                     http=http,
+                    exchange=exchange,
+                    hop=hop,
                 )
             )
         return seen
@@ -205,6 +357,21 @@ class FakeNet:
             await asyncio.Event().wait()
         self._clock.advance_us(STEP_US)
         await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeQuic:
+    """An open connection that carries nothing."""
+
+    seen: Seen
+
+    def close(self) -> None:
+        return
+
+
+def _coarse(address: str) -> str:
+    size = 48 if ":" in address else 24
+    return str(ipaddress.ip_network(f"{address}/{size}", strict=False))
 
 
 def _is_address(text: str) -> bool:
@@ -248,7 +415,7 @@ def _head(method: str, url: str, page: Page) -> Http:
     )
 
 
-def _body(method: str, url: str, page: Page, limit: int) -> Http:
+def _body(method: str, url: str, page: Page, limit: int, *, watch: bool = False) -> Http:
     return Http(
         method=method,
         url=url,
@@ -259,6 +426,9 @@ def _body(method: str, url: str, page: Page, limit: int) -> Http:
         body_bytes=min(page.body_bytes, limit),
         body_sha256=page.body_sha256,
         truncated=page.truncated or page.body_bytes > limit,
+        header_names=page.header_names,
+        text="" if url.startswith("https:") else page.text,
+        arrivals=page.arrivals if watch else (),
     )
 
 

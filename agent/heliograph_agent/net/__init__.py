@@ -6,9 +6,33 @@ A failure on the network is a value: the step's observation holds it, and the ha
 from collections.abc import Mapping
 from typing import Protocol
 
+from heliograph_agent.net.speech import NotThisProtocol, Reply, Speech
 from heliograph_agent.net.trace import Seen, Stream, Trace
 
-__all__ = ["Net", "Seen", "Stream", "Trace"]
+__all__ = [
+    "MAX_BODY",
+    "Net",
+    "NotThisProtocol",
+    "QuicConnection",
+    "Reply",
+    "Seen",
+    "Speech",
+    "Stream",
+    "Trace",
+]
+
+MAX_BODY = 524_288  # bytes of a page that are read unless the experiment wants other
+
+
+class QuicConnection(Protocol):
+    """An open QUIC connection; `seen` is the handshake that made it."""
+
+    @property
+    def seen(self) -> Seen: ...
+
+    def close(self) -> None:
+        """Drop it without waiting for the peer."""
+        ...
 
 
 class Net(Protocol):
@@ -26,10 +50,15 @@ class Net(Protocol):
         query_type: str = "A",
         engine: str = "system",
         resolver: str = "",
+        linger_s: float = 0.0,
+        coarse: bool = False,
         endpoint: str = "",
     ) -> Seen:
         """One lookup. `engine`: system (hosts file, search path, the system's resolvers in turn, as
-        getaddrinfo would), udp, tcp (`resolver` is host:port), doh (`resolver` is an https URL)."""
+        getaddrinfo would), udp, tcp, dot (`resolver` is host:port), doh (`resolver` is an https
+        URL). After a reply over UDP it listens on for `linger_s` seconds and keeps what comes as
+        `later`. `coarse` cuts every address in the answers to its /24 or /48: for names that
+        answer with the address of who asked."""
         ...
 
     async def connect(
@@ -49,7 +78,7 @@ class Net(Protocol):
     ) -> tuple[Seen, Stream | None]:
         """One TLS handshake over `stream`; the chain is kept also when it does not verify, and then
         the failure says so and the stream is None. `trust` names a shipped CA set, "" the public
-        one."""
+        one; with "any" nothing is verified."""
         ...
 
     async def http(
@@ -59,9 +88,72 @@ class Net(Protocol):
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
-        body_limit: int = 524_288,
+        body_limit: int = MAX_BODY,
+        watch: bool = False,
     ) -> Seen:
         """One HTTP/1.1 exchange over `stream`, then close it. Two observations: http_round_trip to
-        the end of the headers, read_body (parent: the round trip) to the end of the body.
-        Returns the last one made."""
+        the end of the headers, read_body (parent: the round trip) to the end of the body. `watch`
+        keeps how the body arrived. A reply 101 has no body. Returns the last one made."""
+        ...
+
+    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
+        """Say `speech` over `stream`, hear its reply, then close it."""
+        ...
+
+    async def datagram(
+        self,
+        address: str,
+        port: int,
+        speech: Speech,
+        *,
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        """Say `speech` in one UDP datagram from a fresh socket and hear its reply."""
+        ...
+
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        server_name: str,
+        *,
+        alpn: tuple[str, ...] = ("h3",),
+        trust: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> tuple[Seen, QuicConnection | None]:
+        """One QUIC handshake (RFC 9000, 9001) with an address literal. Raises ValueError when this
+        agent was installed without it."""
+        ...
+
+    async def http3(
+        self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
+    ) -> Seen:
+        """One HTTP/3 exchange (RFC 9114), then close; two observations, as `http` makes them."""
+        ...
+
+    async def hop(
+        self,
+        address: str,
+        port: int,
+        *,
+        ttl: int,
+        send: str,
+        name: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        """One packet that may pass `ttl` routers. `send`: syn, client_hello (over a connection of
+        its own, `name` in it), dns (a query for `name`). Raises ValueError when raw packets cannot
+        be had here; its text is the sentence for the user."""
+        ...
+
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
+        """Start the installed tor and wait for its bootstrap, over these bridge lines if any.
+        Raises ValueError when none is installed."""
+        ...
+
+    def random(self, size: int) -> bytes:
+        """`size` bytes from the door's own source of chance."""
         ...

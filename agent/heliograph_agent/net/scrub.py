@@ -64,6 +64,7 @@ class Scrubber:
             failure_detail=self.page(seen.failure_detail),
             dns=None if seen.dns is None else self._dns(seen.dns),
             tcp=None if seen.tcp is None else replace(seen.tcp, address=self.own(seen.tcp.address)),
+            udp=None if seen.udp is None else replace(seen.udp, address=self.own(seen.udp.address)),
             tls=None
             if seen.tls is None
             else replace(seen.tls, chain=tuple(self._certificate(c) for c in seen.tls.chain)),
@@ -76,6 +77,10 @@ class Scrubber:
             resolver=self.own(dns.resolver),
             name=self.own(dns.name),
             answers=tuple(self._answer(answer) for answer in dns.answers),
+            later=tuple(
+                replace(reply, answers=tuple(self._answer(answer) for answer in reply.answers))
+                for reply in dns.later
+            ),
         )
 
     def _answer(self, answer: DnsAnswer) -> DnsAnswer:
@@ -97,6 +102,7 @@ class Scrubber:
             title=self.page(http.title),
             server=self.page(http.server),
             location=self.url(http.location),
+            text=self.page(http.text),
         )
 
 

@@ -35,6 +35,9 @@ class Observation(_message.Message):
     TCP_FIELD_NUMBER: _builtins.int
     TLS_FIELD_NUMBER: _builtins.int
     HTTP_FIELD_NUMBER: _builtins.int
+    UDP_FIELD_NUMBER: _builtins.int
+    EXCHANGE_FIELD_NUMBER: _builtins.int
+    HOP_FIELD_NUMBER: _builtins.int
     operation: _builtins.str
     """closed vocabulary, heliograph.failure.Operation"""
     started_us: _builtins.int
@@ -56,6 +59,12 @@ class Observation(_message.Message):
     def tls(self) -> Global___TlsFacts: ...
     @_builtins.property
     def http(self) -> Global___HttpFacts: ...
+    @_builtins.property
+    def udp(self) -> Global___UdpFacts: ...
+    @_builtins.property
+    def exchange(self) -> Global___ExchangeFacts: ...
+    @_builtins.property
+    def hop(self) -> Global___HopFacts: ...
     def __init__(
         self,
         *,
@@ -70,10 +79,13 @@ class Observation(_message.Message):
         tcp: Global___TcpFacts | None = ...,
         tls: Global___TlsFacts | None = ...,
         http: Global___HttpFacts | None = ...,
+        udp: Global___UdpFacts | None = ...,
+        exchange: Global___ExchangeFacts | None = ...,
+        hop: Global___HopFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "dns", b"dns", "http", b"http", "parent", b"parent", "tcp", b"tcp", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "dns", b"dns", "exchange", b"exchange", "hop", b"hop", "http", b"http", "parent", b"parent", "tcp", b"tcp", "tls", b"tls", "udp", b"udp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "dns", b"dns", "duration_us", b"duration_us", "endpoint", b"endpoint", "failure", b"failure", "failure_detail", b"failure_detail", "http", b"http", "operation", b"operation", "parent", b"parent", "started_us", b"started_us", "tcp", b"tcp", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_parent", b"_parent", "dns", b"dns", "duration_us", b"duration_us", "endpoint", b"endpoint", "exchange", b"exchange", "failure", b"failure", "failure_detail", b"failure_detail", "hop", b"hop", "http", b"http", "operation", b"operation", "parent", b"parent", "started_us", b"started_us", "tcp", b"tcp", "tls", b"tls", "udp", b"udp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__parent: _TypeAlias = _typing.Literal["parent"]  # noqa: Y015
     _WhichOneofArgType__parent: _TypeAlias = _typing.Literal["_parent", b"_parent"]  # noqa: Y015
@@ -91,8 +103,9 @@ class DnsFacts(_message.Message):
     QUERY_TYPE_FIELD_NUMBER: _builtins.int
     RCODE_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    LATER_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
-    """system, hosts, udp, tcp, doh"""
+    """system, hosts, udp, tcp, dot, doh"""
     resolver: _builtins.str
     """"" for the system's own"""
     name: _builtins.str
@@ -100,6 +113,10 @@ class DnsFacts(_message.Message):
     rcode: _builtins.int
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DnsAnswer]: ...
+    @_builtins.property
+    def later(self) -> _containers.RepeatedCompositeFieldContainer[Global___DnsReply]:
+        """further replies to the same query"""
+
     def __init__(
         self,
         *,
@@ -109,16 +126,44 @@ class DnsFacts(_message.Message):
         query_type: _builtins.str = ...,
         rcode: _builtins.int | None = ...,
         answers: _abc.Iterable[Global___DnsAnswer] | None = ...,
+        later: _abc.Iterable[Global___DnsReply] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rcode", b"_rcode", "rcode", b"rcode"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rcode", b"_rcode", "answers", b"answers", "engine", b"engine", "name", b"name", "query_type", b"query_type", "rcode", b"rcode", "resolver", b"resolver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rcode", b"_rcode", "answers", b"answers", "engine", b"engine", "later", b"later", "name", b"name", "query_type", b"query_type", "rcode", b"rcode", "resolver", b"resolver"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rcode: _TypeAlias = _typing.Literal["rcode"]  # noqa: Y015
     _WhichOneofArgType__rcode: _TypeAlias = _typing.Literal["_rcode", b"_rcode"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rcode) -> _WhichOneofReturnType__rcode | None: ...
 
 Global___DnsFacts: _TypeAlias = DnsFacts  # noqa: Y015
+
+@_typing.final
+class DnsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_US_FIELD_NUMBER: _builtins.int
+    RCODE_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    after_us: _builtins.int
+    """since the query was sent"""
+    rcode: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DnsAnswer]: ...
+    def __init__(
+        self,
+        *,
+        after_us: _builtins.int = ...,
+        rcode: _builtins.int = ...,
+        answers: _abc.Iterable[Global___DnsAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_us", b"after_us", "answers", b"answers", "rcode", b"rcode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DnsReply: _TypeAlias = DnsReply  # noqa: Y015
 
 @_typing.final
 class DnsAnswer(_message.Message):
@@ -168,6 +213,28 @@ class TcpFacts(_message.Message):
 Global___TcpFacts: _TypeAlias = TcpFacts  # noqa: Y015
 
 @_typing.final
+class UdpFacts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UdpFacts: _TypeAlias = UdpFacts  # noqa: Y015
+
+@_typing.final
 class TlsFacts(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -177,6 +244,8 @@ class TlsFacts(_message.Message):
     ALPN_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
     CHAIN_FIELD_NUMBER: _builtins.int
+    ECH_FIELD_NUMBER: _builtins.int
+    OUTER_NAME_FIELD_NUMBER: _builtins.int
     server_name: _builtins.str
     """"" when no SNI was sent"""
     version: _builtins.str
@@ -184,6 +253,10 @@ class TlsFacts(_message.Message):
     alpn: _builtins.str
     alert: _builtins.int
     """RFC 8446 section 6, when the peer sent one"""
+    ech: _builtins.str
+    """Encrypted ClientHello: "", grease, real"""
+    outer_name: _builtins.str
+    """the public name in the outer ClientHello"""
     @_builtins.property
     def chain(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateFacts]:
         """as received, leaf first"""
@@ -197,10 +270,12 @@ class TlsFacts(_message.Message):
         alpn: _builtins.str = ...,
         alert: _builtins.int | None = ...,
         chain: _abc.Iterable[Global___CertificateFacts] | None = ...,
+        ech: _builtins.str = ...,
+        outer_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert", "alpn", b"alpn", "chain", b"chain", "cipher", b"cipher", "server_name", b"server_name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert", "alpn", b"alpn", "chain", b"chain", "cipher", b"cipher", "ech", b"ech", "outer_name", b"outer_name", "server_name", b"server_name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
     _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015
@@ -258,6 +333,10 @@ class HttpFacts(_message.Message):
     BODY_BYTES_FIELD_NUMBER: _builtins.int
     BODY_SHA256_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    HEADER_NAMES_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ARRIVALS_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     url: _builtins.str
     status: _builtins.int
@@ -269,6 +348,18 @@ class HttpFacts(_message.Message):
     body_sha256: _builtins.str
     truncated: _builtins.bool
     """our limit cut it, or the peer ended it early (see failure)"""
+    version: _builtins.str
+    """1.1, 3"""
+    text: _builtins.str
+    """first visible words of a page in clear, scrubbed of addresses"""
+    @_builtins.property
+    def header_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """lower case, sorted, without values"""
+
+    @_builtins.property
+    def arrivals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Arrival]:
+        """how the body came"""
+
     def __init__(
         self,
         *,
@@ -281,14 +372,117 @@ class HttpFacts(_message.Message):
         body_bytes: _builtins.int = ...,
         body_sha256: _builtins.str = ...,
         truncated: _builtins.bool = ...,
+        version: _builtins.str = ...,
+        header_names: _abc.Iterable[_builtins.str] | None = ...,
+        text: _builtins.str = ...,
+        arrivals: _abc.Iterable[Global___Arrival] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "location", b"location", "method", b"method", "server", b"server", "status", b"status", "title", b"title", "truncated", b"truncated", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "header_names", b"header_names", "location", b"location", "method", b"method", "server", b"server", "status", b"status", "text", b"text", "title", b"title", "truncated", b"truncated", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HttpFacts: _TypeAlias = HttpFacts  # noqa: Y015
+
+@_typing.final
+class Arrival(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_US_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    at_us: _builtins.int
+    """since the request was sent"""
+    bytes: _builtins.int
+    """of the body, in all"""
+    def __init__(
+        self,
+        *,
+        at_us: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "bytes", b"bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Arrival: _TypeAlias = Arrival  # noqa: Y015
+
+@_typing.final
+class ExchangeFacts(_message.Message):
+    """One message in a named protocol."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    protocol: _builtins.str
+    reply: _builtins.str
+    """a word of that protocol, "" when none came"""
+    sent_bytes: _builtins.int
+    received_bytes: _builtins.int
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """how an echo differs from what was sent"""
+
+    def __init__(
+        self,
+        *,
+        protocol: _builtins.str = ...,
+        reply: _builtins.str = ...,
+        sent_bytes: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "protocol", b"protocol", "received_bytes", b"received_bytes", "reply", b"reply", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeFacts: _TypeAlias = ExchangeFacts  # noqa: Y015
+
+@_typing.final
+class HopFacts(_message.Message):
+    """One packet with a limited time to live."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTL_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    REPLY_TTL_FIELD_NUMBER: _builtins.int
+    REPLY_IPID_FIELD_NUMBER: _builtins.int
+    ttl: _builtins.int
+    sent: _builtins.str
+    """syn, client_hello, dns"""
+    reply: _builtins.str
+    network: _builtins.str
+    """/24 or /48 of who replied, never an address"""
+    reply_ttl: _builtins.int
+    reply_ipid: _builtins.int
+    def __init__(
+        self,
+        *,
+        ttl: _builtins.int = ...,
+        sent: _builtins.str = ...,
+        reply: _builtins.str = ...,
+        network: _builtins.str = ...,
+        reply_ttl: _builtins.int = ...,
+        reply_ipid: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "reply", b"reply", "reply_ipid", b"reply_ipid", "reply_ttl", b"reply_ttl", "sent", b"sent", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopFacts: _TypeAlias = HopFacts  # noqa: Y015
 
 @_typing.final
 class Measurement(_message.Message):

@@ -1,0 +1,1 @@
+"""What the agent can say besides DNS, TLS and HTTP: one pure module per protocol."""

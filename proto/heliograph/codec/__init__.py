@@ -1,0 +1,30 @@
+"""Dataclass ↔ protobuf, both ways, and nothing else.
+
+Decoding raises CodecError, which names the field, on a word outside the vocabulary or a text that
+is too long.
+"""
+
+from heliograph.codec.facts import MAX_ANSWERS, MAX_CHAIN
+from heliograph.codec.measurement import (
+    MAX_OBSERVATIONS,
+    epoch_from_pb,
+    epoch_to_pb,
+    measurement_from_pb,
+    measurement_to_pb,
+)
+from heliograph.codec.plan import plan_from_pb, plan_to_pb
+from heliograph.codec.words import MAX_TEXT, CodecError
+
+__all__ = [
+    "MAX_ANSWERS",
+    "MAX_CHAIN",
+    "MAX_OBSERVATIONS",
+    "MAX_TEXT",
+    "CodecError",
+    "epoch_from_pb",
+    "epoch_to_pb",
+    "measurement_from_pb",
+    "measurement_to_pb",
+    "plan_from_pb",
+    "plan_to_pb",
+]

@@ -1,0 +1,100 @@
+"""Plans ↔ protobuf."""
+
+from heliograph import plan as p
+from heliograph.codec.words import port, text, word
+from heliograph.v1 import plan_pb2 as ppb
+
+
+def plan_to_pb(plan: p.Plan) -> ppb.Plan:
+    return ppb.Plan(
+        version=plan.version,
+        issued_s=plan.issued_s,
+        expires_s=plan.expires_s,
+        services_version=plan.services_version,
+        services=[_service_to_pb(s) for s in plan.services],
+        tasks=[
+            ppb.PlannedTask(
+                experiment=t.experiment,
+                service=t.service,
+                target=t.target,
+                interval_s=t.interval_s,
+                options=t.options,
+            )
+            for t in plan.tasks
+        ],
+        limits=ppb.Limits(
+            bytes_per_month=plan.limits.bytes_per_month,
+            concurrency=plan.limits.concurrency,
+            target_pause_s=plan.limits.target_pause_s,
+        ),
+        heartbeat_s=plan.heartbeat_s,
+    )
+
+
+def plan_from_pb(plan: ppb.Plan) -> p.Plan:
+    """Raises CodecError."""
+    return p.Plan(
+        version=plan.version,
+        issued_s=plan.issued_s,
+        expires_s=plan.expires_s,
+        services_version=text("services_version", plan.services_version),
+        services=tuple(_service_from_pb(s) for s in plan.services),
+        tasks=tuple(
+            p.PlannedTask(
+                experiment=text("tasks.experiment", t.experiment),
+                service=text("tasks.service", t.service),
+                target=text("tasks.target", t.target),
+                interval_s=t.interval_s,
+                options=dict(t.options),
+            )
+            for t in plan.tasks
+        ),
+        limits=p.Limits(
+            bytes_per_month=plan.limits.bytes_per_month,
+            concurrency=plan.limits.concurrency,
+            target_pause_s=plan.limits.target_pause_s,
+        ),
+        heartbeat_s=plan.heartbeat_s,
+    )
+
+
+def _service_to_pb(s: p.Service) -> ppb.Service:
+    return ppb.Service(
+        name=s.name,
+        title=s.title,
+        experiment=s.experiment,
+        endpoints=[
+            ppb.Endpoint(
+                id=e.id,
+                kind=e.kind,
+                host=e.host,
+                port=e.port,
+                path=e.path,
+                method=e.method,
+                group=e.group,
+                trust=e.trust,
+            )
+            for e in s.endpoints
+        ],
+    )
+
+
+def _service_from_pb(s: ppb.Service) -> p.Service:
+    return p.Service(
+        name=text("service.name", s.name),
+        title=text("service.title", s.title),
+        experiment=text("service.experiment", s.experiment),
+        endpoints=tuple(
+            p.Endpoint(
+                id=text("endpoint.id", e.id),
+                kind=word("endpoint.kind", p.EndpointKind, e.kind),
+                host=text("endpoint.host", e.host, 253),
+                port=port("endpoint.port", e.port),
+                path=text("endpoint.path", e.path) or "/",
+                method=text("endpoint.method", e.method, 16) or "GET",
+                group=text("endpoint.group", e.group),
+                trust=text("endpoint.trust", e.trust),
+            )
+            for e in s.endpoints
+        ),
+    )
