@@ -38,7 +38,7 @@ def test_what_is_written_is_what_is_read() -> None:
     ("old", "new", "sentence"),
     [
         ("kind: http,", "kind: pigeon,", "line 6: services.telegram.endpoints[0].kind: 'pigeon'"),
-        ("kind: http,", "kind: pigeon,", "is not allowed; tcp, tls, http, https, dns, mtproto, noise,"),
+        ("kind: http,", "kind: pigeon,", "is not allowed; tcp, tls, http, https, dns, mtproto,"),
         ("host: 192.0.2.1", "host: a b", "'a b' is neither a host name nor an address"),
         ("host: 192.0.2.1", "host: http://x/", "is neither a host name nor an address"),
         ("port: 443", "port: 65536", "line 6: services.telegram.endpoints[0].port: '65536'"),
