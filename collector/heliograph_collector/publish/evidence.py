@@ -57,7 +57,7 @@ def observation(o: Observation) -> Json:
     }
     if o.failure_detail:
         body["failure_detail"] = o.failure_detail
-    for name in ("dns", "tcp", "tls", "http"):
+    for name in ("dns", "tcp", "udp", "tls", "http", "exchange", "hop"):
         facts = getattr(o, name)
         if facts is not None:
             body[name] = asdict(facts)

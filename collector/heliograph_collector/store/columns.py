@@ -133,6 +133,7 @@ _VERDICT: list[Column] = [
     ("evidence", "uint16s", lambda r: list(r[1].evidence)),
     ("reachable_endpoints", "uint16", lambda r: r[1].reachable_endpoints),
     ("endpoints", "uint16", lambda r: r[1].endpoints),
+    ("issuer", "text", lambda r: r[1].issuer),
 ]
 
 _PRESENCE: list[Column] = [

@@ -168,7 +168,7 @@ def verdicts(taken: Sequence[Taken]) -> Query:
     q.where("id IN {ids:Array(String)}", ids=[t.id for t in taken])
     text = f"""
 SELECT id, judged, state, rule, layer, method, confidence, endpoint, evidence, reachable_endpoints,
-  endpoints FROM verdicts FINAL WHERE {q.text}
+  endpoints, issuer FROM verdicts FINAL WHERE {q.text}
 ORDER BY id, judged DESC, endpoint
 LIMIT 512 BY id"""  # noqa: S608 our own conditions
     return Query(text, q.parameters, _verdict)
@@ -253,7 +253,7 @@ def _taken(r: tuple[Any, ...]) -> Taken:
 
 
 def _verdict(r: tuple[Any, ...]) -> Given:
-    id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n = r
+    id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n, issuer = r
     return (
         id_,
         judged,
@@ -267,6 +267,7 @@ def _verdict(r: tuple[Any, ...]) -> Given:
             evidence=tuple(evidence),
             reachable_endpoints=k,
             endpoints=n,
+            issuer=issuer,
         ),
     )
 

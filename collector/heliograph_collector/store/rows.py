@@ -130,13 +130,14 @@ class Verdict:
 
     state: State
     rule: str  # permanent id
-    layer: str = ""  # dns, tcp, tls, http
+    layer: str = ""  # dns, tcp, tls, quic, http, protocol
     method: str = ""  # nxdomain, bogon, refused, reset_after_hello, timeout_after_hello …
     confidence: float = 0.0
     endpoint: str = ""
     evidence: tuple[int, ...] = ()  # indices of observations
     reachable_endpoints: int = 0  # k …
     endpoints: int = 0  # … of n; both 0 below service level
+    issuer: str = ""  # of the certificate that did not verify, where that is the evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
