@@ -1,44 +1,33 @@
 """The Net that goes out: each method one step, its deadline, its facts, its observation."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from random import Random
 
 from heliograph.clock import Clock
 from heliograph.failure import Operation
-from heliograph.observation import Tcp
+from heliograph.observation import Tcp, Udp
+from heliograph_agent.net import MAX_BODY, QuicConnection
 from heliograph_agent.net.address import host_port
+from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns_exchange import ask, ask_tcp
 from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.doh import ask_doh
+from heliograph_agent.net.exchange import Talk
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.local import own_addresses
 from heliograph_agent.net.resolve import Lookup, System
 from heliograph_agent.net.roots import TrustStore
 from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.secure import Securing, Streams
+from heliograph_agent.net.speech import Speech
 from heliograph_agent.net.step import Facts, Step
 from heliograph_agent.net.tcp import open_wire
 from heliograph_agent.net.trace import Seen, Stream, Trace
 
+__all__ = ["Door", "NetConfig", "RealNet"]
+
+_GRACE_S = 1.0  # for what bounds its own wait to say what it made of it
 ENGINES = ("system", "udp", "tcp", "doh")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetConfig:
-    """Where to ask and how long to wait, in seconds."""
-
-    resolver: str = ""  # host:port asked in place of the servers in resolv.conf
-    doh: tuple[str, ...] = ("https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query")
-    ca_file: str = ""  # PEM; added to every trust set
-    connect_s: float = 10
-    tls_s: float = 10
-    http_s: float = 10  # to the end of the reply's head
-    body_s: float = 20
-    dns_s: float = 5  # for one server
-    resolve_s: float = 15  # for a whole lookup
-    hosts_file: str = "/etc/hosts"
-    resolv_conf: str = "/etc/resolv.conf"
 
 
 class Door:
@@ -76,9 +65,12 @@ class RealNet:
         query_type: str = "A",
         engine: str = "system",
         resolver: str = "",
+        linger_s: float = 0.0,
+        coarse: bool = False,
         endpoint: str = "",
     ) -> Seen:
         """Also raises ValueError: an unknown engine, no such resolver, no such name."""
+        del linger_s, coarse
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if engine == "doh":
@@ -112,7 +104,7 @@ class RealNet:
         trust: str = "",
     ) -> tuple[Seen, Stream | None]:
         """Also raises ValueError when no CA set is named `trust`. Closes `stream` on failure."""
-        roots = self._door.trust.roots(trust)
+        roots = self._door.trust.chosen(trust)
         securing = Securing(server_name=server_name, send_sni=send_sni, alpn=alpn)
         opened: list[Streams] = []
 
@@ -135,9 +127,11 @@ class RealNet:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
-        body_limit: int = 524_288,
+        body_limit: int = MAX_BODY,
+        watch: bool = False,
     ) -> Seen:
         """Also raises ValueError when `url` or a header cannot be sent."""
+        del watch
         config, endpoint = self._door.config, stream.seen.observation.endpoint
         try:
             exchange = Exchange(stream.reader, stream.writer, url, method=method, headers=headers)
@@ -153,6 +147,72 @@ class RealNet:
             )
         finally:
             stream.close()
+
+    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
+        talk = Talk(speech)
+        step = self._step(Operation.EXCHANGE, stream.seen, stream.seen.observation.endpoint)
+        try:
+            return await step.take(
+                lambda: talk.over(stream.reader, stream.writer),
+                self._door.config.exchange_s,
+                lambda: {"exchange": talk.facts()},
+            )
+        finally:
+            stream.close()
+
+    async def datagram(
+        self,
+        address: str,
+        port: int,
+        speech: Speech,
+        *,
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        """Also raises ValueError when `address` is a name."""
+        talk, deadline_s = Talk(speech), self._door.config.udp_s
+        return await self._step(Operation.EXCHANGE, on, endpoint).take(
+            lambda: talk.in_datagram(address, port, deadline_s, self._count),
+            deadline_s + _GRACE_S,
+            lambda: {"udp": Udp(address=address, port=port), "exchange": talk.facts()},
+        )
+
+    async def quic(
+        self,
+        address: str,
+        port: int,
+        server_name: str,
+        *,
+        alpn: tuple[str, ...] = ("h3",),
+        trust: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> tuple[Seen, QuicConnection | None]:
+        raise ValueError("QUIC is not there yet")
+
+    async def http3(
+        self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
+    ) -> Seen:
+        raise ValueError("QUIC is not there yet")
+
+    async def hop(
+        self,
+        address: str,
+        port: int,
+        *,
+        ttl: int,
+        send: str,
+        name: str = "",
+        on: Seen | None = None,
+        endpoint: str = "",
+    ) -> Seen:
+        raise ValueError("raw packets are not there yet")
+
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
+        raise ValueError("tor is not there yet")
+
+    def random(self, size: int) -> bytes:
+        return self._door.rng.randbytes(size)
 
     def _asking(self, lookup: Lookup) -> Callable[[], Awaitable[None]]:
         """How `lookup` is to be made. Raises ValueError before anything is sent."""

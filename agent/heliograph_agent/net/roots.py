@@ -1,4 +1,7 @@
-"""Trust anchors by name: "" is the public set, others are the PEM files in net/trust."""
+"""Trust anchors by name: "" is the public set, "any" none, others are the PEM files in net/trust.
+
+Nobody but the Tor network's own relays is asked with "any": they sign for themselves.
+"""
 
 import re
 import ssl
@@ -11,6 +14,7 @@ from heliograph_agent.net.certificates import load
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
+ANY = "any"
 _SHIPPED = Path(__file__).parent / "trust"
 _MAX_FILE = 4 * 1024 * 1024
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.{1,65536}?-----END CERTIFICATE-----", re.DOTALL)
@@ -36,6 +40,10 @@ class TrustStore:
     def __init__(self, ca_file: str = "") -> None:
         self._ca_file = ca_file
         self._loaded: dict[str, Roots] = {}
+
+    def chosen(self, trust: str) -> Roots | None:
+        """As `roots`; None when anybody is to be believed."""
+        return None if trust == ANY else self.roots(trust)
 
     def roots(self, trust: str) -> Roots:
         """Raises ValueError, naming the sets there are, when none has this name."""

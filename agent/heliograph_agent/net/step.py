@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, Http, Observation, Tcp, Tls
+from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
 from heliograph_agent.net.failures import CAUGHT, failure_of
 from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.trace import Seen, Trace
 
 
 class Facts(TypedDict, total=False):
-    """What a step learnt; one of them."""
+    """What a step learnt."""
 
     dns: Dns
     tcp: Tcp
+    udp: Udp
     tls: Tls
     http: Http
+    exchange: Exchange
+    hop: Hop
 
 
 @dataclass(frozen=True, slots=True)
