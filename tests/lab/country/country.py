@@ -1,0 +1,238 @@
+"""The country, up and running: every server, resolver, agent and the collector a real process."""
+
+import base64
+import contextlib
+import ipaddress
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import yaml
+
+from heliograph_collector.intake.asn import write_table
+from lab.country import servers, wiring
+from lab.country.gate import Gate
+from lab.country.topology import (
+    ABROAD,
+    COLLECTOR,
+    CONTROL,
+    DOMESTIC,
+    AgentPlace,
+    Topology,
+    topology,
+)
+from lab.country.world import World, world
+from support.loopback_ca import LoopbackCA
+from support.programs import agent, ask, collector, kill, started
+
+DOOR, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
+UP_S = 20.0
+_T = TypeVar("_T")
+
+
+class Country:
+    """`folder` holds every configuration, state and log."""
+
+    def __init__(self, world: World, country: Topology, folder: Path) -> None:
+        self.world, self.topology, self.folder = world, country, folder
+        self.abroad = servers.abroad(country)
+        self.ca = LoopbackCA(folder / "ca")
+        self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
+        self.agents: dict[str, subprocess.Popen[bytes]] = {}
+        self.collector: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
+
+    def wire(self) -> None:
+        self.world.script(list(wiring.lines(self.topology, self.abroad.addresses)))
+
+    def serve_sites(self) -> None:
+        """Resolvers and web servers, abroad and at home; returns once they listen."""
+        folder, known, ca = self.folder, self.abroad, self.ca
+        (folder / "large.bin").write_bytes(bytes(1_000_000))
+        self._write("abroad.conf", servers.resolver_conf(known, folder))
+        self._write("domestic.conf", servers.domestic_conf(self.topology, folder))
+        self._write("web.nginx", servers.web_conf(known, self.topology, ca, folder))
+        self._write("domestic.nginx", servers.domestic_web_conf(self.topology, ca, folder))
+        for space, name in ((ABROAD, "abroad"), (DOMESTIC, "domestic")):
+            self._start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
+        for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
+            self._start(space, f"{name}-nginx", _nginx(folder, name))
+        for network in self.topology.networks:
+            self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
+            command = ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{network.name}.conf"]
+            self._start(network.gate, network.name, command)
+        eventually(self._sites_answer, "the sites of the lab", UP_S)
+
+    def collect(self, plan: Mapping[str, Any]) -> None:
+        """The collector with its plan set before its first start, and a control beside it."""
+        self._write("services.yml", servers.services_yaml(self.abroad))
+        self._write("plan.yml", yaml.safe_dump(dict(plan)))
+        self._write("agent.yml", self._agent_config(f"{servers.RESOLVER}:53"))
+        for network in self.topology.networks:
+            self._write(f"{network.name}.yml", self._agent_config(f"{network.resolver}:53"))
+        settings = {
+            "control": {"endpoints": []},
+            "feed": {"k_anonymity": 1},
+            "geo": {"asn_file": str(self._asn_table())},
+            "plan": {"services_file": str(self.folder / "services.yml")},
+        }
+        self._write("collector.yml", yaml.safe_dump(settings))
+        ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
+        self.start_collector()
+        self.join("control", ABROAD, "agent.yml", "hosting", control=True)
+        self.start_agent("control", ABROAD, "agent.yml")
+
+    def start_collector(self) -> None:
+        serve = self._collector("serve", "--grpc", DOOR, "--http", PAGES)
+        self.collector = self._start(ABROAD, "collector", serve)
+        eventually(self._ready, f"the collector, see {self.folder}/collector.log", UP_S)
+
+    def kill_collector(self) -> None:
+        if self.collector is not None:
+            kill(self.collector)
+
+    def join(
+        self,
+        name: str,
+        space: str,
+        config: str,
+        access: str,
+        *,
+        region: str = "",
+        control: bool = False,
+    ) -> None:
+        options = ["--control"] if control else []
+        invite = ask(self._collector("invite", "--endpoint", DOOR, *options)).strip()
+        where = ["--region", region] if region else []
+        joining = agent(
+            "join", invite, "--yes", "--state", self.folder / name,
+            "--config", self.folder / config, "--country", self.topology.country,
+            "--access", access, *where,
+        )  # fmt: skip
+        ask(self.world.command(space, joining))
+
+    def populate(self) -> None:
+        """Every agent of the country joins and starts."""
+        for place in self.topology.agents:
+            self.join_place(place)
+            self.start_place(place)
+
+    def join_place(self, place: AgentPlace) -> None:
+        network = self.topology.network(place.network)
+        region = self.topology.regions[place.region]
+        config = f"{place.network}.yml"
+        self.join(place.name, place.name, config, network.access, region=region)
+
+    def start_place(self, place: AgentPlace) -> None:
+        self.start_agent(place.name, place.name, f"{place.network}.yml")
+
+    def start_agent(self, name: str, space: str, config: str) -> None:
+        run = agent("run", "--state", self.folder / name, "--config", self.folder / config)
+        self.agents[name] = self._start(space, f"{name}-agent", run)
+
+    def power_cut(self, names: list[str]) -> None:
+        """Agents of these names die at once, with nothing said."""
+        for name in names:
+            kill(self.agents.pop(name))
+
+    def names(self, network: str = "", region: str = "") -> list[str]:
+        """Agents by where they are."""
+        return [
+            place.name
+            for place in self.topology.agents
+            if network in ("", place.network) and region in ("", place.region)
+        ]
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """The collector's API as an operator."""
+        password = (self.folder / "data" / "keys" / "operator.password").read_text().strip()
+        token = base64.b64encode(f"operator:{password}".encode()).decode()
+        url = f"http://{PAGES}{path}{'?' + urlencode(query) if query else ''}"
+        said = self.world.run(
+            ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "20", "--header",
+            f"Authorization: Basic {token}", url,
+        )  # fmt: skip
+        return json.loads(said)
+
+    def close(self) -> None:
+        for gate in self.gates.values():
+            gate.close()
+        self._stack.close()
+
+    def _agent_config(self, resolver: str) -> str:
+        return yaml.safe_dump({"net": {"resolver": resolver, "ca_file": str(self.ca.ca_file)}})
+
+    def _asn_table(self) -> Path:
+        """Each network's prefix is its own autonomous system; the rest is abroad's."""
+        ranges = [_range(n.prefix, n.asn) for n in self.topology.networks]
+        ranges.append(_range("45.90.0.0/16", 64_500))
+        write_table(self.folder / "asn.table", sorted(ranges), [])
+        return self.folder / "asn.table"
+
+    def _collector(self, *arguments: str) -> list[str]:
+        places = ("--data", str(self.folder / "data"), "--config", f"{self.folder}/collector.yml")
+        words = 2 if arguments[0] in ("plan", "agents") else 1
+        return collector(*arguments[:words], *places, *arguments[words:])
+
+    def _write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def _start(self, space: str, name: str, argv: list[str]) -> "subprocess.Popen[bytes]":
+        log = self.folder / f"{name}.log"
+        return self._stack.enter_context(started(self.world.command(space, argv), log))
+
+    def _sites_answer(self) -> bool:
+        wanted = {ABROAD: "45.90.2.53:53", DOMESTIC: "5.2.0.53:53"}
+        wanted |= {n.gate: f"{n.resolver}:53" for n in self.topology.networks}
+        listening = {space: self.world.run(space, "ss", "-Hltun") for space in wanted}
+        web = all(":443" in listening[space] for space in (ABROAD, DOMESTIC))
+        return web and all(place in listening[space] for space, place in wanted.items())
+
+    def _ready(self) -> bool:
+        with contextlib.suppress(RuntimeError):
+            self.world.run(ABROAD, "curl", "--silent", "--fail", f"http://{PAGES}/readyz")
+            return True
+        return False
+
+
+def _nginx(folder: Path, name: str) -> list[str]:
+    config, errors = f"{folder}/{name}.nginx", f"{folder}/{name}.errors.log"
+    return ["/usr/sbin/nginx", "-c", config, "-e", errors]
+
+
+def _range(prefix: str, asn: int) -> tuple[int, int, int]:
+    network = ipaddress.ip_network(prefix)
+    return int(network[0]), int(network[-1]), asn
+
+
+@contextmanager
+def country(folder: Path, file: Path | None = None) -> Iterator[Country]:
+    """Wired, with its sites up; without collector and agents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with world() as place:
+        made = Country(place, topology(file) if file else topology(), folder)
+        try:
+            made.wire()
+            made.serve_sites()
+            yield made
+        finally:
+            made.close()
+
+
+def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 60.0) -> _T:
+    """Poll real processes until `answer` is truthy."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        if got := answer():
+            return got
+        time.sleep(0.1)
+    raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+
+
+__all__ = ["CONTROL", "Country", "country", "eventually", "sys"]

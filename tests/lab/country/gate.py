@@ -1,0 +1,134 @@
+"""Applies interference at a gate and takes it back, while everything runs."""
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.country.interference import Interference, Measures, measures
+from lab.country.topology import Network
+from lab.country.world import World
+
+TESTS = Path(__file__).parents[2]
+_numbers = itertools.count(1)
+
+
+class Gate:
+    """One network's. `applied` is what is in force, by number."""
+
+    def __init__(self, world: World, network: Network, folder: Path) -> None:
+        self.network = network
+        self.applied: dict[int, Interference] = {}
+        self._world = world
+        self._folder = folder
+        self._undo: dict[int, tuple[list[str], list[subprocess.Popen[bytes]]]] = {}
+
+    def apply(self, what: Interference) -> int:
+        """In force when this returns. Raises ValueError on a kind that there is not."""
+        does, number = measures(what, self.network), next(_numbers)
+        programs = list(self._programs(what, does))
+        chain = f"lab{number}"
+        self._world.script([*_set_up(does, chain), *self._answers(does)], self.network.gate)
+        self._undo[number] = ([*_take_back(does, chain), *self._unanswer(does)], programs)
+        self.applied[number] = what
+        return number
+
+    def lift(self, number: int) -> None:
+        lines, programs = self._undo.pop(number)
+        del self.applied[number]
+        self._world.script(lines, self.network.gate)
+        for program in programs:
+            _stop(program)
+
+    def lift_all(self) -> None:
+        for number in list(self.applied):
+            self.lift(number)
+
+    def close(self) -> None:
+        """The programs; the rules end with the world."""
+        for _, programs in self._undo.values():
+            for program in programs:
+                _stop(program)
+
+    def _answers(self, does: Measures) -> Iterator[str]:
+        control = f"unbound-control -q -c {self._folder}/{self.network.name}.conf"
+        for name, zone, address in does.zones:
+            yield f"{control} local_zone {name} {zone}"
+            if address:
+                yield f"{control} local_data '{name} 5 IN A {address}'"
+            yield f"{control} flush_zone {name}"
+
+    def _unanswer(self, does: Measures) -> Iterator[str]:
+        control = f"unbound-control -q -c {self._folder}/{self.network.name}.conf"
+        for name, _, _ in does.zones:
+            yield f"{control} local_zone_remove {name}"
+            yield f"{control} flush_zone {name}"
+
+    def _programs(self, what: Interference, does: Measures) -> Iterator[subprocess.Popen[bytes]]:
+        if does.inject:
+            answer = ["--answer", what.address] if what.address else []
+            yield self._start("observer", does.inject, *does.names, *answer)
+        if does.turn and what.kind == "block_page":
+            yield self._start("middleman", "pages", *does.names)
+        elif does.turn:
+            yield self._start("middleman", "intercept", *does.names, "--folder", str(self._folder))
+
+    def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Returns once it is ready."""
+        argv = [sys.executable, "-m", f"lab.country.{module}", *arguments]
+        program = subprocess.Popen(
+            self._world.command(self.network.gate, argv),
+            stdout=subprocess.PIPE,
+            stderr=(self._folder / f"{self.network.name}-{module}.log").open("ab"),
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            start_new_session=True,
+        )
+        assert program.stdout is not None
+        if program.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{module} did not start, see {self._folder}")
+        return program
+
+
+def _set_up(does: Measures, chain: str) -> Iterator[str]:
+    for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
+        if rules:
+            yield f"{program} -w -N {chain}"
+            yield from (f"{program} -w -A {chain} {rule}" for rule in rules)
+            yield f"{program} -w -I FORWARD -j {chain}"
+    if does.turn:
+        yield f"iptables -w -t nat -N {chain}"
+        yield from (f"iptables -w -t nat -A {chain} {rule}" for rule in does.turn)
+        yield f"iptables -w -t nat -I PREROUTING -j {chain}"
+    if does.line_kbit:
+        burst = max(3_000, does.line_kbit * 15)
+        yield f"tc qdisc replace dev out root tbf rate {does.line_kbit}kbit burst {burst} latency 300ms"
+        yield (
+            f"for port in $(ls /sys/class/net | grep ^p); do tc qdisc replace dev $port root"
+            f" tbf rate {does.line_kbit}kbit burst {burst} latency 300ms; done"
+        )
+
+
+def _take_back(does: Measures, chain: str) -> Iterator[str]:
+    for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
+        if rules:
+            yield f"{program} -w -D FORWARD -j {chain}"
+            yield f"{program} -w -F {chain}"
+            yield f"{program} -w -X {chain}"
+    if does.turn:
+        yield f"iptables -w -t nat -D PREROUTING -j {chain}"
+        yield f"iptables -w -t nat -F {chain}"
+        yield f"iptables -w -t nat -X {chain}"
+    if does.line_kbit:
+        yield "tc qdisc del dev out root || true"
+        yield "for port in $(ls /sys/class/net | grep ^p); do tc qdisc del dev $port root || true; done"
+
+
+def _stop(program: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, 9)
+    program.wait(timeout=10)
+    if program.stdout is not None:
+        program.stdout.close()

@@ -1,0 +1,260 @@
+"""What answers abroad and in the country: resolvers and web servers under the real names.
+
+Names of the shipped list of services are served by nginx with certificates of the lab's own CA,
+each under an address of its own, so that blocking one is not blocking all. Pure, but for the files
+it writes.
+"""
+
+import ipaddress
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph.plan import Endpoint, EndpointKind, Service
+from heliograph.services import Services, shipped
+from lab.country.topology import (
+    ABROAD_SIX,
+    COLLECTOR,
+    CONTROL,
+    DOMESTIC_DNS,
+    DOMESTIC_WEB,
+    ECHO,
+    RESOLVER,
+    Network,
+    Topology,
+)
+from support.loopback_ca import LoopbackCA
+
+PUBLIC_RESOLVERS = ("9.9.9.9", "8.8.8.8", "1.1.1.1")
+TESTED = ("telegram", "whatsapp", "signal")
+IN_TLS = frozenset({EndpointKind.HTTPS, EndpointKind.TLS, EndpointKind.WEBSOCKET})
+TTL_S = 5  # so that a lie of the resolver is met within seconds
+
+
+@dataclass(frozen=True)
+class Abroad:
+    """Every name and the address it has."""
+
+    services: tuple[Service, ...]
+    names: Mapping[str, str]
+    literals: tuple[str, ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        own = (RESOLVER, COLLECTOR, CONTROL, ECHO, *PUBLIC_RESOLVERS)
+        return tuple(dict.fromkeys((*own, *self.names.values(), *self.literals)))
+
+    def addresses_of(self, *names: str) -> tuple[str, ...]:
+        return tuple(self.names[name] for name in names)
+
+    def of_service(self, service: str, group: str = "") -> tuple[str, ...]:
+        """The addresses of a service, or of one group of its endpoints."""
+        endpoints = next(s.endpoints for s in self.services if s.name == service)
+        hosts = [e.host for e in endpoints if not group or e.group == group]
+        return tuple(dict.fromkeys(self.names.get(host, host) for host in hosts))
+
+    def names_of(self, service: str) -> tuple[str, ...]:
+        endpoints = next(s.endpoints for s in self.services if s.name == service)
+        return tuple(dict.fromkeys(e.host for e in endpoints if not _literal(e.host)))
+
+
+def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
+    known = shipped()
+    services = tuple(_as_here(s) for name in tested if (s := known.get(name)) is not None)
+    services = (_anchors(country), *services)
+    hosts = [e.host for s in services for e in s.endpoints]
+    names = dict.fromkeys((*country.abroad_names, *(h for h in hosts if not _literal(h))))
+    addresses = itertools.chain(f"45.91.{a}.{b}" for a in range(200) for b in range(1, 250))
+    named = {name: next(addresses) for name in names if not name.endswith(".kz")}
+    named[country.collector_name] = COLLECTOR
+    literals = tuple(dict.fromkeys(h for h in hosts if _literal(h) and ":" not in h))
+    return Abroad(services, named, literals)
+
+
+def services_yaml(known: Abroad) -> str:
+    """What `plan.services_file` is to name."""
+    import yaml
+
+    body = {
+        s.name: {
+            "title": s.title,
+            "experiment": s.experiment,
+            "endpoints": [_as_yaml(e) for e in s.endpoints],
+        }
+        for s in known.services
+    }
+    return yaml.safe_dump({"version": "lab", "services": body}, sort_keys=False)
+
+
+def resolver_conf(known: Abroad, folder: Path) -> str:
+    """The open resolver abroad, also under the addresses of the world's public ones."""
+    zone = "".join(f'  local-data: "{n}. {TTL_S} IN A {a}"\n' for n, a in known.names.items())
+    six = f'  local-data: "www.wikipedia.org. {TTL_S} IN AAAA {ABROAD_SIX}"\n'
+    interfaces = "".join(f"  interface: {a}\n" for a in (RESOLVER, *PUBLIC_RESOLVERS))
+    return _unbound(folder, "abroad", interfaces, f'  local-zone: "." static\n{zone}{six}')
+
+
+def domestic_conf(country: Topology, folder: Path) -> str:
+    zone = "".join(
+        f'  local-data: "{n}. {TTL_S} IN A {DOMESTIC_WEB}"\n' for n in country.domestic_names
+    )
+    return _unbound(
+        folder, "domestic", f"  interface: {DOMESTIC_DNS}\n", f'  local-zone: "." static\n{zone}'
+    )
+
+
+def provider_conf(network: Network, folder: Path) -> str:
+    """A provider's own resolver: domestic names from home, all others from abroad."""
+    forwards = f"""forward-zone:
+  name: "kz."
+  forward-addr: {DOMESTIC_DNS}
+forward-zone:
+  name: "."
+  forward-addr: {RESOLVER}
+"""
+    interface = f"  interface: {network.resolver}\n"
+    return _unbound(folder, network.name, interface, "", forwards)
+
+
+def _unbound(folder: Path, name: str, interfaces: str, zone: str, forwards: str = "") -> str:
+    return f"""server:
+{interfaces}  access-control: 0.0.0.0/0 allow
+  username: ""
+  chroot: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  logfile: "{folder}/{name}.unbound.log"
+  do-daemonize: no
+  module-config: "iterator"
+  num-threads: 1
+  cache-max-negative-ttl: 2
+  infra-host-ttl: 2
+  infra-cache-max-rtt: 1000
+  serve-expired: no
+{zone}remote-control:
+  control-enable: yes
+  control-interface: {folder}/{name}.control
+{forwards}"""
+
+
+def web_conf(known: Abroad, country: Topology, ca: LoopbackCA, folder: Path) -> str:
+    """One nginx for everything abroad."""
+    servers = "".join(_sites(known, ca))
+    literal = "".join(_literal_sites(known, ca))
+    return _nginx("web", folder, servers + literal)
+
+
+def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
+    leaf = ca.leaf(*country.domestic_names)
+    site = _site(" ".join(country.domestic_names), DOMESTIC_WEB, leaf.chain, leaf.key)
+    return _nginx("domestic", folder, site)
+
+
+def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
+    """One certificate for each, so that its name tells whose it is."""
+    for name, address in known.names.items():
+        if address == COLLECTOR:
+            continue
+        leaf = ca.leaf(name)
+        six = ABROAD_SIX if name == "www.wikipedia.org" else ""
+        yield _site(name, address, leaf.chain, leaf.key, six)
+
+
+def _literal_sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
+    leaf = ca.leaf(*known.literals) if known.literals else None
+    ports = {
+        (e.host, e.port, e.kind)
+        for s in known.services
+        for e in s.endpoints
+        if e.host in known.literals and e.host != RESOLVER  # which answers on its port already
+    }
+    for address, port, kind in sorted(ports):
+        tls = kind in IN_TLS and leaf is not None
+        certificate = (
+            f"ssl_certificate {leaf.chain}; ssl_certificate_key {leaf.key};" if tls and leaf else ""
+        )
+        if kind in (EndpointKind.HTTP, EndpointKind.TCP) or tls:
+            yield (
+                f"  server {{ listen {address}:{port}{' ssl' if tls else ''}; {certificate}"
+                " location / { return 404; } }\n"
+            )
+
+
+def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> str:
+    more = f"listen [{six}]:80; listen [{six}]:443 ssl;" if six else ""
+    return f"""  server {{
+    listen {address}:80; listen {address}:443 ssl; {more}
+    server_name {names};
+    ssl_certificate {chain}; ssl_certificate_key {key};
+    location / {{
+      default_type text/html;
+      return 200 "<html><head><title>The page of {names}</title></head><body>Hello</body></html>";
+    }}
+    location = /generate_204 {{ return 204; }}
+    location = /large {{ alias {chain.parent.parent}/large.bin; }}
+  }}
+"""
+
+
+def _nginx(name: str, folder: Path, servers: str) -> str:
+    return f"""daemon off;
+master_process off;
+user root;
+worker_rlimit_nofile 4096;
+pid {folder}/{name}.nginx.pid;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off;
+  server_names_hash_bucket_size 128;
+  client_body_temp_path {folder}/{name}.temp;
+  http2 on;
+{servers}}}
+"""
+
+
+def _anchors(country: Topology) -> Service:
+    """Ours, in the lab's own world: abroad by name and address, a site at home, a portal's test."""
+    of = "connectivity"
+    name, home = country.abroad_names[3], country.domestic_names[0]
+    made = (
+        ("resolver-a", EndpointKind.DNS, name, 53, "/", "resolver"),
+        ("captive-a", EndpointKind.HTTP, name, 80, "/generate_204", "captive"),
+        ("foreign-a", EndpointKind.HTTPS, name, 443, "/generate_204", "foreign"),
+        ("foreign-address", EndpointKind.TCP, RESOLVER, 53, "/", "foreign"),
+        ("domestic-a", EndpointKind.HTTPS, home, 443, "/generate_204", "domestic"),
+    )
+    endpoints = tuple(
+        Endpoint(id=i, kind=k, host=h, port=p, path=path, group=g) for i, k, h, p, path, g in made
+    )
+    return Service(name="anchors", title="Anchors", experiment=of, endpoints=endpoints)
+
+
+def _as_here(service: Service) -> Service:
+    return service
+
+
+def _as_yaml(endpoint: Endpoint) -> dict[str, object]:
+    whole: dict[str, object] = {
+        "id": endpoint.id,
+        "kind": str(endpoint.kind),
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "path": endpoint.path,
+        "method": endpoint.method,
+        "group": endpoint.group,
+        "trust": endpoint.trust,
+    }
+    return {key: value for key, value in whole.items() if value}
+
+
+def _literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = ["Abroad", "Services", "abroad"]

@@ -1,0 +1,127 @@
+"""The country as data: who is there, under which address, behind which router. Pure.
+
+    agents ── gate of their network ── border ── abroad
+                                          └───── domestic
+
+A network's gate is a router of its own, and the only way in or out: censors sit there. Regions are
+prefixes behind one gate, so a cut can name both.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TOPOLOGY = Path(__file__).with_name("topology.yml")
+BORDER, ABROAD, DOMESTIC = "border", "abroad", "domestic"
+RESOLVER, DOH, COLLECTOR, CONTROL, ECHO = (
+    "45.90.2.53", "45.90.2.54", "45.90.3.1", "45.90.3.2", "45.90.3.3",
+)  # fmt: skip
+DOMESTIC_DNS, DOMESTIC_WEB = "5.2.0.53", "5.2.0.10"
+ABROAD_SIX = "2a0d:5600:ffff::10"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlace:
+    """Where one agent lives. Each has a prefix of its own, and so a vote of its own."""
+
+    name: str
+    network: str
+    region: str
+    address: str
+    six: str = ""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One provider: its number among the others decides every address it has."""
+
+    index: int
+    name: str
+    title: str
+    asn: int
+    access: str
+    agents_by_region: Mapping[str, int]
+    regions: tuple[str, ...]
+    ipv6: bool = False
+
+    @property
+    def gate(self) -> str:
+        return f"gate-{self.name}"
+
+    @property
+    def prefix(self) -> str:
+        return f"5.{10 + self.index}.0.0/16"
+
+    @property
+    def resolver(self) -> str:
+        return f"5.{10 + self.index}.0.53"
+
+    @property
+    def wire(self) -> tuple[str, str]:
+        """The addresses of the gate and the border on the cable between them."""
+        return f"5.9.{self.index}.1", f"5.9.{self.index}.2"
+
+    def region_prefix(self, region: str) -> str:
+        """Sixteen /24 a region."""
+        return f"5.{10 + self.index}.{16 * (1 + self.regions.index(region))}.0/20"
+
+    @cached_property
+    def agents(self) -> tuple[AgentPlace, ...]:
+        return tuple(self._agents())
+
+    def _agents(self) -> Iterator[AgentPlace]:
+        for region, count in self.agents_by_region.items():
+            first = 16 * (1 + self.regions.index(region))
+            for number in range(count):
+                at = first + number
+                six = f"2a0d:5600:{self.index + 1}:{at:x}::2" if self.ipv6 else ""
+                name = f"{self.name}-{region}-{number + 1}"
+                yield AgentPlace(name, self.name, region, f"5.{10 + self.index}.{at}.2", six)
+
+
+@dataclass(frozen=True)
+class Topology:
+    country: str
+    regions: Mapping[str, str]
+    networks: tuple[Network, ...]
+    domestic_names: tuple[str, ...]
+    abroad_names: tuple[str, ...]
+    collector_name: str
+
+    def network(self, name: str) -> Network:
+        return next(network for network in self.networks if network.name == name)
+
+    @property
+    def agents(self) -> tuple[AgentPlace, ...]:
+        return tuple(agent for network in self.networks for agent in network.agents)
+
+
+def topology(file: Path = TOPOLOGY) -> Topology:
+    """Raises KeyError or ValueError naming what is wrong with the file."""
+    said: dict[str, Any] = yaml.safe_load(file.read_text())
+    regions = tuple(said["regions"])
+    networks = tuple(
+        Network(
+            index=index,
+            name=str(one["name"]),
+            title=str(one["title"]),
+            asn=int(one["asn"]),
+            access=str(one["access"]),
+            agents_by_region=one["agents"],
+            regions=regions,
+            ipv6=bool(one.get("ipv6", False)),
+        )
+        for index, one in enumerate(said["networks"])
+    )
+    return Topology(
+        country=said["country"],
+        regions=said["regions"],
+        networks=networks,
+        domestic_names=tuple(said["domestic"]["names"]),
+        abroad_names=tuple(said["abroad"]["names"]),
+        collector_name=said["abroad"]["collector"],
+    )

@@ -1,0 +1,103 @@
+"""A world of its own: a process tree with its own network, mounts and process numbers.
+
+Namespaces made inside are seen by nobody else, so several labs stand side by side. The world's
+first process waits on a pipe to us: when we end, however we end, the pipe closes, the process
+goes, and the kernel takes everything else of the world with it.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("ip", "nft", "iptables", "unshare", "nsenter", "tc")
+FIRST = "mount -t tmpfs lab /run/netns && ip link set lo up && echo ready && exec cat"
+
+
+class World:
+    """Runs commands inside; names of namespaces are free to choose."""
+
+    def __init__(self, pid: int) -> None:
+        self._enter = ["nsenter", "--target", str(pid), "--net", "--mount", "--pid", "--"]
+
+    def command(self, space: str, argv: Sequence[str]) -> list[str]:
+        """`argv` as it is run in the namespace `space`; "" is the world's own."""
+        inside = ["ip", "netns", "exec", space] if space else []
+        return [*self._enter, *inside, *argv]
+
+    def run(self, space: str, *argv: str, text: str = "", timeout: float = 60) -> str:
+        """Standard output; a failure raises with standard error in its message."""
+        done = subprocess.run(
+            self.command(space, argv),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{space}: {' '.join(argv)}: {done.stderr.strip()[:2_000]}")
+        return done.stdout
+
+    def script(self, lines: Sequence[str], space: str = "") -> None:
+        """Shell lines, the first that fails ends it."""
+        self.run(space, "sh", "-e", "-s", text="\n".join(lines) + "\n")
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    """Up in some 50 ms. Raises Missing where it cannot be had."""
+    require()
+    # /run/netns must exist to be covered by a mount; that is all that stays behind.
+    Path("/run/netns").mkdir(parents=True, exist_ok=True)
+    holder = subprocess.Popen(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+         "sh", "-c", FIRST],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    try:
+        if holder.stdout.readline() != b"ready\n":
+            raise RuntimeError("the lab's world could not be made: is this root on a real kernel?")
+        yield World(_first_process(holder.pid))
+    finally:
+        holder.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            holder.wait(timeout=10)
+        holder.kill()
+        holder.stdout.close()
+
+
+class Missing(Exception):  # noqa: N818 - it is the state of a machine
+    """What this machine lacks for a lab; the text is a sentence."""
+
+
+def require() -> None:
+    """Raises Missing."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if os.geteuid() == 0 and not missing:
+        return
+    raise Missing(f"The lab needs root and {', '.join(PROGRAMS)}; missing: {missing or 'root'}.")
+
+
+def require_for_test() -> None:
+    """Skips the test with the reason on a user's machine, fails it in CI."""
+    try:
+        require()
+    except Missing as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+
+
+def _first_process(unshare: int) -> int:
+    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
+    return int(children[0])
