@@ -110,6 +110,7 @@ class Config:
     grpc: str = "127.0.0.1:7443"
     http: str = "127.0.0.1:8080"
     endpoint: str = ""
+    echo: str = ""  # "" for no echo service
     store_url: str = ""
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
@@ -172,6 +173,7 @@ KEYS = (
     Key("grpc", "grpc", _endpoint),
     Key("http", "http", _endpoint),
     Key("endpoint", "endpoint", _endpoint),
+    Key("echo.listen", "echo", _endpoint),
     Key("store.url", "store_url", _store),
     Key("plan.services_file", "services_file", _path),
     Key("control.endpoints", "control_endpoints", _controls),

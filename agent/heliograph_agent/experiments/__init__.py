@@ -4,6 +4,7 @@ from heliograph_agent.experiment import CannotRun, Experiment
 from heliograph_agent.experiments import (
     connectivity,
     dns,
+    middlebox,
     signal,
     tcp,
     telegram,
@@ -21,6 +22,7 @@ REGISTRY: tuple[Experiment, ...] = (
     telegram.EXPERIMENT,
     whatsapp.EXPERIMENT,
     signal.EXPERIMENT,
+    middlebox.EXPERIMENT,
 )
 
 

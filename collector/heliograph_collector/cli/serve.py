@@ -21,12 +21,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--http", type=endpoint, metavar="HOST:PORT", help="page and API (127.0.0.1:8080)"
     )
+    command.add_argument(
+        "--echo", type=endpoint, metavar="HOST:PORT", help="echo service for `middlebox` (none)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.serve import CannotServeError, serve
 
-    config = config_of(args, grpc=args.grpc, http=args.http)
+    config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo)
     try:
         return serve(config)
     except CannotServeError as error:

@@ -22,6 +22,10 @@ class Notice:
     def grpc(self) -> object:
         return self._text.get("grpc")
 
+    @property
+    def echo(self) -> object:
+        return self._text.get("echo")
+
     def post(self, **places: str) -> None:
         self._text |= places
         new = self._file.with_suffix(".new")

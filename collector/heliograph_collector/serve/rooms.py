@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from heliograph_collector.config import split_endpoint
 from heliograph_collector.control import Assessor
+from heliograph_collector.echo import Echo, PortTakenError
 from heliograph_collector.judge import judge
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
@@ -55,6 +56,7 @@ class Rooms:
         self._desk = Desk(house, door, self._store)
         self._feed = self._desk.feed(bus, read_password(house.password))
         self._announcer = Announcer(self._feed)
+        self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
         self._writer = Writer(
             house.journal,
@@ -71,8 +73,8 @@ class Rooms:
         async with AsyncExitStack() as stack:
             await self._open_page(stack)
             await self._open_store(stack)
-            self._desk.opened(self._writer.problems)
-            async with asyncio.TaskGroup() as group:
+            self._desk.opened(lambda: [*self._writer.problems(), *self._echo.problems()])
+            async with asyncio.TaskGroup() as group, self._echoing(group):
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
@@ -117,6 +119,22 @@ class Rooms:
         self._notice.post(http=place)
         log.info("Page:   http://%s/", place)
         log.info("Operator's password: in %s", self._house.password)
+
+    @asynccontextmanager
+    async def _echoing(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
+        endpoint = self._house.config.echo
+        async with AsyncExitStack() as stack:
+            if endpoint:
+                host, port = split_endpoint(endpoint)
+                try:
+                    opened = await stack.enter_async_context(self._echo.open(host, port, group))
+                except PortTakenError as error:
+                    raise CannotServeError(
+                        f"{endpoint} cannot be listened on: free it, or say --echo HOST:PORT."
+                    ) from error
+                self._notice.post(echo=dialled(host, opened))
+                log.info("Echo:   %s (TCP)", self._notice.echo)
+            yield
 
     def _on_block(self, block: Block) -> None:
         self._desk.took(block)
