@@ -1,7 +1,8 @@
 """Reads the catalogue in tests/scenarios: network condition → observations → verdict.
 
 A step is `operation argument: outcome`. The outcome is `ok`, a word of the failure vocabulary, the
-addresses of an answer, or the facts of a page. What a step stands on follows from the order:
+addresses of an answer, or the facts of a page or a lookup. What a step stands on follows from the
+order:
 a connection on the lookup that gave its address, anything else on the step before it.
 """
 
@@ -14,15 +15,19 @@ import yaml
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
+    Arrival,
     Certificate,
     Dns,
     DnsAnswer,
+    DnsReply,
+    Exchange,
     Http,
     Link,
     Measurement,
     Observation,
     Tcp,
     Tls,
+    Udp,
 )
 from heliograph_collector.store.rows import ControlView, Role, State, Taken, Vantage
 
@@ -56,6 +61,7 @@ def catalogue() -> Iterator[Scenario]:
 def _scenario(entry: Mapping[str, Any]) -> Scenario:
     experiment = entry.get("experiment", "web")
     here = measurement(entry.get("here", []), experiment=experiment)
+    here = replace(here, target=entry.get("target", here.target))
     here = replace(here, not_measured=entry.get("not_measured", ""), link=_link(entry, "link"))
     verdict = entry["verdict"]
     return Scenario(
@@ -137,29 +143,51 @@ def _observations(steps: Sequence[Mapping[str, Any]], label: str, offset: int) -
 def _parent(made: Sequence[Observation], seen: Observation) -> int | None:
     if seen.operation is Operation.RESOLVE or not made:
         return None
-    if seen.tcp is None:
+    end = seen.tcp or seen.udp
+    if end is None:
         return len(made) - 1
-    gave = (i for i, x in enumerate(made) if x.dns and seen.tcp.address in x.dns.addresses)
+    gave = (i for i, x in enumerate(made) if x.dns and end.address in x.dns.addresses)
     return next(gave, None)
 
 
 def _step(operation: Operation, outcome: object, **facts: Any) -> Observation:
     word = str(outcome).split(" ", 1)[0]
     failure = Failure(word) if word in set(Failure) else None
-    return Observation(operation=operation, started_us=0, duration_us=1, failure=failure, **facts)
+    facts = {"duration_us": 1, **facts}
+    return Observation(operation=operation, started_us=0, failure=failure, **facts)
 
 
 def _lookup(engine: str, argument: str, outcome: object) -> Observation:
+    """The outcome may be `{answers: …, later: …}`, later being what a second reply said."""
+    facts = outcome if isinstance(outcome, Mapping) else {"answers": outcome}
+    outcome = facts["answers"]
     query_type, _, name = argument.partition(" ")
-    addresses = () if str(outcome) in set(Failure) else tuple(str(outcome).split())
+    addresses = _addresses(outcome)
     dns = Dns(
         engine=engine,
         resolver="" if engine == "system" else "9.9.9.9:53",
         name=name or HOST,
         query_type=query_type or "A",
-        answers=tuple(DnsAnswer(type=query_type, data=a) for a in addresses if a != "ok"),
+        answers=_answers(query_type, addresses),
+        later=_later(query_type, facts.get("later")),
     )
     return _step(Operation.RESOLVE, outcome, dns=dns)
+
+
+def _addresses(outcome: object) -> tuple[str, ...]:
+    return () if str(outcome) in set(Failure) else tuple(str(outcome).split())
+
+
+def _answers(query_type: str, addresses: Sequence[str]) -> tuple[DnsAnswer, ...]:
+    return tuple(DnsAnswer(type=query_type, data=a) for a in addresses if a != "ok")
+
+
+def _later(query_type: str, outcome: object) -> tuple[DnsReply, ...]:
+    if outcome is None:
+        return ()
+    rcode = 3 if outcome == Failure.DNS_NXDOMAIN_ERROR else 0
+    answers = _answers(query_type, _addresses(outcome))
+    return (DnsReply(after_us=9_000, rcode=rcode, answers=answers),)
 
 
 def _connect(_: str, argument: str, outcome: object) -> Observation:
@@ -168,12 +196,16 @@ def _connect(_: str, argument: str, outcome: object) -> Observation:
 
 
 def _tls(_: str, argument: str, outcome: object) -> Observation:
-    """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`."""
+    """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`.
+
+    It is made out to the host, or to what follows: `… CN=Censor for page.example`.
+    """
     _word, _, leaf = str(outcome).partition(" ")
-    key, _, issuer = leaf.partition(" ")
-    chain = [_certificate(key, issuer)] if key else []
+    key, _, rest = leaf.partition(" ")
+    issuer, _, owner = rest.partition(" for ")
+    chain = [_certificate(key, issuer, owner or argument or HOST)] if key else []
     if outcome == "ok":
-        chain = [_certificate("key-of-target", "CN=Public CA")]
+        chain = [_certificate("key-of-target", "CN=Public CA", argument or HOST)]
     return _step(
         Operation.TLS_HANDSHAKE,
         outcome,
@@ -181,11 +213,23 @@ def _tls(_: str, argument: str, outcome: object) -> Observation:
     )
 
 
-def _certificate(key: str, issuer: str) -> Certificate:
+def _quic(_: str, argument: str, outcome: object) -> Observation:
+    address, _, name = argument.partition(" ")
+    handshake = _tls("tls", name, outcome)
+    return replace(
+        handshake, operation=Operation.QUIC_HANDSHAKE, udp=Udp(address=address, port=443)
+    )
+
+
+def _exchange(_: str, argument: str, outcome: object) -> Observation:
+    return _step(Operation.EXCHANGE, outcome, exchange=Exchange(protocol=argument))
+
+
+def _certificate(key: str, issuer: str, owner: str) -> Certificate:
     return Certificate(
         sha256=key,
         spki_sha256=key,
-        subject=f"CN={HOST}",
+        subject=f"CN={owner}",
         issuer=issuer,
         not_before_s=0,
         not_after_s=2_000_000_000,
@@ -205,11 +249,25 @@ def _http(word: str, argument: str, outcome: object) -> Observation:
         body_bytes=facts.get("bytes", 0),
         body_sha256=facts.get("sha256", ""),
         truncated=facts.get("truncated", False),
+        header_names=tuple(facts.get("headers", ())),
+        text=facts.get("text", ""),
+        arrivals=tuple(
+            Arrival(at_us=int(s * 1e6), bytes=count) for s, count in facts.get("arrivals", ())
+        ),
     )
     operation = Operation.HTTP_ROUND_TRIP if word == "http" else Operation.READ_BODY
-    return _step(operation, facts.get("failure", outcome), http=page)
+    duration_us = int(facts.get("seconds", 0) * 1e6) or 1
+    outcome = facts.get("failure", outcome)
+    return _step(operation, outcome, http=page, duration_us=duration_us)
 
 
-_MAKERS = {"connect": _connect, "tls": _tls, "http": _http, "body": _http}
+_MAKERS = {
+    "connect": _connect,
+    "tls": _tls,
+    "quic": _quic,
+    "exchange": _exchange,
+    "http": _http,
+    "body": _http,
+}
 
 __all__ = ["CATALOGUE", "HOST", "Scenario", "State", "catalogue", "measurement", "taken"]

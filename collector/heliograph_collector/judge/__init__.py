@@ -5,6 +5,7 @@ verdict can be made again from what is stored when a rule changes. README.md lis
 """
 
 from heliograph_collector.judge.case import Scene, case
+from heliograph_collector.judge.certificates import issuer_of
 from heliograph_collector.judge.confidence import confidence
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
 from heliograph_collector.judge.scenes import endpoint_labels, endpoint_scene, page_scene
@@ -47,6 +48,7 @@ def _verdict(scene: Scene, endpoint: str = "") -> Verdict:
         else 0.0,
         endpoint=endpoint,
         evidence=tuple(sorted(evidence)),
+        issuer=issuer_of(found.failing) if rule.state is State.BLOCKED else "",
     )
 
 

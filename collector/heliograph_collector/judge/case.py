@@ -1,19 +1,20 @@
 """From observations to signs: everything the decision table may ask about one endpoint."""
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Certificate, Link
+from heliograph.observation import Link
+from heliograph_collector.judge.bodies import frozen
+from heliograph_collector.judge.certificates import certificate_signs
 from heliograph_collector.judge.failing import Failing, failing
-from heliograph_collector.judge.meaning import CERTIFICATE, DEPTH
+from heliograph_collector.judge.lookups import address_signs, lookup_signs
+from heliograph_collector.judge.meaning import DEPTH
 from heliograph_collector.judge.pages import Likeness, likeness
-from heliograph_collector.judge.sight import NOTHING, Sight, Step, answers, near
+from heliograph_collector.judge.sight import NOTHING, Sight, Step, answers
 from heliograph_collector.judge.signs import Sign
 
 FRESH_US = 15 * 60 * 1_000_000  # a control older than this proves nothing
-ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
 
 LINKS = {
     Link.OFFLINE: Sign.OFFLINE,
@@ -27,11 +28,14 @@ PAGES = {
     Likeness.DIFFERENT: Sign.PAGE_DIFFERENT,
     Likeness.REDIRECTED: Sign.PAGE_REDIRECTED,
     Likeness.LEGAL: Sign.PAGE_LEGAL,
+    Likeness.BLOCK: Sign.PAGE_BLOCK,
+    Likeness.PARKED: Sign.PAGE_PARKED,
+    Likeness.FILTER: Sign.PAGE_FILTER,
     Likeness.ANTIBOT: Sign.PAGE_ANTIBOT,
     Likeness.SERVER_ERROR: Sign.PAGE_SERVER_ERROR,
     Likeness.DYNAMIC: Sign.PAGE_DYNAMIC,
 }
-OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
+FOREIGN = frozenset((Sign.PAGE_DIFFERENT, Sign.PAGE_REDIRECTED, Sign.PAGE_LEGAL, Sign.PAGE_BLOCK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +70,9 @@ def case(scene: Scene) -> Case:
         *_progress(here, control, stopped),
         *_control_state(scene),
         *_against_control(here, control, stopped),
-        *_addresses(here, control, stopped),
-        *_certificates(control, stopped),
+        *lookup_signs(here, control),
+        *address_signs(here, control, stopped),
+        *certificate_signs(control, stopped),
         *_page(here, control),
     }
     others = tuple(s.index for s in here.other_lookups if s.ok and answers((s,)))
@@ -114,7 +119,9 @@ def _progress(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[
         Operation.RESOLVE: Sign.RESOLVED,
         Operation.CONNECT: Sign.CONNECTED,
         Operation.TLS_HANDSHAKE: Sign.VERIFIED,
+        Operation.QUIC_HANDSHAKE: Sign.VERIFIED,
         Operation.HTTP_ROUND_TRIP: Sign.ANSWERED,
+        Operation.EXCHANGE: Sign.SPOKEN,
     }
     yield from (sign for operation, sign in reached.items() if operation in here.passed)
     if stopped is not None:
@@ -126,6 +133,8 @@ def _progress(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[
             yield Sign.SLOW_BODY
         elif step.method == "truncated_body" or (step.method and Sign.VERIFIED in _tls(here)):
             yield Sign.CUT_BODY
+    if frozen(here, control):
+        yield Sign.FROZEN
 
 
 def _tls(here: Sight) -> tuple[Sign, ...]:
@@ -147,57 +156,15 @@ def _against_control(here: Sight, control: Sight, stopped: Failing | None) -> It
         yield Sign.CONTROL_FAILED
 
 
-def _addresses(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:
-    others = answers(here.other_lookups)
-    if others:
-        yield Sign.OTHERS_RESOLVED
-    own = {a for a in here.own_addresses if ":" not in a}
-    theirs = control.own_addresses
-    if own and all(bogon(a) for a in own) and theirs and not any(bogon(a) for a in theirs):
-        yield Sign.BOGON
-    if stopped is None:
-        return
-    failed = {a.address for a in stopped.attempts if a.address}
-    known = theirs | others
-    if failed and known and not any(near(a, b) for a in failed for b in known):
-        yield Sign.STRANGE_ADDRESS
-    connected = [a.address for a in control.attempts if Operation.CONNECT in a.passed]
-    if any(near(a, b) for a in failed for b in connected):
-        yield Sign.SHARED_ADDRESS
-    if _untried(here, control, failed):
-        yield Sign.UNTRIED_ADDRESS
-
-
-def _untried(here: Sight, control: Sight, failed: set[str]) -> bool:
-    if control.lookups and not here.own_addresses:
-        return True  # the name's addresses are not known, so nobody can say that all were tried
-    known = {a for a in here.own_addresses if ":" not in a} or here.own_addresses
-    return len(failed) < min(len(known), ADDRESSES_ENOUGH)
-
-
-def _certificates(control: Sight, stopped: Failing | None) -> Iterator[Sign]:
-    if stopped is None or stopped.failure not in CERTIFICATE:
-        return
-    leaves = [leaf for s in stopped.steps if (leaf := _leaf(s)) is not None]
-    good = [leaf for s in control.find(Operation.TLS_HANDSHAKE) if s.ok and (leaf := _leaf(s))]
-    if not leaves:
-        yield Sign.NO_CHAIN
-    if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in good):
-        yield Sign.SAME_KEY
-    if any(a.issuer == b.issuer for a in leaves for b in good):
-        yield Sign.SAME_ISSUER
-
-
-def _leaf(step: Step) -> Certificate | None:
-    return step.seen.tls.chain[0] if step.seen.tls and step.seen.tls.chain else None
-
-
 def _page(here: Sight, control: Sight) -> Iterator[Sign]:
     """Only cleartext pages are compared."""
     if Operation.TLS_HANDSHAKE in here.passed | control.passed:
         return
     if here.page is not None and control.page is not None:
-        yield PAGES[likeness(here.page[1], control.page[1])]
+        found = PAGES[likeness(here.page[1], control.page[1])]
+        yield found
+        if found in FOREIGN:
+            yield Sign.PAGE_FOREIGN
 
 
 def _deepest(here: Sight) -> tuple[int, ...]:
@@ -208,12 +175,3 @@ def _deepest(here: Sight) -> tuple[int, ...]:
 
 def _steps(sight: Sight) -> list[Step]:
     return [*sight.lookups, *(s for a in sight.attempts for s in a.steps)]
-
-
-def bogon(address: str) -> bool:
-    """An address that nothing on the Internet can have."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return not parsed.is_global and not (parsed.version == 4 and parsed in OWN_PROXY)

@@ -13,11 +13,22 @@ LAYERS: Mapping[Op, str] = {
     Op.RESOLVE: "dns",
     Op.CONNECT: "tcp",
     Op.TLS_HANDSHAKE: "tls",
+    Op.QUIC_HANDSHAKE: "quic",
     Op.HTTP_ROUND_TRIP: "http",
+    Op.EXCHANGE: "protocol",
     Op.READ_BODY: "http",
 }
 
-DEPTH: Mapping[Op, int] = {op: depth for depth, op in enumerate(LAYERS, start=1)}
+# How far a step is from nothing. A hop is no step of a connection, so it has no depth.
+DEPTH: Mapping[Op, int] = {
+    Op.RESOLVE: 1,
+    Op.CONNECT: 2,
+    Op.TLS_HANDSHAKE: 3,
+    Op.QUIC_HANDSHAKE: 3,  # connection and TLS in one
+    Op.HTTP_ROUND_TRIP: 4,
+    Op.EXCHANGE: 4,
+    Op.READ_BODY: 5,
+}
 
 METHODS: Mapping[Op, Mapping[Failure, str]] = {
     Op.RESOLVE: {
@@ -44,6 +55,26 @@ METHODS: Mapping[Op, Mapping[Failure, str]] = {
         Failure.SSL_UNKNOWN_AUTHORITY: "certificate_substitution",
         Failure.SSL_INVALID_HOSTNAME: "certificate_substitution",
         Failure.SSL_INVALID_CERTIFICATE: "certificate_substitution",
+    },
+    Op.QUIC_HANDSHAKE: {
+        Failure.CONNECTION_REFUSED: "refused",
+        Failure.CONNECTION_RESET: "reset_after_initial",
+        Failure.EOF_ERROR: "closed_after_initial",
+        Failure.GENERIC_TIMEOUT_ERROR: "timeout_after_initial",
+        Failure.HOST_UNREACHABLE: "host_unreachable",
+        Failure.QUIC_INCOMPATIBLE_VERSION: "version_refused",
+        Failure.SSL_FAILED_HANDSHAKE: "alert",
+        Failure.SSL_UNKNOWN_AUTHORITY: "certificate_substitution",
+        Failure.SSL_INVALID_HOSTNAME: "certificate_substitution",
+        Failure.SSL_INVALID_CERTIFICATE: "certificate_substitution",
+    },
+    Op.EXCHANGE: {
+        Failure.CONNECTION_REFUSED: "refused",
+        Failure.CONNECTION_RESET: "reset_after_message",
+        Failure.EOF_ERROR: "eof_after_message",
+        Failure.GENERIC_TIMEOUT_ERROR: "timeout_after_message",
+        Failure.HOST_UNREACHABLE: "host_unreachable",
+        Failure.UNEXPECTED_REPLY: "unexpected_reply",
     },
     Op.HTTP_ROUND_TRIP: {
         Failure.CONNECTION_RESET: "reset_after_request",

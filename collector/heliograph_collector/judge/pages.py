@@ -1,15 +1,18 @@
 """Two cleartext answers held against each other. A table, read from the top.
 
 Nothing of this is asked of answers that came over verified TLS: those are the server's own words.
+What makes two pages one is what OONI's web_connectivity asks: sizes, uncommon headers, titles.
 """
 
 from enum import StrEnum
 
 from heliograph.observation import Http
 from heliograph_collector.judge.sight import host_of
+from heliograph_collector.judge.signatures import Signature, block_page, look_alike
 
 ALIKE = 0.7  # shorter body over longer one, from which bodies are the same page
 LONG_WORD = 5  # letters; shorter ones stand in every title
+OWN_LABEL = 4  # letters of a label that two hosts of one owner share: target in target.co.kz
 
 # Statuses and servers that turn robots away, for the robot's sake and not the state's.
 ANTIBOT_STATUS = frozenset({403, 429, 503})
@@ -25,6 +28,20 @@ ANTIBOT_SERVERS = (
     "datadome",
     "varnish",
 )
+ANTIBOT_HEADERS = frozenset({"cf-ray", "cf-mitigated", "x-sucuri-id", "x-iinfo", "x-datadome"})
+
+# Header names that half of all servers send: to share one proves no kinship.
+COMMON_HEADERS = frozenset(
+    name
+    for line in (
+        "accept-ranges age cache-control cf-ray connection content-encoding content-language",
+        "content-length content-type date etag expires keep-alive last-modified link location",
+        "p3p pragma server set-cookie strict-transport-security transfer-encoding vary via",
+        "x-content-type-options x-frame-options x-powered-by x-varnish x-xss-protection",
+    )
+    for name in line.split()
+)
+COMMON_LABELS = frozenset(("www", "mail", "blog", "info", "mobi", "name", "asia"))
 
 
 class Likeness(StrEnum):
@@ -32,15 +49,65 @@ class Likeness(StrEnum):
     DIFFERENT = "different"
     REDIRECTED = "redirected"
     LEGAL = "legal"  # 451: somebody says so themselves
+    BLOCK = "block"  # a known page of blocking
     ANTIBOT = "antibot"
     SERVER_ERROR = "server_error"
+    PARKED = "parked"
+    FILTER = "filter"  # of a product that also filters schools and offices
     DYNAMIC = "dynamic"  # nothing firm enough to compare
+
+
+KINDS = {
+    "challenge": Likeness.ANTIBOT,
+    "edge_error": Likeness.SERVER_ERROR,
+    "parked": Likeness.PARKED,
+    "filter": Likeness.FILTER,
+}
 
 
 def likeness(here: Http, control: Http) -> Likeness:
     """How the vantage's answer stands to the control's."""
+    known = block_page(here)
+    if known is not None and _only_here(known, control):
+        return Likeness.BLOCK
+    if here.status == control.status and _kin(here, control):
+        return Likeness.SAME
+    mistaken = look_alike(here)
+    if mistaken is not None and _only_here(mistaken, control):
+        return KINDS[mistaken.kind]
     if here.status == control.status:
         return _same_status(here, control)
+    return _other_status(here, control)
+
+
+def _only_here(signature: Signature, control: Http) -> bool:
+    return not signature.fits(control)
+
+
+def _kin(here: Http, control: Http) -> bool:
+    """The very same page, or one with the same name."""
+    if here.body_sha256 and here.body_sha256 == control.body_sha256:
+        return True
+    return not _redirect(here) and _titles_agree(here, control)
+
+
+def _same_status(here: Http, control: Http) -> Likeness:
+    if _redirect(here):
+        if _goal(here) == _goal(control) or _at_home(here):
+            return Likeness.SAME
+        return Likeness.DYNAMIC if _of_one_owner(here) else Likeness.REDIRECTED
+    if here.status >= 400 and not _new_title(here, control):
+        return Likeness.SAME
+    if _uncommon(here) & _uncommon(control):
+        return Likeness.SAME
+    if not (here.body_bytes and control.body_bytes) or here.truncated or control.truncated:
+        return Likeness.DYNAMIC
+    if _ratio(here.body_bytes, control.body_bytes) > ALIKE:
+        return Likeness.SAME
+    return Likeness.DIFFERENT if _new_title(here, control) else Likeness.DYNAMIC
+
+
+def _other_status(here: Http, control: Http) -> Likeness:
     if here.status == 451:
         return Likeness.LEGAL
     if _antibot(here):
@@ -52,25 +119,9 @@ def likeness(here: Http, control: Http) -> Likeness:
     if control.status >= 400:  # the control's own answer is no measure
         return Likeness.DYNAMIC
     if _redirect(here):
-        return Likeness.DYNAMIC if _at_home(here) else Likeness.REDIRECTED
+        kin = _at_home(here) or _of_one_owner(here)
+        return Likeness.DYNAMIC if kin else Likeness.REDIRECTED
     return Likeness.DIFFERENT
-
-
-def _same_status(here: Http, control: Http) -> Likeness:
-    if _redirect(here):
-        same = _goal(here) == _goal(control) or _at_home(here)
-        return Likeness.SAME if same else Likeness.REDIRECTED
-    if here.body_sha256 and here.body_sha256 == control.body_sha256:
-        return Likeness.SAME
-    if _titles_agree(here, control):
-        return Likeness.SAME
-    if here.status >= 400 and not _new_title(here, control):
-        return Likeness.SAME
-    if not (here.body_bytes and control.body_bytes) or here.truncated or control.truncated:
-        return Likeness.DYNAMIC
-    if _ratio(here.body_bytes, control.body_bytes) > ALIKE:
-        return Likeness.SAME
-    return Likeness.DIFFERENT if _new_title(here, control) else Likeness.DYNAMIC
 
 
 def _redirect(http: Http) -> bool:
@@ -86,6 +137,16 @@ def _at_home(http: Http) -> bool:
     return related(_goal(http), host_of(http.url))
 
 
+def _of_one_owner(http: Http) -> bool:
+    """Whether both hosts bear one name, as a site that sends each country to its own domain."""
+    return bool(_labels(_goal(http)) & _labels(host_of(http.url)))
+
+
+def _labels(host: str) -> set[str]:
+    labels = host.lower().split(".")[:-1]
+    return {label for label in labels if len(label) >= OWN_LABEL} - COMMON_LABELS
+
+
 def related(one: str, other: str) -> bool:
     """Whether one host is the other or a name below it, `www.` left aside."""
     one, other = one.lower().removeprefix("www."), other.lower().removeprefix("www.")
@@ -94,7 +155,14 @@ def related(one: str, other: str) -> bool:
 
 def _antibot(http: Http) -> bool:
     server = http.server.lower()
-    return http.status in ANTIBOT_STATUS and any(name in server for name in ANTIBOT_SERVERS)
+    named = any(name in server for name in ANTIBOT_SERVERS)
+    return http.status in ANTIBOT_STATUS and (
+        named or bool(ANTIBOT_HEADERS & set(http.header_names))
+    )
+
+
+def _uncommon(http: Http) -> set[str]:
+    return set(http.header_names) - COMMON_HEADERS
 
 
 def _ratio(one: int, other: int) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import urljoin
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement, Observation
@@ -32,7 +33,9 @@ def page_scene(taken: Taken, control: ControlView) -> Scene:
 
     A redirect in clear to a foreign host is believed only when the control was sent there too.
     """
-    ours, theirs = _hops(taken.measurement.observations), _hops(_observations(control))
+    url = taken.measurement.target
+    ours = _hops(taken.measurement.observations, url)
+    theirs = _hops(_observations(control), url)
     at = 0
     while at + 1 < len(ours) and (_believed(ours[at], ours[at + 1]) or _same(at + 1, ours, theirs)):
         at += 1
@@ -49,7 +52,7 @@ def _scene(taken: Taken, control: ControlView, here: Sight, there: Sight) -> Sce
     four = any(":" not in address for address in there.own_addresses)
     return Scene(
         here=replace(here, named=bool(there.system_lookups), four_known=four),
-        control=there,
+        control=replace(there, anywhere=True),
         link=taken.link,
         not_measured=bool(taken.measurement.not_measured),
         age_us=control.age_us if control.measurement is not None else None,
@@ -61,15 +64,26 @@ def _observations(control: ControlView) -> Sequence[Observation]:
     return control.measurement.observations if control.measurement is not None else ()
 
 
-def _hops(observations: Sequence[Observation]) -> list[Sight]:
+def _hops(observations: Sequence[Observation], url: str) -> list[Sight]:
     """The pages of the chain, first to last; one that was lost in between has its empty place."""
     depths = [
         int(found.group(1) or 0)
         for seen in observations
         if (found := HOP.fullmatch(seen.endpoint)) is not None
     ]
-    labels = [f"redirect-{depth}" if depth else "" for depth in range(max(depths, default=-1) + 1)]
-    return [sight(observations, label) for label in labels]
+    hops: list[Sight] = []
+    for depth in range(max(depths, default=-1) + 1):
+        hop = sight(observations, f"redirect-{depth}" if depth else "", url)
+        url = _next(url, hop)
+        hops.append(hop)
+    return hops
+
+
+def _next(url: str, hop: Sight) -> str:
+    try:
+        return urljoin(url, hop.page[1].location) if hop.page else ""
+    except ValueError:
+        return ""
 
 
 def _believed(one: Sight, following: Sight) -> bool:

@@ -11,6 +11,7 @@ from heliograph.observation import Http, Observation
 from heliograph_collector.judge.meaning import DEPTH, LOCAL, method_of
 
 OWN_ENGINES = ("system", "hosts")  # what the vantage's programs would get
+SEALED_ENGINES = ("dot", "doh")  # nobody on the path can answer in their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,13 @@ class Attempt:
 
     @property
     def address(self) -> str:
-        return next((canonical(s.seen.tcp.address) for s in self.steps if s.seen.tcp), "")
+        ends = (s.seen.tcp or s.seen.udp for s in self.steps)
+        return next((canonical(end.address) for end in ends if end), "")
+
+    @property
+    def port(self) -> int:
+        ends = (s.seen.tcp or s.seen.udp for s in self.steps)
+        return next((end.port for end in ends if end), 0)
 
     @property
     def ipv6(self) -> bool:
@@ -72,6 +79,8 @@ class Sight:
     attempts: tuple[Attempt, ...]
     named: bool = False  # the control asked its system for a name, so less than that proves nothing
     four_known: bool = False  # the control got IPv4 addresses, so to have none is a failure
+    anywhere: bool = False  # it may tell what it got and not from which address, as a control may
+    url: str = ""  # of the page, as far as the chain of redirects tells
 
     @cached_property
     def system_lookups(self) -> tuple[Step, ...]:
@@ -118,11 +127,34 @@ class Sight:
         return (none_wanted or used) and any(s.ok for s in self.own_lookups)
 
     @cached_property
+    def clear(self) -> bool:
+        """Whether the page is asked for in clear, so that TLS is no part of it."""
+        urls = [s.seen.http.url for a in self.attempts for s in a.steps if s.seen.http]
+        return (urls[0] if urls else self.url).lower().startswith("http://")
+
+    @cached_property
+    def validations(self) -> tuple[Attempt, ...]:
+        """Handshakes beside a page in clear: they ask whose an address is, and no more."""
+        if not self.clear:
+            return ()
+        secure = [a for a in self.attempts if a.port == 443 or a.step(Operation.TLS_HANDSHAKE)]
+        aside = tuple(a for a in secure if a.step(Operation.HTTP_ROUND_TRIP) is None)
+        return aside if len(aside) < len(self.attempts) else ()
+
+    @cached_property
     def own_attempts(self) -> tuple[Attempt, ...]:
         """Those to addresses that the vantage's programs would have used."""
+        attempts = tuple(a for a in self.attempts if a not in self.validations)
         if not self.lookups and not self.named:
-            return self.attempts
-        return tuple(a for a in self.attempts if a.address in self.own_addresses)
+            return attempts
+        unsaid = {""} if self.anywhere else set()
+        return tuple(a for a in attempts if a.address in self.own_addresses | unsaid)
+
+    @cached_property
+    def other_attempts(self) -> tuple[Attempt, ...]:
+        """Those to addresses that only another resolver, or only the control, gave."""
+        own = (*self.own_attempts, *self.validations)
+        return tuple(a for a in self.attempts if a not in own)
 
     @cached_property
     def passed(self) -> frozenset[Operation]:
@@ -158,7 +190,7 @@ class Sight:
 NOTHING = Sight((), ())
 
 
-def sight(observations: Sequence[Observation], label: str) -> Sight:
+def sight(observations: Sequence[Observation], label: str, url: str = "") -> Sight:
     """The part of a measurement that carries this endpoint label."""
     lookups: list[Step] = []
     connections: dict[int, list[Step]] = {}
@@ -169,7 +201,8 @@ def sight(observations: Sequence[Observation], label: str) -> Sight:
             lookups.append(Step(index, seen))
         else:
             connections.setdefault(_root(observations, index), []).append(Step(index, seen))
-    return Sight(tuple(lookups), tuple(Attempt(tuple(steps)) for steps in connections.values()))
+    attempts = tuple(Attempt(tuple(steps)) for steps in connections.values())
+    return Sight(tuple(lookups), attempts, url=url)
 
 
 def answers(lookups: Iterable[Step]) -> frozenset[str]:

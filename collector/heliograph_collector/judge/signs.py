@@ -22,23 +22,35 @@ class Sign(Enum):
     CONNECTED = auto()
     VERIFIED = auto()  # a TLS handshake whose chain and name verified
     ANSWERED = auto()  # HTTP
+    SPOKEN = auto()  # a message in a named protocol was answered in that protocol
     AS_FAR_AS_CONTROL = auto()
     FAILED = (
         auto()
     )  # the deepest step failed on every connection, in a word that can be interference
     SLOW_BODY = auto()
     CUT_BODY = auto()
+    FROZEN = auto()  # the body came quickly, then not at all, where the control's went on
     MORE_TO_COME = auto()  # a redirect that the control followed and the vantage did not
     # lookups and addresses
     OTHERS_RESOLVED = auto()  # the same vantage got addresses by another resolver
     BOGON = auto()  # every address is from private or reserved space, none of the control's is
-    STRANGE_ADDRESS = auto()  # neither the control nor another resolver gave one like it
+    BOGON_EVERYWHERE = auto()  # all of the control's are too
+    GHOST = auto()  # the control is told that there is no such name, and here there are addresses
+    CONTRADICTED = auto()  # one query got replies that cannot both be true
+    SPLIT = auto()  # plain lookups agree on other addresses than sealed ones and the control
+    STRANGE_ADDRESS = auto()  # neither the control nor an independent resolver gave one like it
+    VALIDATED = auto()  # the right certificate was shown there, from here or from the control
+    FALSE_ADDRESS = auto()  # the wrong certificate there is the host's own, not the vantage's trust
+    OTHERS_WORK = auto()  # from here, an address that others gave gets past the step that failed
     SHARED_ADDRESS = auto()  # the control did connect to one of those that failed, or next to it
+    UNSAID_ADDRESS = auto()  # the control did connect, and does not tell where
     UNTRIED_ADDRESS = auto()  # an address answered and not tried to a conclusion
     # certificates
     NO_CHAIN = auto()
     SAME_KEY = auto()  # the leaf has the key that verified at the control
     SAME_ISSUER = auto()
+    IN_ITS_NAME = auto()  # signed by nobody known, and made out to the host that was asked for
+    OWN_INTERCEPTOR = auto()  # signed by a program or box of the vantage's own house
     # the control
     CONTROL_MISSING = auto()
     CONTROL_STALE = auto()
@@ -55,6 +67,10 @@ class Sign(Enum):
     PAGE_DIFFERENT = auto()
     PAGE_REDIRECTED = auto()
     PAGE_LEGAL = auto()
+    PAGE_BLOCK = auto()  # a known page of blocking
+    PAGE_FOREIGN = auto()  # any of the three above, or one that is different
+    PAGE_PARKED = auto()
+    PAGE_FILTER = auto()  # of a product that also filters schools and offices
     PAGE_ANTIBOT = auto()
     PAGE_SERVER_ERROR = auto()
     PAGE_DYNAMIC = auto()

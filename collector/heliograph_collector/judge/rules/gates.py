@@ -5,7 +5,7 @@ cleartext and bare successes, failures that the control shares.
 """
 
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.rules.rule import DOWN, REACHABLE, UNKNOWN, Rule, signs
+from heliograph_collector.judge.rules.rule import BLOCKED, DOWN, REACHABLE, UNKNOWN, Rule, signs
 from heliograph_collector.judge.signs import Sign
 
 
@@ -31,6 +31,7 @@ STRONG = (
         "The body stopped coming while the control read it whole: perhaps throttled. One slow "
         "transfer does not tell a slow network from a slowed service, so it stays unknown.",
         needs=signs(Sign.SLOW_BODY, Sign.CONTROL_BODY),
+        lacks=signs(Sign.FROZEN),
         layer="http",
         method="throttled?",
     ),
@@ -39,6 +40,7 @@ STRONG = (
         UNKNOWN,
         "The body did not come in time, and the control's is not known to.",
         needs=signs(Sign.SLOW_BODY),
+        lacks=signs(Sign.FROZEN),
         method="slow_body",
     ),
     Rule(
@@ -54,6 +56,7 @@ STRONG = (
         "TLS verified and HTTP was answered; what it says is the server's business.",
         0.98,
         needs=signs(Sign.VERIFIED, Sign.ANSWERED),
+        lacks=signs(Sign.FROZEN),
         alone=True,
     ),
     Rule(
@@ -155,12 +158,20 @@ WEAK = (
         lacks=signs(Sign.FAILED),
     ),
     Rule(
+        "reached.protocol",
+        REACHABLE,
+        "It answers in its own protocol, and the control got no further.",
+        0.9,
+        needs=signs(Sign.SPOKEN, Sign.AS_FAR_AS_CONTROL),
+        lacks=signs(Sign.FAILED),
+    ),
+    Rule(
         "reached.tcp",
         REACHABLE,
         "It connects, and the control went no further.",
         0.7,
         needs=signs(Sign.CONNECTED, Sign.AS_FAR_AS_CONTROL),
-        lacks=signs(Sign.FAILED, Sign.ANSWERED, Sign.BOGON),
+        lacks=signs(Sign.FAILED, Sign.ANSWERED, Sign.BOGON, Sign.BOGON_EVERYWHERE),
     ),
     Rule(
         "reached.dns",
@@ -168,7 +179,32 @@ WEAK = (
         "It resolves, and the control went no further.",
         0.6,
         needs=signs(Sign.RESOLVED, Sign.AS_FAR_AS_CONTROL),
-        lacks=signs(Sign.FAILED, Sign.CONNECTED, Sign.BOGON),
+        lacks=signs(Sign.FAILED, Sign.CONNECTED, Sign.BOGON, Sign.BOGON_EVERYWHERE),
+    ),
+)
+
+# What contradicts the control, and would else pass for a failure that it shares.
+GONE = (
+    Rule(
+        "down.nowhere",
+        DOWN,
+        "The name leads to private or reserved addresses, for the control as well.",
+        0.6,
+        needs=signs(Sign.BOGON_EVERYWHERE),
+        layer="dns",
+        method="bogon",
+    ),
+    Rule(
+        "dns.ghost",
+        BLOCKED,
+        "There is no such name any more, and yet the resolver leads somewhere: a blocking that "
+        "outlived its target, or a provider that answers for every name that is not.",
+        0.5,
+        needs=signs(Sign.GHOST),
+        lacks=signs(Sign.VERIFIED),
+        backed=(Sign.CONTRADICTED, 0.8),
+        layer="dns",
+        method="ghost",
     ),
 )
 
@@ -176,7 +212,9 @@ FAILS_EVERYWHERE = (
     _down("dns", Op.RESOLVE, "Nobody resolves it."),
     _down("tcp", Op.CONNECT, "The control does not get a connection either."),
     _down("tls", Op.TLS_HANDSHAKE, "The control's handshake fails too, or never gets so far."),
+    _down("quic", Op.QUIC_HANDSHAKE, "The control's handshake fails too."),
     _down("http", Op.HTTP_ROUND_TRIP, "The control gets no answer either."),
+    _down("protocol", Op.EXCHANGE, "The control gets no reply either."),
     _down("body", Op.READ_BODY, "The control does not get the body either."),
     Rule(
         "control.silent",
@@ -194,5 +232,6 @@ GATES: tuple[Rule, ...] = (
     *CONTROL,
     *DOUBT,
     *WEAK,
+    *GONE,
     *FAILS_EVERYWHERE,
 )

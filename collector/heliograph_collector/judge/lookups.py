@@ -1,0 +1,160 @@
+"""What the lookups and the addresses say: bogons, strangers, forged and contradictory answers."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from heliograph.failure import Failure, Operation
+from heliograph_collector.judge.failing import Failing
+from heliograph_collector.judge.sight import SEALED_ENGINES, Attempt, Sight, Step, answers, near
+from heliograph_collector.judge.signs import Sign
+
+ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
+OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
+NXDOMAIN = 3  # RFC 1035 section 4.1.1
+
+
+def lookup_signs(here: Sight, control: Sight) -> Iterator[Sign]:
+    """What holds whether or not anything failed later."""
+    if answers(here.other_lookups):
+        yield Sign.OTHERS_RESOLVED
+    own = {a for a in here.own_addresses if ":" not in a}
+    theirs = control.own_addresses
+    if own and all(bogon(a) for a in own) and theirs:
+        lost = all(bogon(a) for a in theirs)
+        if lost:
+            yield Sign.BOGON_EVERYWHERE
+        elif not any(bogon(a) for a in theirs):
+            yield Sign.BOGON
+    if _ghost(here, control):
+        yield Sign.GHOST
+    if any(_contradicted(s) for s in here.lookups) or _denied_when_sealed(here):
+        yield Sign.CONTRADICTED
+    if _split(here, theirs):
+        yield Sign.SPLIT
+
+
+def address_signs(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:
+    """Of the addresses that were used: whose they are, and who else got somewhere."""
+    used = _used(here, stopped)
+    known = control.own_addresses | _independent(here, control)
+    if used and known and not any(near(a, b) for a in used for b in known):
+        yield Sign.STRANGE_ADDRESS
+    if any(near(a.address, b) for a in _validated(here, control) for b in used):
+        yield Sign.VALIDATED
+    if stopped is not None:
+        yield from _failed_signs(here, control, stopped, used)
+
+
+def _failed_signs(here: Sight, control: Sight, stopped: Failing, used: set[str]) -> Iterator[Sign]:
+    if any(near(a, b) for a in used for b in _connected(control)):
+        yield Sign.SHARED_ADDRESS
+    if any(Operation.CONNECT in a.passed and not a.address for a in control.attempts):
+        yield Sign.UNSAID_ADDRESS
+    if _untried(here, control, used):
+        yield Sign.UNTRIED_ADDRESS
+    if any(stopped.operation in a.passed for a in here.other_attempts):
+        yield Sign.OTHERS_WORK
+    if stopped.operation is Operation.TLS_HANDSHAKE and _false(used, here, control):
+        yield Sign.FALSE_ADDRESS
+
+
+def _used(here: Sight, stopped: Failing | None) -> set[str]:
+    attempts = here.own_attempts if stopped is None else stopped.attempts
+    return {a.address for a in attempts if a.address}
+
+
+def _connected(control: Sight) -> list[str]:
+    return [a.address for a in control.attempts if a.address and Operation.CONNECT in a.passed]
+
+
+def _independent(here: Sight, control: Sight) -> frozenset[str]:
+    """What other resolvers here gave, without those that only repeat what may be injected.
+
+    A plain lookup crosses the same path as the system's own. Where the control, or a resolver
+    that nobody can imitate, knows other addresses, a plain one that agrees proves nothing.
+    """
+    sealed = _sealed(here)
+    others = answers(here.other_lookups)
+    if not (sealed or control.own_addresses):
+        return others
+    return others - here.own_addresses | sealed
+
+
+def _sealed(here: Sight) -> frozenset[str]:
+    engines = ((s, s.seen.dns.engine) for s in here.other_lookups if s.seen.dns)
+    return answers(s for s, engine in engines if engine in SEALED_ENGINES)
+
+
+def _split(here: Sight, theirs: frozenset[str]) -> bool:
+    """Whatever crosses the path in plain text says one thing, whatever does not says another."""
+    sealed, own = _sealed(here), here.own_addresses
+    plain = answers(s for s in here.other_lookups if s.seen.dns) - sealed
+    agreed = own & plain
+    if not agreed or not sealed & theirs:
+        return False
+    return not any(near(a, b) for a in own | plain for b in sealed | theirs if _kin(a, b))
+
+
+def _kin(one: str, other: str) -> bool:
+    return (":" in one) == (":" in other)
+
+
+def _denied_when_sealed(here: Sight) -> bool:
+    """A resolver that nobody can imitate denies a name for which the plain ones have addresses."""
+    sealed = [s for s in here.other_lookups if s.seen.dns and s.seen.dns.engine in SEALED_ENGINES]
+    denied = any(s.seen.failure is Failure.DNS_NXDOMAIN_ERROR for s in sealed)
+    return denied and not any(s.ok for s in sealed) and bool(here.own_addresses)
+
+
+def _contradicted(step: Step) -> bool:
+    """Two replies to one query, of which at most one can be true."""
+    dns = step.seen.dns
+    if dns is None or step.local:
+        return False
+    first = set(dns.addresses)
+    for reply in dns.later:
+        later = {a.data for a in reply.answers if a.type in ("A", "AAAA")}
+        if bool(first) != bool(later) and (reply.rcode == NXDOMAIN or later):
+            return True
+        if first and later and not any(near(a, b) for a in first for b in later):
+            return True
+    return False
+
+
+def _ghost(here: Sight, control: Sight) -> bool:
+    """The name does not exist any more, and yet the vantage is led somewhere."""
+    words = {s.seen.failure for s in control.counted_lookups}
+    gone = words == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
+    return gone and bool(here.own_addresses) and not _sealed(here)
+
+
+def _validated(here: Sight, control: Sight) -> list[Attempt]:
+    """Attempts in which the right certificate was shown, from here or from the control."""
+    tried = (*here.validations, *here.own_attempts, *control.attempts)
+    return [a for a in tried if a.address and Operation.TLS_HANDSHAKE in a.passed]
+
+
+def _false(used: set[str], here: Sight, control: Sight) -> bool:
+    """The control's handshake fails there too, or the vantage's own trust proves itself next door.
+
+    Either tells that the certificate is at fault and not the vantage's trust store or clock.
+    """
+    there = [a for a in control.attempts if a.address in used]
+    failed = any(a.failed and a.failed.operation is Operation.TLS_HANDSHAKE for a in there)
+    return failed or any(Operation.TLS_HANDSHAKE in a.passed for a in here.other_attempts)
+
+
+def _untried(here: Sight, control: Sight, failed: set[str]) -> bool:
+    if control.lookups and not here.own_addresses:
+        return True  # the name's addresses are not known, so nobody can say that all were tried
+    known = {a for a in here.own_addresses if ":" not in a} or here.own_addresses
+    return len(failed) < min(len(known), ADDRESSES_ENOUGH)
+
+
+def bogon(address: str) -> bool:
+    """An address that nothing on the Internet can have."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not parsed.is_global and not (parsed.version == 4 and parsed in OWN_PROXY)

@@ -1,0 +1,113 @@
+"""Lookups: what the resolver says, and where what it says leads."""
+
+from heliograph.failure import Failure
+from heliograph.failure import Operation as Op
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.signs import Sign
+
+
+def _dns(name: str, word: Failure, says: str, strength: float, backed: float) -> Rule:
+    """A lookup that failed here alone; surer when another resolver here knows better."""
+    return Rule(
+        f"dns.{name}",
+        BLOCKED,
+        says,
+        strength,
+        step=Op.RESOLVE,
+        word=word,
+        needs=signs(Sign.CONTROL_PASSED),
+        backed=(Sign.OTHERS_RESOLVED, backed),
+    )
+
+
+DNS = (
+    Rule(
+        "dns.bogon",
+        BLOCKED,
+        "The resolver answers with private or reserved addresses, the control's with public ones.",
+        0.8,
+        needs=signs(Sign.BOGON, Sign.CONTROL_RESOLVED),
+        lacks=signs(Sign.VERIFIED),
+        backed=(Sign.OTHERS_RESOLVED, 0.9),
+        layer="dns",
+        method="bogon",
+    ),
+    _dns("bogon_error", Failure.DNS_BOGON_ERROR, "The agent was told a bogon.", 0.8, 0.9),
+    _dns(
+        "nxdomain",
+        Failure.DNS_NXDOMAIN_ERROR,
+        "The resolver denies that the name exists.",
+        0.7,
+        0.9,
+    ),
+    _dns("refused", Failure.DNS_REFUSED_ERROR, "The resolver refuses this name.", 0.7, 0.85),
+    _dns("servfail", Failure.DNS_SERVFAIL_ERROR, "The resolver fails on this name.", 0.5, 0.75),
+    _dns("no_answer", Failure.DNS_NO_ANSWER, "The resolver knows no address.", 0.6, 0.85),
+    _dns(
+        "injected",
+        Failure.DNS_REPLY_WITH_WRONG_QUERY_ID,
+        "A reply came that answers no query of ours.",
+        0.7,
+        0.85,
+    ),
+    Rule(
+        "dns.timeout",
+        BLOCKED,
+        "The resolver is silent on this name and another one is not.",
+        0.6,
+        step=Op.RESOLVE,
+        word=Failure.GENERIC_TIMEOUT_ERROR,
+        needs=signs(Sign.CONTROL_PASSED, Sign.OTHERS_RESOLVED),
+    ),
+    Rule(
+        "dns.misbehaving",
+        BLOCKED,
+        "The resolver answers nonsense and another one does not.",
+        0.5,
+        step=Op.RESOLVE,
+        word=Failure.DNS_SERVER_MISBEHAVING,
+        needs=signs(Sign.CONTROL_PASSED, Sign.OTHERS_RESOLVED),
+    ),
+    Rule(
+        "dns.trouble",
+        UNKNOWN,
+        "The resolver did not do its work, and nothing says that it was this name's fault.",
+        step=Op.RESOLVE,
+    ),
+)
+
+# Past the connection: the resolver's answer may have led astray whatever came after.
+ASTRAY = (
+    Rule(
+        "dns.split",
+        BLOCKED,
+        "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
+        "and what is there does not serve the name.",
+        0.7,
+        needs=signs(Sign.FAILED, Sign.CONTROL_PASSED, Sign.SPLIT),
+        lacks=signs(Sign.VERIFIED),
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.split_page",
+        BLOCKED,
+        "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
+        "and another page is there.",
+        0.75,
+        needs=signs(Sign.PAGE_FOREIGN, Sign.SPLIT),
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.hijack_page",
+        BLOCKED,
+        "The resolver leads to a host nobody else names, and another page is there.",
+        0.65,
+        needs=signs(Sign.PAGE_FOREIGN, Sign.STRANGE_ADDRESS),
+        lacks=signs(Sign.VALIDATED),
+        backed=(Sign.PAGE_BLOCK, 0.9),
+        layer="dns",
+        method="hijack",
+    ),
+)

@@ -1,0 +1,82 @@
+"""Connections, and the answers of a resolver that lead to none."""
+
+from heliograph.failure import Failure
+from heliograph.failure import Operation as Op
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.signs import Sign
+
+
+def _tcp(name: str, word: Failure, says: str, strength: float) -> Rule:
+    """A connection refused in some way to addresses that the control connects to."""
+    return Rule(
+        f"tcp.{name}",
+        BLOCKED,
+        says,
+        strength,
+        step=Op.CONNECT,
+        word=word,
+        needs=signs(Sign.CONTROL_PASSED, Sign.SHARED_ADDRESS),
+        lacks=signs(Sign.UNTRIED_ADDRESS),
+    )
+
+
+TCP = (
+    Rule(
+        "dns.contradicted",
+        BLOCKED,
+        "One query got replies that cannot both be true, and the one that won leads nowhere.",
+        0.8,
+        needs=signs(Sign.FAILED, Sign.CONTROL_PASSED, Sign.CONTRADICTED, Sign.STRANGE_ADDRESS),
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.hijack_dead",
+        BLOCKED,
+        "The resolver leads to a host nobody else names, which does not answer here; the "
+        "addresses that others give work from here.",
+        0.65,
+        step=Op.CONNECT,
+        needs=signs(
+            Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS, Sign.SHARED_ADDRESS, Sign.OTHERS_WORK
+        ),
+        lacks=signs(Sign.UNTRIED_ADDRESS),
+        layer="dns",
+        method="hijack",
+    ),
+    *(
+        Rule(
+            f"tcp.somewhere_{name}",
+            BLOCKED,
+            f"No address {says}; the control got through, and does not tell where.",
+            0.5,
+            step=Op.CONNECT,
+            word=word,
+            needs=signs(Sign.CONTROL_PASSED, Sign.UNSAID_ADDRESS),
+            lacks=signs(Sign.UNTRIED_ADDRESS),
+        )
+        for name, word, says in (
+            ("refused", Failure.CONNECTION_REFUSED, "takes the connection"),
+            ("reset", Failure.CONNECTION_RESET, "lets the connection stand"),
+            ("timeout", Failure.GENERIC_TIMEOUT_ERROR, "answers"),
+            ("unreachable", Failure.HOST_UNREACHABLE, "can be reached"),
+        )
+    ),
+    _tcp("refused", Failure.CONNECTION_REFUSED, "Every address refuses.", 0.8),
+    _tcp("reset", Failure.CONNECTION_RESET, "Every connection is reset before it stands.", 0.8),
+    _tcp("timeout", Failure.GENERIC_TIMEOUT_ERROR, "No address answers.", 0.7),
+    _tcp("host_unreachable", Failure.HOST_UNREACHABLE, "Routers say that there is no way.", 0.7),
+    Rule(
+        "tcp.untried",
+        UNKNOWN,
+        "Not every address was tried to the end.",
+        step=Op.CONNECT,
+        needs=signs(Sign.UNTRIED_ADDRESS),
+    ),
+    Rule(
+        "tcp.elsewhere",
+        UNKNOWN,
+        "The addresses that failed are none that the control connected to.",
+        step=Op.CONNECT,
+    ),
+)

@@ -1,0 +1,123 @@
+"""Handshakes: whose certificate, and what became of the name that was sent."""
+
+from heliograph.failure import Failure
+from heliograph.failure import Operation as Op
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.signs import Sign
+
+
+def _tls(name: str, word: Failure, says: str, strength: float) -> Rule:
+    return Rule(
+        f"tls.{name}",
+        BLOCKED,
+        says,
+        strength,
+        step=Op.TLS_HANDSHAKE,
+        word=word,
+        needs=signs(Sign.CONTROL_PASSED),
+    )
+
+
+TLS = (
+    Rule(
+        "tls.own_trust",
+        UNKNOWN,
+        "It is the server's own key: the vantage's trust store or clock is at fault.",
+        step=Op.TLS_HANDSHAKE,
+        needs=signs(Sign.SAME_KEY),
+    ),
+    Rule(
+        "tls.own_clock",
+        UNKNOWN,
+        "The usual issuer, and not valid now: most likely the vantage's clock.",
+        step=Op.TLS_HANDSHAKE,
+        word=Failure.SSL_INVALID_CERTIFICATE,
+        needs=signs(Sign.SAME_ISSUER),
+    ),
+    Rule(
+        "tls.own_interceptor",
+        UNKNOWN,
+        "A program or box of the vantage's own house opens its TLS.",
+        step=Op.TLS_HANDSHAKE,
+        needs=signs(Sign.OWN_INTERCEPTOR),
+    ),
+    Rule(
+        "dns.hijack_unkept",
+        BLOCKED,
+        "The resolver leads to a host nobody else names, and its certificate, which was not kept, "
+        "fails for the control too, or fails alone of all that the name has.",
+        0.75,
+        step=Op.TLS_HANDSHAKE,
+        needs=signs(Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS, Sign.NO_CHAIN, Sign.FALSE_ADDRESS),
+        lacks=signs(Sign.VALIDATED),
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
+        "tls.no_chain",
+        UNKNOWN,
+        "The certificate did not verify, and it was not kept.",
+        step=Op.TLS_HANDSHAKE,
+        needs=signs(Sign.NO_CHAIN),
+    ),
+    *(
+        Rule(
+            f"dns.hijack_{name}",
+            BLOCKED,
+            f"The resolver leads to a host nobody else names, and its certificate {says}.",
+            0.85,
+            step=Op.TLS_HANDSHAKE,
+            word=word,
+            needs=signs(Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS),
+            lacks=signs(Sign.VALIDATED),
+            backed=(Sign.OTHERS_RESOLVED, 0.9),
+            layer="dns",
+            method="hijack",
+        )
+        for name, word, says in (
+            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "is nobody's"),
+            ("hostname", Failure.SSL_INVALID_HOSTNAME, "is for another name"),
+            ("certificate", Failure.SSL_INVALID_CERTIFICATE, "is not valid"),
+        )
+    ),
+    Rule(
+        "tls.interception",
+        BLOCKED,
+        "A certificate made out to this very name, by an issuer that nobody trusts: somebody in "
+        "between opens the connection. The issuer is kept.",
+        0.9,
+        step=Op.TLS_HANDSHAKE,
+        word=Failure.SSL_UNKNOWN_AUTHORITY,
+        needs=signs(Sign.CONTROL_PASSED, Sign.IN_ITS_NAME),
+        method="tls_interception",
+    ),
+    _tls(
+        "unknown_authority",
+        Failure.SSL_UNKNOWN_AUTHORITY,
+        "Another certificate than the control's, from an issuer that nobody trusts.",
+        0.9,
+    ),
+    _tls(
+        "wrong_hostname",
+        Failure.SSL_INVALID_HOSTNAME,
+        "A certificate for another name, where the control gets the right one.",
+        0.7,
+    ),
+    _tls(
+        "invalid_certificate",
+        Failure.SSL_INVALID_CERTIFICATE,
+        "A certificate that is not valid, where the control's is.",
+        0.6,
+    ),
+    _tls(
+        "reset_after_hello", Failure.CONNECTION_RESET, "Reset as soon as the name was sent.", 0.85
+    ),
+    _tls("eof_after_hello", Failure.EOF_ERROR, "Closed as soon as the name was sent.", 0.75),
+    _tls(
+        "timeout_after_hello",
+        Failure.GENERIC_TIMEOUT_ERROR,
+        "Silence after the name was sent.",
+        0.75,
+    ),
+    _tls("alert", Failure.SSL_FAILED_HANDSHAKE, "An alert that the control does not get.", 0.5),
+)

@@ -1,0 +1,108 @@
+"""Pages and certificates that are known by sight: data files, each entry with its provenance.
+
+`block_pages.yml` says who blocks, `false_positives.yml` what only looks like it, and
+`interceptors.yml` which issuers are the vantage's own house. README.md tells how to add one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from heliograph.observation import Http
+
+SCOPES = ("national", "provider")  # of a page of blocking
+KINDS = ("challenge", "parked", "edge_error", "filter")  # of what only looks like one
+FIELDS: Mapping[str, Callable[[Http], str]] = {
+    "title": lambda http: http.title.lower(),
+    "text": lambda http: http.text.lower(),
+    "location": lambda http: http.location.lower(),
+    "server": lambda http: http.server.lower(),
+}
+
+
+class SignatureError(ValueError):
+    """A data file that makes no sense; the text names the file and the entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Holds when every field named has one of its phrases, and the status is among `status`."""
+
+    id: str
+    kind: str
+    source: str
+    phrases: tuple[tuple[str, tuple[str, ...]], ...] = ()  # field, any of these in it
+    status: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()  # names, all of which are there
+
+    def fits(self, http: Http) -> bool:
+        if self.status and http.status not in self.status:
+            return False
+        if not set(self.headers) <= set(http.header_names):
+            return False
+        return all(_has(FIELDS[field](http), any_of) for field, any_of in self.phrases)
+
+
+def block_page(http: Http) -> Signature | None:
+    """The page of blocking that this is, if it is a known one."""
+    return next((s for s in _signatures("block_pages.yml") if s.fits(http)), None)
+
+
+def look_alike(http: Http) -> Signature | None:
+    """What this is instead of blocking, if it is known: its `kind` is one of KINDS."""
+    return next((s for s in _signatures("false_positives.yml") if s.fits(http)), None)
+
+
+def own_interceptor(issuer: str) -> str:
+    """The program or box of the vantage's own house that signs so, "" when it is none."""
+    found = issuer.lower()
+    return next((id_ for id_, words in _interceptors() if _has(found, words)), "")
+
+
+def _has(text: str, phrases: Iterable[str]) -> bool:
+    return any(phrase in text for phrase in phrases)
+
+
+@cache
+def _signatures(file: str) -> tuple[Signature, ...]:
+    return tuple(_signature(file, entry) for entry in _entries(file))
+
+
+@cache
+def _interceptors() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    entries = _entries("interceptors.yml")
+    return tuple((str(entry["id"]), _phrases(entry["issuer"])) for entry in entries)
+
+
+def _signature(file: str, entry: Mapping[str, Any]) -> Signature:
+    allowed = {"id", "kind", "source", "status", "headers", *FIELDS}
+    place = f"{file}, {entry.get('id', '?')}"
+    if unknown := set(entry) - allowed:
+        raise SignatureError(f"{place}: unknown keys {', '.join(sorted(unknown))}")
+    if entry.get("kind") not in (*SCOPES, *KINDS) or not entry.get("source"):
+        raise SignatureError(f"{place}: it needs a kind of {SCOPES + KINDS} and a source")
+    phrases = tuple((f, _phrases(entry[f])) for f in FIELDS if f in entry)
+    if not (phrases or entry.get("headers")):
+        raise SignatureError(f"{place}: nothing to know it by")
+    return Signature(
+        id=str(entry["id"]),
+        kind=str(entry["kind"]),
+        source=str(entry["source"]),
+        phrases=phrases,
+        status=tuple(int(code) for code in entry.get("status", ())),
+        headers=tuple(str(name).lower() for name in entry.get("headers", ())),
+    )
+
+
+def _phrases(value: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(phrase.lower() for phrase in ([value] if isinstance(value, str) else value))
+
+
+def _entries(file: str) -> Sequence[Mapping[str, Any]]:
+    import yaml
+
+    text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = yaml.safe_load(text)
+    return entries
