@@ -41,5 +41,5 @@ clean: ## everything made here, but not heliograph-data
 	@touch $@
 
 .venv/ready-dev: .venv/ready
-	$(BIN)/python -m pip install --quiet -e ".[collector,raw]" --group dev
+	$(BIN)/python -m pip install --quiet -e ".[collector,quic,raw]" --group dev
 	@touch $@
