@@ -14,7 +14,9 @@ from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.doh import ask_doh
 from heliograph_agent.net.exchange import Talk
 from heliograph_agent.net.http import Exchange
+from heliograph_agent.net.http3 import Http3Exchange
 from heliograph_agent.net.local import own_addresses
+from heliograph_agent.net.quic import QuicShake, RealQuic, require_aioquic
 from heliograph_agent.net.resolve import Lookup, System
 from heliograph_agent.net.roots import TrustStore
 from heliograph_agent.net.scrub import Scrubber
@@ -132,19 +134,9 @@ class RealNet:
     ) -> Seen:
         """Also raises ValueError when `url` or a header cannot be sent."""
         del watch
-        config, endpoint = self._door.config, stream.seen.observation.endpoint
         try:
             exchange = Exchange(stream.reader, stream.writer, url, method=method, headers=headers)
-            trip = await self._step(Operation.HTTP_ROUND_TRIP, stream.seen, endpoint).take(
-                exchange.round_trip, config.http_s, lambda: {"http": exchange.head()}
-            )
-            if not trip.ok:
-                return trip
-            return await self._step(Operation.READ_BODY, trip, endpoint).take(
-                lambda: exchange.read_body(body_limit),
-                config.body_s,
-                lambda: {"http": exchange.whole(body_limit)},
-            )
+            return await self._page(exchange, stream.seen, body_limit)
         finally:
             stream.close()
 
@@ -188,12 +180,38 @@ class RealNet:
         on: Seen | None = None,
         endpoint: str = "",
     ) -> tuple[Seen, QuicConnection | None]:
-        raise ValueError("QUIC is not there yet")
+        """Also raises ValueError when `address` is a name or no CA set is named `trust`."""
+        require_aioquic()
+        roots = self._door.trust.chosen(trust)
+        shake = QuicShake(server_name=server_name, alpn=alpn)
+
+        async def work() -> None:
+            now_s = self._door.clock.wall_us() // 1_000_000
+            await shake.run(address, port, roots, now_s, self._count)
+
+        seen: Seen | None = None
+        try:
+            seen = await self._step(Operation.QUIC_HANDSHAKE, on, endpoint).take(
+                work,
+                self._door.config.quic_s,
+                lambda: {"udp": Udp(address=address, port=port), "tls": shake.facts()},
+            )
+        finally:
+            if shake.wire is not None and (seen is None or not seen.ok):
+                shake.wire.close()
+        return seen, RealQuic(seen, shake.wire) if seen.ok and shake.wire else None
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
     ) -> Seen:
-        raise ValueError("QUIC is not there yet")
+        """Also raises ValueError when `url` cannot be asked for."""
+        if not isinstance(connection, RealQuic):
+            raise TypeError("a connection that this net did not open")
+        try:
+            exchange = Http3Exchange(connection.wire, url)
+            return await self._page(exchange, connection.seen, body_limit)
+        finally:
+            connection.close()
 
     async def hop(
         self,
@@ -213,6 +231,20 @@ class RealNet:
 
     def random(self, size: int) -> bytes:
         return self._door.rng.randbytes(size)
+
+    async def _page(self, exchange: Exchange | Http3Exchange, on: Seen, body_limit: int) -> Seen:
+        """Head and body, an observation each."""
+        config, endpoint = self._door.config, on.observation.endpoint
+        trip = await self._step(Operation.HTTP_ROUND_TRIP, on, endpoint).take(
+            exchange.round_trip, config.http_s, lambda: {"http": exchange.head()}
+        )
+        if not trip.ok:
+            return trip
+        return await self._step(Operation.READ_BODY, trip, endpoint).take(
+            lambda: exchange.read_body(body_limit),
+            config.body_s,
+            lambda: {"http": exchange.whole(body_limit)},
+        )
 
     def _asking(self, lookup: Lookup) -> Callable[[], Awaitable[None]]:
         """How `lookup` is to be made. Raises ValueError before anything is sent."""

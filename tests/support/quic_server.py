@@ -1,0 +1,143 @@
+"""An HTTP/3 server on loopback by aioquic, and small UDP scripts that break QUIC in one way each.
+
+    with quic_server(ca.leaf("www.example.test"), page(b"<title>Hi</title>")) as port: ...
+
+A behaviour gets aioquic's H3Connection and the id of the stream a request came on.
+"""
+
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import serve
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import ProtocolNegotiated, QuicEvent
+from aioquic.quic.packet import QuicProtocolVersion
+
+from support.background import background
+from support.loopback_ca import Leaf
+from support.ports import HOST
+
+Behaviour = Callable[[H3Connection, QuicConnection, int], None]
+
+
+def page(
+    body: bytes = b"<title>It works here</title>",
+    *headers: tuple[bytes, bytes],
+    status: bytes = b"200",
+    end: bool = True,
+) -> Behaviour:
+    """A reply; without `end` the stream stays open."""
+
+    def behave(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+        del connection
+        h3.send_headers(stream, [(b":status", status), *headers])
+        h3.send_data(stream, body, end_stream=end)
+
+    return behave
+
+
+def reset(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """The stream alone is broken off."""
+    del h3
+    connection.reset_stream(stream, 0x10C)
+
+
+def leave(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """The whole connection is closed in place of a reply."""
+    del h3, stream
+    connection.close(error_code=0x100)
+
+
+def half_a_page(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """More is announced than comes."""
+    h3.send_headers(stream, [(b":status", b"200"), (b"content-length", b"1000")])
+    data = b"<title>Half of it</title>"
+    connection.send_stream_data(stream, bytes((0, len(data))) + data, end_stream=True)
+
+
+def no_http(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """A DATA frame where HEADERS must be."""
+    del h3
+    connection.send_stream_data(stream, b"\x00\x03abc", end_stream=True)
+
+
+def nothing(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """The request is heard and never answered."""
+    del h3, connection, stream
+
+
+@contextmanager
+def quic_server(
+    leaf: Leaf,
+    behaviour: Behaviour = nothing,
+    *,
+    host: str = HOST,
+    alpn: Sequence[str] = ("h3",),
+    versions: Sequence[int] = (QuicProtocolVersion.VERSION_1,),
+) -> Iterator[int]:
+    """The port."""
+
+    def manager() -> AbstractAsyncContextManager[int]:
+        return _serving(leaf, behaviour, host, list(alpn), list(versions))
+
+    with background(manager) as port:
+        yield port
+
+
+@asynccontextmanager
+async def _serving(
+    leaf: Leaf, behaviour: Behaviour, host: str, alpn: list[str], versions: list[int]
+) -> AsyncIterator[int]:
+    configuration = QuicConfiguration(
+        is_client=False, alpn_protocols=alpn, supported_versions=versions
+    )
+    configuration.load_cert_chain(leaf.chain, leaf.key)
+
+    def protocol(connection: QuicConnection, **options: Any) -> QuicConnectionProtocol:
+        return _Conversation(connection, behaviour, **options)
+
+    server = await serve(host, 0, configuration=configuration, create_protocol=protocol)
+    try:
+        assert server._transport is not None
+        yield int(server._transport.get_extra_info("sockname")[1])
+    finally:
+        server.close()
+
+
+class _Conversation(QuicConnectionProtocol):
+    def __init__(self, connection: QuicConnection, behaviour: Behaviour, **options: Any) -> None:
+        super().__init__(connection, **options)
+        self._behaviour = behaviour
+        self._h3: H3Connection | None = None
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, ProtocolNegotiated):
+            self._h3 = H3Connection(self._quic)
+        if self._h3 is None:
+            return
+        for each in self._h3.handle_event(event):
+            if isinstance(each, HeadersReceived):
+                self._behaviour(self._h3, self._quic, each.stream_id)
+
+
+def version_negotiation(*versions: int) -> Callable[[bytes], list[bytes]]:
+    """A UDP script: whatever the client offers, these versions are spoken (RFC 9000, 17.2.1)."""
+
+    def script(data: bytes) -> list[bytes]:
+        destination, source = _connection_ids(data)
+        ids = b"".join(bytes((len(each),)) + each for each in (source, destination))
+        return [b"\x80" + bytes(4) + ids + b"".join(struct.pack(">I", v) for v in versions)]
+
+    return script
+
+
+def _connection_ids(data: bytes) -> tuple[bytes, bytes]:
+    """Destination and source of a long header (RFC 8999)."""
+    at = 6 + data[5]
+    return data[6:at], data[at + 1 : at + 1 + data[at]]
