@@ -13,6 +13,7 @@ data: state
 grpc: "[::1]:7000"
 http: 127.0.0.1:8000
 endpoint: collector.example:443
+echo: {listen: 127.0.0.1:8001}
 store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml}
 control: {endpoints: []}

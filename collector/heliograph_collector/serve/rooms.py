@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -74,7 +74,9 @@ class Rooms:
             await self._open_page(stack)
             await self._open_store(stack)
             self._desk.opened(lambda: [*self._writer.problems(), *self._echo.problems()])
-            async with asyncio.TaskGroup() as group, self._echoing(group):
+            async with asyncio.TaskGroup() as group:
+                if self._house.config.echo:
+                    group.create_task(self._answer_echo(self._house.config.echo, group))
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
@@ -120,21 +122,18 @@ class Rooms:
         log.info("Page:   http://%s/", place)
         log.info("Operator's password: in %s", self._house.password)
 
-    @asynccontextmanager
-    async def _echoing(self, group: asyncio.TaskGroup) -> AsyncIterator[None]:
-        endpoint = self._house.config.echo
-        async with AsyncExitStack() as stack:
-            if endpoint:
-                host, port = split_endpoint(endpoint)
-                try:
-                    opened = await stack.enter_async_context(self._echo.open(host, port, group))
-                except PortTakenError as error:
-                    raise CannotServeError(
-                        f"{endpoint} cannot be listened on: free it, or say --echo HOST:PORT."
-                    ) from error
+    async def _answer_echo(self, endpoint: str, group: asyncio.TaskGroup) -> None:
+        """Until cancelled. Raises CannotServeError."""
+        host, port = split_endpoint(endpoint)
+        try:
+            async with self._echo.open(host, port, group) as opened:
                 self._notice.post(echo=dialled(host, opened))
                 log.info("Echo:   %s (TCP)", self._notice.echo)
-            yield
+                await asyncio.Event().wait()
+        except PortTakenError as error:
+            raise CannotServeError(
+                f"{endpoint} cannot be listened on: free it, or say --echo HOST:PORT."
+            ) from error
 
     def _on_block(self, block: Block) -> None:
         self._desk.took(block)
