@@ -29,6 +29,7 @@ PAGES = {
     Likeness.REDIRECTED: Sign.PAGE_REDIRECTED,
     Likeness.LEGAL: Sign.PAGE_LEGAL,
     Likeness.BLOCK: Sign.PAGE_BLOCK,
+    Likeness.BROKEN: Sign.PAGE_BROKEN,
     Likeness.PARKED: Sign.PAGE_PARKED,
     Likeness.FILTER: Sign.PAGE_FILTER,
     Likeness.ANTIBOT: Sign.PAGE_ANTIBOT,
@@ -50,6 +51,7 @@ class Scene:
     control_link: Link = Link.UNKNOWN
     other_way: bool = False
     more_to_come: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ def _vantage(scene: Scene) -> Iterator[Sign]:
         yield Sign.IPV6_FAILURE
     if scene.more_to_come:
         yield Sign.MORE_TO_COME
+    if scene.endless:
+        yield Sign.ENDLESS
 
 
 def _progress(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:

@@ -50,6 +50,7 @@ class Likeness(StrEnum):
     REDIRECTED = "redirected"
     LEGAL = "legal"  # 451: somebody says so themselves
     BLOCK = "block"  # a known page of blocking
+    BROKEN = "broken"  # a redirect that names no host
     ANTIBOT = "antibot"
     SERVER_ERROR = "server_error"
     PARKED = "parked"
@@ -119,6 +120,8 @@ def _other_status(here: Http, control: Http) -> Likeness:
     if control.status >= 400:  # the control's own answer is no measure
         return Likeness.DYNAMIC
     if _redirect(here):
+        if "//" in here.location and not host_of(here.location):
+            return Likeness.BROKEN
         kin = _at_home(here) or _of_one_owner(here)
         return Likeness.DYNAMIC if kin else Likeness.REDIRECTED
     return Likeness.DIFFERENT

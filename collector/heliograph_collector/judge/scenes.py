@@ -12,6 +12,8 @@ from heliograph_collector.judge.pages import related
 from heliograph_collector.judge.sight import NOTHING, Sight, sight
 from heliograph_collector.store.rows import ControlView, Taken
 
+MOST_HOPS = 10  # so many redirects an agent follows
+
 HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # how the web experiment labels a page's chain
 
 
@@ -45,7 +47,8 @@ def page_scene(taken: Taken, control: ControlView) -> Scene:
     elsewhere = known and bool(ours) and at > 0 and not _same(at, ours, theirs)
     scene = _scene(taken, control, here, there)
     more = at + 1 == len(ours) < len(theirs) and _sends_on(here)
-    return replace(scene, other_way=elsewhere, more_to_come=more)
+    endless = at == MOST_HOPS and _sends_on(here)
+    return replace(scene, other_way=elsewhere, more_to_come=more, endless=endless)
 
 
 def _scene(taken: Taken, control: ControlView, here: Sight, there: Sight) -> Scene:

@@ -31,6 +31,7 @@ class Sign(Enum):
     CUT_BODY = auto()
     FROZEN = auto()  # the body came quickly, then not at all, where the control's went on
     MORE_TO_COME = auto()  # a redirect that the control followed and the vantage did not
+    ENDLESS = auto()  # the last redirect that was followed only sends on once more
     # lookups and addresses
     OTHERS_RESOLVED = auto()  # the same vantage got addresses by another resolver
     BOGON = auto()  # every address is from private or reserved space, none of the control's is
@@ -67,6 +68,7 @@ class Sign(Enum):
     PAGE_DIFFERENT = auto()
     PAGE_REDIRECTED = auto()
     PAGE_LEGAL = auto()
+    PAGE_BROKEN = auto()  # a redirect that names no host
     PAGE_BLOCK = auto()  # a known page of blocking
     PAGE_FOREIGN = auto()  # any of the three above, or one that is different
     PAGE_PARKED = auto()

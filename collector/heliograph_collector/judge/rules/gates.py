@@ -26,6 +26,15 @@ NOT_RUN = (
 # What no link and no control can take back: a verified handshake proves who answered.
 STRONG = (
     Rule(
+        "down.endless",
+        DOWN,
+        "It sends on and on, and the control comes to no end either.",
+        0.8,
+        needs=signs(Sign.ENDLESS, Sign.CONTROL_FAILED),
+        layer="http",
+        method="endless_redirect",
+    ),
+    Rule(
         "http.throttled",
         UNKNOWN,
         "The body stopped coming while the control read it whole: perhaps throttled. One slow "

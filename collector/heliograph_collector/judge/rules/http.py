@@ -71,6 +71,15 @@ HTTP = (
         method="redirect",
     ),
     Rule(
+        "http.broken_redirect",
+        BLOCKED,
+        "A cleartext answer sends to no host at all, and the control gets a page.",
+        0.4,
+        needs=signs(Sign.PAGE_BROKEN),
+        layer="http",
+        method="broken_redirect",
+    ),
+    Rule(
         "http.legal",
         BLOCKED,
         "The answer is 451, unavailable for legal reasons; the control's is not.",
