@@ -17,12 +17,13 @@ import yaml
 
 from heliograph_collector.intake.asn import write_table
 from lab.country import servers, wiring
-from lab.country.gate import Gate
+from lab.country.gate import TESTS, Gate
 from lab.country.topology import (
     ABROAD,
     COLLECTOR,
-    CONTROL,
+    DOH,
     DOMESTIC,
+    RESOLVER,
     AgentPlace,
     Topology,
     topology,
@@ -63,6 +64,9 @@ class Country:
             self._start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
         for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
             self._start(space, f"{name}-nginx", _nginx(folder, name))
+        leaf = ca.leaf(*servers.DOH_NAMES)
+        doh = [sys.executable, "-m", "lab.country.doh", DOH, str(leaf.chain), str(leaf.key)]
+        self._start(ABROAD, "doh", ["env", f"PYTHONPATH={TESTS}", *doh])
         for network in self.topology.networks:
             self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
             command = ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{network.name}.conf"]
@@ -73,9 +77,7 @@ class Country:
         """The collector with its plan set before its first start, and a control beside it."""
         self._write("services.yml", servers.services_yaml(self.abroad))
         self._write("plan.yml", yaml.safe_dump(dict(plan)))
-        self._write("agent.yml", self._agent_config(f"{servers.RESOLVER}:53"))
-        for network in self.topology.networks:
-            self._write(f"{network.name}.yml", self._agent_config(f"{network.resolver}:53"))
+        self.configure_agents()
         settings = {
             "control": {"endpoints": []},
             "feed": {"k_anonymity": 1},
@@ -87,6 +89,12 @@ class Country:
         self.start_collector()
         self.join("control", ABROAD, "agent.yml", "hosting", control=True)
         self.start_agent("control", ABROAD, "agent.yml")
+
+    def configure_agents(self) -> None:
+        """Each asks its provider's resolver; the control asks the open one abroad."""
+        self._write("agent.yml", self._agent_config(f"{RESOLVER}:53"))
+        for network in self.topology.networks:
+            self._write(f"{network.name}.yml", self._agent_config(f"{network.resolver}:53"))
 
     def start_collector(self) -> None:
         serve = self._collector("serve", "--grpc", DOOR, "--http", PAGES)
@@ -191,7 +199,8 @@ class Country:
         wanted = {ABROAD: "45.90.2.53:53", DOMESTIC: "5.2.0.53:53"}
         wanted |= {n.gate: f"{n.resolver}:53" for n in self.topology.networks}
         listening = {space: self.world.run(space, "ss", "-Hltun") for space in wanted}
-        web = all(":443" in listening[space] for space in (ABROAD, DOMESTIC))
+        web = f"{DOH}:443" in listening[ABROAD]
+        web = web and all(":80" in listening[space] for space in (ABROAD, DOMESTIC))
         return web and all(place in listening[space] for space, place in wanted.items())
 
     def _ready(self) -> bool:
@@ -233,6 +242,3 @@ def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 6
             return got
         time.sleep(0.1)
     raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
-
-
-__all__ = ["CONTROL", "Country", "country", "eventually", "sys"]

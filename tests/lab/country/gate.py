@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lab.country.interference import Interference, Measures, measures
@@ -13,6 +14,7 @@ from lab.country.topology import Network
 from lab.country.world import World
 
 TESTS = Path(__file__).parents[2]
+EVERY_PORT = "for port in out $(ls /sys/class/net | grep ^p); do {}; done"
 _numbers = itertools.count(1)
 
 
@@ -29,7 +31,8 @@ class Gate:
     def apply(self, what: Interference) -> int:
         """In force when this returns. Raises ValueError on a kind that there is not."""
         does, number = measures(what, self.network), next(_numbers)
-        programs = list(self._programs(what, does))
+        does = _placed(does, self.network, number)
+        programs = list(self._programs(what, does, number))
         chain = f"lab{number}"
         self._world.script([*_set_up(does, chain), *self._answers(does)], self.network.gate)
         self._undo[number] = ([*_take_back(does, chain), *self._unanswer(does)], programs)
@@ -65,12 +68,16 @@ class Gate:
         control = f"unbound-control -q -c {self._folder}/{self.network.name}.conf"
         for name, _, _ in does.zones:
             yield f"{control} local_zone_remove {name}"
+        poisoned = does.names if does.inject == "dns" else ()
+        for name in (*(zone[0] for zone in does.zones), *poisoned):
             yield f"{control} flush_zone {name}"
 
-    def _programs(self, what: Interference, does: Measures) -> Iterator[subprocess.Popen[bytes]]:
+    def _programs(
+        self, what: Interference, does: Measures, number: int
+    ) -> Iterator[subprocess.Popen[bytes]]:
         if does.inject:
             answer = ["--answer", what.address] if what.address else []
-            yield self._start("observer", does.inject, *does.names, *answer)
+            yield self._start("observer", does.inject, "--queue", str(number), *answer)
         if does.turn and what.kind == "block_page":
             yield self._start("middleman", "pages", *does.names)
         elif does.turn:
@@ -79,17 +86,28 @@ class Gate:
     def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         """Returns once it is ready."""
         argv = [sys.executable, "-m", f"lab.country.{module}", *arguments]
-        program = subprocess.Popen(
-            self._world.command(self.network.gate, argv),
-            stdout=subprocess.PIPE,
-            stderr=(self._folder / f"{self.network.name}-{module}.log").open("ab"),
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-            start_new_session=True,
-        )
+        with (self._folder / f"{self.network.name}-{module}.log").open("ab") as log:
+            program = subprocess.Popen(
+                self._world.command(self.network.gate, argv),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
+                start_new_session=True,
+            )
         assert program.stdout is not None
         if program.stdout.readline() != b"ready\n":
             raise RuntimeError(f"{module} did not start, see {self._folder}")
         return program
+
+
+def _placed(does: Measures, network: Network, number: int) -> Measures:
+    """The same with the gate's own address and queue in its rules."""
+    queue = f"NFQUEUE --queue-num {number} --queue-bypass"
+    return replace(
+        does,
+        forward=tuple(rule.replace("{queue}", queue) for rule in does.forward),
+        turn=tuple(rule.replace("{gate}", network.resolver) for rule in does.turn),
+    )
 
 
 def _set_up(does: Measures, chain: str) -> Iterator[str]:
@@ -98,20 +116,21 @@ def _set_up(does: Measures, chain: str) -> Iterator[str]:
             yield f"{program} -w -N {chain}"
             yield from (f"{program} -w -A {chain} {rule}" for rule in rules)
             yield f"{program} -w -I FORWARD -j {chain}"
+    if does.inject == "dns":
+        yield f"iptables -w -I OUTPUT -j {chain}"
     if does.turn:
         yield f"iptables -w -t nat -N {chain}"
         yield from (f"iptables -w -t nat -A {chain} {rule}" for rule in does.turn)
         yield f"iptables -w -t nat -I PREROUTING -j {chain}"
     if does.line_kbit:
         burst = max(3_000, does.line_kbit * 15)
-        yield f"tc qdisc replace dev out root tbf rate {does.line_kbit}kbit burst {burst} latency 300ms"
-        yield (
-            f"for port in $(ls /sys/class/net | grep ^p); do tc qdisc replace dev $port root"
-            f" tbf rate {does.line_kbit}kbit burst {burst} latency 300ms; done"
-        )
+        tbf = f"tbf rate {does.line_kbit}kbit burst {burst} latency 300ms"
+        yield EVERY_PORT.format(f"tc qdisc replace dev $port root {tbf}")
 
 
 def _take_back(does: Measures, chain: str) -> Iterator[str]:
+    if does.inject == "dns":
+        yield f"iptables -w -D OUTPUT -j {chain}"
     for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
         if rules:
             yield f"{program} -w -D FORWARD -j {chain}"
@@ -122,8 +141,7 @@ def _take_back(does: Measures, chain: str) -> Iterator[str]:
         yield f"iptables -w -t nat -F {chain}"
         yield f"iptables -w -t nat -X {chain}"
     if does.line_kbit:
-        yield "tc qdisc del dev out root || true"
-        yield "for port in $(ls /sys/class/net | grep ^p); do tc qdisc del dev $port root || true; done"
+        yield EVERY_PORT.format("tc qdisc del dev $port root")
 
 
 def _stop(program: "subprocess.Popen[bytes]") -> None:

@@ -34,9 +34,9 @@ class Interference:
 class Measures:
     """What the gate has to set up; everything is taken back by taking back its parts."""
 
-    forward: tuple[str, ...] = ()  # iptables rules of the gate's own chain, without `-A CHAIN`
+    forward: tuple[str, ...] = ()  # iptables rules without `-A CHAIN`; {queue} is the observer's
     forward6: tuple[str, ...] = ()
-    turn: tuple[str, ...] = ()  # nat rules before routing
+    turn: tuple[str, ...] = ()  # nat rules before routing; {gate} is the gate's own address
     zones: tuple[tuple[str, str, str], ...] = ()  # resolver: name, zone type, address or ""
     inject: Injection = ""  # by an observer that cannot hold packets back
     line_kbit: int = 0  # of the whole network
@@ -75,10 +75,7 @@ def _to_addresses(action: str, match: str = "") -> "Kind":
         return Measures(
             forward=tuple(rule.format(to=f"-d {a} ") for a in four)
             or (() if six else (rule.format(to=""),)),
-            forward6=tuple(
-                rule.removeprefix(source).format(to=f"-d {a} ").replace("tcp-reset", "tcp-reset")
-                for a in six
-            ),
+            forward6=tuple(rule.removeprefix(source).format(to=f"-d {a} ") for a in six),
         )
 
     return filtered
@@ -109,22 +106,29 @@ def _dns_dropped(what: Interference, source: str) -> Measures:
 
 
 def _dns_injected(what: Interference, source: str) -> Measures:
-    del source
-    return Measures(inject="dns", names=what.names)
+    """Of every query that goes abroad, the provider's own resolver's included."""
+    rules = tuple(
+        f"{source}-p udp --dport 53 -m string --algo bm --hex-string '|{_wire(name)}|' -j {{queue}}"
+        for name in what.names
+    )
+    return Measures(forward=rules, inject="dns", names=what.names)
 
 
 def _rst_injected(what: Interference, source: str) -> Measures:
-    del source
-    return Measures(inject="rst", names=what.names)
+    rules = tuple(
+        f'{source}-p tcp -m string --algo bm --from 40 --to 1500 --string "{name}" -j {{queue}}'
+        for name in what.names
+    )
+    return Measures(forward=rules, inject="rst", names=what.names)
 
 
 def _block_page(what: Interference, source: str) -> Measures:
-    turn = (f"{source}-p tcp --dport 80 -j REDIRECT --to-ports {PROGRAM_HTTP}",)
+    turn = (f"{source}-p tcp --dport 80 -j DNAT --to-destination {{gate}}:{PROGRAM_HTTP}",)
     return Measures(turn=turn, names=what.names)
 
 
 def _tls_interception(what: Interference, source: str) -> Measures:
-    turn = (f"{source}-p tcp --dport 443 -j REDIRECT --to-ports {PROGRAM_TLS}",)
+    turn = (f"{source}-p tcp --dport 443 -j DNAT --to-destination {{gate}}:{PROGRAM_TLS}",)
     return Measures(turn=turn, names=what.names)
 
 

@@ -1,7 +1,7 @@
 """A censor in the path: connections are turned over to it, and it decides what becomes of them.
 
-    python -m lab.country.middleman pages NAME…                     block pages for these Hosts
-    python -m lab.country.middleman intercept NAME… --folder DIR     TLS with certificates of its own
+    python -m lab.country.middleman pages NAME…                   block pages for these Hosts
+    python -m lab.country.middleman intercept NAME… --folder DIR    TLS with a CA of its own
 
 Everything else is passed on untouched to where it was going. Runs in the gate's namespace.
 """

@@ -1,60 +1,58 @@
-"""A censor beside the path: it sees every packet of its gate, holds none back, and injects.
+"""A censor beside the path: it sees packets with a name in them, and injects before the truth.
 
-    python -m lab.country.observer rst NAME…             a reset to both ends once a NAME was seen
-    python -m lab.country.observer dns NAME… --answer A  a forged answer, faster than the true one
+    python -m lab.country.observer rst --queue N             a reset to both ends
+    python -m lab.country.observer dns --queue N --answer A  a forged answer; the true one follows
 
-What it sends carries a TTL and an IP id of its own, as real ones do. Runs as root in the gate's
-namespace.
+Rules of the gate hand those packets over. They go on unharmed after DISTANCE_S, as long as a line
+abroad would keep them: in a lab abroad is so near that the truth would always win. What is injected
+carries a TTL and an IP id of its own, as real injections do.
 """
 
 import argparse
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from scapy.layers.dns import DNS, DNSRR
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet
 
+from lab.country.nfqueue import Queue
+
 TTL, IP_ID = 113, 0x4242
-OUTGOING = 4  # linux/if_packet.h, PACKET_OUTGOING: the same packet on its way out
-ETH_P_IP = 0x0800
+DISTANCE_S = 0.04
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["rst", "dns"])
-    parser.add_argument("names", nargs="+")
+    parser.add_argument("--queue", type=int, required=True)
     parser.add_argument("--answer", default="10.10.34.35")
     parser.add_argument("--ttl", type=int, default=TTL)
     args = parser.parse_args(arguments)
-    names = [name.encode() for name in args.names]
     if args.what == "rst":
-        watch(lambda packet: resets(packet, names, args.ttl))
-    watch(lambda packet: forged_answer(packet, names, args.answer, args.ttl))
+        watch(args.queue, lambda packet: resets(packet, args.ttl))
+    watch(args.queue, lambda packet: forged_answer(packet, args.answer, args.ttl))
     return 0
 
 
-def watch(react: Callable[[Packet], list[Packet]]) -> None:
+def watch(number: int, react: Callable[[Packet], list[Packet]]) -> None:
     """Until killed."""
-    ears = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+    queue = Queue(number)
     mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    while True:
-        data, (_, _, kind, *_) = ears.recvfrom(65_535)
-        if kind == OUTGOING or len(data) < 20:
-            continue
-        for forged in react(IP(data)):
+    for held in queue.held():
+        for forged in react(IP(held.packet)):
             mouth.sendto(bytes(forged), (forged.dst, 0))
+        time.sleep(DISTANCE_S)
+        queue.let_go(held)
 
 
-def resets(packet: Packet, names: Sequence[bytes], ttl: int) -> list[Packet]:
+def resets(packet: Packet, ttl: int) -> list[Packet]:
     """One to each end, in the sequence numbers that they wait for."""
-    if TCP not in packet or packet[TCP].dport not in (80, 443, 7443):
-        return []
-    said = bytes(packet[TCP].payload)
-    if not any(name in said for name in names):
+    if TCP not in packet:
         return []
     tcp = packet[TCP]
     to_client = IP(src=packet.dst, dst=packet.src, ttl=ttl, id=IP_ID) / TCP(
@@ -66,18 +64,16 @@ def resets(packet: Packet, names: Sequence[bytes], ttl: int) -> list[Packet]:
     return [to_client, to_server]
 
 
-def forged_answer(packet: Packet, names: Sequence[bytes], answer: str, ttl: int) -> list[Packet]:
+def forged_answer(packet: Packet, answer: str, ttl: int) -> list[Packet]:
     """To A queries only; the true reply comes too, later."""
-    if UDP not in packet or packet[UDP].dport != 53:
+    if UDP not in packet:
         return []
     query = DNS(bytes(packet[UDP].payload))
     if not query.qd or query.qd[0].qtype != 1:
         return []
     asked = query.qd[0].qname
-    if not any(asked.rstrip(b".").lower() == name for name in names):
-        return []
     reply = DNS(
-        id=query.id, qr=1, rd=1, ra=1, qd=query.qd, an=[DNSRR(rrname=asked, ttl=60, rdata=answer)]
+        id=query.id, qr=1, rd=1, ra=1, qd=query.qd, an=[DNSRR(rrname=asked, ttl=5, rdata=answer)]
     )
     return [
         IP(src=packet.dst, dst=packet.src, ttl=ttl, id=IP_ID)

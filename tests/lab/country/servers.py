@@ -17,6 +17,7 @@ from lab.country.topology import (
     ABROAD_SIX,
     COLLECTOR,
     CONTROL,
+    DOH,
     DOMESTIC_DNS,
     DOMESTIC_WEB,
     ECHO,
@@ -26,6 +27,7 @@ from lab.country.topology import (
 )
 from support.loopback_ca import LoopbackCA
 
+DOH_NAMES = ("cloudflare-dns.com", "dns.google")
 PUBLIC_RESOLVERS = ("9.9.9.9", "8.8.8.8", "1.1.1.1")
 TESTED = ("telegram", "whatsapp", "signal")
 IN_TLS = frozenset({EndpointKind.HTTPS, EndpointKind.TLS, EndpointKind.WEBSOCKET})
@@ -67,7 +69,7 @@ def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
     names = dict.fromkeys((*country.abroad_names, *(h for h in hosts if not _literal(h))))
     addresses = itertools.chain(f"45.91.{a}.{b}" for a in range(200) for b in range(1, 250))
     named = {name: next(addresses) for name in names if not name.endswith(".kz")}
-    named[country.collector_name] = COLLECTOR
+    named |= {country.collector_name: COLLECTOR, **dict.fromkeys(DOH_NAMES, DOH)}
     literals = tuple(dict.fromkeys(h for h in hosts if _literal(h) and ":" not in h))
     return Abroad(services, named, literals)
 
@@ -155,7 +157,7 @@ def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
 def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
     """One certificate for each, so that its name tells whose it is."""
     for name, address in known.names.items():
-        if address == COLLECTOR:
+        if address in (COLLECTOR, DOH):  # no web servers
             continue
         leaf = ca.leaf(name)
         six = ABROAD_SIX if name == "www.wikipedia.org" else ""
