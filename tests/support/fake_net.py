@@ -32,6 +32,7 @@ from heliograph.observation import (
     Udp,
 )
 from heliograph_agent.net import MAX_BODY, QuicConnection, Seen, Speech, Stream, Trace
+from heliograph_agent.net.speech import TlsSpeech
 from support.hand_clock import HandClock
 
 STEP_US = 10_000
@@ -76,6 +77,7 @@ class World:
     tor: Failure | None = None
     without: frozenset[str] = frozenset()  # quic, raw, tor: what this machine does not have
     later: dict[str, tuple[DnsReply, ...]] = field(default_factory=dict)  # by name
+    closed: int = 0  # nets that were closed
     asked: list[Hop] = field(default_factory=list)
     hangs: frozenset[Operation] = frozenset()  # steps that never end: for cancellation
     requests: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
@@ -280,6 +282,9 @@ class FakeNet:
     def random(self, size: int) -> bytes:
         return bytes(index % 251 for index in range(size))
 
+    async def close(self) -> None:
+        self._world.closed += 1
+
     def _have(self, what: str) -> None:
         if what in self._world.without:
             raise ValueError(f"this machine has no {what}")
@@ -309,7 +314,10 @@ class FakeNet:
         facts = Exchange(protocol=speech.name, reply=word, sent_bytes=len(speech.opening()))
         if isinstance(scripted, Exchange):
             facts = replace(scripted, protocol=speech.name)
-        return await self._step(Operation.EXCHANGE, on, endpoint, failure, udp=udp, exchange=facts)
+        tls = speech.tls() if isinstance(speech, TlsSpeech) else None
+        return await self._step(
+            Operation.EXCHANGE, on, endpoint, failure, udp=udp, tls=tls, exchange=facts
+        )
 
     async def _step(
         self,

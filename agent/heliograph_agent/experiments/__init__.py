@@ -4,6 +4,7 @@ from heliograph_agent.experiment import CannotRun, Experiment
 from heliograph_agent.experiments import (
     connectivity,
     dns,
+    ech,
     middlebox,
     signal,
     tcp,
@@ -23,6 +24,7 @@ REGISTRY: tuple[Experiment, ...] = (
     whatsapp.EXPERIMENT,
     signal.EXPERIMENT,
     middlebox.EXPERIMENT,
+    ech.EXPERIMENT,
 )
 
 

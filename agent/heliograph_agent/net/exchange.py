@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from heliograph.failure import Failure
 from heliograph.observation import Exchange
 from heliograph_agent.net.failures import StepError
-from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply, Speech
+from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply, Speech, TlsSpeech
+from heliograph_agent.net.step import Facts
 from heliograph_agent.net.tcp import Count
 from heliograph_agent.net.udp import open_udp
 
@@ -74,6 +75,13 @@ class Talk:
             received_bytes=self.received,
             differences=self.reply.differences,
         )
+
+    def observed(self) -> Facts:
+        """The facts of the step: the exchange and, of a TLS hello, what it was."""
+        speech = self.speech
+        if isinstance(speech, TlsSpeech):
+            return {"exchange": self.facts(), "tls": speech.tls()}
+        return {"exchange": self.facts()}
 
     def _understood(self, heard: bytes) -> bool:
         """Whether the reply is whole. Raises StepError when it is none."""

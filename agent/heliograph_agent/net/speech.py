@@ -5,7 +5,9 @@ them; `Net.exchange` and `Net.datagram` carry them.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from heliograph.observation import Tls
 
 MAX_REPLY = 65_536  # bytes read for one reply
 
@@ -39,4 +41,13 @@ class Speech(Protocol):
 
         Raises NotThisProtocol.
         """
+        ...
+
+
+@runtime_checkable
+class TlsSpeech(Speech, Protocol):
+    """A speech that is itself a TLS hello."""
+
+    def tls(self) -> Tls:
+        """What was sent and, once heard, what was answered; it is written beside the exchange."""
         ...

@@ -1,0 +1,102 @@
+"""A TLS 1.3 ClientHello, built as the common browsers build theirs (RFC 8446 section 4.1.2)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SERVER_NAME, SUPPORTED_VERSIONS, KEY_SHARE, ECH = 0, 43, 51, 0xFE0D
+TLS12, TLS13 = 0x0303, 0x0304
+_X25519 = 0x001D
+_GROUPS = (_X25519, 0x0017, 0x0018)
+_SUITES_13 = (0x1301, 0x1302, 0x1303)
+_SUITES_12 = (
+    0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035,
+)  # fmt: skip
+_SIGNATURES = (0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601)
+_CLIENT_HELLO = 1
+
+Extension = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What one hello says; `grease` are four random bytes that choose its GREASE (RFC 8701)."""
+
+    random: bytes
+    session_id: bytes
+    share: bytes  # X25519 public key
+    server_name: str
+    alpn: Sequence[str]
+    grease: bytes
+    inner: bool = False  # an inner hello offers nothing but TLS 1.3
+
+    def body(self, ech: bytes | None, *, session_id: bytes | None = None) -> bytes:
+        """Without the message's head; `ech` is the extension's content, None for no such one."""
+        suites = _SUITES_13 if self.inner else (*_SUITES_13, *_SUITES_12)
+        return b"".join(
+            (
+                _wide(TLS12),
+                self.random,
+                block(1, self.session_id if session_id is None else session_id),
+                block(2, _wides((self._grease(0), *suites))),
+                block(1, b"\x00"),
+                block(2, b"".join(_extension(e) for e in self._extensions(ech))),
+            )
+        )
+
+    def _grease(self, at: int) -> int:
+        """0x0a0a, 0x1a1a … 0xfafa."""
+        return 0x0A0A + 0x1010 * (self.grease[at] & 0x0F)
+
+    def _extensions(self, ech: bytes | None) -> Iterable[Extension]:
+        first, last = self._grease(2), self._grease(3)
+        yield first, b""
+        if self.server_name:
+            yield SERVER_NAME, block(2, b"\x00" + block(2, self.server_name.encode("ascii")))
+        if not self.inner:
+            yield 23, b""  # extended_master_secret
+            yield 0xFF01, b"\x00"  # renegotiation_info
+            yield 11, b"\x01\x00"  # ec_point_formats
+            yield 35, b""  # session_ticket
+        yield 10, block(2, _wides((self._grease(1), *_GROUPS)))
+        yield 16, block(2, b"".join(block(1, p.encode("ascii")) for p in self.alpn))
+        yield 5, b"\x01\x00\x00\x00\x00"  # status_request
+        yield 13, block(2, _wides(_SIGNATURES))
+        yield 18, b""  # signed_certificate_timestamp
+        shares = _wide(self._grease(1)) + block(2, b"\x00") + _wide(_X25519) + block(2, self.share)
+        yield KEY_SHARE, block(2, shares)
+        yield 45, b"\x01\x01"  # psk_key_exchange_modes
+        versions = (TLS13,) if self.inner else (TLS13, TLS12)
+        yield SUPPORTED_VERSIONS, block(1, _wides((self._grease(2), *versions)))
+        yield 27, b"\x02\x00\x02"  # compress_certificate: brotli
+        if ech is not None:
+            yield ECH, ech
+        # GREASE must not stand twice.
+        yield (last if last != first else 0x0A0A + (last - 0x0A0A + 0x1010) % 0x10100), b"\x00"
+
+
+def message(body: bytes) -> bytes:
+    """A handshake message of a hello's body."""
+    return bytes((_CLIENT_HELLO,)) + block(3, body)
+
+
+def record(handshake: bytes) -> bytes:
+    """The TLS record that the first message goes out in."""
+    return b"\x16\x03\x01" + block(2, handshake)
+
+
+def block(prefix: int, content: bytes) -> bytes:
+    """`content` behind its length in `prefix` bytes."""
+    return len(content).to_bytes(prefix, "big") + content
+
+
+def _extension(extension: Extension) -> bytes:
+    number, content = extension
+    return _wide(number) + block(2, content)
+
+
+def _wide(number: int) -> bytes:
+    return number.to_bytes(2, "big")
+
+
+def _wides(numbers: Iterable[int]) -> bytes:
+    return b"".join(_wide(number) for number in numbers)
