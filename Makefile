@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check fmt stubs bench clean
+.PHONY: run test check fmt stubs bench lab drill clean
 
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -29,6 +29,12 @@ stubs: .venv/ready-dev ## regenerate proto/heliograph/v1/*_pb2*
 
 bench: .venv/ready-dev ## ratios measured side by side; prints, judges nothing but the stated limits
 	$(BIN)/python -m pytest tests/bench -s -p no:cacheprovider
+
+lab: .venv/ready-dev ## a country in a box to play with (root, Linux): see tests/lab/README.md
+	@PYTHONPATH=tests $(BIN)/python -m lab.country lab
+
+drill: .venv/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
+	@PYTHONPATH=tests $(BIN)/python -m lab.country drill $(SCRIPT)
 
 clean: ## everything made here, but not heliograph-data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build

@@ -61,5 +61,10 @@ def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 6
 
 def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, stdout=output, stderr=output, start_new_session=True, env=_CLEAN
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        env=_CLEAN,
     )

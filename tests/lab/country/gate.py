@@ -58,6 +58,8 @@ class Gate:
 
     def _answers(self, does: Measures) -> Iterator[str]:
         control = f"unbound-control -q -c {self._folder}/{self.network.name}.conf"
+        for name in does.names if does.inject == "dns" else ():
+            yield f"{control} flush_zone {name}"  # what was cached before would hide the lie
         for name, zone, address in does.zones:
             yield f"{control} local_zone {name} {zone}"
             if address:

@@ -1,0 +1,212 @@
+"""Plays a script against the country and holds what the collector's API said against the truth.
+
+Every step fills whole minutes of the clock, so that the timeline's one-minute cells belong to one
+step each. The API is asked twice: while the step lasts, and at the end, when late data is in.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lab.country.country import Country, eventually
+from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
+from support.programs import agent, ask
+
+SITE = "https://www.wikipedia.org/"
+PLAN = {
+    "heartbeat_s": 2,
+    "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
+    "tasks": [
+        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+        *({"experiment": name, "service": name, "interval_s": 15} for name in MESSENGERS),
+        {"experiment": "web", "target": SITE, "interval_s": 15},
+    ],
+}
+CAUGHT_UP_S = 120.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the API says of one place in one step."""
+
+    live: str
+    later: str = ""
+
+
+@dataclass
+class Played:
+    """A step as it went."""
+
+    step: Step
+    began_s: int
+    words: dict[Place, Word] = field(default_factory=dict)
+
+
+def play(country: Country, script: Script, say: Say) -> list[Played]:
+    """The country must be populated. Takes a minute a step and up to two more."""
+    in_force: dict[Place, list[tuple[str, int]]] = {}
+    played: list[Played] = []
+    say(f"{script.name}: {len(script.steps)} steps of {script.step_s} s")
+    for step in script.steps:
+        began_s = _minute(script.step_s)
+        _put(country, step, in_force)
+        one = Played(step, began_s)
+        played.append(one)
+        _watch(country, one, script.step_s, say)
+    for gate in country.gates.values():
+        gate.lift_all()
+    say("waiting for what was measured in the dark")
+    eventually(lambda: waiting(country) == 0, "every agent's spool empty", CAUGHT_UP_S)
+    for one in played:
+        for place in one.step.states:
+            later = word(country, place, one.began_s, script.step_s)
+            one.words[place] = Word(one.words[place].live, later)
+    return played
+
+
+def _minute(step_s: int) -> int:
+    """Waits for the clock's next multiple of `step_s`, and returns it."""
+    began_s = -(-int(time.time() * 10) // (10 * step_s)) * step_s
+    time.sleep(max(0.0, began_s - time.time()))
+    return began_s
+
+
+def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int]]]) -> None:
+    """Only what changes is touched."""
+    for place, state in step.states.items():
+        network, region = place
+        gate = country.gates[network]
+        if in_force.get(place, [("ok", 0)])[0][0] == state:
+            continue
+        for _, number in in_force.pop(place, []):
+            if number in gate.applied:
+                gate.lift(number)
+        slow = any(what.kind == "slow_line" for what in gate.applied.values())
+        wanted = [
+            what
+            for what in interferences(state, region, country.abroad)
+            if not (slow and what.kind == "slow_line")
+        ]
+        numbers = [(state, gate.apply(what)) for what in wanted]
+        if state != "ok":
+            in_force[place] = numbers or [(state, 0)]
+
+
+def _watch(country: Country, one: Played, step_s: int, say: Say) -> None:
+    """Ask near the step's end, when everything had its chance to be seen."""
+    time.sleep(max(0.0, one.began_s + step_s - 4 - time.time()))
+    for place in one.step.states:
+        one.words[place] = Word(word(country, place, one.began_s, step_s))
+    held = Counter(
+        one.words[place].live in ACCEPTED[state] for place, state in one.step.states.items()
+    )
+    say(f"{one.step.id:5} {one.step.title:55} live: {held[True]} of {held.total()} places as true")
+
+
+def word(country: Country, place: Place, began_s: int, step_s: int) -> str:
+    """One word for a place: from the one-minute timelines of its anchors, site and messengers."""
+    rows = {
+        service: rows_of(country, place, service, began_s, step_s)
+        for service in ("anchors", SITE, *MESSENGERS)
+    }
+    return told(rows)
+
+
+def told(rows: dict[str, list[dict[str, Any]]]) -> str:
+    """Pure: ok, messengers, degraded, silent, dark (late data: alive and without the world)."""
+    silent = any(row["silent"] for row in rows["anchors"])
+    site, anchors = _state(rows[SITE]), _state(rows["anchors"])
+    messengers = [_state(rows[name]) for name in MESSENGERS]
+    if silent:
+        voted = any(row["vantages"] for row in rows[SITE])
+        return "dark" if voted and site != "reachable" else "silent"
+    if messengers.count("blocked") >= 2 and site == "reachable":
+        return "messengers"
+    if site == "reachable" and "blocked" not in messengers:
+        return "ok"
+    if site == "" and anchors == "":
+        return "nothing"
+    return "degraded" if "blocked" not in messengers else "in doubt"
+
+
+# What may be said of a place in each state. A cut agent cannot speak: silence is the live word for
+# it, and what it measured in the dark comes later. On a line that is only slow, things still work.
+ACCEPTED = {
+    "ok": {"ok"},
+    "messengers": {"messengers"},
+    "degraded": {"ok", "degraded"},
+    "whitelist": {"silent", "dark"},
+    "cut": {"silent", "dark"},
+}
+
+
+def _state(rows: Sequence[dict[str, Any]]) -> str:
+    """The last that anybody voted for."""
+    states = [row["state"] for row in rows if row["vantages"]]
+    return states[-1] if states else ""
+
+
+def rows_of(
+    country: Country, place: Place, service: str, began_s: int, step_s: int
+) -> list[dict[str, Any]]:
+    network, region = place
+    answer = country.get(
+        "/api/v1/timeline",
+        country=country.topology.country,
+        region=country.topology.regions[region],
+        asn=country.topology.network(network).asn,
+        service=service,
+        bin="1m",
+        since=_iso(began_s),
+        until=_iso(began_s + step_s),
+    )
+    return list(answer["cells"])
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def waiting(country: Country) -> int:
+    """Measurements and envelopes that agents still hold."""
+    held = 0
+    for name in country.agents:
+        told = json.loads(ask(agent("status", "--json", "--state", country.folder / name)))
+        held += int(told["queued_measurements"]) + int(told["queued_envelopes"])
+    return held
+
+
+def table(played: Sequence[Played]) -> Iterator[str]:
+    """Truth against what was said, a line for each place of each step that is not calm."""
+    yield f"{'step':6}{'place':14}{'truth':12}{'live':12}{'later':12}"
+    for one in played:
+        for place, state in one.step.states.items():
+            said = one.words[place]
+            good = said.live in ACCEPTED[state] and said.later in ACCEPTED[state]
+            mark = "" if good else "  ✗"
+            where = "/".join(place)
+            yield f"{one.step.id:6}{where:14}{state:12}{said.live:12}{said.later:12}{mark}".rstrip()
+
+
+def wrong(played: Sequence[Played]) -> list[str]:
+    """Lines of the table where the API did not say what was true."""
+    return [line for line in table(played) if line.endswith("✗")]
+
+
+def stored(country: Country) -> dict[str, Counter[int]]:
+    """By pseudonym, how often each sequence is in the store."""
+    seen: dict[str, Counter[int]] = {}
+    cursor: dict[str, str] = {}
+    while True:
+        page = country.get("/api/v1/measurements", limit=500, **cursor)
+        for row in page["measurements"]:
+            seen.setdefault(row["vantage"]["nym"], Counter())[int(row["sequence"])] += 1
+        if not page["next"]:
+            return seen
+        cursor = {"cursor": page["next"]}

@@ -1,0 +1,83 @@
+"""A drill's script: steps that put places into states, each state a list of interferences. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.country.interference import Interference
+from lab.country.servers import Abroad
+from lab.country.topology import Topology
+
+Place = tuple[str, str]  # network, region
+States = Mapping[Place, str]
+MESSENGERS = ("telegram", "whatsapp", "signal")
+DEGRADED_KBIT = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`states` is what holds everywhere while the step lasts."""
+
+    id: str
+    title: str
+    at: str
+    states: States
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    name: str
+    step_s: int
+    steps: tuple[Step, ...]
+
+
+def script(file: Path, country: Topology) -> Script:
+    """Raises KeyError or ValueError, which name the step, the place or the state."""
+    said: dict[str, Any] = yaml.safe_load(file.read_text())
+    return Script(said["name"], int(said["step_s"]), tuple(_steps(said["steps"], country)))
+
+
+def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
+    states: dict[Place, str] = dict.fromkeys(_places("", country), "ok")
+    for one in said:
+        for change in one.get("set", ()):
+            if change["state"] not in STATES:
+                known = ", ".join(STATES)
+                raise ValueError(f"{one['id']}: no state {change['state']!r}; there are: {known}")
+            for where in change["where"]:
+                states |= dict.fromkeys(_places(where, country), change["state"])
+        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states))
+
+
+def _places(where: str, country: Topology) -> list[Place]:
+    """`kcell`, `kcell/ala`, or "" for all."""
+    network, _, region = where.partition("/")
+    found = [
+        (n.name, r)
+        for n in country.networks
+        for r in n.agents_by_region
+        if network in ("", n.name) and region in ("", r)
+    ]
+    if not found:
+        raise ValueError(f"there is no place {where!r}")
+    return found
+
+
+STATES = ("ok", "messengers", "degraded", "whitelist", "cut")
+
+
+def interferences(state: str, region: str, known: Abroad) -> list[Interference]:
+    """What makes a place be in `state`. A slow line is the whole network's, whatever the region."""
+    if state == "messengers":
+        return [
+            Interference(kind="syn_dropped", region=region, addresses=known.of_service(name))
+            for name in MESSENGERS
+        ]
+    if state == "degraded":
+        return [Interference(kind="slow_line", rate_kbit=DEGRADED_KBIT)]
+    if state in ("cut", "whitelist"):
+        return [Interference(kind=state, region=region)]
+    return []

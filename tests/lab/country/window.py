@@ -1,0 +1,41 @@
+"""A window into the lab: connections to a port out here are carried to the collector in there.
+
+The listening socket is made outside and inherited; a socket stays in the network it was made in,
+wherever its process goes.
+
+python -m lab.country.window FD HOST PORT
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+CHUNK = 65_536
+
+
+async def main(fd: int, host: str, port: int) -> None:
+    listening = socket.socket(fileno=fd)
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            theirs, ours = await asyncio.open_connection(host, port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_carry(reader, ours))
+                group.create_task(_carry(theirs, writer))
+
+    server = await asyncio.start_server(visited, sock=listening)
+    async with server:
+        await server.serve_forever()
+
+
+async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(CHUNK):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
