@@ -162,12 +162,15 @@ async def attempt(
     trace: Trace,
 ) -> str:
     """Run it once; why it could not run, "" when it did. Raises nothing but its cancellation."""
+    net = bind(trace)
     try:
-        await experiment.run(target, config, bind(trace))
+        await experiment.run(target, config, net)
     # A bug, or input that the net calls impossible, costs this result and no other: on the day it
     # was made for, an agent that dies of one odd answer is worse than one with a hole in its list.
     except Exception as error:  # noqa: BLE001
         return _reason(error)
+    finally:
+        await net.close()
     return ""
 
 

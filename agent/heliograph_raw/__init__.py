@@ -4,12 +4,17 @@ SPDX-License-Identifier: GPL-2.0-only. It imports scapy, which is GPL-2.0-only, 
 offered under that licence, apart from the rest of Heliograph; nothing else imports it or scapy.
 It is also the only place that needs CAP_NET_RAW, and is started only when a test asks for it.
 
-Speech is JSON lines of at most 4096 bytes. First the helper says {"ready": true}, or {"ready":
+Speech is JSON lines of at most 8192 bytes. First the helper says {"ready": true}, or {"ready":
 false, "problem": …, "message": …} and ends. Then it answers each request in turn:
 
     {"id": 1, "op": "ttl_syn", "address": "192.0.2.1", "port": 443, "ttl": 3, "timeout_s": 2.0}
-    {"id": 1, "kind": "icmp_time_exceeded", "source": "198.51.100.1", "ttl": 62, "ipid": 4711}
+    {"id": 1, "kind": "icmp_time_exceeded", "source": "198.51.100.1", "ttl": 62, "ipid": 4711,
+     "head": ""}
 
-`kind` is synack, rst, icmp_time_exceeded or none; `ttl` and `ipid` are those of the packet that
-came back. What is no request is answered with {"id": …, "error": …}.
+`op` is ttl_syn, ttl_stream (a TCP connection is made, then `payload`, in hexadecimal, is sent on it
+with the limited time to live) or ttl_datagram (`payload` in one UDP datagram). `kind` is synack,
+rst, fin, data, icmp_time_exceeded, icmp_unreachable or none; `ttl` and `ipid` are those of the
+packet that came back, `head` the first bytes of its payload. When the system refused to send or to
+connect, the answer is {"id": …, "errno": …}; what is no request is answered with {"id": …,
+"error": …}.
 """

@@ -1,11 +1,12 @@
 """`python -m heliograph_raw`: reads requests, answers them in turn. SPDX: GPL-2.0-only."""
 
+import errno
 import json
 import socket
 import sys
 from typing import Any, BinaryIO
 
-from heliograph_raw.request import MAX_LINE, BadRequestError, parse
+from heliograph_raw.request import MAX_LINE, BadRequestError, Request, parse
 
 
 def main() -> int:
@@ -20,18 +21,25 @@ def main() -> int:
 
 def serve(requests: BinaryIO) -> int:
     """Answer until the end of `requests`; a line without an end is the end."""
-    from heliograph_raw.ttl_syn import ttl_syn
-
     while line := requests.readline(MAX_LINE + 1):
         try:
-            _say(ttl_syn(parse(line)))
+            _say(_answer(parse(line)))
         except BadRequestError as error:
             _say({"id": error.request_id, "error": str(error)})
-        except OSError as error:
-            _say({"id": parse(line).id, "error": f"cannot send: {error.strerror}"})
         if not line.endswith(b"\n"):
             return 1
     return 0
+
+
+def _answer(request: Request) -> dict[str, Any]:
+    from heliograph_raw.ttl_payload import ttl_datagram, ttl_stream
+    from heliograph_raw.ttl_syn import ttl_syn
+
+    send = {"ttl_syn": ttl_syn, "ttl_stream": ttl_stream, "ttl_datagram": ttl_datagram}
+    try:
+        return {"id": request.id} | send[request.op](request)
+    except OSError as error:  # a deadline of the socket's own has no number
+        return {"id": request.id, "errno": error.errno or errno.ETIMEDOUT}
 
 
 def _obstacle() -> dict[str, str] | None:

@@ -5,7 +5,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-MAX_LINE = 4_096
+OPS = ("ttl_syn", "ttl_stream", "ttl_datagram")
+MAX_LINE = 8_192
+MAX_PAYLOAD = 3_000  # a ClientHello with a post-quantum key share is 1700 bytes
 MAX_TIMEOUT_S = 10.0
 
 
@@ -18,33 +20,38 @@ class BadRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TtlSyn:
-    """One TCP SYN whose time to live may run out on the way."""
+class Request:
+    """One packet whose time to live may run out on the way."""
 
     id: int
+    op: str
     address: str  # IPv4: there is no identification field to report in IPv6
     port: int
     ttl: int
     timeout_s: float
+    payload: bytes = b""
 
 
-def parse(line: bytes) -> TtlSyn:
+def parse(line: bytes) -> Request:
     """Raises BadRequestError."""
     try:
         request: Any = json.loads(line) if len(line) <= MAX_LINE else None
     except (ValueError, RecursionError):
         request = None
     if not isinstance(request, dict):
-        raise BadRequestError("not a JSON object of at most 4096 bytes")
+        raise BadRequestError(f"not a JSON object of at most {MAX_LINE} bytes")
     number = _whole(request, "id", 1, 2**53, 0)
-    if request.get("op") != "ttl_syn":
-        raise BadRequestError("op must be ttl_syn", number)
-    return TtlSyn(
+    op = request.get("op")
+    if op not in OPS:
+        raise BadRequestError(f"op must be one of {', '.join(OPS)}", number)
+    return Request(
         id=number,
+        op=op,
         address=_address(request, number),
         port=_whole(request, "port", 1, 65_535, number),
         ttl=_whole(request, "ttl", 1, 255, number),
         timeout_s=_seconds(request, number),
+        payload=b"" if op == "ttl_syn" else _payload(request, number),
     )
 
 
@@ -69,3 +76,13 @@ def _address(request: dict[str, Any], number: int) -> str:
         return str(ipaddress.IPv4Address(str(request.get("address"))))
     except ValueError as error:
         raise BadRequestError("address must be an IPv4 address", number) from error
+
+
+def _payload(request: dict[str, Any], number: int) -> bytes:
+    try:
+        payload = bytes.fromhex(str(request.get("payload")))
+    except ValueError:
+        payload = b""
+    if not 0 < len(payload) <= MAX_PAYLOAD:
+        raise BadRequestError(f"payload must be 1 to {MAX_PAYLOAD} bytes in hexadecimal", number)
+    return payload

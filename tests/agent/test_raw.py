@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_agent.net.raw import COMMAND, RawUnavailable, SynReply, raw_helper
+from heliograph_agent.net.raw import COMMAND, RawReply, RawUnavailable, raw_helper
 from support.routed import CLIENT, ROUTER, SERVER, Routed, listening, routed
 
 PORT = 443
@@ -23,17 +23,17 @@ def path() -> Iterator[Routed]:
         yield made
 
 
-async def syn(path: Routed, *, ttl: int, port: int = PORT, timeout_s: float = 5) -> SynReply:
+async def syn(path: Routed, *, ttl: int, port: int = PORT, timeout_s: float = 5) -> RawReply:
     async with raw_helper(path.client.command(COMMAND)) as helper:
-        return await helper.ttl_syn(SERVER, port, ttl=ttl, timeout_s=timeout_s)
+        return await helper.ask("ttl_syn", SERVER, port, ttl=ttl, timeout_s=timeout_s)
 
 
 @pytest.mark.lab
 async def test_a_syn_finds_the_router_then_the_server_behind_it(path: Routed) -> None:
     with listening(path.server, PORT):
         async with raw_helper(path.client.command(COMMAND)) as helper:
-            near = await helper.ttl_syn(SERVER, PORT, ttl=1, timeout_s=5)
-            far = await helper.ttl_syn(SERVER, PORT, ttl=2, timeout_s=5)
+            near = await helper.ask("ttl_syn", SERVER, PORT, ttl=1, timeout_s=5)
+            far = await helper.ask("ttl_syn", SERVER, PORT, ttl=2, timeout_s=5)
     assert (near.kind, near.source) == ("icmp_time_exceeded", ROUTER)
     assert (far.kind, far.source, far.ttl) == ("synack", SERVER, 63)  # one router took one
 
@@ -48,7 +48,7 @@ async def test_a_closed_port_resets(path: Routed) -> None:
 async def test_a_dropped_syn_is_answered_by_nobody(path: Routed) -> None:
     path.server.filter(f"ip saddr {CLIENT} tcp dport 445 drop")
     reply = await syn(path, ttl=64, port=445, timeout_s=0.5)
-    assert reply == SynReply(kind=reply.kind)
+    assert reply == RawReply(kind=reply.kind)
     assert reply.kind == "none"
 
 
@@ -76,13 +76,16 @@ def test_what_is_no_request_is_answered_and_the_next_one_heard(path: Routed) -> 
                 {"ttl": 256},
                 {"timeout_s": 11},
                 {"timeout_s": "soon"},
+                {"op": "ttl_stream"},
+                {"op": "ttl_datagram", "payload": "0g"},
+                {"op": "ttl_datagram", "payload": "00" * 3001},
             )
         ),
     ]
     lines = b"\n".join([*bad, json.dumps(REQUEST | {"port": 446}).encode()]) + b"\n"
     ready, *replies, last = helper(lines, path.client.command(COMMAND))
     assert ready == {"ready": True}
-    assert [reply["id"] for reply in replies] == [0, 0, 0, 0] + [7] * 8
+    assert [reply["id"] for reply in replies] == [0, 0, 0, 0] + [7] * 11
     assert all("error" in reply for reply in replies)
     assert last["kind"] == "rst"
 
@@ -90,7 +93,7 @@ def test_what_is_no_request_is_answered_and_the_next_one_heard(path: Routed) -> 
 @pytest.mark.lab
 def test_a_line_too_long_ends_the_talk(path: Routed) -> None:
     _, reply = helper(b" " * 10_000 + b"\n", path.client.command(COMMAND))
-    assert reply == {"id": 0, "error": "not a JSON object of at most 4096 bytes"}
+    assert reply == {"id": 0, "error": "not a JSON object of at most 8192 bytes"}
 
 
 async def test_without_scapy_the_cure_is_named(
@@ -132,4 +135,4 @@ async def test_a_helper_that_talks_nonsense_is_given_up(says: str) -> None:
     script = f"import sys; sys.stdout.write('{says}\\n'); sys.stdout.flush(); sys.stdin.read()"
     with pytest.raises(RawUnavailable):
         async with raw_helper([sys.executable, "-c", script]) as helper:
-            await helper.ttl_syn("192.0.2.1", 1, ttl=1, timeout_s=0.01)
+            await helper.ask("ttl_syn", "192.0.2.1", 1, ttl=1, timeout_s=0.01)

@@ -157,3 +157,7 @@ class Net(Protocol):
     def random(self, size: int) -> bytes:
         """`size` bytes from the door's own source of chance."""
         ...
+
+    async def close(self) -> None:
+        """End what was kept ready for the next step: who binds a net closes it, no experiment."""
+        ...

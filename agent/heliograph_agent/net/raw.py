@@ -1,6 +1,6 @@
 """Asks the helper program for single raw packets; it is started by name and never imported.
 
-`async with raw_helper() as helper: await helper.ttl_syn("192.0.2.1", 443, ttl=3, timeout_s=2)`
+`async with raw_helper() as helper: await helper.ask("ttl_syn", "192.0.2.1", 443, ttl=3, …)`
 """
 
 import asyncio
@@ -19,25 +19,32 @@ _START_S = 20.0  # scapy takes its time
 _GRACE_S = 2.0  # beyond what a request asks for
 
 
-class RawUnavailable(Exception):  # noqa: N818 - it is the state of a machine, not an error in ours
+class RawUnavailable(ValueError):  # noqa: N818 - it is the state of a machine, not an error in ours
     """Raw packets cannot be had here; str() is the sentence for the user."""
 
 
-class SynReplyKind(StrEnum):
+class RawKind(StrEnum):
+    """What came back; a router's message counts when nothing else came."""
+
     SYNACK = "synack"
     RST = "rst"
+    FIN = "fin"
+    DATA = "data"
     ICMP_TIME_EXCEEDED = "icmp_time_exceeded"
+    ICMP_UNREACHABLE = "icmp_unreachable"
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SynReply:
-    """What came back to one SYN; `ttl` and `ipid` are those of the packet that came."""
+class RawReply:
+    """What came back to one packet; `ttl` and `ipid` are those of the packet that came, `head` the
+    beginning of its payload."""
 
-    kind: SynReplyKind
+    kind: RawKind
     source: str = ""
     ttl: int = 0
     ipid: int = 0
+    head: bytes = b""
 
 
 class RawHelper:
@@ -48,26 +55,42 @@ class RawHelper:
         self._turn = asyncio.Lock()
         self._asked = 0
 
-    async def ttl_syn(self, address: str, port: int, *, ttl: int, timeout_s: float) -> SynReply:
-        """Send one SYN. Raises RawUnavailable when the helper does not answer as agreed."""
+    async def ask(
+        self, op: str, address: str, port: int, *, ttl: int, timeout_s: float, payload: bytes = b""
+    ) -> RawReply:
+        """Send one packet: `op` as heliograph_raw describes them.
+
+        Raises OSError when the system refused to send or to connect, and RawUnavailable when the
+        helper does not answer as agreed.
+        """
         async with self._turn:
             self._asked += 1
             request = {
                 "id": self._asked,
-                "op": "ttl_syn",
+                "op": op,
                 "address": address,
                 "port": port,
                 "ttl": ttl,
                 "timeout_s": timeout_s,
+                "payload": payload.hex(),
             }
             assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            reply = await _hear(self._process, timeout_s + _GRACE_S)
-        if reply.get("id") != self._asked or "error" in reply:
-            raise RawUnavailable(
-                f"The raw packet helper refused: {reply.get('error', 'mixed up')}."
-            )
+            # A connection may take as long again as the answer to what is sent on it.
+            reply = await self._reply(self._asked, 2 * timeout_s + _GRACE_S)
+        if "error" in reply:
+            raise RawUnavailable(f"The raw packet helper refused: {reply['error']}.")
         return _reply(reply)
+
+    async def _reply(self, number: int, deadline_s: float) -> dict[str, Any]:
+        """Past what is still said to those who gave up waiting."""
+        while True:
+            reply = await _hear(self._process, deadline_s)
+            told = reply.get("id")
+            if type(told) is not int or told > number:
+                raise RawUnavailable("The raw packet helper does not answer as agreed.")
+            if told == number:
+                return reply
 
 
 @asynccontextmanager
@@ -97,13 +120,16 @@ async def _hear(process: Process, deadline_s: float) -> dict[str, Any]:
     return said
 
 
-def _reply(reply: dict[str, Any]) -> SynReply:
+def _reply(reply: dict[str, Any]) -> RawReply:
     try:
-        return SynReply(
-            kind=SynReplyKind(reply["kind"]),
+        if "errno" in reply:
+            raise OSError(int(reply["errno"]), "refused by the system")
+        return RawReply(
+            kind=RawKind(reply["kind"]),
             source=str(reply["source"])[:64],
             ttl=int(reply["ttl"]),
             ipid=int(reply["ipid"]),
+            head=bytes.fromhex(reply["head"])[:64],
         )
     except (KeyError, ValueError, TypeError) as error:
         raise RawUnavailable("The raw packet helper does not answer as agreed.") from error

@@ -13,10 +13,12 @@ from heliograph_agent.net.dns_exchange import ask, ask_tcp
 from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.doh import ask_doh
 from heliograph_agent.net.exchange import Talk
+from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of, require_ipv4
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.http3 import Http3Exchange
 from heliograph_agent.net.local import own_addresses
 from heliograph_agent.net.quic import QuicShake, RealQuic, require_aioquic
+from heliograph_agent.net.raw import raw_helper
 from heliograph_agent.net.resolve import Lookup, System
 from heliograph_agent.net.roots import TrustStore
 from heliograph_agent.net.scrub import Scrubber
@@ -41,6 +43,7 @@ class Door:
         self.clock = clock
         self.rng = rng
         self.trust = TrustStore(config.ca_file)
+        self.raw: Start = raw_helper
         self.system = System(
             hosts_file=config.hosts_file,
             resolv_conf=config.resolv_conf,
@@ -58,7 +61,9 @@ class RealNet:
     def __init__(self, door: Door, trace: Trace) -> None:
         self._door = door
         self._trace = trace
-        self._scrub = Scrubber(own_addresses())
+        self._own = own_addresses()
+        self._scrub = Scrubber(self._own)
+        self._raw = RawLine(door.raw)
 
     async def resolve(
         self,
@@ -147,7 +152,7 @@ class RealNet:
             return await step.take(
                 lambda: talk.over(stream.reader, stream.writer),
                 self._door.config.exchange_s,
-                lambda: {"exchange": talk.facts()},
+                talk.observed,
             )
         finally:
             stream.close()
@@ -224,13 +229,31 @@ class RealNet:
         on: Seen | None = None,
         endpoint: str = "",
     ) -> Seen:
-        raise ValueError("raw packets are not there yet")
+        """Also raises ValueError when `address` is a name, or `send` unknown."""
+        require_ipv4(address)
+        probe = HopProbe(
+            ttl=ttl, send=send, payload=payload_of(send, name, self._door.rng), own=self._own
+        )
+        helper, timeout_s = await self._raw.helper(), self._door.config.hop_s
+        where: Facts = (
+            {"udp": Udp(address=address, port=port)}
+            if send == "dns"
+            else {"tcp": Tcp(address=address, port=port)}
+        )
+        return await self._step(Operation.HOP, on, endpoint).take(
+            lambda: probe.run(helper, address, port, timeout_s),
+            3 * timeout_s + _GRACE_S,
+            lambda: {**where, "hop": probe.facts()},
+        )
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
         raise ValueError("tor is not there yet")
 
     def random(self, size: int) -> bytes:
         return self._door.rng.randbytes(size)
+
+    async def close(self) -> None:
+        await self._raw.close()
 
     async def _page(self, exchange: Exchange | Http3Exchange, on: Seen, body_limit: int) -> Seen:
         """Head and body, an observation each."""

@@ -1,0 +1,100 @@
+"""Hears every packet that answers one of ours, also those that the kernel keeps to itself.
+
+SPDX-License-Identifier: GPL-2.0-only.
+
+A raw socket gets a copy of each packet with its IP header, which is where a forger gives itself
+away: its time to live and its identification are not those of the server it speaks for.
+"""
+
+import selectors
+import socket
+import struct
+import time
+from types import TracebackType
+from typing import Any
+
+from scapy.layers.inet import IP
+
+from heliograph_raw.answer import NOTHING, belongs, described
+
+_SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h; Python has no names for them
+_WANTED_ICMP = (3, 11)  # unreachable, time exceeded
+_MAX_PACKET = 65_535
+_STILL = 0.25  # of the time for an answer: so long a forger may be slower than what came first
+# What counts when several came: a reset is sent by whoever wants to be believed last.
+_RANK = {"none": 0, "icmp_time_exceeded": 1, "icmp_unreachable": 1, "fin": 2, "data": 3, "rst": 4}
+
+
+class Ear:
+    """Open it before anything is sent: `with Ear(socket.IPPROTO_TCP, address, port) as ear`."""
+
+    def __init__(self, protocol: int, address: str, port: int) -> None:
+        """Raises OSError."""
+        self._peer = address, port
+        self._selector = selectors.DefaultSelector()
+        self._sockets = [
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, kind)
+            for kind in (protocol, socket.IPPROTO_ICMP)
+        ]
+        self._sockets[0].connect((address, 0))  # others' packets would only fill its buffer
+        passed = ~sum(1 << kind for kind in _WANTED_ICMP) & 0xFFFFFFFF
+        self._sockets[1].setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", passed))
+        for each in self._sockets:
+            each.setblocking(False)
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def __enter__(self) -> "Ear":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._selector.close()
+        for each in self._sockets:
+            each.close()
+
+    def forget(self) -> None:
+        """Drop what was heard so far: the packets of a connection being made."""
+        for each in self._sockets:
+            while _next(each):
+                pass
+
+    def listen(self, local_port: int, timeout_s: float, last: str) -> dict[str, Any]:
+        """The weightiest answer to what went out from `local_port`; one of the kind `last` ends
+        the wait at once."""
+        heard: dict[str, Any] = NOTHING
+        until = _now() + timeout_s
+        while (left := until - _now()) > 0:
+            for key, _ in self._selector.select(left):
+                answer = self._answer(key.fileobj, local_port)
+                if answer["kind"] == last:
+                    return answer
+                if _rank(answer) > _rank(heard):
+                    heard = answer
+                    until = min(until, _now() + _STILL * timeout_s)
+        return heard
+
+    def _answer(self, source: Any, local_port: int) -> dict[str, Any]:
+        data = _next(source)
+        packet = IP(data) if data else None
+        if packet is None or not belongs(packet, *self._peer, local_port):
+            return NOTHING
+        return described(packet)
+
+
+def _rank(answer: dict[str, Any]) -> int:
+    return _RANK.get(answer["kind"], 0)
+
+
+def _now() -> float:
+    return time.monotonic()  # noqa: TID251 - a program of its own, with its own clock
+
+
+def _next(source: socket.socket) -> bytes:
+    try:
+        return source.recv(_MAX_PACKET)
+    except OSError:  # nothing there, or a router's message, which comes as a packet too
+        return b""

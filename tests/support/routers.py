@@ -1,0 +1,117 @@
+"""Three routers in a row, an observer on the middle one, all in namespaces of their own.
+
+    client 192.0.2.2 ── .1 first 203.0.113.1 ── .2 second 198.18.0.1 ── .2 third
+                                                          third 198.51.100.1 ── .2 server
+
+Addresses are those kept for documentation and benchmarks; nothing leads out of the five.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from support.netns import Namespace, namespace
+
+CLIENT, SERVER = "192.0.2.2", "198.51.100.2"
+_CABLES = (
+    ("192.0.2.2", "192.0.2.1"),
+    ("203.0.113.1", "203.0.113.2"),
+    ("198.18.0.1", "198.18.0.2"),
+    ("198.51.100.1", "198.51.100.2"),
+)
+NEAR_SIDES = tuple(cable[1] for cable in _CABLES[:3])  # who answers with "time exceeded", in order
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """`spaces` from client to server."""
+
+    spaces: tuple[Namespace, ...]
+
+    @property
+    def client(self) -> Namespace:
+        return self.spaces[0]
+
+    @property
+    def middle(self) -> Namespace:
+        return self.spaces[2]
+
+    @property
+    def server(self) -> Namespace:
+        return self.spaces[4]
+
+
+@contextmanager
+def routers() -> Iterator[Routers]:
+    """Skips the test where namespaces cannot be had, fails it under CI."""
+    with ExitStack() as stack:
+        spaces = tuple(stack.enter_context(namespace()) for _ in range(5))
+        for number, (near, far) in enumerate(_CABLES):
+            _cable(spaces[number], near, spaces[number + 1], far)
+        for number, space in enumerate(spaces):
+            _route(number, space)
+        yield Routers(spaces)
+
+
+def _cable(near: Namespace, near_address: str, far: Namespace, far_address: str) -> None:
+    near.run("ip", "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", far.name)
+    for space, name, address in ((near, "out", near_address), (far, "in", far_address)):
+        space.run("ip", "address", "add", f"{address}/24", "dev", name)
+        space.run("ip", "link", "set", name, "up")
+
+
+def _route(number: int, space: Namespace) -> None:
+    """What lies beyond the next router goes there, on both sides."""
+    space.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+    for at, (near, _) in enumerate(_CABLES):
+        network = f"{near.rpartition('.')[0]}.0/24"
+        if at > number:
+            space.run("ip", "route", "add", network, "via", _CABLES[number][1])
+        if at < number - 1:
+            space.run("ip", "route", "add", network, "via", _CABLES[number - 1][0])
+
+
+@contextmanager
+def observer(space: Namespace, word: bytes, *, ttl: int, ipid: int) -> Iterator[None]:
+    """Somebody beside the path: sees every packet, stops none, and when one carries `word` sends
+    the client a RST in the server's name, with a time to live and an identification of his own."""
+    script = (
+        "import socket, sys, threading\n"
+        "from scapy.all import IP, TCP, Ether\n"
+        "ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))\n"
+        "ear.bind(('in', 3))\n"
+        "mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
+        "def reset(ip, tcp):\n"
+        f"    return bytes(IP(src=ip.dst, dst=ip.src, ttl={ttl}, id={ipid})\n"
+        "        / TCP(sport=tcp.dport, dport=tcp.sport, seq=tcp.ack, flags='R'))\n"
+        "def watch():\n"
+        "    while True:\n"
+        "        data = ear.recv(65535)\n"
+        f"        if {word!r} not in data: continue\n"
+        "        seen = Ether(data)\n"
+        "        if TCP not in seen: continue\n"  # a router's message quotes the word too
+        "        mouth.sendto(reset(seen[IP], seen[TCP]), (seen[IP].src, 0))\n"
+        "reset(IP(src='192.0.2.2', dst='198.51.100.2'), TCP())\n"  # scapy's first packet is slow
+        "threading.Thread(target=watch, daemon=True).start()\n"
+        "print('ready', flush=True)\nsys.stdin.read()\n"
+    )
+    with running(space, script):
+        yield
+
+
+@contextmanager
+def running(space: Namespace, script: str) -> Iterator[None]:
+    """A Python program inside `space` that says ready and ends when it can read no more."""
+    process = subprocess.Popen(
+        space.command([sys.executable, "-c", script]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.communicate(timeout=20)
