@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import IO
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -59,20 +60,25 @@ def ech_server(leaf: Leaf) -> Iterator[EchServer]:
     """Skips the test where there is no Go of 1.24 or later."""
     key = X25519PrivateKey.generate()
     config = published(key.public_key().public_bytes_raw())
-    command = [_built(), leaf.chain, leaf.key, config.hex(), key.private_bytes_raw().hex()]
+    keys = (str(leaf.chain), str(leaf.key), config.hex(), key.private_bytes_raw().hex())
+    command = [_built(), *keys]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         word, _, port = process.stdout.readline().partition(" ")
         assert word == "port", port
         said: queue.Queue[str] = queue.Queue()
-        lines = process.stdout
-        reader = threading.Thread(target=lambda: [said.put(line) for line in lines], daemon=True)
+        reader = threading.Thread(target=_pass_on, args=(process.stdout, said), daemon=True)
         reader.start()
         try:
             yield EchServer(int(port), in_base64(config), said)
         finally:
             process.kill()
             reader.join(_ANSWER_S)
+
+
+def _pass_on(lines: IO[str], said: "queue.Queue[str]") -> None:
+    for line in lines:
+        said.put(line)
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """An echo service in a namespace, and real proxies that can be put before it without a word.
 
-    with proxied(tmp_path) as lab:
-        lab.through("nginx")  # or "tinyproxy", or "" for nobody
-        ... http://192.0.2.7:80 ...
+with proxied(tmp_path) as lab:
+    lab.through("nginx")  # or "tinyproxy", or "" for nobody
+    ... http://192.0.2.7:80 ...
 """
 
 import shutil
@@ -29,10 +29,11 @@ async def main():
             await asyncio.Event().wait()
 asyncio.run(main())
 """
+_TO_ECHO = f"ip daddr {ADDRESS} tcp dport 80"
 _RULES = {
     "": "counter",
-    "nginx": f"ip daddr {ADDRESS} tcp dport 80 redirect to :{_NGINX}",
-    "tinyproxy": f'meta skuid != "nobody" ip daddr {ADDRESS} tcp dport 80 redirect to :{_TINYPROXY}',
+    "nginx": f"{_TO_ECHO} redirect to :{_NGINX}",
+    "tinyproxy": f'meta skuid != "nobody" {_TO_ECHO} redirect to :{_TINYPROXY}',
 }
 
 
@@ -74,7 +75,7 @@ def _nginx(directory: Path) -> list[str]:
         "daemon off; master_process off; user root; events { }\n"
         f"pid {directory}/nginx.pid;\n"
         f"http {{ access_log off; client_body_temp_path {directory}/temp;\n"
-        f"server {{ listen {_NGINX}; location / {{ proxy_pass http://{ADDRESS}:{_BEHIND}; }} }} }}\n"
+        f"server {{ listen {_NGINX};\nlocation / {{ proxy_pass http://{ADDRESS}:{_BEHIND}; }} }}\n}}\n"
     )
     return ["/usr/sbin/nginx", "-c", str(config), "-e", str(directory / "nginx-error.log")]
 

@@ -6,6 +6,7 @@ from heliograph_agent.experiments import (
     dns,
     ech,
     middlebox,
+    path,
     signal,
     tcp,
     telegram,
@@ -25,6 +26,7 @@ REGISTRY: tuple[Experiment, ...] = (
     signal.EXPERIMENT,
     middlebox.EXPERIMENT,
     ech.EXPERIMENT,
+    path.EXPERIMENT,
 )
 
 

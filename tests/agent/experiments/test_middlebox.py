@@ -60,14 +60,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
         yield made
 
 
-ANSWERED = dict.fromkeys(LINES, ["http_reply"])
+ANSWERED = {line: ["http_reply"] for line in sorted(LINES)}
 
 
 @pytest.mark.lab
 @pytest.mark.parametrize(
     ("proxy", "http", "lines"),
     [
-        ("", [], dict.fromkeys(LINES, [])),
+        ("", [], {line: [] for line in sorted(LINES)}),
         ("nginx", "unexpected_reply", ANSWERED),  # it refuses GeT with a page of its own
         ("tinyproxy", ["header_name", "header_name_capitalization", "header_number"], ANSWERED),
     ],

@@ -1,0 +1,157 @@
+"""path: each packet goes one router further, and a trace ends where an answer ends it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from heliograph.failure import Failure
+from heliograph.observation import Hop, Observation
+from heliograph_agent.experiment import CannotRun
+from support.experiment_run import observed
+from support.fake_net import World
+from support.loopback_ca import LoopbackCA
+from support.probe_command import Command
+from support.programs import eventually, started
+from support.routers import SERVER, Routers, observer, routers
+
+HOST, NEUTRAL = "www.test", "www.example.com"
+ROUTER = "time_exceeded"
+
+
+def replies(name: str, sent: str, *words: str) -> dict[tuple[str, int], Hop | Failure]:
+    """What answers to `name` at each distance; "" is silence."""
+    return {
+        (name, ttl): Hop(ttl=ttl, sent=sent, reply=word) if word else Failure.GENERIC_TIMEOUT_ERROR
+        for ttl, word in enumerate(words, start=1)
+    }
+
+
+def world(*hops: dict[tuple[str, int], Hop | Failure]) -> World:
+    return World(
+        names={HOST: ("192.0.2.1",)}, hops={k: v for each in hops for k, v in each.items()}
+    )
+
+
+def traces(seen: list[Observation]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for observation in seen:
+        if observation.hop:
+            found.setdefault(observation.endpoint, []).append(observation.hop.reply)
+    return found
+
+
+SYN = replies("", "syn", ROUTER, ROUTER, ROUTER, "synack")
+PASSES = replies(NEUTRAL, "client_hello", ROUTER, ROUTER, ROUTER, "server_hello")
+
+
+async def test_a_forged_reset_ends_the_targets_trace_before_the_end_host() -> None:
+    reset = replies(HOST, "client_hello", ROUTER, ROUTER, "rst")
+    seen = await observed("path", HOST, world(SYN, PASSES, reset))
+    assert traces(seen) == {
+        "syn": [ROUTER, ROUTER, ROUTER, "synack"],
+        "neutral": [ROUTER, ROUTER, ROUTER, "server_hello"],
+        "target": [ROUTER, ROUTER, "rst"],
+    }
+    assert [o.hop.sent for o in seen if o.hop and o.hop.ttl == 1] == [
+        "syn", "client_hello", "client_hello",
+    ]  # fmt: skip
+
+
+async def test_silence_ends_a_trace_and_one_quiet_router_does_not() -> None:
+    quiet = replies(NEUTRAL, "client_hello", "", ROUTER, "", "server_hello")
+    seen = await observed("path", HOST, world(SYN, quiet), {"silent": "2"})
+    assert traces(seen)["neutral"] == ["", ROUTER, "", "server_hello"]
+    assert traces(seen)["target"] == ["", ""]
+
+
+@pytest.mark.parametrize("end", ["rst", "unreachable", ""])
+async def test_where_nobody_accepts_no_hello_is_sent(end: str) -> None:
+    seen = await observed("path", HOST, world(replies("", "syn", ROUTER, end)))
+    assert set(traces(seen)) == {"syn"}
+
+
+async def test_queries_are_traced_when_asked_for() -> None:
+    answers = replies(NEUTRAL, "dns", ROUTER, ROUTER, "dns")
+    forged = replies(HOST, "dns", ROUTER, "dns")
+    seen = await observed("path", HOST, world(answers, forged), {"resolver": "192.0.2.53:53"})
+    assert traces(seen)["dns_neutral"] == [ROUTER, ROUTER, "dns"]
+    assert traces(seen)["dns_target"] == [ROUTER, "dns"]
+    assert all(o.udp and o.udp.port == 53 for o in seen if o.endpoint.startswith("dns_"))
+
+
+async def test_packets_and_time_are_bounded() -> None:
+    endless = replies("", "syn", *[ROUTER] * 64)
+    assert len(traces(await observed("path", HOST, world(endless)))["syn"]) == 24
+    slow = await observed("path", HOST, world(endless), {"hops": "64", "seconds": "5"})
+    assert 0 < len(traces(slow)["syn"]) <= 64
+
+
+async def test_without_raw_packets_the_nets_own_sentence_is_told() -> None:
+    poor = world(SYN)
+    poor.without = frozenset({"raw"})
+    with pytest.raises(CannotRun, match="this machine has no raw"):
+        await observed("path", HOST, poor)
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "sentence"),
+    [
+        ("2001:db8::1", {}, "IPv4 only"),
+        (HOST, {"neutral": "no name"}, "neutral cannot be 'no name'"),
+        (HOST, {"name": "192.0.2.1"}, "name cannot be"),
+        ("192.0.2.1", {"resolver": "192.0.2.53:53"}, "needs a name"),
+    ],
+)
+async def test_what_cannot_be_traced_is_refused_in_words(
+    target: str, options: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(CannotRun, match=sentence):
+        await observed("path", target, world(), options)
+
+
+async def test_an_address_is_traced_without_a_name_unless_one_is_given() -> None:
+    hops = replies("", "client_hello", ROUTER, ROUTER, ROUTER, "synack")
+    seen = await observed("path", "192.0.2.1:8443", world(hops, PASSES), {"name": NEUTRAL})
+    assert traces(seen)["target"][-1] == "server_hello"
+    assert {o.tcp.port for o in seen if o.tcp} == {8443}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routers]:
+    """Three routers, a TLS server behind them, and an observer beside the one in the middle."""
+    home = tmp_path_factory.mktemp("path")
+    leaf = LoopbackCA(home / "ca").leaf(HOST)
+    tls = ["openssl", "s_server", "-accept", "443", "-quiet", "-cert", leaf.chain, "-key", leaf.key]
+    with routers() as made, ExitStack() as stack:
+        command = made.server.command([str(word) for word in tls])
+        stack.enter_context(started(command, home / "server.log"))
+        stack.enter_context(observer(made.middle, HOST.encode(), ttl=60, ipid=4_711))
+        eventually(lambda: ":443 " in made.server.run("ss", "-Hltn"), "openssl s_server", 20)
+        yield made
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_an_injecting_box_on_a_real_path_is_placed(lab: Routers, tmp_path: Path) -> None:
+    command = Command(state=tmp_path / "state", options={"name": HOST})
+    inside = Command(state=command.state, options=command.options, inside=lab.client.command([]))
+    ran = inside.run("path", SERVER, "--json")
+    assert ran.code == 0, ran.err
+    found: dict[str, list[tuple[int, str]]] = {}
+    for seen in ran.observations:
+        if seen["hop"]:
+            place = (seen["hop"]["ttl"], seen["hop"]["reply"])
+            found.setdefault(seen["endpoint"], []).append(place)
+    three = [(1, ROUTER), (2, ROUTER), (3, ROUTER)]
+    assert found == {
+        "syn": [*three, (4, "synack")],
+        "neutral": [*three, (4, "server_hello")],
+        "target": [(1, ROUTER), (2, "rst")],  # the router in the middle got it, and so did the box
+    }
+    reset = ran.observations[-1]["hop"]
+    assert reset["reply_ipid"] == 4_711
+    assert "203.0.113.2" not in ran.out  # a router's network is kept, and never its address
+    networks = {seen["hop"]["network"] for seen in ran.observations if seen["hop"]}
+    assert networks == {"", "203.0.113.0/24", "198.18.0.0/24", "198.51.100.0/24"}
