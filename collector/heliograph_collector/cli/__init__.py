@@ -19,7 +19,8 @@ from heliograph_collector.fleet import KeysError
 if TYPE_CHECKING:
     from heliograph_collector.config import Config
 
-MODULES = ("serve", "invite", "agents", "plan", "geo", "backup", "restore")
+MODULES = ("serve", "invite", "agents", "plan", "geo", "backup", "restore", "importing")
+OTHERWISE = {"import": "importing"}  # commands that no module can be named after
 EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
 
 
@@ -33,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines hold peers' addresses
     try:
         _need_extra()
-        module = import_module(f"heliograph_collector.cli.{args.command}")
+        name = OTHERWISE.get(args.command, args.command)
+        module = import_module(f"heliograph_collector.cli.{name}")
         code: int = module.run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:

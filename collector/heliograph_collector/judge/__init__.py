@@ -7,9 +7,11 @@ verdict can be made again from what is stored when a rule changes. README.md lis
 from heliograph_collector.judge.case import Scene, case
 from heliograph_collector.judge.certificates import issuer_of
 from heliograph_collector.judge.confidence import confidence
+from heliograph_collector.judge.readings import READINGS, SERVICE_READINGS
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
 from heliograph_collector.judge.scenes import endpoint_labels, endpoint_scene, page_scene
 from heliograph_collector.judge.service import WHOLE, whole
+from heliograph_collector.judge.worldwide import weighed
 from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
 
 __all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
@@ -18,14 +20,24 @@ ANCHORS = "connectivity"  # the experiment that asks about the vantage and not a
 
 
 def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
-    """One verdict per endpoint label and, last, the one with endpoint "" for the whole target."""
+    """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
+
+    A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one.
+    """
+    experiment = taken.measurement.experiment
+    if experiment in READINGS:
+        return (weighed(READINGS[experiment].verdict(taken, control), control),)
     seen = endpoint_labels(taken.measurement)
     labels = dict.fromkeys((*seen, *endpoint_labels(control.measurement)))
     if not labels or (taken.measurement.not_measured and not seen):
-        return (_verdict(page_scene(taken, control)),)
-    verdicts = tuple(_verdict(endpoint_scene(taken, control, label), label) for label in labels)
-    if taken.measurement.experiment == ANCHORS:
+        return (weighed(_verdict(page_scene(taken, control)), control),)
+    verdicts = tuple(
+        weighed(_verdict(endpoint_scene(taken, control, label), label), control) for label in labels
+    )
+    if experiment == ANCHORS:
         return (*verdicts, _anchors(verdicts))
+    if experiment in SERVICE_READINGS:
+        return SERVICE_READINGS[experiment](taken, control, verdicts)
     return (*verdicts, whole(verdicts, control.groups))
 
 

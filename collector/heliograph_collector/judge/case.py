@@ -69,6 +69,7 @@ def case(scene: Scene) -> Case:
     stopped = failing(here, control)
     signs = {
         *_vantage(scene),
+        *_chain(scene),
         *_progress(here, control, stopped),
         *_control_state(scene),
         *_against_control(here, control, stopped),
@@ -112,6 +113,9 @@ def _vantage(scene: Scene) -> Iterator[Sign]:
         yield Sign.LOCAL_FAILURE
     if any(a.ipv6 and a.failed for a in here.attempts):
         yield Sign.IPV6_FAILURE
+
+
+def _chain(scene: Scene) -> Iterator[Sign]:
     if scene.more_to_come:
         yield Sign.MORE_TO_COME
     if scene.endless:

@@ -1,0 +1,98 @@
+"""`heliograph-collector import ooni`: OONI's measurements, judged by our rules."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heliograph_collector.ooni import Imported
+
+EXAMPLE = "Example: heliograph-collector import ooni --json measurements/"
+EVERY = 500  # measurements between two lines of progress
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "import",
+        help="read measurements of another system",
+        description="Reads measurements of another system and says what our rules make of them.",
+        epilog=EXAMPLE,
+        allow_abbrev=False,
+    )
+    kinds = command.add_subparsers(dest="kind", metavar="ooni", required=True)
+    ooni = kinds.add_parser(
+        "ooni",
+        help="OONI's measurement files",
+        description="Judges OONI's measurements by our rules; what OONI concluded is not read. "
+        "Files are .json (one, or a list) or .jsonl (one a line), plain or .gz; folders are "
+        "walked. What cannot be read gets a line on stderr, and the rest goes on.",
+        epilog=EXAMPLE + " | Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    ooni.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file or a folder")
+    ooni.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.judge import judge
+    from heliograph_collector.ooni import World, line, sentence
+
+    world = World()
+    for _, found in _imported(args.paths, quiet=True):
+        world.note(found)
+    count = _Count()
+    for number, found in _imported(args.paths, quiet=False, count=count):
+        seen = world.contrast(found)
+        verdicts = judge(seen.taken, seen.control)
+        print(json.dumps(line(seen, verdicts)) if args.json else sentence(seen, verdicts))
+        _progress(number)
+    _closing(count)
+    return 1 if count.left_out else 0
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.read = 0
+        self.left_out = 0
+
+
+def _imported(
+    paths: Sequence[Path], *, quiet: bool, count: _Count | None = None
+) -> Iterator[tuple[int, "Imported"]]:
+    """Those that can be read, numbered; the others get their line, unless it was said before."""
+    from heliograph_collector.ooni import Complaint, UnreadableError, documents, read
+
+    count = count or _Count()
+    for found in documents(paths):
+        try:
+            if isinstance(found, Complaint):
+                raise UnreadableError(found.why)
+            imported = read(found.json)
+        except UnreadableError as error:
+            count.left_out += 1
+            if not quiet:
+                print(
+                    f"heliograph-collector: {_place(found.path, found.line)}: {error}.",
+                    file=sys.stderr,
+                )
+            continue
+        count.read += 1
+        yield count.read, imported
+
+
+def _place(path: Path, line: int) -> str:
+    name = str(path).encode("utf-8", "replace").decode()  # whatever the file is called
+    return f"{name}, line {line}" if line else name
+
+
+def _progress(number: int) -> None:
+    if number % EVERY == 0 and sys.stderr.isatty():
+        print(f"\r{number} read", end="", file=sys.stderr, flush=True)
+
+
+def _closing(count: _Count) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{count.read} read, {count.left_out} left out.", file=sys.stderr)

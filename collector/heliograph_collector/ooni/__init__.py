@@ -1,0 +1,62 @@
+"""OONI's measurements in our words: observations, a control, and verdicts in OONI's value sets.
+
+README.md tells what becomes of each test, and where the verdict differs from OONI's and why.
+"""
+
+from collections.abc import Callable, Mapping
+
+from heliograph_collector.ooni import messengers, others, web
+from heliograph_collector.ooni.base import Imported, UnreadableError
+from heliograph_collector.ooni.files import Complaint, Document, documents
+from heliograph_collector.ooni.report import line, sentence
+from heliograph_collector.ooni.values import Json, text
+from heliograph_collector.ooni.world import World
+
+__all__ = [
+    "TESTS",
+    "Complaint",
+    "Document",
+    "Imported",
+    "UnreadableError",
+    "World",
+    "documents",
+    "line",
+    "read",
+    "sentence",
+]
+
+TESTS: Mapping[str, Callable[[Json], Imported]] = {
+    "web_connectivity": web.read,
+    "telegram": messengers.telegram,
+    "whatsapp": messengers.whatsapp,
+    "signal": messengers.signal,
+    "facebook_messenger": messengers.facebook_messenger,
+    "dnscheck": others.dnscheck,
+    "stunreachability": others.stunreachability,
+    "tor": others.tor,
+    "http_header_field_manipulation": others.header_fields,
+    "http_invalid_request_line": others.request_lines,
+}
+
+
+def read(document: Json) -> Imported:
+    """Raises UnreadableError, with the reason, and nothing else whatever the document holds."""
+    name = text(document.get("test_name"), 64)
+    if not name:
+        raise UnreadableError("it has no test_name, so it is no measurement of OONI's")
+    test = TESTS.get(name)
+    if test is None:
+        raise UnreadableError(f"the test {name[:40]!r} is not known here")
+    try:
+        return test(document)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        if isinstance(error, UnreadableError):
+            raise
+        raise UnreadableError(f"its test_keys make no sense ({type(error).__name__})") from error

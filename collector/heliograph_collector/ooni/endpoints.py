@@ -1,0 +1,145 @@
+"""What the tests of one service share: rows sorted to endpoints, and a control that is presumed.
+
+OONI has no control for these. The service is presumed to be up, which halves the confidence;
+`world.py` puts in its place what other countries saw, where their measurements were imported too.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Link, Observation
+from heliograph_collector.ooni import steps as s
+from heliograph_collector.ooni.base import Imported, link, measurement, taken, vantage
+from heliograph_collector.ooni.steps import Steps, host_name
+from heliograph_collector.ooni.values import Json, obj, rows, text
+from heliograph_collector.ooni.walk import Hop, walk
+from heliograph_collector.store.rows import ControlView
+
+MOST_ENDPOINTS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a client goes. The URL's scheme says how far: tcp is a connection and no more."""
+
+    label: str
+    group: str
+    url: str
+
+
+@dataclass(slots=True)
+class Sorted:
+    """A measurement's rows, and the endpoints that they are about."""
+
+    keys: Json
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+
+    def add(self, endpoint: Endpoint) -> None:
+        if len(self.endpoints) < MOST_ENDPOINTS:
+            self.endpoints.setdefault(endpoint.label, endpoint)
+
+    def hop(self, endpoint: Endpoint) -> Hop:
+        """The endpoint's own rows. Names share addresses, so a connection may count for several."""
+        hop = Hop(endpoint.url)
+        named = [q for q in rows(self.keys.get("queries")) if _named(q, "hostname", hop.host)]
+        hop.queries = named
+        own = {a for q in named for x in s.queries(q) if x.dns for a in x.dns.addresses}
+        own |= {hop.host} if s.is_address(hop.host) else set()
+        hop.connects = [c for c in rows(self.keys.get("tcp_connect")) if _at(c, own, hop.port)]
+        hop.handshakes = [
+            h for h in rows(self.keys.get("tls_handshakes")) if _named(h, "server_name", hop.host)
+        ]
+        hop.requests = [r for r in rows(self.keys.get("requests")) if _asks(r, endpoint.url)]
+        if endpoint.url.startswith("tcp:"):
+            hop.handshakes, hop.requests = [], []
+        return hop
+
+
+def service(
+    document: Json,
+    name: str,
+    sorted_: Sorted,
+    fill: Callable[[Steps, Endpoint], None] | None = None,
+) -> Imported:
+    """Every endpoint walked; `fill` may add what only a word of the keys tells."""
+    made = Steps()
+    for endpoint in sorted_.endpoints.values():
+        made.label = endpoint.label
+        walk(made, sorted_.hop(endpoint))
+        if fill is not None and not made.here():
+            fill(made, endpoint)
+    return imported(document, name, made, {e.label: e.group for e in sorted_.endpoints.values()})
+
+
+def imported(
+    document: Json,
+    name: str,
+    made: Steps,
+    groups: dict[str, str],
+    *,
+    mirror: Callable[[Observation], bool] = lambda _: False,
+) -> Imported:
+    """`mirror`: failures that the service shows everybody."""
+    online = link(document, made.made)
+    target = text(document.get("input")) or name
+    of = measurement(
+        document, made.made, experiment=name, target=target, service=name, online=online
+    )
+    presumed = replace(of, link=Link.ONLINE, observations=tuple(presume(made.made, mirror)))
+    place = vantage(document)
+    return Imported(
+        input=text(document.get("input")),
+        test_name=text(document.get("test_name"), 64),
+        probe_cc=place.country,
+        probe_asn=f"AS{place.asn}",
+        taken=taken(document, of),
+        control=ControlView(measurement=presumed, age_us=0, link=Link.ONLINE, groups=groups),
+        presumed=True,
+        groups=groups,
+    )
+
+
+def presume(
+    seen: Sequence[Observation], mirror: Callable[[Observation], bool]
+) -> Iterable[Observation]:
+    """The same steps, all passed: how the service answers where nothing is in the way."""
+    for one in seen:
+        if one.failure is not None and mirror(one):
+            yield one
+        else:
+            yield replace(one, failure=None, tls=replace(one.tls, chain=()) if one.tls else None)
+
+
+def by_word(made: Steps, url: str, word: Failure | None) -> None:
+    """A fetch of which only its outcome is told."""
+    hop = Hop(url)
+    response = {"code": 200} if word is None else {}
+    hop.requests = [{"failure": None if word is None else str(word), "response": response}]
+    walk(made, hop)
+
+
+def reached(made: Steps, operation: Operation, word: Failure | None = None) -> None:
+    made.add(Observation(operation=operation, started_us=0, duration_us=0, failure=word))
+
+
+def _named(row: Json, key: str, host: str) -> bool:
+    return host_name(text(row.get(key), 256)) == host != ""
+
+
+def _at(row: Json, addresses: set[str], port: int) -> bool:
+    return text(row.get("ip"), 64) in addresses and s.connect(row).tcp == s.end(row, port)
+
+
+def _asks(row: Json, url: str) -> bool:
+    """Whether this request is to the endpoint: the same scheme, host and port."""
+    return _origin(text(obj(row.get("request")).get("url"))) == _origin(url)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    hop = Hop(url)
+    try:
+        return urlsplit(url).scheme.lower(), hop.host, hop.port
+    except ValueError:
+        return "", "", 0

@@ -1,0 +1,178 @@
+"""telegram, whatsapp, signal and facebook_messenger: which rows are about which endpoint."""
+
+from dataclasses import replace
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Observation
+from heliograph_collector.ooni import steps as s
+from heliograph_collector.ooni.base import Imported
+from heliograph_collector.ooni.endpoints import (
+    Endpoint,
+    Sorted,
+    by_word,
+    imported,
+    reached,
+    service,
+)
+from heliograph_collector.ooni.steps import Steps
+from heliograph_collector.ooni.values import Json, obj, rows, text, whole
+from heliograph_collector.ooni.walk import Hop, walk
+from heliograph_collector.ooni.words import failure
+
+META = 32934  # the AS of every front of Meta's but the caches it lends to providers
+WHATSAPP = tuple(f"e{number}.whatsapp.net" for number in range(1, 17))
+SIGNAL_RETIRED = ("api.directory.signal.org", "textsecure-service.whispersystems.org")
+SIGNAL_OWN = ("signal messenger", "open whisper systems")
+FACEBOOK = {
+    "stun": "stun.fbsbx.com",
+    "b_api": "b-api.facebook.com",
+    "b_graph": "b-graph.facebook.com",
+    "edge": "edge-mqtt.facebook.com",
+    "external_cdn": "external.xx.fbcdn.net",
+    "scontent_cdn": "scontent.xx.fbcdn.net",
+    "star": "star.c10r.facebook.com",
+}
+LENT = ("external_cdn", "scontent_cdn")  # providers hold caches of these in their own networks
+
+
+def telegram(document: Json) -> Imported:
+    keys = obj(document.get("test_keys"))
+    found = Sorted(keys)
+    for address, port in _data_centres(keys):
+        url = f"http://{address}:{port}/"
+        found.add(Endpoint(f"dc-{address}-{port}", "dc", url))
+    found.add(Endpoint("web", "web", "https://web.telegram.org/"))
+    if len(found.endpoints) == 1 and keys.get("telegram_http_blocking") is False:
+        found.add(Endpoint("dc", "dc", "http:///"))  # one of them answered; which, is not told
+    return service(document, "telegram", found, lambda made, e: _telegram_word(made, e, keys))
+
+
+def _telegram_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
+    if endpoint.label == "web" and "telegram_web_failure" in keys:
+        by_word(made, endpoint.url, failure(keys.get("telegram_web_failure")))
+    elif endpoint.label == "dc":
+        reached(made, Operation.CONNECT)
+
+
+def _data_centres(keys: Json) -> list[tuple[str, int]]:
+    """Those that were tried, by address; http://web.telegram.org was none and is left out."""
+    ends = []
+    for row in rows(keys.get("requests")):
+        hop = Hop(text(obj(row.get("request")).get("url")))
+        if s.is_address(hop.host):
+            ends.append((hop.host, hop.port))
+    named = {
+        a for q in rows(keys.get("queries")) for x in s.queries(q) if x.dns for a in x.dns.addresses
+    }
+    for row in rows(keys.get("tcp_connect")):
+        tcp = s.connect(row).tcp
+        if tcp and tcp.port and tcp.address not in named:
+            ends.append((tcp.address, tcp.port))
+    return list(dict.fromkeys(ends))
+
+
+def whatsapp(document: Json) -> Imported:
+    keys = obj(document.get("test_keys"))
+    found = Sorted(keys)
+    hosts = {text(q.get("hostname"), 256) for q in rows(keys.get("queries"))}
+    for host in WHATSAPP:
+        for port in (443, 5222) if host in hosts else ():
+            label = f"{host.partition('.')[0]}-{port}"
+            found.add(Endpoint(label, "endpoints", f"tcp://{host}:{port}"))
+    found.add(Endpoint("registration", "registration", "https://v.whatsapp.net/v2/register"))
+    found.add(Endpoint("web", "web", "https://web.whatsapp.com/"))
+    if not hosts and keys.get("whatsapp_endpoints_status") == "ok":
+        found.add(Endpoint("endpoint", "endpoints", "tcp:"))
+    return service(document, "whatsapp", found, lambda made, e: _whatsapp_word(made, e, keys))
+
+
+def _whatsapp_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
+    word = {"registration": "registration_server_failure", "web": "whatsapp_web_failure"}
+    key = word.get(endpoint.label, "")
+    if key in keys:
+        by_word(made, endpoint.url, failure(keys.get(key)))
+    elif endpoint.label == "endpoint":
+        reached(made, Operation.CONNECT)
+
+
+def signal(document: Json) -> Imported:
+    keys = obj(document.get("test_keys"))
+    found = Sorted(keys)
+    for row in rows(keys.get("requests")):
+        _signal_host(found, Hop(text(obj(row.get("request")).get("url"))).host)
+    for row in rows(keys.get("queries")):
+        _signal_host(found, text(row.get("hostname"), 256))
+    made = Steps()
+    for endpoint in found.endpoints.values():
+        made.label = endpoint.label
+        walk(made, found.hop(endpoint))
+    groups = {label: label for label in found.endpoints}
+    if not found.endpoints and (
+        "signal_backend_failure" in keys or "signal_backend_status" in keys
+    ):
+        made.label, groups = "backend", {"backend": "backend"}
+        by_word(made, "https://chat.signal.org/", failure(keys.get("signal_backend_failure")))
+    return imported(document, "signal", made, groups, mirror=_own_root)
+
+
+def _signal_host(found: Sorted, host: str) -> None:
+    """uptime.signal.org is looked up and no more; retired names fail for everybody."""
+    if host.endswith((".signal.org", ".whispersystems.org")) and host not in (
+        "uptime.signal.org",
+        *SIGNAL_RETIRED,
+    ):
+        found.add(Endpoint(host, host, f"https://{host}/"))
+
+
+def _own_root(seen: Observation) -> bool:
+    """The service's own root, which the probe of that day did not know yet: it fails everywhere."""
+    issuers = [c.issuer.lower() for c in seen.tls.chain] if seen.tls else []
+    return any(name in issuer for issuer in issuers for name in SIGNAL_OWN)
+
+
+def facebook_messenger(document: Json) -> Imported:
+    keys = obj(document.get("test_keys"))
+    found = Sorted(keys)
+    for name, host in FACEBOOK.items():
+        port = "" if name == "stun" else ":443"
+        found.add(Endpoint(name, name, f"tcp://{host}{port}"))
+    made = Steps()
+    groups = {}
+    for name, endpoint in found.endpoints.items():
+        made.label = name
+        hop = found.hop(endpoint)
+        walk(made, hop)
+        if name not in LENT and _elsewhere(hop.queries):
+            _refuse(made)
+        if not made.here():
+            _facebook_word(made, name, keys)
+        if made.here():
+            groups[name] = name
+    return imported(document, "facebook_messenger", made, groups)
+
+
+def _elsewhere(queries: list[Json]) -> bool:
+    """Every address lies in a network that is not Meta's, as far as the rows tell networks."""
+    networks = [
+        whole(a.get("asn")) for q in queries for a in rows(q.get("answers")) if a.get("asn")
+    ]
+    return bool(networks) and META not in networks
+
+
+def _refuse(made: Steps) -> None:
+    """As OONI's probe does: an answer from another network is none. What stood on it goes too."""
+    kept = [x for x in made.made if x.endpoint != made.label]
+    own = [x for x in made.here() if x.operation is Operation.RESOLVE]
+    made.made = kept
+    for seen in own:
+        word = seen.failure or Failure.DNS_BOGON_ERROR
+        made.add(
+            replace(seen, failure=word, dns=replace(seen.dns, answers=()) if seen.dns else None)
+        )
+
+
+def _facebook_word(made: Steps, name: str, keys: Json) -> None:
+    if keys.get(f"facebook_{name}_reachable") is True:
+        reached(made, Operation.CONNECT)
+    elif name == "stun" and keys.get("facebook_stun_dns_consistent") is True:
+        reached(made, Operation.RESOLVE)

@@ -1,0 +1,75 @@
+"""The facts of a reply, from OONI's record of it: title, first words, size, names of headers."""
+
+import hashlib
+import html
+import re
+from urllib.parse import urlsplit
+
+from heliograph.observation import Http
+from heliograph_collector.ooni.values import Json, binary, obj, text, whole
+
+MOST_NAMES = 64
+MOST_WORDS = 512  # characters of visible text
+LOOKED_AT = 64 * 1024  # of a body, for its title and its first words
+_TITLE = re.compile(r"<title[^>]{0,256}>(.{0,1024}?)</title", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(
+    r"<(script|style|head|noscript)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL
+)
+_TAG = re.compile(r"<[^>]{0,4096}>")
+_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+
+
+def reply(request: Json, response: Json, url: str) -> Http:
+    """`url` is the one that was asked for; the body's visible words are kept only in clear."""
+    body = binary(response.get("body"))
+    names, values = _headers(response)
+    clear = urlsplit_scheme(url) == "http"
+    beginning = body[:LOOKED_AT].decode("utf-8", "replace")
+    return Http(
+        method=text(request.get("method"), 16) or "GET",
+        url=url,
+        status=max(0, whole(response.get("code"))),
+        title=title(beginning),
+        server=values.get("server", "")[:256],
+        location=values.get("location", ""),
+        body_bytes=max(0, whole(response.get("x_body_length")), len(body)),
+        body_sha256=hashlib.sha256(body).hexdigest() if body else "",
+        truncated=response.get("body_is_truncated") is True,
+        header_names=names,
+        text=words(beginning) if clear else "",
+    )
+
+
+def title(page: str) -> str:
+    found = _TITLE.search(page)
+    return " ".join(html.unescape(found.group(1)).split())[:256] if found else ""
+
+
+def words(page: str) -> str:
+    """The first visible words, without addresses."""
+    seen = html.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", page)))
+    return _ADDRESS.sub("[scrubbed]", " ".join(seen.split()))[:MOST_WORDS]
+
+
+def header_names(headers: Json) -> tuple[str, ...]:
+    return tuple(sorted({str(name).lower()[:128] for name in headers})[:MOST_NAMES])
+
+
+def _headers(response: Json) -> tuple[tuple[str, ...], dict[str, str]]:
+    values = {str(k).lower(): _value(v) for k, v in obj(response.get("headers")).items()}
+    listed = response.get("headers_list")
+    for pair in listed if isinstance(listed, list) else ():
+        if isinstance(pair, list) and len(pair) == 2:
+            values.setdefault(_value(pair[0]).lower(), _value(pair[1]))
+    return header_names(values), values
+
+
+def _value(value: object) -> str:
+    return text(value) or binary(value).decode("utf-8", "replace")[:2048]
+
+
+def urlsplit_scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme.lower()
+    except ValueError:
+        return ""

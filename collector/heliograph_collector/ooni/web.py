@@ -1,0 +1,160 @@
+"""web_connectivity 0.4 and 0.5: a page, its redirects, and what the test helper saw of it.
+
+0.5 tags every row with its place in the chain of redirects and with its connection; 0.4 does not,
+and lists its requests last first. Of what OONI concluded itself (`blocking`, `accessible`, flags,
+comparisons) nothing is read.
+"""
+
+from itertools import pairwise
+from urllib.parse import urljoin
+
+from heliograph.failure import Operation
+from heliograph.observation import Observation
+from heliograph_collector.ooni import steps as s
+from heliograph_collector.ooni.base import (
+    Imported,
+    UnreadableError,
+    link,
+    measurement,
+    taken,
+    vantage,
+)
+from heliograph_collector.ooni.helper import control_view, helper_answered
+from heliograph_collector.ooni.page import urlsplit_scheme
+from heliograph_collector.ooni.steps import Steps, host_name
+from heliograph_collector.ooni.values import Json, obj, rows, text, texts
+from heliograph_collector.ooni.walk import Hop, walk
+from heliograph_collector.ooni.words import failure
+
+MOST_HOPS = 16
+
+
+def read(document: Json) -> Imported:
+    """Raises UnreadableError when there is no URL to speak of."""
+    keys = obj(document.get("test_keys"))
+    url = text(document.get("input")) or text(
+        obj(keys.get("x_control_request")).get("http_request")
+    )
+    if urlsplit_scheme(url) not in ("http", "https"):
+        raise UnreadableError("its input is no http or https URL")
+    hops = chain(keys, url)
+    made = Steps()
+    for depth, hop in enumerate(hops):
+        made.label = label(depth)
+        walk(made, hop)
+    if not made.made:
+        _lone_failure(made, keys)
+    online = link(document, made.made, helper=helper_answered(keys))
+    of = measurement(document, made.made, experiment="web", target=url, online=online)
+    control = control_view(
+        keys, [(hop.url, _seen(made, d)) for d, hop in enumerate(hops)], document
+    )
+    place = vantage(document)
+    return Imported(
+        input=url,
+        test_name="web_connectivity",
+        probe_cc=place.country,
+        probe_asn=f"AS{place.asn}",
+        taken=taken(document, of),
+        control=control,
+    )
+
+
+def label(depth: int) -> str:
+    return f"redirect-{depth}" if depth else ""
+
+
+def _seen(made: Steps, depth: int) -> list[Observation]:
+    return [x for x in made.made if x.endpoint == label(depth)]
+
+
+def _lone_failure(made: Steps, keys: Json) -> None:
+    """A run so old or so short that only the words of its failures are left."""
+    made.label = ""
+    word = failure(keys.get("dns_experiment_failure"))
+    if word is not None:
+        made.add(s.step(Operation.RESOLVE, {}, word))
+
+
+def chain(keys: Json, url: str) -> list[Hop]:
+    """The pages in order. A row without a place of its own goes to the host it names."""
+    requests = _in_order(rows(keys.get("requests")), url)
+    hops = [Hop(url)]
+    for number, request in enumerate(requests):
+        depth = _depth(request)
+        depth = number if depth is None else depth
+        if depth >= MOST_HOPS:
+            break
+        _reach(hops, depth)
+        hops[depth].requests.append(request)
+        hops[depth].url = text(obj(request.get("request")).get("url")) or hops[depth].url
+    lists = (
+        ("queries", "queries"),
+        ("x_dns_duplicate_responses", "duplicates"),
+        ("tcp_connect", "connects"),
+        ("tls_handshakes", "handshakes"),
+    )
+    for key, name in lists:
+        for row in rows(keys.get(key)):
+            hop = _hop_of(hops, row)
+            if hop is not None:
+                getattr(hop, name).append(row)
+    _name_hops(hops)
+    return hops
+
+
+def _in_order(requests: list[Json], url: str) -> list[Json]:
+    """First to last. Tagged ones know their place; the others are listed last first."""
+    if any(_depth(r) is not None for r in requests):
+        return requests
+    urls = [text(obj(r.get("request")).get("url")) for r in requests]
+    first_first = len(urls) > 1 and urls[0] == url != urls[-1]
+    return requests if first_first else requests[::-1]
+
+
+def _depth(row: Json) -> int | None:
+    for tag in texts(row.get("tags")):
+        name, _, number = tag.partition("=")
+        if name == "depth" and number.isdecimal() and len(number) < 4:
+            return int(number)
+    return None
+
+
+def _hop_of(hops: list[Hop], row: Json) -> Hop | None:
+    depth = _depth(row)
+    if depth is not None:
+        if depth >= MOST_HOPS:
+            return None
+        _reach(hops, depth)
+        return hops[depth]
+    named = host_name(text(row.get("hostname")) or text(row.get("server_name")))
+    if named:
+        return next((hop for hop in hops if hop.host == named), None)
+    address = text(row.get("ip"), 64)
+    giving = (h for h in hops if any(address in _addresses(q) for q in h.queries))
+    return next(giving, hops[0])
+
+
+def _addresses(query: Json) -> set[str]:
+    return {a.data for x in s.queries(query) if x.dns for a in x.dns.answers}
+
+
+def _reach(hops: list[Hop], depth: int) -> None:
+    while len(hops) <= depth:
+        hops.append(Hop(""))
+
+
+def _name_hops(hops: list[Hop]) -> None:
+    """A page that was never asked for has the address that the one before sent to."""
+    for before, hop in pairwise(hops):
+        if hop.url:
+            continue
+        replies = [s.page(r, before.url)[-1].http for r in before.requests]
+        location = next((http.location for http in replies if http and http.location), "")
+        name = next((text(q.get("hostname"), 256) for q in hop.queries), "")
+        secure = any(hop.handshakes) or not any(c.get("port") == 80 for c in hop.connects)
+        guess = f"{'https' if secure else 'http'}://{name}/" if name else ""
+        try:
+            hop.url = urljoin(before.url, location) if location else guess
+        except ValueError:
+            hop.url = guess

@@ -1,0 +1,67 @@
+"""OONI's failure strings, of all ages, in our vocabulary."""
+
+from heliograph.failure import Failure
+
+# Names that are not ours: older ones, other systems' ones, and those of the test helper.
+ALIASES = {
+    "android_dns_cache_no_data": Failure.DNS_NO_ANSWER,
+    "connection_already_closed": Failure.EOF_ERROR,
+    "connection_refused_error": Failure.CONNECTION_REFUSED,
+    "connection_reset_error": Failure.CONNECTION_RESET,
+    "connect_error": Failure.UNKNOWN_FAILURE,
+    "dns_lookup_error": Failure.DNS_SERVER_MISBEHAVING,
+    "dns_name_error": Failure.DNS_NXDOMAIN_ERROR,
+    "dns_non_recoverable_failure": Failure.DNS_SERVER_MISBEHAVING,
+    "dns_server_failure": Failure.DNS_SERVFAIL_ERROR,
+    "dns_temporary_failure": Failure.DNS_SERVER_MISBEHAVING,
+    "deferred_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
+    "generic_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
+    "host_unreachable_error": Failure.HOST_UNREACHABLE,
+    "http_unexpected_redirect_url": Failure.UNKNOWN_FAILURE,
+    "http_unexpected_status_code": Failure.UNKNOWN_FAILURE,
+    "json_parse_error": Failure.UNKNOWN_FAILURE,
+    "network_unreachable_error": Failure.NETWORK_UNREACHABLE,
+    "operation_would_block": Failure.UNKNOWN_FAILURE,
+    "response_never_received": Failure.EOF_ERROR,
+    "ssl_error": Failure.SSL_FAILED_HANDSHAKE,
+    "task_timed_out": Failure.INTERRUPTED,  # the task's own deadline
+    "tcp_timed_out_error": Failure.GENERIC_TIMEOUT_ERROR,
+    "timed_out": Failure.GENERIC_TIMEOUT_ERROR,
+    "timeout": Failure.GENERIC_TIMEOUT_ERROR,
+}
+
+# What stands in "unknown_failure: …", by what it holds; the first that fits.
+PHRASES = (
+    ("operation was canceled", Failure.INTERRUPTED),
+    ("context canceled", Failure.INTERRUPTED),
+    ("context deadline exceeded", Failure.GENERIC_TIMEOUT_ERROR),
+    ("i/o timeout", Failure.GENERIC_TIMEOUT_ERROR),
+    ("connection reset by peer", Failure.CONNECTION_RESET),
+    ("connection refused", Failure.CONNECTION_REFUSED),
+    ("network is unreachable", Failure.NETWORK_UNREACHABLE),
+    ("no route to host", Failure.HOST_UNREACHABLE),
+    ("no such host", Failure.DNS_NXDOMAIN_ERROR),
+    ("server misbehaving", Failure.DNS_SERVER_MISBEHAVING),
+    ("unexpected eof", Failure.EOF_ERROR),
+    ("certificate has expired", Failure.SSL_INVALID_CERTIFICATE),
+    ("certificate signed by unknown authority", Failure.SSL_UNKNOWN_AUTHORITY),
+    ("certificate is valid for", Failure.SSL_INVALID_HOSTNAME),
+    ("tls: ", Failure.SSL_FAILED_HANDSHAKE),
+    ("remote error: tls", Failure.SSL_FAILED_HANDSHAKE),
+    ("malformed http", Failure.HTTP_REQUEST_FAILED),
+)
+_OURS = {str(word): word for word in Failure}
+
+
+def failure(value: object) -> Failure | None:
+    """None for success, which is null, and for the empty text; anything odd is UNKNOWN_FAILURE."""
+    if value is None or value is False or value == "":
+        return None
+    if not isinstance(value, str):
+        return Failure.UNKNOWN_FAILURE
+    word = value.strip().lower()[:512]
+    if word in ALIASES:
+        return ALIASES[word]
+    if word in _OURS:
+        return _OURS[word]
+    return next((f for phrase, f in PHRASES if phrase in word), Failure.UNKNOWN_FAILURE)
