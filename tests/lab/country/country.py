@@ -4,6 +4,9 @@ import base64
 import contextlib
 import ipaddress
 import json
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -143,6 +146,22 @@ class Country:
     def start_agent(self, name: str, space: str, config: str) -> None:
         run = agent("run", "--state", self.folder / name, "--config", self.folder / config)
         self.agents[name] = self._start(space, f"{name}-agent", run)
+
+    def stop_agents(self) -> None:
+        """Politely, so that each writes down and sends what it has; returns when all are gone."""
+        for process in self.agents.values():
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self.agents.values():
+            process.wait(timeout=60)
+        self.agents.clear()
+
+    def given(self, name: str) -> int:
+        """The last sequence that this agent's spool ever gave."""
+        with contextlib.closing(sqlite3.connect(self.folder / name / "spool.db")) as spool:
+            (last,) = spool.execute(
+                "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
+            ).fetchone()
+        return int(last)
 
     def power_cut(self, names: list[str]) -> None:
         """Agents of these names die at once, with nothing said."""

@@ -1,0 +1,43 @@
+"""January 2022 in short, with every process real: what the API says, step by step, is true.
+
+And nothing is lost or counted twice, though most was measured in the dark and came late.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from lab.country import drill
+from lab.country.country import Country, country
+from lab.country.scenario import script
+from lab.country.world import require_for_test
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
+SHORT = Path(__file__).with_name("scenarios") / "kazakhstan-short.yml"
+
+
+@pytest.fixture(autouse=True)
+def needs_root() -> None:
+    require_for_test()
+
+
+def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
+    with country(tmp_path) as made:
+        made.collect(drill.PLAN)
+        made.populate()
+        played = drill.play(made, script(SHORT, made.topology), print)
+        print("\n".join(drill.table(played)))
+        assert drill.wrong(played) == []
+        check_accounts(made)
+
+
+def check_accounts(made: Country) -> None:
+    """Every sequence that an agent's spool ever gave is stored, once."""
+    made.stop_agents()
+    stored = drill.stored(made)
+    given = sorted(made.given(name) for name in [*made.names(), "control"])
+    counted = {nym: sorted(seen) for nym, seen in stored.items()}
+    assert all(set(seen.values()) == {1} for seen in stored.values()), "counted twice"
+    assert sorted(found[-1] for found in counted.values()) == given
+    assert all(found == list(range(1, found[-1] + 1)) for found in counted.values()), "lost"
+    print(f"{sum(given)} measurements given, {sum(map(len, counted.values()))} stored, none twice")
