@@ -1,8 +1,10 @@
 """What is to be run: services, their endpoints, tasks and limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+ROLES = ("volunteer", "control")
 
 
 class EndpointKind(StrEnum):
@@ -49,6 +51,7 @@ class PlannedTask:
     service: str = ""
     target: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""  # of the agents it is for, one of ROLES; "" for everybody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +71,13 @@ class Plan:
     tasks: tuple[PlannedTask, ...] = ()
     limits: Limits = field(default_factory=Limits)
     heartbeat_s: int = 15
+
+    def of_role(self, role: str) -> "Plan":
+        """What an agent of this role is asked to run, and the services which that needs.
+
+        A line for a role that this edition knows not is nobody's.
+        """
+        tasks = tuple(task for task in self.tasks if task.role in ("", role))
+        named = {task.service for task in tasks}
+        services = tuple(service for service in self.services if service.name in named)
+        return replace(self, tasks=tasks, services=services)

@@ -82,6 +82,19 @@ def test_yes_to_everything_covers_what_comes_later() -> None:
     assert c.narrow(wider, always) == (wider, ())
 
 
+def test_what_is_for_controls_is_never_asked_of_a_volunteer() -> None:
+    abroad = PlannedTask(experiment="outside_in", service="sites", interval_s=60, role="control")
+    odd = PlannedTask(experiment="tcp", target="192.0.2.1:1", interval_s=60, role="pigeon")
+    plan = replace(
+        PLAN,
+        tasks=(*PLAN.tasks, abroad, odd),
+        services=(*PLAN.services, service("sites", "www.gov.example")),
+    )
+    assert plan.of_role("volunteer") == PLAN
+    assert plan.of_role("control").tasks == (*PLAN.tasks, abroad)
+    assert plan.of_role("control").services == plan.services
+
+
 def test_it_survives_the_file() -> None:
     told = replace(AGREED, country="KZ", region="KZ-75", access=Access.MOBILE)
     assert c.read_consent(told.to_json()) == told

@@ -136,7 +136,7 @@ def test_a_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
     file = tmp_path / "plan.yml"
     file.write_text(shown.replace("heartbeat_s: 15", "heartbeat_s: 30"))
     ran = run("plan", "set", str(file))
-    assert (ran.code, ran.out) == (0, "Plan 2 is set: 6 tasks.\n")
+    assert (ran.code, ran.out) == (0, f"Plan 2 is set: {len(shipped().services) + 2} tasks.\n")
     fleet = Fleet(tmp_path / "data")
     found = standing(fleet)
     fleet.close()
@@ -194,6 +194,19 @@ def test_options_of_a_task_come_through(tmp_path: Path) -> None:
     file.write_text(f"tasks:\n- {task}\n")
     (found,) = planfile.draft(read_yaml(file), shipped()).tasks
     assert found.options == {"body_limit": "9"}
+
+
+def test_a_task_for_controls_alone_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    from heliograph_collector.config import read_yaml
+
+    file = tmp_path / "plan.yml"
+    task = (
+        "experiment: web\n  target: https://gov.test/\n  interval_s: 60\n  role: control\n"
+    )
+    file.write_text(f"tasks:\n- {task}")
+    plan = planfile.draft(read_yaml(file), shipped())
+    assert plan.of_role("volunteer").tasks == ()
+    assert task in planfile.render(plan)
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,6 +150,7 @@ plans = st.builds(
         st.builds(
             PlannedTask,
             experiment=word,
+            role=word,
             interval_s=u32,
             service=word,
             target=text,

@@ -36,11 +36,12 @@ class Setting:
         return replace(self, consent=_consent(self.state))
 
     def effective(self) -> tuple[Plan, tuple[str, ...]]:
-        """What is run: the agreed part of the plan with the volunteer's own services and limit.
+        """What is run: the agreed part of the plan for this role, with the volunteer's own services
+        and limit.
 
         And what waits for a yes. Raises ConfigError.
         """
-        plan, waiting = narrow(self.plan, self.consent)
+        plan, waiting = narrow(self.plan.of_role(self.collector.role), self.consent)
         if self.config.services_file:
             plan = _with_services(plan, Path(self.config.services_file))
         own = self.config.bytes_per_month or self._unsaid_limit()

@@ -41,14 +41,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def stored_plan(state: State) -> "Plan":
-    """The plan as the collector sent it. Raises StateError or CommandError."""
+    """What the collector asks of an agent of this role. Raises StateError or CommandError."""
+    from heliograph.plan import ROLES
     from heliograph_agent.uplink.signed import PlanError, read_plan
 
     stored = state.read(PLAN)
     if stored is None:
         raise not_joined(state)
     try:
-        return read_plan(stored)
+        collector = state.collector()
+        return read_plan(stored).of_role(collector.role if collector else ROLES[0])
     except PlanError as error:
         raise cli.CommandError(
             f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "

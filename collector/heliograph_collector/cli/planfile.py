@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import yaml
 
-from heliograph.plan import Limits, Plan, PlannedTask
+from heliograph.plan import ROLES, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph_collector.config import Entry
 
@@ -12,7 +12,7 @@ from heliograph_collector.config import Entry
 EXPERIMENTS = ("connectivity", "dns", "signal", "tcp", "telegram", "tls", "web", "whatsapp")
 _MAX_TASKS = 512
 _MAX_TARGET = 2_048
-_TASK = ("experiment", "service", "target", "interval_s", "options")
+_TASK = ("experiment", "service", "target", "interval_s", "options", "role")
 _LIMITS = {
     "bytes_per_month": (1_000_000, 1_000_000_000_000),
     "concurrency": (1, 64),
@@ -54,6 +54,7 @@ def _task(item: Entry, services: Services) -> PlannedTask:
         service=keys["service"].word(names) if "service" in keys else "",
         target=_target(keys["target"]) if "target" in keys else "",
         options=_options(keys["options"]) if "options" in keys else {},
+        role=keys["role"].word(ROLES) if "role" in keys else "",
     )
 
 
@@ -97,5 +98,6 @@ def _as_yaml(task: PlannedTask) -> dict[str, object]:
         "target": task.target,
         "interval_s": task.interval_s,
         "options": dict(task.options),
+        "role": task.role,
     }
     return {key: value for key, value in whole.items() if value}

@@ -13,6 +13,7 @@ LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
 # Reckoned together they are some 60 MB a day, which the limit below covers; see the README.
 _SERVICES_S = {"anchors": 180, "telegram": 300, "whatsapp": 600, "signal": 600}
 _OTHERS_S = 600
+_FROM_ABROAD = ("outside_in",)  # what a volunteer inside the country has no part in
 _BYTES_PER_MONTH = 2_000_000_000
 _NEUTRAL = ("https://www.wikipedia.org/", "https://www.example.com/")
 
@@ -63,7 +64,12 @@ def default_plan(services: Services) -> Plan:
         services=services.services,
         tasks=(
             *(
-                PlannedTask(experiment=s.experiment, service=s.name, interval_s=_interval(s.name))
+                PlannedTask(
+                    experiment=s.experiment,
+                    service=s.name,
+                    interval_s=_interval(s.name),
+                    role="control" if s.experiment in _FROM_ABROAD else "",
+                )
                 for s in services.services
             ),
             *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from heliograph.keys import agent_id
 
-ROLES = ("volunteer", "control")
 _BUSY_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS agents (
@@ -49,7 +48,7 @@ class RefusedError(Exception):
 class Agent:
     id: bytes
     public_key: bytes
-    role: str  # one of ROLES
+    role: str  # one of heliograph.plan.ROLES
     version: str
     created_s: int
     revoked_s: int | None = None

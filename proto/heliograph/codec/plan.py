@@ -19,6 +19,7 @@ def plan_to_pb(plan: p.Plan) -> ppb.Plan:
                 target=t.target,
                 interval_s=t.interval_s,
                 options=t.options,
+                role=t.role,
             )
             for t in plan.tasks
         ],
@@ -46,6 +47,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
                 target=text("tasks.target", t.target),
                 interval_s=t.interval_s,
                 options=dict(t.options),
+                role=text("tasks.role", t.role),
             )
             for t in plan.tasks
         ),

@@ -169,10 +169,13 @@ class PlannedTask(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     INTERVAL_S_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     experiment: _builtins.str
     service: _builtins.str
     target: _builtins.str
     interval_s: _builtins.int
+    role: _builtins.str
+    """whom it is for; empty for everybody"""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -183,10 +186,11 @@ class PlannedTask(_message.Message):
         target: _builtins.str = ...,
         interval_s: _builtins.int = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        role: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "interval_s", b"interval_s", "options", b"options", "service", b"service", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "interval_s", b"interval_s", "options", b"options", "role", b"role", "service", b"service", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
