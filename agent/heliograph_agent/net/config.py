@@ -20,6 +20,6 @@ class NetConfig:
     udp_s: float = 5  # one datagram and its reply
     quic_s: float = 10  # one QUIC handshake
     hop_s: float = 3  # what a router or a server has to answer one limited packet
-    tor_s: float = 180  # a bootstrap; a censored one takes minutes before it gets anywhere
+    tor_s: float = 100  # a bootstrap; a task has 120, and a censored one would take minutes
     hosts_file: str = "/etc/hosts"
     resolv_conf: str = "/etc/resolv.conf"

@@ -26,6 +26,7 @@ from heliograph_agent.net.secure import Securing, Streams
 from heliograph_agent.net.speech import Speech
 from heliograph_agent.net.step import Facts, Step
 from heliograph_agent.net.tcp import open_wire
+from heliograph_agent.net.tor import bootstrap
 from heliograph_agent.net.trace import Seen, Stream, Trace
 
 __all__ = ["Door", "NetConfig", "RealNet"]
@@ -247,7 +248,12 @@ class RealNet:
         )
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
-        raise ValueError("tor is not there yet")
+        start = bootstrap(bridges)
+        return await self._step(Operation.EXCHANGE, None, endpoint).take(
+            lambda: start.run(self._count),
+            self._door.config.tor_s,
+            lambda: {"exchange": start.facts()},
+        )
 
     def random(self, size: int) -> bytes:
         return self._door.rng.randbytes(size)

@@ -1,0 +1,170 @@
+"""Starts an installed tor in a folder of its own, watches it bootstrap, and clears everything away.
+
+tor says on standard output how far it has come ("Bootstrapped 45% (requesting_descriptors)"). It
+opens no port: its sockets are files in its folder. Bridge lines are secrets; they are written into
+that folder and nowhere else.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph.observation import Exchange
+from heliograph_agent.net.address import literal
+from heliograph_agent.net.tcp import Count
+
+DONE = 100
+_MAX_BRIDGES = 16
+_MAX_BRIDGE = 1_024  # characters
+_MAX_LINE = 8_192
+_ASK_S = 1.0  # for tor to say what it has moved
+_PROGRESS = re.compile(rb"Bootstrapped (\d{1,3})%")
+_MOVED = re.compile(rb"traffic/(?:read|written)=(\d{1,15})")
+_NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
+# Who speaks which pluggable transport, the better one first.
+_PLUGINS = {
+    "lyrebird": ("meek_lite", "obfs2", "obfs3", "obfs4", "scramblesuit", "webtunnel"),
+    "obfs4proxy": ("meek_lite", "obfs2", "obfs3", "obfs4", "scramblesuit"),
+    "snowflake-client": ("snowflake",),
+}
+
+
+@dataclass(slots=True)
+class Bootstrap:
+    """One start of tor; `facts` hold how far it has come."""
+
+    program: str
+    lines: tuple[str, ...]  # of its configuration, about bridges
+    progress: int | None = None
+
+    async def run(self, count: Count) -> None:
+        """To the end of the bootstrap. Raises ValueError when tor ends by itself."""
+        folder = Path(tempfile.mkdtemp(prefix="heliograph-tor-"))  # nobody else may look in
+        try:
+            torrc = folder / "torrc"
+            torrc.write_text(_torrc(folder, self.lines), encoding="ascii")
+            async with _running(self.program, torrc) as process:
+                try:
+                    await self._watch(process)
+                finally:
+                    count(await _moved(folder / "control"))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def facts(self) -> Exchange:
+        reply = "" if self.progress is None else f"progress_{self.progress}"
+        return Exchange(protocol="tor_bootstrap", reply=reply)
+
+    async def _watch(self, process: Process) -> None:
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        while line := await process.stdout.readline():
+            found = _PROGRESS.search(line)
+            if found is not None:
+                self.progress = min(DONE, int(found[1]))
+            if self.progress == DONE:
+                return
+        raise ValueError("The installed tor ended by itself; `tor --verify-config` may say why.")
+
+
+def bootstrap(bridges: tuple[str, ...]) -> Bootstrap:
+    """Raises ValueError, with the cure, when there is no tor or no way to use a bridge."""
+    program = shutil.which("tor")
+    if program is None:
+        raise ValueError("A Tor bootstrap needs the program tor: install the package tor.")
+    return Bootstrap(program, _about(bridges))
+
+
+def _about(bridges: tuple[str, ...]) -> tuple[str, ...]:
+    """The configuration's lines. What is wrong with a bridge is said without quoting it."""
+    if not bridges:
+        return ()
+    if len(bridges) > _MAX_BRIDGES:
+        raise ValueError(f"At most {_MAX_BRIDGES} bridges are tried at once.")
+    found = [_bridge(number, line) for number, line in enumerate(bridges, 1)]
+    plugins = sorted({_plugin(transport) for transport, _ in found if transport})
+    return ("UseBridges 1", *plugins, *(f"Bridge {line}" for _, line in found))
+
+
+def _bridge(number: int, line: str) -> tuple[str, str]:
+    """The transport, "" for none, and the line."""
+    words = line.removeprefix("Bridge ").split()
+    plain = " ".join(words)
+    sendable = plain.isascii() and plain.isprintable() and 0 < len(plain) <= _MAX_BRIDGE
+    if not sendable or any(mark in plain for mark in '#"\\'):
+        raise ValueError(f"Bridge {number} is no bridge line.")
+    if literal(words[0].rpartition(":")[0]):
+        return "", plain
+    if not _NAME.fullmatch(words[0]):
+        raise ValueError(f"Bridge {number} begins with neither an address nor a transport.")
+    return words[0], plain
+
+
+def _plugin(transport: str) -> str:
+    for program, spoken in _PLUGINS.items():
+        path = shutil.which(program)
+        if transport in spoken and path is not None:
+            return f"ClientTransportPlugin {','.join(spoken)} exec {path}"
+    able = [program for program, spoken in _PLUGINS.items() if transport in spoken]
+    cure = f": install {' or '.join(able)}" if able else ""
+    raise ValueError(f"Nothing here speaks the bridge's transport {transport}{cure}.")
+
+
+def _torrc(folder: Path, lines: tuple[str, ...]) -> str:
+    return "\n".join(
+        (
+            f"DataDirectory {folder}/data",
+            f"SocksPort unix:{folder}/socks",
+            f"ControlSocket unix:{folder}/control",
+            "ClientOnly 1",
+            "AvoidDiskWrites 1",
+            "Log notice stdout",
+            f"__OwningControllerProcess {os.getpid()}",  # it ends when we are killed
+            *lines,
+            "",
+        )
+    )
+
+
+@asynccontextmanager
+async def _running(program: str, torrc: Path) -> AsyncIterator[Process]:
+    """tor and whatever it starts, killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "-f", str(torrc),
+        "--defaults-torrc", os.devnull,
+        stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, limit=_MAX_LINE, start_new_session=True,
+        env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(torrc.parent)},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        while process.stdout is not None and await process.stdout.read(_MAX_LINE):
+            pass
+        await process.wait()
+
+
+async def _moved(control: Path) -> int:
+    """Bytes tor has sent and received, by its own account; 0 when it gives none."""
+    try:
+        async with asyncio.timeout(_ASK_S):
+            reader, writer = await asyncio.open_unix_connection(control)
+            try:
+                writer.write(b"AUTHENTICATE\r\nGETINFO traffic/read traffic/written\r\nQUIT\r\n")
+                said = await reader.read(_MAX_LINE)
+                while b"closing" not in said and (more := await reader.read(_MAX_LINE)):
+                    said += more
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError):
+        return 0
+    return sum(int(found) for found in _MOVED.findall(said))
