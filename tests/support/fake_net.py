@@ -15,14 +15,11 @@ a handshake nobody scripted succeeds. tests/agent/net/test_contract.py holds it 
 import asyncio
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
-    Arrival,
     Dns,
-    DnsAnswer,
-    DnsReply,
     Exchange,
     Hop,
     Http,
@@ -33,64 +30,12 @@ from heliograph.observation import (
 )
 from heliograph_agent.net import MAX_BODY, QuicConnection, Seen, Speech, Stream, Trace
 from heliograph_agent.net.speech import TlsSpeech
+from support.fake_world import Page, World, body, coarse_of, dns_of, head, tls_of
 from support.hand_clock import HandClock
 
+__all__ = ["FakeDoor", "FakeNet", "FakeQuic", "Page", "World"]
+
 STEP_US = 10_000
-_DNS_RCODES = {
-    Failure.DNS_NXDOMAIN_ERROR: 3,
-    Failure.DNS_REFUSED_ERROR: 5,
-    Failure.DNS_SERVFAIL_ERROR: 2,
-    Failure.DNS_NO_ANSWER: 0,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A reply. `failure` belongs to the body: http_truncated_body, generic_timeout_error …"""
-
-    status: int = 200
-    title: str = ""
-    server: str = "fake"
-    location: str = ""
-    body_bytes: int = 100
-    body_sha256: str = "00" * 32
-    truncated: bool = False
-    failure: Failure | None = None
-    text: str = ""
-    header_names: tuple[str, ...] = ()
-    arrivals: tuple[Arrival, ...] = ()
-
-
-@dataclass(slots=True, kw_only=True)
-class World:
-    """What answers. `names` keys are a name, or engine:name for one engine alone (doh:x.test)."""
-
-    names: dict[str, tuple[str, ...] | Failure] = field(default_factory=dict)
-    ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)
-    handshakes: dict[str, Failure | Tls | None] = field(default_factory=dict)
-    pages: dict[str, Failure | Page] = field(default_factory=dict)
-    trusts: frozenset[str] = frozenset({"", "signal", "any"})
-    # by (address, port): the word that is answered, or a failure; silence is what nobody scripted
-    speeches: dict[tuple[str, int], str | Exchange | Failure] = field(default_factory=dict)
-    quic: dict[str, Failure | None] = field(default_factory=dict)  # by server name
-    hops: dict[tuple[str, int], Hop | Failure] = field(default_factory=dict)  # by (sent name, ttl)
-    tor: Failure | None = None
-    without: frozenset[str] = frozenset()  # quic, raw, tor: what this machine does not have
-    later: dict[str, tuple[DnsReply, ...]] = field(default_factory=dict)  # by name
-    closed: int = 0  # nets that were closed
-    asked: list[Hop] = field(default_factory=list)
-    hangs: frozenset[Operation] = frozenset()  # steps that never end: for cancellation
-    requests: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
-
-    def lookup(self, name: str, query_type: str, engine: str) -> tuple[str, ...] | Failure:
-        if _is_address(name):
-            return (name,)
-        fallback = self.names.get(name, Failure.DNS_NXDOMAIN_ERROR)
-        found = self.names.get(f"{engine}:{name}", fallback)
-        if isinstance(found, Failure):
-            return found
-        fitting = tuple(a for a in found if (":" in a) == (query_type == "AAAA"))
-        return fitting or Failure.DNS_NO_ANSWER
 
 
 class FakeDoor:
@@ -123,14 +68,14 @@ class FakeNet:
     ) -> Seen:
         scripted = self._world.lookup(name, query_type, engine)
         if coarse and not isinstance(scripted, Failure):
-            scripted = tuple(_coarse(address) for address in scripted)
+            scripted = tuple(coarse_of(address) for address in scripted)
         later = self._world.later.get(name, ()) if linger_s and engine == "udp" else ()
         return await self._step(
             Operation.RESOLVE,
             None,
             endpoint,
             scripted if isinstance(scripted, Failure) else None,
-            dns=replace(_dns(scripted, name, query_type, engine, resolver), later=later),
+            dns=replace(dns_of(scripted, name, query_type, engine, resolver), later=later),
         )
 
     async def connect(
@@ -151,12 +96,11 @@ class FakeNet:
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
     ) -> tuple[Seen, Stream | None]:
-        if trust not in self._world.trusts:
-            raise ValueError(f"trust: no CA set is named {trust!r}")
+        self._trusts(trust)
         scripted = self._world.handshakes.get(server_name)
         failure = scripted if isinstance(scripted, Failure) else None
         sent = server_name if send_sni else ""
-        facts = scripted if isinstance(scripted, Tls) else _tls(sent, alpn, failure)
+        facts = scripted if isinstance(scripted, Tls) else tls_of(sent, alpn, failure)
         on = stream.seen
         seen = await self._step(
             Operation.TLS_HANDSHAKE, on, on.observation.endpoint, failure, tls=facts
@@ -178,25 +122,28 @@ class FakeNet:
     ) -> Seen:
         self._world.requests.append((method, url, dict(headers or {})))
         stream.close()
-        page = self._world.pages.get(url, Page(status=404))
-        endpoint = stream.seen.observation.endpoint
+        return await self._page(stream.seen, method, url, body_limit, watch=watch)
+
+    async def _page(
+        self,
+        on: Seen,
+        method: str,
+        url: str,
+        limit: int,
+        *,
+        watch: bool = False,
+        version: str = "1.1",
+    ) -> Seen:
+        page, endpoint = self._world.pages.get(url, Page(status=404)), on.observation.endpoint
         if isinstance(page, Failure):
             facts = Http(method=method, url=url)
-            return await self._step(
-                Operation.HTTP_ROUND_TRIP, stream.seen, endpoint, page, http=facts
-            )
-        trip = await self._step(
-            Operation.HTTP_ROUND_TRIP, stream.seen, endpoint, None, http=_head(method, url, page)
-        )
+            return await self._step(Operation.HTTP_ROUND_TRIP, on, endpoint, page, http=facts)
+        begun = head(method, url, page, version)
+        trip = await self._step(Operation.HTTP_ROUND_TRIP, on, endpoint, None, http=begun)
         if page.status == 101:
             return trip
-        return await self._step(
-            Operation.READ_BODY,
-            trip,
-            endpoint,
-            page.failure,
-            http=_body(method, url, page, body_limit, watch=watch),
-        )
+        whole = body(url, page, begun, limit, watch=watch)
+        return await self._step(Operation.READ_BODY, trip, endpoint, page.failure, http=whole)
 
     async def exchange(self, stream: Stream, speech: Speech) -> Seen:
         stream.close()
@@ -213,6 +160,7 @@ class FakeNet:
         on: Seen | None = None,
         endpoint: str = "",
     ) -> Seen:
+        ipaddress.ip_address(address)
         udp = Udp(address=address, port=port)
         return await self._speak(address, port, speech, on, endpoint, udp)
 
@@ -227,8 +175,9 @@ class FakeNet:
         on: Seen | None = None,
         endpoint: str = "",
     ) -> tuple[Seen, QuicConnection | None]:
-        del trust
         self._have("quic")
+        self._trusts(trust)
+        ipaddress.ip_address(address)
         failure = self._world.quic.get(server_name, Failure.GENERIC_TIMEOUT_ERROR)
         seen = await self._step(
             Operation.QUIC_HANDSHAKE,
@@ -236,14 +185,15 @@ class FakeNet:
             endpoint,
             failure,
             udp=Udp(address=address, port=port),
-            tls=_tls(server_name, alpn, failure),
+            tls=tls_of(server_name, alpn, failure),
         )
         return seen, FakeQuic(seen) if seen.ok else None
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
     ) -> Seen:
-        return await self.http(_stream(connection.seen), url, body_limit=body_limit)
+        self._world.requests.append(("GET", url, {}))
+        return await self._page(connection.seen, "GET", url, body_limit, version="3")
 
     async def hop(
         self,
@@ -284,6 +234,10 @@ class FakeNet:
 
     async def close(self) -> None:
         self._world.closed += 1
+
+    def _trusts(self, trust: str) -> None:
+        if trust not in self._world.trusts:
+            raise ValueError(f"trust: no CA set is named {trust!r}")
 
     def _have(self, what: str) -> None:
         if what in self._world.without:
@@ -375,69 +329,6 @@ class FakeQuic:
 
     def close(self) -> None:
         return
-
-
-def _coarse(address: str) -> str:
-    size = 48 if ":" in address else 24
-    return str(ipaddress.ip_network(f"{address}/{size}", strict=False))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _dns(
-    scripted: tuple[str, ...] | Failure, name: str, query_type: str, engine: str, resolver: str
-) -> Dns:
-    failed = isinstance(scripted, Failure)
-    return Dns(
-        engine=engine,
-        resolver=resolver,
-        name=name,
-        query_type=query_type,
-        rcode=_DNS_RCODES.get(scripted) if isinstance(scripted, Failure) else 0,
-        answers=()
-        if failed
-        else tuple(DnsAnswer(type=query_type, data=data, ttl_s=60) for data in scripted),
-    )
-
-
-def _tls(sent: str, alpn: tuple[str, ...], failure: Failure | None) -> Tls:
-    if failure is not None:
-        return Tls(server_name=sent)
-    return Tls(
-        server_name=sent,
-        version="TLSv1.3",
-        cipher="TLS_AES_256_GCM_SHA384",
-        alpn=alpn[0] if alpn else "",
-    )
-
-
-def _head(method: str, url: str, page: Page) -> Http:
-    return Http(
-        method=method, url=url, status=page.status, server=page.server, location=page.location
-    )
-
-
-def _body(method: str, url: str, page: Page, limit: int, *, watch: bool = False) -> Http:
-    return Http(
-        method=method,
-        url=url,
-        status=page.status,
-        server=page.server,
-        location=page.location,
-        title=page.title,
-        body_bytes=min(page.body_bytes, limit),
-        body_sha256=page.body_sha256,
-        truncated=page.truncated or page.body_bytes > limit,
-        header_names=page.header_names,
-        text="" if url.startswith("https:") else page.text,
-        arrivals=page.arrivals if watch else (),
-    )
 
 
 class _Nowhere(asyncio.Transport):
