@@ -125,6 +125,13 @@ def test_a_deadline_keeps_what_was_seen() -> None:
     run_virtually(story)
 
 
+@pytest.mark.parametrize("hangs", [frozenset(), frozenset({Operation.CONNECT})])
+def test_the_net_is_closed_however_a_task_ends(hangs: frozenset[Operation]) -> None:
+    world = World(ports={("192.0.2.1", 443): None}, hangs=hangs)
+    run_one(task("tcp", "192.0.2.1:443"), world)
+    assert world.closed == 1
+
+
 def test_a_bug_costs_one_result_and_not_the_agent(
     own: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:

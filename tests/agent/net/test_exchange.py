@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
 from heliograph_agent.net.real import RealNet
-from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply
+from heliograph_agent.net.speech import MAX_REPLY, Reply
 from heliograph_agent.net.trace import Stream, Trace
 from support.loopback_ca import LoopbackCA
 from support.ports import free_port
+from support.speech import Ping
 from support.tcp_server import (
     Handler,
     close_after_first_bytes,
@@ -26,23 +26,6 @@ from support.tls_server import tls_server
 from support.udp_server import udp_server
 
 Opening = Callable[..., tuple[RealNet, Trace]]
-
-
-@dataclass(frozen=True)
-class Ping:
-    """Says ping; "pong" and a sign is its answer, and how loud is a difference."""
-
-    name: str = "ping"
-
-    def opening(self) -> bytes:
-        return b"ping"
-
-    def heard(self, received: bytes) -> Reply | None:
-        if not b"pong".startswith(received[:4]):
-            raise NotThisProtocol("no pong")
-        if len(received) < 5:
-            return None
-        return Reply("pong", ("loud",) if received[4:] == b"!" else ())
 
 
 class Listening(Ping):
