@@ -143,7 +143,8 @@ class FakeNet:
         if page.status == 101:
             return trip
         whole = body(url, page, begun, limit, watch=watch)
-        return await self._step(Operation.READ_BODY, trip, endpoint, page.failure, http=whole)
+        seen = await self._step(Operation.READ_BODY, trip, endpoint, page.failure, http=whole)
+        return replace(seen, cookies=page.cookies)
 
     async def exchange(self, stream: Stream, speech: Speech) -> Seen:
         stream.close()

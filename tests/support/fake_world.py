@@ -39,6 +39,7 @@ class Page:
     text: str = ""
     header_names: tuple[str, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
+    cookies: tuple[str, ...] = ()  # Set-Cookie lines
 
 
 @dataclass(slots=True, kw_only=True)

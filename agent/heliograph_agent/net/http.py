@@ -21,6 +21,7 @@ MAX_HEAD = 65_536
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
 _MAX_HEADER = 2_048
+_MAX_COOKIES = 64  # lines of one reply
 _KEPT = 65_536  # bytes of the body that are looked at for a title
 
 # An ordinary browser's words: a rare User-Agent would mark a volunteer.
@@ -65,6 +66,7 @@ class Exchange:
         self._received = False  # anything at all
         self._eof = False
         self.status = 0
+        self.cookies: tuple[str, ...] = ()
         self.body = bytearray()  # the first `keep` bytes
 
     async def round_trip(self) -> None:
@@ -78,6 +80,7 @@ class Exchange:
             if isinstance(event, h11.Response):
                 self.status = event.status_code
                 self._headers = _headers(event)
+                self.cookies = _cookies(event)
                 return
             if not isinstance(event, h11.InformationalResponse):
                 raise StepError(Failure.EOF_ERROR if self._eof else Failure.HTTP_REQUEST_FAILED)
@@ -194,3 +197,9 @@ def _headers(reply: "h11.Response") -> dict[str, str]:
     for name, value in reply.headers:
         found.setdefault(name.decode("ascii"), value.decode("latin-1"))
     return found
+
+
+def _cookies(reply: "h11.Response") -> tuple[str, ...]:
+    """Set-Cookie cannot be folded into one header (RFC 6265 section 3)."""
+    lines = [value.decode("latin-1") for name, value in reply.headers if name == b"set-cookie"]
+    return tuple(lines[:_MAX_COOKIES])

@@ -1,6 +1,7 @@
 """The Net that goes out: each method one step, its deadline, its facts, its observation."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 from heliograph.clock import Clock
@@ -142,7 +143,8 @@ class RealNet:
         del watch
         try:
             exchange = Exchange(stream.reader, stream.writer, url, method=method, headers=headers)
-            return await self._page(exchange, stream.seen, body_limit)
+            seen = await self._page(exchange, stream.seen, body_limit)
+            return replace(seen, cookies=exchange.cookies) if exchange.cookies else seen
         finally:
             stream.close()
 

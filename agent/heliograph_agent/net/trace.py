@@ -9,10 +9,15 @@ from heliograph.observation import Observation
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An observation and its index in the trace."""
+    """An observation and its index in the trace.
+
+    `cookies` are the Set-Cookie lines of an HTTP reply, for the next request. No observation and
+    no log ever holds them.
+    """
 
     index: int
     observation: Observation
+    cookies: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
