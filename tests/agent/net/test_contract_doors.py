@@ -25,6 +25,14 @@ from support.udp_server import udp_server
 
 NAME = "www.example.test"
 PONG = Exchange(protocol="ping", reply="pong", sent_bytes=4, received_bytes=5)
+NEAR = Hop(
+    ttl=1,
+    sent="syn",
+    reply="time_exceeded",
+    network="203.0.113.0/24",
+    reply_ttl=64,
+    reply_ipid=7,
+)
 # A helper that finds a router one hop away, and nobody further on.
 HELPER = """
 import json, sys
@@ -87,14 +95,6 @@ def _real(ports: Ports, ca: LoopbackCA) -> Scene:
 
 
 def _fake(ports: Ports) -> Scene:
-    near = Hop(
-        ttl=1,
-        sent="syn",
-        reply="time_exceeded",
-        network="203.0.113.0/24",
-        reply_ttl=64,
-        reply_ipid=7,
-    )
     world = World(
         ports={(HOST, ports.talks): None, (HOST, ports.silent): None},
         speeches={
@@ -104,7 +104,7 @@ def _fake(ports: Ports) -> Scene:
         },
         quic={NAME: None, "other.example.test": Failure.SSL_INVALID_HOSTNAME},
         pages={f"https://{NAME}/": Page(title="It works here")},
-        hops={("", 1): near},
+        hops={("", 1): NEAR},
     )
     clock = HandClock()
     trace = Trace(clock)
@@ -186,14 +186,7 @@ async def test_hops(scene: Scene) -> None:
     near, far = scene.trace.observations
     assert told(near) == (Operation.HOP, None, None, "x")
     assert near.tcp == Tcp(address="192.0.2.1", port=443)
-    assert near.hop == Hop(
-        ttl=1,
-        sent="syn",
-        reply="time_exceeded",
-        network="203.0.113.0/24",
-        reply_ttl=64,
-        reply_ipid=7,
-    )
+    assert near.hop == NEAR
     assert told(far) == (Operation.HOP, Failure.GENERIC_TIMEOUT_ERROR, None, "x")
     assert far.hop == Hop(ttl=2, sent="syn")
 
