@@ -27,7 +27,7 @@ def lookup_signs(here: Sight, control: Sight) -> Iterator[Sign]:
             yield Sign.BOGON
     if _ghost(here, control):
         yield Sign.GHOST
-    if any(_contradicted(s) for s in here.lookups) or _denied_when_sealed(here):
+    if _contradicted_here(here):
         yield Sign.CONTRADICTED
     if _split(here, theirs):
         yield Sign.SPLIT
@@ -48,7 +48,7 @@ def address_signs(here: Sight, control: Sight, stopped: Failing | None) -> Itera
 def _failed_signs(here: Sight, control: Sight, stopped: Failing, used: set[str]) -> Iterator[Sign]:
     if any(near(a, b) for a in used for b in _connected(control)):
         yield Sign.SHARED_ADDRESS
-    if any(Operation.CONNECT in a.passed and not a.address for a in control.attempts):
+    if not _connected(control) and Operation.CONNECT in control.passed:
         yield Sign.UNSAID_ADDRESS
     if _untried(here, control, used):
         yield Sign.UNTRIED_ADDRESS
@@ -99,11 +99,11 @@ def _kin(one: str, other: str) -> bool:
     return (":" in one) == (":" in other)
 
 
-def _denied_when_sealed(here: Sight) -> bool:
-    """A resolver that nobody can imitate denies a name for which the plain ones have addresses."""
+def _contradicted_here(here: Sight) -> bool:
+    """By a second reply to the same query, or by a denial that nobody can forge."""
     sealed = [s for s in here.other_lookups if s.seen.dns and s.seen.dns.engine in SEALED_ENGINES]
     denied = any(s.seen.failure is Failure.DNS_NXDOMAIN_ERROR for s in sealed)
-    return denied and not any(s.ok for s in sealed) and bool(here.own_addresses)
+    return (denied and bool(here.own_addresses)) or any(_contradicted(s) for s in here.lookups)
 
 
 def _contradicted(step: Step) -> bool:
@@ -122,10 +122,14 @@ def _contradicted(step: Step) -> bool:
 
 
 def _ghost(here: Sight, control: Sight) -> bool:
-    """The name does not exist any more, and yet the vantage is led somewhere."""
+    """The name does not exist any more, nor for a sealed lookup, and yet the system has addresses.
+
+    That the control alone knows no such name is not enough: many a provider answers for every
+    name that does not exist.
+    """
     words = {s.seen.failure for s in control.counted_lookups}
     gone = words == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
-    return gone and bool(here.own_addresses) and not _sealed(here)
+    return gone and bool(here.own_addresses) and _contradicted_here(here)
 
 
 def _validated(here: Sight, control: Sight) -> list[Attempt]:

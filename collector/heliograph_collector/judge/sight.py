@@ -106,6 +106,7 @@ class Sight:
         for step in (s for a in self.attempts for s in a.steps):
             names.append(step.seen.tls.server_name if step.seen.tls else "")
             names.append(host_of(step.seen.http.url) if step.seen.http else "")
+        names.append(host_of(self.url))  # as the page before said
         return next((name.rstrip(".").lower() for name in names if name), "")
 
     @cached_property

@@ -109,7 +109,9 @@ def presume(
         if one.failure is not None and mirror(one):
             yield one
         else:
-            yield replace(one, failure=None, tls=replace(one.tls, chain=()) if one.tls else None)
+            tls = replace(one.tls, chain=()) if one.tls else None
+            exchange = replace(one.exchange, differences=()) if one.exchange else None
+            yield replace(one, failure=None, tls=tls, exchange=exchange)
 
 
 def by_word(made: Steps, url: str, word: Failure | None) -> None:

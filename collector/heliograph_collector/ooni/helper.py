@@ -14,6 +14,7 @@ from heliograph_collector.ooni.base import measurement
 from heliograph_collector.ooni.page import header_names, urlsplit_scheme
 from heliograph_collector.ooni.steps import Steps, host_name
 from heliograph_collector.ooni.values import Json, obj, text, texts, whole
+from heliograph_collector.ooni.walk import Hop
 from heliograph_collector.ooni.words import failure
 from heliograph_collector.store.rows import ControlView
 
@@ -174,18 +175,23 @@ def _page(made: Steps, request: Json, url: str, status: int, *, fresh: bool) -> 
 def _line(made: Steps, url: str, *, fresh: bool) -> int:
     """What a reply to the request stands on. `fresh`: at addresses that are not named."""
     secure = urlsplit_scheme(url) == "https"
-    port = 443 if secure else 80
-    wanted = Operation.TLS_HANDSHAKE if secure else Operation.CONNECT
-    if not fresh:
-        for index, seen in enumerate(made.made):
-            under = made.made[seen.parent] if seen.parent is not None and secure else seen
-            good = seen.operation is wanted and seen.failure is None
-            if good and under.tcp and (secure or under.tcp.port == port) and _own(made, under.tcp):
-                return index
-    index = made.add(_step(Operation.CONNECT))
+    lines = [] if fresh else _standing(made, Hop(url).port)
+    handshakes = [i for i, x in enumerate(made.made) if x.parent in lines and x.failure is None]
+    if secure and handshakes:
+        return handshakes[0]
+    index = lines[0] if lines else made.add(_step(Operation.CONNECT))
     if secure:
         index = made.add(_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_host(url))), index)
     return index
+
+
+def _standing(made: Steps, port: int) -> list[int]:
+    """The helper's connections at this port, to addresses that it found itself."""
+    return [
+        index
+        for index, seen in enumerate(made.made)
+        if seen.failure is None and seen.tcp and seen.tcp.port == port and _own(made, seen.tcp)
+    ]
 
 
 def _own(made: Steps, tcp: Tcp) -> bool:
@@ -201,12 +207,7 @@ def _resolved(made: Steps, url: str, ours: Sequence[Observation]) -> None:
 
 
 def _host(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        return host_name(urlsplit(url).hostname or "")
-    except ValueError:
-        return ""
+    return Hop(url).host
 
 
 def _label(depth: int) -> str:

@@ -206,12 +206,11 @@ GONE = (
     Rule(
         "dns.ghost",
         BLOCKED,
-        "There is no such name any more, and yet the resolver leads somewhere: a blocking that "
-        "outlived its target, or a provider that answers for every name that is not.",
-        0.5,
+        "There is no such name any more, as an answer here proves as well, and yet the resolver "
+        "leads somewhere: a blocking that outlived its target.",
+        0.7,
         needs=signs(Sign.GHOST),
         lacks=signs(Sign.VERIFIED),
-        backed=(Sign.CONTRADICTED, 0.8),
         layer="dns",
         method="ghost",
     ),
