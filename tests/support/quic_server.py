@@ -16,8 +16,10 @@ from aioquic.h3.connection import H3Connection
 from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.events import ProtocolNegotiated, QuicEvent
-from aioquic.quic.packet import QuicProtocolVersion
+from aioquic.quic.packet import QuicFrameType, QuicPacketType, QuicProtocolVersion
+from aioquic.quic.packet_builder import QuicPacketBuilder
 
 from support.background import background
 from support.loopback_ca import Leaf
@@ -133,6 +135,28 @@ def version_negotiation(*versions: int) -> Callable[[bytes], list[bytes]]:
         destination, source = _connection_ids(data)
         ids = b"".join(bytes((len(each),)) + each for each in (source, destination))
         return [b"\x80" + bytes(4) + ids + b"".join(struct.pack(">I", v) for v in versions)]
+
+    return script
+
+
+def initial(frames: bytes) -> Callable[[bytes], list[bytes]]:
+    """A UDP script: an Initial packet with these frames, as anybody who saw the client's may make
+    one, for its keys follow from what is in clear (RFC 9001, 5.2)."""
+
+    def script(data: bytes) -> list[bytes]:
+        destination, source = _connection_ids(data)
+        crypto = CryptoPair()
+        crypto.setup_initial(cid=destination, is_client=False, version=1)
+        builder = QuicPacketBuilder(
+            host_cid=b"forger..",
+            peer_cid=source,
+            is_client=False,
+            max_datagram_size=1200,
+            version=1,
+        )
+        builder.start_packet(QuicPacketType.INITIAL, crypto)
+        builder.start_frame(QuicFrameType.PING).push_bytes(frames)
+        return builder.flush()[0]
 
     return script
 

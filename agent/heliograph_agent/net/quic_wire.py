@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from aioquic.quic.events import QuicEvent
 
 _LONG_HEADER = 0x80
-# What aioquic lets through of hostile bytes, beside what it handles itself.
-_CHOKED = (ValueError, LookupError, AssertionError)
 
 
 class QuicEndedError(Exception):
@@ -84,12 +82,8 @@ class QuicWire:
     def _receive(self, data: bytes) -> None:
         self._count(len(data))
         peer = self._transport.get_extra_info("peername")
-        try:
-            self.connection.receive_datagram(data, peer, now=self._now())
-        except _CHOKED:
-            self._end = QuicEndedError(0, by_peer=False)
-        else:
-            self._end = self._ended(data)
+        self.connection.receive_datagram(data, peer, now=self._now())
+        self._end = self._ended(data)
 
     def _ended(self, data: bytes) -> QuicEndedError | None:
         """aioquic tells of an end only when the draining period is over, and not who made it."""

@@ -16,7 +16,7 @@ from heliograph_agent.net.trace import Trace
 from support import quic_server as servers
 from support.loopback_ca import Leaf, LoopbackCA
 from support.ports import free_port
-from support.quic_server import Behaviour, page, quic_server, version_negotiation
+from support.quic_server import Behaviour, initial, page, quic_server, version_negotiation
 from support.udp_server import udp_server
 
 Opening = Callable[..., tuple[RealNet, Trace]]
@@ -117,6 +117,26 @@ async def test_an_alert_of_the_peer_is_kept(opening: Opening, ca: LoopbackCA) ->
         seen, _ = await shake(net, port)
     assert seen.observation.failure is Failure.SSL_FAILED_HANDSHAKE
     assert tls_of(seen).alert == 120  # no_application_protocol
+
+
+@pytest.mark.parametrize(
+    ("frames", "failure", "alert"),
+    [
+        (b"\x1c\x02\x00\x00", Failure.CONNECTION_REFUSED, None),  # CONNECTION_CLOSE and its code
+        (b"\x1c\x00\x00\x00", Failure.EOF_ERROR, None),
+        (b"\x1c\x41\x28\x06\x00", Failure.SSL_FAILED_HANDSHAKE, 40),
+        (b"\x3f" * 40, Failure.UNEXPECTED_REPLY, None),  # no such frame
+        (b"\x06\x00\x06\x02\x00\x00\x02ab", Failure.SSL_FAILED_HANDSHAKE, None),  # ServerHello?
+    ],
+)
+async def test_an_initial_packet_that_ends_it(
+    opening: Opening, frames: bytes, failure: Failure, alert: int | None
+) -> None:
+    with udp_server(initial(frames)) as port:
+        net, _ = opening()
+        seen, _ = await shake(net, port)
+    assert seen.observation.failure is failure
+    assert tls_of(seen) == Tls(server_name=NAME, alert=alert)
 
 
 async def test_a_name_is_no_address(opening: Opening) -> None:
