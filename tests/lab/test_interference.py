@@ -44,7 +44,7 @@ def failures(seen: list[Any]) -> set[tuple[str, str]]:
     return {(x["operation"], x["failure"]) for x in seen if x.get("failure")}
 
 
-QUICK = {"web": {"resolver": ""}, "dns": {"engines": "system"}}
+QUICK = {"web": {"resolver": "", "doh": ""}, "dns": {"engines": "system"}}
 ADDRESS = "{address}"
 CASES: dict[str, tuple[dict[str, Any], tuple[str, str], tuple[str, str]]] = {
     # kind: what narrows it down, (experiment, target), (operation, failure) that must be there

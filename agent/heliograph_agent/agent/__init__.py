@@ -67,6 +67,7 @@ class Agent:
             allowance=self._allowance(plan),
             offset_us=self._offset_us,
             stored=self._stored,
+            online=lambda: self.uplink.hurry(),
         )
         self.sealing = Sealing(
             setting.state, setting.collector, self.spool, clock, closed=self._closed

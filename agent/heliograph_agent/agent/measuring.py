@@ -57,6 +57,7 @@ class Measuring:
         allowance: Allowance | None,
         offset_us: Callable[[], int | None],
         stored: Callable[[bool], None],
+        online: Callable[[], None] = lambda: None,
     ) -> None:
         self.place = place
         self.plan = plan
@@ -69,6 +70,7 @@ class Measuring:
         self._rng = rng
         self._offset_us = offset_us
         self._stored = stored  # True: something changed, deliver it at once
+        self._online = online  # the link is whole, and was not before
         self._triage = Triage()
         self._anchoring = asyncio.Lock()
         self._anchored_from_us = -1  # monotonic, when the last finished look at the anchors began
@@ -208,6 +210,8 @@ class Measuring:
         self.place.link = link
         level = logging.INFO if link in (Link.ONLINE, Link.UNKNOWN) else logging.WARNING
         log.log(level, LINK_WORDS[link])
+        if link is Link.ONLINE:
+            self._online()
         return True
 
     async def _store(

@@ -12,6 +12,7 @@ from heliograph_agent.uplink.offset import ClockFilter
 from heliograph_agent.uplink.session import Party, Session
 
 DIAGNOSE_S = 5.0
+HURRIED = 4  # failures that are counted when the link is whole again: waits of up to 8 s
 log = logging.getLogger("heliograph.uplink")
 
 SENTENCES = {
@@ -69,6 +70,15 @@ class Uplink:
         self._idle.clear()
         if self._session is not None:
             self._session.wake()
+
+    def hurry(self) -> None:
+        """The link is whole again: a wait that grew in the dark shrinks to a few seconds.
+
+        Not to none at all: everybody's link comes back at once.
+        """
+        if not self.reached.connected and self._failures > HURRIED:
+            self._failures = HURRIED
+            self._stir.set()
 
     def renew(self) -> None:
         """The network changed: end this session properly, and try again at once."""
@@ -154,10 +164,16 @@ class Uplink:
         seconds = self._patience(self._failures) if self._failures else 0.0
         seconds = max(seconds, float(self._again_s))  # its own wish when to be asked again
         self._again_s = 0
+        while await self._stirred(seconds) and self._failures and not self._leaving:
+            seconds = min(seconds, self._patience(self._failures))
+
+    async def _stirred(self, seconds: float) -> bool:
         self._stir.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stir.wait()
+                return True
+        return False
 
     def _heard(self) -> None:
         self._failures = 0

@@ -52,27 +52,29 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     """The country must be populated. Takes a minute a step and up to two more."""
     in_force: dict[Place, list[tuple[str, int]]] = {}
     played: list[Played] = []
-    say(f"{script.name}: {len(script.steps)} steps of {script.step_s} s")
+    lasts_s = sum(step.lasts_s for step in script.steps)
+    say(f"{script.name}: {len(script.steps)} steps, {lasts_s // 60} minutes")
     for step in script.steps:
-        began_s = _minute(script.step_s)
+        began_s = _minute(60)
         _put(country, step, in_force)
         one = Played(step, began_s)
         played.append(one)
-        _watch(country, one, script.step_s, say)
+        _watch(country, one, say)
     for gate in country.gates.values():
         gate.lift_all()
+    ended_s = time.time()
     say("waiting for what was measured in the dark")
-    eventually(lambda: waiting(country) == 0, "every agent's spool empty", CAUGHT_UP_S)
+    eventually(lambda: not behind(country, ended_s), "every agent's backlog sent", CAUGHT_UP_S)
     for one in played:
         for place in one.step.states:
-            later = word(country, place, one.began_s, script.step_s)
+            later = word(country, place, one.began_s, one.step.lasts_s)
             one.words[place] = Word(one.words[place].live, later)
     return played
 
 
-def _minute(step_s: int) -> int:
-    """Waits for the clock's next multiple of `step_s`, and returns it."""
-    began_s = -(-int(time.time() * 10) // (10 * step_s)) * step_s
+def _minute(of_s: int) -> int:
+    """Waits for the clock's next full minute, and returns it."""
+    began_s = -(-int(time.time() * 10) // (10 * of_s)) * of_s
     time.sleep(max(0.0, began_s - time.time()))
     return began_s
 
@@ -98,11 +100,12 @@ def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int
             in_force[place] = numbers or [(state, 0)]
 
 
-def _watch(country: Country, one: Played, step_s: int, say: Say) -> None:
+def _watch(country: Country, one: Played, say: Say) -> None:
     """Ask near the step's end, when everything had its chance to be seen."""
-    time.sleep(max(0.0, one.began_s + step_s - 4 - time.time()))
+    lasts_s = one.step.lasts_s
+    time.sleep(max(0.0, one.began_s + lasts_s - 4 - time.time()))
     for place in one.step.states:
-        one.words[place] = Word(word(country, place, one.began_s, step_s))
+        one.words[place] = Word(word(country, place, one.began_s, lasts_s))
     held = Counter(
         one.words[place].live in ACCEPTED[state] for place, state in one.step.states.items()
     )
@@ -173,13 +176,15 @@ def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def waiting(country: Country) -> int:
-    """Measurements and envelopes that agents still hold."""
-    held = 0
+def behind(country: Country, until_s: float) -> list[str]:
+    """Agents that still hold something measured before this moment."""
+    names = []
     for name in country.agents:
         told = json.loads(ask(agent("status", "--json", "--state", country.folder / name)))
-        held += int(told["queued_measurements"]) + int(told["queued_envelopes"])
-    return held
+        oldest_us = told.get("oldest_us")
+        if oldest_us is not None and oldest_us < until_s * 1_000_000:
+            names.append(name)
+    return names
 
 
 def table(played: Sequence[Played]) -> Iterator[str]:

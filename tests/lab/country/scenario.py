@@ -14,7 +14,7 @@ from lab.country.topology import Topology
 Place = tuple[str, str]  # network, region
 States = Mapping[Place, str]
 MESSENGERS = ("telegram", "whatsapp", "signal")
-DEGRADED_KBIT = 96
+DEGRADED_KBIT = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +25,19 @@ class Step:
     title: str
     at: str
     states: States
+    lasts_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     name: str
-    step_s: int
     steps: tuple[Step, ...]
 
 
 def script(file: Path, country: Topology) -> Script:
     """Raises KeyError or ValueError, which name the step, the place or the state."""
     said: dict[str, Any] = yaml.safe_load(file.read_text())
-    return Script(said["name"], int(said["step_s"]), tuple(_steps(said["steps"], country)))
+    return Script(said["name"], tuple(_steps(said["steps"], country)))
 
 
 def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
@@ -49,7 +49,8 @@ def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
                 raise ValueError(f"{one['id']}: no state {change['state']!r}; there are: {known}")
             for where in change["where"]:
                 states |= dict.fromkeys(_places(where, country), change["state"])
-        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states))
+        lasts_s = 60 * int(one.get("minutes", 1))
+        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states), lasts_s)
 
 
 def _places(where: str, country: Topology) -> list[Place]:

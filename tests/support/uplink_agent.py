@@ -1,0 +1,125 @@
+"""The agent's uplink with its spool, and what it told its owner; the collector is a test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from heliograph import keys
+from heliograph.clock import SystemClock
+from heliograph.envelope import seal
+from heliograph.observation import Epoch, Link, Measurement
+from heliograph.v1 import envelope_pb2, observation_pb2, plan_pb2
+from heliograph_agent.spool import Priority, Spool
+from heliograph_agent.state import Collector as Known
+from heliograph_agent.state import State
+from heliograph_agent.uplink.session import Facts, Party
+from heliograph_agent.uplink.uplink import Uplink
+from support.scripted_intake import Collector, Identity
+
+SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
+EPOCH = Epoch(id="e1", started_us=1, country="KZ")
+DEADLINE_S = 20.0
+
+
+async def sign(context: bytes, message: bytes) -> bytes:
+    return SIGNER.sign(context, message)
+
+
+@dataclass
+class Agent:
+    """The uplink with its spool, and what it told its owner."""
+
+    state: State
+    spool: Spool
+    who: Identity
+    plans: list[plan_pb2.SignedPlan] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
+    patient_from: int = 0  # after so many failures it waits an hour
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    uplink: Uplink = field(init=False)
+
+    def __post_init__(self) -> None:
+        party = Party(
+            agent=keys.agent_id(SIGNER.public),
+            sign=sign,
+            spool=self.spool,
+            clock=SystemClock(),
+            facts=lambda: Facts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
+            take_plan=self.take_plan,
+            heard=lambda: None,
+            rejected=lambda sequence, reason: self.rejected.append((sequence, reason)),
+        )
+        self.uplink = Uplink(
+            self.state,
+            party,
+            heartbeat_s=lambda: 1,
+            patience=self.patience,
+            changed=self.changed.set,
+        )
+
+    def take_plan(self, plan: plan_pb2.SignedPlan) -> None:
+        self.plans.append(plan)
+        self.changed.set()
+
+    async def until(self, told: Callable[[], bool]) -> None:
+        """Until the uplink told its owner what the test waits for."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not told():
+                await self.changed.wait()
+                self.changed.clear()
+
+    def patience(self, failures: int) -> float:
+        self.waits.append(failures)
+        self.changed.set()
+        return 3_600 if failures == self.patient_from else 0.01
+
+    def know(self, collector: Collector) -> None:
+        self.state.save_collector(
+            Known(
+                endpoint=collector.endpoint,
+                pin=collector.who.pin,
+                certificate=collector.who.certificate.decode(),
+                signing_key=collector.who.signing.public,
+                sealing_key=collector.who.sealing.public,
+                agent=keys.agent_id(SIGNER.public),
+            )
+        )
+
+    async def put(self, count: int = 1) -> None:
+        """`count` batches of one measurement each, waiting for a receipt."""
+        for _ in range(count):
+            measurement = Measurement(
+                experiment="tcp", experiment_version=1, target="192.0.2.1:1", started_us=1,
+                monotonic_us=1, boot="b", runtime_us=1, epoch="e1",
+            )  # fmt: skip
+            await self.spool.append(measurement, EPOCH, Priority.P3)
+            await self.spool.close_batch(self.seal)
+        self.uplink.wake()
+
+    def seal(self, sequence: int, measurements: object, epochs: object) -> bytes:
+        assert isinstance(measurements, list | tuple)
+        batch = envelope_pb2.Batch(
+            agent=keys.agent_id(SIGNER.public),
+            sequence=sequence,
+            measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
+        )
+        return seal(batch, SIGNER, self.who.sealing.public)
+
+    async def empty(self) -> None:
+        """Until nothing waits any more."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self.uplink.delivered()
+
+
+@asynccontextmanager
+async def running(agent: Agent, collector: Collector) -> AsyncIterator[None]:
+    collector.agents[keys.agent_id(SIGNER.public)] = SIGNER.public
+    agent.know(collector)
+    async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as group:
+        group.create_task(agent.uplink.run())
+        try:
+            yield
+        finally:
+            agent.uplink.leave("shutdown")
