@@ -157,7 +157,7 @@ Runs = Mapping[tuple[str, str], Future[Ran]]
 def runs(world: Loopback) -> Iterator[Runs]:
     """Every row of the tables, started at once: most of their time is waiting for a deadline."""
     own = {
-        "web": (f"--option=resolver={world.resolver}",),
+        "web": (f"--option=resolver={world.resolver}", "--option=doh="),
         "dns": (f"--option=resolver={world.resolver}", "--option=engines=system,udp,tcp"),
         "tls": (),
     }
@@ -339,7 +339,7 @@ def test_what_cannot_run_says_why_in_one_sentence(
 def test_ctrl_c_stops_it_within_a_second_and_shows_what_was_seen(world: Loopback) -> None:
     line = world.command.line(
         "web", f"http://slow.example.test:{world.ports['plain_slow']}/", "--json",
-        f"--option=resolver={world.resolver}",
+        f"--option=resolver={world.resolver}", "--option=doh=",
     )  # fmt: skip
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,7 +1,8 @@
 """What a browser would get for a URL, step by step, redirects included. See web.md."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
@@ -17,8 +18,14 @@ from heliograph_agent.endpoints import (
 )
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net, Seen, Stream
+from heliograph_agent.protocols.cookies import Jar
+
+Answer = asyncio.Task[Seen | None]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+WAYS = ("system", "udp", "doh")  # whose address is asked for the page before whose
+HELD_S = 2.0  # that an idle connection is kept ready: servers close those that say nothing
+LATE_US = 45_000_000  # no redirect is followed later, so that the last one still has its time
 _SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
 
 
@@ -27,8 +34,14 @@ class Config:
     resolver: str = option(
         "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
     )
-    doh: str = option("", "third resolver, empty for none", form="https URL")
-    addresses: int = option(3, "addresses connected to", low=1, high=8)
+    doh: str = option(
+        "https://cloudflare-dns.com/dns-query",
+        "third resolver, over HTTPS, empty for none",
+        form="https URL",
+    )
+    linger_ms: int = option(500, "how long more replies over UDP are listened for", high=5_000)
+    addresses: int = option(6, "addresses connected to", low=1, high=16)
+    validate: bool = option(True, "for an http URL, whether port 443 is asked whose address it is")
     redirects: int = option(10, "redirects followed", low=0, high=10)
     body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
 
@@ -48,18 +61,23 @@ async def web(target: Target, config: Config, net: Net) -> None:
     page = page_of(target.text)
     if page is None:
         raise CannotRun(f"{target.text!r} is no URL of a web page: give http://… or https://….")
-    asked: set[str] = set()
+    jar = Jar()
+    asked: set[tuple[str, str]] = set()
     at_home = False  # the URL itself leads to this network, as in tests and on intranets
     for depth in range(config.redirects + 1):
-        asked.add(page.url)
+        cookies = jar.header(page.url)
+        asked.add((page.url, cookies))
         addresses = await _addresses(page, config, net)
         if depth == 0:
             at_home = not public(addresses)
         elif not at_home:
             addresses = public(addresses)
-        answer = await _load(page, addresses, config, net)
-        following = redirect_of(answer, page, f"redirect-{depth + 1}") if answer else None
-        if following is None or following.url in asked:
+        answer = await _load(page, addresses, cookies, config, net)
+        if answer is None or _ended_us(answer) > LATE_US:
+            return
+        jar.take(page.url, answer.cookies)
+        following = redirect_of(answer, page, f"redirect-{depth + 1}")
+        if following is None or (following.url, jar.header(following.url)) in asked:
             return
         page = following
 
@@ -107,67 +125,128 @@ def public(addresses: Sequence[Address]) -> tuple[Address, ...]:
     return tuple(address for address in addresses if is_public(address.literal))
 
 
-async def _load(page: Page, addresses: Sequence[Address], config: Config, net: Net) -> Seen | None:
-    """Connect to each address and shake hands; ask the first that lets us for the page."""
-    answer: Seen | None = None
-    for address in addresses:
-        async with connected(net, address, page.port, label=page.label) as plain:
-            stream = await _secured(plain, page, net)
-            if stream is None:
-                continue
+def _ended_us(seen: Seen) -> int:
+    return seen.observation.started_us + seen.observation.duration_us
+
+
+async def _load(
+    page: Page, addresses: Sequence[Address], cookies: str, config: Config, net: Net
+) -> Seen | None:
+    """All addresses at once; the first of them that lets us in is asked for the page."""
+    visit = _Visit(page, {"Cookie": cookies} if cookies else {}, config.body_limit, net)
+    last: Answer | None = None
+    async with asyncio.TaskGroup() as group:
+        for address in addresses:
+            last = group.create_task(visit.pay(address, last))
+        if config.validate and page.port == PORTS["http"] and page.scheme == "http":
+            for address in addresses:
+                group.create_task(_validate(page, address, net))
+    return last.result() if last else None
+
+
+async def _validate(page: Page, address: Address, net: Net) -> None:
+    """Who holds the certificate of the name owns the address; the page itself comes in clear."""
+    if is_literal(page.host):
+        return
+    async with connected(net, address, PORTS["https"], label=page.label) as plain:
+        if plain is not None:
+            _, secured = await net.handshake(plain, page.host)
+            if secured is not None:
+                secured.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """How one page is asked for, at whichever address."""
+
+    page: Page
+    headers: Mapping[str, str]
+    body_limit: int
+    net: Net
+
+    async def pay(self, address: Address, before: Answer | None) -> Seen | None:
+        """The reply for the page: of an address `before` this one, else of this, else None."""
+        async with self._opened(address) as stream:
+            let_in = stream is not None
+            if before is None:
+                return await self._ask(stream)
+            await asyncio.wait({before}, timeout=HELD_S)
+            if before.done():
+                return before.result() or await self._ask(stream)
+        answer = await before
+        if answer is not None or not let_in:
+            return answer
+        async with self._opened(address) as stream:
+            return await self._ask(stream)
+
+    @asynccontextmanager
+    async def _opened(self, address: Address) -> AsyncIterator[Stream | None]:
+        """A connection over which the page can be asked for, None when there is none."""
+        page = self.page
+        async with connected(self.net, address, page.port, label=page.label) as plain:
+            stream = plain
+            if plain is not None and page.scheme == "https":
+                _, stream = await self.net.handshake(plain, page.host)
             try:
-                if answer is None:
-                    answer = await net.http(stream, page.url, body_limit=config.body_limit)
+                yield stream
             finally:
-                stream.close()
-    return answer
+                if stream is not None:
+                    stream.close()
 
-
-async def _secured(stream: Stream | None, page: Page, net: Net) -> Stream | None:
-    if stream is None or page.scheme == "http":
-        return stream
-    _, secured = await net.handshake(stream, page.host)
-    return secured
+    async def _ask(self, stream: Stream | None) -> Seen | None:
+        if stream is None:
+            return None
+        return await self.net.http(
+            stream, self.page.url, headers=self.headers, body_limit=self.body_limit
+        )
 
 
 async def _addresses(page: Page, config: Config, net: Net) -> tuple[Address, ...]:
     if is_literal(page.host):
         return (Address(page.host),)
-    ways = [("system", ""), ("udp", config.resolver), ("doh", config.doh)]
+    resolvers = {"system": "", "udp": config.resolver, "doh": config.doh}
     async with asyncio.TaskGroup() as group:
         lookups = [
             group.create_task(
                 net.resolve(
                     page.host,
                     query_type=query_type,
-                    engine=engine,
-                    resolver=resolver,
+                    engine=way,
+                    resolver=resolvers[way],
+                    linger_s=config.linger_ms / 1_000 if way == "udp" else 0.0,
                     endpoint=page.label,
                 )
             )
             for query_type in ("A", "AAAA")
-            for engine, resolver in ways
-            if resolver or engine == "system"
+            for way in WAYS
+            if resolvers[way] or way == "system"
         ]
     return chosen([lookup.result() for lookup in lookups], config.addresses)
 
 
 def chosen(lookups: Sequence[Seen], limit: int) -> tuple[Address, ...]:
-    """The first address of every lookup, then every second one …, each address once.
+    """Up to `limit` addresses, the system's first, each address once.
 
-    So the resolvers' differing answers are all tried before a second address of one of them.
+    They are the first of every lookup, then every second one …, so that the resolvers' differing
+    answers are all tried before a second address of one of them.
     """
     by_literal: dict[str, Address] = {}
     for rank in zip_longest(*(addresses_of(seen, limit) for seen in lookups)):
         for address in rank:
             if address is not None:
-                by_literal.setdefault(address.literal, address)
-    return tuple(by_literal.values())[:limit]
+                known = by_literal.get(address.literal, address)
+                by_literal[address.literal] = min(known, address, key=_turn)
+    return tuple(sorted(tuple(by_literal.values())[:limit], key=_turn))
+
+
+def _turn(address: Address) -> int:
+    dns = address.on.observation.dns if address.on else None
+    return WAYS.index(dns.engine) if dns and dns.engine in WAYS else 0
 
 
 EXPERIMENT = Experiment(
     name="web",
-    version=1,
+    version=2,
     title="Web: lookup, connection, handshake, page and redirects of one URL",
     config=Config,
     run=web,

@@ -24,7 +24,7 @@ def test_programs_see_an_object_per_line(capsys: pytest.CaptureFixture[str]) -> 
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [item["name"] for item in listed] == [experiment.name for experiment in REGISTRY]
     web = next(item for item in listed if item["name"] == "web")
-    assert (web["wants"], web["version"]) == ("url", 1)
+    assert (web["wants"], web["version"]) == ("url", 2)
     assert {
         "key": "redirects",
         "type": "int",

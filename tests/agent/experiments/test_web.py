@@ -1,19 +1,35 @@
 """web: all resolvers' answers are tried, one page is read, redirects have their own chain."""
 
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.experiment import CannotRun
-from heliograph_agent.experiments.web import page_of
+from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.web import Config, page_of, web
+from heliograph_agent.net import Seen, Stream, Trace
+from support.dns_server import answer, dns_server
+from support.doh_server import doh_server
 from support.experiment_run import observed
-from support.fake_net import Page, World
+from support.fake_net import FakeNet, Page, World
+from support.loopback_ca import LoopbackCA
+from support.nginx import nginx
+from support.probe_command import Command
+from support.virtual_time import VirtualClock, run_virtually
 
 GOOD, FORGED = "192.0.2.1", "10.10.34.35"
 
 
 def steps(seen: list[Observation]) -> list[tuple[str, str]]:
     return [(o.endpoint, o.operation.value) for o in seen if o.operation is not Operation.RESOLVE]
+
+
+def in_clear(seen: list[Observation]) -> list[str]:
+    """The addresses whose port 80 was tried, in order."""
+    return [o.tcp.address for o in seen if o.tcp and o.tcp.port == 80]
 
 
 async def test_a_page_is_looked_up_connected_to_secured_and_read() -> None:
@@ -32,7 +48,7 @@ async def test_a_page_is_looked_up_connected_to_secured_and_read() -> None:
     assert seen[-1].http is not None
     assert seen[-1].http.title == "Hello"
     assert {(o.dns.engine, o.dns.query_type) for o in seen if o.dns} == {
-        (engine, query_type) for engine in ("system", "udp") for query_type in ("A", "AAAA")
+        (engine, query_type) for engine in ("system", "udp", "doh") for query_type in ("A", "AAAA")
     }
 
 
@@ -43,7 +59,7 @@ async def test_addresses_that_resolvers_disagree_about_are_all_tried_and_one_pag
         pages={"http://www.test/": Page(title="This page is blocked")},
     )
     seen = await observed("web", "http://www.test/", world)
-    assert [o.tcp.address for o in seen if o.tcp] == [FORGED, GOOD]
+    assert in_clear(seen) == [FORGED, GOOD]
     assert len(world.requests) == 1
     (body,) = (o for o in seen if o.operation is Operation.READ_BODY)
     chain = [seen[body.parent or 0], seen[seen[body.parent or 0].parent or 0]]
@@ -58,7 +74,8 @@ async def test_the_next_address_is_asked_when_the_first_refuses() -> None:
         pages={"http://www.test/": Page()},
     )
     seen = await observed("web", "http://www.test/", world)
-    assert [o.failure for o in seen if o.tcp] == [Failure.CONNECTION_REFUSED, None]
+    failures = [o.failure for o in seen if o.tcp and o.tcp.port == 80]
+    assert failures == [Failure.CONNECTION_REFUSED, None]
     assert len(world.requests) == 1
 
 
@@ -115,7 +132,7 @@ async def test_a_page_of_the_internet_cannot_send_us_into_the_local_network(insi
         pages={"http://www.test/": Page(status=302, location=f"http://{inside}/reboot")},
     )
     seen = await observed("web", "http://www.test/", world)
-    assert [o.tcp.address for o in seen if o.tcp] == ["8.8.8.8"]
+    assert {o.tcp.address for o in seen if o.tcp} == {"8.8.8.8"}
     assert [url for _, url, _ in world.requests] == ["http://www.test/"]
 
 
@@ -158,3 +175,141 @@ def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
 async def test_a_target_that_is_no_page_is_named(url: str) -> None:
     with pytest.raises(CannotRun, match="no URL of a web page"):
         await observed("web", url, World())
+
+
+async def test_the_system_s_addresses_are_asked_before_those_of_others() -> None:
+    known = ("192.0.2.2", "192.0.2.3")
+    world = World(
+        names={"www.test": known, "system:www.test": (GOOD, "192.0.2.3")},
+        ports={(address, 80): None for address in (GOOD, *known)},
+        pages={"http://www.test/": Page()},
+    )
+    seen = await observed("web", "http://www.test/", world)
+    assert in_clear(seen) == [GOOD, "192.0.2.3", "192.0.2.2"]
+    engines = [parent_of(o, seen).dns for o in seen if o.tcp and o.tcp.port == 80]
+    assert [dns.engine for dns in engines if dns] == ["system", "system", "udp"]
+
+
+def parent_of(one: Observation, seen: list[Observation]) -> Observation:
+    assert one.parent is not None
+    return seen[one.parent]
+
+
+async def test_port_443_is_asked_whose_address_a_page_in_clear_has() -> None:
+    world = World(
+        names={"www.test": (GOOD,), "system:www.test": (FORGED,)},
+        ports={(GOOD, 80): None, (GOOD, 443): None, (FORGED, 80): None},
+        pages={"http://www.test/": Page()},
+    )
+    seen = await observed("web", "http://www.test/", world)
+    (shown,) = (o for o in seen if o.tls)
+    assert shown.tls is not None
+    assert (shown.tls.server_name, shown.endpoint) == ("www.test", "")
+    assert [url for _, url, _ in world.requests] == ["http://www.test/"]  # nothing asked on 443
+    seen = await observed("web", "http://www.test/", world, {"validate": "false"})
+    assert not any(o.tls for o in seen)
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1/", "http://www.test:8080/", "https://www.test/"])
+async def test_an_address_is_not_asked_whose_it_is_where_nothing_could_tell(url: str) -> None:
+    ports = dict.fromkeys([(GOOD, 80), (GOOD, 443), (GOOD, 8080)])
+    seen = await observed("web", url, World(names={"www.test": (GOOD,)}, ports={**ports}))
+    assert sum(o.tcp is not None for o in seen) == 1
+
+
+async def test_a_site_that_wants_its_cookie_back_gets_it_and_is_no_ring() -> None:
+    told = "sid=1; Path=/; Secure; HttpOnly"
+    world = World(
+        names={"www.test": (GOOD,), "other.test": (GOOD,)},
+        ports={(GOOD, 443): None},
+        pages={
+            "https://www.test/": Page(status=302, location="/", cookies=(told,)),
+        },
+    )
+    await observed("web", "https://www.test/", world)
+    assert [headers for _, _, headers in world.requests] == [{}, {"Cookie": "sid=1"}]
+
+
+def test_connections_to_all_addresses_are_under_way_at_once() -> None:
+    known = tuple(f"192.0.2.{n}" for n in range(1, 10))
+    world = World(names={"www.test": known}, hangs=frozenset({Operation.CONNECT}))
+
+    async def story(clock: VirtualClock) -> list[Observation]:
+        trace = Trace(clock)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await web(Target(text="https://www.test/"), Config(), FakeNet(world, clock, trace))
+        return trace.observations
+
+    cut = [o for o in run_virtually(story) if o.failure is Failure.INTERRUPTED]
+    assert len(cut) == Config().addresses == len({o.tcp.address for o in cut if o.tcp})
+
+
+class Slow(FakeNet):
+    """Its first address takes ten seconds to refuse."""
+
+    async def connect(
+        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
+    ) -> tuple[Seen, Stream | None]:
+        if address == FORGED:
+            await asyncio.sleep(10)
+        return await super().connect(address, port, on=on, endpoint=endpoint)
+
+
+def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> None:
+    world = World(
+        names={"www.test": (FORGED, GOOD)},
+        ports={(GOOD, 443): None},
+        pages={"https://www.test/": Page(title="Hello")},
+    )
+
+    async def story(clock: VirtualClock) -> list[Observation]:
+        trace = Trace(clock)
+        await web(Target(text="https://www.test/"), Config(), Slow(world, clock, trace))
+        assert asyncio.get_running_loop().time() < 11
+        return trace.observations
+
+    seen = run_virtually(story)
+    assert [(o.tcp.address, o.failure) for o in seen if o.tcp] == [
+        (GOOD, None),
+        (FORGED, Failure.CONNECTION_REFUSED),
+        (GOOD, None),
+    ]
+    assert seen[-1].http is not None
+    assert seen[-1].http.title == "Hello"
+
+
+NAME = "www.example.test"
+VISITED = "if ($http_cookie !~ seen=1) { add_header Set-Cookie 'seen=1; Path=/'; return 302 /; }"
+
+
+def test_real_resolvers_that_disagree_and_a_site_that_wants_its_cookie(tmp_path: Path) -> None:
+    ca = LoopbackCA(tmp_path / "ca")
+
+    def saying(address: str, query: bytes) -> bytes:
+        is_a = b"\x00\x01\x00\x01" in query[12:]
+        return answer(query, f"{NAME}. 60 IN A {address}") if is_a else answer(query)
+
+    with (
+        nginx(tmp_path, {NAME: ca.leaf(NAME)}, directives=f"location = / {{ {VISITED} }}") as site,
+        dns_server(lambda query: [saying("127.0.0.2", query)]) as liar,
+        dns_server(lambda query: [saying("127.0.0.1", query)]) as honest,
+        doh_server(ca.leaf("127.0.0.1"), lambda query: saying("127.0.0.1", query)) as sealed,
+    ):
+        options = {
+            "net.resolver": liar.address,
+            "net.ca_file": str(ca.ca_file),
+            "resolver": honest.address,
+            "doh": f"https://127.0.0.1:{sealed}/dns-query",
+            "linger_ms": "50",
+        }
+        command = Command(state=tmp_path / "state", options=options)
+        ran = command.run("web", f"https://{NAME}:{site.https}/", "--json")
+    assert ran.code == 0, ran.err
+    found = {(o["tcp"]["address"], o["failure"]) for o in ran.observations if o["tcp"]}
+    assert found == {("127.0.0.2", "connection_refused"), ("127.0.0.1", None)}
+    pages = [(o["endpoint"], o["http"]["status"]) for o in ran.observations if o["http"]]
+    assert pages == [("", 302)] * 2 + [("redirect-1", 200)] * 2
+    assert "seen=1" not in ran.out
+    engines = {o["dns"]["engine"] for o in ran.observations if o["dns"] and o["dns"]["answers"]}
+    assert engines == {"system", "udp", "doh"}
