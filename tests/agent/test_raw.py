@@ -1,5 +1,7 @@
 """The raw packet helper: what it finds on a path, what it refuses, how it says it cannot work."""
 
+import asyncio
+import errno
 import json
 import os
 import shutil
@@ -136,3 +138,33 @@ async def test_a_helper_that_talks_nonsense_is_given_up(says: str) -> None:
     with pytest.raises(RawUnavailable):
         async with raw_helper([sys.executable, "-c", script]) as helper:
             await helper.ask("ttl_syn", "192.0.2.1", 1, ttl=1, timeout_s=0.01)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_passed_over() -> None:
+    script = """
+import json, sys
+print('{"ready": true}', flush=True)
+sys.stdin.readline()  # answered when the next one is there
+sys.stdin.readline()
+for number, kind in ((1, "rst"), (2, "synack")):
+    print(json.dumps({"id": number, "kind": kind, "source": "192.0.2.1", "ttl": 9, "ipid": 7,
+                      "head": ""}), flush=True)
+sys.stdin.read()
+"""
+    async with raw_helper([sys.executable, "-c", script]) as helper:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await helper.ask("ttl_syn", "192.0.2.1", 1, ttl=1, timeout_s=9)
+        reply = await helper.ask("ttl_syn", "192.0.2.1", 1, ttl=1, timeout_s=9)
+    assert reply.kind == "synack"
+
+
+@pytest.mark.lab
+async def test_what_the_system_refuses_has_its_number(path: Routed) -> None:
+    """The client knows no way there."""
+    async with raw_helper(path.client.command(COMMAND)) as helper:
+        path.client.run("ip", "route", "add", "unreachable", "203.0.113.0/24")
+        for op in ("ttl_stream", "ttl_datagram"):
+            with pytest.raises(OSError, match="refused") as raised:
+                await helper.ask(op, "203.0.113.9", 1, ttl=1, timeout_s=1, payload=b"x")
+            assert raised.value.errno == errno.EHOSTUNREACH

@@ -143,8 +143,11 @@ async def _stop(process: Process) -> None:
         async with asyncio.timeout(_GRACE_S):
             await _drained(process)
     except TimeoutError:
-        process.kill()
-        await _drained(process)
+        pass
+    finally:  # also when we are not given the time
+        if process.returncode is None:
+            process.kill()
+    await _drained(process)
 
 
 async def _drained(process: Process) -> None:
