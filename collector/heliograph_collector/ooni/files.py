@@ -56,18 +56,17 @@ def documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
 
 def _file(path: Path) -> Iterator[Document | Complaint]:
     try:
-        with _opened(path) as file:
+        with path.open("rb") as raw, _unpacked(path, raw) as file:
             yield from _lines(path, file)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         yield Complaint(path, 0, f"it cannot be read on ({reason})")
 
 
-def _opened(path: Path) -> IO[bytes]:
-    file = path.open("rb")
+def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
     if path.name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value] # reads as one
-    return file
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # reads as one
+    return raw
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:

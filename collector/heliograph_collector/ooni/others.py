@@ -111,7 +111,7 @@ def tor(document: Json) -> Imported:
         _tor_target(made, target)
         if made.here():
             groups[label] = kind
-    return imported(document, "tor", made, groups)
+    return imported(document, "tor_targets", made, groups)
 
 
 def _tor_target(made: Steps, target: Json) -> None:
