@@ -11,10 +11,10 @@ false, "problem": …, "message": …} and ends. Then it answers each request in
     {"id": 1, "kind": "icmp_time_exceeded", "source": "198.51.100.1", "ttl": 62, "ipid": 4711,
      "head": ""}
 
-`op` is ttl_syn, ttl_stream (a TCP connection is made, then `payload`, in hexadecimal, is sent on it
-with the limited time to live) or ttl_datagram (`payload` in one UDP datagram). `kind` is synack,
-rst, fin, data, icmp_time_exceeded, icmp_unreachable or none; `ttl` and `ipid` are those of the
-packet that came back, `head` the first bytes of its payload. When the system refused to send or to
-connect, the answer is {"id": …, "errno": …}; what is no request is answered with {"id": …,
-"error": …}.
+`op` is ttl_syn (the packet that opens a TCP connection), ttl_stream (a connection is made, then
+`payload`, in hexadecimal, is sent on it with the limited time to live) or ttl_datagram (`payload`
+in one UDP datagram). `kind` is synack, rst, fin, data, icmp_time_exceeded, icmp_unreachable or
+none; `ttl` and `ipid` are those of the packet that came back, `head` the first bytes of its
+payload. When the system refused to send or to connect, the answer is {"id": …, "errno": …}; what
+is no request is answered with {"id": …, "error": …}.
 """

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import socket
 import sys
 from typing import Any, BinaryIO
@@ -32,17 +33,16 @@ def serve(requests: BinaryIO) -> int:
 
 
 def _answer(request: Request) -> dict[str, Any]:
-    from heliograph_raw.ttl_payload import ttl_datagram, ttl_stream
-    from heliograph_raw.ttl_syn import ttl_syn
+    from heliograph_raw.limited import OPS
 
-    send = {"ttl_syn": ttl_syn, "ttl_stream": ttl_stream, "ttl_datagram": ttl_datagram}
     try:
-        return {"id": request.id} | send[request.op](request)
+        return {"id": request.id} | OPS[request.op](request)
     except OSError as error:  # a deadline of the socket's own has no number
         return {"id": request.id, "errno": error.errno or errno.ETIMEDOUT}
 
 
 def _obstacle() -> dict[str, str] | None:
+    logging.getLogger("scapy").setLevel(logging.CRITICAL)  # its warnings name addresses
     try:
         import scapy  # noqa: F401 - whether it is there is the question
     except ImportError:
@@ -51,7 +51,7 @@ def _obstacle() -> dict[str, str] | None:
             "message": "Raw packets need scapy: install heliograph[raw].",
         }
     try:
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
     except PermissionError:
         return {
             "problem": "no_cap_net_raw",

@@ -20,7 +20,7 @@ from heliograph_raw.answer import NOTHING, belongs, described
 _SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h; Python has no names for them
 _WANTED_ICMP = (3, 11)  # unreachable, time exceeded
 _MAX_PACKET = 65_535
-_STILL = 0.25  # of the time for an answer: so long a forger may be slower than what came first
+_STILL = 0.15  # of the time for an answer: so long a forger may be slower than what came first
 # What counts when several came: a reset is sent by whoever wants to be believed last.
 _RANK = {"none": 0, "icmp_time_exceeded": 1, "icmp_unreachable": 1, "fin": 2, "data": 3, "rst": 4}
 
@@ -62,15 +62,15 @@ class Ear:
             while _next(each):
                 pass
 
-    def listen(self, local_port: int, timeout_s: float, last: str) -> dict[str, Any]:
-        """The weightiest answer to what went out from `local_port`; one of the kind `last` ends
-        the wait at once."""
+    def listen(self, local_port: int, timeout_s: float, *last: str) -> dict[str, Any]:
+        """The weightiest answer to what went out from `local_port`; one of the kinds in
+        `last` ends the wait at once."""
         heard: dict[str, Any] = NOTHING
         until = _now() + timeout_s
         while (left := until - _now()) > 0:
             for key, _ in self._selector.select(left):
                 answer = self._answer(key.fileobj, local_port)
-                if answer["kind"] == last:
+                if answer["kind"] in last:
                     return answer
                 if _rank(answer) > _rank(heard):
                     heard = answer

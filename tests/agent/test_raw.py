@@ -164,7 +164,7 @@ async def test_what_the_system_refuses_has_its_number(path: Routed) -> None:
     """The client knows no way there."""
     async with raw_helper(path.client.command(COMMAND)) as helper:
         path.client.run("ip", "route", "add", "unreachable", "203.0.113.0/24")
-        for op in ("ttl_stream", "ttl_datagram"):
+        for op in ("ttl_syn", "ttl_stream", "ttl_datagram"):
             with pytest.raises(OSError, match="refused") as raised:
                 await helper.ask(op, "203.0.113.9", 1, ttl=1, timeout_s=1, payload=b"x")
             assert raised.value.errno == errno.EHOSTUNREACH
