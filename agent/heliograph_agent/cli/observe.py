@@ -4,13 +4,15 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import random
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Observation
@@ -21,12 +23,16 @@ from heliograph_agent.config import Config, ConfigError, load, with_options
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, Trace
 from heliograph_agent.runner import attempt
-from heliograph_agent.vantage import link_of
+
+if TYPE_CHECKING:
+    from heliograph_agent.cli.steps import Colours
 
 FAILED, USAGE = 1, 2
 DEADLINE_S = 300.0  # each step has its own; this one is for a great many of them
 TICK_S = 0.2
-PLAIN = str.maketrans("✓✗…→“”", '+x~>""')
+PLAIN = str.maketrans("✓✗…→“”└├│", '+x~>""`||')
+MAX_SENTENCE = 2_000
+_READABLE, _LEAST = 100, 20  # columns of the sentence
 
 
 class UsageError(Exception):
@@ -63,7 +69,7 @@ def perform(probe: Probe, bind: Callable[[Trace], Net], *, show_json: bool) -> i
     if show_json:
         print_json(trace.observations)
     else:
-        print_table(probe, trace.observations)
+        print_tree(probe, trace.observations)
     return _complain(reason, FAILED) if reason else 0
 
 
@@ -87,19 +93,33 @@ def print_json(observations: Sequence[Observation]) -> None:
         print(json.dumps(asdict(observation)))
 
 
-def print_table(probe: Probe, observations: Sequence[Observation]) -> None:
-    from heliograph_agent.cli.steps import closing, printable, table
+def print_tree(probe: Probe, observations: Sequence[Observation]) -> None:
+    """Every step in its place, then what it means; as wide as the terminal is."""
+    from heliograph_agent.cli.meaning import sentence
+    from heliograph_agent.cli.steps import tree
+    from heliograph_agent.cli.words import printable
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     marks = PLAIN if _is_plain(sys.stdout.encoding or "") else {}
-    print(f"{probe.experiment.name} {printable(probe.target.text, 200)}")
-    for line in table(observations, shutil.get_terminal_size((120, 24)).columns):
+    columns = shutil.get_terminal_size((120, 24)).columns
+    colours = colours_for(os.environ, is_tty=sys.stdout.isatty())
+    name, target = probe.experiment.name, printable(probe.target.text, 200)
+    print(colours.paint(f"{name} {target}".rstrip(), colours.bold))
+    for line in tree(observations, columns, colours):
         print(line.translate(marks))
-    if observations:
-        print(closing(observations))
-    if probe.experiment.name == "connectivity":
-        print(f"Link: {link_of(observations).replace('_', ' ')}.")
+    service = probe.target.service
+    told = sentence(name, target, observations, title=service.title if service else "")
+    for line in textwrap.wrap(printable(told, MAX_SENTENCE), max(_LEAST, min(columns, _READABLE))):
+        print(line.translate(marks))
+
+
+def colours_for(environment: Mapping[str, str], *, is_tty: bool) -> "Colours":
+    """None for a pipe, a terminal that knows none, and who asked for none (no-color.org)."""
+    from heliograph_agent.cli import steps
+
+    unwanted = environment.get("NO_COLOR") or environment.get("TERM") in ("dumb", "")
+    return steps.ANSI if is_tty and not unwanted else steps.PLAIN
 
 
 def _is_plain(encoding: str) -> bool:

@@ -1,0 +1,125 @@
+"""Who touches packets on the way, and where."""
+
+from collections.abc import Mapping, Sequence
+
+from heliograph.observation import Hop, Observation
+from heliograph_agent.cli.meaning.one import NOTHING, ONLY_A_CONTROL
+from heliograph_agent.cli.steps import Answer, answer_of
+from heliograph_agent.cli.words import changed, failure_of, listed
+
+Groups = Mapping[str, Sequence[Observation]]
+_PASSED_ON = "time_exceeded"
+_NAMES = {
+    "rst": "a reset",
+    "fin": "an end",
+    "data": "data",
+    "dns": "an answer",
+    "synack": "a SYN-ACK",
+}
+
+
+def middlebox(target: str, groups: Groups) -> str:
+    """Whether what was sent is what arrived."""
+    said = {label: [s for s in steps if s.exchange is not None] for label, steps in groups.items()}
+    heard = {label: steps[-1] for label, steps in said.items() if steps}
+    if not heard:
+        return f"{target} took no connection, so nothing can be said about the way."
+    good = [label for label, step in heard.items() if answer_of([step]) is Answer.YES]
+    if len(good) == len(heard):
+        return (
+            "Everything came back as it was sent: nobody on the way touches requests to that port. "
+            "This cannot tell whether somebody only reads."
+        )
+    changes = dict.fromkeys(c for s in heard.values() if s.exchange and (c := changed(s.exchange)))
+    answered = [n for n, s in heard.items() if s.exchange and s.exchange.reply == "http_reply"]
+    told = []
+    if changes:
+        told.append(f"requests were changed on the way ({listed(list(changes))})")
+    if answered:
+        told.append(f"a web server in between answered {len(answered)} of {len(heard)} itself")
+    lost = [s for s in heard.values() if s.failure is not None]
+    if lost:
+        told.append(f"{len(lost)} of {len(heard)} did not come back ({failure_of(lost[-1])})")
+    return (
+        f"{listed(told)[:1].upper()}{listed(told)[1:]}: that looks like a proxy on the way, or one "
+        "beside that service. Whether it hinders anything, this cannot tell."
+    )
+
+
+def path(target: str, groups: Groups) -> str:
+    """How far each kind of packet came."""
+    syn, neutral, ours = (_end(groups.get(label, ())) for label in ("syn", "neutral", "target"))
+    queries = _queries(target, groups)
+    if not any(hop for steps in groups.values() for hop in _hops(steps)):
+        return NOTHING
+    if syn is None or syn.reply != "synack":
+        return _unreached(syn, _farthest(groups, "syn")) + queries
+    return _names_told(target, syn, neutral, ours, groups) + queries
+
+
+def _unreached(syn: Hop | None, last: int) -> str:
+    seen = f"{_name(syn)} came at hop {syn.ttl}" if syn else "nobody answered"
+    return (
+        f"No connection came about: {seen}, and the last router that was seen is hop {last}. "
+        f"Routers may be silent, and a server may be down; {ONLY_A_CONTROL}."
+    )
+
+
+def _names_told(
+    target: str, syn: Hop, neutral: Hop | None, ours: Hop | None, groups: Groups
+) -> str:
+    if ours is not None and ours.ttl < syn.ttl:
+        who = _name(ours)
+        if neutral is not None and neutral.ttl <= ours.ttl:
+            return (
+                f"{who.capitalize()} came at hop {ours.ttl} of {syn.ttl} whatever the name: "
+                "somebody on the way answers for that server."
+            )
+        return (
+            f"With the name {target}, {who} came at hop {ours.ttl}, before the server at hop "
+            f"{syn.ttl}; a neutral name went on. That looks like interference at or just before "
+            f"hop {ours.ttl}, or a path that changed meanwhile; repeating it tells."
+        )
+    if ours is None and neutral is not None:
+        last = _farthest(groups, "target")
+        return (
+            f"With the name {target} nothing was heard beyond hop {last} of {syn.ttl}; a neutral "
+            "name went on. That looks like packets with that name being dropped there, or routers "
+            "that fell silent; repeating it tells."
+        )
+    if ours is None:
+        return f"SYNs come to the server at hop {syn.ttl}; hellos were not answered with any name."
+    return (
+        f"The name {target} goes all the way to hop {syn.ttl}, as a neutral one does: nobody on "
+        "the way answered it. This cannot tell what happens after the hello."
+    )
+
+
+def _queries(target: str, groups: Groups) -> str:
+    neutral, ours = (_end(groups.get(label, ())) for label in ("dns_neutral", "dns_target"))
+    if ours is None or neutral is None:
+        return ""
+    if ours.ttl < neutral.ttl:
+        return (
+            f" A query for {target} was answered at hop {ours.ttl}, before the resolver at hop "
+            f"{neutral.ttl}: that looks like an injected answer."
+        )
+    return f" Queries for {target} come as far as others."
+
+
+def _name(hop: Hop) -> str:
+    return _NAMES.get(hop.reply, hop.reply)
+
+
+def _farthest(groups: Groups, label: str) -> int:
+    """The farthest router that was heard."""
+    return max((h.ttl for h in _hops(groups.get(label, ())) if h.reply == _PASSED_ON), default=0)
+
+
+def _hops(steps: Sequence[Observation]) -> list[Hop]:
+    return [step.hop for step in steps if step.hop is not None]
+
+
+def _end(steps: Sequence[Observation]) -> Hop | None:
+    """What ended the trace; None when nothing but routers and silence was heard."""
+    return next((hop for hop in _hops(steps) if hop.reply not in ("", _PASSED_ON)), None)

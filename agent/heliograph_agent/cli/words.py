@@ -1,0 +1,261 @@
+"""The closed vocabulary put in plain words, and what else goes onto a line of a terminal."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tls
+
+STEPS: Mapping[Operation, str] = {
+    Operation.RESOLVE: "look up",
+    Operation.CONNECT: "connect",
+    Operation.TLS_HANDSHAKE: "TLS",
+    Operation.QUIC_HANDSHAKE: "QUIC",
+    Operation.HTTP_ROUND_TRIP: "request",
+    Operation.READ_BODY: "body",
+    Operation.EXCHANGE: "send",
+    Operation.HOP: "hop",
+}
+FAILURES: Mapping[Failure, str] = {
+    Failure.ADDRESS_FAMILY_NOT_SUPPORTED: "this machine has no such address family",
+    Failure.ADDRESS_NOT_AVAILABLE: "this machine has no address for it",
+    Failure.CONNECTION_ABORTED: "connection aborted",
+    Failure.CONNECTION_REFUSED: "connection refused",
+    Failure.CONNECTION_RESET: "connection reset",
+    Failure.HOST_UNREACHABLE: "host unreachable",
+    Failure.INVALID_ARGUMENT: "the system takes no such packet",
+    Failure.MESSAGE_SIZE: "the packet is too long for the way",
+    Failure.NETWORK_DOWN: "the network is down",
+    Failure.NETWORK_RESET: "the network dropped the connection",
+    Failure.NETWORK_UNREACHABLE: "no route from this machine",
+    Failure.NO_BUFFER_SPACE: "this machine has no room left",
+    Failure.NOT_CONNECTED: "not connected",
+    Failure.PERMISSION_DENIED: "this machine forbids it",
+    Failure.EOF_ERROR: "closed too early",
+    Failure.GENERIC_TIMEOUT_ERROR: "no answer in time",
+    Failure.INTERRUPTED: "interrupted",
+    Failure.DNS_BOGON_ERROR: "an address that no public host has",
+    Failure.DNS_NXDOMAIN_ERROR: "no such name",
+    Failure.DNS_NO_ANSWER: "the name has none",
+    Failure.DNS_REFUSED_ERROR: "the resolver refused",
+    Failure.DNS_REPLY_WITH_WRONG_QUERY_ID: "an answer to another question",
+    Failure.DNS_SERVER_MISBEHAVING: "the resolver's answer is no DNS",
+    Failure.DNS_SERVFAIL_ERROR: "the resolver failed",
+    Failure.DNS_NO_RESOLVER: "this machine names no resolver",
+    Failure.SSL_FAILED_HANDSHAKE: "handshake failed",
+    Failure.SSL_INVALID_CERTIFICATE: "certificate not valid",
+    Failure.SSL_INVALID_HOSTNAME: "certificate of another host",
+    Failure.SSL_UNKNOWN_AUTHORITY: "certificate of an unknown authority",
+    Failure.QUIC_INCOMPATIBLE_VERSION: "no common version of QUIC",
+    Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST: "sent on to a host that cannot be",
+    Failure.HTTP_REQUEST_FAILED: "the answer is no HTTP",
+    Failure.HTTP_TRUNCATED_BODY: "shorter than announced",
+    Failure.UNEXPECTED_REPLY: "answered, but not in this protocol",
+    Failure.UNKNOWN_FAILURE: "a failure without a name",
+}
+# What says something about this machine and nothing about the target.
+OWN = frozenset(
+    {
+        Failure.INTERRUPTED,
+        Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
+        Failure.ADDRESS_NOT_AVAILABLE,
+        Failure.DNS_NO_RESOLVER,
+        Failure.NETWORK_DOWN,
+        Failure.NETWORK_UNREACHABLE,
+        Failure.NO_BUFFER_SPACE,
+        Failure.PERMISSION_DENIED,
+    }
+)
+_SENT: Mapping[str, str] = {"syn": "SYN", "client_hello": "ClientHello", "dns": "query"}
+_PROTOCOLS: Mapping[str, str] = {
+    "http_echo": "HTTP to the echo",
+    "tcp_echo": "bytes to the echo",
+    "mtproto": "MTProto",
+    "noise": "Noise",
+    "stun": "STUN",
+    "openvpn": "OpenVPN",
+    "wireguard": "WireGuard",
+    "tor_bootstrap": "Tor bootstrap",
+}
+_REPLIES: Mapping[str, str] = {
+    "server_hello": "ServerHello",
+    "server_hello_ech_accepted": "ServerHello, name unsealed",
+    "hello_retry": "asked for another hello",
+    "echo": "came back",
+    "http_reply": "a web server answered instead",
+    "time_exceeded": "router",
+    "synack": "SYN-ACK",
+    "rst": "reset",
+    "fin": "closed",
+    "unreachable": "unreachable",
+    "dns": "DNS answer",
+    "data": "data",
+}
+_CHANGES: Mapping[str, str] = {
+    "http_reply": "",  # the reply says it already
+    "header_name_capitalization": "capitals of header names",
+    "request_line_capitalization": "capitals of the request line",
+}
+
+
+def failure_of(step: Observation) -> str:
+    """Why the step did not succeed, "" when it did."""
+    if step.failure is None:
+        return ""
+    words = FAILURES.get(step.failure, step.failure.value.replace("_", " "))
+    if step.tls is not None and step.tls.alert is not None:
+        words += f" (alert {step.tls.alert})"
+    if step.failure is not Failure.HTTP_TRUNCATED_BODY and step.http and step.http.body_bytes:
+        words += f" after {step.http.body_bytes:,} bytes"
+    return words
+
+
+def asked_of(step: Observation) -> str:
+    """What was asked, of whom."""
+    if step.dns is not None:
+        return f"{step.dns.query_type} {step.dns.name} by {way_of(step.dns)}"
+    if step.hop is not None:
+        return f"{step.hop.ttl:>2} {_SENT.get(step.hop.sent, step.hop.sent)}"
+    if step.exchange is not None:
+        return _said(step, step.exchange)
+    where = place_of(step)
+    if where and step.tls is None:
+        return where
+    if step.tls is not None:
+        name = f"for {step.tls.server_name}" if step.tls.server_name else "without a name"
+        return f"{where} {name}".lstrip()
+    if step.http is not None and step.operation is Operation.HTTP_ROUND_TRIP:
+        return f"{step.http.method} {step.http.url}"
+    return ""
+
+
+def way_of(dns: Dns) -> str:
+    """`udp 9.9.9.9:53`, `doh dns.example`: how and whom."""
+    host = dns.resolver.partition("://")[2].partition("/")[0] or dns.resolver
+    return f"{dns.engine} {host}".rstrip()
+
+
+def outcome_of(step: Observation) -> str:
+    """What came of it."""
+    if step.failure is not None:
+        return failure_of(step)
+    if step.dns is not None:
+        return _resolved(step.dns)
+    if step.hop is not None:
+        return _hopped(step.hop)
+    if step.exchange is not None:
+        return replied(step.exchange)
+    if step.tls is not None:
+        return _secured(step.tls)
+    if step.http is not None:
+        is_head = step.operation is Operation.HTTP_ROUND_TRIP
+        return _answered(step.http) if is_head else _read(step.http)
+    return "connected"
+
+
+def place_of(step: Observation) -> str:
+    """ADDRESS:PORT of a step that has one, "" else."""
+    end = step.tcp or step.udp
+    if end is None:
+        return ""
+    return f"[{end.address}]:{end.port}" if ":" in end.address else f"{end.address}:{end.port}"
+
+
+def replied(exchange: Exchange) -> str:
+    """The word of a protocol, and what an echo lost on the way."""
+    words = _REPLIES.get(exchange.reply, exchange.reply.replace("_", " ")) or "answered"
+    changes = changed(exchange)
+    return f"{words}, changed: {changes}" if changes else words
+
+
+def changed(exchange: Exchange) -> str:
+    """How an echo differs from what was sent."""
+    words = (_CHANGES.get(word, word.replace("_", " ")) for word in exchange.differences)
+    return ", ".join(word for word in words if word)
+
+
+def rate_of(http: Http) -> float | None:
+    """Bytes a second between the first and the last moment that a body was watched at."""
+    if len(http.arrivals) < 2:
+        return None
+    first, last = http.arrivals[0], http.arrivals[-1]
+    took_us = last.at_us - first.at_us
+    return (last.bytes - first.bytes) * 1_000_000 / took_us if took_us > 0 else None
+
+
+def speed(rate: float) -> str:
+    """A rate in the usual units."""
+    for unit, size in (("MB/s", 1_000_000), ("kB/s", 1_000)):
+        if rate >= size:
+            return f"{rate / size:.3g} {unit}"
+    return f"{rate:.0f} B/s"
+
+
+def took(duration_us: int) -> str:
+    """Milliseconds, or seconds when they are many."""
+    if duration_us < 1_000_000:
+        return f"{duration_us / 1000:.0f} ms"
+    return f"{duration_us / 1e6:.2f} s"
+
+
+def printable(text: str, width: int) -> str:
+    """One line of at most `width` characters that cannot move a terminal's cursor."""
+    safe = "".join(c if c.isprintable() else "·" for c in text)
+    return safe if len(safe) <= width else safe[: width - 1] + "…"
+
+
+def listed(words: "list[str]", most: int = 6) -> str:
+    """`a, b and c`; what is beyond `most` is counted."""
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _said(step: Observation, exchange: Exchange) -> str:
+    words = _PROTOCOLS.get(exchange.protocol, exchange.protocol.replace("_", " "))
+    tls, where = step.tls, place_of(step)
+    if tls is None:
+        return f"{words} {where}".rstrip()
+    name = f"for {tls.server_name}" if tls.server_name else "without a name"
+    kind = {"real": "sealed hello", "grease": "GREASE hello"}.get(tls.ech, "hello")
+    return f"{kind} {name}{f', outside {tls.outer_name}' if tls.outer_name else ''}"
+
+
+def _resolved(dns: Dns) -> str:
+    words = ", ".join(answer.data for answer in dns.answers) or "no records"
+    for reply in dns.later[:2]:
+        data = ", ".join(answer.data for answer in reply.answers) or f"rcode {reply.rcode}"
+        words += f"; after {took(reply.after_us)} also {data}"
+    return words
+
+
+def _hopped(hop: Hop) -> str:
+    words = _REPLIES.get(hop.reply, hop.reply)
+    if hop.network:
+        words += f" in {hop.network}"
+    if hop.reply in ("rst", "fin", "data", "dns"):
+        words += f", came with ttl {hop.reply_ttl}, id {hop.reply_ipid}"
+    return words
+
+
+def _secured(tls: Tls) -> str:
+    words = [tls.version or "done", f"by {tls.chain[0].issuer}" if tls.chain else "", tls.alpn]
+    return ", ".join(word for word in words if word and word != "http/1.1")
+
+
+def _answered(http: Http) -> str:
+    try:
+        phrase = f" {HTTPStatus(http.status).phrase}"
+    except ValueError:
+        phrase = ""
+    to = f" → {http.location}" if http.location else ""
+    return f"{http.status}{phrase}{' by HTTP/3' if http.version == '3' else ''}{to}"
+
+
+def _read(http: Http) -> str:
+    cut = ", and more" if http.truncated else ""
+    rate = rate_of(http)
+    pace = f", {speed(rate)}" if rate is not None else ""
+    shown = http.title or http.text
+    title = f", “{shown}”" if shown else ""
+    return f"{http.body_bytes:,} bytes{cut}{pace}{title}"

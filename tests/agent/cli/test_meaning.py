@@ -1,0 +1,246 @@
+"""The closing sentence: what was seen and what it looks like, in three states, never a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import (
+    Arrival,
+    Dns,
+    DnsAnswer,
+    DnsReply,
+    Exchange,
+    Hop,
+    Http,
+    Observation,
+    Tcp,
+    Tls,
+    Udp,
+)
+from heliograph_agent.cli.meaning import sentence
+from heliograph_agent.cli.meaning.one import NOTHING
+from heliograph_agent.experiments import REGISTRY
+
+HOST, URL = "www.test", "https://www.test/"
+TCP, UDP = Tcp(address="192.0.2.1", port=443), Udp(address="192.0.2.1", port=443)
+CONTROL = "only a comparison with a control can tell which."
+WITH_THE_NAME = "interference with that name, or a fault of that server"
+OTHERS = ("dns_integrity", "http_host", "messengers", "outside_in", "quic", "sni", "stun",
+          "throttling", "tor", "vpn")  # fmt: skip
+NAMES = sorted({*(experiment.name for experiment in REGISTRY), *OTHERS})
+
+
+def step(operation: Operation, failure: Failure | None = None, **facts: object) -> Observation:
+    seen = Observation(operation=operation, started_us=0, duration_us=0, failure=failure)
+    return replace(seen, **facts)  # type: ignore[arg-type]
+
+
+def at(label: str, *steps: Observation) -> list[Observation]:
+    return [replace(each, endpoint=label) for each in steps]
+
+
+def lookup(
+    *data: str, failure: Failure | None = None, engine: str = "system", later: str = ""
+) -> Observation:
+    def answers(*texts: str) -> tuple[DnsAnswer, ...]:
+        return tuple(DnsAnswer(type="A", data=text) for text in texts)
+
+    replies = (DnsReply(after_us=9_000, rcode=0, answers=answers(later)),) if later else ()
+    facts = Dns(
+        engine=engine, resolver="", name=HOST, query_type="A", rcode=None if failure else 0,
+        answers=answers(*data), later=replies,
+    )  # fmt: skip
+    return step(Operation.RESOLVE, failure, dns=facts)
+
+
+def connect(failure: Failure | None = None) -> Observation:
+    return step(Operation.CONNECT, failure, tcp=TCP)
+
+
+def tls(failure: Failure | None = None, name: str = HOST, alert: int | None = None) -> Observation:
+    facts = Tls(server_name=name, version="" if failure else "TLSv1.3", alert=alert)
+    return step(Operation.TLS_HANDSHAKE, failure, tls=facts)
+
+
+def quic(failure: Failure | None = None) -> Observation:
+    return step(Operation.QUIC_HANDSHAKE, failure, udp=UDP, tls=Tls(server_name=HOST))
+
+
+def page(failure: Failure | None = None, url: str = URL, status: int = 200) -> Observation:
+    http = Http(method="GET", url=url, status=status, title="Hi", body_bytes=1_200)
+    return step(Operation.READ_BODY, failure, http=http)
+
+
+def request(failure: Failure | None = None) -> Observation:
+    return step(Operation.HTTP_ROUND_TRIP, failure, http=Http(method="GET", url=URL, status=200))
+
+
+def said(
+    reply: str = "", failure: Failure | None = None, *differences: str, protocol: str = "stun"
+) -> Observation:
+    exchange = Exchange(protocol=protocol, reply=reply, differences=differences)
+    return step(Operation.EXCHANGE, failure, exchange=exchange)
+
+
+def transfer(bytes_a_second: int) -> Observation:
+    arrivals = (Arrival(at_us=0, bytes=0), Arrival(at_us=1_000_000, bytes=bytes_a_second))
+    http = Http(method="GET", url=URL, body_bytes=bytes_a_second, arrivals=arrivals)
+    return step(Operation.READ_BODY, http=http)
+
+
+def trace(*replies: str, sent: str = "client_hello") -> list[Observation]:
+    return [
+        step(Operation.HOP, None if word else Failure.GENERIC_TIMEOUT_ERROR,
+             hop=Hop(ttl=ttl, sent=sent, reply=word))
+        for ttl, word in enumerate(replies, start=1)
+    ]  # fmt: skip
+
+
+RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.GENERIC_TIMEOUT_ERROR
+ROUTER = "time_exceeded"
+SYN = at("syn", *trace(ROUTER, ROUTER, "synack", sent="syn"))
+NEUTRAL = at("neutral", *trace(ROUTER, ROUTER, "server_hello"))
+
+CASES = [
+    # one target, by the step that ended it
+    ("tcp", [connect()], "takes connections. This cannot tell who it is that takes them."),
+    ("tcp", [connect(Failure.CONNECTION_REFUSED)], "does not listen there, or a reset"),
+    ("tcp", [connect(TIMEOUT)], "packets that are dropped on the way, or a server that is down"),
+    ("tls", [connect(), tls()], "shook hands (TLSv1.3). This cannot tell whether what lies behind"),
+    ("tls", [connect(), tls(RESET)],
+     f"(connection reset). That looks like {WITH_THE_NAME}; {CONTROL}"),
+    ("tls", [connect(), tls(TIMEOUT, name="")], "no answer once the hello was sent"),
+    ("tls", [connect(), tls(Failure.SSL_FAILED_HANDSHAKE, alert=40)],
+     "The handshake was turned away (handshake failed (alert 40))"),
+    ("tls", [connect(), tls(Failure.SSL_UNKNOWN_AUTHORITY)], "an interception, or a server"),
+    ("web", [lookup("192.0.2.1"), connect(), tls(), request(), page()],
+     "A page came: 1,200 bytes, “Hi”, from a server that proved its name."),
+    ("web", [connect(), request(), page(url="http://www.test/")], "anybody on the way may have"),
+    ("web", [connect(), request(), page(status=451)], "An error page came (status 451)"),
+    ("web", [lookup(failure=Failure.DNS_NXDOMAIN_ERROR)],
+     "The resolver says that there is no such name. That looks like a resolver that hides it"),
+    ("web", [connect(), tls(), request(TIMEOUT)], "sent and not answered (no answer in time)"),
+    ("web", [connect(), tls(), request(), page(TIMEOUT)], "cut or frozen on the way"),
+    ("web", [connect(), request(Failure.HTTP_REQUEST_FAILED)], "not as a web server"),
+    ("web", [connect(), request(), page(), *at("redirect-1", connect(), tls(RESET))],
+     "After 1 redirect: the connection was broken off once the name was sent"),
+    # ways of asking for a name
+    ("dns", [lookup("192.0.2.1"), lookup("192.0.2.1", engine="udp")],
+     "All 2 ways of asking agree on www.test. They may all be lied to alike."),
+    ("dns", [lookup("1.1.1.1"), lookup("9.9.9.9", engine="udp")], "no sign of a lie"),
+    ("dns", [lookup("10.10.34.35"), lookup("9.9.9.9", engine="udp")],
+     "that no public host has (system: 10.10.34.35)"),
+    ("dns", [lookup(failure=Failure.DNS_NXDOMAIN_ERROR), lookup("9.9.9.9", engine="doh")],
+     "doh gave an address for www.test, others did not (system: no such name)."),
+    ("dns", [lookup(failure=TIMEOUT)], "No way of asking gave an address"),
+    ("dns", [lookup("1.1.1.1", engine="udp", later="9.9.9.9")], "one of them is forged"),
+    ("dns_integrity", [*at("system", lookup("1.1.1.1")), *at("nowhere", lookup("1.2.3.4"))],
+     "somebody on the way injects answers"),
+    ("dns_integrity", [*at("system", lookup("1.1.1.1")), *at("nowhere", lookup("1.2.3.4")),
+                       *at("nowhere_neutral", lookup("1.2.3.4"))], "answers for everybody"),
+    # many places
+    ("telegram", [*at("a", connect()), *at("b", connect(RESET)), *at("c", connect(RESET))],
+     "Telegram answered at 1 of 3 places; b and c did not (connect: connection reset). A partial"),
+    ("whatsapp", [*at("a", connect()), *at("b", connect())],
+     "answered at all 2 places. Whether the service as a whole works was not tried."),
+    ("signal", [*at("a", connect(TIMEOUT)), *at("b", tls(RESET))], "answered at none of 2 places"),
+    ("telegram", [*at("a", connect()), *at("b", connect(Failure.INTERRUPTED))],
+     "1 could not be asked from here."),
+    ("stun", [*at("a", said("binding_success")), *at("b", said("", TIMEOUT))], "at 1 of 2 places"),
+    ("vpn", [*at("openvpn-1", said("", Failure.UNEXPECTED_REPLY))], "not in the protocol asked"),
+    ("tor", [*at("bootstrap", said("progress_10", TIMEOUT))], "Tor answered at no place"),
+    ("tor", [*at("bootstrap", said("progress_100", protocol="tor_bootstrap"))], "the one place"),
+    ("outside_in", [*at("a", connect()), *at("b", connect(TIMEOUT))], "at 1 of 2 places"),
+    ("messengers", [*at("a", connect()), *at("b", connect())], "at all 2 places"),
+    ("connectivity", [*at("foreign-a", connect(Failure.NETWORK_UNREACHABLE))],
+     "no anchor could be asked. 1 could not be asked from here."),
+    ("connectivity", [*at("resolver-a", lookup("1.1.1.1")), *at("foreign-a", connect(), tls())],
+     "This machine is online: all 2 anchors answered."),
+    # one against another
+    ("sni", [*at("target", connect(), tls(RESET)), *at("neutral", connect(), tls())],
+     "interference with the name www.test on the way, or a server that turns strange names away"),
+    ("sni", [*at("target", tls()), *at("neutral", tls()), *at("direct", tls(RESET))],
+     "nobody on the way minds the name www.test. www.test's own addresses did not answer."),
+    ("sni", [*at("target", tls(RESET)), *at("neutral", tls(RESET))], "nothing can be said about"),
+    ("http_host", [*at("target", request(RESET)), *at("neutral", request())], "that Host header"),
+    ("quic", [*at("target", quic(TIMEOUT)), *at("tcp", tls()), *at("neutral", quic())],
+     "does not answer by QUIC, and does over TCP"),
+    ("quic", [*at("target", quic(TIMEOUT)), *at("neutral", quic(TIMEOUT))], "dropped for all"),
+    ("quic", [*at("target", quic())], "answered by QUIC"),
+    ("ech", [*at("real", said("server_hello_ech_accepted")), *at("none", said("server_hello")),
+             *at("grease", said("server_hello"))], "opened by the server itself"),
+    ("ech", [*at("none", said("server_hello")), *at("grease", said("", RESET))],
+     "not one that looks like ECH"),
+    ("ech", [*at("real", said("server_hello_ech_accepted")), *at("none", said("", RESET))],
+     "when its name stands in clear"),
+    ("ech", [*at("none", said("alert_40")), *at("grease", said("alert_40"))],
+     "ECH made no difference"),
+    ("throttling", [*at("target", transfer(12_000)), *at("neutral", transfer(2_000_000))],
+     "came at 12 kB/s, the neutral reference at 2 MB/s: that looks like throttling"),
+    ("throttling", [*at("target", transfer(900)), *at("neutral", transfer(1_000))], "no sign"),
+    ("throttling", [*at("target", transfer(900))], "Too little was transferred"),
+    # on the way
+    ("middlebox", [*at("http", said("echo"))], "nobody on the way touches requests to that port"),
+    ("middlebox", [*at("http", said("echo", None, "header_value")),
+                   *at("line", said("http_reply", None, "http_reply"))],
+     "Requests were changed on the way (header value) and a web server in between answered 1 of 2"),
+    ("middlebox", [*at("http", connect(TIMEOUT))], "took no connection"),
+    ("path", [*SYN, *NEUTRAL, *at("target", *trace(ROUTER, "rst"))],
+     "a reset came at hop 2, before the server at hop 3"),
+    ("path", [*SYN, *NEUTRAL, *at("target", *trace(ROUTER, "", ""))],
+     "nothing was heard beyond hop 1 of 3"),
+    ("path", [*SYN, *NEUTRAL, *at("target", *trace(ROUTER, ROUTER, "server_hello"))],
+     "goes all the way to hop 3"),
+    ("path", at("syn", *trace(ROUTER, "", sent="syn")), "the last router that was seen is hop 1"),
+    ("path", [*at("dns_neutral", *trace(ROUTER, "dns", sent="dns")),
+              *at("dns_target", *trace("dns", sent="dns"))], "an injected answer"),
+]  # fmt: skip
+
+
+def told(experiment: str, seen: Sequence[Observation]) -> str:
+    title = experiment.title() if experiment in ("telegram", "whatsapp", "signal", "tor") else ""
+    return sentence(experiment, HOST, seen, title=title)
+
+
+@pytest.mark.parametrize(("experiment", "seen", "part"), CASES)
+def test_what_was_seen_is_told(experiment: str, seen: list[Observation], part: str) -> None:
+    assert part in told(experiment, seen)
+
+
+def test_every_experiment_has_a_case() -> None:
+    assert {name for name, _, _ in CASES} >= {experiment.name for experiment in REGISTRY}
+
+
+steps = st.builds(
+    lambda make, failure, label: replace(make, failure=failure, endpoint=label),
+    st.sampled_from([each for _, seen, _ in CASES for each in seen]),
+    st.one_of(st.none(), st.sampled_from(Failure)),
+    st.sampled_from(
+        ["", "target", "neutral", "none", "real", "grease", "tcp", "syn", "redirect-1"]
+    ),
+)
+
+
+@given(experiment=st.sampled_from(NAMES), seen=st.lists(steps, max_size=8))
+def test_no_sentence_is_a_verdict_and_none_fails(experiment: str, seen: list[Observation]) -> None:
+    """Whatever was seen: it can be told, it names no culprit, and it says what is not known."""
+    words = told(experiment, seen)
+    assert bool(words) == bool(seen)
+    assert "blocked" not in words.lower()
+    assert "censor" not in words.lower()
+    assert words == "" or words.endswith(".")
+
+
+@given(experiment=st.sampled_from(NAMES), own=st.sampled_from(
+    [Failure.INTERRUPTED, Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_FAMILY_NOT_SUPPORTED]
+))  # fmt: skip
+def test_what_is_this_machines_own_fault_is_never_laid_on_the_target(
+    experiment: str, own: Failure
+) -> None:
+    seen = [*at("target", connect(own)), *at("neutral", connect(own))]
+    if experiment != "connectivity":
+        assert told(experiment, seen) == NOTHING
