@@ -14,7 +14,7 @@ false, "problem": …, "message": …} and ends. Then it answers each request in
 `op` is ttl_syn (the packet that opens a TCP connection), ttl_stream (a connection is made, then
 `payload`, in hexadecimal, is sent on it with the limited time to live) or ttl_datagram (`payload`
 in one UDP datagram). `kind` is synack, rst, fin, data, icmp_time_exceeded, icmp_unreachable or
-none; `ttl` and `ipid` are those of the packet that came back, `head` the first bytes of its
-payload. When the system refused to send or to connect, the answer is {"id": …, "errno": …}; what
-is no request is answered with {"id": …, "error": …}.
+none; `ttl` and `ipid` are those of the packet that came back (IPv6 has no `ipid`), `head` the
+first bytes of its payload. When the system refused to send or to connect, the answer is
+{"id": …, "errno": …}; what is no request is answered with {"id": …, "error": …}.
 """

@@ -3,32 +3,39 @@
 from typing import Any
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6TimeExceeded, IPerror6, IPv6
 from scapy.packet import Packet
 
 _SYN_ACK, _RST, _FIN = 0x12, 0x04, 0x01
 _ICMP = {11: "icmp_time_exceeded", 3: "icmp_unreachable"}
+_ICMP6 = {ICMPv6TimeExceeded: "icmp_time_exceeded", ICMPv6DestUnreach: "icmp_unreachable"}
 _HEAD = 64  # bytes of a payload that are passed on
 NOTHING = {"kind": "none", "source": "", "ttl": 0, "ipid": 0, "head": ""}
 
 
-def described(answer: Packet | None) -> dict[str, Any]:
+def read(data: bytes) -> Packet | None:
+    """The packet from its IP header on; None when it is neither IPv4 nor IPv6."""
+    layer = {4: IP, 6: IPv6}.get(data[0] >> 4) if data else None
+    return None if layer is None else layer(data)
+
+
+def described(answer: Packet) -> dict[str, Any]:
     """What came back; NOTHING for what is no reply, such as a bare acknowledgement."""
-    if answer is None or not answer.haslayer(IP):
-        return NOTHING
-    kind, head = _read(answer)
+    kind, head = _kind(answer)
     if kind == "none":
         return NOTHING
-    ip = answer[IP]
-    return {"kind": kind, "source": ip.src, "ttl": ip.ttl, "ipid": ip.id, "head": head.hex()}
+    ttl = answer.ttl if isinstance(answer, IP) else answer.hlim
+    ipid = answer.id if isinstance(answer, IP) else 0  # IPv6 has none
+    return {"kind": kind, "source": answer.src, "ttl": ttl, "ipid": ipid, "head": head.hex()}
 
 
 def belongs(answer: Packet, address: str, port: int, local_port: int) -> bool:
     """Whether it answers what went from `local_port` to `port` of `address`."""
-    if not answer.haslayer(ICMP):
-        return bool(answer[IP].src == address) and _ports(answer, TCP, UDP) == (port, local_port)
-    if not answer.haslayer(IPerror) or answer[IPerror].dst != address:
-        return False
-    return _ports(answer, TCPerror, UDPerror) == (local_port, port)
+    for quoted in (IPerror, IPerror6):
+        if answer.haslayer(quoted):
+            ours = _ports(answer, TCPerror, UDPerror) == (local_port, port)
+            return ours and bool(answer[quoted].dst == address)
+    return bool(answer.src == address) and _ports(answer, TCP, UDP) == (port, local_port)
 
 
 def _ports(packet: Packet, *layers: type[Packet]) -> tuple[int, int] | None:
@@ -39,13 +46,18 @@ def _ports(packet: Packet, *layers: type[Packet]) -> tuple[int, int] | None:
     return None
 
 
-def _read(answer: Packet) -> tuple[str, bytes]:
+def _kind(answer: Packet) -> tuple[str, bytes]:
     if answer.haslayer(ICMP):
         return _ICMP.get(answer[ICMP].type, "none"), b""
+    for layer, kind in _ICMP6.items():
+        if answer.haslayer(layer):
+            return kind, b""
     if answer.haslayer(UDP):
         return "data", bytes(answer[UDP].payload)[:_HEAD]
-    if not answer.haslayer(TCP):
-        return "none", b""
+    return _segment(answer) if answer.haslayer(TCP) else ("none", b"")
+
+
+def _segment(answer: Packet) -> tuple[str, bytes]:
     flags, data = int(answer[TCP].flags), _data(answer)
     if flags & _RST:
         return "rst", b""
@@ -58,6 +70,6 @@ def _read(answer: Packet) -> tuple[str, bytes]:
 
 def _data(answer: Packet) -> bytes:
     """Without the padding that Ethernet adds to a short frame."""
-    ip, tcp = answer[IP], answer[TCP]
-    size = max(0, (ip.len or 0) - 4 * (ip.ihl or 5) - 4 * (tcp.dataofs or 5))
-    return bytes(tcp.payload)[:size]
+    tcp = answer[TCP]
+    whole = answer.len - 4 * answer.ihl if isinstance(answer, IP) else answer.plen
+    return bytes(tcp.payload)[: max(0, whole - 4 * (tcp.dataofs or 5))]

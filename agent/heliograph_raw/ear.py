@@ -2,8 +2,8 @@
 
 SPDX-License-Identifier: GPL-2.0-only.
 
-A raw socket gets a copy of each packet with its IP header, which is where a forger gives itself
-away: its time to live and its identification are not those of the server it speaks for.
+Each packet comes with its IP header, which is where a forger gives himself away: its time to live
+and its identification are not those of the server he speaks for.
 """
 
 import selectors
@@ -13,12 +13,12 @@ import time
 from types import TracebackType
 from typing import Any
 
-from scapy.layers.inet import IP
-
-from heliograph_raw.answer import NOTHING, belongs, described
+from heliograph_raw.answer import NOTHING, belongs, described, read
 
 _SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h; Python has no names for them
 _WANTED_ICMP = (3, 11)  # unreachable, time exceeded
+_ETH_P_IPV6 = 0x86DD
+_OUTGOING = 4  # PACKET_OUTGOING: our own
 _MAX_PACKET = 65_535
 _STILL = 0.15  # of the time for an answer: so long a forger may be slower than what came first
 # What counts when several came: a reset is sent by whoever wants to be believed last.
@@ -32,13 +32,7 @@ class Ear:
         """Raises OSError."""
         self._peer = address, port
         self._selector = selectors.DefaultSelector()
-        self._sockets = [
-            socket.socket(socket.AF_INET, socket.SOCK_RAW, kind)
-            for kind in (protocol, socket.IPPROTO_ICMP)
-        ]
-        self._sockets[0].connect((address, 0))  # others' packets would only fill its buffer
-        passed = ~sum(1 << kind for kind in _WANTED_ICMP) & 0xFFFFFFFF
-        self._sockets[1].setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", passed))
+        self._sockets = [_ipv6()] if ":" in address else [_ipv4(protocol, address), _icmp()]
         for each in self._sockets:
             each.setblocking(False)
             self._selector.register(each, selectors.EVENT_READ)
@@ -59,7 +53,7 @@ class Ear:
     def forget(self) -> None:
         """Drop what was heard so far: the packets of a connection being made."""
         for each in self._sockets:
-            while _next(each):
+            while _next(each) is not None:
                 pass
 
     def listen(self, local_port: int, timeout_s: float, *last: str) -> dict[str, Any]:
@@ -78,11 +72,28 @@ class Ear:
         return heard
 
     def _answer(self, source: Any, local_port: int) -> dict[str, Any]:
-        data = _next(source)
-        packet = IP(data) if data else None
+        packet = read(_next(source) or b"")
         if packet is None or not belongs(packet, *self._peer, local_port):
             return NOTHING
         return described(packet)
+
+
+def _ipv4(protocol: int, address: str) -> socket.socket:
+    ear = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
+    ear.connect((address, 0))  # others' packets would only fill its buffer
+    return ear
+
+
+def _icmp() -> socket.socket:
+    ear = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    passed = ~sum(1 << kind for kind in _WANTED_ICMP) & 0xFFFFFFFF
+    ear.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", passed))
+    return ear
+
+
+def _ipv6() -> socket.socket:
+    """A raw IPv6 socket would give no header, so everything is taken from the link."""
+    return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IPV6))
 
 
 def _rank(answer: dict[str, Any]) -> int:
@@ -93,8 +104,13 @@ def _now() -> float:
     return time.monotonic()  # noqa: TID251 - a program of its own, with its own clock
 
 
-def _next(source: socket.socket) -> bytes:
+def _next(source: socket.socket) -> bytes | None:
+    """A packet, b"" for one of our own, None when there is none."""
     try:
-        return source.recv(_MAX_PACKET)
-    except OSError:  # nothing there, or a router's message, which comes as a packet too
+        data, sender = source.recvfrom(_MAX_PACKET)
+    except BlockingIOError:
+        return None
+    except OSError:  # a router's message, which comes as a packet too
         return b""
+    own = source.family == socket.AF_PACKET and sender[2] == _OUTGOING
+    return b"" if own else data

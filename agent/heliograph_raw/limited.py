@@ -20,7 +20,7 @@ _USUAL_TTL = 64
 
 def ttl_syn(request: Request) -> dict[str, Any]:
     """What came back to a SYN, or to its one repetition. Raises OSError when it cannot be sent."""
-    with _ear(socket.IPPROTO_TCP, request) as ear, _tcp() as opening:
+    with _ear(socket.IPPROTO_TCP, request) as ear, _tcp(request) as opening:
         opening.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
         opening.setblocking(False)
         _limit(opening, request.ttl)
@@ -32,7 +32,7 @@ def ttl_syn(request: Request) -> dict[str, Any]:
 def ttl_stream(request: Request) -> dict[str, Any]:
     """What came back to a payload on a connection, whose handshake goes all the way: only then the
     time to live is lowered. Raises OSError when there is no connection."""
-    with _ear(socket.IPPROTO_TCP, request) as ear, _tcp() as connection:
+    with _ear(socket.IPPROTO_TCP, request) as ear, _tcp(request) as connection:
         connection.settimeout(request.timeout_s)
         connection.connect((request.address, request.port))
         ear.forget()
@@ -45,7 +45,7 @@ def ttl_datagram(request: Request) -> dict[str, Any]:
     """What came back to a datagram. Raises OSError when it cannot be sent."""
     with (
         _ear(socket.IPPROTO_UDP, request) as ear,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending,
+        socket.socket(_family(request), socket.SOCK_DGRAM) as sending,
     ):
         sending.connect((request.address, request.port))
         _limit(sending, request.ttl)
@@ -64,14 +64,21 @@ def _ear(protocol: int, request: Request) -> Ear:
     return Ear(protocol, request.address, request.port)
 
 
-def _tcp() -> socket.socket:
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _family(request: Request) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in request.address else socket.AF_INET
+
+
+def _tcp(request: Request) -> socket.socket:
+    connection = socket.socket(_family(request), socket.SOCK_STREAM)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     return connection
 
 
 def _limit(sending: socket.socket, ttl: int) -> None:
-    sending.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+    if sending.family == socket.AF_INET6:
+        sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+    else:
+        sending.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
 
 
 def _heard(ear: Ear, connection: socket.socket, request: Request, *last: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Request:
 
     id: int
     op: str
-    address: str  # IPv4: there is no identification field to report in IPv6
+    address: str
     port: int
     ttl: int
     timeout_s: float
@@ -73,9 +73,9 @@ def _seconds(request: dict[str, Any], number: int) -> float:
 
 def _address(request: dict[str, Any], number: int) -> str:
     try:
-        return str(ipaddress.IPv4Address(str(request.get("address"))))
+        return str(ipaddress.ip_address(str(request.get("address"))))
     except ValueError as error:
-        raise BadRequestError("address must be an IPv4 address", number) from error
+        raise BadRequestError("address must be an IP address", number) from error
 
 
 def _payload(request: dict[str, Any], number: int) -> bytes:

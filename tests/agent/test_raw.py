@@ -71,7 +71,7 @@ def test_what_is_no_request_is_answered_and_the_next_one_heard(path: Routed) -> 
             for change in (
                 {"id": "x"},
                 {"op": "flood"},
-                {"address": "2001:db8::1"},
+                {"address": "2001:db8::g"},
                 {"address": "www.example.test"},
                 {"port": 0},
                 {"port": True},

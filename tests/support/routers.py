@@ -3,6 +3,7 @@
     client 192.0.2.2 ── .1 first 203.0.113.1 ── .2 second 198.18.0.1 ── .2 third
                                                           third 198.51.100.1 ── .2 server
 
+Each cable has an IPv6 network too, 2001:db8:0::/64 to 2001:db8:3::/64, the client's side ::1.
 Addresses are those kept for documentation and benchmarks; nothing leads out of the five.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from support.netns import Namespace, namespace
 
-CLIENT, SERVER = "192.0.2.2", "198.51.100.2"
+CLIENT, SERVER, SERVER_6 = "192.0.2.2", "198.51.100.2", "2001:db8:3::2"
 _CABLES = (
     ("192.0.2.2", "192.0.2.1"),
     ("203.0.113.1", "203.0.113.2"),
@@ -49,28 +50,34 @@ def routers() -> Iterator[Routers]:
     with ExitStack() as stack:
         spaces = tuple(stack.enter_context(namespace()) for _ in range(5))
         for number, (near, far) in enumerate(_CABLES):
-            _cable(spaces[number], near, spaces[number + 1], far)
+            _cable(spaces[number], spaces[number + 1], (near, far), f"2001:db8:{number}::")
         for number, space in enumerate(spaces):
             _route(number, space)
         yield Routers(spaces)
 
 
-def _cable(near: Namespace, near_address: str, far: Namespace, far_address: str) -> None:
+def _cable(near: Namespace, far: Namespace, ends: tuple[str, str], ipv6: str) -> None:
     near.run("ip", "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", far.name)
-    for space, name, address in ((near, "out", near_address), (far, "in", far_address)):
+    for space, name, address, end in ((near, "out", ends[0], 1), (far, "in", ends[1], 2)):
         space.run("ip", "address", "add", f"{address}/24", "dev", name)
+        space.run("ip", "address", "add", f"{ipv6}{end}/64", "dev", name, "nodad")
         space.run("ip", "link", "set", name, "up")
 
 
 def _route(number: int, space: Namespace) -> None:
     """What lies beyond the next router goes there, on both sides."""
-    space.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+    forwards = "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"
+    speaks = "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"
+    space.run("sysctl", "-q", "-w", *forwards, *speaks)
     for at, (near, _) in enumerate(_CABLES):
-        network = f"{near.rpartition('.')[0]}.0/24"
         if at > number:
-            space.run("ip", "route", "add", network, "via", _CABLES[number][1])
-        if at < number - 1:
-            space.run("ip", "route", "add", network, "via", _CABLES[number - 1][0])
+            way = _CABLES[number][1], f"2001:db8:{number}::2"
+        elif at < number - 1:
+            way = _CABLES[number - 1][0], f"2001:db8:{number - 1}::1"
+        else:
+            continue  # its own
+        space.run("ip", "route", "add", f"{near.rpartition('.')[0]}.0/24", "via", way[0])
+        space.run("ip", "route", "add", f"2001:db8:{at}::/64", "via", way[1])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from heliograph.failure import Failure
 from heliograph.observation import Hop
 from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.failures import StepError
-from heliograph_agent.net.raw import RawHelper, RawKind, RawReply, RawUnavailable
+from heliograph_agent.net.raw import RawHelper, RawKind, RawReply
 from heliograph_agent.net.tls import client_context
 
 Start = Callable[[], AbstractAsyncContextManager[RawHelper]]
@@ -129,9 +129,3 @@ def _around(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
-
-
-def require_ipv4(address: str) -> None:
-    """Raises ValueError: the helper reports what only IPv4's header has."""
-    if ipaddress.ip_address(address).version != 4:
-        raise RawUnavailable("Packets with a limited time to live are sent over IPv4 only.")

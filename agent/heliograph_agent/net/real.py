@@ -1,5 +1,6 @@
 """The Net that goes out: each method one step, its deadline, its facts, its observation."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
@@ -14,7 +15,7 @@ from heliograph_agent.net.dns_exchange import ask, ask_tcp
 from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.doh import ask_doh
 from heliograph_agent.net.exchange import Talk
-from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of, require_ipv4
+from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.http3 import Http3Exchange
 from heliograph_agent.net.local import own_addresses
@@ -233,7 +234,7 @@ class RealNet:
         endpoint: str = "",
     ) -> Seen:
         """Also raises ValueError when `address` is a name, or `send` unknown."""
-        require_ipv4(address)
+        ipaddress.ip_address(address)
         probe = HopProbe(
             ttl=ttl, send=send, payload=payload_of(send, name, self._door.rng), own=self._own
         )

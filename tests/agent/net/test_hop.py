@@ -13,14 +13,14 @@ from heliograph_agent.net.hop import client_hello, network_of
 from heliograph_agent.net.raw import COMMAND, RawUnavailable, raw_helper
 from heliograph_agent.net.real import Door, NetConfig, RealNet
 from heliograph_agent.net.trace import Trace
-from support.routers import SERVER, Routers, observer, routers, running
+from support.routers import SERVER, SERVER_6, Routers, observer, routers, running
 
 PORT = 443
 ECHO = (
     "import socket, sys, threading\n"
-    f"tcp = socket.create_server(('0.0.0.0', {PORT}))\n"
-    "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-    "udp.bind(('0.0.0.0', 53))\n"
+    f"tcp = socket.create_server(('::', {PORT}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+    "udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+    "udp.bind(('::', 53))\n"
     "def answer(one):\n"
     "    try:\n"
     "        if one.recv(5000): one.sendall(b'\\x16\\x03\\x03\\x00\\x05\\x02hello')\n"
@@ -58,11 +58,17 @@ async def net_in(path: Routers, hop_s: float = 3) -> AsyncIterator[RealNet]:
 
 
 async def hops(
-    path: Routers, send: str, name: str, port: int, ttls: range, hop_s: float = 3
+    path: Routers,
+    send: str,
+    name: str,
+    port: int,
+    ttls: range,
+    hop_s: float = 3,
+    server: str = SERVER,
 ) -> list[Observation]:
     async with net_in(path, hop_s) as net:
         seen = [
-            await net.hop(SERVER, port, ttl=ttl, send=send, name=name, endpoint="far")
+            await net.hop(server, port, ttl=ttl, send=send, name=name, endpoint="far")
             for ttl in ttls
         ]
     return [each.observation for each in seen]
@@ -101,6 +107,24 @@ async def test_each_router_answers_then_the_server(
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize(
+    ("send", "port", "last"),
+    [("syn", PORT, "synack"), ("client_hello", PORT, "server_hello"), ("dns", 53, "dns")],
+)
+async def test_each_router_answers_over_ipv6(
+    path: Routers, send: str, port: int, last: str
+) -> None:
+    found = facts(await hops(path, send, "www.example.test", port, range(1, 5), server=SERVER_6))
+    told = [(hop.reply, hop.network, hop.reply_ttl, hop.reply_ipid) for hop in found]
+    assert told == [
+        ("time_exceeded", "2001:db8::/48", 64, 0),
+        ("time_exceeded", "2001:db8:1::/48", 63, 0),
+        ("time_exceeded", "2001:db8:2::/48", 62, 0),
+        (last, "2001:db8:3::/48", 61, 0),
+    ]
+
+
+@pytest.mark.lab
 async def test_an_injected_reset_is_told_by_its_ttl_and_by_where_it_begins(path: Routers) -> None:
     with observer(path.middle, b"banned.example.test", ttl=128, ipid=4711):
         sought = path, "client_hello", "banned.example.test", PORT
@@ -135,7 +159,6 @@ async def test_closed_ports_and_silence(path: Routers) -> None:
 async def test_what_cannot_be_sent() -> None:
     net = Door(NetConfig(), SystemClock(), random.Random(5)).bind(Trace(SystemClock()))
     for address, send, sentence in [
-        ("2001:db8::1", "syn", "IPv4 only"),
         ("www.example.test", "syn", "www"),
         ("192.0.2.1", "flood", "none of syn"),
         ("192.0.2.1", "dns", "cannot be asked for"),
