@@ -270,8 +270,17 @@ class FakeNet:
         if isinstance(scripted, Exchange):
             facts = replace(scripted, protocol=speech.name)
         tls = speech.tls() if isinstance(speech, TlsSpeech) else None
+        if tls is not None and facts.reply.startswith("alert_"):
+            failure = Failure.SSL_FAILED_HANDSHAKE
+            tls = replace(tls, alert=int(facts.reply.removeprefix("alert_")))
         return await self._step(
-            Operation.EXCHANGE, on, endpoint, failure, udp=udp, tls=tls, exchange=facts
+            Operation.TLS_HANDSHAKE if tls else Operation.EXCHANGE,
+            on,
+            endpoint,
+            failure,
+            udp=udp,
+            tls=tls,
+            exchange=facts,
         )
 
     async def _step(

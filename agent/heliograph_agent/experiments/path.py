@@ -80,7 +80,7 @@ async def _queries(name: str, neutral: str, config: Config, net: Net) -> None:
     if not name:
         raise CannotRun("resolver needs a name to ask for: give a host name or the option name.")
     host, port = host_and_port(config.resolver)
-    for label, sent in (("dns_neutral", neutral), ("dns_target", name)):
+    for label, sent in (("neutral", neutral), ("target", name)):
         query = Trace(
             label=label, send=DNS, address=Address(host), port=port, hops=config.hops, name=sent
         )

@@ -97,7 +97,8 @@ class Net(Protocol):
         ...
 
     async def exchange(self, stream: Stream, speech: Speech) -> Seen:
-        """Say `speech` over `stream`, hear its reply, then close it."""
+        """Say `speech` over `stream`, hear its reply, then close it. A TLS hello is written down as
+        the tls_handshake that it begins: with both facts, and an alert is its failure."""
         ...
 
     async def datagram(

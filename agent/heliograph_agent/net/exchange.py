@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from heliograph.failure import Failure
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply, Speech, TlsSpeech
@@ -76,6 +76,12 @@ class Talk:
             differences=self.reply.differences,
         )
 
+    @property
+    def operation(self) -> Operation:
+        """A TLS hello is the beginning of a handshake, and is written down as one."""
+        is_hello = isinstance(self.speech, TlsSpeech)
+        return Operation.TLS_HANDSHAKE if is_hello else Operation.EXCHANGE
+
     def observed(self) -> Facts:
         """The facts of the step: the exchange and, of a TLS hello, what it was."""
         speech = self.speech
@@ -90,6 +96,8 @@ class Talk:
         except NotThisProtocol as error:
             raise StepError(Failure.UNEXPECTED_REPLY) from error
         self.reply = reply or self.reply
+        if isinstance(self.speech, TlsSpeech) and self.speech.tls().alert is not None:
+            raise StepError(Failure.SSL_FAILED_HANDSHAKE)
         return reply is not None
 
     def _is_reply(self, datagram: bytes) -> bool:

@@ -49,5 +49,6 @@ class TlsSpeech(Speech, Protocol):
     """A speech that is itself a TLS hello."""
 
     def tls(self) -> Tls:
-        """What was sent and, once heard, what was answered; it is written beside the exchange."""
+        """What was sent and, once heard, what was answered; it is written beside the exchange,
+        and an alert in it makes the step fail."""
         ...

@@ -196,8 +196,8 @@ CASES = [
     ("path", [*SYN, *NEUTRAL, *at("target", *trace(ROUTER, ROUTER, "server_hello"))],
      "goes all the way to hop 3"),
     ("path", at("syn", *trace(ROUTER, "", sent="syn")), "the last router that was seen is hop 1"),
-    ("path", [*at("dns_neutral", *trace(ROUTER, "dns", sent="dns")),
-              *at("dns_target", *trace("dns", sent="dns"))], "an injected answer"),
+    ("path", [*at("neutral", *trace(ROUTER, "dns", sent="dns")),
+              *at("target", *trace("dns", sent="dns"))], "an injected answer"),
 ]  # fmt: skip
 
 

@@ -76,9 +76,9 @@ async def test_queries_are_traced_when_asked_for() -> None:
     answers = replies(NEUTRAL, "dns", ROUTER, ROUTER, "dns")
     forged = replies(HOST, "dns", ROUTER, "dns")
     seen = await observed("path", HOST, world(answers, forged), {"resolver": "192.0.2.53:53"})
-    assert traces(seen)["dns_neutral"] == [ROUTER, ROUTER, "dns"]
-    assert traces(seen)["dns_target"] == [ROUTER, "dns"]
-    assert all(o.udp and o.udp.port == 53 for o in seen if o.endpoint.startswith("dns_"))
+    assert traces(seen)["neutral"] == [ROUTER, ROUTER, "dns"]
+    assert traces(seen)["target"] == [ROUTER, "dns"]
+    assert all(o.udp and o.udp.port == 53 for o in seen if o.endpoint in ("neutral", "target"))
 
 
 async def test_packets_and_time_are_bounded() -> None:

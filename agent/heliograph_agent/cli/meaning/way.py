@@ -48,7 +48,8 @@ def middlebox(target: str, groups: Groups) -> str:
 
 def path(target: str, groups: Groups) -> str:
     """How far each kind of packet came."""
-    syn, neutral, ours = (_end(groups.get(label, ())) for label in ("syn", "neutral", "target"))
+    syn = _end(groups, "syn", "syn")
+    neutral, ours = (_end(groups, label, "client_hello") for label in ("neutral", "target"))
     queries = _queries(target, groups)
     if not any(hop for steps in groups.values() for hop in _hops(steps)):
         return NOTHING
@@ -96,7 +97,7 @@ def _names_told(
 
 
 def _queries(target: str, groups: Groups) -> str:
-    neutral, ours = (_end(groups.get(label, ())) for label in ("dns_neutral", "dns_target"))
+    neutral, ours = (_end(groups, label, "dns") for label in ("neutral", "target"))
     if ours is None or neutral is None:
         return ""
     if ours.ttl < neutral.ttl:
@@ -113,13 +114,15 @@ def _name(hop: Hop) -> str:
 
 def _farthest(groups: Groups, label: str) -> int:
     """The farthest router that was heard."""
-    return max((h.ttl for h in _hops(groups.get(label, ())) if h.reply == _PASSED_ON), default=0)
+    heard = [h for h in _hops(groups.get(label, ())) if h.reply == _PASSED_ON and h.sent != "dns"]
+    return max((hop.ttl for hop in heard), default=0)
 
 
 def _hops(steps: Sequence[Observation]) -> list[Hop]:
     return [step.hop for step in steps if step.hop is not None]
 
 
-def _end(steps: Sequence[Observation]) -> Hop | None:
+def _end(groups: Groups, label: str, sent: str) -> Hop | None:
     """What ended the trace; None when nothing but routers and silence was heard."""
-    return next((hop for hop in _hops(steps) if hop.reply not in ("", _PASSED_ON)), None)
+    hops = [hop for hop in _hops(groups.get(label, ())) if hop.sent == sent]
+    return next((hop for hop in hops if hop.reply not in ("", _PASSED_ON)), None)

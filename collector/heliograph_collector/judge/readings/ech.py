@@ -13,6 +13,7 @@ from heliograph_collector.judge.readings.reading import (
     Reading,
     Row,
     Words,
+    labelled,
     prefixed,
 )
 
@@ -69,6 +70,12 @@ ROWS = (
         for name, word, says, strength in WAYS
     ),
     Row(
+        id="ech.unopened",
+        state=UNKNOWN,
+        says="The hidden name was not opened: an old key, or somebody who answers in its place.",
+        needs="real_unopened",
+    ),
+    Row(
         id="ech.reached",
         state=REACHABLE,
         says="A hidden name gets through.",
@@ -95,6 +102,13 @@ def _told(measurement: Measurement) -> Words:
     found: Words = {}
     for label in ("none", "grease", "real"):
         found |= told(label, outcome(measurement, label, GOAL), GOAL)
+    unopened = tuple(
+        index
+        for index, seen in labelled(measurement, "real")
+        if seen.exchange is not None and seen.exchange.reply == "server_hello"
+    )
+    if unopened:
+        found["real_unopened"] = unopened
     return found
 
 
