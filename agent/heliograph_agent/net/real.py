@@ -151,7 +151,7 @@ class RealNet:
 
     async def exchange(self, stream: Stream, speech: Speech) -> Seen:
         talk = Talk(speech)
-        step = self._step(Operation.EXCHANGE, stream.seen, stream.seen.observation.endpoint)
+        step = self._step(talk.operation, stream.seen, stream.seen.observation.endpoint)
         try:
             return await step.take(
                 lambda: talk.over(stream.reader, stream.writer),
