@@ -21,7 +21,6 @@ RESET: list[dict[str, Any]] = [
     {"connect 5.6.7.8": "ok"},
     {"tls": "connection_reset"},
 ]
-TARGET = measurement(WORKS).target
 
 
 def made(
@@ -45,7 +44,7 @@ def whole(judged: Judged) -> tuple[State, str]:
 
 
 def view(cache: ControlCache, minute: float = 0) -> tuple[Measurement | None, int | None]:
-    seen = cache.view("", TARGET, NOON_US + int(minute * MINUTE_US))
+    seen = cache.view(measurement(WORKS), NOON_US + int(minute * MINUTE_US))
     return seen.measurement, None if seen.age_us is None else seen.age_us // MINUTE_US
 
 
@@ -95,7 +94,8 @@ def test_the_cache_forgets_the_oldest_when_it_is_full() -> None:
 def test_groups_are_those_of_the_list_of_services() -> None:
     endpoint = Endpoint(id="e1-443", kind=EndpointKind.TCP, host="h", port=443, group="chat")
     service = Service(name="whatsapp", title="", experiment="whatsapp", endpoints=(endpoint,))
-    assert ControlCache([service]).view("whatsapp", "", 0).groups == {"e1-443": "chat"}
+    asked = measurement(WORKS, experiment="whatsapp")
+    assert ControlCache([service]).view(asked, 0).groups == {"e1-443": "chat"}
 
 
 def test_a_result_in_the_same_block_counts_at_once() -> None:

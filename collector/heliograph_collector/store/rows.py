@@ -245,6 +245,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """How other countries' vantages fare at one endpoint; a vantage, and a network, votes once."""
+
+    reached_vantages: int = 0
+    reached_countries: int = 0
+    failed_vantages: int = 0
+    failed_countries: int = 0
+    fell_vantages: int = 0  # of those that fail: reached it before, a day ago at most
+    fell_countries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlView:
     """What a known-clean place saw of the same target, as near in time as anybody knows."""
 
@@ -252,6 +264,8 @@ class ControlView:
     age_us: int | None = None  # distance in time from the measurement it is held against
     link: Link = Link.UNKNOWN  # the control's own
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group, of the plan
+    contrast: Mapping[str, Contrast] = field(default_factory=dict)  # by endpoint, "" a page's
+    stand_in: bool = False  # no control, but a foreign vantage that several others bear out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 Endpoints: `system`, `udp`, `tcp`, `dot`, `doh`; `nowhere` the name asked of an address that serves
 no DNS, `nowhere_neutral` a neutral name asked of the same; `whoami_system`, `whoami_udp` names that
-answer with who is asking. That a transparent proxy stands in for resolvers blocks nothing by itself.
+answer with who is asking. A transparent proxy that stands in for resolvers blocks nothing by that.
 Addresses that merely differ say nothing: geography does that.
 """
 

@@ -1,6 +1,7 @@
 """Encrypted ClientHello: whether what hides the name is what gets cut.
 
-Endpoints at one server: `none` (no extension), `grease` (one that means nothing), `real`.
+Endpoints at one server: `none` (no extension), `grease` (one that means nothing), `real`. Each is
+one ClientHello and its answer; an alert may be a censor's as well as the server's.
 """
 
 from heliograph.failure import Operation

@@ -1,7 +1,7 @@
 """Somebody on the way who changes requests, told by what reached our echo service.
 
-A box that rewrites headers blocks nothing by that, so what it does is a method of *reachable*. Where
-a malformed line does not come back at all it is *unknown*: a box may cut it, and so may a poor link.
+A box that rewrites headers blocks nothing by that: what it does is a method of *reachable*. Where a
+malformed line does not come back at all it is *unknown*: a box may cut it, so may a poor link.
 Endpoints are told by what was spoken: `http_echo` for headers, `tcp_echo` for request lines.
 """
 

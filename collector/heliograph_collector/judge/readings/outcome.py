@@ -45,8 +45,7 @@ def outcome(
         )
     if any(s.local for a in attempts for s in a.steps):
         return None
-    failed = [(a, a.failed) for a in attempts if a.failed is not None and not a.ipv6]
-    return _failed([(a, s) for a, s in failed if s is not None])
+    return _failed([(a, s) for a in attempts if (s := a.failed) is not None and not a.ipv6])
 
 
 def _reached(attempt: Attempt, goal: Operation, answers: Collection[Failure]) -> Step | None:

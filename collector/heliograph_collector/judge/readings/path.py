@@ -23,6 +23,8 @@ SERVERS = {
     "syn": ("synack",),
 }  # how the far end answers what
 NAMED = ("client_hello", "dns")  # what has a name in it
+FEWEST_LOST = 2  # packets: one may be lost anywhere
+HEARD = (None, Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_RESET)  # or not, for sure
 TTL_APART = 2  # the same sender's packets arrive with the same, or nearly the same, TTL
 
 Hops = dict[int, tuple[int, Hop]]  # by TTL: index, and what came back
@@ -132,14 +134,12 @@ def _reset(target: Hops, neutral: Hops, at: int, end: int) -> Words:
 
 
 def _silence(target: Hops, neutral: Hops, end: int) -> Words:
-    """Several packets that could come to the end, all unanswered, where the neutral ones were."""
-    beyond = [ttl for ttl in target if ttl >= end]
-    both = [t for t in beyond if t in neutral and neutral[t][1].reply]
-    if len(both) < 2 or any(target[t][1].reply for t in beyond):
+    """Several packets in a row, up to the end, unanswered, where the neutral ones were answered."""
+    last = max((ttl for ttl, (_, h) in target.items() if h.reply), default=0)
+    lost = [t for t in target if t > last and t in neutral and neutral[t][1].reply]
+    if len(lost) < FEWEST_LOST or end not in lost:
         return {}
-    heard = [ttl for ttl, (_, h) in target.items() if h.reply == "time_exceeded" and ttl < end]
-    shown = tuple(target[t][0] for t in both)
-    return {"dropped": shown, f"hop={max(heard, default=0)}": ()}
+    return {"dropped": tuple(target[t][0] for t in lost), f"hop={last}": ()}
 
 
 def _at(word: str, hops: Hops, ttl: int) -> Words:
@@ -150,10 +150,11 @@ def _hops(measurement: Measurement, label: str, sent: str) -> Hops:
     """IPv4 and IPv6 are not told apart by a hop: one path is measured at a time."""
     found: Hops = {}
     for index, seen in labelled(measurement, label):
-        silent = seen.failure in (None, Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_RESET)
-        if seen.hop is not None and seen.hop.sent == sent and silent:
-            if not found.get(seen.hop.ttl, (0, Hop(ttl=0, sent="")))[1].reply:
-                found[seen.hop.ttl] = (index, seen.hop)
+        hop = seen.hop
+        if hop is None or hop.sent != sent or seen.failure not in HEARD:
+            continue
+        if hop.ttl not in found or not found[hop.ttl][1].reply:
+            found[hop.ttl] = (index, hop)
     return found
 
 

@@ -104,7 +104,7 @@ def _relays(public: Verdicts, last: Verdict, control: ControlView) -> Verdict:
 
 
 def outside_in(taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
-    """Run by controls, so nothing of it is a vote; from a volunteer it is a service like another."""
+    """Run by controls, so nothing of it is a vote; a volunteer's is a service like another."""
     corrected = tuple(_closed(v, control) for v in found) if taken.role is Role.CONTROL else found
     last = whole(corrected, control.groups)
     if last.state is State.DOWN and any(v.rule == CLOSED.id for v in corrected):

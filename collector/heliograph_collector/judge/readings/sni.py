@@ -1,4 +1,4 @@
-"""Is it the name or the address: the target's name shown to a server that has nothing to do with it.
+"""Is it the name or the address: the target's name shown to a server that never heard of it.
 
 Endpoints: `target`, `neutral` and `none` (no name at all) at one neutral server; `direct` the
 target's own server, and `direct_neutral` that one with a neutral name. A certificate that does not

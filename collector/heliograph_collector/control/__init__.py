@@ -1,0 +1,14 @@
+"""What known-clean places and the rest of the world saw, and the judging of whatever it lights up.
+
+`Light` keeps recent measurements of controls and, for contrast, of other countries' vantages;
+`Assessor` judges blocks of measurements by it, and again what a later result may change. Both are
+deterministic: time is the data's own.
+"""
+
+from heliograph_collector.control.assessor import Assessor, Judge
+from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.control.contrast import World, outcomes
+from heliograph_collector.control.keys import WINDOW_US, key_of
+from heliograph_collector.control.light import Light
+
+__all__ = ["WINDOW_US", "Assessor", "ControlCache", "Judge", "Light", "World", "key_of", "outcomes"]

@@ -1,0 +1,93 @@
+"""Judges block after block, and again what a later result throws light on."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from heliograph.plan import Service
+from heliograph_collector.control.keys import OBSERVATIONS_KEPT, WINDOW_US, Key, key_of, weight
+from heliograph_collector.control.light import Light
+from heliograph_collector.store.rows import ControlView, Judged, Role, State, Taken, Verdict
+
+FINAL = ("link.", "none.not_measured")  # doubt that no control can lift
+
+Judge = Callable[[Taken, ControlView], tuple[Verdict, ...]]
+
+
+class Assessor:
+    """Judges block after block. Older measurements come out again when their verdicts changed."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        services: Iterable[Service] = (),
+        *,
+        observations: int = OBSERVATIONS_KEPT,
+    ) -> None:
+        self._judge = judge
+        self._light = Light(services, observations=observations)
+        self._memory = _Memory(observations)
+
+    def __call__(self, block: Sequence[Taken]) -> list[Judged]:
+        """All of `block`, then what its results changed in the last 15 minutes."""
+        telling = [taken for taken in block if self._light.take(taken)]
+        again = list(self._again(telling, {taken.id for taken in block}))
+        judged = [self._judged(taken) for taken in block]
+        for taken, verdicts in judged:
+            if taken.role is Role.VOLUNTEER:
+                self._memory.put(taken, verdicts)
+        return judged + again
+
+    def _judged(self, taken: Taken) -> Judged:
+        return taken, self._judge(taken, self._light.view_of(taken))
+
+    def _again(self, telling: Sequence[Taken], block: set[str]) -> Iterator[Judged]:
+        for before, verdicts in self._memory.near(telling):
+            taken, now = self._judged(before)
+            if now != verdicts and taken.id not in block:
+                self._memory.put(taken, now)
+                yield taken, now
+
+
+class _Memory:
+    """Volunteers' measurements whose verdicts a later result may still change, oldest first."""
+
+    def __init__(self, observations: int) -> None:
+        self._kept: OrderedDict[str, Judged] = OrderedDict()
+        self._room = observations
+        self._latest_us = 0
+
+    def put(self, taken: Taken, verdicts: tuple[Verdict, ...]) -> None:
+        self._drop(taken.id)
+        self._latest_us = max(self._latest_us, taken.received_us)
+        if _open(verdicts):
+            self._kept[taken.id] = (taken, verdicts)
+            self._room -= weight(taken.measurement)
+        while self._kept and (self._room < 0 or self._past(next(iter(self._kept.values()))[0])):
+            self._drop(next(iter(self._kept)))
+
+    def near(self, telling: Sequence[Taken]) -> list[Judged]:
+        """Those that one of these results lies within the window of, about the same target."""
+        moments: dict[Key, list[int]] = {}
+        for one in telling:
+            moments.setdefault(key_of(one.measurement), []).append(one.started_us)
+        return [
+            (taken, verdicts)
+            for taken, verdicts in self._kept.values()
+            if any(
+                abs(moment - taken.started_us) <= WINDOW_US
+                for moment in moments.get(key_of(taken.measurement), ())
+            )
+        ]
+
+    def _past(self, taken: Taken) -> bool:
+        return self._latest_us - taken.received_us > WINDOW_US
+
+    def _drop(self, identity: str) -> None:
+        gone = self._kept.pop(identity, None)
+        if gone is not None:
+            self._room += weight(gone[0].measurement)
+
+
+def _open(verdicts: Sequence[Verdict]) -> bool:
+    """Whether anything here leans on the control, or waits for it."""
+    return any(v.state is not State.REACHABLE and not v.rule.startswith(FINAL) for v in verdicts)
