@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from heliograph.plan import Endpoint, EndpointKind
 from heliograph.services import TRUSTS
@@ -17,6 +17,8 @@ IPV4_TRIED = 2  # addresses of one name that are connected to, in the order answ
 IPV6_TRIED = 1
 BODY_LIMIT = 4_096  # that an endpoint answers is the fact; its page is not read
 PORTS = {"http": 80, "https": 443}
+MAX_URL = 2_048  # characters
+_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
@@ -26,6 +28,17 @@ class Address:
 
     literal: str
     on: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A URL taken apart, as it is sent, and the label of the steps that it takes."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    label: str = ""
 
 
 async def visit_all(
@@ -109,6 +122,33 @@ def url_of(endpoint: Endpoint) -> str:
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     port = "" if endpoint.port == PORTS[endpoint.kind] else f":{endpoint.port}"
     return f"{endpoint.kind}://{host}{port}{endpoint.path}"
+
+
+def page_of(url: str, label: str = "") -> Page | None:
+    """None when it is not an http or https URL with a host."""
+    try:
+        parts = urlsplit(url)
+        host, port = host_of(parts.hostname or ""), parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in PORTS or not host or len(url) > MAX_URL:
+        return None
+    port = port or PORTS[parts.scheme]
+    return Page(_sendable(parts, host, port), parts.scheme, host, port, label)
+
+
+def _sendable(parts: SplitResult, host: str, port: int) -> str:
+    """The URL with its host in IDNA, its odd characters escaped, and no fragment or login."""
+    place = f"[{host}]" if ":" in host else host
+    return urlunsplit(
+        (
+            parts.scheme,
+            place if port == PORTS[parts.scheme] else f"{place}:{port}",
+            quote(parts.path, safe=_SAFE) or "/",
+            quote(parts.query, safe=_SAFE),
+            "",
+        )
+    )
 
 
 def is_literal(host: str) -> bool:

@@ -4,12 +4,18 @@ from heliograph_agent.experiment import CannotRun, Experiment
 from heliograph_agent.experiments import (
     connectivity,
     dns,
+    dns_integrity,
     ech,
+    http_host,
     middlebox,
+    outside_in,
     path,
+    quic,
     signal,
+    sni,
     tcp,
     telegram,
+    throttling,
     tls,
     web,
     whatsapp,
@@ -27,6 +33,12 @@ REGISTRY: tuple[Experiment, ...] = (
     middlebox.EXPERIMENT,
     ech.EXPERIMENT,
     path.EXPERIMENT,
+    dns_integrity.EXPERIMENT,
+    sni.EXPERIMENT,
+    http_host.EXPERIMENT,
+    quic.EXPERIMENT,
+    throttling.EXPERIMENT,
+    outside_in.EXPERIMENT,
 )
 
 

@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
-from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
 
 from heliograph_agent.endpoints import (
     PORTS,
     Address,
+    Page,
     addresses_of,
     connected,
-    host_of,
     is_literal,
     is_public,
+    page_of,
 )
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net, Seen, Stream
@@ -26,7 +27,6 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 WAYS = ("system", "udp", "doh")  # whose address is asked for the page before whose
 HELD_S = 2.0  # that an idle connection is kept ready: servers close those that say nothing
 LATE_US = 45_000_000  # no redirect is followed later, so that the last one still has its time
-_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +44,6 @@ class Config:
     validate: bool = option(True, "for an http URL, whether port 443 is asked whose address it is")
     redirects: int = option(10, "redirects followed", low=0, high=10)
     body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A URL taken apart, and the label of its chain of steps: "", redirect-1, redirect-2 …"""
-
-    url: str
-    scheme: str
-    host: str
-    port: int
-    label: str = ""
 
 
 async def web(target: Target, config: Config, net: Net) -> None:
@@ -80,33 +69,6 @@ async def web(target: Target, config: Config, net: Net) -> None:
         if following is None or (following.url, jar.header(following.url)) in asked:
             return
         page = following
-
-
-def page_of(url: str, label: str = "") -> Page | None:
-    """None when it is not an http or https URL with a host."""
-    try:
-        parts = urlsplit(url)
-        host, port = host_of(parts.hostname or ""), parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in PORTS or not host or len(url) > 2_048:
-        return None
-    port = port or PORTS[parts.scheme]
-    return Page(_sendable(parts, host, port), parts.scheme, host, port, label)
-
-
-def _sendable(parts: SplitResult, host: str, port: int) -> str:
-    """The URL with its host in IDNA, its odd characters escaped, and no fragment or login."""
-    place = f"[{host}]" if ":" in host else host
-    return urlunsplit(
-        (
-            parts.scheme,
-            place if port == PORTS[parts.scheme] else f"{place}:{port}",
-            quote(parts.path, safe=_SAFE) or "/",
-            quote(parts.query, safe=_SAFE),
-            "",
-        )
-    )
 
 
 def redirect_of(answer: Seen, page: Page, label: str) -> Page | None:

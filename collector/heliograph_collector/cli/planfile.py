@@ -9,7 +9,25 @@ from heliograph.services import Services
 from heliograph_collector.config import Entry
 
 # What agents of this edition can run; a test holds it against the agent's own list.
-EXPERIMENTS = ("connectivity", "dns", "signal", "tcp", "telegram", "tls", "web", "whatsapp")
+EXPERIMENTS = (
+    "connectivity",
+    "dns",
+    "dns_integrity",
+    "ech",
+    "http_host",
+    "middlebox",
+    "outside_in",
+    "path",
+    "quic",
+    "signal",
+    "sni",
+    "tcp",
+    "telegram",
+    "throttling",
+    "tls",
+    "web",
+    "whatsapp",
+)
 _MAX_TASKS = 512
 _MAX_TARGET = 2_048
 _TASK = ("experiment", "service", "target", "interval_s", "options", "role")

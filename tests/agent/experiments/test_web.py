@@ -8,8 +8,9 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
+from heliograph_agent.endpoints import page_of
 from heliograph_agent.experiment import CannotRun, Target
-from heliograph_agent.experiments.web import Config, page_of, web
+from heliograph_agent.experiments.web import Config, web
 from heliograph_agent.net import Seen, Stream, Trace
 from support.dns_server import answer, dns_server
 from support.doh_server import doh_server

@@ -1,0 +1,53 @@
+"""Whether a name is minded in a request in clear, or an address. See http_host.md."""
+
+from dataclasses import dataclass
+
+from heliograph_agent.endpoints import (
+    BODY_LIMIT,
+    Address,
+    connected,
+    find,
+    host_and_port,
+    is_literal,
+)
+from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.net import Net
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    neutral: str = option(
+        "www.gstatic.com:80", "HOST:PORT of a server that nobody minds and that answers any name"
+    )
+    direct: bool = option(True, "whether the target's own server is asked too")
+
+
+async def http_host(target: Target, config: Config, net: Net) -> None:
+    name, port = host_and_port(target.text, default_port=80)
+    neutral, neutral_port = host_and_port(config.neutral, default_port=80)
+    if is_literal(name) or is_literal(neutral):
+        raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
+    for address in (await find(neutral, net, label="neutral"))[:1]:
+        # The neutral name first: a filter that was woken may turn away what follows.
+        await _ask("neutral", neutral, address, neutral_port, net)
+        await _ask("target", name, address, neutral_port, net)
+    if config.direct:
+        for address in (await find(name, net, label="direct"))[:1]:
+            await _ask("direct", name, address, port, net)
+
+
+async def _ask(label: str, name: str, address: Address, port: int, net: Net) -> None:
+    """The front page of `name`, at an address that need not be its own."""
+    async with connected(net, address, port, label=label) as stream:
+        if stream is not None:
+            await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)
+
+
+EXPERIMENT = Experiment(
+    name="http_host",
+    version=1,
+    title="Host header: a name asked of a neutral server in clear, beside a neutral name",
+    config=Config,
+    run=http_host,
+    wants="host",
+)

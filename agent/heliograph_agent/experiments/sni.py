@@ -1,0 +1,70 @@
+"""Whether a name is minded in a ClientHello, or an address. See sni.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph_agent.endpoints import Address, connected, find, host_and_port, is_literal
+from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.net import Net
+
+OWN_TRIED = 2  # of the target's addresses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    neutral: str = option(
+        "www.gstatic.com:443", "HOST:PORT of a server that nobody minds and that takes any name"
+    )
+    direct: bool = option(True, "whether the target's own server is asked too")
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A ClientHello to one address: the label of its steps, the name, and how it is checked."""
+
+    label: str
+    name: str
+    send_sni: bool = True
+    trust: str = "any"  # the certificate of a server that is shown a stranger's name cannot fit
+
+
+async def sni(target: Target, config: Config, net: Net) -> None:
+    name, port = host_and_port(target.text, default_port=443)
+    neutral, neutral_port = host_and_port(config.neutral, default_port=443)
+    if is_literal(name) or is_literal(neutral):
+        raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
+    # What nobody minds goes first: a filter that was woken may turn away what follows.
+    hellos = (
+        Hello("neutral", neutral),
+        Hello("none", neutral, send_sni=False),
+        Hello("target", name),
+    )
+    await _greet((await find(neutral, net, label="neutral"))[:1], neutral_port, hellos, net)
+    if config.direct:
+        own = (Hello("direct_neutral", neutral), Hello("direct", name, trust=""))
+        await _greet(await find(name, net, label="direct", ipv4=OWN_TRIED), port, own, net)
+
+
+async def _greet(
+    addresses: Sequence[Address], port: int, hellos: Sequence[Hello], net: Net
+) -> None:
+    for address in addresses:
+        for hello in hellos:
+            async with connected(net, address, port, label=hello.label) as stream:
+                if stream is None:
+                    continue
+                _, secured = await net.handshake(
+                    stream, hello.name, send_sni=hello.send_sni, trust=hello.trust
+                )
+                if secured is not None:
+                    secured.close()
+
+
+EXPERIMENT = Experiment(
+    name="sni",
+    version=1,
+    title="SNI: a name shown to a neutral server, beside a neutral name and none",
+    config=Config,
+    run=sni,
+    wants="host",
+)
