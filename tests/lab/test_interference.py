@@ -34,7 +34,7 @@ def probe(lab: Country, network: str, experiment: str, target: str, **options: s
     place = lab.topology.network(network).agents[0].name
     chosen = [word for key, value in options.items() for word in ("--option", f"{key}={value}")]
     command = agent(
-        "probe", experiment, target, "--json", "--config", lab.folder / f"{network}.yml", *chosen
+        "probe", experiment, target, "--json", "--config", lab.folder / "agent.yml", *chosen
     )
     lines = ask(lab.world.command(place, command)).splitlines()
     return [json.loads(line) for line in lines]
@@ -146,7 +146,7 @@ def test_a_region_is_cut_and_its_neighbour_goes_on(lab: Country) -> None:
 
 
 def _config(lab: Country) -> Path:
-    return lab.folder / "telecom.yml"
+    return lab.folder / "agent.yml"
 
 
 def test_a_flow_freezes_after_so_many_packets(lab: Country) -> None:

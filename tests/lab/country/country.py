@@ -26,7 +26,6 @@ from lab.country.topology import (
     COLLECTOR,
     DOH,
     DOMESTIC,
-    RESOLVER,
     AgentPlace,
     Topology,
     topology,
@@ -35,7 +34,7 @@ from lab.country.world import World, world
 from support.loopback_ca import LoopbackCA
 from support.programs import agent, ask, collector, kill, started
 
-DOOR, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
+LISTENS, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
 UP_S = 20.0
 _T = TypeVar("_T")
 
@@ -50,6 +49,7 @@ class Country:
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         self.collector: subprocess.Popen[bytes] | None = None
+        self.door = f"{country.collector_name}:7443"  # what invites say
         self._stack = ExitStack()
 
     def wire(self) -> None:
@@ -90,17 +90,15 @@ class Country:
         self._write("collector.yml", yaml.safe_dump(settings))
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
         self.start_collector()
-        self.join("control", ABROAD, "agent.yml", "hosting", control=True)
-        self.start_agent("control", ABROAD, "agent.yml")
+        self.join("control", ABROAD, "hosting", control=True)
+        self.start_agent("control", ABROAD)
 
     def configure_agents(self) -> None:
-        """Each asks its provider's resolver; the control asks the open one abroad."""
-        self._write("agent.yml", self._agent_config(f"{RESOLVER}:53"))
-        for network in self.topology.networks:
-            self._write(f"{network.name}.yml", self._agent_config(f"{network.resolver}:53"))
+        """They trust the lab's CA too, and ask the resolver of where they are."""
+        self._write("agent.yml", yaml.safe_dump({"net": {"ca_file": str(self.ca.ca_file)}}))
 
     def start_collector(self) -> None:
-        serve = self._collector("serve", "--grpc", DOOR, "--http", PAGES)
+        serve = self._collector("serve", "--grpc", LISTENS, "--http", PAGES)
         self.collector = self._start(ABROAD, "collector", serve)
         eventually(self._ready, f"the collector, see {self.folder}/collector.log", UP_S)
 
@@ -112,18 +110,17 @@ class Country:
         self,
         name: str,
         space: str,
-        config: str,
         access: str,
         *,
         region: str = "",
         control: bool = False,
     ) -> None:
         options = ["--control"] if control else []
-        invite = ask(self._collector("invite", "--endpoint", DOOR, *options)).strip()
+        invite = ask(self._collector("invite", "--endpoint", self.door, *options)).strip()
         where = ["--region", region] if region else []
         joining = agent(
             "join", invite, "--yes", "--state", self.folder / name,
-            "--config", self.folder / config, "--country", self.topology.country,
+            "--config", self.folder / "agent.yml", "--country", self.topology.country,
             "--access", access, *where,
         )  # fmt: skip
         ask(self.world.command(space, joining))
@@ -137,14 +134,13 @@ class Country:
     def join_place(self, place: AgentPlace) -> None:
         network = self.topology.network(place.network)
         region = self.topology.regions[place.region]
-        config = f"{place.network}.yml"
-        self.join(place.name, place.name, config, network.access, region=region)
+        self.join(place.name, place.name, network.access, region=region)
 
     def start_place(self, place: AgentPlace) -> None:
-        self.start_agent(place.name, place.name, f"{place.network}.yml")
+        self.start_agent(place.name, place.name)
 
-    def start_agent(self, name: str, space: str, config: str) -> None:
-        run = agent("run", "--state", self.folder / name, "--config", self.folder / config)
+    def start_agent(self, name: str, space: str) -> None:
+        run = agent("run", "--state", self.folder / name, "--config", self.folder / "agent.yml")
         self.agents[name] = self._start(space, f"{name}-agent", run)
 
     def stop_agents(self) -> None:
@@ -191,9 +187,6 @@ class Country:
         for gate in self.gates.values():
             gate.close()
         self._stack.close()
-
-    def _agent_config(self, resolver: str) -> str:
-        return yaml.safe_dump({"net": {"resolver": resolver, "ca_file": str(self.ca.ca_file)}})
 
     def _asn_table(self) -> Path:
         """Each network's prefix is its own autonomous system; the rest is abroad's."""

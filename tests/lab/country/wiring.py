@@ -9,6 +9,7 @@ from lab.country.topology import (
     DOMESTIC,
     DOMESTIC_DNS,
     DOMESTIC_WEB,
+    RESOLVER,
     AgentPlace,
     Network,
     Topology,
@@ -24,7 +25,7 @@ NO_DAD = "net.ipv6.conf.default.dad_transmits=0"  # nobody else can have these a
 def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:
     """Everything, in an order in which each line finds what it needs."""
     for space in (BORDER, ABROAD, DOMESTIC, *(n.gate for n in country.networks)):
-        yield from _space(space)
+        yield from _space(space, RESOLVER)
     for space in (BORDER, *(n.gate for n in country.networks)):
         yield f"ip netns exec {space} sysctl -qw {' '.join(FORWARDING)}"
     yield from _cable(ABROAD, BORDER, ABROAD_WIRE, f"{SIX_WIRE}:a")
@@ -53,7 +54,7 @@ def _network(network: Network) -> Iterator[str]:
 def _agent(agent: AgentPlace, network: Network) -> Iterator[str]:
     """A cable of its own to the gate; the gate answers for the rest of the world."""
     port = f"p{agent.address.split('.')[2]}"
-    yield from _space(agent.name)
+    yield from _space(agent.name, network.resolver)
     yield f"ip -n {agent.name} link add out type veth peer name {port} netns {network.gate}"
     yield f"ip -n {agent.name} address add {agent.address}/32 dev out"
     yield f"ip -n {agent.name} link set out up"
@@ -68,7 +69,9 @@ def _agent(agent: AgentPlace, network: Network) -> Iterator[str]:
         yield f"ip -n {agent.name} -6 route add default via fe80::1 dev out"
 
 
-def _space(name: str) -> Iterator[str]:
+def _space(name: str, resolver: str) -> Iterator[str]:
+    yield f"mkdir -p /etc/netns/{name}"
+    yield f"echo nameserver {resolver} > /etc/netns/{name}/resolv.conf"
     yield f"ip netns add {name}"
     yield f"ip netns exec {name} sysctl -qw {NO_DAD}"
     yield f"ip -n {name} link set lo up"

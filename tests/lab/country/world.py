@@ -16,7 +16,15 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = ("ip", "nft", "iptables", "unshare", "nsenter", "tc")
-FIRST = "mount -t tmpfs lab /run/netns && ip link set lo up && echo ready && exec cat"
+COVERED = ("/run/netns", "/etc/netns")  # names of namespaces, and their resolv.conf
+FIRST = " && ".join(
+    [
+        *(f"mount -t tmpfs lab {folder}" for folder in COVERED),
+        "ip link set lo up",
+        "echo ready",
+        "exec cat",
+    ]
+)
 
 
 class World:
@@ -53,8 +61,8 @@ class World:
 def world() -> Iterator[World]:
     """Up in some 50 ms. Raises Missing where it cannot be had."""
     require()
-    # /run/netns must exist to be covered by a mount; that is all that stays behind.
-    Path("/run/netns").mkdir(parents=True, exist_ok=True)
+    for folder in COVERED:  # must be there to be covered, and that is all that stays behind
+        Path(folder).mkdir(parents=True, exist_ok=True)
     holder = subprocess.Popen(
         ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
          "sh", "-c", FIRST],

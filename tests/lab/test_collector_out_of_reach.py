@@ -1,0 +1,110 @@
+"""The collector is blocked by name, by address, by SNI, or as a protocol: nothing is lost by it.
+
+The agent goes on measuring, says that it cannot reach the collector, and delivers once it can.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.country.country import Country, country, eventually
+from lab.country.interference import Interference
+from lab.country.topology import COLLECTOR
+from lab.country.world import require_for_test
+from support.programs import agent, ask
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+NAME = "collector.example"
+SMALL = {
+    "country": "KZ",
+    "regions": {"ala": "KZ-75"},
+    "networks": [
+        {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": {"ala": 1}}
+        for name, asn in (("name", 1), ("address", 2), ("sni", 3), ("protocol", 4), ("power", 5))
+    ],
+    "domestic": {"names": ["gov.kz"]},
+    "abroad": {
+        "names": ["www.example.com", "www.example.net", "www.example.org", "anchor.example"],
+        "collector": NAME,
+    },
+}
+BLOCKS = {
+    "name": Interference(kind="dns_nxdomain", names=(NAME,)),
+    "address": Interference(kind="address_dropped", addresses=(COLLECTOR,)),
+    "sni": Interference(kind="sni_reset", names=(NAME,)),
+    "protocol": Interference(kind="freeze", addresses=(COLLECTOR,), port=7443),
+}
+PLAN = {
+    "heartbeat_s": 2,
+    "limits": {"bytes_per_month": 10**12, "target_pause_s": 1},
+    "tasks": [
+        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+        {"experiment": "tcp", "target": "www.example.com:443", "interval_s": 10},
+    ],
+}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Country]:
+    require_for_test()
+    topology = tmp_path / "topology.yml"
+    topology.write_text(yaml.safe_dump(SMALL))
+    with country(tmp_path / "country", topology) as made:
+        made.collect(PLAN)
+        made.populate()
+        eventually(lambda: len(reached(made)) == 5, "five agents seen by the collector", 60)
+        yield made
+
+
+def reached(made: Country) -> set[int]:
+    """Networks whose measurements the collector has."""
+    return {row["vantage"]["asn"] for row in rows(made) if row["role"] == "volunteer"}
+
+
+def rows(made: Country) -> list[dict[str, Any]]:
+    return list(made.get("/api/v1/measurements", limit=500)["measurements"])
+
+
+def status(made: Country, name: str) -> dict[str, Any]:
+    told = ask(agent("status", "--json", "--state", made.folder / name))
+    return dict(json.loads(told))
+
+
+def highest(made: Country, asn: int) -> int:
+    mine = [int(row["sequence"]) for row in rows(made) if row["vantage"]["asn"] == asn]
+    return max(mine, default=0)
+
+
+def test_measuring_goes_on_and_everything_arrives(lab: Country) -> None:
+    applied = {name: lab.gates[name].apply(what) for name, what in BLOCKS.items()}
+    lab.power_cut(lab.names("power"))
+    before = {n.name: highest(lab, n.asn) for n in lab.topology.networks}
+    for name in BLOCKS:
+        agent_name = f"{name}-ala-1"
+        eventually(
+            lambda agent_name=agent_name: (  # type: ignore[misc]
+                not status(lab, agent_name)["connected"]
+                and status(lab, agent_name)["queued_measurements"] >= 4
+            ),
+            f"{agent_name} cut off and measuring",
+            120,
+        )
+    for name, number in applied.items():
+        lab.gates[name].lift(number)
+    for place in lab.topology.network("power").agents:
+        lab.start_place(place)
+    for network in lab.topology.networks:
+        eventually(
+            lambda network=network: highest(lab, network.asn) >= before[network.name] + 4,  # type: ignore[misc]
+            f"what {network.name} measured in the meantime",
+            120,
+        )
+    lab.stop_agents()
+    for network in lab.topology.networks:
+        mine = sorted(int(r["sequence"]) for r in rows(lab) if r["vantage"]["asn"] == network.asn)
+        given = lab.given(network.agents[0].name)
+        assert mine == list(range(1, given + 1)), f"{network.name}: lost or twice"
