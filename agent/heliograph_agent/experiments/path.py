@@ -40,9 +40,7 @@ async def path(target: Target, config: Config, net: Net) -> None:
     if config.name:
         name = _named("name", config.name)
     neutral = _named("neutral", config.neutral)
-    addresses = [a for a in await find(host, net) if ":" not in a.literal]
-    if is_literal(host) and not addresses:
-        raise CannotRun("path goes over IPv4 only: give a host name or an IPv4 address.")
+    addresses = await find(host, net)
     try:
         for address in addresses[:1]:
             await _hellos(address, port, name, neutral, config, net)

@@ -98,7 +98,6 @@ async def test_without_raw_packets_the_nets_own_sentence_is_told() -> None:
 @pytest.mark.parametrize(
     ("target", "options", "sentence"),
     [
-        ("2001:db8::1", {}, "IPv4 only"),
         (HOST, {"neutral": "no name"}, "neutral cannot be 'no name'"),
         (HOST, {"name": "192.0.2.1"}, "name cannot be"),
         ("192.0.2.1", {"resolver": "192.0.2.53:53"}, "needs a name"),
@@ -155,3 +154,11 @@ def test_an_injecting_box_on_a_real_path_is_placed(lab: Routers, tmp_path: Path)
     assert "203.0.113.2" not in ran.out  # a router's network is kept, and never its address
     networks = {seen["hop"]["network"] for seen in ran.observations if seen["hop"]}
     assert networks == {"", "203.0.113.0/24", "198.18.0.0/24", "198.51.100.0/24"}
+
+
+async def test_an_address_of_either_family_is_traced_and_ipv4_goes_first() -> None:
+    both = world(SYN)
+    both.names[HOST] = ("2001:db8::1", "192.0.2.1")
+    assert {o.tcp.address for o in await observed("path", HOST, both) if o.tcp} == {"192.0.2.1"}
+    seen = await observed("path", "2001:db8::1", world(SYN))
+    assert {o.tcp.address for o in seen if o.tcp} == {"2001:db8::1"}
