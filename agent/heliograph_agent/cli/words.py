@@ -234,7 +234,7 @@ def _hopped(hop: Hop) -> str:
     if hop.network:
         words += f" in {hop.network}"
     if hop.reply in ("rst", "fin", "data", "dns"):
-        words += f", came with ttl {hop.reply_ttl}, id {hop.reply_ipid}"
+        words += f", ttl {hop.reply_ttl}, id {hop.reply_ipid}"
     return words
 
 

@@ -183,7 +183,7 @@ LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192
         (step(Operation.HOP, tcp=Tcp(address="192.0.2.1", port=443),
               hop=Hop(ttl=3, sent="client_hello", reply="rst", network="203.0.113.0/24",
                       reply_ttl=61, reply_ipid=7)),
-         "✗ hop 3 ClientHello reset in 203.0.113.0/24, came with ttl 61, id 7 0 ms"),
+         "✗ hop 3 ClientHello reset in 203.0.113.0/24, ttl 61, id 7 0 ms"),
         (step(Operation.HOP, hop=Hop(ttl=1, sent="syn", reply="time_exceeded")),
          "✓ hop 1 SYN router 0 ms"),
         (step(Operation.HOP, failure=Failure.GENERIC_TIMEOUT_ERROR, hop=Hop(ttl=2, sent="dns")),

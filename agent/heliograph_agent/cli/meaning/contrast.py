@@ -111,7 +111,7 @@ def ech(target: str, groups: Groups) -> str:
 
 def _sealed(answer: Answer, reply: str) -> str:
     if not reply and answer is Answer.UNKNOWN:
-        return "No key was published, so a sealed name was not tried."
+        return "No key was found, so a sealed name was not tried."
     if answer is Answer.NO:
         return "A sealed name was not answered."
     if reply == "server_hello_ech_accepted":

@@ -138,6 +138,8 @@ def _unsaid(step: Observation) -> tuple[str, str]:
 def _how(step: Observation) -> str:
     if step.failure is None and step.exchange is not None:
         return replied(step.exchange)
+    if step.tls is not None and step.tls.alert is not None:
+        return f"alert {step.tls.alert}"
     return failure_of(step)
 
 

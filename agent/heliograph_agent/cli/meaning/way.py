@@ -30,6 +30,11 @@ def middlebox(target: str, groups: Groups) -> str:
             "Everything came back as it was sent: nobody on the way touches requests to that port. "
             "This cannot tell whether somebody only reads."
         )
+    if not any(s.exchange and s.exchange.reply == "echo" for s in heard.values()):
+        return (
+            f"Nothing came back as an echo. That looks like {target} being no echo service, or a "
+            "proxy on the way that answers in its place; another echo service can tell which."
+        )
     changes = dict.fromkeys(c for s in heard.values() if s.exchange and (c := changed(s.exchange)))
     answered = [n for n, s in heard.items() if s.exchange and s.exchange.reply == "http_reply"]
     told = []
@@ -60,8 +65,9 @@ def path(target: str, groups: Groups) -> str:
 
 def _unreached(syn: Hop | None, last: int) -> str:
     seen = f"{_name(syn)} came at hop {syn.ttl}" if syn else "nobody answered"
+    routers = f"the last router that was seen is hop {last}" if last else "no router was seen"
     return (
-        f"No connection came about: {seen}, and the last router that was seen is hop {last}. "
+        f"No connection came about: {seen}, and {routers}. "
         f"Routers may be silent, and a server may be down; {ONLY_A_CONTROL}."
     )
 
@@ -77,21 +83,21 @@ def _names_told(
                 "somebody on the way answers for that server."
             )
         return (
-            f"With the name {target}, {who} came at hop {ours.ttl}, before the server at hop "
+            f"With the name of {target}, {who} came at hop {ours.ttl}, before the server at hop "
             f"{syn.ttl}; a neutral name went on. That looks like interference at or just before "
             f"hop {ours.ttl}, or a path that changed meanwhile; repeating it tells."
         )
     if ours is None and neutral is not None:
         last = _farthest(groups, "target")
         return (
-            f"With the name {target} nothing was heard beyond hop {last} of {syn.ttl}; a neutral "
+            f"With the name of {target} nothing was heard beyond hop {last} of {syn.ttl}; a neutral "
             "name went on. That looks like packets with that name being dropped there, or routers "
             "that fell silent; repeating it tells."
         )
     if ours is None:
         return f"SYNs come to the server at hop {syn.ttl}; hellos were not answered with any name."
     return (
-        f"The name {target} goes all the way to hop {syn.ttl}, as a neutral one does: nobody on "
+        f"The name of {target} goes all the way to hop {syn.ttl}, as a neutral one does: nobody on "
         "the way answered it. This cannot tell what happens after the hello."
     )
 
