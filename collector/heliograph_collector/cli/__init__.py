@@ -19,7 +19,7 @@ from heliograph_collector.fleet import KeysError
 if TYPE_CHECKING:
     from heliograph_collector.config import Config
 
-MODULES = ("serve", "invite", "agents", "plan", "geo", "backup", "restore", "importing")
+MODULES = ("serve", "invite", "agents", "plan", "geo", "backup", "restore", "import")
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
 EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
 
@@ -68,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in MODULES:
-        import_module(f"heliograph_collector.cli.{name}").add_parser(commands)
+        module = OTHERWISE.get(name, name)
+        import_module(f"heliograph_collector.cli.{module}").add_parser(commands)
     return top
 
 

@@ -6,8 +6,8 @@ README.md tells what becomes of each test, and where the verdict differs from OO
 from collections.abc import Callable, Mapping
 
 from heliograph_collector.ooni import messengers, others, web
-from heliograph_collector.ooni.base import Imported, UnreadableError
 from heliograph_collector.ooni.files import Complaint, Document, documents
+from heliograph_collector.ooni.frame import Imported, UnreadableError
 from heliograph_collector.ooni.report import line, sentence
 from heliograph_collector.ooni.values import Json, text
 from heliograph_collector.ooni.world import World

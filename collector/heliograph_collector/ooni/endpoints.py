@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
 from heliograph_collector.ooni import steps as s
-from heliograph_collector.ooni.base import Imported, link, measurement, taken, vantage
+from heliograph_collector.ooni.frame import Imported, link, measurement, taken, vantage
 from heliograph_collector.ooni.steps import Steps, host_name
 from heliograph_collector.ooni.values import Json, obj, rows, text
 from heliograph_collector.ooni.walk import Hop, walk

@@ -5,7 +5,6 @@ from dataclasses import replace
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_collector.ooni import steps as s
-from heliograph_collector.ooni.base import Imported
 from heliograph_collector.ooni.endpoints import (
     Endpoint,
     Sorted,
@@ -14,6 +13,7 @@ from heliograph_collector.ooni.endpoints import (
     reached,
     service,
 )
+from heliograph_collector.ooni.frame import Imported
 from heliograph_collector.ooni.steps import Steps
 from heliograph_collector.ooni.values import Json, obj, rows, text, whole
 from heliograph_collector.ooni.walk import Hop, walk

@@ -3,8 +3,8 @@
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
 from heliograph_collector.ooni import steps as s
-from heliograph_collector.ooni.base import Imported
 from heliograph_collector.ooni.endpoints import imported, reached
+from heliograph_collector.ooni.frame import Imported
 from heliograph_collector.ooni.steps import Steps
 from heliograph_collector.ooni.values import Json, binary, obj, rows, text, texts
 from heliograph_collector.ooni.walk import Hop, walk

@@ -23,20 +23,21 @@ def reply(request: Json, response: Json, url: str) -> Http:
     """`url` is the one that was asked for; the body's visible words are kept only in clear."""
     body = binary(response.get("body"))
     names, values = _headers(response)
+    digest = hashlib.sha256(body).hexdigest() if body else text(response.get("x_body_sha256"), 64)
     clear = urlsplit_scheme(url) == "http"
     beginning = body[:LOOKED_AT].decode("utf-8", "replace")
     return Http(
         method=text(request.get("method"), 16) or "GET",
         url=url,
         status=max(0, whole(response.get("code"))),
-        title=title(beginning),
+        title=title(beginning) or text(response.get("x_title"), 256),
         server=values.get("server", "")[:256],
         location=values.get("location", ""),
         body_bytes=max(0, whole(response.get("x_body_length")), len(body)),
-        body_sha256=hashlib.sha256(body).hexdigest() if body else "",
+        body_sha256=digest,
         truncated=response.get("body_is_truncated") is True,
         header_names=names,
-        text=words(beginning) if clear else "",
+        text=(words(beginning) or text(response.get("x_text"), MOST_WORDS)) if clear else "",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from heliograph_collector.ooni.base import Imported
+from heliograph_collector.ooni.frame import Imported
 from heliograph_collector.store.rows import State, Verdict
 
 BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; else http-failure, as OONI has no other

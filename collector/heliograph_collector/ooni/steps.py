@@ -36,6 +36,7 @@ class Steps:
 
     label: str = ""
     made: list[Observation] = field(default_factory=list)
+    trusted: bool = True  # the probe brings its own list of authorities, as OONI's does
 
     def add(self, seen: Observation, parent: int | None = None) -> int:
         self.made.append(replace(seen, endpoint=self.label, parent=parent))
@@ -163,9 +164,23 @@ def handshake(row: Json, *, trusted: bool) -> Observation:
 
 
 def certificates(row: Json) -> tuple[Certificate, ...]:
+    if row.get("x_peer_certificates"):
+        return tuple(map(_named_certificate, rows(row.get("x_peer_certificates"))))
     listed = row.get("peer_certificates")
     found = listed[:MOST_CERTIFICATES] if isinstance(listed, list) else []
     return tuple(c for der in map(binary, found) if der and (c := certificate(der)) is not None)
+
+
+def _named_certificate(row: Json) -> Certificate:
+    """As our own export names it."""
+    return Certificate(
+        sha256=text(row.get("sha256"), 64),
+        spki_sha256=text(row.get("spki_sha256"), 64),
+        subject=text(row.get("subject"), 1024),
+        issuer=text(row.get("issuer"), 1024),
+        not_before_s=whole(row.get("not_before_s")),
+        not_after_s=whole(row.get("not_after_s")),
+    )
 
 
 def certificate(der: bytes) -> Certificate | None:

@@ -86,7 +86,7 @@ class _Walk:
             parent = self._free()
         if parent is None:
             parent = self._opened(end)
-        index = self._made.add(s.handshake(row, trusted=True), parent)
+        index = self._made.add(s.handshake(row, trusted=self._made.trusted), parent)
         self._note(row, end, index)
 
     def _request(self, row: Json) -> None:
@@ -102,7 +102,7 @@ class _Walk:
             parent = self._opened((self._own_address(), self._hop.port))
         if self._hop.secure and self._made.made[parent].operation is Operation.CONNECT:
             parent = self._made.add(
-                s.handshake({"server_name": self._hop.host}, trusted=True), parent
+                s.handshake({"server_name": self._hop.host}, trusted=self._made.trusted), parent
             )
         for one in seen:
             parent = self._made.add(one, parent)
@@ -132,7 +132,7 @@ class _Walk:
             return True
         if self._hop.secure:
             row = {"server_name": self._hop.host, "failure": str(word)}
-            self._made.add(s.handshake(row, trusted=True), self._opened(end))
+            self._made.add(s.handshake(row, trusted=self._made.trusted), self._opened(end))
             return True
         return False
 

@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 from heliograph.failure import Operation
 from heliograph.observation import Observation
 from heliograph_collector.ooni import steps as s
-from heliograph_collector.ooni.base import (
+from heliograph_collector.ooni.control import control_view, helper_answered
+from heliograph_collector.ooni.frame import (
     Imported,
     UnreadableError,
     link,
@@ -19,7 +20,6 @@ from heliograph_collector.ooni.base import (
     taken,
     vantage,
 )
-from heliograph_collector.ooni.helper import control_view, helper_answered
 from heliograph_collector.ooni.page import urlsplit_scheme
 from heliograph_collector.ooni.steps import Steps, host_name
 from heliograph_collector.ooni.values import Json, obj, rows, text, texts
@@ -38,7 +38,7 @@ def read(document: Json) -> Imported:
     if urlsplit_scheme(url) not in ("http", "https"):
         raise UnreadableError("its input is no http or https URL")
     hops = chain(keys, url)
-    made = Steps()
+    made = Steps(trusted=document.get("software_name") != "heliograph")
     for depth, hop in enumerate(hops):
         made.label = label(depth)
         walk(made, hop)

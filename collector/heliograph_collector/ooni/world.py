@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from heliograph.observation import Observation
-from heliograph_collector.ooni.base import Imported
+from heliograph_collector.ooni.frame import Imported
 
 WINDOW_US = 3 * 3600 * 1_000_000  # outages worth the name last longer than a run takes
 ENOUGH = 2  # other countries that fail alike, before it counts as an outage

@@ -195,7 +195,9 @@ documents = st.fixed_dictionaries(
         "test_name": names,
         "test_keys": st.builds(lambda k, c: {**k, "control": c}, keys, controls) | values,
     },
-    optional=dict.fromkeys(("probe_cc", "probe_asn", "measurement_start_time", "annotations"), values)
+    optional=dict.fromkeys(
+        ("probe_cc", "probe_asn", "measurement_start_time", "annotations"), values
+    )
     | {"input": words},
 )
 

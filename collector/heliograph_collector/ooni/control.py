@@ -10,24 +10,23 @@ from dataclasses import replace
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
 from heliograph_collector.ooni import steps as s
-from heliograph_collector.ooni.base import measurement
+from heliograph_collector.ooni.frame import measurement
 from heliograph_collector.ooni.page import header_names, urlsplit_scheme
 from heliograph_collector.ooni.steps import Steps, host_name
 from heliograph_collector.ooni.values import Json, obj, text, texts, whole
 from heliograph_collector.ooni.walk import Hop
+from heliograph_collector.ooni.way import Hops, together
 from heliograph_collector.ooni.words import failure
 from heliograph_collector.store.rows import ControlView
-
-Hops = Sequence[tuple[str, Sequence[Observation]]]  # each page's URL, and what the vantage saw
 
 TLS_WORDS = frozenset(w for w in Failure if w.startswith("ssl_"))
 DNS_WORDS = frozenset(w for w in Failure if w.startswith("dns_"))
 
 
 def helper_answered(keys: Json) -> bool:
-    return not keys.get("control_failure") and bool(
-        obj(keys.get("control")).get("http_request") or obj(keys.get("control")).get("dns")
-    )
+    told = ("http_request", "dns", "tcp_connect")
+    control = obj(keys.get("control"))
+    return not keys.get("control_failure") and any(control.get(key) for key in told)
 
 
 def control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
@@ -36,10 +35,12 @@ def control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
         return ControlView()
     control = obj(keys.get("control"))
     made = Steps()
-    _name(made, obj(control.get("dns")), hops[0][0])
+    if obj(control.get("dns")):
+        _name(made, obj(control.get("dns")), hops[0][0])
     _ends(made, control, hops[0][0])
     request = obj(control.get("http_request"))
     if request:
+        hops = together(hops, request)
         _way(made, hops)
         _end(made, request, hops)
     of = measurement(document, made.made, experiment="web", target=hops[0][0])
@@ -87,7 +88,8 @@ def _ends(made: Steps, control: Json, url: str) -> None:
         index = made.add(_step(Operation.CONNECT, word, tcp=tcp), made.lookup_of(address))
         if word is None and end in handshakes:
             row = obj(handshakes.get(end))
-            tls = Tls(server_name=host_name(text(row.get("server_name"), 256)) or _host(url))
+            name = host_name(text(row.get("server_name"), 256)) or _host(url)
+            tls = Tls(server_name=name, chain=s.certificates(row))
             made.add(_step(Operation.TLS_HANDSHAKE, _status(row), tls=tls), index)
 
 
