@@ -21,6 +21,7 @@ from heliograph.observation import (
     DnsAnswer,
     DnsReply,
     Exchange,
+    Hop,
     Http,
     Link,
     Measurement,
@@ -29,7 +30,7 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_collector.store.rows import ControlView, Role, State, Taken, Vantage
+from heliograph_collector.store.rows import Contrast, ControlView, Role, State, Taken, Vantage
 
 CATALOGUE = Path(__file__).parents[1] / "scenarios"
 HOST = "www.target.example"
@@ -48,17 +49,20 @@ class Scenario:
 
     @property
     def rules(self) -> frozenset[str]:
-        return frozenset(str(expected["rule"]) for expected in self.verdicts.values())
+        return frozenset(
+            str(expected["rule"]) for expected in self.verdicts.values() if "rule" in expected
+        )
 
 
 def catalogue() -> Iterator[Scenario]:
     """Every scenario of every file, in order."""
     for path in sorted(CATALOGUE.glob("*.yml")):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
-            yield _scenario(entry)
+            yield scenario(entry)
 
 
-def _scenario(entry: Mapping[str, Any]) -> Scenario:
+def scenario(entry: Mapping[str, Any]) -> Scenario:
+    """One entry as it stands in the file."""
     experiment = entry.get("experiment", "web")
     here = measurement(entry.get("here", []), experiment=experiment)
     here = replace(here, target=entry.get("target", here.target))
@@ -66,9 +70,9 @@ def _scenario(entry: Mapping[str, Any]) -> Scenario:
     verdict = entry["verdict"]
     return Scenario(
         name=entry["name"],
-        taken=taken(here),
+        taken=taken(here, role=Role(entry.get("role", "volunteer"))),
         control=_control(entry, experiment),
-        verdicts={"": verdict} if "rule" in verdict else verdict,
+        verdicts={"": verdict} if {"rule", "state"} & set(verdict) else verdict,
     )
 
 
@@ -82,7 +86,17 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         age_us=int(entry.get("control_age_min", 1) * MINUTE_US),
         link=_link(entry, "control_link"),
         groups=groups,
+        contrast=_contrast(entry.get("contrast", {})),
+        stand_in=entry.get("stand_in", False),
     )
+
+
+def _contrast(facts: Mapping[str, Any]) -> dict[str, Contrast]:
+    """By endpoint; facts without one are the page's."""
+    by_endpoint = all(isinstance(value, Mapping) for value in facts.values())
+    return {
+        label: Contrast(**one) for label, one in (facts if by_endpoint else {"": facts}).items()
+    }
 
 
 def _link(entry: Mapping[str, Any], key: str) -> Link:
@@ -222,7 +236,23 @@ def _quic(_: str, argument: str, outcome: object) -> Observation:
 
 
 def _exchange(_: str, argument: str, outcome: object) -> Observation:
-    return _step(Operation.EXCHANGE, outcome, exchange=Exchange(protocol=argument))
+    """The outcome may be `{reply: …, differences: […]}`."""
+    facts = outcome if isinstance(outcome, Mapping) else {}
+    said = Exchange(
+        protocol=argument,
+        reply=facts.get("reply", ""),
+        differences=tuple(facts.get("differences", ())),
+    )
+    return _step(Operation.EXCHANGE, facts.get("failure", outcome), exchange=said)
+
+
+def _hop(_: str, argument: str, outcome: object) -> Observation:
+    """`hop client_hello 3: rst 61`, the last number being the reply's TTL."""
+    sent, _, ttl = argument.partition(" ")
+    word, _, reply_ttl = str(outcome).partition(" ")
+    reply = "" if word in set(Failure) else word
+    hop = Hop(ttl=int(ttl), sent=sent, reply=reply, reply_ttl=int(reply_ttl or 0))
+    return _step(Operation.HOP, outcome, hop=hop)
 
 
 def _certificate(key: str, issuer: str, owner: str) -> Certificate:
@@ -266,8 +296,18 @@ _MAKERS = {
     "tls": _tls,
     "quic": _quic,
     "exchange": _exchange,
+    "hop": _hop,
     "http": _http,
     "body": _http,
 }
 
-__all__ = ["CATALOGUE", "HOST", "Scenario", "State", "catalogue", "measurement", "taken"]
+__all__ = [
+    "CATALOGUE",
+    "HOST",
+    "Scenario",
+    "State",
+    "catalogue",
+    "measurement",
+    "scenario",
+    "taken",
+]

@@ -8,10 +8,13 @@ import pytest
 from heliograph.failure import Failure
 from heliograph_collector.judge import RULES, WHOLE, judge
 from heliograph_collector.judge.meaning import LOCAL, METHODS, MUTE
+from heliograph_collector.judge.readings import READINGS, SERVICE_ROWS
+from heliograph_collector.judge.worldwide import WORLD_ROWS
 from heliograph_collector.store.rows import State
 from support.scenario import Scenario, catalogue
 
 SCENARIOS = tuple(catalogue())
+ROWS = (*(row for r in READINGS.values() for row in r.rows), *SERVICE_ROWS, *WORLD_ROWS)
 ANCHOR_RULES = {"anchors.reached", "anchors.silent"}
 
 
@@ -27,14 +30,14 @@ def test_scenario(scenario: Scenario) -> None:
 
 def test_every_rule_has_a_scenario() -> None:
     shown = {rule for s in SCENARIOS for rule in s.rules}
-    known = {rule.id for rule in RULES} | {rule.id for rule in WHOLE} | ANCHOR_RULES
+    known = {rule.id for rule in (*RULES, *WHOLE, *ROWS)} | ANCHOR_RULES
     assert known - shown == set()
     assert shown - known == set()
 
 
 def test_rule_ids_and_scenario_names_are_unique() -> None:
     for names in (
-        [rule.id for rule in RULES] + [rule.id for rule in WHOLE],
+        [rule.id for rule in (*RULES, *WHOLE, *ROWS)],
         [s.name for s in SCENARIOS],
     ):
         assert [name for name, times in Counter(names).items() if times > 1] == []
@@ -57,7 +60,7 @@ def test_every_method_of_interference_has_a_rule() -> None:
 
 def test_only_blocking_needs_more_than_the_vantage() -> None:
     """No row that blocks stands alone, and none is without strength."""
-    for rule in RULES:
+    for rule in (*RULES, *ROWS):
         assert not (rule.alone and rule.state is State.BLOCKED), rule.id
         assert (rule.strength > 0) == (rule.state is not State.UNKNOWN), rule.id
 

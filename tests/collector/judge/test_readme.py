@@ -1,11 +1,14 @@
 """The manual's tables are the rules themselves."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import heliograph_collector.judge as judge_package
 from heliograph_collector.judge import RULES, RULES_VERSION, WHOLE
 from heliograph_collector.judge.meaning import LAYERS, method_of
+from heliograph_collector.judge.readings import READINGS, SERVICE_ROWS, Row
 from heliograph_collector.judge.rules import Rule
+from heliograph_collector.judge.worldwide import WORLD_ROWS
 from heliograph_collector.store.rows import State
 
 README = Path(judge_package.__file__).with_name("README.md")
@@ -13,7 +16,9 @@ README = Path(judge_package.__file__).with_name("README.md")
 
 def test_readme_lists_the_rules_as_they_are() -> None:
     text = README.read_text(encoding="utf-8")
-    for table in (rule_table(), whole_table()):
+    readings = (reading_table(r.rows) for r in READINGS.values())
+    rest = (reading_table(SERVICE_ROWS), reading_table(WORLD_ROWS))
+    for table in (rule_table(), whole_table(), *readings, *rest):
         assert table in text, f"{README.name} is behind; this belongs in it:\n\n{table}"
     assert f"Rules version: **{RULES_VERSION}**" in text
 
@@ -30,6 +35,17 @@ def rule_table() -> str:
 def whole_table() -> str:
     rows = [f"| `{r.id}` | {r.state} | {r.says} |" for r in WHOLE]
     return "\n".join(["| rule | state | says |", "| --- " * 3 + "|", *rows])
+
+
+def reading_table(rows: Sequence[Row]) -> str:
+    lines = [
+        f"| `{r.id}` | {r.state} | {r.layer} | {r.method} | {r.strength:g} | {r.says} |"
+        if r.strength
+        else f"| `{r.id}` | {r.state} | {r.layer} | {r.method} |  | {r.says} |"
+        for r in rows
+    ]
+    head = ["| rule | state | layer | method | strength | says |", "| --- " * 6 + "|"]
+    return "\n".join([*head, *lines])
 
 
 def _layer(rule: Rule) -> str:

@@ -25,6 +25,10 @@ class Outcome:
     def passed(self) -> bool:
         return self.failure is None
 
+    def at_one_of(self, other: "Outcome") -> bool:
+        """Whether all of its addresses are known, and are the other's too."""
+        return "" not in self.addresses and self.addresses <= other.addresses
+
 
 def outcome(
     measurement: Measurement,

@@ -89,7 +89,7 @@ ROWS = (
 def words(here: Measurement, there: Measurement | None) -> Words:
     found = _told(here)
     target, neutral = _outcome(here, "target"), _outcome(here, "neutral")
-    if target and neutral and target.addresses <= neutral.addresses:
+    if target and neutral and target.at_one_of(neutral):
         found["same_address"] = neutral.evidence
     direct = _outcome(here, "direct")
     if direct and direct.operation is GOAL and direct.method.endswith("_after_hello"):
