@@ -49,6 +49,8 @@ def _direct(target: str, groups: Groups) -> str:
     answer = _answer(groups, "direct")
     if "direct" not in groups or answer is Answer.UNKNOWN:
         return " Whether its own addresses are reachable was not tried."
+    if answer is Answer.NO and _answer(groups, "direct_neutral") is Answer.YES:
+        return f" At {target}'s own addresses its name fails too, and a neutral one passes."
     word = "answered" if answer is Answer.YES else "did not answer"
     return f" {target}'s own addresses {word}."
 
@@ -63,6 +65,9 @@ def quic(target: str, groups: Groups) -> str:
         )
     if ours is Answer.UNKNOWN:
         return NOTHING
+    asked = groups.get("target") or groups.get("", ())
+    if asked and not any(step.operation is Operation.QUIC_HANDSHAKE for step in asked):
+        return stopped(asked)
     if neutral is Answer.NO:
         return (
             f"Neither {target} nor a neutral server answered by QUIC: that looks like QUIC or UDP "

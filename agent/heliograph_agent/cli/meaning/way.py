@@ -90,9 +90,9 @@ def _names_told(
     if ours is None and neutral is not None:
         last = _farthest(groups, "target")
         return (
-            f"With the name of {target} nothing was heard beyond hop {last} of {syn.ttl}; a neutral "
-            "name went on. That looks like packets with that name being dropped there, or routers "
-            "that fell silent; repeating it tells."
+            f"With the name of {target} nothing was heard beyond hop {last} of {syn.ttl}; a "
+            "neutral name went on. That looks like packets with that name being dropped there, or "
+            "routers that fell silent; repeating it tells."
         )
     if ours is None:
         return f"SYNs come to the server at hop {syn.ttl}; hellos were not answered with any name."
