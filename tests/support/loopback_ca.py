@@ -24,10 +24,10 @@ class Leaf:
 class LoopbackCA:
     """`ca_file` is what `net.ca_file` is to name; every other CA stays unknown to the agent."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, organization: str = "Heliograph loopback tests") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
-        self._root = trustme.CA(organization_name="Heliograph loopback tests")
+        self._root = trustme.CA(organization_name=organization)
         self._issued = 0
         self.ca_file = directory / "ca.pem"
         self._root.cert_pem.write_to_path(self.ca_file)
@@ -37,11 +37,13 @@ class LoopbackCA:
         *names: str,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
+        common_name: str | None = None,
     ) -> Leaf:
         """A certificate for names and address literals, signed by this CA."""
-        return self._write(
-            self._root.issue_cert(*names, not_before=not_before, not_after=not_after)
+        issued = self._root.issue_cert(
+            *names, common_name=common_name, not_before=not_before, not_after=not_after
         )
+        return self._write(issued)
 
     def expired(self, *names: str) -> Leaf:
         """Valid for the whole of 2020."""

@@ -1,0 +1,77 @@
+"""The catalogue of conditions on real traffic: set up, observed, judged, held against the row.
+
+All rows are played at once in one world (support/field): every row has a name, addresses and
+interference of its own. The control runs the same experiment from abroad.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from heliograph.observation import Link
+from heliograph_collector.judge import judge
+from heliograph_collector.store.rows import ControlView, State
+from lab.country.world import require_for_test
+from support.condition import Condition, conditions
+from support.field.field import Played, play
+from support.scenario import taken
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("conditions")]
+ROWS = tuple(row for row in conditions() if row.live is not None)
+TOLD = ("rule", "state", "layer", "method", "reachable_endpoints", "endpoints")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
+    require_for_test()
+    return play(ROWS, tmp_path_factory.mktemp("field"))
+
+
+def test_the_home_is_online(played: Mapping[str, Played]) -> None:
+    """So that no row is unknown for want of a link."""
+    home = [p for row in ROWS if "place" not in (row.live or {}) and (p := played[row.name])]
+    assert {p.here.link for p in home} == {Link.ONLINE}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_condition_live(row: Condition, played: Mapping[str, Played]) -> None:
+    """Whatever of the verdict the row names, but for numbers that depend on the hour."""
+    seen = played[row.name]
+    here = seen.here.measurement
+    assert not here.not_measured, here.not_measured
+    found = {v.endpoint: v for v in judge(taken(here), control_view(row, seen))}
+    for endpoint, expected in row.scenario.verdicts.items():
+        verdict = found[endpoint]
+        wanted = {key: value for key, value in expected.items() if key in TOLD}
+        got = {key: _plain(getattr(verdict, key)) for key in wanted}
+        assert got == wanted, f"{endpoint or 'the whole'}: {verdict}\n{_story(seen)}"
+
+
+def control_view(row: Condition, seen: Played) -> ControlView:
+    """The row's, with the real control's measurement in it, if the row has a control at all."""
+    view = row.scenario.control
+    if view.measurement is None:
+        return view
+    endpoints = (row.live or {}).get("endpoints", ())
+    groups = {e["id"]: e["group"] for e in endpoints if "group" in e}
+    return replace(
+        view, measurement=seen.control.measurement, link=seen.control.link, groups=groups
+    )
+
+
+def _story(seen: Played) -> str:
+    """What both saw, a step a line."""
+    lines = []
+    for place, one in (("here", seen.here), ("control", seen.control)):
+        lines.append(f"{place}: {one.link} {one.measurement.not_measured}")
+        for index, x in enumerate(one.measurement.observations):
+            said = x.dns or x.tcp or x.udp or x.http or x.exchange or x.hop or ""
+            text = f"{index} {x.endpoint} {x.operation} {x.failure or 'ok'} <{x.parent}> {said}"
+            lines.append(text[:300])
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, State) else value

@@ -1,0 +1,60 @@
+"""Reads the catalogue in tests/scenarios/conditions: a condition of the network, and what is said.
+
+A row is a scenario (see scenario.py) that stands for a real case, and a `live` part that says how
+the same is set up in the field (see field/setup.py), or `not_live`, the reason why it cannot be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.scenario import CATALOGUE, Scenario, scenario
+
+CONDITIONS = CATALOGUE / "conditions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One row. `number` gives it a name and addresses of its own in the field."""
+
+    number: int
+    family: str  # the file it stands in
+    stands_for: str
+    scenario: Scenario
+    says: str  # the live set-up, or why there is none, in words
+    live: Mapping[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        return self.scenario.name
+
+    @property
+    def experiment(self) -> str:
+        return self.scenario.taken.measurement.experiment
+
+
+def conditions(folder: Path = CONDITIONS) -> tuple[Condition, ...]:
+    """Every row of every file, in order."""
+    rows = [
+        (path.stem, entry)
+        for path in sorted(folder.glob("*.yml"))
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
+        if "name" in entry  # what has none holds parts that rows refer to
+    ]
+    return tuple(_condition(n, family, entry) for n, (family, entry) in enumerate(rows, 1))
+
+
+def _condition(number: int, family: str, entry: Mapping[str, Any]) -> Condition:
+    live = entry.get("live")
+    says = entry["not_live"] if live is None else live["says"]
+    return Condition(
+        number=number,
+        family=family,
+        stands_for=entry["stands_for"],
+        scenario=scenario(entry),
+        says=" ".join(says.split()),
+        live=live,
+    )

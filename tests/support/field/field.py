@@ -1,0 +1,291 @@
+"""Brings the field up, plays every row at once at its place and at the control, and hands back
+what was seen.
+
+Everything runs in a world of its own (lab/country/world.py): real unbound, nginx and TLS servers,
+real filter rules, observers that inject, and a box in the path.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heliograph.codec import measurement_from_pb
+from heliograph.observation import Link, Measurement
+from heliograph.v1 import observation_pb2
+from lab.country.world import World, world
+from support.condition import Condition
+from support.field import box, servers
+from support.field import places as at
+from support.field.setup import QUEUES, Certificates, Row
+from support.programs import eventually, started
+
+TESTS = Path(__file__).parents[2]
+PYTHON = ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m"]
+DEADLINE_S = 150
+ANCHORS = (
+    ("resolver-a", "dns", at.ANCHOR_NAME, 53, "/"),
+    ("captive-a", "http", at.ANCHOR_NAME, 80, "/generate_204"),
+    ("foreign-a", "https", at.ANCHOR_NAME, 443, "/generate_204"),
+    ("foreign-address", "tcp", at.ANCHOR, 443, "/"),
+    ("domestic-a", "https", at.DOMESTIC_NAME, 443, "/generate_204"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one place saw of one row."""
+
+    measurement: Measurement
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    here: Seen
+    control: Seen
+
+
+def play(conditions: Iterable[Condition], folder: Path) -> Mapping[str, Played]:
+    """By the rows' names. Raises Missing where namespaces cannot be had."""
+    rows = [Row(condition) for condition in conditions if condition.live is not None]
+    with world() as where, ExitStack() as stack:
+        field = Field(where, rows, folder, stack)
+        field.wire()
+        field.serve()
+        field.interfere()
+        return field.look()
+
+
+class Field:
+    """`folder` holds every configuration and log."""
+
+    def __init__(
+        self, where: World, rows: Sequence[Row], folder: Path, stack: ExitStack
+    ) -> None:
+        self._world, self._rows, self._folder, self._stack = where, rows, folder, stack
+        self._certificates = Certificates(folder)
+
+    def wire(self) -> None:
+        self._world.script(list(wiring()))
+
+    def serve(self) -> None:
+        """Returns once everything listens."""
+        rows, folder = self._rows, self._folder
+        self._start_server("abroad", servers.resolver_conf(rows, folder), "unbound", at.ABROAD)
+        self._start_server("provider", servers.provider_conf(rows, folder), "unbound", at.GATE)
+        web = servers.web_conf(rows, self._certificates, folder)
+        self._start_server("web", web, "nginx", at.ABROAD)
+        home = servers.domestic_conf(self._certificates, folder)
+        self._start_server("domestic", home, "nginx", at.GATE)
+        doh = self._certificates.files("good", at.DOH)
+        self._start(at.ABROAD, "doh", [*PYTHON, "lab.country.doh", at.DOH, *doh])
+        hosts = [self._host(row, host) for row in rows for host in row.hosts()]
+        self._box("hosts", at.ABROAD, [h for h in hosts if not h["address"].startswith("77.")], [])
+        turned = [self._certified(row, rule) for row in rows for rule in row.turned()]
+        portal = {"title": "Welcome to the hotel", "text": "Log in to go on."}
+        turned += [
+            {"source": at.address_of("captive"), "port": 80, "does": {"page": portal}},
+            {
+                "source": at.address_of("captive"),
+                "port": 443,
+                "does": {"intercept": self._certificates.files("stranger", "portal.example")},
+            },
+        ]
+        gate = [h for h in hosts if h["address"].startswith("77.")]
+        self._box("box", at.GATE, gate, turned)
+        eventually(self._listening, f"the field's servers, see {folder}", 20)
+
+    def interfere(self) -> None:
+        """Filter rules of all rows, and what the places lack."""
+        self._world.run(at.GATE, "iptables-restore", text="\n".join(self._tables()) + "\n")
+        for space, chain, key, program in (
+            (at.GATE, "FORWARD", "gate6", "ip6tables"),
+            (at.ABROAD, "INPUT", "site_gate", "iptables"),
+        ):
+            rules = [rule for row in self._rows for rule in row.said.get(key, ())]
+            self._world.script([f"{program} -w -A {chain} {rule}" for rule in rules], space)
+        routes = [route for row in self._rows for route in row.said.get("own_route", ())]
+        self._world.script([f"ip route add {route}" for route in routes], "home")
+        for what, queue in QUEUES.items():
+            if any(f"--queue-num {queue} " in rule for row in self._rows for rule in row.rules()):
+                answer = ["--answer", at.INJECTED] if what == "dns" else []
+                argv = [*PYTHON, "lab.country.observer", what, "--queue", str(queue), *answer]
+                self._ready(at.GATE, f"observer-{what}", argv)
+
+    def look(self) -> Mapping[str, Played]:
+        """All places at the same time."""
+        jobs: dict[str, list[Mapping[str, Any]]] = {at.CONTROL: []}
+        for row in self._rows:
+            jobs.setdefault(row.place, []).append(row.job())
+            jobs.setdefault(row.control_place, []).append(row.job(control=True) | {"id": f"control {row.name}"})
+        running = {place: self._vantage(place, some) for place, some in jobs.items()}
+        seen: dict[str, Seen] = {}
+        for place, process in running.items():
+            out, _ = process.communicate(timeout=DEADLINE_S)
+            log = (self._folder / f"{place}.log").read_text()[-2_000:]
+            assert process.returncode == 0, f"{place}: {log}"
+            seen |= dict(_results(out))
+        return {r.name: Played(seen[r.name], seen[f"control {r.name}"]) for r in self._rows}
+
+    def _vantage(self, place: str, jobs: Sequence[Mapping[str, Any]]) -> "subprocess.Popen[bytes]":
+        resolver = at.RESOLVER if place == at.CONTROL else at.PROVIDER
+        plan = self._folder / f"{place}.json"
+        keys = ("id", "kind", "host", "port", "path")
+        anchors = [dict(zip(keys, anchor, strict=True)) for anchor in ANCHORS]
+        told = {
+            "anchors": anchors, "resolver": f"{resolver}:53", "jobs": jobs,
+            "ca_file": str(self._certificates.trusted),
+        }  # fmt: skip
+        plan.write_text(json.dumps(told))
+        argv = [*PYTHON, "support.field.vantage", str(plan)]
+        with (self._folder / f"{place}.log").open("wb") as log:
+            return subprocess.Popen(
+                self._world.command(place, argv), stdout=subprocess.PIPE, stderr=log
+            )
+
+    def _host(self, row: Row, host: Mapping[str, Any]) -> dict[str, Any]:
+        tls = host.get("tls", "")
+        files = self._certificates.files(tls, row.host) if tls else None
+        port = host["port"]
+        return {"address": host["at"], "port": port, "tls": files, "does": host["does"]}
+
+    def _certified(self, row: Row, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`intercept` names whose certificate is shown."""
+        does = rule["does"]
+        if "intercept" not in does:
+            return rule
+        files = self._certificates.files(does["intercept"], does.get("of", row.host))
+        return {**rule, "does": {"intercept": files}}
+
+    def _box(self, name: str, space: str, hosts: list[Any], turned: list[Any]) -> None:
+        plan = self._folder / f"{name}.json"
+        plan.write_text(json.dumps({"listen": hosts, "turned": turned}))
+        self._ready(space, name, [*PYTHON, "support.field.box", str(plan)])
+
+    def _start_server(self, name: str, config: str, program: str, space: str) -> None:
+        file = self._folder / f"{name}.conf"
+        file.write_text(config)
+        argv = {
+            "unbound": ["/usr/sbin/unbound", "-d", "-c", str(file)],
+            "nginx": ["/usr/sbin/nginx", "-c", str(file), "-e", f"{self._folder}/{name}.errors"],
+        }[program]
+        self._start(space, name, argv)
+
+    def _start(self, space: str, name: str, argv: list[str]) -> None:
+        log = self._folder / f"{name}.log"
+        self._stack.enter_context(started(self._world.command(space, argv), log))
+
+    def _ready(self, space: str, name: str, argv: list[str]) -> None:
+        """Returns once the program says that it is."""
+        with (self._folder / f"{name}.log").open("ab") as log:
+            program = subprocess.Popen(
+                self._world.command(space, argv), stdout=subprocess.PIPE, stderr=log
+            )
+        self._stack.callback(_stop, program)
+        assert program.stdout is not None
+        if program.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{name} did not start: {(self._folder / f'{name}.log').read_text()}")
+
+    def _listening(self) -> bool:
+        wanted = {
+            at.ABROAD: (f"{at.RESOLVER}:53", f"{at.ANCHOR}:443", f"{at.DOH}:443"),
+            at.GATE: (f"{at.PROVIDER}:53", f"{at.DOMESTIC}:443"),
+        }
+        shown = {space: self._world.run(space, "ss", "-Hltun") for space in wanted}
+        return all(place in shown[space] for space, some in wanted.items() for place in some)
+
+    def _tables(self) -> Iterator[str]:
+        yield "*nat"
+        for row in self._rows:
+            for rule in row.turned():
+                yield _turn(f"-d {rule['to']} -p tcp --dport {rule['port']}")
+        for port in (80, 443):
+            yield _turn(f"-s {at.address_of('captive')} -p tcp --dport {port}")
+        yield "COMMIT"
+        yield "*filter"
+        yield f"-A FORWARD -s {at.address_of('domestic')} -j DROP"
+        for chain in ("INPUT", "FORWARD"):
+            yield f"-A {chain} -s {at.address_of('offline')} -j DROP"
+            for protocol in ("udp", "tcp"):
+                yield f"-A {chain} -s {at.address_of('mute')} -p {protocol} --dport 53 -j DROP"
+        for row in self._rows:
+            yield from (f"-A FORWARD {rule}" for rule in row.rules())
+        yield "COMMIT"
+
+
+def _turn(match: str) -> str:
+    return f"-A PREROUTING {match} -j DNAT --to-destination {at.PROVIDER}:{box.PORT}"
+
+
+def _results(out: bytes) -> Iterator[tuple[str, Seen]]:
+    for line in out.splitlines():
+        said = json.loads(line)
+        message = observation_pb2.Measurement.FromString(base64.b64decode(said["measurement"]))
+        yield said["id"], Seen(measurement_from_pb(message), Link(said["link"]))
+
+
+def _stop(program: "subprocess.Popen[bytes]") -> None:
+    program.kill()
+    program.wait(timeout=10)
+    if program.stdout is not None:
+        program.stdout.close()
+
+
+def wiring() -> Iterator[str]:
+    """Shell lines, in an order in which each finds what it needs."""
+    for space in (at.ABROAD, at.GATE, at.CONTROL, *at.PLACES):
+        yield f"ip netns add {space}"
+        yield f"ip netns exec {space} sysctl -qw net.ipv6.conf.default.dad_transmits=0"
+        yield f"ip -n {space} link set lo up"
+    for space in (at.ABROAD, at.GATE):
+        yield (
+            f"ip netns exec {space} sysctl -qw net.ipv4.ip_forward=1"
+            " net.ipv6.conf.all.forwarding=1 net.ipv6.ip_nonlocal_bind=1"
+        )
+    yield from _cable(at.GATE, at.GATE_WIRE, at.ABROAD_WIRE)
+    yield from _cable(at.CONTROL, at.CONTROL_ADDRESS, at.CONTROL_WIRE)
+    for prefix in ("45.90.2.0/24", "45.91.0.0/16", "45.92.0.0/16", f"{at.PUBLIC}/32"):
+        yield f"ip -n {at.ABROAD} route add local {prefix} dev lo"
+    yield f"ip -n {at.ABROAD} -6 route add local {at.SIX_ABROAD}::/48 dev lo"
+    yield f"ip -n {at.ABROAD} route add 5.0.0.0/8 via {at.GATE_WIRE}"
+    yield f"ip -n {at.ABROAD} -6 route add {at.SIX}::/48 via 2a0d:5600::2"
+    for prefix in (f"{at.PROVIDER}/32", f"{at.DOMESTIC}/32", "77.77.0.0/16"):
+        yield f"ip -n {at.GATE} route add local {prefix} dev lo"
+    for place in at.PLACES:
+        yield from _home(place)
+
+
+def _cable(space: str, address: str, far: str) -> Iterator[str]:
+    yield f"ip -n {space} link add out type veth peer name {space} netns {at.ABROAD}"
+    six = {at.GATE: "2a0d:5600::", at.CONTROL: "2a0d:5600:2::"}[space]
+    for where, device, end, last in ((space, "out", address, 2), (at.ABROAD, space, far, 1)):
+        yield f"ip -n {where} address add {end}/24 dev {device}"
+        yield f"ip -n {where} -6 address add {six}{last}/64 dev {device} nodad"
+        yield f"ip -n {where} link set {device} up"
+    yield f"ip -n {space} route add default via {far}"
+    yield f"ip -n {space} -6 route add default via {six}1"
+
+
+def _home(place: str) -> Iterator[str]:
+    """A cable of its own to the gate; only the place `six` has IPv6."""
+    address = at.address_of(place)
+    yield f"ip -n {place} link add out type veth peer name {place} netns {at.GATE}"
+    yield f"ip -n {place} address add {address}/32 dev out"
+    yield f"ip -n {place} link set out up"
+    yield f"ip -n {at.GATE} link set {place} up"
+    yield f"ip -n {at.GATE} route add {address}/32 dev {place}"
+    yield f"ip -n {place} route add {at.PROVIDER}/32 dev out"
+    yield f"ip -n {place} route add default via {at.PROVIDER}"
+    if place == "six":
+        yield f"ip -n {place} -6 address add {at.SIX}::2/128 dev out nodad"
+        yield f"ip -n {at.GATE} -6 address add fe80::1/64 dev {place} nodad"
+        yield f"ip -n {at.GATE} -6 route add {at.SIX}::2/128 dev {place}"
+        yield f"ip -n {place} -6 route add default via fe80::1 dev out"
+
+

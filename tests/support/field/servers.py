@@ -1,0 +1,135 @@
+"""Configurations of the field's real servers: unbound abroad and at the provider's, nginx. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from support.field.places import (
+    ANCHOR,
+    ANCHOR_NAME,
+    DOMESTIC,
+    DOMESTIC_NAME,
+    NEUTRAL,
+    NEUTRAL_NAME,
+    PROVIDER,
+    PUBLIC,
+    REFUSING,
+    RESOLVER,
+)
+from support.field.setup import Certificates, Row
+
+LARGE = 300_000  # bytes of the file /large
+
+
+def resolver_conf(rows: Sequence[Row], folder: Path) -> str:
+    """The truth. Names outside it do not exist."""
+    lines = [f'  local-data: "{ANCHOR_NAME}. 60 IN A {ANCHOR}"\n']
+    lines.append(f'  local-data: "{NEUTRAL_NAME}. 60 IN A {NEUTRAL}"\n')
+    lines.append(f'  local-data: "{DOMESTIC_NAME}. 60 IN A {DOMESTIC}"\n')
+    for row in (row for row in rows if not row.said.get("fails")):
+        for name, addresses in row.names.items():
+            for address in addresses:
+                kind = "AAAA" if ":" in address else "A"
+                lines.append(f'  local-data: "{name}. 60 IN {kind} {address}"\n')
+    failing = [row.host for row in rows if row.said.get("fails")]
+    lines += [f'  local-zone: "{host}." transparent\n' for host in failing]
+    actions = {RESOLVER: "allow", PUBLIC: "allow", REFUSING: "refuse"}
+    access = "".join(f"  interface-action: {a} {action}\n" for a, action in actions.items())
+    zone = f'{access}  local-zone: "." static\n{"".join(lines)}'
+    return _unbound(folder, "abroad", (RESOLVER, PUBLIC, REFUSING), zone, "".join(map(_failing, failing)))
+
+
+def provider_conf(rows: Sequence[Row], folder: Path) -> str:
+    """A provider's own resolver: lies as it is told, and asks abroad for the rest."""
+    zone = "  access-control: 0.0.0.0/0 allow\n"
+    zone += "".join(line for row in rows for line in row.zones())
+    forward = f'forward-zone:\n  name: "."\n  forward-addr: {RESOLVER}\n'
+    failing = "".join(_failing(row.host) for row in rows if row.said.get("resolver_fails"))
+    return _unbound(folder, "provider", (PROVIDER,), zone, failing + forward)
+
+
+def _failing(name: str) -> str:
+    """All its servers refuse, which makes SERVFAIL of every question at once."""
+    return f'forward-zone:\n  name: "{name}."\n  forward-addr: {REFUSING}\n'
+
+
+def _unbound(
+    folder: Path, name: str, addresses: Iterable[str], zone: str, forwards: str = ""
+) -> str:
+    interfaces = "".join(f"  interface: {address}\n" for address in addresses)
+    return f"""server:
+{interfaces}  username: ""
+  chroot: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  logfile: "{folder}/{name}.unbound.log"
+  do-daemonize: no
+  module-config: "iterator"
+  num-threads: 1
+  do-not-query-localhost: no
+{zone}remote-control:
+  control-enable: no
+{forwards}"""
+
+
+def web_conf(rows: Iterable[Row], certificates: Certificates, folder: Path) -> str:
+    """One nginx for every ordinary site abroad, each with its own certificate."""
+    (folder / "large").write_bytes(bytes(LARGE))
+    sites = "".join(_sites(rows, certificates, folder))
+    anchors = _site(f"{ANCHOR}:80 {ANCHOR}:443", ANCHOR_NAME, certificates, "good", folder)
+    neutral = _site(f"{NEUTRAL}:80 {NEUTRAL}:443", NEUTRAL_NAME, certificates, "good", folder)
+    return nginx_conf("web", folder, sites + anchors + neutral)
+
+
+def domestic_conf(certificates: Certificates, folder: Path) -> str:
+    listens = f"{DOMESTIC}:80 {DOMESTIC}:443"
+    return nginx_conf(
+        "domestic", folder, _site(listens, DOMESTIC_NAME, certificates, "good", folder)
+    )
+
+
+def _sites(rows: Iterable[Row], certificates: Certificates, folder: Path) -> Iterator[str]:
+    for row in rows:
+        kind = row.said.get("site", "good")
+        taken = {(host["at"], host["port"]) for host in row.hosts()}
+        for name, addresses in row.names.items():
+            free = [(a, p) for a in addresses for p in (80, 443) if (a, p) not in taken]
+            ours = [(a, p) for a, p in free if a.startswith(("45.91.", "45.92.", "2a0d:"))]
+            listens = " ".join(f"[{a}]:{p}" if ":" in a else f"{a}:{p}" for a, p in ours)
+            if kind != "none" and listens:
+                yield _site(listens, name, certificates, kind, folder)
+
+
+def _site(
+    listens: str, name: str, certificates: Certificates, kind: str, folder: Path
+) -> str:
+    leaf = certificates.of(kind, name)
+    lines = "".join(
+        f"    listen {one}{' ssl' if one.endswith(':443') else ''};\n" for one in listens.split()
+    )
+    return f"""  server {{
+{lines}    server_name {name};
+    ssl_certificate {leaf.chain}; ssl_certificate_key {leaf.key};
+    location / {{
+      default_type text/html;
+      return 200 "<html><head><title>The page of {name}</title></head><body>Hello</body></html>";
+    }}
+    location = /generate_204 {{ return 204; }}
+    location = /large {{ alias {folder}/large; }}
+  }}
+"""
+
+
+def nginx_conf(name: str, folder: Path, servers: str) -> str:
+    return f"""daemon off;
+master_process off;
+user root;
+worker_rlimit_nofile 4096;
+pid {folder}/{name}.nginx.pid;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off;
+  server_names_hash_bucket_size 128;
+  client_body_temp_path {folder}/{name}.temp;
+{servers}}}
+"""

@@ -1,0 +1,149 @@
+"""From the rows' `live` parts to what the field's programs are told. Pure, but for certificates.
+
+    says          the set-up in words
+    target        what is tested; by default the row's own name, as the experiment wants it
+    options, net, deadline_s, clock_s   of the job
+    place         home, offline, domestic, captive, mute, six; control_place for the control
+    endpoints     of a service, as in services.yml
+    resolver      what the provider's resolver says: addresses, or an unbound zone type
+    asks          abroad: the vantage's system asks the resolver abroad
+    truth         what the name's records are: addresses, or nothing
+    names         further names, by their addresses
+    site          the name's own web server (nginx): good, expired, other_host, stranger, none
+    hosts         servers by script: {at, port, tls, does}, see box.py; tls is whose certificate
+    fails, resolver_fails   nobody's resolver, or not the provider's, gets an answer for the name
+    gate6, site_gate   rules of the gate for IPv6, of the hosts abroad; own_route of the vantage
+    gate          packet filter: {kind: …} of the lab's interference, or a rule of iptables
+    box           what the censor's box does: {to, port, sees, does}
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.country.interference import Interference, measures
+from lab.country.topology import Network
+from support.condition import Condition
+from support.field.places import PROVIDER, RESOLVER, filled, placeholders
+from support.loopback_ca import Leaf, LoopbackCA
+
+NETWORK = Network(0, "home", "Home", 64_500, "mobile", {}, ())
+QUEUES = {"rst": 1, "dns": 2}
+TARGETS = {"web": "https://$name/", "dns": "$name", "tcp": "$name:443", "tls": "$name:443"}
+OPTIONS = {
+    "web": {"doh": "https://45.90.2.54/dns-query"},
+    "dns": {"doh": "https://45.90.2.54/dns-query"},
+}
+FEW = {"options", "net", "deadline_s", "endpoints"}
+
+
+class Row:
+    """One row with its placeholders filled."""
+
+    def __init__(self, condition: Condition) -> None:
+        assert condition.live is not None
+        self.name = condition.name
+        self.experiment = condition.experiment
+        self.words = placeholders(condition.number)
+        self.host = self.words["name"]
+        self.said: Mapping[str, Any] = filled(condition.live, self.words)
+
+    @property
+    def place(self) -> str:
+        return str(self.said.get("place", "home"))
+
+    @property
+    def control_place(self) -> str:
+        return str(self.said.get("control_place", "control"))
+
+    @property
+    def truth(self) -> Sequence[str]:
+        return tuple(self.said.get("truth", (self.words["site"],)))
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """Every name of the row that exists, and its addresses."""
+        return {self.host: self.truth, **self.said.get("names", {})}
+
+    def job(self, *, control: bool = False) -> Mapping[str, Any]:
+        target = self.said.get("target", filled(TARGETS.get(self.experiment, ""), self.words))
+        asks = RESOLVER if control or self.said.get("asks") == "abroad" else PROVIDER
+        more = {key: self.said[key] for key in FEW if key in self.said and key != "options"}
+        if not control and "clock_s" in self.said:
+            more["clock_s"] = self.said["clock_s"]
+        options = OPTIONS.get(self.experiment, {}) | dict(self.said.get("options", {}))
+        if control:
+            more.pop("deadline_s", None)
+        return {
+            "id": self.name,
+            "experiment": self.experiment,
+            "target": target if self.experiment in TARGETS or "target" in self.said else "",
+            "options": {key: str(value) for key, value in options.items()},
+            "resolver": f"{asks}:53",
+            **more,
+        }
+
+    def zones(self) -> Iterator[str]:
+        """What the provider's resolver says in place of the truth, as lines for unbound."""
+        said = self.said.get("resolver", ())
+        if isinstance(said, str):
+            yield f'  local-zone: "{self.host}." {said}\n'
+        elif said:
+            yield f'  local-zone: "{self.host}." redirect\n'
+            for address in said:
+                kind = "AAAA" if ":" in address else "A"
+                yield f'  local-data: "{self.host}. 5 IN {kind} {address}"\n'
+
+    def rules(self) -> Iterator[str]:
+        """Of the gate's packet filter, for what passes through it."""
+        for number, one in enumerate(self.said.get("gate", ())):
+            if isinstance(one, str):
+                yield one
+                continue
+            what = Interference(**{"names": (self.host,), "addresses": self.truth, **_tuples(one)})
+            does = measures(what, NETWORK)
+            queue = f"NFQUEUE --queue-num {QUEUES.get(does.inject, 0)} --queue-bypass"
+            unique = f"lab-{self.host[1:4]}{number}"
+            for rule in does.forward:
+                rule = rule.replace("{queue}", queue).replace("'", '"')  # as iptables-restore quotes
+                yield rule.replace("--hashlimit-name lab-", f"--hashlimit-name {unique}-")
+
+    def turned(self) -> Iterator[Mapping[str, Any]]:
+        for one in self.said.get("box", ()):
+            yield {"to": self.words["site"], "port": 443, **one}
+
+    def hosts(self) -> Sequence[Mapping[str, Any]]:
+        return tuple(self.said.get("hosts", ()))
+
+
+def _tuples(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in said.items()}
+
+
+class Certificates:
+    """Of the good CA, of the censor's that nobody trusts, of a gateway's that is known as such."""
+
+    def __init__(self, folder: Path) -> None:
+        good, other = LoopbackCA(folder / "ca"), LoopbackCA(folder / "other", "Another CA")
+        self.good, self._other = good, other
+        self.trusted = folder / "trusted.pem"
+        self.trusted.write_bytes(good.ca_file.read_bytes() + other.ca_file.read_bytes())
+        self._censor = LoopbackCA(folder / "censor", "Qaznet Trust Network, a test's")
+        self._gateway = LoopbackCA(folder / "gateway", "Fortinet, a test's")
+
+    def of(self, kind: str, name: str) -> Leaf:
+        """Any other kind is the name that a good certificate is for."""
+        if kind == "expired":
+            return self.good.expired(name)
+        if kind == "expired_elsewhere":
+            return self._other.expired(name)
+        if kind == "other_host":
+            return self.good.leaf("elsewhere.example")
+        if kind in ("stranger", "gateway"):
+            authority = self._censor if kind == "stranger" else self._gateway
+            return authority.leaf(name, common_name=name)
+        return self.good.leaf(name if kind == "good" else kind)
+
+    def files(self, kind: str, name: str) -> list[str]:
+        leaf = self.of(kind, name)
+        return [str(leaf.chain), str(leaf.key)]
