@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.plan import Limits, Plan, PlannedTask
+from heliograph.plan import Limits, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.registry import Fleet
@@ -14,6 +14,7 @@ LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
 _SERVICES_S = {"anchors": 180, "telegram": 300, "whatsapp": 600, "signal": 600}
 _OTHERS_S = 600
 _FROM_ABROAD = ("outside_in",)  # what a volunteer inside the country has no part in
+_FROM_ABROAD_S = 3_600
 _BYTES_PER_MONTH = 2_000_000_000
 _NEUTRAL = ("https://www.wikipedia.org/", "https://www.example.com/")
 
@@ -54,6 +55,8 @@ def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s:
 def default_plan(services: Services) -> Plan:
     """Anchors every three minutes, messengers every five to ten, two neutral pages every ten.
 
+    A country's own sites are for controls, every hour.
+
     Agents ask the anchors again whenever something fails, so they need not be asked more often.
     """
     return Plan(
@@ -63,20 +66,18 @@ def default_plan(services: Services) -> Plan:
         services_version=services.version,
         services=services.services,
         tasks=(
-            *(
-                PlannedTask(
-                    experiment=s.experiment,
-                    service=s.name,
-                    interval_s=_interval(s.name),
-                    role="control" if s.experiment in _FROM_ABROAD else "",
-                )
-                for s in services.services
-            ),
+            *(_task(s) for s in services.services),
             *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),
         ),
         limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
     )
 
 
-def _interval(service: str) -> int:
-    return _SERVICES_S.get(service, _OTHERS_S)
+def _task(service: Service) -> PlannedTask:
+    abroad = service.experiment in _FROM_ABROAD
+    return PlannedTask(
+        experiment=service.experiment,
+        service=service.name,
+        interval_s=_FROM_ABROAD_S if abroad else _SERVICES_S.get(service.name, _OTHERS_S),
+        role="control" if abroad else "",
+    )

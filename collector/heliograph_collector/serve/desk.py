@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from heliograph_collector.serve.house import House
 
 ANCHORS = "anchors"
+FROM_ABROAD = "outside_in"  # the experiment of controls
 _T = TypeVar("_T")
 
 
@@ -108,5 +109,9 @@ class Desk:
 
 
 def _in_order(services: Services) -> list[Service]:
-    """As listed, but the anchors, which are nobody's service, come last."""
-    return sorted(services.services, key=lambda service: service.name == ANCHORS)
+    """As listed, but the anchors, which are nobody's service, come last.
+
+    What controls alone measure is no vantage's state, so it has no row.
+    """
+    shown = [service for service in services.services if service.experiment != FROM_ABROAD]
+    return sorted(shown, key=lambda service: service.name == ANCHORS)

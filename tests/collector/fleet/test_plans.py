@@ -33,6 +33,14 @@ def test_the_default_plan_asks_for_anchors_messengers_and_neutral_pages() -> Non
     assert plan.heartbeat_s == 15
 
 
+def test_a_country_s_own_sites_are_for_controls_alone() -> None:
+    plan = default_plan(SERVICES)
+    assert {t.role for t in plan.tasks if t.experiment == "outside_in"} == {"control"}
+    theirs = plan.of_role("volunteer")
+    assert not any(s.name.startswith("sites-") for s in theirs.services)
+    assert {t.experiment for t in theirs.tasks} >= {"connectivity", "telegram", "web"}
+
+
 def test_a_plan_is_signed_and_its_version_rises(fleet: Fleet) -> None:
     first = issue(fleet, SIGNER, default_plan(SERVICES), 1_000)
     second = issue(fleet, SIGNER, replace(first, heartbeat_s=30), 2_000)
