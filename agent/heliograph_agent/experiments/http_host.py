@@ -1,5 +1,7 @@
 """Whether a name is minded in a request in clear, or an address. See http_host.md."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heliograph_agent.endpoints import (
@@ -27,13 +29,19 @@ async def http_host(target: Target, config: Config, net: Net) -> None:
     neutral, neutral_port = host_and_port(config.neutral, default_port=80)
     if is_literal(name) or is_literal(neutral):
         raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
-    for address in (await find(neutral, net, label="neutral"))[:1]:
-        # The neutral name first: a filter that was woken may turn away what follows.
-        await _ask("neutral", neutral, address, neutral_port, net)
-        await _ask("target", name, address, neutral_port, net)
-    if config.direct:
-        for address in (await find(name, net, label="direct"))[:1]:
-            await _ask("direct", name, address, port, net)
+    # The neutral name first: a filter that was woken may turn away what follows.
+    names = {"neutral": neutral, "target": name}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_compare(names, neutral, neutral_port, net))
+        if config.direct:
+            group.create_task(_compare({"direct": name}, name, port, net))
+
+
+async def _compare(names: Mapping[str, str], host: str, port: int, net: Net) -> None:
+    """Each name asked of one address of `host`, by the label of its steps, one after the other."""
+    for address in (await find(host, net, label=next(iter(names))))[:1]:
+        for label, name in names.items():
+            await _ask(label, name, address, port, net)
 
 
 async def _ask(label: str, name: str, address: Address, port: int, net: Net) -> None:

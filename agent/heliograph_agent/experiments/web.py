@@ -26,7 +26,7 @@ Answer = asyncio.Task[Seen | None]
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 WAYS = ("system", "udp", "doh")  # whose address is asked for the page before whose
 HELD_S = 2.0  # that an idle connection is kept ready: servers close those that say nothing
-LATE_US = 45_000_000  # no redirect is followed later, so that the last one still has its time
+LATE_US = 35_000_000  # no redirect is followed later, so that the last one still has its time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
