@@ -8,7 +8,17 @@ deterministic: time is the data's own.
 from heliograph_collector.control.assessor import Assessor, Judge
 from heliograph_collector.control.cache import ControlCache
 from heliograph_collector.control.contrast import World, outcomes
-from heliograph_collector.control.keys import WINDOW_US, key_of
+from heliograph_collector.control.keys import STALE_US, WINDOW_US, key_of
 from heliograph_collector.control.light import Light
 
-__all__ = ["WINDOW_US", "Assessor", "ControlCache", "Judge", "Light", "World", "key_of", "outcomes"]
+__all__ = [
+    "STALE_US",
+    "WINDOW_US",
+    "Assessor",
+    "ControlCache",
+    "Judge",
+    "Light",
+    "World",
+    "key_of",
+    "outcomes",
+]

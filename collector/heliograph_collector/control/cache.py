@@ -8,7 +8,14 @@ from operator import itemgetter
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
-from heliograph_collector.control.keys import OBSERVATIONS_KEPT, WINDOW_US, Key, key_of, weight
+from heliograph_collector.control.keys import (
+    OBSERVATIONS_KEPT,
+    STALE_US,
+    WINDOW_US,
+    Key,
+    key_of,
+    weight,
+)
 from heliograph_collector.store.rows import ControlView, Role, Taken
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
@@ -46,6 +53,7 @@ class ControlCache:
         controls = self._kept.get(key_of(of), {})
         groups = self._groups.get(of.service, {})
         nearest = [_nearest(entries, at_us) for entries in controls.values() if entries]
+        nearest = [one for one in nearest if abs(one.started_us - at_us) <= STALE_US]
         if not nearest:
             return ControlView(groups=groups)
         best = max(nearest, key=lambda taken: _rank(taken, at_us))

@@ -6,9 +6,11 @@ vantages elsewhere reach it to stand in for one?
 """
 
 import re
-from collections import OrderedDict
+from bisect import bisect_right
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
@@ -17,9 +19,12 @@ from heliograph_collector.store.rows import UNPLACED, Contrast, Role, Taken
 
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
+BIN_US = 5 * MINUTE_US
 FEWEST = 3  # vantages, countries and networks that reach a target, to stand in for a control
 OUTSIDE_IN = "outside_in"  # held against what anybody inside finds, by whichever experiment
 HOP = re.compile(r"redirect-\d{1,2}")  # a page's chain is one endpoint
+
+_by_time = attrgetter("started_us")
 
 # Words that tell of the vantage itself, or of nothing.
 OWN = frozenset(
@@ -36,38 +41,59 @@ OWN = frozenset(
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """The last that one vantage found, and when each endpoint last worked there."""
+    """What one vantage found at one time, and when each endpoint had last worked there."""
 
-    taken: Taken
-    ends: dict[str, bool]
-    worked_us: dict[str, int] = field(default_factory=dict)
+    nym: str
+    prefix: str
+    country: str
+    started_us: int
+    ends: Mapping[str, bool]
+    worked_us: Mapping[str, int]
+
+    @property
+    def good(self) -> bool:
+        return bool(self.ends) and all(self.ends.values())
+
+    def fell(self, label: str) -> bool:
+        """It fails, and did not within the day before."""
+        since_us = self.started_us - self.worked_us.get(label, -DAY_US)
+        return not self.ends[label] and since_us <= DAY_US
+
+    @property
+    def weight(self) -> int:
+        return 1 + len(self.ends)
 
 
 class World:
-    """Volunteers' latest results by target and vantage; the oldest make room."""
+    """What volunteers found lately, by target and vantage; the oldest makes room."""
 
     def __init__(self, *, observations: int = OBSERVATIONS_KEPT) -> None:
-        self._kept: dict[Key, OrderedDict[str, _Seen]] = {}
-        self._order: OrderedDict[tuple[Key, str], int] = OrderedDict()
+        self._kept: dict[Key, dict[str, list[_Seen]]] = {}
+        self._order: deque[tuple[Key, _Seen]] = deque()
         self._room = observations
+        self._samples = _Samples(observations)
         self._summaries: dict[tuple[Key, str, int], _Summary] = {}
 
     def update(self, taken: Taken) -> bool:
-        """Whether it changes what this vantage says of any endpoint."""
+        """Whether it changes what this vantage said of any endpoint."""
         if taken.role is not Role.VOLUNTEER or taken.link is not Link.ONLINE or taken.time_bad:
             return False
-        key, nym = key_of(taken.measurement), taken.nym
-        before = self._kept.get(key, OrderedDict()).get(nym)
-        if before is not None and before.taken.started_us > taken.started_us:
-            return False
-        ends = outcomes(taken.measurement)
-        worked = dict(before.worked_us) if before else {}
-        worked |= {label: taken.started_us for label, good in ends.items() if good}
-        self._put(key, nym, _Seen(taken, ends, worked))
+        key = key_of(taken.measurement)
+        line = self._kept.setdefault(key, {}).setdefault(taken.nym, [])
+        at = bisect_right(line, taken.started_us, key=_by_time)
+        before = line[at - 1] if at else None
+        seen = _seen(taken, before)
+        line.insert(at, seen)
+        self._order.append((key, seen))
+        self._room -= seen.weight
+        if seen.good:
+            self._samples.put(key, taken)
+        while self._room < 0 and len(self._order) > 1:
+            self._forget(*self._order.popleft())
         self._summaries.clear()
-        return before is None or before.ends != ends
+        return before is None or before.ends != seen.ends
 
     def contrast(self, taken: Taken) -> Mapping[str, Contrast]:
         """By endpoint, what vantages of other countries say near that moment."""
@@ -77,71 +103,116 @@ class World:
         """Somebody elsewhere who reached all of it, if several others did, each in a country and
         a network of their own; the nearest in time."""
         good = self._summary(taken).good
-        return min(good, key=lambda t: (abs(t.started_us - taken.started_us), t.nym), default=None)
+        near = sorted(good, key=lambda s: (abs(s.started_us - taken.started_us), s.nym))
+        key = key_of(taken.measurement)
+        return next((t for s in near if (t := self._samples.get(key, s)) is not None), None)
 
     def _summary(self, taken: Taken) -> "_Summary":
         """The same for all of one country and minute, until somebody says something new."""
-        measurement = taken.measurement
-        at = (key_of(measurement), taken.vantage.country, taken.started_us // MINUTE_US)
+        key, country = key_of(taken.measurement), taken.vantage.country
+        at = (key, country, taken.started_us // MINUTE_US)
         if at not in self._summaries:
-            self._summaries[at] = _summed(list(self._elsewhere(taken)), measurement.experiment)
+            self._summaries[at] = _summed(list(self._elsewhere(*at)))
         return self._summaries[at]
 
-    def _elsewhere(self, taken: Taken) -> Iterator[_Seen]:
-        country = taken.vantage.country
-        middle_us = taken.started_us // MINUTE_US * MINUTE_US
-        for key in self._keys(taken.measurement):
-            for seen in self._kept.get(key, OrderedDict()).values():
-                near = abs(seen.taken.started_us - middle_us) <= WINDOW_US
-                if near and seen.taken.vantage.country not in (country, UNPLACED):
+    def _elsewhere(self, key: Key, country: str, minute: int) -> Iterator[_Seen]:
+        """Of each vantage what it found nearest to this minute, and within a control's reach."""
+        at_us = minute * MINUTE_US
+        for one in self._keys(key):
+            for line in self._kept.get(one, {}).values():
+                seen = _nearest(line, at_us)
+                near = abs(seen.started_us - at_us) <= WINDOW_US
+                if near and seen.country not in (country, UNPLACED):
                     yield seen
 
-    def _keys(self, measurement: Measurement) -> Iterable[Key]:
-        key = key_of(measurement)
-        if measurement.experiment != OUTSIDE_IN:
+    def _keys(self, key: Key) -> Iterable[Key]:
+        if key[1] != OUTSIDE_IN:
             return (key,)
         return [k for k in self._kept if k[0] == key[0] and k[1] != OUTSIDE_IN]
 
-    def _put(self, key: Key, nym: str, seen: _Seen) -> None:
-        self._drop(key, nym)
-        self._kept.setdefault(key, OrderedDict())[nym] = seen
-        self._order[key, nym] = weight(seen.taken.measurement)
-        self._room -= self._order[key, nym]
-        while self._room < 0 and len(self._order) > 1:
-            self._drop(*next(iter(self._order)))
-
-    def _drop(self, key: Key, nym: str) -> None:
-        self._room += self._order.pop((key, nym), 0)
-        some = self._kept.get(key, OrderedDict())
-        some.pop(nym, None)
-        if not some:
-            self._kept.pop(key, None)
+    def _forget(self, key: Key, seen: _Seen) -> None:
+        self._room += seen.weight
+        line = self._kept[key][seen.nym]
+        line.remove(seen)
+        if not line:
+            del self._kept[key][seen.nym]
+        if not self._kept[key]:
+            del self._kept[key]
 
 
-@dataclass(frozen=True, slots=True)
-class _Vote:
-    taken: Taken
-    good: bool
-    fell: bool
+class _Samples:
+    """One whole measurement of each target, country and five minutes: who may stand in."""
+
+    def __init__(self, observations: int) -> None:
+        self._kept: OrderedDict[tuple[Key, str, int], Taken] = OrderedDict()
+        self._room = observations
+
+    def put(self, key: Key, taken: Taken) -> None:
+        at = (key, taken.vantage.country, taken.started_us // BIN_US)
+        if at not in self._kept:
+            self._kept[at] = taken
+            self._room -= weight(taken.measurement)
+        while self._room < 0 and len(self._kept) > 1:
+            self._room += weight(self._kept.popitem(last=False)[1].measurement)
+
+    def get(self, key: Key, like: _Seen) -> Taken | None:
+        return self._kept.get((key, like.country, like.started_us // BIN_US))
 
 
 @dataclass(frozen=True, slots=True)
 class _Summary:
     contrast: Mapping[str, Contrast]
-    good: tuple[Taken, ...]  # who may stand in for a control
+    good: tuple[_Seen, ...]  # one of whom may stand in for a control
 
 
-def _summed(some: Sequence[_Seen], experiment: str) -> _Summary:
-    votes: dict[str, list[_Vote]] = {}
+def _seen(taken: Taken, before: _Seen | None) -> _Seen:
+    ends = outcomes(taken.measurement)
+    worked = {label: taken.started_us for label, good in ends.items() if good}
+    return _Seen(
+        nym=taken.nym,
+        prefix=taken.prefix,
+        country=taken.vantage.country,
+        started_us=taken.started_us,
+        ends=ends,
+        worked_us={**before.worked_us, **worked} if before else worked,
+    )
+
+
+def _nearest(line: Sequence[_Seen], at_us: int) -> _Seen:
+    """The line is not empty."""
+    at = bisect_right(line, at_us, key=_by_time)
+    return min(line[max(0, at - 1) : at + 1], key=lambda s: abs(s.started_us - at_us))
+
+
+def _summed(some: Sequence[_Seen]) -> _Summary:
+    """A network whose vantages disagree of an endpoint votes for nothing there."""
+    labels = {label for seen in some for label in seen.ends}
+    contrast = {label: _counted(label, [s for s in some if label in s.ends]) for label in labels}
+    good = tuple(s for s in some if s.good)
+    return _Summary(contrast, good if min(_spread(good)) >= FEWEST else ())
+
+
+def _counted(label: str, some: Sequence[_Seen]) -> Contrast:
+    by_network: dict[str, set[bool]] = {}
     for seen in some:
-        for label, good in seen.ends.items():
-            at_us = seen.worked_us.get(label, -DAY_US)
-            fell = not good and seen.taken.started_us - at_us <= DAY_US
-            votes.setdefault(label, []).append(_Vote(seen.taken, good, fell))
-    whole = [s.taken for s in some if s.ends and all(s.ends.values())]
-    whole = [t for t in whole if t.measurement.experiment == experiment]
-    enough = min(_spread(whole)) >= FEWEST
-    return _Summary({k: _counted(v) for k, v in votes.items()}, tuple(whole) if enough else ())
+        by_network.setdefault(seen.prefix, set()).add(seen.ends[label])
+    clear = [s for s in some if len(by_network[s.prefix]) == 1]
+    reached = _spread([s for s in clear if s.ends[label]])
+    failed = _spread([s for s in clear if not s.ends[label]])
+    fell = _spread([s for s in clear if s.fell(label)])
+    return Contrast(
+        reached_vantages=min(reached[:2]),
+        reached_countries=reached[2],
+        failed_vantages=min(failed[:2]),
+        failed_countries=failed[2],
+        fell_vantages=min(fell[:2]),
+        fell_countries=fell[2],
+    )
+
+
+def _spread(some: Sequence[_Seen]) -> tuple[int, int, int]:
+    """Vantages, networks, countries."""
+    return len({s.nym for s in some}), len({s.prefix for s in some}), len({s.country for s in some})
 
 
 def outcomes(measurement: Measurement) -> dict[str, bool]:
@@ -169,32 +240,3 @@ def _counts(seen: Observation) -> bool:
     end = seen.tcp or seen.udp
     six = end is not None and ":" in end.address
     return not six and not (seen.dns is not None and seen.dns.query_type == "AAAA")
-
-
-def _counted(votes: Sequence[_Vote]) -> Contrast:
-    """A network whose vantages disagree votes for nothing."""
-    by_network: dict[str, set[bool]] = {}
-    for vote in votes:
-        by_network.setdefault(vote.taken.prefix, set()).add(vote.good)
-    clear = [v for v in votes if len(by_network[v.taken.prefix]) == 1]
-    reached = _spread(v.taken for v in clear if v.good)
-    failed = _spread(v.taken for v in clear if not v.good)
-    fell = _spread(v.taken for v in clear if v.fell)
-    return Contrast(
-        reached_vantages=min(reached[:2]),
-        reached_countries=reached[2],
-        failed_vantages=min(failed[:2]),
-        failed_countries=failed[2],
-        fell_vantages=min(fell[:2]),
-        fell_countries=fell[2],
-    )
-
-
-def _spread(some: Iterable[Taken]) -> tuple[int, int, int]:
-    """Vantages, networks, countries."""
-    there = list(some)
-    return (
-        len({t.nym for t in there}),
-        len({t.prefix for t in there}),
-        len({t.vantage.country for t in there}),
-    )

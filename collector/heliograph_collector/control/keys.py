@@ -5,6 +5,7 @@ from heliograph.observation import Measurement
 Key = tuple[str, str]
 
 WINDOW_US = 15 * 60 * 1_000_000  # how near in time a control must be; judge/case.py draws the line
+STALE_US = 60 * 60 * 1_000_000  # beyond that a control is not even stale: there is none
 OBSERVATIONS_KEPT = 50_000  # by each memory: some 50 MB
 
 

@@ -42,13 +42,26 @@ class CellKeeper:
         since_us, until_us = first * _BIN_US, (last + 1) * _BIN_US
         self._touched.difference_update(range(first, last + 1))
         try:
-            votes = await self._store.votes(since_us, until_us, BIN_S)
-            silences = await self._store.silences(since_us, until_us, BIN_S)
-            found = await asyncio.to_thread(cells, votes, silences, since_us, until_us, BIN_S)
-            await self._store.replace_cells(found)
+            await renew(self._store, since_us, until_us)
         except StoreError as error:
             log.warning("Cells of %d bins are late: %s", last - first + 1, error)
             self._touched.update(range(first, last + 1))
+
+
+async def renew(store: Store, since_us: int, until_us: int) -> None:
+    """Roll whole bins up again and store what they came to. Raises StoreError."""
+    votes = await store.votes(since_us, until_us, BIN_S)
+    silences = await store.silences(since_us, until_us, BIN_S)
+    found = await asyncio.to_thread(cells, votes, silences, since_us, until_us, BIN_S)
+    await store.replace_cells(found)
+
+
+async def renew_all(store: Store, moments_us: Iterable[int]) -> int:
+    """The bins in which these moments lie; how many. Raises StoreError."""
+    bins = sorted({at_us // _BIN_US for at_us in moments_us})
+    for first, last in stretches(bins, _BINS_AT_ONCE):
+        await renew(store, first * _BIN_US, (last + 1) * _BIN_US)
+    return len(bins)
 
 
 def stretches(bins: Sequence[int], most: int) -> Iterator[tuple[int, int]]:

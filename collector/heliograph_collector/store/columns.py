@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Observation
-from heliograph_collector.store.rows import Cell, Judged, Presence, Refused, Taken
+from heliograph_collector.store.rows import Cell, Judged, Judgement, Presence, Refused, Taken
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -184,6 +184,11 @@ def observations(judged: Iterable[Judged]) -> "pa.Table":
 
 def verdicts(judged: Iterable[Judged], block: int) -> "pa.Table":
     return _table(_VERDICT, [(taken, v, block) for taken, given in judged for v in given])
+
+
+def judgements(rows: Iterable[Judgement]) -> "pa.Table":
+    """Each under a number of its own, where `verdicts` has one for all."""
+    return _table(_VERDICT, [(j.taken, v, j.number) for j in rows for v in j.verdicts])
 
 
 def presence(rows: Sequence[Presence], journal: str) -> "pa.Table":

@@ -22,6 +22,7 @@ from heliograph_collector.store.rows import (
     CellFilter,
     Health,
     Judged,
+    Judgement,
     MeasurementFilter,
     MeasurementPage,
     Silence,
@@ -163,6 +164,33 @@ class Store:
         if not taken:
             return None
         return queries.paired(taken, await self._read(queries.verdicts(taken)))[0]
+
+    async def stretch(
+        self,
+        since_us: int,
+        until_us: int,
+        *,
+        service: str = "",
+        after: tuple[int, str] | None = None,
+    ) -> list[Judgement]:
+        """Up to MAX_PAGE measurements, oldest first, from `after` (started, id) on.
+
+        Raises StoreError.
+        """
+        asked = queries.stretch(since_us, until_us, service or None, after, MAX_PAGE)
+        taken = await self._read(asked)
+        given = await self._read(queries.verdicts(taken)) if taken else []
+        numbers = queries.last_judged(given)
+        return [
+            Judgement(taken=one, verdicts=verdicts, number=numbers.get(one.id, 0))
+            for one, verdicts in queries.paired(taken, given)
+        ]
+
+    async def judge_again(self, judgements: Sequence[Judgement]) -> None:
+        """In place of what was said under a lower number. Raises StoreError."""
+        await self._write(
+            lambda: self._clickhouse.insert("verdicts", columns.judgements(judgements), "")
+        )
 
     async def cells(self, wanted: CellFilter) -> list[Cell]:
         return await self._read(queries.cells(wanted))

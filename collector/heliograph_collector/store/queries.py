@@ -155,6 +155,24 @@ ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 our own conditions
     return Query(text, q.parameters, _taken, ("body",))
 
 
+def stretch(
+    since_us: int, until_us: int, service: str | None, after: tuple[int, str] | None, limit: int
+) -> Query:
+    """Measurements of a stretch of time, oldest first, from `after` (started, id) on."""
+    q = Question().between("started", since_us, until_us)
+    q.where("service = {service:String}", service=service)
+    if after is not None:
+        q.where(
+            "(started, id) > (fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})",
+            after=after[0],
+            after_id=after[1],
+        )
+    text = f"""
+SELECT {_TAKEN} FROM measurements WHERE {q.text}
+ORDER BY started, id LIMIT 1 BY id LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
+    return Query(text, q.parameters | {"limit": limit}, _taken, ("body",))
+
+
 def measurement(id: str) -> Query:  # noqa: A002 the word of the row
     text = f"SELECT {_TAKEN} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608
     return Query(text, {"id": id}, _taken, ("body",))
@@ -295,11 +313,17 @@ def _cell(r: tuple[Any, ...]) -> Cell:
     )
 
 
-def paired(taken: Sequence[Taken], given: Sequence[Given]) -> tuple[Judged, ...]:
-    """Each measurement with the verdicts of its last judgement, in their order."""
+def last_judged(given: Sequence[Given]) -> dict[str, int]:
+    """By measurement, which judgement was the last."""
     last: dict[str, int] = {}
     for id_, judged, _ in given:
         last[id_] = max(judged, last.get(id_, 0))
+    return last
+
+
+def paired(taken: Sequence[Taken], given: Sequence[Given]) -> tuple[Judged, ...]:
+    """Each measurement with the verdicts of its last judgement, in their order."""
+    last = last_judged(given)
     verdicts: dict[str, list[Verdict]] = {}
     for id_, judged, verdict in given:
         if judged == last[id_]:

@@ -206,6 +206,15 @@ Judged = tuple[Taken, tuple[Verdict, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What was last said of a measurement, and under which number; a higher one replaces it."""
+
+    taken: Taken
+    verdicts: tuple[Verdict, ...]
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
     """An arrival, a goodbye or a loss of one vantage, or (nym "") the collector's own start."""
 

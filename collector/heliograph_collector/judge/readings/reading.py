@@ -65,7 +65,7 @@ class Reading:
         if gate is not None:
             return Verdict(state=gate.state, rule=gate.id)
         stopped = interrupted(taken.measurement)
-        if stopped and (not held or held[0].state is BLOCKED):
+        if stopped and (not held or held[0].state is BLOCKED or not held[0].needs):
             rule, evidence = "none.interrupted", stopped
         elif held:
             return _verdict(held[0], words, control)
