@@ -8,6 +8,7 @@ import pytest
 from heliograph_collector.judge import judge
 from heliograph_collector.store.rows import State
 from support.condition import Condition, conditions
+from support.condition_table import README, table
 
 ROWS = conditions()
 ENOUGH = 80
@@ -35,3 +36,7 @@ def test_names_are_unique() -> None:
 
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, State) else value
+
+
+def test_the_table_for_people_is_fresh() -> None:
+    assert README.read_text() == table(ROWS), "cd tests && python -m support.condition_table"

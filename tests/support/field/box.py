@@ -16,6 +16,7 @@ import ssl
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,10 @@ async def perform(line: Line, does: Does) -> None:
     await ACTS[word](line, does)
 
 
+async def _performing(does: Does, line: Line) -> None:
+    await perform(line, does)
+
+
 def _context(files: list[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*files)
@@ -224,7 +229,8 @@ def turned(rules: list[Does]) -> Callable[[Line], Awaitable[None]]:
             who = line.source.startswith(rule.get("source", ""))
             seen = rule.get("sees", "").encode().lower() in first.lower()
             if where == (line.to, line.port) and who and seen:
-                return await perform(line, rule["does"])
+                await perform(line, rule["does"])
+                return
         await _pass(line, {})
 
     return act
@@ -235,12 +241,14 @@ async def main(plan: Mapping[str, Any]) -> None:
     loop.set_exception_handler(lambda *_: None)  # handshakes fail here by design
     servers = []
     for one in plan["listen"]:
-        does = one["does"]
-        served = _serving(lambda line, does=does: perform(line, does))
+        does: Does = one["does"]
+        served = _serving(partial(_performing, does))
         tls = _context(one["tls"]) if one.get("tls") else None
         servers.append(await asyncio.start_server(served, one["address"], one["port"], ssl=tls))
     if plan["turned"]:
-        servers.append(await asyncio.start_server(_serving(turned(plan["turned"])), "0.0.0.0", PORT))
+        servers.append(
+            await asyncio.start_server(_serving(turned(plan["turned"])), "0.0.0.0", PORT)
+        )
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

@@ -65,9 +65,7 @@ def play(conditions: Iterable[Condition], folder: Path) -> Mapping[str, Played]:
 class Field:
     """`folder` holds every configuration and log."""
 
-    def __init__(
-        self, where: World, rows: Sequence[Row], folder: Path, stack: ExitStack
-    ) -> None:
+    def __init__(self, where: World, rows: Sequence[Row], folder: Path, stack: ExitStack) -> None:
         self._world, self._rows, self._folder, self._stack = where, rows, folder, stack
         self._certificates = Certificates(folder)
 
@@ -112,25 +110,24 @@ class Field:
             self._world.script([f"{program} -w -A {chain} {rule}" for rule in rules], space)
         routes = [route for row in self._rows for route in row.said.get("own_route", ())]
         self._world.script([f"ip route add {route}" for route in routes], "home")
-        for what, queue in QUEUES.items():
+        for (what, answer), queue in QUEUES.items():
             if any(f"--queue-num {queue} " in rule for row in self._rows for rule in row.rules()):
-                answer = ["--answer", at.INJECTED] if what == "dns" else []
-                argv = [*PYTHON, "lab.country.observer", what, "--queue", str(queue), *answer]
-                self._ready(at.GATE, f"observer-{what}", argv)
+                argv = [*PYTHON, "lab.country.observer", what, "--queue", str(queue)]
+                argv += ["--answer", answer] if answer else []
+                self._ready(at.GATE, f"observer-{queue}", argv)
 
     def look(self) -> Mapping[str, Played]:
         """All places at the same time."""
         jobs: dict[str, list[Mapping[str, Any]]] = {at.CONTROL: []}
         for row in self._rows:
             jobs.setdefault(row.place, []).append(row.job())
-            jobs.setdefault(row.control_place, []).append(row.job(control=True) | {"id": f"control {row.name}"})
+            jobs.setdefault(row.control_place, []).append(row.job(control=True))
         running = {place: self._vantage(place, some) for place, some in jobs.items()}
         seen: dict[str, Seen] = {}
         for place, process in running.items():
-            out, _ = process.communicate(timeout=DEADLINE_S)
-            log = (self._folder / f"{place}.log").read_text()[-2_000:]
-            assert process.returncode == 0, f"{place}: {log}"
-            seen |= dict(_results(out))
+            code = process.wait(timeout=DEADLINE_S)
+            assert code == 0, f"{place}: {(self._folder / f'{place}.log').read_text()[-2_000:]}"
+            seen |= dict(_results((self._folder / f"{place}.out").read_bytes()))
         return {r.name: Played(seen[r.name], seen[f"control {r.name}"]) for r in self._rows}
 
     def _vantage(self, place: str, jobs: Sequence[Mapping[str, Any]]) -> "subprocess.Popen[bytes]":
@@ -144,10 +141,9 @@ class Field:
         }  # fmt: skip
         plan.write_text(json.dumps(told))
         argv = [*PYTHON, "support.field.vantage", str(plan)]
-        with (self._folder / f"{place}.log").open("wb") as log:
-            return subprocess.Popen(
-                self._world.command(place, argv), stdout=subprocess.PIPE, stderr=log
-            )
+        out, log = ((self._folder / f"{place}.{kind}").open("wb") for kind in ("out", "log"))
+        with out, log:  # a pipe would fill, and stop the place, until somebody reads
+            return subprocess.Popen(self._world.command(place, argv), stdout=out, stderr=log)
 
     def _host(self, row: Row, host: Mapping[str, Any]) -> dict[str, Any]:
         tls = host.get("tls", "")
@@ -190,7 +186,9 @@ class Field:
         self._stack.callback(_stop, program)
         assert program.stdout is not None
         if program.stdout.readline() != b"ready\n":
-            raise RuntimeError(f"{name} did not start: {(self._folder / f'{name}.log').read_text()}")
+            raise RuntimeError(
+                f"{name} did not start: {(self._folder / f'{name}.log').read_text()}"
+            )
 
     def _listening(self) -> bool:
         wanted = {
@@ -287,5 +285,3 @@ def _home(place: str) -> Iterator[str]:
         yield f"ip -n {at.GATE} -6 address add fe80::1/64 dev {place} nodad"
         yield f"ip -n {at.GATE} -6 route add {at.SIX}::2/128 dev {place}"
         yield f"ip -n {place} -6 route add default via fe80::1 dev out"
-
-

@@ -18,7 +18,7 @@ REFUSING = "45.90.2.55"  # a name server that refuses everybody
 ANCHOR, NEUTRAL = "45.90.2.10", "45.90.2.11"
 ABROAD_WIRE, GATE_WIRE = "45.90.0.1", "45.90.0.2"
 CONTROL_WIRE, CONTROL_ADDRESS = "45.90.3.1", "45.90.3.2"
-INJECTED = "31.13.64.1"  # what forged answers say
+INJECTED, ALIVE = "31.13.64.1", "45.92.250.1"  # what forged answers say: nobody, a stranger's host
 SIX, SIX_ABROAD = "2a0d:5600:1", "2a0d:5600:91"
 ANCHOR_NAME, NEUTRAL_NAME, DOMESTIC_NAME = "anchor.example", "neutral.example", "gov.example"
 
@@ -43,6 +43,7 @@ def placeholders(number: int) -> Mapping[str, str]:
         "public": PUBLIC,
         "resolver": RESOLVER,
         "injected": INJECTED,
+        "alive": ALIVE,
     }
     return words | {f"site{n}": f"45.91.{number}.{n}" for n in range(2, 10)}
 

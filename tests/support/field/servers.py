@@ -35,7 +35,9 @@ def resolver_conf(rows: Sequence[Row], folder: Path) -> str:
     actions = {RESOLVER: "allow", PUBLIC: "allow", REFUSING: "refuse"}
     access = "".join(f"  interface-action: {a} {action}\n" for a, action in actions.items())
     zone = f'{access}  local-zone: "." static\n{"".join(lines)}'
-    return _unbound(folder, "abroad", (RESOLVER, PUBLIC, REFUSING), zone, "".join(map(_failing, failing)))
+    return _unbound(
+        folder, "abroad", (RESOLVER, PUBLIC, REFUSING), zone, "".join(map(_failing, failing))
+    )
 
 
 def provider_conf(rows: Sequence[Row], folder: Path) -> str:
@@ -100,9 +102,7 @@ def _sites(rows: Iterable[Row], certificates: Certificates, folder: Path) -> Ite
                 yield _site(listens, name, certificates, kind, folder)
 
 
-def _site(
-    listens: str, name: str, certificates: Certificates, kind: str, folder: Path
-) -> str:
+def _site(listens: str, name: str, certificates: Certificates, kind: str, folder: Path) -> str:
     leaf = certificates.of(kind, name)
     lines = "".join(
         f"    listen {one}{' ssl' if one.endswith(':443') else ''};\n" for one in listens.split()

@@ -1,20 +1,20 @@
 """From the rows' `live` parts to what the field's programs are told. Pure, but for certificates.
 
-    says          the set-up in words
-    target        what is tested; by default the row's own name, as the experiment wants it
-    options, net, deadline_s, clock_s   of the job
-    place         home, offline, domestic, captive, mute, six; control_place for the control
-    endpoints     of a service, as in services.yml
-    resolver      what the provider's resolver says: addresses, or an unbound zone type
-    asks          abroad: the vantage's system asks the resolver abroad
-    truth         what the name's records are: addresses, or nothing
-    names         further names, by their addresses
-    site          the name's own web server (nginx): good, expired, other_host, stranger, none
-    hosts         servers by script: {at, port, tls, does}, see box.py; tls is whose certificate
-    fails, resolver_fails   nobody's resolver, or not the provider's, gets an answer for the name
-    gate6, site_gate   rules of the gate for IPv6, of the hosts abroad; own_route of the vantage
-    gate          packet filter: {kind: …} of the lab's interference, or a rule of iptables
-    box           what the censor's box does: {to, port, sees, does}
+says          the set-up in words
+target        what is tested; by default the row's own name, as the experiment wants it
+options, net, deadline_s, clock_s   of the job
+place         home, offline, domestic, captive, mute, six; control_place for the control
+endpoints     of a service, as in services.yml
+resolver      what the provider's resolver says: addresses, or an unbound zone type
+asks          abroad: the vantage's system asks the resolver abroad
+truth         what the name's records are: addresses, or nothing
+names         further names, by their addresses
+site          the name's own web server (nginx): good, expired, other_host, stranger, none
+hosts         servers by script: {at, port, tls, does}, see box.py; tls is whose certificate
+fails, resolver_fails   nobody's resolver, or not the provider's, gets an answer for the name
+gate6, site_gate   rules of the gate for IPv6, of the hosts abroad; own_route of the vantage
+gate          packet filter: {kind: …} of the lab's interference, or a rule of iptables
+box           what the censor's box does: {to, port, sees, does}
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +24,11 @@ from typing import Any
 from lab.country.interference import Interference, measures
 from lab.country.topology import Network
 from support.condition import Condition
-from support.field.places import PROVIDER, RESOLVER, filled, placeholders
+from support.field.places import ALIVE, INJECTED, PROVIDER, RESOLVER, filled, placeholders
 from support.loopback_ca import Leaf, LoopbackCA
 
 NETWORK = Network(0, "home", "Home", 64_500, "mobile", {}, ())
-QUEUES = {"rst": 1, "dns": 2}
+QUEUES = {("rst", ""): 1, ("dns", INJECTED): 2, ("dns", ALIVE): 3}  # of observers, by their answer
 TARGETS = {"web": "https://$name/", "dns": "$name", "tcp": "$name:443", "tls": "$name:443"}
 OPTIONS = {
     "web": {"doh": "https://45.90.2.54/dns-query"},
@@ -65,7 +65,7 @@ class Row:
         """Every name of the row that exists, and its addresses."""
         return {self.host: self.truth, **self.said.get("names", {})}
 
-    def job(self, *, control: bool = False) -> Mapping[str, Any]:
+    def job(self, *, control: bool = False) -> dict[str, Any]:
         target = self.said.get("target", filled(TARGETS.get(self.experiment, ""), self.words))
         asks = RESOLVER if control or self.said.get("asks") == "abroad" else PROVIDER
         more = {key: self.said[key] for key in FEW if key in self.said and key != "options"}
@@ -75,7 +75,7 @@ class Row:
         if control:
             more.pop("deadline_s", None)
         return {
-            "id": self.name,
+            "id": f"control {self.name}" if control else self.name,
             "experiment": self.experiment,
             "target": target if self.experiment in TARGETS or "target" in self.said else "",
             "options": {key: str(value) for key, value in options.items()},
@@ -102,10 +102,14 @@ class Row:
                 continue
             what = Interference(**{"names": (self.host,), "addresses": self.truth, **_tuples(one)})
             does = measures(what, NETWORK)
-            queue = f"NFQUEUE --queue-num {QUEUES.get(does.inject, 0)} --queue-bypass"
+            queue = (
+                f"NFQUEUE --queue-num {QUEUES.get((does.inject, what.address), 0)} --queue-bypass"
+            )
             unique = f"lab-{self.host[1:4]}{number}"
             for rule in does.forward:
-                rule = rule.replace("{queue}", queue).replace("'", '"')  # as iptables-restore quotes
+                rule = rule.replace("{queue}", queue).replace(
+                    "'", '"'
+                )  # as iptables-restore quotes
                 yield rule.replace("--hashlimit-name lab-", f"--hashlimit-name {unique}-")
 
     def turned(self) -> Iterator[Mapping[str, Any]]:

@@ -93,7 +93,7 @@ async def _run(job: Job, ca_file: str, context: Context) -> Measurement:
     clock: Clock = WrongClock(job.clock_s) if job.clock_s else SystemClock()
     settings: dict[str, Any] = {**SHORT, **job.net}
     config = NetConfig(resolver=job.resolver, ca_file=ca_file, **settings)
-    door = Door(config, clock, Random(job.id))  # noqa: S311 - the same choices in every run
+    door = Door(config, clock, Random(job.id))
     runner = Runner(door, clock, Limits(), "field", deadline_s=job.deadline_s)
     return await runner.run(job, context)
 
