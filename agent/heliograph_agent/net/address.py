@@ -1,7 +1,10 @@
 """Address literals, address:port and resolvers' URLs as users write them."""
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 def host_port(text: str, place: str) -> tuple[str, int]:
@@ -15,6 +18,19 @@ def host_port(text: str, place: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
         raise ValueError(f"{place}: {text!r} has no port between 1 and 65535")
     return literal(host), int(port)
+
+
+def name_port(text: str, place: str) -> tuple[str, int]:
+    """("dns.example", 853) from dns.example:853; an address as for `host_port`, with port 853.
+
+    Raises ValueError, naming `place`, when it is neither a name nor an address with a port.
+    """
+    if literal(text):
+        return literal(text), 853
+    name, _, port = text.rpartition(":")
+    if not _NAME.fullmatch(name) or literal(name):
+        return host_port(text, place)
+    return name, host_port(f"127.0.0.1:{port}", place)[1]
 
 
 def https_host_port(text: str, place: str) -> tuple[str, int]:

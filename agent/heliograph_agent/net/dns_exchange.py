@@ -1,35 +1,55 @@
 """One question to one server, over UDP or TCP."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from heliograph.failure import Failure
+from heliograph.observation import DnsReply
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.tcp import Count, open_wire
+from heliograph_agent.net.udp import Datagrams, open_udp
 
-_MAX_WAITING = 64  # datagrams; a flood of forgeries fills no memory
+_MAX_LATER = 16  # replies kept of those that came after the first
 
 
-class _Datagrams(asyncio.DatagramProtocol):
-    """A connected socket: the kernel lets pass only what comes from the server's address."""
+@dataclass(slots=True, kw_only=True)
+class Linger:
+    """How long to listen on after the first reply over UDP, and what still came.
 
-    def __init__(self) -> None:
-        self.arrived: asyncio.Queue[bytes | Exception] = asyncio.Queue(_MAX_WAITING)
+    Only what knows our id and question is kept. A stranger who does not know the id proves nothing
+    about the path: anybody may throw such datagrams at us.
+    """
 
-    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
-        del addr
-        self._put(data)
+    seconds: float
+    elapsed_us: Callable[[], int]
+    later: list[DnsReply] = field(default_factory=list)
+    listened_us: int = 0  # no part of the time that the lookup took
 
-    def error_received(self, exc: Exception) -> None:
-        self._put(exc)
-
-    def _put(self, item: bytes | Exception) -> None:
-        if not self.arrived.full():
-            self.arrived.put_nowait(item)
+    async def listen(self, question: Question, arriving: Datagrams, sent_us: int) -> None:
+        began_us = self.elapsed_us()
+        try:
+            async with asyncio.timeout(self.seconds):
+                while len(self.later) < _MAX_LATER:
+                    reply = question.reply(await arriving.next())
+                    after_us = self.elapsed_us() - sent_us
+                    if reply is not None:
+                        self.later.append(
+                            DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
+                        )
+        except OSError:  # its time is over, or an ICMP error that came behind a good reply
+            pass
+        finally:
+            self.listened_us += self.elapsed_us() - began_us
 
 
 async def ask_udp(
-    question: Question, server: tuple[str, int], deadline_s: float, count: Count
+    question: Question,
+    server: tuple[str, int],
+    deadline_s: float,
+    count: Count,
+    linger: Linger | None = None,
 ) -> Reply:
     """The first datagram that answers the question; what does not is passed over until then, since
     anybody may throw datagrams at us. A truncated reply is returned as such.
@@ -37,29 +57,31 @@ async def ask_udp(
     Raises OSError (a refused port answers by ICMP), TimeoutError, or StepError when nothing
     but replies to other questions came.
     """
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(_Datagrams, remote_addr=server)
+    transport, arriving = await open_udp(*server)
     strangers: list[Failure] = []
     try:
         async with asyncio.timeout(deadline_s):
+            sent_us = linger.elapsed_us() if linger else 0
             transport.sendto(question.wire)
             count(len(question.wire))
-            return await _first_reply(question, protocol, strangers, count)
+            reply = await _first_reply(question, arriving, strangers, count)
+        if linger is not None and linger.seconds > 0:
+            await linger.listen(question, arriving, sent_us)
     except TimeoutError:
         if strangers:
             raise StepError(strangers[0]) from None
         raise
+    else:
+        return reply
     finally:
         transport.close()
 
 
 async def _first_reply(
-    question: Question, protocol: _Datagrams, strangers: list[Failure], count: Count
+    question: Question, arriving: Datagrams, strangers: list[Failure], count: Count
 ) -> Reply:
     while True:
-        item = await protocol.arrived.get()
-        if isinstance(item, Exception):
-            raise item
+        item = await arriving.next()
         count(len(item))
         reply = question.reply(item)
         if reply is not None:
@@ -79,19 +101,30 @@ async def ask_tcp(
     async with asyncio.timeout(deadline_s):
         reader, writer = await open_wire(server[0], server[1], count)
         try:
-            writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            reply = question.reply(await reader.readexactly(size))
+            return await ask_stream(question, reader, writer)
         finally:
             writer.transport.abort()
+
+
+async def ask_stream(
+    question: Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Reply:
+    """Over a connection (RFC 7766), in clear or not. Raises as `ask_tcp`, but bounds no wait."""
+    writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    reply = question.reply(await reader.readexactly(size))
     if reply is None:
         raise StepError(Failure.DNS_SERVER_MISBEHAVING)
     return reply
 
 
 async def ask(
-    question: Question, server: tuple[str, int], deadline_s: float, count: Count
+    question: Question,
+    server: tuple[str, int],
+    deadline_s: float,
+    count: Count,
+    linger: Linger | None = None,
 ) -> Reply:
     """UDP, and over TCP when the server says that its reply did not fit."""
-    reply = await ask_udp(question, server, deadline_s, count)
+    reply = await ask_udp(question, server, deadline_s, count, linger)
     return await ask_tcp(question, server, deadline_s, count) if reply.truncated else reply

@@ -9,7 +9,7 @@ from heliograph_agent.net.address import https_host_port, literal
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.http import Exchange
-from heliograph_agent.net.resolve import Lookup, System
+from heliograph_agent.net.resolve import System, address_of
 from heliograph_agent.net.roots import Roots
 from heliograph_agent.net.secure import Securing, Streams
 from heliograph_agent.net.tcp import Count, open_wire
@@ -25,27 +25,13 @@ async def ask_doh(
     """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL. The caller
     bounds the wait."""
     host, port = https_host_port(url, "resolver")
-    address = literal(host) or await _bootstrap(host, system, count)
+    address = literal(host) or await address_of(host, system, count)
     streams = await open_wire(address, port, count)
     try:
         clear = await Securing(server_name=host).run(streams, roots, now_s)
         return await _exchange(question, url, clear)
     finally:
         streams[1].transport.abort()
-
-
-async def _bootstrap(host: str, system: System, count: Count) -> str:
-    """The resolver's first address: IPv4, or IPv6 where it has no other."""
-    for query_type in ("A", "AAAA"):
-        lookup = Lookup(name=host, query_type=query_type, engine="system")
-        try:
-            await system.look_up(lookup, 5, count)
-        except StepError as error:
-            if error.failure is not Failure.DNS_NO_ANSWER:
-                raise
-        else:
-            return lookup.facts().addresses[0]
-    raise StepError(Failure.DNS_NO_ANSWER)
 
 
 async def _exchange(question: Question, url: str, streams: Streams) -> Reply:

@@ -9,11 +9,12 @@ from heliograph.clock import Clock
 from heliograph.failure import Operation
 from heliograph.observation import Tcp, Udp
 from heliograph_agent.net import MAX_BODY, QuicConnection
-from heliograph_agent.net.address import host_port
+from heliograph_agent.net.address import host_port, name_port
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.dns_exchange import ask, ask_tcp
+from heliograph_agent.net.dns_exchange import Linger, ask, ask_tcp
 from heliograph_agent.net.dns_message import Question
 from heliograph_agent.net.doh import ask_doh
+from heliograph_agent.net.dot import ask_dot
 from heliograph_agent.net.exchange import Talk
 from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of
 from heliograph_agent.net.http import Exchange
@@ -34,7 +35,7 @@ from heliograph_agent.net.trace import Seen, Stream, Trace
 __all__ = ["Door", "NetConfig", "RealNet"]
 
 _GRACE_S = 1.0  # for what bounds its own wait to say what it made of it
-ENGINES = ("system", "udp", "tcp", "doh")
+ENGINES = ("system", "udp", "tcp", "dot", "doh")
 
 
 class Door:
@@ -80,15 +81,20 @@ class RealNet:
         endpoint: str = "",
     ) -> Seen:
         """Also raises ValueError: an unknown engine, no such resolver, no such name."""
-        del linger_s, coarse
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if engine == "doh":
             resolver = resolver or next(iter(self._door.config.doh), "")
-        lookup = Lookup(name=name, query_type=query_type, engine=engine, resolver=resolver)
-        step = self._step(Operation.RESOLVE, None, endpoint)
-        ask_it = self._asking(lookup)
-        return await step.take(ask_it, self._door.config.resolve_s, lambda: {"dns": lookup.facts()})
+        lookup = Lookup(
+            name=name, query_type=query_type, engine=engine, resolver=resolver, coarse=coarse
+        )
+        linger = Linger(seconds=linger_s, elapsed_us=self._trace.elapsed_us, later=lookup.later)
+        return await self._step(Operation.RESOLVE, None, endpoint).take(
+            self._asking(lookup, linger),
+            self._door.config.resolve_s + linger_s,
+            lambda: {"dns": lookup.facts()},
+            lambda: linger.listened_us,
+        )
 
     async def connect(
         self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
@@ -278,7 +284,7 @@ class RealNet:
             lambda: {"http": exchange.whole(body_limit)},
         )
 
-    def _asking(self, lookup: Lookup) -> Callable[[], Awaitable[None]]:
+    def _asking(self, lookup: Lookup, linger: Linger) -> Callable[[], Awaitable[None]]:
         """How `lookup` is to be made. Raises ValueError before anything is sent."""
         door, config = self._door, self._door.config
         if lookup.engine not in ENGINES:
@@ -288,20 +294,35 @@ class RealNet:
         if lookup.engine == "system":
             return lambda: door.system.look_up(lookup, config.dns_s, self._count)
 
-        async def by_https() -> None:
-            roots, now_s = door.trust.roots(""), door.clock.wall_us() // 1_000_000
-            url = lookup.resolver
-            lookup.settle(await ask_doh(question, url, door.system, roots, now_s, self._count))
-
-        if lookup.engine == "doh":
-            return by_https
+        if lookup.engine in ("dot", "doh"):
+            return self._asking_in_private(lookup, question)
         server = host_port(lookup.resolver, "resolver")
-        way = ask if lookup.engine == "udp" else ask_tcp
 
         async def by_server() -> None:
-            lookup.settle(await way(question, server, config.dns_s, self._count))
+            if lookup.engine == "udp":
+                reply = await ask(question, server, config.dns_s, self._count, linger)
+            else:
+                reply = await ask_tcp(question, server, config.dns_s, self._count)
+            lookup.settle(reply)
 
         return by_server
+
+    def _asking_in_private(
+        self, lookup: Lookup, question: Question
+    ) -> Callable[[], Awaitable[None]]:
+        """DNS over TLS or HTTPS. Raises ValueError when there can be no such resolver."""
+        door, url = self._door, lookup.resolver
+        server = name_port(url, "resolver") if lookup.engine == "dot" else None
+
+        async def work() -> None:
+            roots, now_s = door.trust.roots(""), door.clock.wall_us() // 1_000_000
+            if server is None:
+                reply = await ask_doh(question, url, door.system, roots, now_s, self._count)
+            else:
+                reply = await ask_dot(question, server, door.system, roots, now_s, self._count)
+            lookup.settle(reply)
+
+        return work
 
     def _step(self, operation: Operation, on: Seen | None, endpoint: str) -> Step:
         return Step(self._trace, self._scrub, operation, on, endpoint)

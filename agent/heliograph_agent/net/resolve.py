@@ -6,14 +6,15 @@ the search path, with its timeouts and attempts.
 
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from heliograph.failure import Failure
-from heliograph.observation import Dns, DnsAnswer
+from heliograph.observation import Dns, DnsAnswer, DnsReply
 from heliograph_agent.net import hosts, resolv_conf
 from heliograph_agent.net.address import literal
+from heliograph_agent.net.coarse import coarse_answer
 from heliograph_agent.net.dns_exchange import ask, ask_tcp
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import CAUGHT, StepError
@@ -36,8 +37,10 @@ class Lookup:
     query_type: str
     engine: str
     resolver: str = ""
+    coarse: bool = False
     rcode: int | None = None
     answers: tuple[DnsAnswer, ...] = field(default=())
+    later: list[DnsReply] = field(default_factory=list)
 
     def facts(self) -> Dns:
         return Dns(
@@ -46,8 +49,12 @@ class Lookup:
             name=self.name[:255],
             query_type=self.query_type,
             rcode=self.rcode,
-            answers=self.answers,
+            answers=self._shown(self.answers),
+            later=tuple(replace(r, answers=self._shown(r.answers)) for r in self.later),
         )
+
+    def _shown(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
+        return tuple(coarse_answer(answer) for answer in answers) if self.coarse else answers
 
     def settle(self, reply: Reply) -> None:
         """Take a reply as the answer. Raises StepError when it is a failure."""
@@ -106,6 +113,20 @@ class System:
             attempts=conf.attempts,
             use_tcp=conf.use_tcp,
         )
+
+
+async def address_of(host: str, system: System, count: Count) -> str:
+    """A resolver's own first address: IPv4, or IPv6 where it has no other. Raises as `look_up`."""
+    for query_type in ("A", "AAAA"):
+        lookup = Lookup(name=host, query_type=query_type, engine="system")
+        try:
+            await system.look_up(lookup, 5, count)
+        except StepError as error:
+            if error.failure is not Failure.DNS_NO_ANSWER:
+                raise
+        else:
+            return lookup.facts().addresses[0]
+    raise StepError(Failure.DNS_NO_ANSWER)
 
 
 class _Walk:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
 from heliograph.observation import Certificate, Dns, DnsAnswer, Http, Observation
+from heliograph_agent.net.coarse import is_network
 
 MARK = "[scrubbed]"
 _COLON = r"(?::|%3[Aa])"
@@ -86,6 +87,8 @@ class Scrubber:
     def _answer(self, answer: DnsAnswer) -> DnsAnswer:
         """An address or a name is the answer itself; a text may hold whatever somebody wrote."""
         whole = self.own if answer.type in ("A", "AAAA", "CNAME") else self.page
+        if answer.type == "TXT" and is_network(answer.data.strip('"')):
+            whole = self.own
         return replace(answer, data=whole(answer.data))
 
     def _certificate(self, certificate: Certificate) -> Certificate:

@@ -37,8 +37,10 @@ class Step:
         work: Callable[[], Awaitable[None]],
         deadline_s: float,
         facts: Callable[[], Facts],
+        idle_us: Callable[[], int] = lambda: 0,
     ) -> Seen:
-        """Do `work` and write down how it ended. `facts` is asked once, at the end.
+        """Do `work` and write down how it ended. `facts` is asked once, at the end;
+        `idle_us` is what the work then listened on for, and no part of how long the step took.
 
         A cancellation is written down as `interrupted` and goes on up. ValueError goes up and
         leaves no observation: nothing was tried.
@@ -54,13 +56,18 @@ class Step:
         except asyncio.CancelledError:
             self._write(started_us, Failure.INTERRUPTED, "", facts)
             raise
-        return self._write(started_us, failure, detail, facts)
+        return self._write(started_us, failure, detail, facts, idle_us())
 
     def _write(
-        self, started_us: int, failure: Failure | None, detail: str, facts: Callable[[], Facts]
+        self,
+        started_us: int,
+        failure: Failure | None,
+        detail: str,
+        facts: Callable[[], Facts],
+        idle_us: int = 0,
     ) -> Seen:
         # Before the facts are put together: to read a chain takes as long as a handshake nearby.
-        duration_us = self.trace.elapsed_us() - started_us
+        duration_us = self.trace.elapsed_us() - started_us - idle_us
         seen = Observation(
             operation=self.operation,
             started_us=started_us,

@@ -22,6 +22,10 @@ def other_question(query: bytes) -> bytes:
     return answer(other.to_wire(), "else.test. 60 IN A 192.0.2.66")
 
 
+def twice(record: str) -> Script:
+    return lambda query: [answer(query, record)] * 2
+
+
 async def failure_of(opening: Opening, script: Script, engine: str = "udp") -> Failure | None:
     with dns_server(script) as server:
         net, trace = opening(dns_s=0.3)
@@ -109,5 +113,62 @@ async def test_resolver_must_be_an_address(opening: Opening, resolver: str) -> N
 
 async def test_engine_must_be_known(opening: Opening) -> None:
     net, _ = opening()
-    with pytest.raises(ValueError, match="system, udp, tcp, doh"):
+    with pytest.raises(ValueError, match="system, udp, tcp, dot, doh"):
         await net.resolve(NAME, engine="pigeon")
+
+
+async def test_later_replies_are_kept_where_somebody_listens_on(opening: Opening) -> None:
+    """A forged answer before the true one; a blind forger's and a stranger's are no evidence."""
+    forged, true = f"{NAME}. 60 IN A 192.0.2.66", TRUTH
+
+    def script(query: bytes) -> list[bytes]:
+        blind = with_other_id(answer(query, forged))
+        real = answer(query, true)
+        return [answer(query, forged), blind, other_question(query), b"noise", real, real]
+
+    with dns_server(script) as server:
+        net, _ = opening()
+        seen = await net.resolve(NAME, engine="udp", resolver=server.address, linger_s=0.3)
+        hasty = await net.resolve(NAME, engine="udp", resolver=server.address)
+    facts, early = seen.observation.dns, hasty.observation.dns
+    assert facts is not None
+    assert early is not None
+    assert facts.addresses == ("192.0.2.66",)
+    assert [[a.data for a in reply.answers] for reply in facts.later] == [["192.0.2.1"]] * 2
+    assert all(0 < reply.after_us < 300_000 for reply in facts.later)
+    assert seen.observation.duration_us < 300_000  # the listening is no part of the lookup
+    assert (early.addresses, early.later) == (facts.addresses, ())
+
+
+async def test_flood_of_later_replies_is_bounded(opening: Opening) -> None:
+    with dns_server(lambda query: [answer(query, TRUTH)] * 60) as server:
+        net, _ = opening()
+        seen = await net.resolve(NAME, engine="udp", resolver=server.address, linger_s=5)
+    assert seen.observation.dns is not None
+    assert len(seen.observation.dns.later) == 16
+
+
+async def test_who_asked_is_told_coarsely(opening: Opening) -> None:
+    answers = {
+        "A": f"{NAME}. 60 IN A 203.0.113.9",
+        "AAAA": f"{NAME}. 60 IN AAAA 2001:db8:7:8::9",
+        "TXT": f'{NAME}. 60 IN TXT "203.0.113.9"',
+    }
+    client = f'{NAME}. 60 IN TXT "edns0-client-subnet 198.51.100.7/32"'
+    heard = []
+    for query_type, record in (*answers.items(), ("TXT", client)):
+        with dns_server(twice(record)) as server:
+            net, _ = opening()
+            seen = await net.resolve(
+                NAME,
+                query_type=query_type,
+                engine="udp",
+                resolver=server.address,
+                linger_s=0.1,
+                coarse=True,
+            )
+        assert seen.observation.dns is not None
+        assert seen.observation.dns.later[0].answers == seen.observation.dns.answers
+        heard += [a.data for a in seen.observation.dns.answers]
+    assert heard[:3] == ["203.0.113.0/24", "2001:db8:7::/48", '"203.0.113.0/24"']
+    assert "198.51" not in heard[3]

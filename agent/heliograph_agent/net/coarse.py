@@ -1,0 +1,41 @@
+"""Addresses in a DNS answer cut to the network they are in.
+
+A whoami name answers with the address of who asked: mostly a provider's resolver, sometimes a
+volunteer's own. The network tells which resolver it was, and nobody's address is kept.
+"""
+
+import ipaddress
+from dataclasses import replace
+
+from heliograph.observation import DnsAnswer
+
+_KEPT_BITS = {4: 24, 6: 48}
+
+
+def coarse_answer(answer: DnsAnswer) -> DnsAnswer:
+    """An address, in a TXT answer too when it stands there alone, becomes 192.0.2.0/24 or
+    2001:db8::/48. The scrubber takes whatever address stands elsewhere in a TXT answer."""
+    if answer.type in ("A", "AAAA"):
+        return replace(answer, data=network_of(answer.data) or answer.data)
+    if answer.type == "TXT":
+        network = network_of(answer.data.strip('"'))
+        return replace(answer, data=f'"{network}"') if network else answer
+    return answer
+
+
+def network_of(text: str) -> str:
+    """The /24 or /48 of an address; "" when `text` is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    return str(ipaddress.ip_network((text, _KEPT_BITS[address.version]), strict=False))
+
+
+def is_network(text: str) -> bool:
+    """Whether `text` is a network so wide that it names nobody."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text and network.prefixlen <= _KEPT_BITS[network.version]
