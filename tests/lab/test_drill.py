@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.country import drill
-from lab.country.country import Country, country
+from lab.country.country import Country, country, eventually
 from lab.country.scenario import script
 from lab.country.world import require_for_test
 
@@ -34,10 +34,14 @@ def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
 def check_accounts(made: Country) -> None:
     """Every sequence that an agent's spool ever gave is stored, once."""
     made.stop_agents()
-    stored = drill.stored(made)
     given = sorted(made.given(name) for name in [*made.names(), "control"])
-    counted = {nym: sorted(seen) for nym, seen in stored.items()}
+    eventually(lambda: accounts(made) == given, f"{sum(given)} measurements stored", 30)
+    print(f"{sum(given)} measurements given by {len(given)} spools, each stored once")
+
+
+def accounts(made: Country) -> list[int]:
+    """The last sequence of each pseudonym. Fails when one is missing below it, or counted twice."""
+    stored = drill.stored(made)
     assert all(set(seen.values()) == {1} for seen in stored.values()), "counted twice"
-    assert sorted(found[-1] for found in counted.values()) == given
-    assert all(found == list(range(1, found[-1] + 1)) for found in counted.values()), "lost"
-    print(f"{sum(given)} measurements given, {sum(map(len, counted.values()))} stored, none twice")
+    whole = (sorted(seen) == list(range(1, max(seen) + 1)) for seen in stored.values())
+    return sorted(map(max, stored.values())) if all(whole) else []

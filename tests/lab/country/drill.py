@@ -28,6 +28,8 @@ PLAN = {
 }
 CAUGHT_UP_S = 120.0
 
+KNOWN = ("reachable", "blocked", "down")
+
 Say = Callable[[str], None]
 
 
@@ -123,7 +125,7 @@ def word(country: Country, place: Place, began_s: int, step_s: int) -> str:
 
 def told(rows: dict[str, list[dict[str, Any]]]) -> str:
     """Pure: ok, messengers, degraded, silent, dark (late data: alive and without the world)."""
-    silent = any(row["silent"] for row in rows["anchors"])
+    silent = bool(rows["anchors"]) and bool(rows["anchors"][-1]["silent"])
     site, anchors = _state(rows[SITE]), _state(rows["anchors"])
     messengers = [_state(rows[name]) for name in MESSENGERS]
     if silent:
@@ -150,9 +152,14 @@ ACCEPTED = {
 
 
 def _state(rows: Sequence[dict[str, Any]]) -> str:
-    """The last that anybody voted for."""
-    states = [row["state"] for row in rows if row["vantages"]]
-    return states[-1] if states else ""
+    """What most votes of the step say, doubt apart; "" where nobody voted.
+
+    A minute's cell is in doubt where half of its runs straddled a change, so cells are not asked.
+    """
+    votes = Counter({name: sum(row[name] or 0 for row in rows) for name in KNOWN})
+    if votes.total():
+        return votes.most_common(1)[0][0]
+    return "unknown" if any(row["vantages"] for row in rows) else ""
 
 
 def rows_of(
