@@ -1,15 +1,21 @@
 """dns_integrity: every way is asked, replies from nowhere are kept, and real liars show."""
 
+import asyncio
+from contextlib import ExitStack
+
+import dns.message
 import dns.rcode
 import pytest
 
 from heliograph.failure import Failure
-from heliograph.observation import DnsReply
+from heliograph.observation import DnsReply, Measurement
 from heliograph_agent.experiment import CannotRun
-from support.dns_server import DnsServer, answer, dns_server
+from support.dns_server import Script, answer, dns_server
 from support.experiment_run import observed
 from support.fake_net import World
-from support.real_run import Opening, really
+from support.loopback_ca import LoopbackCA
+from support.real_run import Opening, really, verdict
+from support.tls_server import tls_server
 
 NAME = "target.test"
 NEUTRAL, WHOAMI = "www.example.com", "whoami.v4.powerdns.org"
@@ -87,39 +93,86 @@ async def test_what_is_no_name_is_said_so(target: str, options: dict[str, str], 
         await observed("dns_integrity", target, World(), options)
 
 
-async def test_a_real_injector_answers_even_where_nobody_serves(opening: Opening) -> None:
-    """Nowhere is a port where a forger answers for one name and is silent for every other."""
+TRUE, WHO = "45.90.2.10", "45.90.7.77"  # public ones: any other in an answer is a sign by itself
 
-    def honest(query: bytes) -> list[bytes]:
-        name = "neutral.test" if b"neutral" in query else NAME
-        return [answer(query, f"{name}. 60 IN A 192.0.2.1")]
 
-    def forger(query: bytes) -> list[bytes]:
-        return [answer(query, f"{NAME}. 60 IN A 10.10.34.35")] if b"target" in query else []
+def honest(query: bytes) -> list[bytes]:
+    name = dns.message.from_wire(query).question[0].name.to_text(omit_final_dot=True)
+    return [answer(query, f"{name}. 60 IN A {WHO if name == 'whoami.test' else TRUE}")]
 
-    def denier(query: bytes) -> list[bytes]:
-        return [answer(query, rcode=dns.rcode.NXDOMAIN)]
 
-    def asked(server: DnsServer, nowhere: DnsServer) -> dict[str, str]:
-        return {
-            "resolver": server.address,
-            "nowhere": nowhere.address,
-            "neutral": "neutral.test",
-            "dot": "",
-            "doh": "",
-            "whoami": "",
-            "linger_ms": "10",
-        }
+def forger(query: bytes) -> list[bytes]:
+    return [answer(query, f"{NAME}. 60 IN A 10.10.34.35")] if b"target" in query else []
 
-    with dns_server(honest) as good, dns_server(forger) as nowhere, dns_server(denier) as own:
-        net = opening(resolver=own.address, dns_s=1.0, hosts_file="/nonexistent")
-        seen = await really("dns_integrity", NAME, net, asked(good, nowhere))
-    ends = {o.endpoint: o.failure for o in seen.observations}
-    assert ends == {
-        "system": Failure.DNS_NXDOMAIN_ERROR,
-        "udp": None,
-        "tcp": None,
-        "nowhere": None,
-        "nowhere_neutral": Failure.GENERIC_TIMEOUT_ERROR,
-        "neutral": Failure.DNS_NXDOMAIN_ERROR,
-    }
+
+def injected(query: bytes) -> list[bytes]:
+    """The forged reply overtakes the true one."""
+    return [*forger(query), *honest(query)]
+
+
+def denier(query: bytes) -> list[bytes]:
+    return [answer(query, rcode=dns.rcode.NXDOMAIN)] if b"target" in query else honest(query)
+
+
+def silent(query: bytes) -> list[bytes]:
+    del query
+    return []
+
+
+async def over_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+    (message,) = honest(query)
+    writer.write(len(message).to_bytes(2, "big") + message)
+    await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("own", "public", "nowhere", "failed", "rule"),
+    [
+        (honest, honest, silent, {}, "dns_integrity.agree"),
+        (honest, honest, forger, {}, "dns_integrity.nowhere"),
+        (honest, injected, silent, {}, "dns_integrity.two_replies"),
+        (
+            denier,
+            honest,
+            silent,
+            {"system": Failure.DNS_NXDOMAIN_ERROR},
+            "dns_integrity.system_nxdomain",
+        ),
+    ],
+    ids=["nobody lies", "nowhere answers", "two replies", "the provider denies"],
+)
+async def test_real_lies_are_told_by_their_kind(
+    opening: Opening,
+    ca: LoopbackCA,
+    own: Script,
+    public: Script,
+    nowhere: Script,
+    failed: dict[str, Failure],
+    rule: str,
+) -> None:
+    async def run(*scripts: Script) -> Measurement:
+        with ExitStack() as servers:
+            system, udp, empty = [
+                servers.enter_context(dns_server(script, honest)) for script in scripts
+            ]
+            sealed = servers.enter_context(tls_server(ca.leaf("127.0.0.1"), over_tls))
+            options = {
+                "resolver": udp.address,
+                "nowhere": empty.address,
+                "dot": f"127.0.0.1:{sealed}",
+                "doh": "",
+                "neutral": "www.neutral.test",
+                "whoami": "whoami.test",
+                "linger_ms": "100",
+            }
+            net = opening(resolver=system.address, dns_s=0.5, hosts_file="/nonexistent")
+            return await really("dns_integrity", NAME, net, options)
+
+    here, control = await run(own, public, nowhere), await run(honest, honest, silent)
+    ends = {o.endpoint: o.failure for o in here.observations if o.failure}
+    unanswered = {"nowhere_neutral"} | ({"nowhere"} if nowhere is silent else set())
+    assert ends == dict.fromkeys(unanswered, Failure.GENERIC_TIMEOUT_ERROR) | failed
+    who = {o.dns.addresses for o in here.observations if o.dns and "whoami" in o.endpoint}
+    assert who == {("45.90.7.0/24",)}
+    assert verdict(here, control).rule == rule
