@@ -1,6 +1,7 @@
 """Trust anchors by name: "" is the public set, "any" none, others are the PEM files in net/trust.
 
-Nobody but the Tor network's own relays is asked with "any": they sign for themselves.
+"any" is for those whose certificate cannot fit: Tor's relays, which sign for themselves, and a
+neutral server that is shown a stranger's name.
 """
 
 import re
