@@ -4,6 +4,7 @@
 verdict can be made again from what is stored when a rule changes. README.md lists the rules.
 """
 
+from heliograph_collector.judge.cancelled import finished
 from heliograph_collector.judge.case import Scene, case
 from heliograph_collector.judge.certificates import issuer_of
 from heliograph_collector.judge.confidence import confidence
@@ -24,6 +25,10 @@ def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
 
     A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one.
     """
+    return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
+
+
+def _verdicts(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
     experiment = taken.measurement.experiment
     if experiment in READINGS:
         return (weighed(READINGS[experiment].verdict(taken, control), control),)

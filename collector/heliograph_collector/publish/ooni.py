@@ -28,6 +28,8 @@ def document(taken: Taken, verdicts: Sequence[Verdict], control: ControlView | N
     m = taken.measurement
     started = _moment(taken.started_us)
     keys = keys_of(m, control)
+    if m.experiment == "tor":
+        keys["targets"] = _relays(keys)
     return {
         "annotations": {
             "heliograph_id": taken.id,
@@ -58,6 +60,19 @@ def document(taken: Taken, verdicts: Sequence[Verdict], control: ControlView | N
         "test_start_time": started,
         "test_version": f"0.{m.experiment_version}.0",
     }
+
+
+def _relays(keys: Json) -> Json:
+    """OONI's tor keeps the steps of each relay together."""
+    relays: Json = {}
+    for row in keys["tcp_connect"]:
+        name = next(tag.partition("=")[2] for tag in row["tags"] if tag.startswith("endpoint="))
+        address = f"{row['ip']}:{row['port']}"
+        relay = {"target_address": address, "target_protocol": name.partition("-")[0]}
+        relay |= {"target_name": name, "failure": row["status"]["failure"], "tcp_connect": [row]}
+        hands = [hand for hand in keys["tls_handshakes"] if f"endpoint={name}" in hand["tags"]]
+        relays.setdefault(address, relay | {"tls_handshakes": hands})
+    return relays
 
 
 def _moment(us: int) -> str:

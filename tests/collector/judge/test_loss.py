@@ -1,8 +1,9 @@
 """Lost failures never turn doubt into blocking, whatever an endpoint visit brought.
 
 That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
-unknown, and who takes it away is left with the failure. So successes stay, here. The catalogue,
-where nothing contradicts itself, is tried with any loss at all (test_doubt.py).
+unknown, and who takes it away is left with the failure. So successes stay, here, and so do
+interruptions, which forbid any blame. The catalogue, where nothing contradicts itself, is tried
+with any loss at all (test_doubt.py).
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.failure import Operation
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.meaning import METHODS
@@ -42,7 +43,8 @@ def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
     kind = draw(st.sampled_from(sorted(KINDS)))
     here = measurement(draw(visit(kind, fails=True)))
     there = measurement(draw(visit(kind, fails=draw(st.booleans()))))
-    kept = [i for i, x in enumerate(here.observations) if not x.failure or draw(st.booleans())]
+    stays = (None, Failure.INTERRUPTED)
+    kept = [i for i, x in enumerate(here.observations) if x.failure in stays or draw(st.booleans())]
     view = ControlView(measurement=there, age_us=0, link=Link.ONLINE)
     return here, view, kept
 
