@@ -1,9 +1,10 @@
 """Visits the endpoints of a service: each from the bottom up, to the last step its kind names."""
 
 import asyncio
+import base64
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
@@ -11,13 +12,15 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 from heliograph.plan import Endpoint, EndpointKind
 from heliograph.services import TRUSTS
 from heliograph_agent.experiment import CannotRun
-from heliograph_agent.net import Net, Seen, Stream
+from heliograph_agent.net import Net, Seen, Speech, Stream
+from heliograph_agent.protocols import mtproto, noise, stun
 
 IPV4_TRIED = 2  # addresses of one name that are connected to, in the order answered
 IPV6_TRIED = 1
 BODY_LIMIT = 4_096  # that an endpoint answers is the fact; its page is not read
 PORTS = {"http": 80, "https": 443}
 MAX_URL = 2_048  # characters
+_IN_TLS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
 _SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
@@ -82,7 +85,7 @@ async def visit(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED) -> None
     for address in addresses:
         try:
             await _climb(endpoint, address, net)
-        except ValueError as error:  # a path or method that HTTP has no way to say
+        except ValueError as error:  # what HTTP has no way to say, or a protocol not installed
             raise CannotRun(f"{endpoint.id}: {error}") from error
 
 
@@ -118,10 +121,22 @@ async def connected(
 
 
 def url_of(endpoint: Endpoint) -> str:
-    """The URL of an HTTP or HTTPS endpoint; the usual port is left out, as browsers do."""
+    """The URL that an endpoint is asked for by HTTP; the usual port is left out, as browsers do."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    port = "" if endpoint.port == PORTS[endpoint.kind] else f":{endpoint.port}"
-    return f"{endpoint.kind}://{host}{port}{endpoint.path}"
+    scheme = "http" if endpoint.kind is EndpointKind.HTTP else "https"
+    port = "" if endpoint.port == PORTS[scheme] else f":{endpoint.port}"
+    return f"{scheme}://{host}{port}{endpoint.path}"
+
+
+def upgrade(origin: str, chance: bytes) -> Mapping[str, str]:
+    """The headers that ask for a WebSocket (RFC 6455 section 4.1), from a page of `origin`."""
+    return {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Origin": origin,
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(chance).decode("ascii"),
+    }
 
 
 def page_of(url: str, label: str = "") -> Page | None:
@@ -192,16 +207,49 @@ def host_and_port(text: str, *, default_port: int | None = None) -> tuple[str, i
 
 
 async def _climb(endpoint: Endpoint, address: Address, net: Net) -> None:
-    kind = endpoint.kind
+    """From the bottom to the last step that the kind names, or to the one that failed."""
+    where = (address.literal, endpoint.port)
+    if endpoint.kind is EndpointKind.STUN:
+        speech = stun.Binding(net.random(stun.CHANCE))
+        await net.datagram(*where, speech, on=address.on, endpoint=endpoint.id)
+    elif endpoint.kind is EndpointKind.QUIC:
+        _, connection = await net.quic(
+            *where, endpoint.host, trust=endpoint.trust, on=address.on, endpoint=endpoint.id
+        )
+        if connection is not None:
+            connection.close()
+    else:
+        await _climb_tcp(endpoint, address, net)
+
+
+async def _climb_tcp(endpoint: Endpoint, address: Address, net: Net) -> None:
     async with connected(net, address, endpoint.port, label=endpoint.id) as plain:
         stream = plain
-        if stream is not None and kind in (EndpointKind.TLS, EndpointKind.HTTPS):
+        if stream is not None and endpoint.kind in _IN_TLS:
             _, stream = await net.handshake(stream, endpoint.host, trust=endpoint.trust)
         if stream is None:
             return
         try:
-            if kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
-                url = url_of(endpoint)
-                await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)
+            await _ask(endpoint, stream, net)
         finally:
             stream.close()
+
+
+async def _ask(endpoint: Endpoint, stream: Stream, net: Net) -> None:
+    """The last step, where there is one above the connection."""
+    if endpoint.kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
+        url = url_of(endpoint)
+        await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)
+    elif endpoint.kind is EndpointKind.WEBSOCKET:
+        headers = upgrade(f"https://{endpoint.host}", net.random(16))
+        await net.http(stream, url_of(endpoint), headers=headers, body_limit=BODY_LIMIT)
+    elif (speech := _speech(endpoint.kind, net)) is not None:
+        await net.exchange(stream, speech)
+
+
+def _speech(kind: EndpointKind, net: Net) -> Speech | None:
+    if kind is EndpointKind.MTPROTO:
+        return mtproto.Hello(net.random(mtproto.CHANCE), net.wall_us())
+    if kind is EndpointKind.NOISE:
+        return noise.ClientHello(net.random(noise.CHANCE))
+    return None

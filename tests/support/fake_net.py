@@ -233,6 +233,9 @@ class FakeNet:
     def random(self, size: int) -> bytes:
         return bytes(index % 251 for index in range(size))
 
+    def wall_us(self) -> int:
+        return self._clock.wall_us()
+
     async def close(self) -> None:
         self._world.closed += 1
 

@@ -159,6 +159,11 @@ class Net(Protocol):
         """`size` bytes from the door's own source of chance."""
         ...
 
+    def wall_us(self) -> int:
+        """Microseconds since the Unix epoch by the door's own clock: for protocols that say the
+        time, and no others."""
+        ...
+
     async def close(self) -> None:
         """End what was kept ready for the next step: who binds a net closes it, no experiment."""
         ...

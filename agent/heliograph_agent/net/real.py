@@ -147,9 +147,16 @@ class RealNet:
         watch: bool = False,
     ) -> Seen:
         """Also raises ValueError when `url` or a header cannot be sent."""
-        del watch
         try:
-            exchange = Exchange(stream.reader, stream.writer, url, method=method, headers=headers)
+            exchange = Exchange(
+                stream.reader,
+                stream.writer,
+                url,
+                method=method,
+                headers=headers,
+                in_clear=stream.seen.observation.tls is None,
+                watch=self._trace.elapsed_us if watch else None,
+            )
             seen = await self._page(exchange, stream.seen, body_limit)
             return replace(seen, cookies=exchange.cookies) if exchange.cookies else seen
         finally:
@@ -267,6 +274,9 @@ class RealNet:
     def random(self, size: int) -> bytes:
         return self._door.rng.randbytes(size)
 
+    def wall_us(self) -> int:
+        return self._door.clock.wall_us()
+
     async def close(self) -> None:
         await self._raw.close()
 
@@ -276,7 +286,7 @@ class RealNet:
         trip = await self._step(Operation.HTTP_ROUND_TRIP, on, endpoint).take(
             exchange.round_trip, config.http_s, lambda: {"http": exchange.head()}
         )
-        if not trip.ok:
+        if not trip.ok or not exchange.has_body:
             return trip
         return await self._step(Operation.READ_BODY, trip, endpoint).take(
             lambda: exchange.read_body(body_limit),
