@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from heliograph_agent.uplink.door import SERVER_NAME
 from lab.country.country import Country, country, eventually
 from lab.country.interference import Interference
 from lab.country.topology import COLLECTOR
@@ -37,7 +36,7 @@ SMALL = {
 BLOCKS = {
     "name": Interference(kind="dns_nxdomain", names=(NAME,)),
     "address": Interference(kind="address_dropped", addresses=(COLLECTOR,)),
-    "sni": Interference(kind="sni_reset", names=(SERVER_NAME,)),
+    "sni": Interference(kind="sni_reset", names=(NAME,)),
     "protocol": Interference(kind="freeze", addresses=(COLLECTOR,), port=7443),
 }
 PLAN = {

@@ -77,7 +77,7 @@ def identity(private: ec.EllipticCurvePrivateKey | None = None) -> Identity:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=30))
         .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("heliograph-collector")]), critical=False
+            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
         )
         .sign(key, hashes.SHA256())
     )

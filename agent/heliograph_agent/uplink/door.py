@@ -3,6 +3,7 @@
 `grpc` is imported here and nowhere earlier: an agent without a way out never loads it.
 """
 
+import ipaddress
 import os
 import ssl
 from enum import StrEnum
@@ -13,7 +14,7 @@ from heliograph_agent.uplink.invite import split_endpoint
 if TYPE_CHECKING:
     import grpc
 
-SERVER_NAME = "heliograph-collector"  # stands in the certificate, whatever the host is called
+FALLBACK_NAME = "localhost"  # stands in every collector's certificate, and tells nobody anything
 CONNECT_S = 10.0
 AGAIN, MAX_AGAIN_S = "retry-after-s", 3_600
 MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
@@ -73,7 +74,7 @@ def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
         endpoint,
         grpc.ssl_channel_credentials(root_certificates=certificate.encode()),
         options=(
-            ("grpc.ssl_target_name_override", SERVER_NAME),
+            *_override(endpoint, certificate),
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
@@ -82,6 +83,27 @@ def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
             ("grpc.max_reconnect_backoff_ms", 1_000),
         ),
     )
+
+
+def _override(endpoint: str, certificate: str) -> tuple[tuple[str, str], ...]:
+    """The name sent in clear in the ClientHello must not be ours: whoever reads it learns who runs
+    an agent. The host's own, where the certificate holds it; for an address that is none at all.
+    """
+    host, _ = split_endpoint(endpoint)
+    if _stands_in(host, ssl.PEM_cert_to_DER_cert(certificate)):
+        return ()
+    return (("grpc.ssl_target_name_override", FALLBACK_NAME),)
+
+
+def _stands_in(host: str, der: bytes) -> bool:
+    """As a subject alternative name (RFC 5280 section 4.2.1.6); a library for it would be loaded
+    for this alone, and the certificate is the pinned one."""
+    try:
+        packed = ipaddress.ip_address(host).packed
+    except ValueError:
+        name = host.lower().encode()
+        return len(name) < 128 and b"\x82" + bytes([len(name)]) + name in der
+    return b"\x87" + bytes([len(packed)]) + packed in der
 
 
 def refusal(error: "grpc.aio.AioRpcError") -> DoorError:
