@@ -1,5 +1,6 @@
 """Judges block after block, and again what a later result throws light on."""
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -70,13 +71,12 @@ class _Memory:
         moments: dict[Key, list[int]] = {}
         for one in telling:
             moments.setdefault(key_of(one.measurement), []).append(one.started_us)
+        for some in moments.values():
+            some.sort()
         return [
             (taken, verdicts)
             for taken, verdicts in self._kept.values()
-            if any(
-                abs(moment - taken.started_us) <= WINDOW_US
-                for moment in moments.get(key_of(taken.measurement), ())
-            )
+            if _near(moments.get(key_of(taken.measurement), []), taken.started_us)
         ]
 
     def _past(self, taken: Taken) -> bool:
@@ -91,3 +91,9 @@ class _Memory:
 def _open(verdicts: Sequence[Verdict]) -> bool:
     """Whether anything here leans on the control, or waits for it."""
     return any(v.state is not State.REACHABLE and not v.rule.startswith(FINAL) for v in verdicts)
+
+
+def _near(moments: Sequence[int], at_us: int) -> bool:
+    """Whether one of these, which are in order, lies within the window."""
+    at = bisect_left(moments, at_us - WINDOW_US)
+    return at < len(moments) and moments[at] <= at_us + WINDOW_US

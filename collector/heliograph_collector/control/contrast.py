@@ -77,7 +77,8 @@ class World:
         self._summaries: dict[tuple[Key, str, int], _Summary] = {}
 
     def update(self, taken: Taken) -> bool:
-        """Whether it changes what this vantage said of any endpoint."""
+        """Whether it may change what others mean: it says something else than before, or is new and
+        could stand in for a control."""
         if taken.role is not Role.VOLUNTEER or taken.link is not Link.ONLINE or taken.time_bad:
             return False
         key = key_of(taken.measurement)
@@ -93,7 +94,7 @@ class World:
         while self._room < 0 and len(self._order) > 1:
             self._forget(*self._order.popleft())
         self._summaries.clear()
-        return before is None or before.ends != seen.ends
+        return seen.good if before is None else before.ends != seen.ends
 
     def contrast(self, taken: Taken) -> Mapping[str, Contrast]:
         """By endpoint, what vantages of other countries say near that moment."""

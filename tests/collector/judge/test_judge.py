@@ -28,6 +28,13 @@ def test_scenario(scenario: Scenario) -> None:
         assert seen == dict(expected), f"{endpoint or 'the whole'}: {verdict}"
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_what_is_known_names_its_evidence(scenario: Scenario) -> None:
+    """Indices of observations, unless nothing of it was visited here."""
+    for verdict in judge(scenario.taken, scenario.control):
+        assert verdict.evidence or verdict.state is State.UNKNOWN, verdict
+
+
 def test_every_rule_has_a_scenario() -> None:
     shown = {rule for s in SCENARIOS for rule in s.rules}
     known = {rule.id for rule in (*RULES, *WHOLE, *ROWS)} | ANCHOR_RULES
