@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import GeneralName
 
 NAME = "heliograph-collector"  # what agents ask for, whatever address they dialled
@@ -17,31 +18,42 @@ _FROM = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no well-defined end
 
 
-def make_certificate(hosts: Sequence[str]) -> bytes:
-    """PEM of a new private key followed by its certificate."""
+def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
+    """PEM of a private key, new unless `key` has one, followed by its certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    private_key = _key(key) if key else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     names = dict.fromkeys([NAME, "localhost", *hosts])
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key())
+        x509.CertificateBuilder(name, name, private_key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_FROM)
         .not_valid_after(_UNTIL)
         .add_extension(
             x509.SubjectAlternativeName([_general_name(x) for x in names]), critical=False
         )
-        .sign(key, hashes.SHA256())
+        .sign(private_key, hashes.SHA256())
     )
-    private = key.private_bytes(
+    private = private_key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
     return private + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def hosts_of(certificate: bytes) -> list[str]:
+    """The names and addresses that a PEM certificate stands for."""
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    addresses = found.value.get_values_for_type(x509.IPAddress)
+    return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
 
 
 def spki(certificate: bytes) -> bytes:
@@ -54,6 +66,17 @@ def spki(certificate: bytes) -> bytes:
         .public_key()
         .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
+
+
+def _key(pem: bytes) -> "EllipticCurvePrivateKey":
+    """Raises ValueError when it is of another kind."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not an elliptic curve key")
+    return key
 
 
 def _general_name(host: str) -> "GeneralName":

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from heliograph.keys import SealingKey, SigningKey
-from heliograph_collector.fleet.certificate import make_certificate, spki
+from heliograph_collector.fleet.certificate import hosts_of, make_certificate, spki
 
 _MAX_FILE = 65_536
 
@@ -43,7 +43,7 @@ class Keyring:
 
 
 def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
-    """The keys in `data`, made now where missing; `hosts` go into a new certificate.
+    """The keys in `data`, made now where missing; `hosts` go into the certificate.
 
     Raises KeysError, OSError.
     """
@@ -62,8 +62,24 @@ def _open(folder: Path, hosts: Sequence[str]) -> Keyring:
         signing=SigningKey(_kept(folder / "signing.key", lambda: secrets.token_bytes(32))),
         sealing=SealingKey(_kept(folder / "sealing.key", lambda: secrets.token_bytes(32))),
         secret=_kept(folder / "secret.key", lambda: secrets.token_bytes(32)),
-        tls=_kept(folder / "tls.pem", lambda: make_certificate(hosts)),
+        tls=_tls(folder / "tls.pem", hosts),
     )
+
+
+def _tls(file: Path, hosts: Sequence[str]) -> bytes:
+    """With a certificate that stands for all of `hosts` too; the key, and so the pin, stays.
+
+    Agents send a host's own name only where the certificate has it. A `serve` under way shows the
+    one it began with until its next start.
+    """
+    found = _kept(file, lambda: make_certificate(hosts))
+    at = found.index(b"-----BEGIN CERTIFICATE")
+    known = hosts_of(found[at:])
+    if all(host in known for host in hosts):
+        return found
+    renewed = make_certificate([*known, *hosts], found[:at])
+    _create(file, renewed, replacing=True)
+    return renewed
 
 
 def open_password(data: Path) -> Path:
@@ -81,14 +97,19 @@ def _kept(file: Path, make: Callable[[], bytes]) -> bytes:
         return stream.read(_MAX_FILE)
 
 
-def _create(file: Path, content: bytes) -> None:
+def _create(file: Path, content: bytes, *, replacing: bool = False) -> None:
     """Write beside, sync, then link into place: whoever comes second takes the first one's."""
     with NamedTemporaryFile(dir=file.parent, prefix=".new-") as new:  # 0600 by its maker
         new.write(content)
         new.flush()
         os.fsync(new.fileno())
         try:
-            os.link(new.name, file)
+            if replacing:
+                beside = file.with_name(f".renewed-{os.getpid()}")
+                os.link(new.name, beside)
+                beside.replace(file)
+            else:
+                os.link(new.name, file)
         except FileExistsError:
             return
     folder = os.open(file.parent, os.O_RDONLY)

@@ -9,15 +9,30 @@ from pathlib import Path
 from cryptography import x509
 
 from heliograph_collector.fleet import open_keyring
-from heliograph_collector.fleet.certificate import spki
+from heliograph_collector.fleet.certificate import hosts_of, spki
 from heliograph_collector.fleet.keyring import open_password
 
 
 def test_keys_are_made_once_and_found_again(tmp_path: Path) -> None:
-    first, second = open_keyring(tmp_path, ["a.example"]), open_keyring(tmp_path, ["b.example"])
+    first, second = open_keyring(tmp_path, ["a.example"]), open_keyring(tmp_path, ["a.example"])
     assert first.signing.public == second.signing.public
     assert first.sealing.public == second.sealing.public
     assert (first.secret, first.tls) == (second.secret, second.tls)
+
+
+def test_a_new_host_goes_into_the_certificate_and_the_pin_stays(tmp_path: Path) -> None:
+    """So that agents can send that name, and no other, in their ClientHello."""
+    before = open_keyring(tmp_path, [])
+    after = open_keyring(tmp_path, ["collector.example", "192.0.2.1"])
+    assert after.pin == before.pin
+    assert open_keyring(tmp_path, []).tls == after.tls
+    assert {"collector.example", "192.0.2.1"} <= set(hosts_of(after.tls_certificate))
+    assert {path.name for path in (tmp_path / "keys").iterdir()} == {
+        "sealing.key",
+        "secret.key",
+        "signing.key",
+        "tls.pem",
+    }
 
 
 def test_only_the_owner_may_read(tmp_path: Path) -> None:
