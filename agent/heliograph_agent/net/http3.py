@@ -42,6 +42,7 @@ class Http3Exchange:
         self._over = False  # the peer has ended its reply
         self._body = bytearray()  # its beginning
         self.status = 0
+        self.has_body = True
 
     async def round_trip(self) -> None:
         """To the end of the reply's head. Raises OSError or StepError."""

@@ -106,6 +106,7 @@ class Scrubber:
             server=self.page(http.server),
             location=self.url(http.location),
             text=self.page(http.text),
+            header_names=tuple(self.page(name) for name in http.header_names),
         )
 
 

@@ -1,11 +1,19 @@
-"""The title of an HTML page: found in its first bytes, decoded as it asks, cut short."""
+"""The title and the visible words of a page: found in its first bytes, decoded as it asks."""
 
 import html
 import re
 
 MAX_CHARACTERS = 200
+MAX_TEXT = 512
 _WINDOW = 65_536  # bytes that are looked at
 _TITLE = re.compile(r"<title(?:\s[^>]{0,500})?>", re.IGNORECASE)
+_TAG = re.compile(r"<!--|<(/?)([A-Za-z][^\s/>]*)|<[!?/]")
+# What no reader sees. noscript stays: its words tell a trap for robots.
+_HIDDEN = {
+    name: re.compile(f"</{name}", re.IGNORECASE)
+    for name in ("script", "style", "title", "template")
+}
+_IN_ADDRESSES = "0123456789abcdefABCDEF:.-%"
 _CHARSET = re.compile(rb"charset\s{0,8}=\s{0,8}[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -30,10 +38,52 @@ def title_of(body: bytes, content_type: str = "") -> str:
     return one_line(html.unescape(raw), MAX_CHARACTERS)
 
 
+def text_of(body: bytes, content_type: str = "") -> str:
+    """What a reader sees of an HTML or a plain page; "" of any other."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind and "html" not in kind and kind != "text/plain":
+        return ""
+    text = _decode(body[:_WINDOW], content_type)
+    return one_line(text if kind == "text/plain" else html.unescape(_visible(text)), MAX_TEXT)
+
+
 def one_line(text: str, limit: int) -> str:
-    """Printable, on one line, at most `limit` characters."""
-    printable = "".join(c if c.isprintable() else " " for c in text[: 8 * limit])
-    return " ".join(printable.split())[:limit].strip()
+    """Printable, on one line, at most `limit` characters. A cut leaves no beginning of an address:
+    the scrubber, which comes later, could not tell what it was."""
+    window = _cut(text, 8 * limit)
+    if not window.isprintable():
+        window = "".join(c if c.isprintable() else " " for c in window)
+    return _cut(" ".join(window.split()), limit).strip()
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit].rstrip(_IN_ADDRESSES)
+
+
+def _visible(markup: str) -> str:
+    """The text between the tags. One pass, forward only: whatever is left open hides the rest."""
+    found: list[str] = []
+    size = at = 0
+    while size < 8 * MAX_TEXT:
+        tag = _TAG.search(markup, at)
+        words = markup[at : tag.start() if tag else len(markup)]
+        found.append(words)
+        size += len(" ".join(words.split())) + 1
+        at = _past(markup, tag) if tag else -1
+        if at < 0:
+            break
+    return " ".join(found)
+
+
+def _past(markup: str, tag: re.Match[str]) -> int:
+    """Where the text goes on behind a tag, or behind an element that no reader sees; or -1."""
+    at, end = tag.end(), "-->" if tag[0] == "<!--" else ">"
+    hidden = None if tag[1] else _HIDDEN.get((tag[2] or "").lower())
+    if hidden is not None:
+        closing = hidden.search(markup, at)
+        at = closing.end() if closing else len(markup)
+    at = markup.find(end, at)
+    return at + len(end) if at >= 0 else -1
 
 
 def _decode(window: bytes, content_type: str) -> str:

@@ -1,6 +1,9 @@
 """HTTP over a stream: a real nginx, and replies that are cut, slow, huge or no HTTP."""
 
+import asyncio
+import gzip
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -216,4 +219,115 @@ async def test_what_is_no_url_is_no_observation(opening: Opening, url: str) -> N
         assert stream is not None
         with pytest.raises(ValueError, match=r"url|ascii|request"):
             await net.http(stream, url)
+    assert len(trace.observations) == 1
+
+
+WORDS = b"<title>Notice</title><p>Access from 203.0.113.9 is denied.</p><script>x</script>"
+
+
+async def test_words_of_a_page_in_clear(opening: Opening) -> None:
+    head = b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/html\r\nX-Squid-Error: 1\r\n\r\n"
+    with tcp_server(reply(head + WORDS)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert facts.text == "Access from [scrubbed] is denied."
+    assert facts.version == "1.0"
+    assert facts.header_names == ("content-type", "x-squid-error")
+
+
+async def test_words_of_a_page_over_tls_are_not_kept(opening: Opening, web: Nginx) -> None:
+    net, trace = opening()
+    facts = http_of(await get_secure(net, web.https))
+    assert facts.text == ""
+    assert facts.version == "1.1"
+    assert {"content-length", "date", "server"} <= set(facts.header_names)
+    assert http_of(await get(net, web.http)).text == "ok"
+    assert trace.observations[2].http is not None
+    assert trace.observations[2].http.header_names == facts.header_names
+
+
+async def test_header_names_are_bounded_and_keep_no_address(opening: Opening) -> None:
+    names = b"".join(b"X-%05d: 203.0.113.9\r\n" % number for number in range(900))
+    head = b"HTTP/1.1 200 OK\r\n198.51.100.7: a\r\n" + names + b"X" * 900 + b": 1\r\n\r\n"
+    with tcp_server(reply(head)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert len(facts.header_names) == 64
+    assert facts.header_names[0] == "[scrubbed]"
+    assert "203.0" not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "title"),
+    [
+        (b"gzip", gzip.compress(WORDS), "Notice"),
+        (b"deflate", zlib.compress(WORDS), "Notice"),
+        (b"deflate", zlib.compress(WORDS)[2:-4], "Notice"),
+        (b"gzip", gzip.compress(b"<title>Bomb</title>" + bytes(50_000_000)), "Bomb"),
+        (b"gzip", gzip.compress(WORDS)[:-20], "Notice"),
+        (b"gzip", WORDS, ""),
+        (b"br", WORDS, ""),
+    ],
+)
+async def test_compressed_though_nobody_asked(
+    opening: Opening, coding: bytes, body: bytes, title: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % coding
+    with tcp_server(reply(head + body)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert facts.title == title
+    assert facts.body_sha256 == hashlib.sha256(body).hexdigest()
+
+
+async def test_switching_protocols_has_no_body(opening: Opening) -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"
+    with tcp_server(reply(head, then=say_nothing)) as port:
+        net, trace = opening()
+        seen = await get(net, port, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+    assert seen.ok
+    assert seen.observation.operation is Operation.HTTP_ROUND_TRIP
+    assert http_of(seen).status == 101
+    assert len(trace.observations) == 2
+
+
+async def test_a_freeze_is_seen(opening: Opening) -> None:
+    """16 KiB, then silence."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+    async def freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(head + bytes(8_192))
+        await writer.drain()
+        writer.write(bytes(8_192))
+        await say_nothing(reader, writer)
+
+    with tcp_server(freeze) as port:
+        net, _ = opening(body_s=0.5)
+        facts = http_of(seen := await get(net, port, watch=True))
+    assert seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+    assert facts.arrivals[-1].bytes == facts.body_bytes == 16_384
+    assert 0 < facts.arrivals[0].at_us <= facts.arrivals[-1].at_us < 500_000
+
+
+async def test_arrivals_are_thinned(opening: Opening, web: Nginx) -> None:
+    net, _ = opening()
+    facts = http_of(await get(net, web.http, "/big", watch=True, body_limit=1_000_000))
+    sizes = [arrival.bytes for arrival in facts.arrivals]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 1_000_000
+    assert len(sizes) <= 64
+    assert http_of(await get(net, web.http, "/big")).arrivals == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "GET /x"}, {"headers": {"X y": "1"}}, {"headers": {"X": "1\r\nHost: other"}}],
+)
+async def test_what_cannot_be_sent_is_no_observation(
+    opening: Opening, web: Nginx, options: dict[str, object]
+) -> None:
+    net, trace = opening()
+    with pytest.raises(ValueError, match="request: "):
+        await get(net, web.http, **options)  # type: ignore[arg-type]
     assert len(trace.observations) == 1

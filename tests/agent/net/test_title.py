@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.title import MAX_CHARACTERS, one_line, title_of
+from heliograph_agent.net.title import MAX_CHARACTERS, MAX_TEXT, one_line, text_of, title_of
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,45 @@ def test_codecs_that_are_no_charset_are_not_used(name: str) -> None:
     assert title_of(b"<title>ok</title>", f"text/html; charset={name}") == "ok"
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"<title>no</title><h1>Access</h1><p>is&nbsp;denied", "text/html", "Access is denied"),
+        (b"a<script>if (1 < 2) x('</p>')</SCRIPT >b<style>c</style>d", "", "a b d"),
+        (b"1 < 2 &lt; 3 <!-- <b>no</b> -->4<!doctype x><?php 5 ?>6", "", "1 < 2 < 3 4 6"),
+        (b"<noscript>Turn on JavaScript</noscript>", "text/html", "Turn on JavaScript"),
+        (b"seen<script>never closed", "text/html", "seen"),
+        (b"seen<a href='", "text/html", "seen"),
+        (b"<scripted>seen</scripted>", "text/html", "seen"),
+        (b"<b>as it is</b>", "text/plain; charset=utf-8", "<b>as it is</b>"),
+        (b"<b>no</b>", "application/json", ""),
+        ("<p>Доступ".encode("cp1251"), "text/html; charset=windows-1251", "Доступ"),
+    ],
+)
+def test_text(body: bytes, content_type: str, text: str) -> None:
+    assert text_of(body, content_type) == text
+
+
+@pytest.mark.parametrize("address", ["203.0.113.199", "2001:db8::abcd:1234"])
+@pytest.mark.parametrize("limit", range(6, 26))
+def test_a_cut_leaves_no_beginning_of_an_address(address: str, limit: int) -> None:
+    """Whole or not at all: the scrubber knows addresses, not their beginnings."""
+    line = one_line(f"ip is {address} now", limit)
+    assert line.removeprefix("ip is").strip() in ("", address, f"{address} now", f"{address} no",
+                                                  f"{address} n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"<", b"</script", b"<script>", b"<!--", b"<a ", b"<a>", b"&#1;", b"<style></sty", b" "],
+)
+def test_hostile_markup_costs_little(piece: bytes) -> None:
+    began = time.monotonic()
+    assert len(text_of(piece * (524_288 // len(piece)), "text/html")) <= MAX_TEXT
+    assert len(text_of(b"<script>" + piece * 65_536, "text/html")) <= MAX_TEXT
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("piece", [b"<title ", b"<title>", b"<title" + b" " * 499, b"&#", b"\xff"])
 def test_hostile_repetition_costs_little(piece: bytes) -> None:
     """A gross bound only: what is quadratic takes minutes here."""
@@ -51,6 +90,9 @@ def test_any_bytes_give_a_short_printable_line(body: bytes, content_type: str) -
     assert len(title) <= MAX_CHARACTERS
     assert title.isprintable()
     title.encode()
+    text = text_of(body, content_type)
+    assert len(text) <= MAX_TEXT
+    assert text.isprintable()
 
 
 @given(st.text(max_size=2000), st.integers(1, 100))
