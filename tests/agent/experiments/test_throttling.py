@@ -1,11 +1,13 @@
 """throttling: transfers in turn and watched, bounded in bytes and time; a real freeze shows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Arrival, Observation
+from heliograph.observation import Arrival, Measurement, Observation
 from heliograph_agent.experiment import CannotRun, Target, parse_config
 from heliograph_agent.experiments import by_name
 from heliograph_agent.net import Seen, Stream, Trace
@@ -14,7 +16,7 @@ from support.fake_net import FakeNet, Page, World
 from support.loopback_ca import LoopbackCA
 from support.name_filter import freeze, name_filter
 from support.nginx import nginx
-from support.real_run import Opening, really
+from support.real_run import Opening, really, verdict
 from support.virtual_time import VirtualClock, run_virtually
 
 TARGET, NEUTRAL = "https://target.test/big", "https://neutral.test/big"
@@ -93,30 +95,53 @@ async def test_what_is_no_page_is_said_so(url: str) -> None:
         await observed("throttling", TARGET, world(), {"neutral": url})
 
 
-async def test_a_real_freeze_after_its_first_kilobytes_shows(
-    opening: Opening, ca: LoopbackCA, tmp_path: Path
-) -> None:
-    names = ("target.test", "neutral.test")
-    sites = {name: ca.leaf(name) for name in names}
+@contextmanager
+def frozen_site(ca: LoopbackCA, folder: Path) -> Iterator[tuple[int, int]]:
+    """The port of a site as seen through a box that freezes one name, and its own."""
+    sites = {name: ca.leaf(name) for name in ("target.test", "neutral.test")}
     with (
-        nginx(tmp_path, sites, pages={"/big": b"x" * 200_000}) as site,
+        nginx(folder, sites, pages={"/big": b"x" * 200_000}) as site,
         name_filter(site.https, b"target.test", freeze(24_000)) as port,
     ):
-        target, neutral = (f"https://{name}:{port}/big" for name in names)
-        seen = await really(
-            "throttling",
-            target,
-            opening(body_s=1.0),
-            {"neutral": neutral, "transfers": "2"},
-        )
+        yield port, site.https
+
+
+async def fetched(opening: Opening, port: int, body_s: float) -> Measurement:
+    options = {"neutral": f"https://neutral.test:{port}/big", "transfers": "2"}
+    target = f"https://target.test:{port}/big"
+    return await really("throttling", target, opening(body_s=body_s), options)
+
+
+async def test_a_real_freeze_shows_in_what_had_come_when(
+    opening: Opening, ca: LoopbackCA, tmp_path: Path
+) -> None:
+    with frozen_site(ca, tmp_path) as (port, _):
+        seen = await fetched(opening, port, 1.0)
     ends = [
-        (o.endpoint, o.failure, o.http.status, o.http.body_bytes)
+        (o.endpoint, o.failure, o.http)
         for o in seen.observations
         if o.operation is Operation.READ_BODY and o.http
     ]
-    assert [(end[0], end[1]) for end in ends] == [
+    assert [end[:2] for end in ends] == [
         ("neutral", None),
         ("target", Failure.GENERIC_TIMEOUT_ERROR),
     ] * 2
-    assert {end[2:] for end in ends if end[0] == "neutral"} == {(206, 131_072)}
-    assert all(0 < end[3] < 24_000 for end in ends if end[0] == "target")
+    for endpoint, _, http in ends:
+        assert http.arrivals[-1].bytes == http.body_bytes
+        if endpoint == "neutral":
+            assert (http.status, http.body_bytes) == (206, 131_072)
+        else:
+            assert 0 < http.body_bytes < 24_000
+
+
+@pytest.mark.slow
+async def test_the_judge_calls_a_real_freeze_by_its_name(
+    opening: Opening, ca: LoopbackCA, tmp_path: Path
+) -> None:
+    """He wants five seconds of silence, twice."""
+    with frozen_site(ca, tmp_path) as (port, own):
+        here = await fetched(opening, port, 6.0)
+        control = await fetched(opening, own, 6.0)
+    found = verdict(here, control)
+    assert (found.state, found.rule) == ("blocked", "throttling.frozen")
+    assert verdict(control, control).state != "blocked"
