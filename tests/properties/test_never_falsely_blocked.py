@@ -55,7 +55,10 @@ SHAPES = {
     "telegram": Shape(_same(TALK, "dc-1", "dc-2") | _same(HTTPS, "web")),
     "whatsapp": Shape(_same(TALK, "chat-1", "chat-2") | _same(HTTPS, "web"), named=True),
     "signal": Shape(_same(HTTPS, "chat", "storage", "cdn"), named=True),
-    "messengers": Shape(_same(HTTPS, "api", "web"), named=True),
+    **dict.fromkeys(
+        ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line"),
+        Shape(_same(HTTPS, "api", "web") | _same(TCP, "chat-1", "chat-2"), named=True),
+    ),
     "middlebox": Shape(_same(TALK, "http", "line_version")),
     "ech": Shape(_same(HELLO, "none", "grease", "real")),
     "path": Shape(_same(("hop",), "target", "neutral"), times=4),
@@ -71,7 +74,11 @@ SHAPES = {
     "throttling": Shape(_same(HTTPS, "target", "neutral"), times=3),
     "outside_in": Shape(_same(HTTPS, "gov", "bank"), named=True),
     "stun": Shape(_same(("exchange",), "one", "two")),
-    "tor": Shape(_same(HELLO, "or_port-1", "or_port-2", "or_port-3") | _same(TCP, "dir_port-1")),
+    "tor": Shape(
+        _same(HELLO, "or_port-1", "or_port-2", "or_port-3")
+        | _same(TCP, "dir_port-1")
+        | _same(("exchange",), "bootstrap")
+    ),
     "vpn": Shape(_same(TALK, "openvpn-1", "wireguard-1")),
 }  # fmt: skip
 ENGINES = {"udp": "udp", "nowhere": "udp", "nowhere_neutral": "udp", "whoami_udp": "udp"} | {

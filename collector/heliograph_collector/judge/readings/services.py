@@ -9,11 +9,11 @@ from dataclasses import replace
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.confidence import confidence
-from heliograph_collector.judge.readings.reading import BLOCKED, REACHABLE, UNKNOWN, Row
-from heliograph_collector.judge.service import GATES, whole
+from heliograph_collector.judge.readings.reading import BLOCKED, REACHABLE, UNKNOWN, Row, gate_of
+from heliograph_collector.judge.service import GATES, group_of, whole
 from heliograph_collector.store.rows import ControlView, Role, State, Taken, Verdict
 
-TOR_READY = "progress_100"
+TOR_READY, BOOTSTRAP = "progress_100", "bootstrap"
 PUBLIC = ("dir_port", "or_port")  # what every Tor client knows
 
 BOOTSTRAPPED = Row(
@@ -29,6 +29,14 @@ RELAYS = Row(
     says="No public relay answers, at least three were tried and nothing about them is in doubt.",
     strength=0.85,
     method="public_relays",
+)
+NO_BOOTSTRAP = Row(
+    id="tor.no_bootstrap",
+    state=BLOCKED,
+    says="Tor does not come up, and does at the control, whatever single addresses answered.",
+    strength=0.7,
+    layer="protocol",
+    method="bootstrap",
 )
 SOME_RELAYS = Row(
     id="tor.some_relays",
@@ -49,7 +57,7 @@ CLOSED = Row(
     strength=0.7,
     method="closed_to_abroad",
 )
-SERVICE_ROWS = (BOOTSTRAPPED, RELAYS, SOME_RELAYS, SILENT_BY_NATURE, CLOSED)
+SERVICE_ROWS = (BOOTSTRAPPED, RELAYS, NO_BOOTSTRAP, SOME_RELAYS, SILENT_BY_NATURE, CLOSED)
 FEWEST_RELAYS = 3
 
 Verdicts = Sequence[Verdict]
@@ -71,36 +79,48 @@ def vpn(_taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, 
 
 
 def tor(taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
+    found = tuple(_proven(v, taken, control) for v in found)
+    last = whole(found, control.groups)
     up = tuple(
         index
         for index, x in enumerate(taken.measurement.observations)
         if x.exchange and x.exchange.reply == TOR_READY and x.failure is None
     )
-    last = whole(found, control.groups)
     if up:
-        last = _as(BOOTSTRAPPED, last, up, control)
-    else:
-        last = _relays([v for v in found if _group(v.endpoint) in PUBLIC], last, control)
-    return (*found, last)
+        return (*found, _as(BOOTSTRAPPED, last, up, control))
+    return (*found, _relays(found, last, control))
 
 
-def _relays(public: Verdicts, last: Verdict, control: ControlView) -> Verdict:
+def _proven(verdict: Verdict, taken: Taken, control: ControlView) -> Verdict:
+    """A relay's certificate is verified by nobody, so its handshake proves not who answered."""
+    gate = gate_of(taken, control)
+    relay = group_of(verdict.endpoint, control.groups) in PUBLIC
+    if gate is None or not relay or verdict.state is not REACHABLE:
+        return verdict
+    return Verdict(state=gate.state, rule=gate.id, endpoint=verdict.endpoint)
+
+
+def _relays(found: Verdicts, last: Verdict, control: ControlView) -> Verdict:
+    public = [v for v in found if group_of(v.endpoint, control.groups) in PUBLIC]
     counted = [v for v in public if v.state is not State.DOWN]
     alive = [v for v in counted if v.state is REACHABLE]
-    shut = len(counted) >= FEWEST_RELAYS and all(v.state is BLOCKED for v in counted)
-    if shut:
-        layer = max(sorted({v.layer for v in counted}), key=[v.layer for v in counted].count)
-        evidence = tuple(sorted({i for v in counted for i in v.evidence}))
-        return replace(_as(RELAYS, last, evidence, control), layer=layer)
+    if len(counted) >= FEWEST_RELAYS and all(v.state is BLOCKED for v in counted):
+        layers = sorted(v.layer for v in counted)
+        relays = _as(RELAYS, last, _evidence(counted), control)
+        return replace(relays, layer=max(layers, key=layers.count))
+    start = [v for v in found if v.endpoint == BOOTSTRAP and v.state is BLOCKED]
+    if start:
+        return _as(NO_BOOTSTRAP, last, _evidence(start), control)
     if last.rule.startswith(GATES) or not counted:
         return last
     if 2 * len(alive) > len(counted) and last.state is not REACHABLE:
-        return _as(SOME_RELAYS, last, tuple(i for v in alive for i in v.evidence), control)
-    return (
-        last
-        if last.state is not BLOCKED
-        else replace(last, state=UNKNOWN, rule="service.doubt", layer="", method="", confidence=0.0)
-    )
+        return _as(SOME_RELAYS, last, _evidence(alive), control)
+    doubt = replace(last, state=UNKNOWN, rule="service.doubt", layer="", method="", confidence=0.0)
+    return doubt if last.state is BLOCKED else last
+
+
+def _evidence(some: Verdicts) -> tuple[int, ...]:
+    return tuple(sorted({index for v in some for index in v.evidence}))
 
 
 def outside_in(taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
@@ -129,10 +149,6 @@ def _as(row: Row, last: Verdict, evidence: Sequence[int], control: ControlView) 
         confidence=confidence(row.strength, control.age_us, alone=row.alone),
         evidence=tuple(sorted(set(evidence))),
     )
-
-
-def _group(endpoint: str) -> str:
-    return endpoint.partition("-")[0]
 
 
 def _wireguard(measurement: Measurement | None, endpoint: str) -> bool:
