@@ -60,7 +60,8 @@ async def _open(config: Config, stack: AsyncExitStack) -> House:
     try:
         fleet = Fleet(config.data)
         stack.callback(fleet.close)
-        keyring = open_keyring(config.data, [split_endpoint(config.grpc)[0]])
+        dialled = [place for place in (config.grpc, config.endpoint) if place]
+        keyring = open_keyring(config.data, [split_endpoint(place)[0] for place in dialled])
     except sqlite3.Error as error:
         raise CannotServeError(
             f"{config.data / 'fleet.db'} cannot be used ({error}): restore it from a backup."

@@ -82,6 +82,7 @@ class Country:
         self._write("plan.yml", yaml.safe_dump(dict(plan)))
         self.configure_agents()
         settings = {
+            "endpoint": self.door,
             "control": {"endpoints": []},
             "feed": {"k_anonymity": 1},
             "geo": {"asn_file": str(self._asn_table())},
