@@ -21,7 +21,6 @@ def add_parser(subparsers: "Subparsers") -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from heliograph_agent.experiment import options_of
     from heliograph_agent.experiments import REGISTRY
 
     if args.json:
@@ -29,14 +28,24 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(described(experiment)))
         return 0
     for experiment in REGISTRY:
-        target = experiment.wants.upper() if experiment.wants != "none" else ""
-        if experiment.default_target:
-            target = f"[{target}={experiment.default_target}]"
-        print(f"{experiment.name:<14}{target:<22}{experiment.title}")
-        for option in options_of(experiment.config):
-            setting = f"{option.key}={_written(option.default)}"
-            print(f"{'':<14}{setting:<38}{option.help} ({option.allowed})")
+        _show(experiment)
     return 0
+
+
+def _show(experiment: "Experiment") -> None:
+    """What to type and what it is, then its options in columns."""
+    from heliograph_agent.experiment import options_of
+
+    target = experiment.wants.upper() if experiment.wants != "none" else ""
+    if experiment.default_target:
+        target = f"[{target}={experiment.default_target}]"
+    print(f"{experiment.name} {target}".rstrip())
+    print(f"    {experiment.title}")
+    options = options_of(experiment.config)
+    settings = [f"{option.key}={_written(option.default)}" for option in options]
+    width = max(map(len, settings), default=0)
+    for setting, option in zip(settings, options, strict=True):
+        print(f"      {setting:<{width}}  {option.help} ({option.allowed})")
 
 
 def _written(value: bool | int | str) -> str:
