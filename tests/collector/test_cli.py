@@ -19,7 +19,7 @@ from heliograph_collector import cli
 from heliograph_collector.cli import planfile
 from heliograph_collector.cli.invite import seconds
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.plans import standing
+from heliograph_collector.fleet.plans import default_plan, standing
 
 
 class Ran:
@@ -136,7 +136,10 @@ def test_a_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
     file = tmp_path / "plan.yml"
     file.write_text(shown.replace("heartbeat_s: 15", "heartbeat_s: 30"))
     ran = run("plan", "set", str(file))
-    assert (ran.code, ran.out) == (0, f"Plan 2 is set: {len(shipped().services) + 2} tasks.\n")
+    assert (ran.code, ran.out) == (
+        0,
+        f"Plan 2 is set: {len(default_plan(shipped()).tasks)} tasks.\n",
+    )
     fleet = Fleet(tmp_path / "data")
     found = standing(fleet)
     fleet.close()
@@ -200,9 +203,7 @@ def test_a_task_for_controls_alone_is_shown_as_it_was_written(tmp_path: Path) ->
     from heliograph_collector.config import read_yaml
 
     file = tmp_path / "plan.yml"
-    task = (
-        "experiment: web\n  target: https://gov.test/\n  interval_s: 60\n  role: control\n"
-    )
+    task = "experiment: web\n  target: https://gov.test/\n  interval_s: 60\n  role: control\n"
     file.write_text(f"tasks:\n- {task}")
     plan = planfile.draft(read_yaml(file), shipped())
     assert plan.of_role("volunteer").tasks == ()

@@ -151,7 +151,7 @@ def _target(experiment: Experiment, text: str, settings: Config) -> Target:
     text = text or experiment.default_target
     if not text and experiment.wants != "none":
         raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.wants}.")
-    if experiment.wants != "service":
+    if experiment.wants != "service" and text != experiment.default_target:
         return Target(text=text)
     services = _services(settings)
     service = services.get(text)

@@ -18,7 +18,7 @@ async def signal(target: Target, config: Config, net: Net) -> None:
 
 EXPERIMENT = Experiment(
     name="signal",
-    version=1,
+    version=2,
     title="Signal: chat, contact discovery, storage, calls, attachments, updates",
     config=Config,
     run=signal,

@@ -9,7 +9,7 @@ from heliograph_agent.net import Net
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
+    concurrency: int = option(8, "endpoints visited at a time", low=1, high=16)
 
 
 async def telegram(target: Target, config: Config, net: Net) -> None:
@@ -18,8 +18,8 @@ async def telegram(target: Target, config: Config, net: Net) -> None:
 
 EXPERIMENT = Experiment(
     name="telegram",
-    version=1,
-    title="Telegram: every data centre on both ports, and the web front",
+    version=2,
+    title="Telegram: every data centre by HTTP and by MTProto, and the web fronts",
     config=Config,
     run=telegram,
     wants="service",

@@ -32,7 +32,7 @@ def sample(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ..
 
 EXPERIMENT = Experiment(
     name="whatsapp",
-    version=1,
+    version=2,
     title="WhatsApp: chat servers, registration, web and media",
     config=Config,
     run=whatsapp,

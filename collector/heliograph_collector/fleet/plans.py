@@ -10,9 +10,13 @@ from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.registry import Fleet
 
 LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
-# Reckoned together they are some 60 MB a day, which the limit below covers; see the README.
-_SERVICES_S = {"anchors": 180, "telegram": 300, "whatsapp": 600, "signal": 600}
+# Reckoned together they are some 45 MB a day over IPv4 and 75 over both families; what the limit
+# below does not cover comes later than planned, anchors last.
+_SERVICES_S = {"anchors": 180, "telegram": 480, "whatsapp": 600, "signal": 600, "stun": 3_600}
+_MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
+_MESSENGERS_S = 7_200  # the seven of them are some 4 MB a day
 _OTHERS_S = 600
+_BY_CHOICE = ("tor",)  # may draw attention to who measures it: an operator writes it into a plan
 _FROM_ABROAD = ("outside_in",)  # what a volunteer inside the country has no part in
 _FROM_ABROAD_S = 3_600
 _BYTES_PER_MONTH = 2_000_000_000
@@ -53,7 +57,8 @@ def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s:
 
 
 def default_plan(services: Services) -> Plan:
-    """Anchors every three minutes, messengers every five to ten, two neutral pages every ten.
+    """Anchors every three minutes, the three messengers that matter most every eight to ten, two
+    neutral pages every ten; STUN every hour, the other messengers every two. Tor is left out.
 
     A country's own sites are for controls, every hour.
 
@@ -66,7 +71,7 @@ def default_plan(services: Services) -> Plan:
         services_version=services.version,
         services=services.services,
         tasks=(
-            *(_task(s) for s in services.services),
+            *(_task(s) for s in services.services if s.experiment not in _BY_CHOICE),
             *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),
         ),
         limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
@@ -78,6 +83,11 @@ def _task(service: Service) -> PlannedTask:
     return PlannedTask(
         experiment=service.experiment,
         service=service.name,
-        interval_s=_FROM_ABROAD_S if abroad else _SERVICES_S.get(service.name, _OTHERS_S),
+        interval_s=_FROM_ABROAD_S if abroad else _interval_s(service),
         role="control" if abroad else "",
     )
+
+
+def _interval_s(service: Service) -> int:
+    usual = _MESSENGERS_S if service.experiment in _MESSENGERS else _OTHERS_S
+    return _SERVICES_S.get(service.name, usual)

@@ -33,6 +33,15 @@ def test_the_default_plan_asks_for_anchors_messengers_and_neutral_pages() -> Non
     assert plan.heartbeat_s == 15
 
 
+def test_other_messengers_are_asked_for_rarely_and_tor_only_where_somebody_wants_it() -> None:
+    every = {t.experiment: t.interval_s for t in default_plan(SERVICES).tasks}
+    for name in ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line"):
+        assert every[name] >= 3_600, "few bytes: what they cost is no part of the mobile budget"
+    assert every["stun"] == 3_600
+    assert SERVICES.get("tor") is not None
+    assert "tor" not in every
+
+
 def test_a_country_s_own_sites_are_for_controls_alone() -> None:
     plan = default_plan(SERVICES)
     assert {t.role for t in plan.tasks if t.experiment == "outside_in"} == {"control"}

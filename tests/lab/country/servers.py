@@ -8,7 +8,7 @@ it writes.
 import ipaddress
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heliograph.plan import Endpoint, EndpointKind, Service
@@ -234,7 +234,15 @@ def _anchors(country: Topology) -> Service:
 
 
 def _as_here(service: Service) -> Service:
-    return service
+    """Nobody in the lab speaks MTProto or Noise: the data centres answer HTTP, and chat servers
+    are connected to."""
+    endpoints = (e for e in service.endpoints if e.kind is not EndpointKind.MTPROTO)
+    return replace(service, endpoints=tuple(_connected_to(e) for e in endpoints))
+
+
+def _connected_to(endpoint: Endpoint) -> Endpoint:
+    is_noise = endpoint.kind is EndpointKind.NOISE
+    return replace(endpoint, kind=EndpointKind.TCP) if is_noise else endpoint
 
 
 def _as_yaml(endpoint: Endpoint) -> dict[str, object]:

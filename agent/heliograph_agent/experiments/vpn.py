@@ -1,0 +1,116 @@
+"""Whether VPN servers answer the first message of their protocol. See vpn.md."""
+
+import asyncio
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heliograph_agent.endpoints import connected, find, host_and_port
+from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.net import Net, Speech
+from heliograph_agent.protocols import openvpn, wireguard
+
+MOST = 16  # servers of one measurement
+_HOW = "give openvpn://HOST:PORT/udp, openvpn://HOST:PORT/tcp or wireguard://PUBLIC-KEY@HOST:PORT"
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    private_key: str = option("", "WireGuard key (base64) that the servers know; public, see page")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where, over what, and what is said there."""
+
+    protocol: str  # openvpn, wireguard
+    host: str
+    port: int
+    tcp: bool = False
+    key: bytes = b""  # a WireGuard server's public one
+
+
+async def vpn(target: Target, config: Config, net: Net) -> None:
+    private = key_of(config.private_key, "private_key") if config.private_key else b""
+    servers = servers_of(target.text)
+    numbers: Counter[str] = Counter()
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            numbers[server.protocol] += 1
+            label = f"{server.protocol}-{numbers[server.protocol]}"
+            group.create_task(_visit(server, label, private, net))
+
+
+def servers_of(text: str) -> tuple[Server, ...]:
+    """What a target names, one or several with blanks or commas between. Raises CannotRun."""
+    servers = tuple(_server(url) for url in text.replace(",", " ").split())
+    if not 0 < len(servers) <= MOST:
+        raise CannotRun(f"{len(servers)} servers were given; from 1 to {MOST} are allowed: {_HOW}.")
+    return servers
+
+
+def key_of(text: str, what: str) -> bytes:
+    """32 bytes of Base64, of either alphabet, padded or not. Raises CannotRun."""
+    plain = text.translate(_URL_SAFE).rstrip("=")
+    try:
+        key = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != wireguard.KEY or not any(key):
+        raise CannotRun(f"{what} is no WireGuard key: 44 characters of Base64 are one.")
+    return key
+
+
+def _server(url: str) -> Server:
+    protocol, _, rest = url.partition("://")
+    key, at, place = rest.rpartition("@")
+    if protocol == "openvpn" and not at:
+        place, _, transport = place.partition("/")
+        if transport in ("", "udp", "tcp"):
+            host, port = host_and_port(place, default_port=1194)
+            return Server(protocol, host, port, tcp=transport == "tcp")
+    elif protocol == "wireguard" and at:
+        host, port = host_and_port(place.rstrip("/"), default_port=51820)
+        return Server(protocol, host, port, key=key_of(key, "what stands before the @"))
+    raise CannotRun(f"{url!r} names no VPN server: {_HOW}.")
+
+
+async def _visit(server: Server, label: str, private: bytes, net: Net) -> None:
+    speech = _speech(server, private, net)
+    for address in (await find(server.host, net, label=label))[:2]:
+        if not server.tcp:
+            where = (address.literal, server.port)
+            await net.datagram(*where, speech(), on=address.on, endpoint=label)
+            continue
+        async with connected(net, address, server.port, label=label) as stream:
+            if stream is not None:
+                await net.exchange(stream, speech())
+
+
+def _speech(server: Server, private: bytes, net: Net) -> Callable[[], Speech]:
+    """Makes one for every connection. Raises CannotRun when the server's key is of no use."""
+
+    def said() -> Speech:
+        if server.protocol == "openvpn":
+            return openvpn.HardReset(net.random(openvpn.CHANCE), framed=server.tcp)
+        chance = net.random(wireguard.CHANCE)
+        return wireguard.Initiation(server.key, chance, net.wall_us(), private)
+
+    try:
+        said().opening()
+    except ValueError as error:
+        raise CannotRun("what stands before the @ is a key that nobody can have.") from error
+    return said
+
+
+EXPERIMENT = Experiment(
+    name="vpn",
+    version=1,
+    title="VPN: OpenVPN and WireGuard handshakes with servers that you name",
+    config=Config,
+    run=vpn,
+    wants="url",
+)
