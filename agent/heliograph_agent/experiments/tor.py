@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from heliograph.plan import Endpoint, EndpointKind
@@ -29,12 +29,21 @@ async def tor(target: Target, config: Config, net: Net) -> None:
     others = [e for e in endpoints if e not in relays]
     missing: list[str] = []
     async with asyncio.TaskGroup() as group:
-        group.create_task(visit_all(others, net, config.concurrency))
+        group.create_task(_others(others, net, config.concurrency, missing))
         group.create_task(_relays(relays, net, config.concurrency))
         if config.bootstrap:
             group.create_task(_bootstrap(config.bridge, net, missing))
     if missing:
         raise CannotRun(missing[0])
+
+
+async def _others(
+    others: Sequence[Endpoint], net: Net, concurrency: int, missing: list[str]
+) -> None:
+    try:
+        await visit_all(others, net, concurrency)
+    except CannotRun as problem:
+        missing.append(str(problem))
 
 
 async def _relays(relays: Iterable[Endpoint], net: Net, concurrency: int) -> None:

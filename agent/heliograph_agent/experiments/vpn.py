@@ -4,10 +4,10 @@ import asyncio
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from heliograph_agent.endpoints import connected, find, host_and_port
+from heliograph.failure import Failure
+from heliograph_agent.endpoints import Address, connected, find, host_and_port
 from heliograph_agent.experiment import CannotRun, Experiment, Target, option
 from heliograph_agent.net import Net, Speech
 from heliograph_agent.protocols import openvpn, wireguard
@@ -19,6 +19,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
+    attempts: int = option(2, "datagrams sent while none is answered", low=1, high=5)
     private_key: str = option("", "WireGuard key (base64) that the servers know; public, see page")
 
 
@@ -36,12 +37,14 @@ class Server:
 async def vpn(target: Target, config: Config, net: Net) -> None:
     private = key_of(config.private_key, "private_key") if config.private_key else b""
     servers = servers_of(target.text)
+    for server in servers:
+        _must_be_sayable(server, private, net)
     numbers: Counter[str] = Counter()
     async with asyncio.TaskGroup() as group:
         for server in servers:
             numbers[server.protocol] += 1
             label = f"{server.protocol}-{numbers[server.protocol]}"
-            group.create_task(_visit(server, label, private, net))
+            group.create_task(_visit(server, label, private, config.attempts, net))
 
 
 def servers_of(text: str) -> tuple[Server, ...]:
@@ -78,32 +81,41 @@ def _server(url: str) -> Server:
     raise CannotRun(f"{url!r} names no VPN server: {_HOW}.")
 
 
-async def _visit(server: Server, label: str, private: bytes, net: Net) -> None:
-    speech = _speech(server, private, net)
+def _must_be_sayable(server: Server, private: bytes, net: Net) -> None:
+    """Raises CannotRun when the server's key is one that gives no secret to share."""
+    try:
+        _speech(server, private, net).opening()
+    except ValueError as error:
+        raise CannotRun("What stands before the @ is a key that nobody can have.") from error
+
+
+async def _visit(server: Server, label: str, private: bytes, attempts: int, net: Net) -> None:
     for address in (await find(server.host, net, label=label))[:2]:
         if not server.tcp:
-            where = (address.literal, server.port)
-            await net.datagram(*where, speech(), on=address.on, endpoint=label)
+            await _by_datagram(server, address, label, private, attempts, net)
             continue
         async with connected(net, address, server.port, label=label) as stream:
             if stream is not None:
-                await net.exchange(stream, speech())
+                await net.exchange(stream, _speech(server, private, net))
 
 
-def _speech(server: Server, private: bytes, net: Net) -> Callable[[], Speech]:
-    """Makes one for every connection. Raises CannotRun when the server's key is of no use."""
+async def _by_datagram(
+    server: Server, address: Address, label: str, private: bytes, attempts: int, net: Net
+) -> None:
+    """Again when nothing came: one datagram that is lost says nothing."""
+    for _ in range(attempts):
+        speech = _speech(server, private, net)
+        where = (address.literal, server.port)
+        seen = await net.datagram(*where, speech, on=address.on, endpoint=label)
+        if seen.observation.failure is not Failure.GENERIC_TIMEOUT_ERROR:
+            return
 
-    def said() -> Speech:
-        if server.protocol == "openvpn":
-            return openvpn.HardReset(net.random(openvpn.CHANCE), framed=server.tcp)
-        chance = net.random(wireguard.CHANCE)
-        return wireguard.Initiation(server.key, chance, net.wall_us(), private)
 
-    try:
-        said().opening()
-    except ValueError as error:
-        raise CannotRun("what stands before the @ is a key that nobody can have.") from error
-    return said
+def _speech(server: Server, private: bytes, net: Net) -> Speech:
+    """A new one for every connection."""
+    if server.protocol == "openvpn":
+        return openvpn.HardReset(net.random(openvpn.CHANCE), framed=server.tcp)
+    return wireguard.Initiation(server.key, net.random(wireguard.CHANCE), net.wall_us(), private)
 
 
 EXPERIMENT = Experiment(

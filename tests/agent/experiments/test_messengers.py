@@ -1,14 +1,29 @@
-"""Telegram, WhatsApp, Signal: every endpoint is visited and told apart, whatever the others do."""
+"""Messengers: every endpoint is visited and told apart, whatever the others do."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from heliograph.failure import Failure, Operation
+from heliograph.plan import EndpointKind
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiment import CannotRun, Experiment, Target
 from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments.messengers import EXPERIMENTS
 from heliograph_agent.experiments.whatsapp import sample
 from support.experiment_run import observed
 from support.fake_net import Page, World
+from support.loopback_ca import LoopbackCA
+from support.nginx import nginx
+from support.real_run import Opening, really
+from support.tcp_server import Handler, reply, reset_after_first_bytes, tcp_server
+from support.telegram_dc import data_centre, refusal
+from support.whatsapp_chat import chat_server
+
+UNEXPECTED = Failure.UNEXPECTED_REPLY
+DATA_CENTRES = ("dc1", "dc2", "dc2-alternate", "dc3", "dc4", "dc5", "dc1-other", "dc5-other")
 
 
 def target(name: str) -> Target:
@@ -30,6 +45,54 @@ async def test_telegram_posts_in_clear_to_every_data_centre_on_both_ports() -> N
     assert by_endpoint["dc1-443"].operation is Operation.READ_BODY
     assert by_endpoint["dc4-443"].failure is Failure.CONNECTION_REFUSED
     assert by_endpoint["web"].failure is Failure.DNS_NXDOMAIN_ERROR
+
+
+async def test_telegram_is_asked_by_mtproto_at_every_data_centre_of_both_families() -> None:
+    six = "2001:67c:4e8:f002::a"
+    world = World(
+        ports={("149.154.167.51", 443): None, (six, 443): None},
+        speeches={("149.154.167.51", 443): "res_pq", (six, 443): "error_404"},
+    )
+    seen = await observed("telegram", target("telegram"), world)
+    said = {o.endpoint: o.exchange for o in seen if o.exchange}
+    assert {label: each.reply for label, each in said.items()} == {
+        "dc2-mtproto": "res_pq",
+        "dc2-mtproto6": "error_404",
+    }
+    assert {each.protocol for each in said.values()} == {"mtproto"}
+    asked = {o.endpoint for o in seen}
+    assert asked >= {f"{dc}-mtproto" for dc in DATA_CENTRES}
+    assert asked >= {f"dc{n}-mtproto6" for n in range(1, 6)}
+    assert asked >= {"web", "websocket", "t-me", "site", "core"}
+
+
+async def test_whatsapp_says_the_apps_hello_to_a_chat_server_that_takes_it() -> None:
+    world = World(
+        names={"e1.whatsapp.net": ("192.0.2.1",)},
+        ports={("192.0.2.1", 443): None, ("192.0.2.1", 5222): None},
+        speeches={("192.0.2.1", 443): "server_hello", ("192.0.2.1", 5222): Failure.EOF_ERROR},
+    )
+    seen = await observed("whatsapp", target("whatsapp"), world)
+    said = {o.endpoint: (o.exchange.reply, o.failure) for o in seen if o.exchange}
+    assert said == {"e1-443": ("server_hello", None), "e1-5222": ("", Failure.EOF_ERROR)}
+
+
+async def test_a_web_socket_is_asked_for_as_browsers_do() -> None:
+    url = "https://web.whatsapp.com/ws/chat"
+    world = World(
+        names={"web.whatsapp.com": ("192.0.2.1",)},
+        ports={("192.0.2.1", 443): None},
+        pages={url: Page(status=101)},
+    )
+    seen = await observed("whatsapp", target("whatsapp"), world)
+    headers = next(headers for _, asked, headers in world.requests if asked == url)
+    assert headers["Origin"] == "https://web.whatsapp.com"
+    assert (headers["Connection"], headers["Upgrade"]) == ("Upgrade", "websocket")
+    assert len(base64.b64decode(headers["Sec-WebSocket-Key"])) == 16
+    steps = [o for o in seen if o.endpoint == "websocket" and o.http]
+    assert [(o.operation, o.http and o.http.status) for o in steps] == [
+        (Operation.HTTP_ROUND_TRIP, 101)
+    ], "a socket that opened has no body"
 
 
 async def test_whatsapp_asks_by_name_and_tells_one_port_from_the_other() -> None:
@@ -79,3 +142,65 @@ async def test_without_its_service_there_is_nothing_to_run(name: str) -> None:
     with pytest.raises(CannotRun, match="no service"):
         await observed(name, Target(text="nothing"), World())
     assert by_name(name).default_target
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
+async def test_a_messenger_is_what_its_service_says(experiment: Experiment) -> None:
+    about = target(experiment.default_target)
+    assert about.service is not None
+    assert about.service.experiment == experiment.name
+    names = {e.host: ("192.0.2.1", "192.0.2.2", "2001:db8::1") for e in about.service.endpoints}
+    seen = await observed(experiment.name, about, World(names=dict(names)))
+    assert {o.endpoint for o in seen} == {e.id for e in about.service.endpoints}
+    tried = {o.tcp.address for o in seen if o.tcp}
+    assert tried == {"192.0.2.1", "2001:db8::1"}, "few bytes: one address of each family"
+    both = await observed(experiment.name, about, World(names=dict(names)), {"addresses": "2"})
+    assert {o.tcp.address for o in both if o.tcp} == {"192.0.2.1", "192.0.2.2", "2001:db8::1"}
+    assert all(endpoint.group for endpoint in about.service.endpoints)
+
+
+def here(name: str, label: str, host: str, port: int) -> Target:
+    """A service with one of its endpoints alone, which is on loopback."""
+    service = target(name).service
+    assert service is not None
+    endpoint = next(e for e in service.endpoints if e.id == label)
+    moved = replace(endpoint, host=host, port=port)
+    return Target(text=name, service=replace(service, endpoints=(moved,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "handler", "reply", "failure"),
+    [
+        ("telegram", "dc2-mtproto", data_centre(), "res_pq", None),
+        ("telegram", "dc2-mtproto", data_centre(lambda _: refusal(404)), "error_404", None),
+        ("telegram", "dc2-mtproto", reset_after_first_bytes, "", Failure.CONNECTION_RESET),
+        ("telegram", "dc2-mtproto", reply(b"HTTP/1.1 403 No\r\n\r\n"), "", UNEXPECTED),
+        ("whatsapp", "e1-443", chat_server, "server_hello", None),
+        ("whatsapp", "e1-443", reset_after_first_bytes, "", Failure.CONNECTION_RESET),
+        ("whatsapp", "e1-443", reply(b"HTTP/1.1 403 No\r\n\r\n"), "", UNEXPECTED),
+    ],
+)
+async def test_a_real_server_that_speaks_the_protocol_or_does_not(
+    opening: Opening, name: str, label: str, handler: Handler, reply: str, failure: Failure | None
+) -> None:
+    with tcp_server(handler) as port:
+        seen = await really(name, here(name, label, "127.0.0.1", port), opening())
+    last = seen.observations[-1]
+    assert last.exchange is not None
+    assert (last.exchange.reply, last.failure) == (reply, failure)
+
+
+@pytest.mark.parametrize("status", [101, 403])
+async def test_a_real_web_server_opens_a_web_socket_or_refuses(
+    opening: Opening, ca: LoopbackCA, tmp_path: Path, status: int
+) -> None:
+    leaf = {"target.test": ca.leaf("target.test")}
+    says = f"location /ws/chat {{ return {status}; }}"
+    with nginx(tmp_path, leaf, directives=says) as site:
+        about = here("whatsapp", "websocket", "target.test", site.https)
+        assert about.service is not None
+        assert about.service.endpoints[0].kind is EndpointKind.WEBSOCKET
+        seen = await really("whatsapp", about, opening())
+    last = seen.observations[-1]
+    assert last.http is not None
+    assert (last.http.status, last.failure) == (status, None)
