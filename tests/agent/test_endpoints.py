@@ -1,6 +1,7 @@
 """Visits: to the step the kind names and not beyond, over each address up to a cap, bounded."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +13,14 @@ from heliograph_agent.net import Seen, Trace
 from support.fake_net import FakeDoor, FakeNet, Page, World
 from support.hand_clock import HandClock
 
-R, C, T, H, B = (
+R, C, T, H, B, X, Q = (
     Operation.RESOLVE,
     Operation.CONNECT,
     Operation.TLS_HANDSHAKE,
     Operation.HTTP_ROUND_TRIP,
     Operation.READ_BODY,
+    Operation.EXCHANGE,
+    Operation.QUIC_HANDSHAKE,
 )
 
 
@@ -39,17 +42,52 @@ def net(world: World) -> tuple[FakeNet, Trace]:
         ("tls", [R, R, C, T]),
         ("http", [R, R, C, H, B]),
         ("https", [R, R, C, T, H, B]),
+        ("websocket", [R, R, C, T, H]),
+        ("mtproto", [R, R, C, X]),
+        ("noise", [R, R, C, X]),
+        ("stun", [R, R, X]),
+        ("quic", [R, R, Q]),
     ],
 )
 async def test_a_visit_climbs_to_the_step_its_kind_names(kind: str, steps: list[Operation]) -> None:
     url = "http://www.test:443/" if kind == "http" else "https://www.test/"
+    opened = Page(status=101 if kind == "websocket" else 200)
     world = World(
-        names={"www.test": ("192.0.2.1",)}, ports={("192.0.2.1", 443): None}, pages={url: Page()}
+        names={"www.test": ("192.0.2.1",)},
+        ports={("192.0.2.1", 443): None},
+        pages={url: opened},
+        speeches={("192.0.2.1", 443): "yes"},
+        quic={"www.test": None},
     )
     door, trace = net(world)
     await visit(endpoint(kind), door)
+    assert not any(o.failure for o in trace.observations if o.operation is not R)
     assert [o.operation for o in trace.observations] == steps
     assert {o.endpoint for o in trace.observations} == {"x"}
+
+
+async def test_every_kind_of_the_contract_is_climbed() -> None:
+    steps = dict.fromkeys(EndpointKind, 0)
+    for kind in steps:
+        door, trace = net(World(names={"www.test": ("192.0.2.1",)}))
+        await visit(endpoint(kind), door)
+        steps[kind] = len(trace.observations)
+    assert steps == dict.fromkeys(steps, 3) | {EndpointKind.DNS: 2}
+
+
+async def test_an_endpoint_may_be_believed_whoever_it_is() -> None:
+    world = World(ports={("192.0.2.1", 443): None})
+    door, trace = net(world)
+    await visit(replace(endpoint("tls", host="192.0.2.1"), trust="any"), door)
+    assert [o.failure for o in trace.observations] == [None, None]
+
+
+async def test_where_quic_is_not_installed_its_endpoints_are_left_out() -> None:
+    door, trace = net(World(without=frozenset({"quic"})))
+    await visit_all([endpoint("quic", host="192.0.2.1"), endpoint("tcp")], door, 2)
+    assert not any(o.operation is Q for o in trace.observations)
+    with pytest.raises(CannotRun, match="has no quic"):
+        await visit(endpoint("quic", host="192.0.2.1"), door)
 
 
 async def test_two_addresses_of_four_and_one_of_six_are_tried() -> None:
@@ -124,6 +162,7 @@ async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
 
 
 def test_urls_leave_out_the_usual_port() -> None:
+    assert url_of(endpoint("websocket")) == "https://www.test/"
     assert url_of(endpoint("https")) == "https://www.test/"
     assert url_of(endpoint("http", port=80)) == "http://www.test/"
     assert url_of(endpoint("http")) == "http://www.test:443/"
