@@ -75,7 +75,8 @@ def _nginx(directory: Path) -> list[str]:
         "daemon off; master_process off; user root; events { }\n"
         f"pid {directory}/nginx.pid;\n"
         f"http {{ access_log off; client_body_temp_path {directory}/temp;\n"
-        f"server {{ listen {_NGINX};\nlocation / {{ proxy_pass http://{ADDRESS}:{_BEHIND}; }} }}\n}}\n"
+        f"server {{ listen {_NGINX};\n"
+        f"location / {{ proxy_pass http://{ADDRESS}:{_BEHIND}; }} }}\n}}\n"
     )
     return ["/usr/sbin/nginx", "-c", str(config), "-e", str(directory / "nginx-error.log")]
 
