@@ -7,7 +7,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.bodies import frozen
 from heliograph_collector.judge.certificates import certificate_signs
-from heliograph_collector.judge.failing import Failing, failing
+from heliograph_collector.judge.failing import Failing, failing, six_only
 from heliograph_collector.judge.lookups import address_signs, lookup_signs
 from heliograph_collector.judge.meaning import DEPTH
 from heliograph_collector.judge.pages import Likeness, likeness
@@ -69,6 +69,7 @@ def case(scene: Scene) -> Case:
     stopped = failing(here, control)
     signs = {
         *_vantage(scene),
+        *_ipv6(here, control),
         *_chain(scene),
         *_progress(here, control, stopped),
         *_control_state(scene),
@@ -111,7 +112,11 @@ def _vantage(scene: Scene) -> Iterator[Sign]:
         yield Sign.INTERRUPTED
     if any(s.local for s in _steps(here)):
         yield Sign.LOCAL_FAILURE
-    if any(a.ipv6 and a.failed for a in here.attempts):
+
+
+def _ipv6(here: Sight, control: Sight) -> Iterator[Sign]:
+    unresolved = not here.resolved and six_only(here, control)
+    if unresolved or any(a.ipv6 and a.failed for a in here.attempts):
         yield Sign.IPV6_FAILURE
 
 
@@ -134,7 +139,8 @@ def _progress(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[
     yield from (sign for operation, sign in reached.items() if operation in here.passed)
     if stopped is not None:
         yield Sign.FAILED
-    if here.depth >= control.depth > 0:
+    fell_back = here.depth == DEPTH[Operation.RESOLVE] and bool(here.own_attempts)
+    if here.depth >= control.depth > 0 and not fell_back:
         yield Sign.AS_FAR_AS_CONTROL
     for step in here.find(Operation.READ_BODY):
         if step.method == "slow_body":

@@ -23,13 +23,18 @@ def certificate_signs(control: Sight, stopped: Failing | None) -> Iterator[Sign]
         yield Sign.NO_CHAIN
     if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in good):
         yield Sign.SAME_KEY
-    if any(a.issuer == b.issuer for a in leaves for b in good):
+    if any(_one_issuer(a.issuer, b.issuer) for a in leaves for b in good):
         yield Sign.SAME_ISSUER
     strange = stopped.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if strange and any(_in_its_name(step) for step in stopped.steps):
         yield Sign.IN_ITS_NAME
     if any(own_interceptor(leaf.issuer) for leaf in leaves):
         yield Sign.OWN_INTERCEPTOR
+
+
+def _one_issuer(one: str, other: str) -> bool:
+    """The same, or of one organisation: an authority signs with several keys in turn."""
+    return one == other or bool(_named("O", one) & _named("O", other))
 
 
 def issuer_of(stopped: Failing | None) -> str:
@@ -51,9 +56,11 @@ def _in_its_name(step: Step) -> bool:
         return False
     wanted = tls.server_name.lower().rstrip(".")
     wild = "*." + wanted.partition(".")[2]
-    return any(name in (wanted, wild) for name in _common_names(leaf.subject))
+    return any(name in (wanted, wild) for name in _named("CN", leaf.subject))
 
 
-def _common_names(subject: str) -> list[str]:
-    parts = (part.strip() for part in subject.replace("+", ",").split(","))
-    return [part[3:].lower() for part in parts if part[:3].upper() == "CN="]
+def _named(kind: str, subject: str) -> set[str]:
+    """The values of this kind, as CN or O, in a name written as RFC 4514 has it."""
+    parts = (part.strip() for part in subject.replace("\\,", " ").replace("+", ",").split(","))
+    found = (part.partition("=") for part in parts)
+    return {value.lower() for key, _, value in found if key.upper() == kind and value}

@@ -23,7 +23,8 @@ def failing(sight: Sight, control: Sight) -> Failing | None:
     """None when nothing failed, or nothing that can be called interference."""
     attempts = conclusive(sight, control)
     if not sight.resolved:
-        return _stopped([s for s in sight.counted_lookups if s.method], sight, ())
+        steps = [s for s in sight.counted_lookups if s.method]
+        return _stopped([] if six_only(sight, control) else steps, sight, ())
     return _stopped([a.failed for a in attempts if a.failed is not None], sight, attempts)
 
 
@@ -31,6 +32,16 @@ def conclusive(sight: Sight, control: Sight) -> tuple[Attempt, ...]:
     """Failed connections that count: IPv6 ones only for a target that has nothing else."""
     six = six_counts(sight, control)
     return tuple(a for a in sight.own_attempts if a.failed is not None and (six or not a.ipv6))
+
+
+def six_only(sight: Sight, control: Sight) -> bool:
+    """The name has IPv6 addresses alone, and the vantage asked for none or got none.
+
+    That there is no A record is the truth then, and no IPv6 may be the vantage's own lack.
+    """
+    words = {s.seen.failure for s in sight.counted_lookups if s.method}
+    known = control.own_addresses
+    return words == {Failure.DNS_NO_ANSWER} and bool(known) and all(":" in a for a in known)
 
 
 def six_counts(sight: Sight, control: Sight) -> bool:

@@ -13,9 +13,11 @@ from heliograph_collector.judge.signatures import Signature, block_page, look_al
 ALIKE = 0.7  # shorter body over longer one, from which bodies are the same page
 LONG_WORD = 5  # letters; shorter ones stand in every title
 OWN_LABEL = 4  # letters of a label that two hosts of one owner share: target in target.co.kz
+REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "org"))  # in a country
 
 # Statuses and servers that turn robots away, for the robot's sake and not the state's.
 ANTIBOT_STATUS = frozenset({403, 429, 503})
+TOO_MANY = 429  # RFC 6585 section 4: says of itself that it is about the rate
 ANTIBOT_SERVERS = (
     "cloudflare",
     "akamaighost",
@@ -63,6 +65,7 @@ KINDS = {
     "edge_error": Likeness.SERVER_ERROR,
     "parked": Likeness.PARKED,
     "filter": Likeness.FILTER,
+    "consent": Likeness.DYNAMIC,
 }
 
 
@@ -76,6 +79,8 @@ def likeness(here: Http, control: Http) -> Likeness:
     mistaken = look_alike(here)
     if mistaken is not None and _only_here(mistaken, control):
         return KINDS[mistaken.kind]
+    if look_alike(control) is not None:  # what the control got is no measure
+        return Likeness.DYNAMIC
     if here.status == control.status:
         return _same_status(here, control)
     return _other_status(here, control)
@@ -120,11 +125,18 @@ def _other_status(here: Http, control: Http) -> Likeness:
     if control.status >= 400:  # the control's own answer is no measure
         return Likeness.DYNAMIC
     if _redirect(here):
-        if "//" in here.location and not host_of(here.location):
-            return Likeness.BROKEN
-        kin = _at_home(here) or _of_one_owner(here)
-        return Likeness.DYNAMIC if kin else Likeness.REDIRECTED
+        return _sent_on(here)
+    if _titles_agree(here, control) or _uncommon(here) & _uncommon(control):
+        return Likeness.DYNAMIC  # its own server is in another mood
     return Likeness.DIFFERENT
+
+
+def _sent_on(here: Http) -> Likeness:
+    """To where the control was not sent."""
+    if "//" in here.location and not host_of(here.location):
+        return Likeness.BROKEN
+    kin = _at_home(here) or _of_one_owner(here)
+    return Likeness.DYNAMIC if kin else Likeness.REDIRECTED
 
 
 def _redirect(http: Http) -> bool:
@@ -142,7 +154,16 @@ def _at_home(http: Http) -> bool:
 
 def _of_one_owner(http: Http) -> bool:
     """Whether both hosts bear one name, as a site that sends each country to its own domain."""
-    return bool(_labels(_goal(http)) & _labels(host_of(http.url)))
+    goal, host = _goal(http).lower(), host_of(http.url).lower()
+    return bool(_labels(goal) & _labels(host)) or _registered(goal) == _registered(host)
+
+
+def _registered(host: str) -> str:
+    """The label under which a name was registered, bbc of www.bbc.co.uk; else the host itself."""
+    labels = host.split(".")[:-1]
+    if len(labels) > 1 and labels[-1] in REGISTRIES:
+        labels = labels[:-1]
+    return labels[-1] if labels else host
 
 
 def _labels(host: str) -> set[str]:
@@ -157,6 +178,8 @@ def related(one: str, other: str) -> bool:
 
 
 def _antibot(http: Http) -> bool:
+    if http.status == TOO_MANY:
+        return True
     server = http.server.lower()
     named = any(name in server for name in ANTIBOT_SERVERS)
     return http.status in ANTIBOT_STATUS and (

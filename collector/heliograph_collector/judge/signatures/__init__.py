@@ -13,7 +13,7 @@ from typing import Any
 from heliograph.observation import Http
 
 SCOPES = ("national", "provider")  # of a page of blocking
-KINDS = ("challenge", "parked", "edge_error", "filter")  # of what only looks like one
+KINDS = ("challenge", "parked", "edge_error", "filter", "consent")  # of what only looks like one
 FIELDS: Mapping[str, Callable[[Http], str]] = {
     "title": lambda http: http.title.lower(),
     "text": lambda http: http.text.lower(),
