@@ -35,8 +35,9 @@ def control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
         return ControlView()
     control = obj(keys.get("control"))
     made = Steps()
-    if obj(control.get("dns")):
-        _name(made, obj(control.get("dns")), hops[0][0])
+    dns = obj(control.get("dns"))
+    if dns.get("failure") is not None or dns.get("addrs") is not None:
+        _name(made, dns, hops[0][0])
     _ends(made, control, hops[0][0])
     request = obj(control.get("http_request"))
     if request:

@@ -10,14 +10,18 @@ from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
+from heliograph_collector.judge.lookups import bogon
 from heliograph_collector.ooni import steps as s
 from heliograph_collector.ooni.frame import Imported, link, measurement, taken, vantage
 from heliograph_collector.ooni.steps import Steps, host_name
 from heliograph_collector.ooni.values import Json, obj, rows, text
 from heliograph_collector.ooni.walk import Hop, walk
+from heliograph_collector.ooni.words import failure
 from heliograph_collector.store.rows import ControlView
 
 MOST_ENDPOINTS = 128
+WORDLESS = frozenset(("dc", "endpoint"))  # labels of which a summary tells that they fail, not how
+EARLY = {"resolve": Operation.RESOLVE, "connect": Operation.CONNECT}  # OONI's failed_operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def service(
         walk(made, sorted_.hop(endpoint))
         if fill is not None and not made.here():
             fill(made, endpoint)
-    return imported(document, name, made, {e.label: e.group for e in sorted_.endpoints.values()})
+    groups = {e.label: e.group for e in sorted_.endpoints.values()}
+    return imported(document, name, made, groups, wordless=WORDLESS)
 
 
 def imported(
@@ -80,8 +85,10 @@ def imported(
     groups: dict[str, str],
     *,
     mirror: Callable[[Observation], bool] = lambda _: False,
+    wordless: frozenset[str] = frozenset(),
 ) -> Imported:
     """`mirror`: failures that the service shows everybody."""
+    made.made = [_public(x, made.made) for x in made.made]
     online = link(document, made.made)
     target = text(document.get("input")) or name
     of = measurement(
@@ -98,7 +105,23 @@ def imported(
         control=ControlView(measurement=presumed, age_us=0, link=Link.ONLINE, groups=groups),
         presumed=True,
         groups=groups,
+        wordless=wordless,
     )
+
+
+def _public(seen: Observation, all_: Sequence[Observation]) -> Observation:
+    """A service is on the Internet: private addresses alone are no answer, unless it is there."""
+    dns = seen.dns
+    if dns is None or not dns.addresses or not all(map(bogon, dns.addresses)):
+        return seen
+    proven = {all_[x.parent].tcp for x in all_ if _verified(x) and x.parent is not None}
+    if any(end and end.address in dns.addresses for end in proven):
+        return seen
+    return replace(seen, failure=Failure.DNS_BOGON_ERROR, dns=replace(dns, answers=()))
+
+
+def _verified(seen: Observation) -> bool:
+    return seen.operation is Operation.TLS_HANDSHAKE and seen.failure is None
 
 
 def presume(
@@ -114,15 +137,28 @@ def presume(
             yield replace(one, failure=None, tls=tls, exchange=exchange)
 
 
-def by_word(made: Steps, url: str, word: Failure | None) -> None:
-    """A fetch of which only its outcome is told."""
+def by_word(made: Steps, url: str, word: Failure | None, operation: str = "") -> None:
+    """A fetch of which only its outcome is told, and perhaps the step that failed."""
+    if word is not None and operation in EARLY:
+        reached(made, EARLY[operation], word)
+        return
     hop = Hop(url)
     response = {"code": 200} if word is None else {}
     hop.requests = [{"failure": None if word is None else str(word), "response": response}]
     walk(made, hop)
 
 
+def told(keys: Json, failed: str, status: str) -> tuple[bool, Failure | None]:
+    """Whether a summary tells of this endpoint, and its failure. "blocked" is no word for one."""
+    word = failure(keys.get(failed))
+    if word is None and keys.get(status) == "blocked":
+        word = Failure.UNKNOWN_FAILURE
+    return failed in keys or bool(text(keys.get(status), 16)), word
+
+
 def reached(made: Steps, operation: Operation, word: Failure | None = None) -> None:
+    if operation is Operation.CONNECT and word is Failure.EOF_ERROR:
+        word = Failure.CONNECTION_RESET
     made.add(Observation(operation=operation, started_us=0, duration_us=0, failure=word))
 
 

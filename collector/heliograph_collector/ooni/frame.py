@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Link, Measurement, Observation
-from heliograph_collector.ooni.values import Json, microseconds, obj, text
+from heliograph_collector.ooni.values import Json, microseconds, obj, text, whole
 from heliograph_collector.store.rows import ControlView, Role, Taken, Vantage
 
 ACCESS = {"mobile": Access.MOBILE, "wifi": Access.FIXED, "wired_ethernet": Access.FIXED}
@@ -23,7 +23,7 @@ NO_LINK = frozenset(
         Failure.UNKNOWN_FAILURE,
     }
 )  # failures that one also gets with no network at all
-_ASN = re.compile(r"AS(\d{1,10})")
+_ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _CC = re.compile(r"[A-Z]{2}")
 
 
@@ -39,6 +39,7 @@ class Imported:
     control: ControlView
     presumed: bool = False  # the control is no more than the expectation that the service is up
     groups: Mapping[str, str] = field(default_factory=dict)
+    wordless: frozenset[str] = frozenset()  # endpoints of which it is not told how they fail
 
 
 class UnreadableError(ValueError):
@@ -59,7 +60,8 @@ def started_us(document: Json) -> int:
 
 def vantage(document: Json) -> Vantage:
     kind = text(obj(document.get("annotations")).get("network_type"), 32)
-    asn = _ASN.fullmatch(text(document.get("probe_asn"), 16))
+    said = document.get("probe_asn")
+    asn = _ASN.fullmatch(text(said, 16) or str(whole(said)))
     country = text(document.get("probe_cc"), 2).upper()
     return Vantage(
         country=country if _CC.fullmatch(country) else "ZZ",
@@ -73,9 +75,12 @@ def link(document: Json, seen: Sequence[Observation], *, helper: bool = False) -
 
     OONI's probe asks no anchors. It does look itself up before it measures, and gives up when it
     cannot: a network's number, or the id of a report, tells that there was a link to begin with.
+    Where not even a lookup was answered since, it may be gone.
     """
     if helper or any(_answered(x) for x in seen):
         return Link.ONLINE
+    if any(x.operation is Operation.RESOLVE for x in seen):
+        return Link.UNKNOWN
     place = vantage(document)
     if place.asn or text(document.get("report_id"), 256):
         return Link.ONLINE

@@ -12,13 +12,14 @@ from heliograph_collector.ooni.endpoints import (
     imported,
     reached,
     service,
+    told,
 )
 from heliograph_collector.ooni.frame import Imported
 from heliograph_collector.ooni.steps import Steps
 from heliograph_collector.ooni.values import Json, obj, rows, text, whole
 from heliograph_collector.ooni.walk import Hop, walk
-from heliograph_collector.ooni.words import failure
 
+UNSAID = Failure.GENERIC_TIMEOUT_ERROR  # stands where a summary tells the step and not the word
 META = 32934  # the AS of every front of Meta's but the caches it lends to providers
 WHATSAPP = tuple(f"e{number}.whatsapp.net" for number in range(1, 17))
 SIGNAL_RETIRED = ("api.directory.signal.org", "textsecure-service.whispersystems.org")
@@ -42,16 +43,30 @@ def telegram(document: Json) -> Imported:
         url = f"http://{address}:{port}/"
         found.add(Endpoint(f"dc-{address}-{port}", "dc", url))
     found.add(Endpoint("web", "web", "https://web.telegram.org/"))
-    if len(found.endpoints) == 1 and keys.get("telegram_http_blocking") is False:
-        found.add(Endpoint("dc", "dc", "http:///"))  # one of them answered; which, is not told
+    if len(found.endpoints) == 1:
+        found.add(Endpoint("dc", "dc", "http:///"))  # all of them; which, is not told
     return service(document, "telegram", found, lambda made, e: _telegram_word(made, e, keys))
 
 
 def _telegram_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
-    if endpoint.label == "web" and "telegram_web_failure" in keys:
-        by_word(made, endpoint.url, failure(keys.get("telegram_web_failure")))
+    said, word = told(keys, "telegram_web_failure", "telegram_web_status")
+    if endpoint.label == "web" and said:
+        by_word(made, endpoint.url, word, text(keys.get("failed_operation"), 32))
     elif endpoint.label == "dc":
+        tcp, http = keys.get("telegram_tcp_blocking"), keys.get("telegram_http_blocking")
+        finished = keys.get("telegram_web_status") == "ok" and word is None
+        _dc_word(made, tcp, http, finished=finished)
+
+
+def _dc_word(made: Steps, tcp: object, http: object, *, finished: bool) -> None:
+    """True is what a stopped run says as well: it counts if the web front was fetched."""
+    if http is False and tcp is not True:
         reached(made, Operation.CONNECT)
+    elif http is True:
+        step = Operation.CONNECT if tcp is True else Operation.HTTP_ROUND_TRIP
+        reached(made, step, UNSAID if finished else Failure.UNKNOWN_FAILURE)
+    elif tcp is True:
+        reached(made, Operation.CONNECT, Failure.UNKNOWN_FAILURE)
 
 
 def _data_centres(keys: Json) -> list[tuple[str, int]]:
@@ -81,18 +96,22 @@ def whatsapp(document: Json) -> Imported:
             found.add(Endpoint(label, "endpoints", f"tcp://{host}:{port}"))
     found.add(Endpoint("registration", "registration", "https://v.whatsapp.net/v2/register"))
     found.add(Endpoint("web", "web", "https://web.whatsapp.com/"))
-    if not hosts and keys.get("whatsapp_endpoints_status") == "ok":
+    if not hosts:
         found.add(Endpoint("endpoint", "endpoints", "tcp:"))
     return service(document, "whatsapp", found, lambda made, e: _whatsapp_word(made, e, keys))
 
 
 def _whatsapp_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
-    word = {"registration": "registration_server_failure", "web": "whatsapp_web_failure"}
-    key = word.get(endpoint.label, "")
-    if key in keys:
-        by_word(made, endpoint.url, failure(keys.get(key)))
-    elif endpoint.label == "endpoint":
+    registration = told(keys, "registration_server_failure", "registration_server_status")
+    web = told(keys, "whatsapp_web_failure", "whatsapp_web_status")
+    said, word = {"registration": registration, "web": web}.get(endpoint.label, (False, None))
+    if said:
+        by_word(made, endpoint.url, word, text(keys.get("failed_operation"), 32))
+    elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "ok":
         reached(made, Operation.CONNECT)
+    elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "blocked":
+        finished = registration == web == (True, None)
+        reached(made, Operation.CONNECT, UNSAID if finished else Failure.UNKNOWN_FAILURE)
 
 
 def signal(document: Json) -> Imported:
@@ -107,11 +126,11 @@ def signal(document: Json) -> Imported:
         made.label = endpoint.label
         walk(made, found.hop(endpoint))
     groups = {label: label for label in found.endpoints}
-    if not found.endpoints and (
-        "signal_backend_failure" in keys or "signal_backend_status" in keys
-    ):
+    said, word = told(keys, "signal_backend_failure", "signal_backend_status")
+    if not found.endpoints and said:
         made.label, groups = "backend", {"backend": "backend"}
-        by_word(made, "https://chat.signal.org/", failure(keys.get("signal_backend_failure")))
+        operation = text(keys.get("failed_operation"), 32)
+        by_word(made, "https://chat.signal.org/", word, operation)
     return imported(document, "signal", made, groups, mirror=_own_root)
 
 
@@ -148,6 +167,12 @@ def facebook_messenger(document: Json) -> Imported:
             _facebook_word(made, name, keys)
         if made.here():
             groups[name] = name
+    if (
+        not groups
+        and keys.get("facebook_dns_blocking") is keys.get("facebook_tcp_blocking") is False
+    ):
+        made.label, groups = "all", {"all": "all"}
+        reached(made, Operation.CONNECT)
     return imported(document, "facebook_messenger", made, groups)
 
 
@@ -176,3 +201,8 @@ def _facebook_word(made: Steps, name: str, keys: Json) -> None:
         reached(made, Operation.CONNECT)
     elif name == "stun" and keys.get("facebook_stun_dns_consistent") is True:
         reached(made, Operation.RESOLVE)
+    elif False in (
+        keys.get(f"facebook_{name}_reachable"),
+        keys.get(f"facebook_{name}_dns_consistent"),
+    ):
+        reached(made, Operation.CONNECT, Failure.UNKNOWN_FAILURE)

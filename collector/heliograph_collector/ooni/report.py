@@ -20,7 +20,7 @@ def line(imported: Imported, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "probe_asn": imported.probe_asn,
         "verdict": whole.state.value,
         "layer": whole.layer,
-        "method": whole.method,
+        "method": "" if _wordless(imported, whole) else whole.method,
         "accessible": accessible(whole),
         "blocking": blocking(imported, whole),
         "confidence": confidence(imported, whole),
@@ -52,6 +52,13 @@ def _redirected(imported: Imported, whole: Verdict) -> bool:
     seen = imported.taken.measurement.observations
     labels = {seen[i].endpoint for i in whole.evidence if i < len(seen)}
     return any(label.startswith("redirect-") for label in labels)
+
+
+def _wordless(imported: Imported, whole: Verdict) -> bool:
+    """The step that failed is known, and not how."""
+    seen = imported.taken.measurement.observations
+    labels = {seen[i].endpoint for i in whole.evidence if i < len(seen)}
+    return whole.state is State.BLOCKED and bool(labels) and labels <= imported.wordless
 
 
 def confidence(imported: Imported, whole: Verdict) -> float:

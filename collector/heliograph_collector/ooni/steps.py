@@ -134,6 +134,8 @@ def connect(row: Json) -> Observation:
     word = failure(status.get("failure"))
     if word is None and status.get("success") is False:
         word = Failure.UNKNOWN_FAILURE
+    if word is Failure.EOF_ERROR:
+        word = Failure.CONNECTION_RESET  # it ended before it stood
     tcp = Tcp(address=text(row.get("ip"), 64), port=_port(row.get("port")))
     return replace(step(Operation.CONNECT, row, word), tcp=tcp)
 

@@ -111,6 +111,9 @@ class _Walk:
         """A request that came to nothing, and no row tells where. True when all is told."""
         if word is None:
             return False
+        lookups = [x.dns for x in self._made.here() if x.dns]
+        if lookups and not any(dns.addresses for dns in lookups):
+            return True  # no lookup gave an address, and those rows tell how
         if word in NAME_WORDS:
             if not any(x.dns for x in self._made.here()):
                 dns = Dns(engine="system", resolver="", name=self._hop.host, query_type="A")

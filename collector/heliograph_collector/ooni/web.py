@@ -35,7 +35,9 @@ def read(document: Json) -> Imported:
     url = text(document.get("input")) or text(
         obj(keys.get("x_control_request")).get("http_request")
     )
-    if urlsplit_scheme(url) not in ("http", "https"):
+    for request in rows(keys.get("requests"))[::-1] if not url else ():
+        url = url or text(obj(request.get("request")).get("url"))  # the first is listed last
+    if url and urlsplit_scheme(url) not in ("http", "https"):
         raise UnreadableError("its input is no http or https URL")
     hops = chain(keys, url)
     made = Steps(trusted=document.get("software_name") != "heliograph")

@@ -13,6 +13,7 @@ ALIASES = {
     "dns_name_error": Failure.DNS_NXDOMAIN_ERROR,
     "dns_non_recoverable_failure": Failure.DNS_SERVER_MISBEHAVING,
     "dns_server_failure": Failure.DNS_SERVFAIL_ERROR,
+    "eof": Failure.EOF_ERROR,
     "dns_temporary_failure": Failure.DNS_SERVER_MISBEHAVING,
     "deferred_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
     "generic_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
@@ -60,6 +61,7 @@ def failure(value: object) -> Failure | None:
     if not isinstance(value, str):
         return Failure.UNKNOWN_FAILURE
     word = value.strip().lower()[:512]
+    word = "eof" if word.startswith("unknown_failure") and word.endswith(": eof") else word
     if word in ALIASES:
         return ALIASES[word]
     if word in _OURS:

@@ -210,3 +210,22 @@ def test_whatever_a_document_holds_it_is_judged_or_refused(document: dict[str, A
     except UnreadableError:
         return
     json.dumps(line(seen, judge(seen.taken, seen.control)))
+
+
+@pytest.mark.parametrize("said", ["AS137", "as137", "137", 137])
+def test_the_network_s_number_in_any_form(said: object) -> None:
+    assert read(web(ROW) | {"probe_asn": said}).probe_asn == "AS137"
+
+
+def test_without_an_input_the_first_request_tells() -> None:
+    measured = web(ROW) | {"input": None}
+    measured["test_keys"]["requests"] = [
+        {"request": {"url": "https://www.example.com/"}, "failure": "connection_reset"}
+    ]
+    assert read(measured).input == "https://www.example.com/"
+
+
+def test_without_any_url_nothing_is_known() -> None:
+    seen = read(frame("web_connectivity", None))
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["input"], found["verdict"]) == (None, "unknown")

@@ -21,6 +21,8 @@ FACEBOOK = {
     "star": "star.c10r.facebook.com",
 }
 META = {"answers": "157.240.27.54", "asn": 32934}
+PRIVATE = {"answers": "10.10.34.35", "asn": 0}
+SILENT = {**PRIVATE, "connect": "generic_timeout_error"}
 BLOCKED_PAGE = {"answers": "83.224.65.41", "asn": 30722}
 # What OONI concluded is never read: every measurement here claims the contrary of sense.
 LIES = {"telegram_tcp_blocking": None, "signal_backend_status": "?", "facebook_dns_blocking": "?"}
@@ -318,6 +320,24 @@ ROWS: list[tuple[str, Json, bool, Outcome]] = [
         ("tcp_ip", False),
     ),
     ("facebook cancelled", facebook({"star": own("157.240.9.9", connect=STOP)}), True, DOUBT),
+    (
+        "telegram when the link is gone, in timeouts",
+        telegram([f"tcp {TIMEOUT}"] * 4, f"dns {TIMEOUT}"),
+        True,
+        DOUBT,
+    ),
+    (
+        "every name leads to a private address",
+        facebook(dict.fromkeys(FACEBOOK, PRIVATE)),
+        True,
+        ("dns", False),
+    ),
+    (
+        "every name leads to a private address, which is silent",
+        facebook(dict.fromkeys(FACEBOOK, SILENT)),
+        True,
+        ("dns", False),
+    ),
     ("facebook's resolver silent", facebook({"edge": TIMEOUT}), True, DOUBT),
 ]
 
