@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.ooni import World, line, sentence
 
     world = World()
-    for _, found in _imported(args.paths, quiet=True):
+    for found in _services(args.paths):
         world.note(found)
     count = _Count()
-    for number, found in _imported(args.paths, quiet=False, count=count):
+    for number, found in _imported(args.paths, count):
         seen = world.contrast(found)
         verdicts = judge(seen.taken, seen.control)
         print(json.dumps(line(seen, verdicts)) if args.json else sentence(seen, verdicts))
@@ -53,19 +54,27 @@ def run(args: argparse.Namespace) -> int:
     return 1 if count.left_out else 0
 
 
+def _services(paths: Sequence[Path]) -> "Iterator[Imported]":
+    """Those whose control is what others saw; what cannot be read is told of when it is judged."""
+    from heliograph_collector.ooni import Complaint, UnreadableError, documents, has_control, read
+
+    for found in documents(paths):
+        if isinstance(found, Complaint) or has_control(found.json):
+            continue
+        with suppress(UnreadableError):
+            yield read(found.json)
+
+
 class _Count:
     def __init__(self) -> None:
         self.read = 0
         self.left_out = 0
 
 
-def _imported(
-    paths: Sequence[Path], *, quiet: bool, count: _Count | None = None
-) -> Iterator[tuple[int, "Imported"]]:
-    """Those that can be read, numbered; the others get their line, unless it was said before."""
+def _imported(paths: Sequence[Path], count: _Count) -> Iterator[tuple[int, "Imported"]]:
+    """Those that can be read, numbered; the others get their line."""
     from heliograph_collector.ooni import Complaint, UnreadableError, documents, read
 
-    count = count or _Count()
     for found in documents(paths):
         try:
             if isinstance(found, Complaint):
@@ -73,11 +82,8 @@ def _imported(
             imported = read(found.json)
         except UnreadableError as error:
             count.left_out += 1
-            if not quiet:
-                print(
-                    f"heliograph-collector: {_place(found.path, found.line)}: {error}.",
-                    file=sys.stderr,
-                )
+            place = _place(found.path, found.line)
+            print(f"heliograph-collector: {place}: {error}.", file=sys.stderr)
             continue
         count.read += 1
         yield count.read, imported

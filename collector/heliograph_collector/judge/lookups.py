@@ -2,10 +2,19 @@
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from heliograph.failure import Failure, Operation
 from heliograph_collector.judge.failing import Failing
-from heliograph_collector.judge.sight import SEALED_ENGINES, Attempt, Sight, Step, answers, near
+from heliograph_collector.judge.sight import (
+    MEMORY,
+    SEALED_ENGINES,
+    Attempt,
+    Sight,
+    Step,
+    answers,
+    near,
+)
 from heliograph_collector.judge.signs import Sign
 
 ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
@@ -155,6 +164,7 @@ def _untried(here: Sight, control: Sight, failed: set[str]) -> bool:
     return len(failed) < min(len(known), ADDRESSES_ENOUGH)
 
 
+@lru_cache(MEMORY)
 def bogon(address: str) -> bool:
     """An address that nothing on the Internet can have."""
     try:

@@ -3,12 +3,14 @@
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Observation
 from heliograph_collector.judge.meaning import DEPTH, LOCAL, method_of
+
+MEMORY = 4096  # addresses that are remembered; one measurement asks for the same few many times
 
 OWN_ENGINES = ("system", "hosts")  # what the vantage's programs would get
 SEALED_ENGINES = ("dot", "doh")  # nobody on the path can answer in their place
@@ -210,6 +212,7 @@ def answers(lookups: Iterable[Step]) -> frozenset[str]:
     return frozenset(canonical(a) for s in lookups if s.seen.dns for a in s.seen.dns.addresses)
 
 
+@lru_cache(MEMORY)
 def canonical(address: str) -> str:
     try:
         return str(ipaddress.ip_address(address))
@@ -217,6 +220,7 @@ def canonical(address: str) -> str:
         return address
 
 
+@lru_cache(MEMORY)
 def near(one: str, other: str) -> bool:
     """Whether two addresses lie in the same /24 or /48."""
     try:

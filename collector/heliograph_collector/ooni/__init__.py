@@ -20,6 +20,7 @@ __all__ = [
     "UnreadableError",
     "World",
     "documents",
+    "has_control",
     "line",
     "read",
     "sentence",
@@ -37,6 +38,11 @@ TESTS: Mapping[str, Callable[[Json], Imported]] = {
     "http_header_field_manipulation": others.header_fields,
     "http_invalid_request_line": others.request_lines,
 }
+
+
+def has_control(document: Json) -> bool:
+    """Whether the measurement brings its own control, so that no other country's is asked for."""
+    return document.get("test_name") == "web_connectivity"
 
 
 def read(document: Json) -> Imported:

@@ -106,7 +106,7 @@ def _whole(path: Path, body: bytes) -> Iterator[Document | Complaint]:
         yield Complaint(path, 0, "the file is empty")
     elif len(body) > MOST_BYTES:
         yield Complaint(path, 0, f"more than {MOST_BYTES >> 20} MiB in one document")
-    elif b"\n" in body.strip() and (_parsed(body) is None and body.count(b"\n{") > 0):
+    elif body.count(b"\n{") > 0 and _parsed(body) is None:
         for number, line in enumerate(body.splitlines(), 1):  # the first line alone is broken
             if line.strip():
                 yield from _items(path, number, line)

@@ -49,7 +49,8 @@ def title(page: str) -> str:
 def words(page: str) -> str:
     """The first visible words, without addresses."""
     seen = html.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", page)))
-    return _ADDRESS.sub("[scrubbed]", " ".join(seen.split()))[:MOST_WORDS]
+    # twice as much, since what stands for an address is shorter than the longest one
+    return _ADDRESS.sub("[scrubbed]", " ".join(seen.split())[: 2 * MOST_WORDS])[:MOST_WORDS]
 
 
 def header_names(headers: Json) -> tuple[str, ...]:
