@@ -15,6 +15,7 @@ from heliograph_collector.judge.sight import (
     answers,
     near,
 )
+from heliograph_collector.judge.signatures import refuses
 from heliograph_collector.judge.signs import Sign
 
 ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
@@ -131,14 +132,16 @@ def _contradicted(step: Step) -> bool:
 
 
 def _ghost(here: Sight, control: Sight) -> bool:
-    """The name does not exist any more, nor for a sealed lookup, and yet the system has addresses.
+    """The name does not exist any more, and yet the system has addresses.
 
     That the control alone knows no such name is not enough: many a provider answers for every
-    name that does not exist.
+    name that does not exist, with an offer to search. So a sealed lookup denies it as well, or a
+    second reply does, or the page that is there refuses, which the site itself cannot do any more.
     """
     words = {s.seen.failure for s in control.counted_lookups}
     gone = words == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
-    return gone and bool(here.own_addresses) and _contradicted_here(here)
+    refused = here.page is not None and refuses(here.page[1])
+    return gone and bool(here.own_addresses) and (refused or _contradicted_here(here))
 
 
 def _validated(here: Sight, control: Sight) -> list[Attempt]:

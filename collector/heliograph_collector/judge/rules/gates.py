@@ -206,8 +206,8 @@ GONE = (
     Rule(
         "dns.ghost",
         BLOCKED,
-        "There is no such name any more, as an answer here proves as well, and yet the resolver "
-        "leads somewhere: a blocking that outlived its target.",
+        "There is no such name any more, and yet the resolver leads somewhere; an answer here, or "
+        "the page that is there, tells that it is a blocking that outlived its target.",
         0.7,
         needs=signs(Sign.GHOST),
         lacks=signs(Sign.VERIFIED),

@@ -1,7 +1,8 @@
 """Pages and certificates that are known by sight: data files, each entry with its provenance.
 
-`block_pages.yml` says who blocks, `false_positives.yml` what only looks like it, and
-`interceptors.yml` which issuers are the vantage's own house. README.md tells how to add one.
+`block_pages.yml` says who blocks, `false_positives.yml` what only looks like it, `refusals.yml`
+what counts in place of a name that is gone, and `interceptors.yml` which issuers are the vantage's
+own house. README.md tells how to add one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from heliograph.observation import Http
 
 SCOPES = ("national", "provider")  # of a page of blocking
 KINDS = ("challenge", "parked", "edge_error", "filter", "consent")  # of what only looks like one
+REFUSAL = "refusal"
 FIELDS: Mapping[str, Callable[[Http], str]] = {
     "title": lambda http: http.title.lower(),
     "text": lambda http: http.text.lower(),
@@ -55,6 +57,14 @@ def look_alike(http: Http) -> Signature | None:
     return next((s for s in _signatures("false_positives.yml") if s.fits(http)), None)
 
 
+def refuses(http: Http) -> bool:
+    """Whether it turns the visitor away, in words that no offer of a search would use."""
+    if look_alike(http) is not None:
+        return False
+    pages = (*_signatures("block_pages.yml"), *_signatures("refusals.yml"))
+    return any(s.fits(http) for s in pages)
+
+
 def own_interceptor(issuer: str) -> str:
     """The program or box of the vantage's own house that signs so, "" when it is none."""
     found = issuer.lower()
@@ -81,10 +91,10 @@ def _signature(file: str, entry: Mapping[str, Any]) -> Signature:
     place = f"{file}, {entry.get('id', '?')}"
     if unknown := set(entry) - allowed:
         raise SignatureError(f"{place}: unknown keys {', '.join(sorted(unknown))}")
-    if entry.get("kind") not in (*SCOPES, *KINDS) or not entry.get("source"):
+    if entry.get("kind") not in (*SCOPES, *KINDS, REFUSAL) or not entry.get("source"):
         raise SignatureError(f"{place}: it needs a kind of {SCOPES + KINDS} and a source")
     phrases = tuple((f, _phrases(entry[f])) for f in FIELDS if f in entry)
-    if not (phrases or entry.get("headers")):
+    if not (phrases or entry.get("headers") or entry.get("status")):
         raise SignatureError(f"{place}: nothing to know it by")
     return Signature(
         id=str(entry["id"]),
