@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heliograph_collector.ooni.frame import Imported
+from heliograph_collector.ooni.told import HERE
 from heliograph_collector.store.rows import State, Verdict
 
 BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; else http-failure, as OONI has no other
@@ -48,8 +49,11 @@ def blocking(imported: Imported, whole: Verdict) -> str | bool | None:
 
 
 def _redirected(imported: Imported, whole: Verdict) -> bool:
-    """OONI says tcp_ip of the URL's own connection alone."""
+    """OONI says tcp_ip of the URL's own connection alone, and of one that it lists as such."""
     seen = imported.taken.measurement.observations
+    ends = [tcp for i in whole.evidence if i < len(seen) and (tcp := seen[i].tcp)]
+    if ends and all(tcp.address == HERE for tcp in ends):
+        return True
     labels = {seen[i].endpoint for i in whole.evidence if i < len(seen)}
     return any(label.startswith("redirect-") for label in labels)
 

@@ -221,8 +221,8 @@ def page(row: Json, url: str) -> list[Observation]:
 
 
 def _silent(row: Json) -> Failure | None:
-    """Neither a reply nor a failure: nobody knows what happened."""
-    return Failure.UNKNOWN_FAILURE if row.get("failure") is None else None
+    """Neither a reply nor a word of failure: nobody knows what happened."""
+    return None if "failure" in row else Failure.UNKNOWN_FAILURE
 
 
 def end(row: Json, port: int) -> Tcp:

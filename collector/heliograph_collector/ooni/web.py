@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 from heliograph.failure import Operation
 from heliograph.observation import Observation
 from heliograph_collector.ooni import steps as s
+from heliograph_collector.ooni import told
 from heliograph_collector.ooni.control import control_view, helper_answered
 from heliograph_collector.ooni.frame import (
     Imported,
@@ -41,16 +42,21 @@ def read(document: Json) -> Imported:
         raise UnreadableError("its input is no http or https URL")
     hops = chain(keys, url)
     made = Steps(trusted=document.get("software_name") != "heliograph")
+    known = told.told(keys) if url else None
+    if known is not None:
+        told.complete(keys, hops[0], made, known)
     for depth, hop in enumerate(hops):
         made.label = label(depth)
         walk(made, hop)
     if not made.made:
         _lone_failure(made, keys)
-    online = link(document, made.made, helper=helper_answered(keys))
+    online = link(document, made.made, helper=helper_answered(keys) or known is not None)
     of = measurement(document, made.made, experiment="web", target=url, online=online)
-    control = control_view(
-        keys, [(hop.url, _seen(made, d)) for d, hop in enumerate(hops)], document
-    )
+    if known is not None:
+        control = told.control_view(document, hops[0], made, known)
+    else:
+        seen = [(hop.url, _seen(made, d)) for d, hop in enumerate(hops)]
+        control = control_view(keys, seen, document)
     place = vantage(document)
     return Imported(
         input=url,

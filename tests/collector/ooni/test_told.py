@@ -106,3 +106,79 @@ def test_what_is_not_told_is_not_made_up() -> None:
     seen = read(frame("telegram", keys))
     found = line(seen, judge(seen.taken, seen.control))
     assert (found["layer"], found["method"]) == ("tcp", "")
+
+
+# The helper as a probe writes it that did not keep its answer: nothing failed, nothing is told.
+EMPTY = {
+    "tcp_connect": None,
+    "http_request": {
+        "body_length": 0,
+        "failure": None,
+        "title": "",
+        "headers": None,
+        "status_code": 0,
+    },
+    "dns": {"failure": None, "addrs": None},
+}
+CLEAR, SECURE = "http://www.example.com/", "https://www.example.com/"
+SILENT = [
+    {
+        "ip": f"93.184.216.{n}",
+        "port": 80,
+        "status": {"failure": "generic_timeout_error", "success": False},
+    }
+    for n in range(7)
+]
+
+
+def failed(word: str) -> Json:
+    return {"requests": [{"failure": word}], "control": EMPTY}
+
+
+WEB: list[tuple[str, Json, Outcome]] = [
+    (CLEAR, failed(REFUSED), ("http-failure", False)),
+    (CLEAR, failed(RST), ("http-failure", False)),
+    (SECURE, failed("EOF"), ("http-failure", False)),
+    (SECURE, failed("generic_timeout_error"), ("http-failure", False)),
+    (CLEAR, failed("dns_nxdomain_error"), ("dns", False)),
+    (CLEAR, failed("ssl_invalid_hostname"), ("http-failure", False)),
+    (SECURE, failed("ssl_unknown_authority"), ("http-failure", False)),
+    (SECURE, failed("ssl_invalid_certificate"), DOUBT),  # most likely the clock
+    (SECURE, failed(STOP), DOUBT),
+    (CLEAR, {"requests": [{"failure": RST}]}, DOUBT),  # no word of a helper at all
+    (CLEAR, failed(RST) | {"control_failure": "EOF"}, DOUBT),
+    (CLEAR, {"requests": [{"failure": RST}], "control": {}}, DOUBT),
+    (CLEAR, {"control": {"http_request": {"failure": "EOF"}}}, DOUBT),
+    (
+        CLEAR,
+        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "consistent"},
+        (False, False),
+    ),
+    (
+        CLEAR,
+        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "inconsistent"},
+        ("dns", False),
+    ),
+    (
+        CLEAR,
+        {"dns_consistency": "consistent", "tcp_connect": SILENT, "control": EMPTY},
+        ("tcp_ip", False),
+    ),
+    (CLEAR, {"dns_consistency": "inconsistent", "tcp_connect": SILENT, "control": EMPTY}, DOUBT),
+    (
+        SECURE,
+        failed("ssl_unknown_authority") | {"dns_consistency": "inconsistent"},
+        ("dns", False),
+    ),
+    (CLEAR, {"requests": [{}], "status_code_match": True, "title_match": True}, OK),
+    (CLEAR, {"requests": [{}], "status_code_match": True}, DOUBT),
+    (CLEAR, {"requests": [{}], "status_code_match": False, "title_match": True}, DOUBT),
+    (SECURE, {"requests": [{"failure": None, "request": {"url": SECURE}}]}, OK),
+]
+
+
+@pytest.mark.parametrize(("url", "keys", "wanted"), WEB, ids=str)
+def test_comparisons_alone(url: str, keys: Json, wanted: Outcome) -> None:
+    seen = read(frame("web_connectivity", keys, input=url))
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["blocking"], found["accessible"]) == wanted, found
