@@ -13,12 +13,19 @@ from heliograph_agent.experiment import CannotRun, Experiment, Target
 from heliograph_agent.experiments import by_name
 from heliograph_agent.experiments.messengers import EXPERIMENTS
 from heliograph_agent.experiments.whatsapp import sample
+from heliograph_collector.store.rows import State
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
-from support.real_run import Opening, really
-from support.tcp_server import Handler, reply, reset_after_first_bytes, tcp_server
+from support.real_run import Opening, really, verdict
+from support.tcp_server import (
+    Handler,
+    close_after_first_bytes,
+    reply,
+    reset_after_first_bytes,
+    tcp_server,
+)
 from support.telegram_dc import data_centre, refusal
 from support.whatsapp_chat import chat_server
 
@@ -188,6 +195,24 @@ async def test_a_real_server_that_speaks_the_protocol_or_does_not(
     last = seen.observations[-1]
     assert last.exchange is not None
     assert (last.exchange.reply, last.failure) == (reply, failure)
+
+
+@pytest.mark.parametrize(
+    ("handler", "method"),
+    [(reset_after_first_bytes, "reset"), (close_after_first_bytes, "eof")],
+)
+async def test_a_filter_that_knows_mtproto_is_told_by_the_control(
+    opening: Opening, handler: Handler, method: str
+) -> None:
+    with tcp_server(data_centre()) as port:
+        place = here("telegram", "dc2-mtproto", "127.0.0.1", port)
+        control = await really("telegram", place, opening())
+    with tcp_server(handler) as port:
+        place = here("telegram", "dc2-mtproto", "127.0.0.1", port)
+        seen = await really("telegram", place, opening())
+    told = verdict(seen, control)
+    assert (told.state, told.layer) == (State.BLOCKED, "protocol")
+    assert told.method.startswith(method)
 
 
 @pytest.mark.parametrize("status", [101, 403])

@@ -8,12 +8,13 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.services import shipped
 from heliograph_agent.experiment import CannotRun, Target
+from heliograph_collector.store.rows import State
 from support.coturn import coturn
 from support.experiment_run import observed
 from support.fake_net import World
 from support.ports import free_port
 from support.probe_command import Command
-from support.real_run import Opening, really
+from support.real_run import Opening, really, verdict
 from support.udp_server import udp_server
 
 SERVER = ("192.0.2.1", 3478)
@@ -62,6 +63,14 @@ async def test_coturn_answers_and_where_from_it_saw_us_is_not_kept(
         "protocol", "reply", "sent_bytes", "received_bytes", "differences"
     }  # fmt: skip
     assert str(step).count("127.0.0.1") == 1, "the server's own address and no other"
+
+
+async def test_shut_udp_is_told_by_the_control(opening: Opening, tmp_path: Path) -> None:
+    with coturn(tmp_path) as port:
+        control = await really("stun", f"127.0.0.1:{port}", opening())
+    with udp_server(lambda _: []) as port:
+        here = await really("stun", f"127.0.0.1:{port}", opening(udp_s=0.2))
+    assert verdict(here, control).state is State.BLOCKED
 
 
 async def test_a_forged_answer_to_another_question_is_none(opening: Opening) -> None:
