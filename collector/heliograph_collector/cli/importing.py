@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     for number, found in _imported(args.paths, count):
         seen = world.contrast(found)
         verdicts = judge(seen.taken, seen.control)
-        print(json.dumps(line(seen, verdicts)) if args.json else sentence(seen, verdicts))
+        said = json.dumps(line(seen, verdicts)) if args.json else sentence(seen, verdicts)
+        print(_plain(said, sys.stdout.encoding))
         _progress(number)
     _closing(count)
     return 1 if count.left_out else 0
@@ -83,15 +84,21 @@ def _imported(paths: Sequence[Path], count: _Count) -> Iterator[tuple[int, "Impo
         except UnreadableError as error:
             count.left_out += 1
             place = _place(found.path, found.line)
-            print(f"heliograph-collector: {place}: {error}.", file=sys.stderr)
+            said = f"heliograph-collector: {place}: {error}."
+            print(_plain(said, sys.stderr.encoding), file=sys.stderr)
             continue
         count.read += 1
         yield count.read, imported
 
 
 def _place(path: Path, line: int) -> str:
-    name = str(path).encode("utf-8", "replace").decode()  # whatever the file is called
-    return f"{name}, line {line}" if line else name
+    return f"{path}, line {line}" if line else str(path)
+
+
+def _plain(said: str, encoding: str | None) -> str:
+    """One line that no file can use to steer the terminal, in what the terminal can show."""
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in said)
+    return shown.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
 
 def _progress(number: int) -> None:

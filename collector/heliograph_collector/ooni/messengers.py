@@ -1,6 +1,7 @@
 """telegram, whatsapp, signal and facebook_messenger: which rows are about which endpoint."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
@@ -14,15 +15,23 @@ from heliograph_collector.ooni.endpoints import (
     service,
     told,
 )
-from heliograph_collector.ooni.frame import Imported
+from heliograph_collector.ooni.frame import Imported, started_us
 from heliograph_collector.ooni.steps import Steps
 from heliograph_collector.ooni.values import Json, obj, rows, text, whole
 from heliograph_collector.ooni.walk import Hop, walk
 
-UNSAID = Failure.GENERIC_TIMEOUT_ERROR  # stands where a summary tells the step and not the word
+TIMEOUT = Failure.GENERIC_TIMEOUT_ERROR
+UNSAID = TIMEOUT  # stands where a summary tells the step and not the word
 META = 32934  # the AS of every front of Meta's but the caches it lends to providers
 WHATSAPP = tuple(f"e{number}.whatsapp.net" for number in range(1, 17))
-SIGNAL_RETIRED = ("api.directory.signal.org", "textsecure-service.whispersystems.org")
+SIGNAL_RETIRED = {  # when these were switched off, for everybody
+    "api.directory.signal.org": datetime(2023, 5, 1, tzinfo=UTC),
+    "textsecure-service.whispersystems.org": datetime(2023, 11, 7, tzinfo=UTC),
+}
+SIGNAL_STEADY = (
+    *("cdsi.signal.org", "chat.signal.org", "sfu.voip.signal.org", "storage.signal.org"),
+    *SIGNAL_RETIRED,
+)  # the other hosts time out at random, anywhere
 SIGNAL_OWN = ("signal messenger", "open whisper systems")
 FACEBOOK = {
     "stun": "stun.fbsbx.com",
@@ -117,15 +126,17 @@ def _whatsapp_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
 def signal(document: Json) -> Imported:
     keys = obj(document.get("test_keys"))
     found = Sorted(keys)
-    for row in rows(keys.get("requests")):
-        _signal_host(found, Hop(text(obj(row.get("request")).get("url"))).host)
-    for row in rows(keys.get("queries")):
-        _signal_host(found, text(row.get("hostname"), 256))
+    hosts = [Hop(text(obj(r.get("request")).get("url"))).host for r in rows(keys.get("requests"))]
+    hosts += [text(row.get("hostname"), 256) for row in rows(keys.get("queries"))]
+    for host in hosts:
+        _signal_host(found, host, started_us(document))
     made = Steps()
     for endpoint in found.endpoints.values():
         made.label = endpoint.label
         walk(made, found.hop(endpoint))
-    groups = {label: label for label in found.endpoints}
+        if endpoint.label not in SIGNAL_STEADY and TIMEOUT in {x.failure for x in made.here()}:
+            made.made = [x for x in made.made if x.endpoint != made.label]
+    groups = {x.endpoint: x.endpoint for x in made.made}
     said, word = told(keys, "signal_backend_failure", "signal_backend_status")
     if not found.endpoints and said:
         made.label, groups = "backend", {"backend": "backend"}
@@ -134,12 +145,11 @@ def signal(document: Json) -> Imported:
     return imported(document, "signal", made, groups, mirror=_own_root)
 
 
-def _signal_host(found: Sorted, host: str) -> None:
+def _signal_host(found: Sorted, host: str, when_us: int) -> None:
     """uptime.signal.org is looked up and no more; retired names fail for everybody."""
-    if host.endswith((".signal.org", ".whispersystems.org")) and host not in (
-        "uptime.signal.org",
-        *SIGNAL_RETIRED,
-    ):
+    own = host.endswith((".signal.org", ".whispersystems.org")) and host != "uptime.signal.org"
+    retired = SIGNAL_RETIRED.get(host)
+    if own and (retired is None or when_us < retired.timestamp() * 1e6):
         found.add(Endpoint(host, host, f"https://{host}/"))
 
 

@@ -135,7 +135,8 @@ def header_fields(document: Json) -> Imported:
     keys = obj(document.get("test_keys"))
     made = Steps(label="echo")
     requests = rows(keys.get("requests"))
-    word = failure(requests[0].get("failure")) if requests else failure(keys.get("failure"))
+    word = failure(requests[0].get("failure")) if requests else None
+    word = word or failure(keys.get("failure"))
     tampering = obj(keys.get("tampering"))
     differences = tuple(name for name in TAMPERED if tampering.get(name) is True)
     if texts(tampering.get("header_name_diff")):
@@ -143,7 +144,8 @@ def header_fields(document: Json) -> Imported:
     if tampering.get("total") is True:
         differences = (*differences, "no_echo")
     if requests or tampering or word:
-        _echo(made, "http_echo", word, differences)
+        # "total" is also what OONI says of an echo service that was not reached
+        _echo(made, "http_echo", word, () if word else differences)
     return imported(document, "middlebox", made, {"echo": "echo"} if made.made else {})
 
 

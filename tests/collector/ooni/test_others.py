@@ -167,6 +167,13 @@ ROWS: list[tuple[str, Json, str, str]] = [
     ("something else answers", header_fields(total=True), "reachable", "http"),
     ("the echo is out of reach", header_fields(REFUSED), "unknown", ""),
     ("the echo was stopped", header_fields(STOP), "unknown", ""),
+    (
+        "the echo was stopped, which OONI calls total",
+        header_fields(STOP, total=True),
+        "unknown",
+        "",
+    ),
+    ("the echo is gone, which OONI calls total", header_fields("eof_error", total=True), "unknown", ""),
     ("no headers at all", frame("http_header_field_manipulation", {}), "unknown", ""),
     ("lines came back as sent", request_lines("=", "=", "="), "reachable", ""),
     (

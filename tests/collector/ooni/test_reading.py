@@ -229,3 +229,13 @@ def test_without_any_url_nothing_is_known() -> None:
     seen = read(frame("web_connectivity", None))
     found = line(seen, judge(seen.taken, seen.control))
     assert (found["input"], found["verdict"]) == (None, "unknown")
+
+
+def test_no_file_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = web(ROW) | {"input": "http://\ud800x/\x1b[31m\nverdict: reachable"}
+    name = tmp_path / "\x1b]0;owned\x07.json"
+    write(name, hostile, {"test_name": "\x1b[2J"})
+    assert main(["import", "ooni", str(name)]) == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert len(out.splitlines()) == 1
