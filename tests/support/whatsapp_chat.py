@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-HEADER = b"WA\x06\x03"
+HEADER = b"WA\x05\x03"
 _NOISE = b"Noise_XX_25519_AESGCM_SHA256\0\0\0\0"
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
 _MESSAGE = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE

@@ -1,5 +1,6 @@
 """Whether WhatsApp's chat servers, registration, web and media hosts answer. See whatsapp.md."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,13 +9,13 @@ from heliograph_agent.endpoints import visit_all
 from heliograph_agent.experiment import Experiment, Target, option, service_of
 from heliograph_agent.net import Net
 
-CHAT = "chat"  # the group of e1 … e16, which are sampled; every other endpoint is always visited
+_NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint is always visited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
-    chat_hosts: int = option(4, "how many of the chat servers are visited", low=1, high=64)
+    chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
 
 
 async def whatsapp(target: Target, config: Config, net: Net) -> None:
@@ -24,10 +25,10 @@ async def whatsapp(target: Target, config: Config, net: Net) -> None:
 
 def sample(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
     """Evenly spread chat servers, the same ones everywhere, so that the control saw them too."""
-    hosts = list(dict.fromkeys(e.host for e in endpoints if e.group == CHAT))
+    hosts = list(dict.fromkeys(e.host for e in endpoints if _NUMBERED.match(e.id)))
     count = min(chat_hosts, len(hosts))
     chosen = {hosts[index * len(hosts) // count] for index in range(count)}
-    return tuple(e for e in endpoints if e.group != CHAT or e.host in chosen)
+    return tuple(e for e in endpoints if not _NUMBERED.match(e.id) or e.host in chosen)
 
 
 EXPERIMENT = Experiment(

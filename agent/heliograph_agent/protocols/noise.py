@@ -1,4 +1,4 @@
-"""WhatsApp's first message, as its clients send it, and the server's answer.
+"""WhatsApp's first message, as its mobile apps send it, and the server's answer.
 
 "WA", two version bytes, then frames: three bytes of length and a HandshakeMessage in protobuf. The
 first holds the client's ephemeral X25519 key; the answer holds the server's, its static key and its
@@ -12,7 +12,7 @@ from heliograph_agent.net.speech import NotThisProtocol, Reply
 
 CHANCE = 32  # bytes of chance that a speech takes: the ephemeral secret
 ANSWERED = "server_hello"
-_HEADER = b"WA\x06\x03"
+_HEADER = b"WA\x05\x03"  # of mobile apps, over TCP; browsers send 6, over their WebSocket
 _CLIENT_HELLO, _SERVER_HELLO, _EPHEMERAL, _STATIC, _PAYLOAD = 2, 3, 1, 2, 3
 _NUMBER, _DELIMITED = 0, 2  # wire types
 _KEY, _TAG = 32, 16

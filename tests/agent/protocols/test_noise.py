@@ -22,7 +22,7 @@ def framed(message: bytes) -> bytes:
 
 def test_the_hello_is_the_apps_own_to_the_byte() -> None:
     opening = HELLO.opening()
-    assert opening.hex() == "57410603" + "000024" + "1222" + "0a20" + PUBLIC.hex()
+    assert opening.hex() == "57410503" + "000024" + "1222" + "0a20" + PUBLIC.hex()
     assert ephemeral_of(opening) == PUBLIC
 
 
