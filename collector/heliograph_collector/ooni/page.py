@@ -3,19 +3,24 @@
 import hashlib
 import html
 import re
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from heliograph.observation import Http
 from heliograph_collector.ooni.values import Json, binary, obj, text, whole
 
 MOST_NAMES = 64
+MOST_TITLE = 1024 + len("</title")
 MOST_WORDS = 512  # characters of visible text
 LOOKED_AT = 64 * 1024  # of a body, for its title and its first words
-_TITLE = re.compile(r"<title[^>]{0,256}>(.{0,1024}?)</title", re.IGNORECASE | re.DOTALL)
-_HIDDEN = re.compile(
-    r"<(script|style|head|noscript)\b[^>]*>.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL
-)
-_TAG = re.compile(r"<[^>]{0,4096}>")
+_TITLE = re.compile(r"<title(?:\s[^>]{0,256})?>", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title", re.IGNORECASE)
+_TAG = re.compile(r"<!--|</?([a-zA-Z]{1,16})|<[!?/]")
+# What no reader sees, to its end. Every search goes on where the last one stopped: a page of
+# nothing but beginnings costs no more than any other.
+_HIDDEN = {
+    name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "head", "noscript")
+}
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
@@ -42,15 +47,44 @@ def reply(request: Json, response: Json, url: str) -> Http:
 
 
 def title(page: str) -> str:
-    found = _TITLE.search(page)
-    return " ".join(html.unescape(found.group(1)).split())[:256] if found else ""
+    start = _TITLE.search(page)
+    end = _TITLE_END.search(page, start.end(), start.end() + MOST_TITLE) if start else None
+    if start is None or end is None:
+        return ""
+    return " ".join(html.unescape(page[start.end() : end.start()]).split())[:256]
 
 
 def words(page: str) -> str:
     """The first visible words, without addresses."""
-    seen = html.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", page)))
+    seen = html.unescape(" ".join(_visible(page)))
     # twice as much, since what stands for an address is shorter than the longest one
     return _ADDRESS.sub("[scrubbed]", " ".join(seen.split())[: 2 * MOST_WORDS])[:MOST_WORDS]
+
+
+def _visible(page: str) -> Iterator[str]:
+    at = 0
+    while (tag := _TAG.search(page, at)) is not None:
+        yield page[at : tag.start()]
+        at = _after(page, tag)
+        if at < 0:
+            return  # nothing ends what began here
+    yield page[at:]
+
+
+def _after(page: str, tag: re.Match[str]) -> int:
+    """Where the text goes on; -1 where it does not."""
+    if tag.group() == "<!--":
+        end = page.find("-->", tag.end())
+        return end + 3 if end >= 0 else -1
+    name = (tag.group(1) or "").lower()
+    start = tag.end()
+    if name in _HIDDEN and tag.group()[1] != "/":
+        closing = _HIDDEN[name].search(page, start)
+        if closing is None:
+            return -1
+        start = closing.end()
+    end = page.find(">", start)
+    return end + 1 if end >= 0 else -1
 
 
 def header_names(headers: Json) -> tuple[str, ...]:

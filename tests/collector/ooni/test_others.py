@@ -173,7 +173,12 @@ ROWS: list[tuple[str, Json, str, str]] = [
         "unknown",
         "",
     ),
-    ("the echo is gone, which OONI calls total", header_fields("eof_error", total=True), "unknown", ""),
+    (
+        "the echo is gone, which OONI calls total",
+        header_fields("eof_error", total=True),
+        "unknown",
+        "",
+    ),
     ("no headers at all", frame("http_header_field_manipulation", {}), "unknown", ""),
     ("lines came back as sent", request_lines("=", "=", "="), "reachable", ""),
     (
