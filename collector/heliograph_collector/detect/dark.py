@@ -1,0 +1,209 @@
+"""One silence under way: what of it is dark, what came back and went again, and when it is over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect import gates, hints
+from heliograph_collector.detect.ballot import count
+from heliograph_collector.detect.fold import Part, fold
+from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, Turn, Way
+from heliograph_collector.detect.roster import Roster, Seat, Status
+from heliograph_collector.detect.scope import Scope
+from heliograph_collector.detect.signals import SECOND_US, Place, Replay
+from heliograph_collector.detect.tails import upper_tail
+from heliograph_collector.detect.thresholds import Thresholds
+
+_STRAGGLE_US = 1_800 * SECOND_US  # so long after an opening the late ones belong to it
+_CLEARING_US = 600 * SECOND_US
+
+
+@dataclass(slots=True, kw_only=True)
+class Dark:
+    id: str
+    country: str
+    parts: tuple[Part, ...]
+    started: Bracket
+    from_us: int  # silences since then belong to it
+    suspected_us: int
+    confidence: float
+    limits: Thresholds
+    state: State = State.SUSPECTED
+    confirmed_us: int | None = None
+    grown_us: int = 0
+    ended: Bracket | None = None
+    closed_us: int | None = None
+    turns: list[Turn] = field(default_factory=list)
+    held: tuple[str, ...] = ()
+    replays: list[Replay] = field(default_factory=list)
+    _clear_us: int | None = None
+    _last: tuple[Part, ...] = ()
+    _back: tuple[int, int] | None = None  # (looked at, first return) of an opening not yet sure
+
+    @property
+    def open(self) -> bool:
+        return self.state in (State.SUSPECTED, State.CONFIRMED)
+
+    def holds(self, place: Place) -> bool:
+        return any(part.scope.holds(place) for part in self.parts)
+
+    def contains(self, parts: Sequence[Part]) -> bool:
+        return all(any(p.scope.within(mine.scope) for mine in self.parts) for p in parts)
+
+    def confirm(self, at_us: int) -> None:
+        self.state, self.confirmed_us, self.held = State.CONFIRMED, at_us, ()
+
+    def came_back(self, parts: Sequence[Part]) -> bool:
+        """Whether some of it was known to be back: then a cut there is a new one."""
+        return not self.open or any(
+            turn.way is Way.OPENING
+            for turn in (self._latest(part.scope) for part in parts)
+            if turn is not None
+        )
+
+    def _latest(self, scope: Scope) -> Turn | None:
+        """The last turn that touches this cell."""
+        for turn in reversed(self.turns):
+            if any(p.scope.within(scope) or scope.within(p.scope) for p in turn.parts):
+                return turn
+        return None
+
+    def resume(self, parts: tuple[Part, ...], when: Bracket, at_us: int) -> None:
+        """Dark again; if it was over, that was an opening."""
+        if self.ended is not None and self.closed_us is not None:
+            self.turns.append(Turn(Way.OPENING, self.parts, self.ended, self.closed_us))
+            self.state, self.ended, self.closed_us = State.CONFIRMED, None, None
+        self.turns.append(Turn(Way.CUT, parts, when, at_us))
+        self._clear_us, self._back = None, None
+
+    def follow(self, roster: Roster, now_us: int) -> bool:
+        """Look at it again; whether it must be looked at soon, with or without a new signal."""
+        inside = self._inside(roster)
+        people = [s for s in inside if s.witness.place.access != "hosting"]
+        silent = count((s.witness, s.status is Status.SILENT) for s in people)
+        dark = fold(silent, self.limits.confirm_share, self.limits.witnesses, self.limits)
+        if not dark:
+            return self._clearing(inside, now_us)
+        self._clear_us, self._last = None, dark
+        return self._opening(inside, now_us)
+
+    def hear(self, replay: Replay, nearby: bool) -> None:
+        """Word from the dark may settle what was held for doubt about the power."""
+        if not nearby or replay.until_us < self.started.earliest_us:
+            return
+        self.replays.append(replay)
+        told = hints.power_or_network(self.replays)
+        if self.state is State.SUSPECTED and gates.POWER in self.held and told:
+            if told == ("network_cut",):
+                self.confirm(replay.at_us)
+            else:
+                self._over(State.WITHDRAWN, replay.at_us)
+
+    def incident(self) -> Incident:
+        return Incident(
+            id=self.id,
+            kind=Kind.SILENCE,
+            state=self.state,
+            parts=self.parts,
+            started=self.started,
+            suspected_us=self.suspected_us,
+            confidence=self.confidence,
+            confirmed_us=self.confirmed_us,
+            ended=self.ended,
+            closed_us=self.closed_us,
+            turns=tuple(self.turns),
+            held=self.held,
+            hints=(*hints.on_the_hour(self.started), *hints.power_or_network(self.replays)),
+        )
+
+    def _inside(self, roster: Roster) -> list[Seat]:
+        return roster.of(
+            self.country,
+            lambda s: (
+                self.holds(s.witness.place)
+                and (
+                    s.status is Status.LIVE
+                    or (s.status is Status.SILENT and s.lost_us >= self.from_us)
+                )
+            ),
+        )
+
+    def _clearing(self, inside: Sequence[Seat], now_us: int) -> bool:
+        if self._clear_us is None:
+            self._clear_us = now_us
+        if now_us - self._clear_us < self.limits.clear_s * SECOND_US:
+            return True
+        since_us = self._clear_us - _CLEARING_US
+        last = [s for s in inside if any(p.scope.holds(s.witness.place) for p in self._last)]
+        backs = [s.back_us for s in last if s.status is Status.LIVE and s.back_us >= since_us]
+        self.ended = returned(backs or [self._clear_us], self.limits)
+        over = State.CLOSED if self.confirmed_us is not None else State.WITHDRAWN
+        self._over(over, now_us)
+        return False
+
+    def _over(self, state: State, now_us: int) -> None:
+        self.state, self.closed_us, self._back, self._clear_us = state, now_us, None, None
+
+    def _opening(self, inside: Sequence[Seat], now_us: int) -> bool:
+        """Recovery of a part is found like onset: more return than would by chance, and stay."""
+        if self._back is None:
+            backs = self._returning(inside, now_us)
+            silent = {s.witness.prefix for s in inside if s.status is Status.SILENT}
+            networks = {s.witness.prefix for s in backs}
+            chances = [self.limits.back_chance] * len(silent | networks)
+            enough = len(networks) >= self.limits.burst
+            if enough and upper_tail(chances, len(networks)) <= self.limits.back_alpha:
+                self._back = now_us, min(s.back_us for s in backs)
+            return self._back is not None
+        looked_us, first_us = self._back
+        if now_us - looked_us < self.limits.back_hold_s * SECOND_US:
+            return True
+        self._back = None
+        self._opened(inside, first_us, now_us)
+        return False
+
+    def _opened(self, inside: Sequence[Seat], first_us: int, now_us: int) -> None:
+        held = [s for s in inside if s.status is Status.SILENT or s.back_us >= first_us]
+        ballot = count((s.witness, s.status is Status.LIVE) for s in held)
+        parts = fold(ballot, self.limits.back_share, self.limits.witnesses, self.limits)
+        if not parts:
+            return
+        backs = [s.back_us for s in held if s.status is Status.LIVE]
+        when = returned(backs, self.limits)
+        self.turns.append(Turn(Way.OPENING, parts, when, now_us))
+
+    def _returning(self, inside: Sequence[Seat], now_us: int) -> list[Seat]:
+        since_us = now_us - int(self.limits.back_window_s * SECOND_US)
+        return [
+            s
+            for s in inside
+            if s.status is Status.LIVE
+            and s.back_us >= max(since_us, self.started.latest_us)
+            and not self._told(s.witness.place, now_us)
+        ]
+
+    def _told(self, place: Place, now_us: int) -> bool:
+        """Whether an opening that is already known explains a return here."""
+        for turn in reversed(self.turns):
+            for part in turn.parts:
+                if part.scope.holds(place):
+                    whole = part.share >= self.limits.confirm_share
+                    late = now_us - turn.seen_us < _STRAGGLE_US
+                    return turn.way is Way.OPENING and (whole or late)
+        return False
+
+
+def returned(backs: Sequence[int], limits: Thresholds) -> Bracket:
+    """The network was back before the first of them were, by at most an agent's wait."""
+    early = quantile(backs, 0.1)
+    return Bracket(early - int(limits.retry_s * SECOND_US), early)
+
+
+def fell(heards: Sequence[int], limits: Thresholds) -> Bracket:
+    """Last good, first bad, without the tenth at either end, who may have left by chance."""
+    beat_us = int(limits.beat_s * SECOND_US)
+    return Bracket(quantile(heards, 0.1), quantile(heards, 0.9) + beat_us)
+
+
+def quantile(values: Sequence[int], q: float) -> int:
+    ordered = sorted(values)
+    return ordered[round(q * (len(ordered) - 1))]

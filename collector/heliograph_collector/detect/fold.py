@@ -1,0 +1,99 @@
+"""Which cells explain what is seen: the widest that do, and no more than are needed.
+
+Each cell named is a hypothesis: inside it votes are hits with the share seen there, outside with
+the share of noise. The cell that gains most likelihood is named first, its votes are set aside, and
+so on while a cell explains more than naming it costs (minimum description length, greedy).
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from heliograph_collector.detect.ballot import Ballot, Tally
+from heliograph_collector.detect.scope import Scope, scopes_of
+from heliograph_collector.detect.signals import Place
+from heliograph_collector.detect.thresholds import THRESHOLDS, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A cell that is cut (or back), and cells in it that are not."""
+
+    scope: Scope
+    votes: float
+    share: float
+    networks: int  # ASNs with a hit
+    beyond: tuple[Scope, ...] = ()
+
+
+def fold(
+    ballot: Ballot, share: float, least: float, limits: Thresholds = THRESHOLDS
+) -> tuple[Part, ...]:
+    """The cells with at least `share` hits and `least` votes that explain the ballot together."""
+    rest, every = dict(ballot), cells_of(ballot)
+    parts: list[Part] = []
+    while found := _best(rest, every, share, least, limits):
+        inside = {place: tally for place, tally in rest.items() if found.holds(place)}
+        parts.append(_part(found, inside, limits))
+        rest = {place: tally for place, tally in rest.items() if place not in inside}
+    return tuple(parts)
+
+
+def _best(
+    rest: Ballot, every: Mapping[Scope, Tally], share: float, least: float, limits: Thresholds
+) -> Scope | None:
+    """Of cells with the same votes the widest; that it is narrower takes somebody it spares.
+
+    The whole country takes more than one network.
+    """
+    networks = networks_of(rest)
+    ranked = [
+        (round(_gain(tally, limits.noise), 6), -scope.fields, scope)
+        for scope, tally in cells_of(rest).items()
+        if tally.votes >= least - 1e-9
+        and tally.share >= share <= every[scope].share
+        and (not scope.national or len(networks) >= limits.networks)
+    ]
+    gain, _, scope = max(ranked, default=(0.0, 0, None))
+    return scope if gain > limits.explain else None
+
+
+def cells_of(ballot: Mapping[Place, Tally]) -> dict[Scope, Tally]:
+    """What the votes come to in every cell, the intersections too."""
+    cells: defaultdict[Scope, Tally] = defaultdict(Tally)
+    for place, tally in ballot.items():
+        for scope in scopes_of(place):
+            cells[scope].add(tally)
+    return cells
+
+
+def networks_of(ballot: Mapping[Place, Tally]) -> set[int]:
+    """The ASNs that hits come from."""
+    return {place.asn for place, tally in ballot.items() if tally.hits and place.asn}
+
+
+def _gain(tally: Tally, noise: float) -> float:
+    q = min(max(tally.share, 1e-6), 1 - 1e-6)
+    missed = tally.votes - tally.hits
+    return tally.hits * math.log(q / noise) + missed * math.log((1 - q) / (1 - noise))
+
+
+def _part(scope: Scope, inside: Ballot, limits: Thresholds) -> Part:
+    whole = Tally()
+    for tally in inside.values():
+        whole.add(tally)
+    spared = [
+        cell
+        for cell, tally in cells_of(inside).items()
+        if cell != scope and tally.votes >= limits.witnesses and tally.share <= limits.alive_share
+    ]
+    return Part(scope, whole.votes, whole.share, len(networks_of(inside)), _widest(spared))
+
+
+def _widest(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    kept: list[Scope] = []
+    for scope in sorted(scopes, key=lambda s: (s.fields, s)):
+        if not any(scope.within(wider) for wider in kept):
+            kept.append(scope)
+    return tuple(kept)
