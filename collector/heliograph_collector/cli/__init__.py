@@ -19,7 +19,18 @@ from heliograph_collector.fleet import KeysError
 if TYPE_CHECKING:
     from heliograph_collector.config import Config
 
-MODULES = ("serve", "invite", "agents", "plan", "geo", "backup", "restore", "import", "rejudge")
+MODULES = (
+    "serve",
+    "invite",
+    "agents",
+    "plan",
+    "geo",
+    "backup",
+    "restore",
+    "import",
+    "rejudge",
+    "log",
+)
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
 EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
 

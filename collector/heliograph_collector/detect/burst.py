@@ -1,5 +1,6 @@
 """Is it more silence than chance makes? The tail of new silences in every cell they fall in."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,6 +19,14 @@ def alpha(scope: Scope, cells: int, limits: Thresholds) -> float:
     if scope.national:
         return limits.national_alarms_per_year / looks
     return limits.cell_alarms_per_year / looks / max(1, cells)
+
+
+def alarm_log(cells: int, per_year: float, bin_s: float) -> float:
+    """The height of a CUSUM of nats that chance reaches so often a year, at most.
+
+    P(sum >= h from one start) <= exp(-h) (Wald); there is a start in every bin and cell.
+    """
+    return math.log(_YEAR_S / bin_s * max(1, cells) / per_year)
 
 
 def standing_out(

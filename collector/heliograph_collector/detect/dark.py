@@ -10,6 +10,7 @@ from heliograph_collector.detect.incident import Bracket, Incident, Kind, State,
 from heliograph_collector.detect.roster import Roster, Seat, Status
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import SECOND_US, Place, Replay
+from heliograph_collector.detect.spread import quantile
 from heliograph_collector.detect.tails import upper_tail
 from heliograph_collector.detect.thresholds import Thresholds
 
@@ -202,8 +203,3 @@ def fell(heards: Sequence[int], limits: Thresholds) -> Bracket:
     """Last good, first bad, without the tenth at either end, who may have left by chance."""
     beat_us = int(limits.beat_s * SECOND_US)
     return Bracket(quantile(heards, 0.1), quantile(heards, 0.9) + beat_us)
-
-
-def quantile(values: Sequence[int], q: float) -> int:
-    ordered = sorted(values)
-    return ordered[round(q * (len(ordered) - 1))]

@@ -1,0 +1,85 @@
+"""`heliograph-collector log verify`: that a log is whole, in order and the collector's own."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from heliograph.keys import SigningKey
+from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.detect.alert_log import FILE, lines_of
+from heliograph_collector.detect.chain import Proof, verify
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "log",
+        help="verify an alert log",
+        description="Works on the signed, hash-chained log of alerts.",
+        epilog="Example: heliograph-collector log verify",
+        allow_abbrev=False,
+    )
+    actions = command.add_subparsers(dest="action", metavar="verify", required=True)
+    verifying = actions.add_parser(
+        "verify",
+        help="prove every entry of it",
+        description="Checks every entry's hash, number and signature; names the first bad one.",
+        epilog="Example: heliograph-collector log verify alerts.jsonl --key 9f0c…",
+        allow_abbrev=False,
+    )
+    verifying.add_argument("file", nargs="?", metavar="FILE", help=f"a log (DATA/{FILE})")
+    verifying.add_argument("--key", metavar="HEX", help="the public key (that of DATA)")
+    verifying.add_argument("--head", metavar="HEX", help="the hash that its last entry must have")
+    verifying.add_argument("--json", action="store_true", help="print a JSON object")
+    add_places(verifying)
+
+
+def run(args: argparse.Namespace) -> int:
+    data = config_of(args).data
+    file = Path(args.file).expanduser() if args.file else data / FILE
+    if not file.exists():
+        raise CommandError(f"{file} is not there: name the log's file, or its --data directory.")
+    public = _typed(args.key) if args.key else _own(data)
+    proof = verify(lines_of(file), public, (args.head or "").lower())
+    if args.json:
+        print(json.dumps(_as_json(proof)))
+    else:
+        print(_sentence(proof))
+    return 0 if proof.bad is None else 1
+
+
+def _typed(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise CommandError("--key wants the 64 hex digits of an Ed25519 public key.")
+    return key
+
+
+def _own(data: Path) -> bytes:
+    file = data / "keys" / "signing.key"
+    if not file.exists():
+        raise CommandError(f"no key is in {data}: name the collector's public key with --key.")
+    try:
+        return SigningKey(file.read_bytes()).public
+    except ValueError:
+        raise CommandError(f"{file} is damaged: restore it from a backup.") from None
+
+
+def _sentence(proof: Proof) -> str:
+    good = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
+    head = f"Head {proof.head}"
+    if proof.bad is None:
+        return f"{good}\n{head}"
+    return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {good}\n{head}"
+
+
+def _as_json(proof: Proof) -> dict[str, Any]:
+    return {
+        "entries": proof.entries,
+        "head": proof.head,
+        "bad": proof.bad,
+        "why": proof.why,
+    }

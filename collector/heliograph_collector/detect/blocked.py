@@ -1,0 +1,162 @@
+"""One blocked service under way: what kind of blocking, at which layer, and when it is over."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect import hints
+from heliograph_collector.detect.ballot import count, total
+from heliograph_collector.detect.fold import Part
+from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, identity
+from heliograph_collector.detect.scope import join
+from heliograph_collector.detect.signals import BAD, Opinion, Standing
+from heliograph_collector.detect.spread import quantile
+from heliograph_collector.detect.thresholds import Thresholds
+
+_KINDS = {
+    Standing.BLOCKED: Kind.BLOCKING,
+    Standing.THROTTLED: Kind.THROTTLING,
+    Standing.PARTIAL: Kind.PARTIAL,
+}
+DOWN = "down_elsewhere"
+
+
+@dataclass(slots=True, kw_only=True)
+class Blocked:
+    id: str
+    service: str
+    parts: tuple[Part, ...]
+    started: Bracket
+    suspected_us: int
+    limits: Thresholds
+    kind: Kind
+    layer: str
+    method: str
+    confidence: float
+    state: State = State.SUSPECTED
+    confirmed_us: int | None = None
+    closed_us: int | None = None
+    ended: Bracket | None = None
+    held: tuple[str, ...] = ()
+    _clear: int = 0  # bins in a row
+    _bad: dict[str, int] = field(default_factory=dict)  # last bad of each
+    _good: dict[str, int] = field(default_factory=dict)  # first good after it
+
+    @classmethod
+    def begin(
+        cls,
+        country: str,
+        service: str,
+        parts: tuple[Part, ...],
+        bad: Sequence[Opinion],
+        goods: Sequence[int],
+        now_us: int,
+        limits: Thresholds,
+    ) -> "Blocked":
+        """`bad`: each vantage's first failure, `goods`: their last successes before."""
+        firsts = [o.at_us for o in bad] or [now_us]
+        latest = quantile(firsts, 0.9)
+        started = Bracket(quantile(goods, 0.1) if goods else min(firsts), latest)
+        kind, layer, method = causes(bad)
+        scope = join(p.scope for p in parts)
+        return cls(
+            id=identity("reach", service, scope, started),
+            service=service,
+            parts=parts,
+            started=started,
+            suspected_us=now_us,
+            limits=limits,
+            kind=kind,
+            layer=layer,
+            method=method,
+            confidence=limits.low,
+        )
+
+    @property
+    def open(self) -> bool:
+        return self.state in (State.SUSPECTED, State.CONFIRMED)
+
+    def within(self, parts: Sequence[Part]) -> bool:
+        """Whether one of these cells is one of mine, or holds one."""
+        return any(
+            mine.scope.within(part.scope) or part.scope.within(mine.scope)
+            for mine in self.parts
+            for part in parts
+        )
+
+    def widen(self, parts: tuple[Part, ...]) -> None:
+        kept = [p for p in self.parts if not any(p.scope.within(new.scope) for new in parts)]
+        self.parts = (*parts, *kept)
+
+    def confirm(self, now_us: int, *, sure: bool) -> None:
+        self.state, self.confirmed_us = State.CONFIRMED, now_us
+        votes = sum(part.votes for part in self.parts)
+        agreed = sum(part.votes * part.share for part in self.parts) / (votes + 1)
+        few = votes < self.limits.few or not sure
+        self.confidence = round(min(self.limits.low if few else self.limits.most, agreed), 3)
+
+    def bin(self, country: Sequence[Opinion], now_us: int, *, down: bool) -> None:
+        """One more bin of its country's opinions; `down`: the rest of the world fails as well."""
+        inside = [o for o in country if any(p.scope.holds(o.witness.place) for p in self.parts)]
+        if down and self.confirmed_us is None:
+            self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (DOWN,)
+            return
+        self._note(inside)
+        judged = [(o.witness, o.standing in BAD) for o in inside if o.standing is not Standing.DOWN]
+        seen = total(count(judged))
+        if seen.votes < self.limits.witnesses:
+            return  # silence is no recovery
+        failing = [o for o in inside if o.standing in BAD]
+        if seen.share >= self.limits.confirm_share:
+            self.kind, self.layer, self.method = causes(failing)
+        self._clear = self._clear + 1 if seen.share <= self.limits.clear_share else 0
+        if self._clear >= self.limits.hold_bins:
+            self._end(now_us)
+
+    def incident(self) -> Incident:
+        return Incident(
+            id=self.id,
+            kind=self.kind,
+            state=self.state,
+            parts=self.parts,
+            started=self.started,
+            suspected_us=self.suspected_us,
+            confidence=self.confidence,
+            confirmed_us=self.confirmed_us,
+            ended=self.ended,
+            closed_us=self.closed_us,
+            service=self.service,
+            layer=self.layer,
+            method=self.method,
+            held=self.held,
+            hints=hints.on_the_hour(self.started),
+        )
+
+    def _note(self, inside: Iterable[Opinion]) -> None:
+        for opinion in inside:
+            nym = opinion.witness.nym
+            if opinion.standing in BAD:
+                self._bad[nym] = opinion.at_us
+                self._good.pop(nym, None)
+            elif opinion.standing is Standing.GOOD and nym in self._bad:
+                self._good.setdefault(nym, opinion.at_us)
+
+    def _end(self, now_us: int) -> None:
+        backs = [(self._bad[nym], at_us) for nym, at_us in self._good.items()]
+        if backs:
+            self.ended = Bracket(
+                quantile([bad for bad, _ in backs], 0.1), quantile([good for _, good in backs], 0.9)
+            )
+        self.closed_us = now_us
+        confirmed = self.confirmed_us is not None
+        self.state = State.CLOSED if confirmed else State.WITHDRAWN
+
+
+def causes(bad: Iterable[Opinion]) -> tuple[Kind, str, str]:
+    """(kind, layer, method) that most failing vantages name; a tie goes to the worse kind."""
+    counted = Counter(o.standing for o in bad)
+    order = (Standing.BLOCKED, Standing.PARTIAL, Standing.THROTTLED)
+    worst = max(order, key=lambda s: counted[s])
+    ways = Counter((o.layer, o.method) for o in bad if o.standing is worst)
+    layer, method = max(sorted(ways), key=lambda way: ways[way], default=("", ""))
+    return _KINDS[worst], layer, method
