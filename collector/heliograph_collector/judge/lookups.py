@@ -13,7 +13,7 @@ from heliograph_collector.judge.sight import (
     Sight,
     Step,
     answers,
-    near,
+    any_near,
 )
 from heliograph_collector.judge.signatures import refuses
 from heliograph_collector.judge.signs import Sign
@@ -47,16 +47,16 @@ def address_signs(here: Sight, control: Sight, stopped: Failing | None) -> Itera
     """Of the addresses that were used: whose they are, and who else got somewhere."""
     used = _used(here, stopped)
     known = control.own_addresses | _independent(here, control)
-    if used and known and not any(near(a, b) for a in used for b in known):
+    if used and known and not any_near(used, known):
         yield Sign.STRANGE_ADDRESS
-    if any(near(a.address, b) for a in _validated(here, control) for b in used):
+    if any_near((a.address for a in _validated(here, control)), used):
         yield Sign.VALIDATED
     if stopped is not None:
         yield from _failed_signs(here, control, stopped, used)
 
 
 def _failed_signs(here: Sight, control: Sight, stopped: Failing, used: set[str]) -> Iterator[Sign]:
-    if any(near(a, b) for a in used for b in _connected(control)):
+    if any_near(used, _connected(control)):
         yield Sign.SHARED_ADDRESS
     if not _connected(control) and Operation.CONNECT in control.passed:
         yield Sign.UNSAID_ADDRESS
@@ -102,11 +102,7 @@ def _split(here: Sight, theirs: frozenset[str]) -> bool:
     agreed = own & plain
     if not agreed or not sealed & theirs:
         return False
-    return not any(near(a, b) for a in own | plain for b in sealed | theirs if _kin(a, b))
-
-
-def _kin(one: str, other: str) -> bool:
-    return (":" in one) == (":" in other)
+    return not any_near(own | plain, sealed | theirs)
 
 
 def _contradicted_here(here: Sight) -> bool:
@@ -126,7 +122,7 @@ def _contradicted(step: Step) -> bool:
         later = {a.data for a in reply.answers if a.type in ("A", "AAAA")}
         if bool(first) != bool(later) and (reply.rcode == NXDOMAIN or later):
             return True
-        if first and later and not any(near(a, b) for a in first for b in later):
+        if first and later and not any_near(first, later):
             return True
     return False
 

@@ -220,14 +220,24 @@ def canonical(address: str) -> str:
         return address
 
 
-@lru_cache(MEMORY)
 def near(one: str, other: str) -> bool:
     """Whether two addresses lie in the same /24 or /48."""
+    return prefix(one) == prefix(other)
+
+
+def any_near(some: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether any two of them do."""
+    return not {prefix(a) for a in some}.isdisjoint({prefix(b) for b in others})
+
+
+@lru_cache(MEMORY)
+def prefix(address: str) -> str:
+    """The /24 or /48 that an address lies in; whatever is no address stands for itself."""
     try:
-        size = 48 if ":" in one else 24
-        return ipaddress.ip_address(other) in ipaddress.ip_network(f"{one}/{size}", strict=False)
-    except (ValueError, TypeError):
-        return one == other
+        size = 48 if ":" in address else 24
+        return str(ipaddress.ip_network(f"{address}/{size}", strict=False))
+    except ValueError:
+        return address
 
 
 def host_of(url: str) -> str:

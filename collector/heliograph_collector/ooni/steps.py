@@ -25,6 +25,7 @@ from heliograph_collector.ooni.words import failure
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
 MOST_CERTIFICATES = 10
+MOST_ANSWERS = 64  # of one lookup
 UNKEPT = Certificate(
     sha256="", spki_sha256="", subject="", issuer="", not_before_s=0, not_after_s=0
 )
@@ -37,6 +38,10 @@ class Steps:
     label: str = ""
     made: list[Observation] = field(default_factory=list)
     trusted: bool = True  # the probe brings its own list of authorities, as OONI's does
+    _own: dict[tuple[str, str], int] = field(default_factory=dict)  # who gave an address
+    _any: dict[tuple[str, str], int] = field(default_factory=dict)
+    _read: int = 0  # so many of `made` are in the two
+    _read_of: list[Observation] | None = None
 
     def add(self, seen: Observation, parent: int | None = None) -> int:
         self.made.append(replace(seen, endpoint=self.label, parent=parent))
@@ -48,13 +53,21 @@ class Steps:
 
     def lookup_of(self, address: str) -> int | None:
         """The lookup that gave this address, the system's first."""
-        giving = [
-            i
-            for i, x in enumerate(self.made)
-            if x.endpoint == self.label and x.dns and address in x.dns.addresses
-        ]
-        own = [i for i in giving if (dns := self.made[i].dns) and dns.engine == "system"]
-        return next(iter(own or giving), None)
+        if self._read_of is not self.made or self._read > len(self.made):
+            self._read_of, self._read, self._own, self._any = self.made, 0, {}, {}
+        for index in range(self._read, len(self.made)):
+            self._remember(index)
+        self._read = len(self.made)
+        key = (self.label, address)
+        return self._own.get(key, self._any.get(key))
+
+    def _remember(self, index: int) -> None:
+        dns = self.made[index].dns
+        for address in dns.addresses if dns else ():
+            key = (self.made[index].endpoint, address)
+            self._any.setdefault(key, index)
+            if dns and dns.engine == "system":
+                self._own.setdefault(key, index)
 
 
 def step(operation: Operation, row: Json, word: Failure | None) -> Observation:
@@ -118,7 +131,7 @@ def _later(again: Json, row: Json) -> DnsReply:
 
 def _answers(row: Json) -> tuple[DnsAnswer, ...]:
     found = []
-    for answer in rows(row.get("answers")):
+    for answer in rows(row.get("answers"))[:MOST_ANSWERS]:
         for key, record in (("ipv4", "A"), ("ipv6", "AAAA"), ("hostname", "CNAME")):
             data = text(answer.get(key), 256)
             if data and (record == "CNAME" or is_address(data)):

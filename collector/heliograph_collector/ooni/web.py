@@ -5,6 +5,7 @@ and lists its requests last first. Of what OONI concluded itself (`blocking`, `a
 comparisons) nothing is read.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from urllib.parse import urljoin
 
@@ -102,9 +103,12 @@ def chain(keys: Json, url: str) -> list[Hop]:
         ("tcp_connect", "connects"),
         ("tls_handshakes", "handshakes"),
     )
+    given: dict[str, Hop] = {}
     for key, name in lists:
+        if name == "connects":
+            given = _given(hops)
         for row in rows(keys.get(key)):
-            hop = _hop_of(hops, row)
+            hop = _hop_of(hops, row, given)
             if hop is not None:
                 getattr(hop, name).append(row)
     _name_hops(hops)
@@ -128,7 +132,7 @@ def _depth(row: Json) -> int | None:
     return None
 
 
-def _hop_of(hops: list[Hop], row: Json) -> Hop | None:
+def _hop_of(hops: list[Hop], row: Json, given: Mapping[str, Hop]) -> Hop | None:
     depth = _depth(row)
     if depth is not None:
         if depth >= MOST_HOPS:
@@ -139,8 +143,16 @@ def _hop_of(hops: list[Hop], row: Json) -> Hop | None:
     if named:
         return next((hop for hop in hops if hop.host == named), None)
     address = text(row.get("ip"), 64)
-    giving = (h for h in hops if any(address in _addresses(q) for q in h.queries))
-    return next(giving, hops[0])
+    return given.get(address, hops[0])
+
+
+def _given(hops: list[Hop]) -> dict[str, Hop]:
+    """By address, the first page whose lookups gave it."""
+    found: dict[str, Hop] = {}
+    for hop in hops:
+        for address in (a for query in hop.queries for a in _addresses(query)):
+            found.setdefault(address, hop)
+    return found
 
 
 def _addresses(query: Json) -> set[str]:

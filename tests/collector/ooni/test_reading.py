@@ -239,3 +239,22 @@ def test_no_file_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err
     assert len(out.splitlines()) == 1
+
+
+def test_a_measurement_full_of_addresses_is_read_and_judged(tmp_path: Path) -> None:
+    """It once took minutes: every address was held against every other, for every connection."""
+    answers = [{"answer_type": "A", "ipv4": f"93.{n // 250}.{n % 250}.7"} for n in range(512)]
+    asked = {"engine": "udp", "query_type": "A", "failure": None, "answers": answers}
+    keys = {
+        "queries": [asked | {"hostname": "www.example.com"}] * 200 + [asked] * 200,
+        "tcp_connect": [
+            {
+                "ip": f"94.{n // 250}.{n % 250}.7",
+                "port": 80,
+                "status": {"failure": "connection_refused"},
+            }
+            for n in range(512)
+        ],
+    }
+    seen = read(frame("web_connectivity", keys, input="http://www.example.com/"))
+    assert line(seen, judge(seen.taken, seen.control))["verdict"] == "unknown"
