@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
-from heliograph_collector.judge.lookups import bogon
 from heliograph_collector.ooni import steps as s
 from heliograph_collector.ooni.frame import Imported, link, measurement, taken, vantage
 from heliograph_collector.ooni.steps import Steps, host_name
@@ -112,7 +111,7 @@ def imported(
 def _public(seen: Observation, all_: Sequence[Observation]) -> Observation:
     """A service is on the Internet: private addresses alone are no answer, unless it is there."""
     dns = seen.dns
-    if dns is None or not dns.addresses or not all(map(bogon, dns.addresses)):
+    if dns is None or not dns.addresses or any(map(s.is_public, dns.addresses)):
         return seen
     proven = {all_[x.parent].tcp for x in all_ if _verified(x) and x.parent is not None}
     if any(end and end.address in dns.addresses for end in proven):

@@ -24,6 +24,7 @@ from heliograph_collector.ooni.values import Json, binary, microseconds, obj, ro
 from heliograph_collector.ooni.words import failure
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
+OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
 MOST_CERTIFICATES = 10
 MOST_ANSWERS = 64  # of one lookup
 UNKEPT = Certificate(
@@ -256,6 +257,12 @@ def is_address(value: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_public(value: str) -> bool:
+    """Whether something on the Internet, or a proxy of the vantage's own, can have this address."""
+    address = ipaddress.ip_address(value)
+    return address.is_global or (address.version == 4 and address in OWN_PROXY)
 
 
 def host_name(name: str) -> str:
