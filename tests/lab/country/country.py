@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,9 +42,11 @@ _T = TypeVar("_T")
 class Country:
     """`folder` holds every configuration, state and log."""
 
-    def __init__(self, world: World, country: Topology, folder: Path) -> None:
+    def __init__(
+        self, world: World, country: Topology, folder: Path, tested: Iterable[str] = servers.TESTED
+    ) -> None:
         self.world, self.topology, self.folder = world, country, folder
-        self.abroad = servers.abroad(country)
+        self.abroad = servers.abroad(country, tested)
         self.ca = LoopbackCA(folder / "ca")
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
@@ -59,21 +61,22 @@ class Country:
         """Resolvers and web servers, abroad and at home; returns once they listen."""
         folder, known, ca = self.folder, self.abroad, self.ca
         (folder / "large.bin").write_bytes(bytes(1_000_000))
-        self._write("abroad.conf", servers.resolver_conf(known, folder))
+        self._write("abroad.conf", servers.resolver_conf(known, folder, ca))
         self._write("domestic.conf", servers.domestic_conf(self.topology, folder))
         self._write("web.nginx", servers.web_conf(known, self.topology, ca, folder))
         self._write("domestic.nginx", servers.domestic_web_conf(self.topology, ca, folder))
         for space, name in ((ABROAD, "abroad"), (DOMESTIC, "domestic")):
-            self._start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
+            self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
         for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
-            self._start(space, f"{name}-nginx", _nginx(folder, name))
+            self.start(space, f"{name}-nginx", _nginx(folder, name))
+        self._write("stand-ins.json", json.dumps(servers.spoken(known)))
+        self.start_program(ABROAD, "stand_ins", f"{folder}/stand-ins.json")
         leaf = ca.leaf(*servers.DOH_NAMES)
-        doh = [sys.executable, "-m", "lab.country.doh", DOH, str(leaf.chain), str(leaf.key)]
-        self._start(ABROAD, "doh", ["env", f"PYTHONPATH={TESTS}", *doh])
+        self.start_program(ABROAD, "doh", DOH, str(leaf.chain), str(leaf.key))
         for network in self.topology.networks:
             self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
             command = ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{network.name}.conf"]
-            self._start(network.gate, network.name, command)
+            self.start(network.gate, network.name, command)
         eventually(self._sites_answer, "the sites of the lab", UP_S)
 
     def collect(self, plan: Mapping[str, Any]) -> None:
@@ -100,7 +103,7 @@ class Country:
 
     def start_collector(self) -> None:
         serve = self._collector("serve", "--grpc", LISTENS, "--http", PAGES)
-        self.collector = self._start(ABROAD, "collector", serve)
+        self.collector = self.start(ABROAD, "collector", serve)
         eventually(self._ready, f"the collector, see {self.folder}/collector.log", UP_S)
 
     def kill_collector(self) -> None:
@@ -142,7 +145,7 @@ class Country:
 
     def start_agent(self, name: str, space: str) -> None:
         run = agent("run", "--state", self.folder / name, "--config", self.folder / "agent.yml")
-        self.agents[name] = self._start(space, f"{name}-agent", run)
+        self.agents[name] = self.start(space, f"{name}-agent", run)
 
     def stop_agents(self) -> None:
         """Politely, so that each writes down and sends what it has; returns when all are gone."""
@@ -175,19 +178,33 @@ class Country:
 
     def get(self, path: str, **query: str | int) -> Any:
         """The collector's API as an operator."""
+        return self.get_many([(path, query)])[0]
+
+    def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
+        """Several answers over one connection; a process for each would take longer than it."""
         password = (self.folder / "data" / "keys" / "operator.password").read_text().strip()
         token = base64.b64encode(f"operator:{password}".encode()).decode()
-        url = f"http://{PAGES}{path}{'?' + urlencode(query) if query else ''}"
+        urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
             ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "20", "--header",
-            f"Authorization: Basic {token}", url,
+            f"Authorization: Basic {token}", *urls,
         )  # fmt: skip
-        return json.loads(said)
+        return list(_documents(said))
 
     def close(self) -> None:
         for gate in self.gates.values():
             gate.close()
         self._stack.close()
+
+    def start_program(self, space: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        """One of the lab's own, in the background."""
+        program = [sys.executable, "-m", f"lab.country.{module}", *arguments]
+        return self.start(space, module, ["env", f"PYTHONPATH={TESTS}", *program])
+
+    def start(self, space: str, name: str, argv: list[str]) -> "subprocess.Popen[bytes]":
+        """Any program, until the lab ends; what it says goes to NAME.log."""
+        log = self.folder / f"{name}.log"
+        return self._stack.enter_context(started(self.world.command(space, argv), log))
 
     def _asn_table(self) -> Path:
         """Each network's prefix is its own autonomous system; the rest is abroad's."""
@@ -204,15 +221,12 @@ class Country:
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 
-    def _start(self, space: str, name: str, argv: list[str]) -> "subprocess.Popen[bytes]":
-        log = self.folder / f"{name}.log"
-        return self._stack.enter_context(started(self.world.command(space, argv), log))
-
     def _sites_answer(self) -> bool:
         wanted = {ABROAD: "45.90.2.53:53", DOMESTIC: "5.2.0.53:53"}
         wanted |= {n.gate: f"{n.resolver}:53" for n in self.topology.networks}
         listening = {space: self.world.run(space, "ss", "-Hltun") for space in wanted}
-        web = f"{DOH}:443" in listening[ABROAD]
+        own = (f"{DOH}:443", "{}:{}".format(*servers.WEBSOCKETS))
+        web = all(place in listening[ABROAD] for place in own)
         web = web and all(":80" in listening[space] for space in (ABROAD, DOMESTIC))
         return web and all(place in listening[space] for space, place in wanted.items())
 
@@ -221,6 +235,16 @@ class Country:
             self.world.run(ABROAD, "curl", "--silent", "--fail", f"http://{PAGES}/readyz")
             return True
         return False
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """JSON documents, one after the other."""
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text.rstrip()):
+        document, at = decoder.raw_decode(text, at)
+        yield document
+        while at < len(text) and text[at].isspace():
+            at += 1
 
 
 def _nginx(folder: Path, name: str) -> list[str]:
@@ -234,11 +258,16 @@ def _range(prefix: str, asn: int) -> tuple[int, int, int]:
 
 
 @contextmanager
-def country(folder: Path, file: Path | None = None) -> Iterator[Country]:
-    """Wired, with its sites up; without collector and agents."""
+def country(
+    folder: Path, file: Path | None = None, tested: Iterable[str] = servers.TESTED
+) -> Iterator[Country]:
+    """Wired, with its sites up; without collector and agents.
+
+    `tested` names services of the shipped list that have servers abroad.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
-        made = Country(place, topology(file) if file else topology(), folder)
+        made = Country(place, topology(file) if file else topology(), folder, tested)
         try:
             made.wire()
             made.serve_sites()

@@ -7,8 +7,9 @@ it writes.
 
 import ipaddress
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.plan import Endpoint, EndpointKind, Service
@@ -30,6 +31,8 @@ from support.loopback_ca import LoopbackCA
 DOH_NAMES = ("cloudflare-dns.com", "dns.google")
 PUBLIC_RESOLVERS = ("9.9.9.9", "8.8.8.8", "1.1.1.1")
 TESTED = ("telegram", "whatsapp", "signal")
+WEBSOCKETS = ("127.0.0.1", 8101)  # of the stand-ins, behind nginx
+DOT_PORT = 853
 IN_TLS = frozenset({EndpointKind.HTTPS, EndpointKind.TLS, EndpointKind.WEBSOCKET})
 TTL_S = 5  # so that a lie of the resolver is met within seconds
 
@@ -63,14 +66,14 @@ class Abroad:
 
 def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
     known = shipped()
-    services = tuple(_as_here(s) for name in tested if (s := known.get(name)) is not None)
+    services = tuple(s for name in tested if (s := known.get(name)) is not None)
     services = (_anchors(country), *services)
     hosts = [e.host for s in services for e in s.endpoints]
     names = dict.fromkeys((*country.abroad_names, *(h for h in hosts if not _literal(h))))
     addresses = itertools.chain(f"45.91.{a}.{b}" for a in range(200) for b in range(1, 250))
     named = {name: next(addresses) for name in names if not name.endswith(".kz")}
     named |= {country.collector_name: COLLECTOR, **dict.fromkeys(DOH_NAMES, DOH)}
-    literals = tuple(dict.fromkeys(h for h in hosts if _literal(h) and ":" not in h))
+    literals = tuple(dict.fromkeys(h for h in hosts if _literal(h)))
     return Abroad(services, named, literals)
 
 
@@ -89,11 +92,38 @@ def services_yaml(known: Abroad) -> str:
     return yaml.safe_dump({"version": "lab", "services": body}, sort_keys=False)
 
 
-def resolver_conf(known: Abroad, folder: Path) -> str:
-    """The open resolver abroad, also under the addresses of the world's public ones."""
+def spoken(known: Abroad) -> dict[str, list[tuple[str, int]]]:
+    """Addresses and ports by who of the stand-ins answers there; nginx has the rest."""
+    every = [(known.names.get(e.host, e.host), e) for s in known.services for e in s.endpoints]
+    centres = {address for address, e in every if e.kind is EndpointKind.MTPROTO}
+    found: defaultdict[str, dict[tuple[str, int], None]] = defaultdict(dict)
+    for address, e in every:
+        place = (address, e.port)
+        if address in centres:
+            found["telegram"][place] = None
+        elif e.kind is EndpointKind.NOISE:
+            found["whatsapp"][place] = None
+        elif _only_taken(e):
+            found["anything"][place] = None
+    found["websocket"][WEBSOCKETS] = None
+    return {what: list(places) for what, places in found.items()}
+
+
+def _only_taken(endpoint: Endpoint) -> bool:
+    """Connections to it are all that is asked for, and no web server listens there."""
+    webs = not _literal(endpoint.host) and endpoint.port in (80, 443)
+    return endpoint.kind is EndpointKind.TCP and endpoint.host != RESOLVER and not webs
+
+
+def resolver_conf(known: Abroad, folder: Path, ca: LoopbackCA) -> str:
+    """The open resolver abroad, also under the addresses of the world's public ones; by TLS too."""
     zone = "".join(f'  local-data: "{n}. {TTL_S} IN A {a}"\n' for n, a in known.names.items())
     six = f'  local-data: "www.wikipedia.org. {TTL_S} IN AAAA {ABROAD_SIX}"\n'
-    interfaces = "".join(f"  interface: {a}\n" for a in (RESOLVER, *PUBLIC_RESOLVERS))
+    addresses = (RESOLVER, *PUBLIC_RESOLVERS)
+    interfaces = "".join(f"  interface: {a}\n  interface: {a}@{DOT_PORT}\n" for a in addresses)
+    leaf = ca.leaf(*addresses)
+    interfaces += f"  tls-port: {DOT_PORT}\n  tls-service-pem: {leaf.chain}\n"
+    interfaces += f"  tls-service-key: {leaf.key}\n"
     return _unbound(folder, "abroad", interfaces, f'  local-zone: "." static\n{zone}{six}')
 
 
@@ -156,8 +186,9 @@ def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
 
 def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
     """One certificate for each, so that its name tells whose it is."""
+    others = {COLLECTOR, DOH, *(address for address, _ in spoken(known).get("whatsapp", ()))}
     for name, address in known.names.items():
-        if address in (COLLECTOR, DOH):  # no web servers
+        if address in others:  # no web servers
             continue
         leaf = ca.leaf(name)
         six = ABROAD_SIX if name == "www.wikipedia.org" else ""
@@ -165,23 +196,28 @@ def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
 
 
 def _literal_sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
-    leaf = ca.leaf(*known.literals) if known.literals else None
+    """Those that have an address and no name, and speak HTTP, TLS or both."""
+    kinds = (EndpointKind.HTTP, *IN_TLS)
+    others = {place for places in spoken(known).values() for place in places}
     ports = {
-        (e.host, e.port, e.kind)
+        (e.host, e.port, e.kind in IN_TLS)
         for s in known.services
         for e in s.endpoints
-        if e.host in known.literals and e.host != RESOLVER  # which answers on its port already
+        if e.kind in kinds and e.host in known.literals and (e.host, e.port) not in others
     }
-    for address, port, kind in sorted(ports):
-        tls = kind in IN_TLS and leaf is not None
+    leaf = ca.leaf(*{host for host, _, _ in ports}) if ports else None
+    for address, port, tls in sorted(ports):
         certificate = (
             f"ssl_certificate {leaf.chain}; ssl_certificate_key {leaf.key};" if tls and leaf else ""
         )
-        if kind in (EndpointKind.HTTP, EndpointKind.TCP) or tls:
-            yield (
-                f"  server {{ listen {address}:{port}{' ssl' if tls else ''}; {certificate}"
-                " location / { return 404; } }\n"
-            )
+        yield (
+            f"  server {{ listen {_host(address)}:{port}{' ssl' if tls else ''}; {certificate}"
+            " location / { return 404; } }\n"
+        )
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> str:
@@ -190,8 +226,16 @@ def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> st
     listen {address}:80; listen {address}:443 ssl; {more}
     server_name {names};
     ssl_certificate {chain}; ssl_certificate_key {key};
+    error_page 418 = @websocket;
+    location @websocket {{
+      proxy_pass http://{WEBSOCKETS[0]}:{WEBSOCKETS[1]};
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "Upgrade";
+    }}
     location / {{
       default_type text/html;
+      if ($http_upgrade = websocket) {{ return 418; }}
       return 200 "<html><head><title>The page of {names}</title></head><body>Hello</body></html>";
     }}
     location = /generate_204 {{ return 204; }}
@@ -231,18 +275,6 @@ def _anchors(country: Topology) -> Service:
         Endpoint(id=i, kind=k, host=h, port=p, path=path, group=g) for i, k, h, p, path, g in made
     )
     return Service(name="anchors", title="Anchors", experiment=of, endpoints=endpoints)
-
-
-def _as_here(service: Service) -> Service:
-    """Nobody in the lab speaks MTProto or Noise: the data centres answer HTTP, and chat servers
-    are connected to."""
-    endpoints = (e for e in service.endpoints if e.kind is not EndpointKind.MTPROTO)
-    return replace(service, endpoints=tuple(_connected_to(e) for e in endpoints))
-
-
-def _connected_to(endpoint: Endpoint) -> Endpoint:
-    is_noise = endpoint.kind is EndpointKind.NOISE
-    return replace(endpoint, kind=EndpointKind.TCP) if is_noise else endpoint
 
 
 def _as_yaml(endpoint: Endpoint) -> dict[str, object]:
