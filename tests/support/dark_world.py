@@ -27,6 +27,11 @@ RETRY_S = 60.0
 T0 = 1_640_995_200 * SECOND_US  # 1 January 2022
 OLD_US = T0 - 60 * DAY_US
 
+
+def KZ(witness: Witness) -> bool:  # noqa: N802 - the code of a country
+    return witness.place.country == "KZ"
+
+
 Signals = list[Arrival | Goodbye | Lost | Fault | Replay]
 
 
@@ -80,12 +85,12 @@ def live(
     signals: Signals = []
     for witness in vantages:
         signals.append(Arrival(T0, witness))
-        off = _churn(rng, end, churn) + [
+        off = outages(rng, end, churn) + [
             (cut.since_s + rng.uniform(0, cut.jitter_s), cut.until_s)
             for cut in cuts
             if cut.where(witness)
         ]
-        signals += _silences(witness, rng, _merged(off), end, [c.until_s for c in cuts])
+        signals += silences_of(witness, rng, off, end, [c.until_s for c in cuts])
     return signals
 
 
@@ -93,7 +98,8 @@ def at(seconds: float) -> int:
     return T0 + round(seconds * SECOND_US)
 
 
-def _churn(rng: Random, end: float, per_day: float) -> list[tuple[float, float]]:
+def outages(rng: Random, end: float, per_day: float) -> list[tuple[float, float]]:
+    """A vantage's own, in seconds; nobody has to do with anybody else's."""
     found, now = [], 0.0
     while per_day > 0:
         now += rng.expovariate(per_day / 86_400)
@@ -115,7 +121,7 @@ def _merged(off: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return merged
 
 
-def _silences(
+def silences_of(
     witness: Witness,
     rng: Random,
     off: list[tuple[float, float]],
@@ -123,7 +129,7 @@ def _silences(
     ends: Sequence[float],
 ) -> Signals:
     signals: Signals = []
-    for since, until in off:
+    for since, until in _merged(off):
         heard = max(0.0, since - rng.uniform(0, BEAT_S))
         back = until + rng.uniform(0, RETRY_S if until in ends else 3.0)
         if back > heard + LOST_S and heard + LOST_S < end:

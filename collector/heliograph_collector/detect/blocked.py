@@ -9,7 +9,7 @@ from heliograph_collector.detect.ballot import count, total
 from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, identity
 from heliograph_collector.detect.scope import join
-from heliograph_collector.detect.signals import BAD, Opinion, Standing
+from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Place, Standing
 from heliograph_collector.detect.spread import quantile
 from heliograph_collector.detect.thresholds import Thresholds
 
@@ -76,19 +76,26 @@ class Blocked:
     def open(self) -> bool:
         return self.state in (State.SUSPECTED, State.CONFIRMED)
 
-    def within(self, parts: Sequence[Part]) -> bool:
-        """Whether one of these cells is one of mine, or holds one."""
-        return any(
-            mine.scope.within(part.scope) or part.scope.within(mine.scope)
-            for mine in self.parts
-            for part in parts
-        )
+    def touches(self, part: Part) -> bool:
+        """Whether this cell is one of mine, holds one or lies in one."""
+        return self.covers(part) or any(mine.scope.within(part.scope) for mine in self.parts)
 
-    def widen(self, parts: tuple[Part, ...]) -> None:
+    def holds(self, place: Place) -> bool:
+        return any(part.scope.holds(place) for part in self.parts)
+
+    def covers(self, part: Part) -> bool:
+        return any(part.scope.within(mine.scope) for mine in self.parts)
+
+    def grow(self, parts: tuple[Part, ...]) -> None:
+        """Until it is confirmed the newest look is the best one; then it only widens."""
+        if self.confirmed_us is None:
+            self.parts = parts
+            return
         kept = [p for p in self.parts if not any(p.scope.within(new.scope) for new in parts)]
         self.parts = (*parts, *kept)
 
-    def confirm(self, now_us: int, *, sure: bool) -> None:
+    def confirm(self, parts: tuple[Part, ...], now_us: int, *, sure: bool) -> None:
+        self.parts = parts
         self.state, self.confirmed_us = State.CONFIRMED, now_us
         votes = sum(part.votes for part in self.parts)
         agreed = sum(part.votes * part.share for part in self.parts) / (votes + 1)
@@ -97,8 +104,9 @@ class Blocked:
 
     def bin(self, country: Sequence[Opinion], now_us: int, *, down: bool) -> None:
         """One more bin of its country's opinions; `down`: the rest of the world fails as well."""
-        inside = [o for o in country if any(p.scope.holds(o.witness.place) for p in self.parts)]
-        if down and self.confirmed_us is None:
+        inside = [o for o in country if self.holds(o.witness.place)]
+        young_us = int(self.limits.fresh_s * SECOND_US)
+        if down and now_us - (self.confirmed_us or now_us) <= young_us:
             self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (DOWN,)
             return
         self._note(inside)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from heliograph_collector.detect import gates, hints
 from heliograph_collector.detect.ballot import count
-from heliograph_collector.detect.fold import Part, fold
+from heliograph_collector.detect.fold import Part, fold, narrowed
 from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, Turn, Way
 from heliograph_collector.detect.roster import Roster, Seat, Status
 from heliograph_collector.detect.scope import Scope
@@ -81,7 +81,8 @@ class Dark:
         inside = self._inside(roster)
         people = [s for s in inside if s.witness.place.access != "hosting"]
         silent = count((s.witness, s.status is Status.SILENT) for s in people)
-        dark = fold(silent, self.limits.confirm_share, self.limits.witnesses, self.limits)
+        least = min(float(self.limits.votes), *(part.votes for part in self.parts))
+        dark = fold(silent, self.limits.confirm_share, least, self.limits)
         if not dark:
             return self._clearing(inside, now_us)
         self._clear_us, self._last = None, dark
@@ -170,7 +171,7 @@ class Dark:
             return
         backs = [s.back_us for s in held if s.status is Status.LIVE]
         when = returned(backs, self.limits)
-        self.turns.append(Turn(Way.OPENING, parts, when, now_us))
+        self.turns.append(Turn(Way.OPENING, narrowed(parts, ballot), when, now_us))
 
     def _returning(self, inside: Sequence[Seat], now_us: int) -> list[Seat]:
         since_us = now_us - int(self.limits.back_window_s * SECOND_US)

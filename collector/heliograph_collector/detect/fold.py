@@ -8,12 +8,14 @@ so on while a cell explains more than naming it costs (minimum description lengt
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heliograph_collector.detect.ballot import Ballot, Tally
 from heliograph_collector.detect.scope import Scope, scopes_of
 from heliograph_collector.detect.signals import Place
 from heliograph_collector.detect.thresholds import THRESHOLDS, Thresholds
+
+_SAME = 1e-6  # votes are sums of fractions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,30 @@ def _best(
     ]
     gain, _, scope = max(ranked, default=(0.0, 0, None))
     return scope if gain > limits.explain else None
+
+
+def narrowed(parts: Iterable[Part], ballot: Ballot) -> tuple[Part, ...]:
+    """The same by the narrowest names with the same votes.
+
+    For what comes and goes inside a cut: the rest of it is dark, and is claimed for nothing.
+    """
+    cells = cells_of(ballot)
+    return tuple(
+        replace(
+            part,
+            scope=max(
+                (
+                    scope
+                    for scope, tally in cells.items()
+                    if scope.within(part.scope)
+                    and abs(tally.votes - cells[part.scope].votes) < _SAME
+                ),
+                key=lambda scope: (scope.fields, scope),
+                default=part.scope,
+            ),
+        )
+        for part in parts
+    )
 
 
 def cells_of(ballot: Mapping[Place, Tally]) -> dict[Scope, Tally]:

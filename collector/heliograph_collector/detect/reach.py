@@ -4,11 +4,11 @@ A cell's evidence is a CUSUM of log-likelihood ratios per bin: beta-binomial wit
 of a block against that of the rest of the world. So what fails everywhere is down, not blocked.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from heliograph_collector.detect.ballot import Tally, count, established, total
+from heliograph_collector.detect.ballot import Ballot, Tally, count, established, total
 from heliograph_collector.detect.blocked import Blocked
 from heliograph_collector.detect.burst import alarm_log
 from heliograph_collector.detect.fold import Part, cells_of, fold
@@ -104,8 +104,11 @@ class _Country:
         open_now = [blocked for blocked in self.found if blocked.open]
         for blocked in open_now:
             blocked.bin(mine, now_us, down=down)
-        covered = [part.scope for blocked in open_now if blocked.open for part in blocked.parts]
-        self._alarm(judged, now_us, covered)
+        if down:  # whatever fails here says nothing of here
+            self.sums.clear()
+            self.held.clear()
+        else:
+            self._alarm(judged, now_us)
 
     def _remember(self, mine: Sequence[Opinion]) -> None:
         for opinion in mine:
@@ -122,27 +125,39 @@ class _Country:
             step = evidence(tally, rate, self.limits)
             self.sums[scope] = min(_MOST_NATS, max(0.0, self.sums[scope] + step))
 
-    def _alarm(
-        self, judged: Sequence[tuple[Witness, bool]], now_us: int, covered: Sequence[Scope]
-    ) -> None:
+    def _alarm(self, judged: Sequence[tuple[Witness, bool]], now_us: int) -> None:
         limits = self.limits
         needed = alarm_log(len(self.sums), limits.reach_alarms_per_year, limits.bin_s)
-        every = fold(count(judged), limits.confirm_share, limits.burst, limits)
+        everybody = count(judged)
+        every = fold(everybody, limits.confirm_share, limits.burst, limits)
         loud = tuple(p for p in every if self.sums[p.scope] >= needed)
-        news = tuple(p for p in loud if not any(p.scope.within(c) for c in covered))
         ballot, old = established(judged, now_us, limits)
         firm = fold(ballot, limits.confirm_share, limits.votes, limits)
         self.held = [*self.held, tuple(p for p in firm if self.sums[p.scope] >= needed)][-3:]
-        if news:
-            self._say(news, now_us)
+        steady = self._steady()
+        known = [b for b in self.found if b.open and b.confirmed_us is not None]
+        news = tuple(p for p in loud if self._adds(p, everybody, known))
+        more = tuple(p for p in steady if self._adds(p, ballot, known))
+        if news or more:
+            self._say(more or news, now_us)
         for blocked in self.found:
-            if blocked.open and blocked.confirmed_us is None and self._firm(blocked):
-                blocked.confirm(now_us, sure=old)
+            mine = tuple(p for p in steady if blocked.touches(p))
+            if blocked.open and blocked.confirmed_us is None and mine:
+                blocked.confirm(mine, now_us, sure=old)
 
-    def _firm(self, blocked: Blocked) -> bool:
-        """Confirmed cells in two of the last three bins."""
-        times = sum(blocked.within(parts) for parts in self.held)
-        return times >= self.limits.hold_bins
+    def _adds(self, part: Part, ballot: Ballot, known: Sequence[Blocked]) -> bool:
+        """Whether what is not known of it yet would bear it alone."""
+        rest = Tally()
+        for place, tally in ballot.items():
+            if part.scope.holds(place) and not any(b.holds(place) for b in known):
+                rest.add(tally)
+        return rest.votes >= self.limits.burst and rest.share >= self.limits.confirm_share
+
+    def _steady(self) -> tuple[Part, ...]:
+        """Cells that were found, by these very names, in enough of the last bins."""
+        newest = {part.scope: part for parts in self.held for part in parts}
+        times = Counter(part.scope for parts in self.held for part in parts)
+        return tuple(p for scope, p in newest.items() if times[scope] >= self.limits.hold_bins)
 
     def _say(self, parts: tuple[Part, ...], now_us: int) -> None:
         bad = [
@@ -152,7 +167,7 @@ class _Country:
         since_us = now_us - int(self.limits.join_s * SECOND_US)
         young = [b for b in self.found if b.open and b.suspected_us >= since_us]
         if young:
-            young[0].widen(parts)
+            young[0].grow(parts)
             return
         self.found.append(
             Blocked.begin(self.country, self.service, parts, bad, goods, now_us, self.limits)

@@ -98,7 +98,7 @@ class Watch:
         if isinstance(signal, Lost):
             self._lost(signal)
         elif isinstance(signal, Arrival):
-            self._touched(self._roster.arrive(signal))
+            self._touched(self._roster.arrive(signal), signal.at_us)
         elif isinstance(signal, Goodbye):
             self._roster.goodbye(signal)
         elif isinstance(signal, Fault):
@@ -140,10 +140,10 @@ class Watch:
 
     def _silent(self, seat: Seat) -> None:
         self._fresh[seat.witness.place.country].append(seat)
-        self._touched(seat)
+        self._touched(seat, seat.lost_us)
 
-    def _touched(self, seat: Seat) -> None:
-        country, at_us = seat.witness.place.country, max(seat.lost_us, seat.back_us)
+    def _touched(self, seat: Seat, at_us: int) -> None:
+        country = seat.witness.place.country
         soon_us = at_us + int(self._limits.tick_s * SECOND_US)
         if country in self._cases or len(self._fresh[country]) >= self._limits.burst:
             self._once(soon_us, "look", country)

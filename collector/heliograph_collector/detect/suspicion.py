@@ -8,7 +8,7 @@ from heliograph_collector.detect import gates
 from heliograph_collector.detect.ballot import count, established
 from heliograph_collector.detect.burst import alpha, standing_out, tail
 from heliograph_collector.detect.dark import Dark, fell
-from heliograph_collector.detect.fold import Part, fold
+from heliograph_collector.detect.fold import Part, fold, narrowed
 from heliograph_collector.detect.incident import State, identity
 from heliograph_collector.detect.roster import Roster, Seat, Status
 from heliograph_collector.detect.scope import join
@@ -71,7 +71,7 @@ class Case:
                 sure = self._confidence(roster, parts, witnessed, old)
                 self._say(roster, darks, parts, base, now_us, sure)
                 roster.forgive(s for s in base if s.status is Status.SILENT and _in(parts, s))
-                self._resolve(earlier, darks, now_us, power)
+                self._resolve(earlier, darks, narrowed(parts, ballot), now_us, power)
                 return Outcome.SETTLED
         return self._suspect(roster, darks, base, now_us, late)
 
@@ -109,11 +109,13 @@ class Case:
     def _sure(
         self, roster: Roster, parts: Sequence[Part], base: Sequence[Seat], now_us: int
     ) -> tuple[Part, ...]:
-        """Only cells that stand out by themselves."""
-        fresh = [s for s in base if s.status is Status.SILENT]
+        """Only cells that stand out by this burst; what once did need not do so for ever."""
+        if self.dark is not None and self.dark.contains(parts):
+            return tuple(parts)
+        fresh = [s for s in base if s.status is Status.SILENT and s.lost_us >= self.burst_us]
         limits = roster.limits
         cells = sum(1 for cell, n in roster.live.items() if n > 0 and cell.country == self.country)
-        window_s = limits.window_s + (now_us - self.from_us) / SECOND_US
+        window_s = limits.window_s + (now_us - self.found_us) / SECOND_US
         return tuple(
             part
             for part in parts
@@ -171,7 +173,12 @@ class Case:
         )
 
     def _resolve(
-        self, earlier: Sequence[Dark], darks: list[Dark], now_us: int, power: bool
+        self,
+        earlier: Sequence[Dark],
+        darks: list[Dark],
+        narrow: tuple[Part, ...],
+        now_us: int,
+        power: bool,
     ) -> None:
         """It is part of an incident that is known, its growth, or one of its own."""
         mine = self.dark
@@ -180,8 +187,8 @@ class Case:
         known = self._known(darks, mine, now_us)
         if known is not None:
             darks.remove(mine)
-            if known.came_back(mine.parts):  # else these are its stragglers
-                known.resume(mine.parts, mine.started, now_us)
+            if known.came_back(narrow):  # else these are its stragglers
+                known.resume(narrow, mine.started, now_us)
         elif earlier:
             first = earlier[0]
             first.parts = _together(first.parts, mine.parts)
