@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from heliograph.plan import Endpoint, EndpointKind
@@ -139,6 +140,7 @@ def upgrade(origin: str, chance: bytes) -> Mapping[str, str]:
     }
 
 
+@lru_cache(maxsize=1_024)
 def page_of(url: str, label: str = "") -> Page | None:
     """None when it is not an http or https URL with a host."""
     try:
@@ -166,6 +168,7 @@ def _sendable(parts: SplitResult, host: str, port: int) -> str:
     )
 
 
+@lru_cache(maxsize=1_024)
 def is_literal(host: str) -> bool:
     """Whether `host` is an IPv4 or IPv6 address and no name."""
     try:
@@ -180,6 +183,7 @@ def is_public(literal: str) -> bool:
     return ipaddress.ip_address(literal).is_global
 
 
+@lru_cache(maxsize=1_024)
 def host_of(text: str) -> str | None:
     """`text` as it is asked for, IDNA included; None when it is neither a name nor an address."""
     if is_literal(text):

@@ -12,6 +12,7 @@ Wants = Literal["url", "host", "endpoint", "service", "none"]
 
 _T = TypeVar("_T", bool, int, str)
 
+_known_types: dict[type[Any], dict[str, Any]] = {}
 MAX_TEXT = 253  # characters of an option
 
 
@@ -74,12 +75,12 @@ def option(
     """
     metadata = {"help": says, "low": low, "high": high, "words": tuple(words), "form": form}
     made: Any = field(default=default, metadata=metadata)
-    return made  # type: ignore[no-any-return]
+    return made  # type: ignore[no-any-return] # dataclasses give a field the type of its default
 
 
 def options_of(config: type[Any]) -> tuple[Option, ...]:
     """What `--option` takes for this config."""
-    hints = get_type_hints(config)
+    hints = _types(config)
     return tuple(
         Option(
             key=f.name,
@@ -94,8 +95,10 @@ def options_of(config: type[Any]) -> tuple[Option, ...]:
 
 def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
     """The experiment's config with `options` set in it. Raises CannotRun on what it knows not."""
+    if not options:
+        return experiment.config()
     known = {f.name: f for f in fields(experiment.config)}
-    hints = get_type_hints(experiment.config)
+    hints = _types(experiment.config)
     for key in options:
         if key not in known:
             allowed = ", ".join(known) or "none"
@@ -110,6 +113,13 @@ def service_of(target: Target) -> Service:
     if target.service is None:
         raise CannotRun(f"{target.text!r} is no service that the list of services knows.")
     return target.service
+
+
+def _types(config: type[Any]) -> dict[str, Any]:
+    """To work them out costs as much as a probe nearby, so it is done once."""
+    if config not in _known_types:
+        _known_types[config] = get_type_hints(config)
+    return _known_types[config]
 
 
 def _value(f: "Field[Any]", kind: type, text: str) -> bool | int | str:

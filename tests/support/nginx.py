@@ -31,14 +31,16 @@ def nginx(
     *,
     pages: Mapping[str, bytes] | None = None,
     directives: str = "",
+    nameless: str = "",
 ) -> Iterator[Nginx]:
-    """`directives` stand in every server block: `location = /old { return 302 /new; }`."""
+    """`directives` stand in every server block: `location = /old { return 302 /new; }`.
+    `nameless` is the site shown to a ClientHello with no name, or one that nobody knows."""
     home = directory / "nginx"
     _write_pages(home / "pages", {"/": PAGE} | dict(pages or {}))
 
     def command(ports: Sequence[int]) -> Sequence[str]:
         config = home / "nginx.conf"
-        config.write_text(_config(home, sites, directives, *ports))
+        config.write_text(_config(home, sites, directives, nameless, *ports))
         return (_PROGRAM, "-p", str(home), "-c", str(config), "-e", str(home / "error.log"))
 
     with server_process(command, 2, home / "log") as (http, https):
@@ -52,10 +54,22 @@ def _write_pages(root: Path, pages: Mapping[str, bytes]) -> None:
         file.write_bytes(body)
 
 
-def _config(home: Path, sites: Mapping[str, Leaf], directives: str, http: int, https: int) -> str:
+def _config(
+    home: Path,
+    sites: Mapping[str, Leaf],
+    directives: str,
+    nameless: str,
+    http: int,
+    https: int,
+) -> str:
+    reject = f"""server {{
+  listen 127.0.0.1:{https} ssl default_server;
+  ssl_reject_handshake on;
+}}
+"""
     secure = "".join(
         f"""server {{
-  listen 127.0.0.1:{https} ssl;
+  listen 127.0.0.1:{https} ssl{" default_server" if name == nameless else ""};
   server_name {name};
   ssl_certificate {leaf.chain};
   ssl_certificate_key {leaf.key};
@@ -70,7 +84,7 @@ worker_processes 1;
 daemon off;
 master_process off;
 pid {home}/pid;
-events {{ worker_connections 128; }}
+events {{ worker_connections 256; }}
 http {{
 access_log off;
 client_body_temp_path {home}/temp;
@@ -80,11 +94,7 @@ uwsgi_temp_path {home}/temp;
 scgi_temp_path {home}/temp;
 default_type text/html;
 ssl_session_tickets off;
-server {{
-  listen 127.0.0.1:{https} ssl default_server;
-  ssl_reject_handshake on;
-}}
-{secure}server {{
+{"" if nameless else reject}{secure}server {{
   listen 127.0.0.1:{http};
   root {home}/pages;
   {directives}

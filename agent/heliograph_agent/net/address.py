@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -45,6 +46,7 @@ def https_host_port(text: str, place: str) -> tuple[str, int]:
     return host, port or 443
 
 
+@lru_cache(maxsize=4_096)
 def literal(text: str) -> str:
     """The address in its usual form when `text` is one, in brackets or not; else ""."""
     try:

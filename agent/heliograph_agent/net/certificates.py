@@ -16,7 +16,8 @@ import ipaddress
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from heliograph.failure import Failure
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from heliograph_agent.net.roots import Roots
 
 _MAX_TEXT = 1_024
+_REMEMBERED = 128  # certificates, and chains: some 2 kB each
 _MAX_DEPTH = 8
 _MAX_SIGNATURES = 64  # checked per chain: a hostile chain must not cost more
 
@@ -40,6 +42,7 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+@lru_cache(maxsize=_REMEMBERED)  # the same hosts are asked over and over
 @_quietly()
 def facts(der: bytes) -> Certificate:
     """What goes into an observation; a certificate that cannot be read keeps its digest."""
@@ -68,21 +71,45 @@ def spki_sha256(der: bytes) -> bytes:
     return _spki_sha256(certificate)
 
 
-@_quietly()
 def fault(chain: list[bytes], roots: "Roots", name: str, now_s: int) -> Failure | None:
     """Why `chain`, leaf first, does not prove `name` at `now_s`; None when it does."""
+    proof = _proof(tuple(chain), roots, name)
+    if proof.fault is not None:
+        return proof.fault
+    if not proof.from_s <= now_s <= proof.until_s:
+        return Failure.SSL_INVALID_CERTIFICATE
+    return None if proof.named else Failure.SSL_INVALID_HOSTNAME
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What a chain proves, but for the moment it is asked at."""
+
+    fault: Failure | None = None
+    from_s: float = 0.0  # in force, the whole path of it
+    until_s: float = 0.0
+    named: bool = False
+
+
+@lru_cache(maxsize=_REMEMBERED)
+@_quietly()
+def _proof(chain: tuple[bytes, ...], roots: "Roots", name: str) -> _Proof:
     loaded = [certificate for der in chain if (certificate := load(der)) is not None]
     if not loaded or len(loaded) < len(chain):
-        return Failure.SSL_INVALID_CERTIFICATE
+        return _Proof(Failure.SSL_INVALID_CERTIFICATE)
     try:
         path = _path(loaded[0], loaded[1:], roots)
         if path is None:
-            return Failure.SSL_UNKNOWN_AUTHORITY
-        if not _serves(loaded[0]) or not all(_in_force(each, now_s) for each in path):
-            return Failure.SSL_INVALID_CERTIFICATE
-        return None if _names(loaded[0], name) else Failure.SSL_INVALID_HOSTNAME
+            return _Proof(Failure.SSL_UNKNOWN_AUTHORITY)
+        if not _serves(loaded[0]):
+            return _Proof(Failure.SSL_INVALID_CERTIFICATE)
+        return _Proof(
+            from_s=max(each.not_valid_before_utc.timestamp() for each in path),
+            until_s=min(each.not_valid_after_utc.timestamp() for each in path),
+            named=_names(loaded[0], name),
+        )
     except _unreadable():  # an extension that cannot be parsed
-        return Failure.SSL_INVALID_CERTIFICATE
+        return _Proof(Failure.SSL_INVALID_CERTIFICATE)
 
 
 @_quietly()
@@ -207,11 +234,6 @@ def _serves(leaf: "x509.Certificate") -> bool:
     except x509.ExtensionNotFound:
         return True
     return any(oid in (Oid.SERVER_AUTH, Oid.ANY_EXTENDED_KEY_USAGE) for oid in usage)
-
-
-def _in_force(certificate: "x509.Certificate", now_s: int) -> bool:
-    begins = certificate.not_valid_before_utc.timestamp()
-    return begins <= now_s <= certificate.not_valid_after_utc.timestamp()
 
 
 def _names(leaf: "x509.Certificate", name: str) -> bool:

@@ -9,6 +9,7 @@ from heliograph.observation import DnsReply
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.tcp import Count, open_wire
+from heliograph_agent.net.trace import Reader, Writer
 from heliograph_agent.net.udp import Datagrams, open_udp
 
 _MAX_LATER = 16  # replies kept of those that came after the first
@@ -99,16 +100,14 @@ async def ask_tcp(
 ) -> Reply:
     """Raises OSError, EOFError, TimeoutError, or StepError when the reply is no answer."""
     async with asyncio.timeout(deadline_s):
-        reader, writer = await open_wire(server[0], server[1], count)
+        wire = await open_wire(server[0], server[1], count)
         try:
-            return await ask_stream(question, reader, writer)
+            return await ask_stream(question, wire.inbox, wire)
         finally:
-            writer.transport.abort()
+            wire.transport.abort()
 
 
-async def ask_stream(
-    question: Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> Reply:
+async def ask_stream(question: Question, reader: Reader, writer: Writer) -> Reply:
     """Over a connection (RFC 7766), in clear or not. Raises as `ask_tcp`, but bounds no wait."""
     writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
     size = int.from_bytes(await reader.readexactly(2), "big")

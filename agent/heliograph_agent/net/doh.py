@@ -11,8 +11,9 @@ from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.resolve import System, address_of
 from heliograph_agent.net.roots import Roots
-from heliograph_agent.net.secure import Securing, Streams
+from heliograph_agent.net.secure import Securing
 from heliograph_agent.net.tcp import Count, open_wire
+from heliograph_agent.net.trace import Reader, Writer
 
 _MAX_REPLY = 65_535
 _TYPE = "application/dns-message"
@@ -26,16 +27,16 @@ async def ask_doh(
     bounds the wait."""
     host, port = https_host_port(url, "resolver")
     address = literal(host) or await address_of(host, system, count)
-    streams = await open_wire(address, port, count)
+    wire = await open_wire(address, port, count)
     try:
-        clear = await Securing(server_name=host).run(streams, roots, now_s)
-        return await _exchange(question, url, clear)
+        securing = Securing(server_name=host)
+        reader = await securing.run(wire, roots, now_s)
+        return await _exchange(question, url, reader, securing.writer)
     finally:
-        streams[1].transport.abort()
+        wire.transport.abort()
 
 
-async def _exchange(question: Question, url: str, streams: Streams) -> Reply:
-    reader, writer = streams
+async def _exchange(question: Question, url: str, reader: Reader, writer: Writer) -> Reply:
     exchange = Exchange(
         reader,
         writer,

@@ -27,9 +27,10 @@ async def ask_dot(
     """
     host, port = server
     address = literal(host) or await address_of(host, system, count)
-    streams = await open_wire(address, port, count)
+    wire = await open_wire(address, port, count)
     try:
-        clear = await Securing(server_name=host, alpn=()).run(streams, roots, now_s)
-        return await ask_stream(question, *clear)
+        securing = Securing(server_name=host, alpn=())
+        reader = await securing.run(wire, roots, now_s)
+        return await ask_stream(question, reader, securing.writer)
     finally:
-        streams[1].transport.abort()
+        wire.transport.abort()

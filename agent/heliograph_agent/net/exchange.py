@@ -9,6 +9,7 @@ from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply, Speech, TlsSpeech
 from heliograph_agent.net.step import Facts
 from heliograph_agent.net.tcp import Count
+from heliograph_agent.net.trace import Reader, Writer
 from heliograph_agent.net.udp import open_udp
 
 
@@ -21,7 +22,7 @@ class Talk:
     sent: int = 0
     received: int = 0
 
-    async def over(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def over(self, reader: Reader, writer: Writer) -> None:
         """Raises OSError, EOFError when the peer ended before it had said a word, StepError."""
         opening = self.speech.opening()
         writer.write(opening)

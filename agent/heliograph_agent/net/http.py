@@ -3,7 +3,6 @@
 `Exchange` holds what has been learnt so far: a step that fails halfway has its facts all the same.
 """
 
-import asyncio
 import hashlib
 import re
 import zlib
@@ -16,6 +15,7 @@ from heliograph.observation import Arrival, Http
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.http_reply import Body, Head, NotHttpError, take_head
 from heliograph_agent.net.title import one_line, text_of, title_of
+from heliograph_agent.net.trace import Reader, Writer
 
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
@@ -45,8 +45,8 @@ class Exchange:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        reader: Reader,
+        writer: Writer,
         url: str,
         *,
         method: str = "GET",

@@ -19,18 +19,18 @@ from heliograph_agent.net.exchange import Talk
 from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.http3 import Http3Exchange
-from heliograph_agent.net.local import own_addresses
+from heliograph_agent.net.own import OwnAddresses
 from heliograph_agent.net.quic import QuicShake, RealQuic, require_aioquic
 from heliograph_agent.net.raw import raw_helper
 from heliograph_agent.net.resolve import Lookup, System
 from heliograph_agent.net.roots import TrustStore
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.secure import Securing, Streams
+from heliograph_agent.net.secure import Securing
 from heliograph_agent.net.speech import Speech
 from heliograph_agent.net.step import Facts, Step
-from heliograph_agent.net.tcp import open_wire
+from heliograph_agent.net.tcp import Wire, open_wire
 from heliograph_agent.net.tor import bootstrap
-from heliograph_agent.net.trace import Seen, Stream, Trace
+from heliograph_agent.net.trace import Reader, Seen, Stream, Trace, Writer
 
 __all__ = ["Door", "NetConfig", "RealNet"]
 
@@ -55,19 +55,20 @@ class Door:
             rng=rng,
         )
 
+        self._own = OwnAddresses(clock)
+
     def bind(self, trace: Trace) -> "RealNet":
-        return RealNet(self, trace)
+        return RealNet(self, trace, self._own.scrubber())
 
 
 class RealNet:
     """Keeps the promises of `Net`."""
 
-    def __init__(self, door: Door, trace: Trace) -> None:
+    def __init__(self, door: Door, trace: Trace, scrub: Scrubber) -> None:
         self._door = door
         self._trace = trace
-        self._own = own_addresses()
-        self._scrub = Scrubber(self._own)
-        self._raw = RawLine(door.raw)
+        self._scrub = scrub
+        self._raw: RawLine | None = None
 
     async def resolve(
         self,
@@ -100,15 +101,16 @@ class RealNet:
         self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
     ) -> tuple[Seen, Stream | None]:
         """Also raises ValueError when `address` is a name."""
-        opened: list[Streams] = []
+        wire: Wire | None = None
 
         async def work() -> None:
-            opened.append(await open_wire(address, port, self._count))
+            nonlocal wire
+            wire = await open_wire(address, port, self._count)
 
         facts: Facts = {"tcp": Tcp(address=address, port=port)}
         step = self._step(Operation.CONNECT, on, endpoint)
         seen = await step.take(work, self._door.config.connect_s, lambda: facts)
-        return seen, _stream(seen, opened)
+        return seen, _stream(seen, None if wire is None else wire.inbox, wire)
 
     async def handshake(
         self,
@@ -122,19 +124,22 @@ class RealNet:
         """Also raises ValueError when no CA set is named `trust`. Closes `stream` on failure."""
         roots = self._door.trust.chosen(trust)
         securing = Securing(server_name=server_name, send_sni=send_sni, alpn=alpn)
-        opened: list[Streams] = []
+        wire, clear = stream.writer, None
+        if not isinstance(wire, Wire):
+            raise TypeError("a stream that this net did not open, or that is encrypted already")
 
         async def work() -> None:
+            nonlocal clear
             now_s = self._door.clock.wall_us() // 1_000_000
-            opened.append(await securing.run((stream.reader, stream.writer), roots, now_s))
+            clear = await securing.run(wire, roots, now_s)
 
         step = self._step(Operation.TLS_HANDSHAKE, stream.seen, stream.seen.observation.endpoint)
         try:
             seen = await step.take(work, self._door.config.tls_s, lambda: {"tls": securing.facts()})
         finally:
-            if not opened:
+            if clear is None:
                 stream.close()
-        return seen, _stream(seen, opened)
+        return seen, _stream(seen, clear, securing.session)
 
     async def http(
         self,
@@ -249,8 +254,12 @@ class RealNet:
         """Also raises ValueError when `address` is a name, or `send` unknown."""
         ipaddress.ip_address(address)
         probe = HopProbe(
-            ttl=ttl, send=send, payload=payload_of(send, name, self._door.rng), own=self._own
+            ttl=ttl,
+            send=send,
+            payload=payload_of(send, name, self._door.rng),
+            own=self._scrub.addresses,
         )
+        self._raw = self._raw or RawLine(self._door.raw)
         helper, timeout_s = await self._raw.helper(), self._door.config.hop_s
         where: Facts = (
             {"udp": Udp(address=address, port=port)}
@@ -278,7 +287,8 @@ class RealNet:
         return self._door.clock.wall_us()
 
     async def close(self) -> None:
-        await self._raw.close()
+        if self._raw is not None:
+            await self._raw.close()
 
     async def _page(self, exchange: Exchange | Http3Exchange, on: Seen, body_limit: int) -> Seen:
         """Head and body, an observation each."""
@@ -341,11 +351,11 @@ class RealNet:
         self._trace.bytes_moved += size
 
 
-def _stream(seen: Seen, opened: list[Streams]) -> Stream | None:
+def _stream(seen: Seen, reader: Reader | None, writer: Writer | None) -> Stream | None:
     """A handle only for a step that went well: what opened as its deadline struck is dropped."""
-    if not opened:
+    if reader is None or writer is None:
         return None
-    stream = Stream(seen, *opened[0])
+    stream = Stream(seen, reader, writer)
     if seen.ok:
         return stream
     stream.close()

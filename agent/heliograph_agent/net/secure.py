@@ -1,6 +1,5 @@
 """A TLS handshake, the facts it left and the fault found in its chain."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 from heliograph.observation import Tls
@@ -8,9 +7,8 @@ from heliograph_agent.net import certificates
 from heliograph_agent.net.address import literal
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.roots import Roots
+from heliograph_agent.net.tcp import Inbox, Wire
 from heliograph_agent.net.tls import TlsSession, client_context
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,20 +21,26 @@ class Securing:
     session: TlsSession | None = None
     chain: list[bytes] = field(default_factory=list)
 
-    async def run(self, streams: Streams, roots: Roots | None, now_s: int) -> Streams:
-        """The streams in clear. Without `roots` any chain will do.
+    async def run(self, wire: Wire, roots: Roots | None, now_s: int) -> Inbox:
+        """What is read in clear; `session` is written to. Without `roots` any chain will do.
 
         Raises OSError, EOFError, or StepError when the chain proves nothing.
         """
         sent = self._sent()
         self.session = TlsSession(client_context(self.alpn), sent or None)
-        clear = await self.session.handshake(*streams)
+        clear = await self.session.handshake(wire)
         self.chain = self.session.chain()
         fault = certificates.fault(self.chain, roots, self.server_name, now_s) if roots else None
         if fault is not None:
-            clear[1].transport.abort()
+            wire.transport.abort()
             raise StepError(fault)
         return clear
+
+    @property
+    def writer(self) -> TlsSession:
+        if self.session is None:
+            raise RuntimeError("no handshake has been begun")
+        return self.session
 
     def facts(self) -> Tls:
         session = self.session

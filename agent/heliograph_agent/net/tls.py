@@ -9,14 +9,15 @@ import asyncio
 import ssl
 import sys
 from functools import lru_cache
-from typing import cast
 
 from heliograph_agent.net.alerts import alert_in_clear, alert_of
-from heliograph_agent.net.tcp import Wire
+from heliograph_agent.net.tcp import Inbox, Wire
 
 _READ = 65_536
 _REMEMBERED = 16_384  # bytes of the conversation's start that are searched for an alert
 _MAX_CHAIN = 16
+_ALERT = b"\x15\x03"  # how the record of an alert begins
+_DER = 2  # _ssl.ENCODING_DER
 
 
 @lru_cache(maxsize=16)
@@ -31,34 +32,30 @@ def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 class TlsSession:
-    """A client's side of one TLS conversation; the Upper of its wire."""
+    """A client's side of one TLS conversation; the Upper of its wire, and what one writes to."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._arrived = asyncio.Event()
+        self._arrived: asyncio.Future[None] | None = None
         self._start = bytearray()
         self._ended = False
         self._error: Exception | None = None
-        self._transport: asyncio.Transport | None = None
         self._wire: Wire | None = None
-        self._writer: asyncio.StreamWriter | None = None
         self._finished = False
-        self._plain: asyncio.StreamReader | None = None  # once the handshake is done
+        self._plain: Inbox | None = None  # once the handshake is done
         self.alert: int | None = None
 
-    async def handshake(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The streams in clear text. Raises OSError (ssl.SSLError is one) or EOFError."""
-        await self._take_over(reader, writer)
+    async def handshake(self, wire: Wire) -> Inbox:
+        """What is read in clear text. Raises OSError (ssl.SSLError is one) or EOFError."""
+        self._take_over(wire)
         try:
             await self._negotiate()
         finally:
-            clear = alert_in_clear(bytes(self._start))
+            clear = alert_in_clear(bytes(self._start)) if _ALERT in self._start else None
             self.alert = self.alert if clear is None else clear
-        return self._streams()
+        return self._opened(wire)
 
     @property
     def version(self) -> str:
@@ -85,23 +82,33 @@ class TlsSession:
             self._decrypt(self._plain)
             return
         self._start += data[: _REMEMBERED - len(self._start)]
-        self._arrived.set()
+        self._wake()
 
     def ended(self, error: Exception | None) -> None:
         self._ended = True
         self._error = self._error or error
-        self._arrived.set()
+        self._wake()
         if self._plain is not None:
             self._finish(self._plain, error)
 
-    async def _take_over(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer  # kept: a StreamWriter that is collected closes its transport
-        self._transport = cast("asyncio.Transport", writer.transport)
-        self._wire = cast("Wire", self._transport.get_protocol())
-        self._ended = reader.at_eof()
-        self._wire.upper = self
-        reader.feed_eof()  # whatever came before the ClientHello is the peer's first word too
-        early = await reader.read()
+    def write(self, data: bytes) -> None:
+        self._ssl.write(data)
+        self._flush()
+
+    async def drain(self) -> None:
+        """As the wire's."""
+        await self._taken().drain()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The wire's: what closes the connection."""
+        return self._taken().transport
+
+    def _take_over(self, wire: Wire) -> None:
+        self._wire = wire
+        wire.upper = self
+        self._ended = wire.inbox.ended
+        early = wire.inbox.take()  # what came before the ClientHello is the peer's first word too
         if early:
             self.received(early)
 
@@ -122,37 +129,41 @@ class TlsSession:
 
     async def _more(self) -> None:
         """Wait until the peer has said or ended something."""
-        if not self._arrived.is_set() and self._ended:
-            raise self._error or EOFError("the peer ended the connection in the handshake")
-        await self._arrived.wait()
-        self._arrived.clear()
+        if not self._incoming.pending and not self._ended:
+            self._arrived = asyncio.get_running_loop().create_future()
+            try:
+                await self._arrived
+            finally:
+                self._arrived = None
         if not self._incoming.pending and self._ended:
             raise self._error or EOFError("the peer ended the connection in the handshake")
 
-    def _flush(self) -> None:
-        data = self._outgoing.read()
-        if data and self._transport is not None and self._wire is not None:
-            self._wire.count(len(data))
-            self._transport.write(data)
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
-    def _streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        loop = asyncio.get_running_loop()
-        plain = asyncio.StreamReader()
-        transport = TlsTransport(self)
-        plain.set_transport(transport)
-        self._plain = plain
+    def _taken(self) -> Wire:
+        if self._wire is None:
+            raise RuntimeError("no handshake has been begun")
+        return self._wire
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._taken().write(self._outgoing.read())
+
+    def _opened(self, wire: Wire) -> Inbox:
+        self._plain = plain = Inbox(wire.transport)
         self._decrypt(plain)
         if self._ended:
             self._finish(plain, self._error)
-        protocol = asyncio.StreamReaderProtocol(plain)
-        return plain, asyncio.StreamWriter(transport, protocol, plain, loop)
+        return plain
 
-    def _decrypt(self, plain: asyncio.StreamReader) -> None:
+    def _decrypt(self, plain: Inbox) -> None:
         if self._finished:
             return
         try:
             while data := self._ssl.read(_READ):
-                plain.feed_data(data)
+                plain.feed(data)
             self._finish(plain, None)  # close_notify
         except ssl.SSLWantReadError:
             pass
@@ -162,55 +173,14 @@ class TlsSession:
             self._finish(plain, error)
         self._flush()
 
-    def _finish(self, plain: asyncio.StreamReader, error: Exception | None) -> None:
+    def _finish(self, plain: Inbox, error: Exception | None) -> None:
         """Many servers leave without close_notify: HTTP knows whether something is missing."""
-        if self._finished:
-            return
-        self._finished = True
-        if error is None:
-            plain.feed_eof()
-        else:
-            plain.set_exception(error)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._ssl.write(data)
-        self._flush()
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise RuntimeError("no handshake has been begun")
-        return self._transport
-
-
-class TlsTransport(asyncio.Transport):
-    """What a StreamWriter writes to: encrypts, and leaves the rest to the wire's transport."""
-
-    def __init__(self, session: TlsSession) -> None:
-        super().__init__()
-        self._session = session
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._session.write(data)
-
-    def abort(self) -> None:
-        self._session.transport.abort()
-
-    def close(self) -> None:
-        self._session.transport.close()
-
-    def is_closing(self) -> bool:
-        return self._session.transport.is_closing()
-
-    def pause_reading(self) -> None:
-        self._session.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._session.transport.resume_reading()
+        if not self._finished:
+            self._finished = True
+            plain.end(error)
 
 
 def _chain_before_3_13(connection: ssl.SSLObject) -> list[bytes]:
     """The same call, before Python gave it a public name."""
     inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
-    certificates = inner.get_unverified_chain() or ()
-    return [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in certificates]
+    return [each.public_bytes(_DER) for each in inner.get_unverified_chain() or ()]

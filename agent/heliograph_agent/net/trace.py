@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from heliograph.clock import Clock
 from heliograph.observation import Observation
@@ -24,13 +25,32 @@ class Seen:
         return self.observation.failure is None
 
 
+class Reader(Protocol):
+    """As asyncio.StreamReader is, as far as a step needs it."""
+
+    async def read(self, n: int, /) -> bytes: ...
+
+    async def readexactly(self, n: int, /) -> bytes: ...
+
+
+class Writer(Protocol):
+    """As asyncio.StreamWriter is, as far as a step needs it."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    async def drain(self) -> None: ...
+
+    @property
+    def transport(self) -> asyncio.WriteTransport: ...
+
+
 @dataclass(slots=True)
 class Stream:
     """A connected byte stream and the step that made it."""
 
     seen: Seen
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    reader: Reader
+    writer: Writer
 
     def close(self) -> None:
         """Drop the connection without waiting for the peer."""

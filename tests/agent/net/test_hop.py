@@ -12,6 +12,7 @@ from heliograph.observation import Hop, Observation, Tcp, Udp
 from heliograph_agent.net.hop import client_hello, network_of
 from heliograph_agent.net.raw import COMMAND, RawUnavailable, raw_helper
 from heliograph_agent.net.real import Door, NetConfig, RealNet
+from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.trace import Trace
 from support.routers import SERVER, SERVER_6, Routers, observer, routers, running
 
@@ -50,7 +51,7 @@ async def net_in(path: Routers, hop_s: float = 3) -> AsyncIterator[RealNet]:
     door = Door(NetConfig(hop_s=hop_s), SystemClock(), random.Random(5))
     door.raw = lambda: raw_helper(path.client.command(COMMAND))
     net = door.bind(Trace(door.clock))
-    net._own = ()  # this machine's own addresses are not those of the namespace
+    net._scrub = Scrubber(())  # this machine's own addresses are not those of the namespace
     try:
         yield net
     finally:

@@ -1,0 +1,151 @@
+"""What a probe costs us in CPU, beside Debian's prometheus-blackbox-exporter on the same targets.
+
+Ours is the whole of it: the experiment through the runner, the record of every step with all its
+facts, the measurement in protobuf. Targets stand on one core, the prober under test on another.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.exporter import Exporter, exporter
+from support.loopback_ca import LoopbackCA
+from support.nginx import nginx
+from support.ports import HOST
+from support.unbound import unbound
+
+ROUNDS = 3
+CONCURRENCY = 50
+PROBER_CORE = 1
+NAME = "www.example.test"
+PAGE = b"<!doctype html><html><head><title>It works here</title></head><body>" + b"word " * 800
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of probe, as each side is told of it, and how many times cheaper ours is to be."""
+
+    name: str
+    wished: float  # what a prototype with minimal records showed to be possible
+    limit: float  # what must hold
+    probes: int
+    experiment: str
+    target: str  # ours
+    module: Mapping[str, Any]
+    theirs: str  # their target
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def kinds(http: int, https: int, dns: int, ca_file: str) -> Iterator[Kind]:
+    tls = {"ca_file": ca_file, "server_name": NAME}
+    v4 = {"preferred_ip_protocol": "ip4"}
+    yield Kind("tcp", 3.0, 1.3, 3000, "tcp", f"{HOST}:{http}",
+               {"prober": "tcp", "tcp": v4}, f"{HOST}:{http}")  # fmt: skip
+    yield Kind("http", 6.0, 0.8, 2500, "web", f"http://{HOST}:{http}/",
+               {"prober": "http", "http": v4}, f"http://{HOST}:{http}/")  # fmt: skip
+    yield Kind("https", 1.6, 0.6, 1000, "web", f"https://{HOST}:{https}/",
+               {"prober": "http", "http": {**v4, "tls_config": {"ca_file": ca_file}}},
+               f"https://{HOST}:{https}/")  # fmt: skip
+    yield Kind("dns", 5.0, 0.6, 4000, "dns", NAME,
+               {"prober": "dns", "dns": {**v4, "query_name": NAME, "query_type": "A"}},
+               f"{HOST}:{dns}",
+               {"engines": "udp", "types": "A", "resolver": f"{HOST}:{dns}"})  # fmt: skip
+    yield Kind("tls", 1.1, 0.5, 1000, "tls", f"{HOST}:{https}",
+               {"prober": "tcp", "tcp": {**v4, "tls": True, "tls_config": tls}},
+               f"{HOST}:{https}", {"server_name": NAME})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    process: "subprocess.Popen[str]"
+
+    def cost_us(self, kind: Kind) -> float:
+        """CPU, user and system, by the probe."""
+        job = {
+            "experiment": kind.experiment,
+            "target": kind.target,
+            "options": dict(kind.options),
+            "probes": kind.probes,
+        }
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["faults"] == []
+        return float(answer["cpu_us"])
+
+
+@contextmanager
+def ours(ca_file: str) -> Iterator[Ours]:
+    tests = str(Path(__file__).parents[1])
+    command = (
+        "taskset",
+        "-c",
+        str(PROBER_CORE),
+        sys.executable,
+        "-m",
+        "support.probe_load",
+        ca_file,
+    )
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": tests},
+    ) as process:  # fmt: skip
+        yield Ours(process)
+
+
+@pytest.fixture
+def alone_on_core_0() -> Iterator[None]:
+    """This process, its load and every server that it starts."""
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("needs two cores: one for the targets, one for the prober")
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("alone_on_core_0")
+def test_a_probe_is_cheap(tmp_path: Path) -> None:
+    ca = LoopbackCA(tmp_path / "ca")
+    with ExitStack() as stack:
+        sites = {NAME: ca.leaf(NAME, HOST)}
+        web = stack.enter_context(nginx(tmp_path, sites, pages={"/": PAGE}, nameless=NAME))
+        zone = {"example.test": "www IN A 127.0.0.1"}
+        resolver = stack.enter_context(unbound(tmp_path, zone))
+        asked = tuple(kinds(web.http, web.https, resolver.port, str(ca.ca_file)))
+        modules = {kind.name: dict(kind.module) for kind in asked}
+        theirs = stack.enter_context(exporter(tmp_path, modules, core=PROBER_CORE))
+        mine = stack.enter_context(ours(str(ca.ca_file)))
+        costs = [compared(kind, mine, theirs) for _ in range(ROUNDS) for kind in asked]
+    short = []
+    for number, kind in enumerate(asked):
+        rounds = costs[number :: len(asked)]
+        ratio = statistics.median(their / my for my, their in rounds)
+        my, their = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(
+            f"\n{kind.name:5} ours {my:6.1f} µs, prometheus-blackbox-exporter {their:7.1f} µs: "
+            f"{ratio:.2f} times (at least {kind.limit}, wished {kind.wished})",
+            end="",
+        )
+        short += [kind.name] if ratio < kind.limit else []
+    print()
+    assert short == []
+
+
+def compared(kind: Kind, mine: Ours, theirs: Exporter) -> tuple[float, float]:
+    """One after the other, so that both meet the same machine."""
+    my = mine.cost_us(kind)
+    their = theirs.cost_us(kind.name, kind.theirs, kind.probes, concurrency=CONCURRENCY)
+    return my, asyncio.run(their)
