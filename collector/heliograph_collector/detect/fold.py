@@ -36,9 +36,10 @@ def fold(
     rest, every = dict(ballot), cells_of(ballot)
     parts: list[Part] = []
     while found := _best(rest, every, share, least, limits):
-        inside = {place: tally for place, tally in rest.items() if found.holds(place)}
-        parts.append(_part(found, inside, limits))
-        rest = {place: tally for place, tally in rest.items() if place not in inside}
+        for scope in _split(found, rest, share, least, limits):
+            inside = {place: tally for place, tally in rest.items() if scope.holds(place)}
+            parts.append(_part(scope, inside, limits))
+            rest = {place: tally for place, tally in rest.items() if place not in inside}
     return tuple(parts)
 
 
@@ -53,12 +54,46 @@ def _best(
     ranked = [
         (round(_gain(tally, limits.noise), 6), -scope.fields, scope)
         for scope, tally in cells_of(rest).items()
-        if tally.votes >= least - 1e-9
+        if tally.votes >= least - _SAME
         and tally.share >= share <= every[scope].share
         and (not scope.national or len(networks) >= limits.networks)
     ]
     gain, _, scope = max(ranked, default=(0.0, 0, None))
     return scope if gain > limits.explain else None
+
+
+def _split(
+    scope: Scope, rest: Ballot, share: float, least: float, limits: Thresholds
+) -> tuple[Scope, ...]:
+    """Two cities of three are no country: a cell gives way to those of its cells that explain more.
+
+    Along one dimension, each of them worth naming, and paid for. That data centres stay is no
+    reason: they stay in any cut.
+    """
+    cells = cells_of(
+        {
+            place: tally
+            for place, tally in rest.items()
+            if scope.holds(place) and (scope.access or place.access != "hosting")
+        }
+    )
+    if scope not in cells:
+        return (scope,)
+    best, gained = (scope,), _gain(cells[scope], limits.noise) - limits.explain
+    for name in ("region", "asn", "access"):
+        children = [
+            cell
+            for cell, tally in sorted(cells.items())
+            if cell == scope._replace(**{name: getattr(cell, name)})
+            and cell != scope
+            and tally.votes >= least - _SAME
+            and tally.share >= share
+            and _gain(tally, limits.noise) > limits.explain
+        ]
+        worth = sum(_gain(cells[cell], limits.noise) - limits.explain for cell in children)
+        if len(children) > 1 and worth > gained:
+            best, gained = tuple(children), worth
+    return best
 
 
 def narrowed(parts: Iterable[Part], ballot: Ballot) -> tuple[Part, ...]:

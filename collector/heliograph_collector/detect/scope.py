@@ -65,7 +65,9 @@ def label(scopes: Iterable[Scope]) -> str:
     """What kind of cut it is: national, mobile-only, one-operator, one-city …"""
     every = list(scopes)
     if len(every) > 1:
-        return "several-operators" if all(s.asn for s in every) else "several-cells"
+        if all(s.asn for s in every):
+            return "several-operators"
+        return "several-cities" if all(s.region for s in every) else "several-cells"
     only = every[0]
     if only.national:
         return "national"

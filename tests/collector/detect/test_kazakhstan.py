@@ -23,7 +23,7 @@ CAPITAL, EAST = Scope("KZ", "AST", 0, "fixed"), Scope("KZ", "VOS", 9198, "fixed"
 OPENINGS = {
     "K08": FIXED,
     "K10": CAPITAL,
-    "K13": FIXED,
+    "K13": CAPITAL,
     "K15": CAPITAL,
     "K17": CAPITAL,
     "K19": CAPITAL,

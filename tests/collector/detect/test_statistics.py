@@ -1,6 +1,7 @@
 """Tails, churn, votes and folds against numbers known by other means."""
 
 import math
+from collections.abc import Callable
 from itertools import product
 from random import Random
 
@@ -140,6 +141,25 @@ def test_a_remainder_of_hosting_is_named_as_spared() -> None:
     (part,) = fold(count(votes), 0.6, 5)
     assert part.scope == Scope("KZ")
     assert part.beyond == (Scope("KZ", access="hosting"), Scope("KZ", asn=9))
+
+
+def test_two_of_three_are_named_one_by_one() -> None:
+    def named(kept: Callable[[Place], bool]) -> list[Scope]:
+        votes = [(w, kept(w.place)) for w in country("KZ", each=4)]
+        return sorted(part.scope for part in fold(count(votes), 0.6, 5))
+
+    assert named(lambda p: p.region != "ALA") == [Scope("KZ", "AST"), Scope("KZ", "VOS")]
+    assert label(named(lambda p: p.region != "ALA")) == "several-cities"
+    two = named(lambda p: p.asn in (101, 102))
+    assert [scope.asn for scope in two] == [101, 102]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_in_five_who_stay_do_not_break_up_a_country(seed: int) -> None:
+    rng = Random(seed)
+    votes = [(w, rng.random() > 0.2) for w in country("KZ", each=4)]
+    (part,) = fold(count(votes), 0.6, 5)
+    assert part.scope == Scope("KZ")
 
 
 def test_one_network_is_not_a_country() -> None:
