@@ -10,7 +10,7 @@ from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.tcp import Count, open_wire
 from heliograph_agent.net.trace import Reader, Writer
-from heliograph_agent.net.udp import Datagrams, open_udp
+from heliograph_agent.net.udp import Datagrams
 
 _MAX_LATER = 16  # replies kept of those that came after the first
 
@@ -28,17 +28,17 @@ class Linger:
     later: list[DnsReply] = field(default_factory=list)
     listened_us: int = 0  # no part of the time that the lookup took
 
-    async def listen(self, question: Question, arriving: Datagrams, sent_us: int) -> None:
+    async def listen(self, question: Question, line: Datagrams, sent_us: int) -> None:
         began_us = self.elapsed_us()
+        until = asyncio.get_running_loop().time() + self.seconds
         try:
-            async with asyncio.timeout(self.seconds):
-                while len(self.later) < _MAX_LATER:
-                    reply = question.reply(await arriving.next())
-                    after_us = self.elapsed_us() - sent_us
-                    if reply is not None:
-                        self.later.append(
-                            DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
-                        )
+            while len(self.later) < _MAX_LATER:
+                reply = question.reply(await line.next(until))
+                after_us = self.elapsed_us() - sent_us
+                if reply is not None:
+                    self.later.append(
+                        DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
+                    )
         except OSError:  # its time is over, or an ICMP error that came behind a good reply
             pass
         finally:
@@ -58,16 +58,16 @@ async def ask_udp(
     Raises OSError (a refused port answers by ICMP), TimeoutError, or StepError when nothing
     but replies to other questions came.
     """
-    transport, arriving = await open_udp(*server)
+    line = Datagrams(*server)
     strangers: list[Failure] = []
     try:
-        async with asyncio.timeout(deadline_s):
-            sent_us = linger.elapsed_us() if linger else 0
-            transport.sendto(question.wire)
-            count(len(question.wire))
-            reply = await _first_reply(question, arriving, strangers, count)
+        until = asyncio.get_running_loop().time() + deadline_s
+        sent_us = linger.elapsed_us() if linger else 0
+        line.send(question.wire)
+        count(len(question.wire))
+        reply = await _first_reply(question, line, until, strangers, count)
         if linger is not None and linger.seconds > 0:
-            await linger.listen(question, arriving, sent_us)
+            await linger.listen(question, line, sent_us)
     except TimeoutError:
         if strangers:
             raise StepError(strangers[0]) from None
@@ -75,14 +75,14 @@ async def ask_udp(
     else:
         return reply
     finally:
-        transport.close()
+        line.close()
 
 
 async def _first_reply(
-    question: Question, arriving: Datagrams, strangers: list[Failure], count: Count
+    question: Question, line: Datagrams, until: float, strangers: list[Failure], count: Count
 ) -> Reply:
     while True:
-        item = await arriving.next()
+        item = await line.next(until)
         count(len(item))
         reply = question.reply(item)
         if reply is not None:

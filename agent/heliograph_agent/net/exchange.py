@@ -10,7 +10,7 @@ from heliograph_agent.net.speech import MAX_REPLY, NotThisProtocol, Reply, Speec
 from heliograph_agent.net.step import Facts
 from heliograph_agent.net.tcp import Count
 from heliograph_agent.net.trace import Reader, Writer
-from heliograph_agent.net.udp import open_udp
+from heliograph_agent.net.udp import Datagrams
 
 
 @dataclass(slots=True)
@@ -46,16 +46,16 @@ class Talk:
         Raises OSError (a closed port answers by ICMP), TimeoutError, StepError when nothing but
         other things came.
         """
-        transport, arriving = await open_udp(address, port)
+        line = Datagrams(address, port)
         strange = False
         try:
             async with asyncio.timeout(deadline_s):
                 opening = self.speech.opening()
-                transport.sendto(opening)
+                line.send(opening)
                 self.sent = len(opening)
                 count(len(opening))
                 while True:
-                    data = await arriving.next()
+                    data = await line.next()
                     count(len(data))
                     self.received += len(data)
                     if self._is_reply(data):
@@ -66,7 +66,7 @@ class Talk:
                 raise StepError(Failure.UNEXPECTED_REPLY) from None
             raise
         finally:
-            transport.close()
+            line.close()
 
     def facts(self) -> Exchange:
         return Exchange(

@@ -7,10 +7,11 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from heliograph_agent.net.tcp import Count
-from heliograph_agent.net.udp import Datagrams, open_udp
+from heliograph_agent.net.udp import Datagrams
 
 if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
@@ -35,13 +36,11 @@ class QuicWire:
     def __init__(
         self,
         connection: "QuicConnection",
-        transport: asyncio.DatagramTransport,
-        arriving: Datagrams,
+        line: Datagrams,
         count: Count,
     ) -> None:
         self.connection = connection
-        self._transport = transport
-        self._arriving = arriving
+        self._line = line
         self._count = count
         self._now = asyncio.get_running_loop().time
         self._end: QuicEndedError | None = None
@@ -57,7 +56,7 @@ class QuicWire:
         self._send()
         try:
             async with asyncio.timeout_at(self.connection.get_timer()):
-                data = await self._arriving.next()
+                data = await self._line.next()
         except TimeoutError:
             self.connection.handle_timer(now=self._now())
         else:
@@ -71,17 +70,18 @@ class QuicWire:
     def close(self) -> None:
         """Say so to the peer, and wait for nothing."""
         self.connection.close()
-        self._send()
-        self._transport.close()
+        with suppress(OSError):  # an ICMP error of what was sent before
+            self._send()
+        self._line.close()
 
     def _send(self) -> None:
         for data, _ in self.connection.datagrams_to_send(now=self._now()):
             self._count(len(data))
-            self._transport.sendto(data)
+            self._line.send(data)
 
     def _receive(self, data: bytes) -> None:
         self._count(len(data))
-        peer = self._transport.get_extra_info("peername")
+        peer = self._line.peer
         self.connection.receive_datagram(data, peer, now=self._now())
         self._end = self._ended(data)
 
@@ -109,7 +109,7 @@ async def open_quic(
 
     for name in ("quic", "http3"):  # a peer's misbehaviour is an observation, not a line in a log
         logging.getLogger(name).disabled = True
-    transport, arriving = await open_udp(address, port)
+    line = Datagrams(address, port)
     connection = QuicConnection(
         configuration=QuicConfiguration(
             alpn_protocols=list(alpn),
@@ -118,8 +118,8 @@ async def open_quic(
             verify_mode=ssl.CERT_NONE,
         )
     )
-    connection.connect(transport.get_extra_info("peername"), now=asyncio.get_running_loop().time())
-    return QuicWire(connection, transport, arriving, count)
+    connection.connect(line.peer, now=asyncio.get_running_loop().time())
+    return QuicWire(connection, line, count)
 
 
 def _negotiates(data: bytes) -> bool:

@@ -1,41 +1,90 @@
-"""One UDP socket that knows a single peer: what arrives, bounded, and what ICMP says of it."""
+"""One UDP socket that knows a single peer: what arrives, bounded, and what ICMP says of it.
+
+By the bare socket: a datagram transport costs as much as the whole exchange nearby.
+"""
 
 import asyncio
-import ipaddress
+import socket
+from collections import deque
+from contextlib import suppress
+
+from heliograph_agent.net.address import literal
 
 _MAX_WAITING = 64  # datagrams; a flood of forgeries fills no memory
+_MAX_SIZE = 65_535
 
 
-class Datagrams(asyncio.DatagramProtocol):
+class Datagrams:
     """A connected socket: the kernel lets pass only what comes from the peer's address."""
 
-    def __init__(self) -> None:
-        self._arrived: asyncio.Queue[bytes | Exception] = asyncio.Queue(_MAX_WAITING)
+    def __init__(self, address: str, port: int) -> None:
+        """Raises OSError (no route, no such family), ValueError when `address` is a name."""
+        if not literal(address):
+            raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._arrived: deque[bytes | OSError] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._socket.setblocking(False)
+            self._socket.connect((address, port))
+            self._loop.add_reader(self._socket, self._receive)
+        except BaseException:
+            self._socket.close()
+            raise
 
-    def datagram_received(self, data: bytes, addr: tuple[str | int, ...]) -> None:
-        del addr
-        self._put(data)
+    @property
+    def peer(self) -> tuple[str, int]:
+        """As the socket knows it, which for IPv6 has two members more."""
+        peer: tuple[str, int] = self._socket.getpeername()
+        return peer
 
-    def error_received(self, exc: Exception) -> None:
-        self._put(exc)
+    def send(self, data: bytes) -> None:
+        """Raises OSError when the system refuses; one that it has no room for is lost."""
+        with suppress(BlockingIOError):
+            self._socket.send(data)
 
-    def _put(self, item: bytes | Exception) -> None:
-        if not self._arrived.full():
-            self._arrived.put_nowait(item)
+    async def next(self, until: float | None = None) -> bytes:
+        """The next datagram. `until` is a time of the loop.
 
-    async def next(self) -> bytes:
-        """The next datagram. Raises OSError when the network refused one of ours (ICMP)."""
-        item = await self._arrived.get()
-        if isinstance(item, Exception):
+        Raises OSError when the network refused one of ours (ICMP), TimeoutError.
+        """
+        if not self._arrived:
+            await self._wait(until)
+        item = self._arrived.popleft()
+        if isinstance(item, OSError):
             raise item
         return item
 
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
 
-async def open_udp(address: str, port: int) -> tuple[asyncio.DatagramTransport, Datagrams]:
-    """A fresh socket towards an address literal. Raises OSError (no route, no such family).
+    async def _wait(self, until: float | None) -> None:
+        self._waiter = self._loop.create_future()
+        alarm = None if until is None else self._loop.call_at(until, self._give_up)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if alarm is not None:
+                alarm.cancel()
 
-    Raises ValueError when `address` is a name.
-    """
-    ipaddress.ip_address(address)
-    loop = asyncio.get_running_loop()
-    return await loop.create_datagram_endpoint(Datagrams, remote_addr=(address, port))
+    def _give_up(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
+
+    def _receive(self) -> None:
+        item: bytes | OSError
+        try:
+            item = self._socket.recv(_MAX_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            item = error
+        if len(self._arrived) < _MAX_WAITING:
+            self._arrived.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
