@@ -14,8 +14,8 @@ _GLANCE = 0.25  # of the pool's rate: the steadiest cell that a first glance mus
 
 
 def alpha(scope: Scope, cells: int, limits: Thresholds) -> float:
-    """The tail that may stand by itself: alarms a year, over looks a year and over the cells."""
-    looks = _YEAR_S / limits.window_s * limits.scan_factor
+    """The tail that may stand by itself: alarms a year, over looks, windows and cells."""
+    looks = _YEAR_S / min(limits.windows_s) * limits.scan_factor * len(limits.windows_s)
     if scope.national:
         return limits.national_alarms_per_year / looks
     return limits.cell_alarms_per_year / looks / max(1, cells)

@@ -79,7 +79,8 @@ def _split(
     )
     if scope not in cells:
         return (scope,)
-    best, gained = (scope,), _gain(cells[scope], limits.noise) - limits.explain
+    best: tuple[Scope, ...] = (scope,)
+    gained = _gain(cells[scope], limits.noise) - limits.explain
     for name in ("region", "asn", "access"):
         children = [
             cell

@@ -176,7 +176,7 @@ class Watch:
 
     def _look(self, country: str, now_us: int) -> None:
         fresh = self._fresh[country]
-        since_us = now_us - int(self._limits.window_s * SECOND_US)
+        since_us = now_us - int(max(self._limits.windows_s) * SECOND_US)
         while fresh and fresh[0].lost_us < since_us:
             fresh.popleft()
         burst = [s for s in fresh if s.status is Status.SILENT and not s.deferred]
@@ -193,7 +193,8 @@ class Watch:
             self._blind.append(Blind(case.found_us, now_us, gates.COMMON, country))
         if outcome is not Outcome.PENDING:
             del self._cases[country]
-            fresh.clear()
+            if outcome is Outcome.SETTLED:
+                fresh.clear()
             self._once(now_us + _FOLLOW_US, "follow", country)
 
     def _follow(self, country: str, now_us: int) -> None:

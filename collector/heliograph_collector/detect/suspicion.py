@@ -30,6 +30,7 @@ class Case:
     found_us: int
     burst_us: int
     from_us: int
+    window_s: float
     dark: Dark | None = None  # what has been said of it
     gated: bool = False
 
@@ -41,10 +42,13 @@ class Case:
         limits = roster.limits
         if len(fresh) < limits.burst:
             return None
-        if not standing_out(roster, country, fresh, limits.window_s, now_us):
-            return None
-        burst_us = min(seat.lost_us for seat in fresh)
-        return cls(country, now_us, burst_us, burst_us)
+        for window_s in limits.windows_s:
+            since_us = now_us - int(window_s * SECOND_US)
+            new = [seat for seat in fresh if seat.lost_us >= since_us]
+            if standing_out(roster, country, new, window_s, now_us):
+                burst_us = min(seat.lost_us for seat in new)
+                return cls(country, now_us, burst_us, burst_us, window_s)
+        return None
 
     def deadlines(self) -> tuple[int, ...]:
         return tuple(self.found_us + s * SECOND_US for s in (30, 45, 60, 90, 120, 150, 180))
@@ -115,7 +119,7 @@ class Case:
         fresh = [s for s in base if s.status is Status.SILENT and s.lost_us >= self.burst_us]
         limits = roster.limits
         cells = sum(1 for cell, n in roster.live.items() if n > 0 and cell.country == self.country)
-        window_s = limits.window_s + (now_us - self.found_us) / SECOND_US
+        window_s = self.window_s + (now_us - self.found_us) / SECOND_US
         return tuple(
             part
             for part in parts

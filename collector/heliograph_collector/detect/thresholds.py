@@ -17,7 +17,7 @@ class Thresholds:
     memory_days: float = 28.0
 
     # Silence (silence.py)
-    window_s: float = 120.0  # new silences are counted in this
+    windows_s: tuple[float, ...] = (120.0, 900.0)  # new silences are counted in these
     tick_s: float = 1.0  # how often an affected country is looked at
     beat_s: float = 15.0
     national_alarms_per_year: float = 0.1  # false ones, chance alone

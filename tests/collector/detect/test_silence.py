@@ -9,8 +9,8 @@ from heliograph_collector.detect import Findings, Incident, watch
 from heliograph_collector.detect.hints import recurring
 from heliograph_collector.detect.incident import Kind, State, carry
 from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US, Goodbye, Lost, Replay, Witness
-from support.dark_world import KZ, Cut, Signals, at, country, live, world
+from heliograph_collector.detect.signals import SECOND_US, Goodbye, Lost, Place, Replay, Witness
+from support.dark_world import KZ, Cut, Signals, at, country, live, people, world
 
 ONSET, END = 7_200.0, 10_800.0
 TWO = ("ALA", "AST")
@@ -68,8 +68,7 @@ def test_a_cut_is_found_named_and_over(name: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_two_dozen_vantages_say_it_within_a_minute(seed: int) -> None:
     rng = Random(seed)
-    people = country(regions=TWO) + world()
-    signals = live(people, rng, 3, cuts=[Cut(ONSET, END, KZ, 2.0)])
+    signals = live(country(regions=TWO) + world(), rng, 3, cuts=[Cut(ONSET, END, KZ, 2.0)])
     (incident,) = confirmed(watch(signals, at(ONSET + 60)))  # nothing later is known yet
     assert incident.state is State.CONFIRMED
     assert incident.label == "national"
@@ -87,6 +86,13 @@ def test_a_cut_that_rolls_out_over_three_quarters_of_an_hour_is_one_incident() -
     assert incident.scope == Scope("KZ")
     assert incident.started.latest_us <= at(ONSET + 30)
     assert incident.state is State.CLOSED
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_cut_that_trickles_in_over_half_an_hour_is_found(seed: int) -> None:
+    (incident,) = confirmed(replay(seed, Cut(ONSET, END, KZ, 1_800.0)))
+    assert incident.label == "national"
+    assert seconds(incident.confirmed_us) - ONSET <= 1_500
 
 
 def test_a_short_opening_is_no_new_incident() -> None:
@@ -118,8 +124,7 @@ def test_the_same_signals_in_any_order_say_the_same() -> None:
 
 def test_late_word_from_the_dark_names_the_cause_and_keeps_the_name() -> None:
     where = CUTS["country"][0]
-    people = country() + world()
-    signals: Signals = live(people, Random(9), 4, cuts=[Cut(ONSET, END, where, 2.0)])
+    signals: Signals = live(country() + world(), Random(9), 4, cuts=[Cut(ONSET, END, where, 2.0)])
     before = watch(signals, at(4 * 3_600)).incidents
     for alive, hint in ((True, "network_cut"), (False, "power_cut")):
         late = [Replay(at(END + 300), w.nym, at(ONSET), at(END), alive) for w in country()[:8]]
@@ -130,10 +135,10 @@ def test_late_word_from_the_dark_names_the_cause_and_keeps_the_name() -> None:
 
 
 def test_a_cell_of_few_is_suspected_and_never_confirmed() -> None:
-    people = [w for w in country(regions=("ALA",), each=4) if w.place.asn == 201]
-    people += [w for w in country(regions=("AST",), each=4) if w.place.asn != 201]
+    four = people(Place("KZ", "ALA", 201, "fixed"), 4)
+    rest = people(Place("KZ", "AST", 101, "mobile"), 12)
     cut = Cut(ONSET, END, lambda w: KZ(w) and w.place.asn == 201, 2.0)
-    signals = live(people + world(), Random(2), 4, churn=1.0, cuts=[cut])
+    signals = live(four + rest + world(), Random(2), 4, churn=1.0, cuts=[cut])
     (incident,) = watch(signals, at(4 * 3_600)).incidents
     assert incident.confirmed_us is None
     assert incident.held == ("few_votes",)
