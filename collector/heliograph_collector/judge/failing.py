@@ -45,11 +45,15 @@ def six_only(sight: Sight, control: Sight) -> bool:
 
 
 def six_counts(sight: Sight, control: Sight) -> bool:
-    """IPv6 alone counts when neither side knows an IPv4 address and the control's IPv6 works."""
+    """IPv6 alone counts when neither side knows an IPv4 address and IPv6 works on both sides.
+
+    A vantage may hold an IPv6 address and have no IPv6: routers' answers and silence, as a censor
+    makes them, are what a broken tunnel makes as well.
+    """
     addresses = {a.address for s in (sight, control) for a in s.attempts if a.address}
     four = any(":" not in a for a in addresses | sight.own_addresses | control.own_addresses)
     works = any(a.ipv6 and Operation.CONNECT in a.passed for a in control.own_attempts)
-    return works and not four
+    return works and sight.six_works and not four
 
 
 def _stopped(steps: Sequence[Step], sight: Sight, attempts: tuple[Attempt, ...]) -> Failing | None:

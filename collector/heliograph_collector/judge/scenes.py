@@ -54,13 +54,24 @@ def page_scene(taken: Taken, control: ControlView) -> Scene:
 def _scene(taken: Taken, control: ControlView, here: Sight, there: Sight) -> Scene:
     four = any(":" not in address for address in there.own_addresses)
     return Scene(
-        here=replace(here, named=bool(there.system_lookups), four_known=four),
+        here=replace(
+            here,
+            named=bool(there.system_lookups),
+            four_known=four,
+            six_works=_six_works(taken.measurement.observations),
+        ),
         control=replace(there, anywhere=True),
         link=taken.link,
         not_measured=bool(taken.measurement.not_measured),
         age_us=control.age_us if control.measurement is not None else None,
         control_link=control.link if control.measurement is not None else Link.UNKNOWN,
     )
+
+
+def _six_works(observations: Sequence[Observation]) -> bool:
+    """Whether anything over IPv6 was answered: else none of it may have left the house."""
+    ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
+    return any(end is not None and ":" in end.address for _, end in ends)
 
 
 def _observations(control: ControlView) -> Sequence[Observation]:

@@ -82,6 +82,7 @@ class Sight:
     named: bool = False  # the control asked its system for a name, so less than that proves nothing
     four_known: bool = False  # the control got IPv4 addresses, so to have none is a failure
     anywhere: bool = False  # it may tell what it got and not from which address, as a control may
+    six_works: bool = False  # something else of the measurement, or this, got through over IPv6
     url: str = ""  # of the page, as far as the chain of redirects tells
 
     @cached_property

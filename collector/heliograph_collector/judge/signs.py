@@ -11,7 +11,7 @@ class Sign(Enum):
     NO_STEPS = auto()
     INTERRUPTED = auto()
     LOCAL_FAILURE = auto()
-    IPV6_FAILURE = auto()  # which never counts while IPv4 is there or the control's IPv6 fails
+    IPV6_FAILURE = auto()  # which counts only without IPv4, and where IPv6 works on both sides
     OFFLINE = auto()
     CAPTIVE = auto()
     NO_RESOLVER = auto()

@@ -37,6 +37,7 @@ def placeholders(number: int) -> Mapping[str, str]:
         "other": f"45.92.{number}.1",  # as far away as another network
         "censor": f"77.77.{number}.1",  # a host of the censor's, in the country
         "six": f"{SIX_ABROAD}::{number}",
+        "six2": f"{SIX_ABROAD}:2::{number}",
         "anchor": ANCHOR,
         "neutral": NEUTRAL,
         "neutral_name": NEUTRAL_NAME,
