@@ -35,7 +35,7 @@ def standing_out(
     """Cells with more fresh silences than chance allows, of all that `fresh` falls in."""
     limits = roster.limits
     counted = Counter(scope for seat in fresh for scope in scopes_of(seat.witness.place))
-    cells = sum(1 for scope, n in roster.live.items() if n > 0 and scope.country == country)
+    cells = roster.cells[country]
     usual = roster.pool_chance(country, window_s) * _GLANCE
     worth = [
         scope

@@ -40,6 +40,7 @@ class Roster:
     seats: dict[str, Seat] = field(default_factory=dict)
     countries: defaultdict[str, dict[str, Seat]] = field(default_factory=lambda: defaultdict(dict))
     live: Counter[Scope] = field(default_factory=Counter)
+    cells: Counter[str] = field(default_factory=Counter)  # of a country, with anybody live
     pools: defaultdict[tuple[str, str], Record] = field(default_factory=lambda: defaultdict(Record))
 
     def arrive(self, signal: Arrival) -> Seat:
@@ -144,7 +145,9 @@ class Roster:
 
     def _tally(self, seat: Seat, step: int) -> None:
         for scope in scopes_of(seat.witness.place):
-            self.live[scope] += step
+            before = self.live[scope]
+            self.live[scope] = before + step
+            self.cells[scope.country] += (before + step > 0) - (before > 0)
 
 
 def hits(fault: Fault, seat: Seat) -> bool:

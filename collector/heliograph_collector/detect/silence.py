@@ -139,14 +139,16 @@ class Watch:
         self._silent(seat)
 
     def _silent(self, seat: Seat) -> None:
-        self._fresh[seat.witness.place.country].append(seat)
+        country = seat.witness.place.country
+        self._fresh[country].append(seat)
+        if len(self._fresh[country]) >= self._limits.burst:
+            self._once(seat.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
         self._touched(seat, seat.lost_us)
 
     def _touched(self, seat: Seat, at_us: int) -> None:
         country = seat.witness.place.country
-        soon_us = at_us + int(self._limits.tick_s * SECOND_US)
-        if country in self._cases or len(self._fresh[country]) >= self._limits.burst:
-            self._once(soon_us, "look", country)
+        if country in self._cases:
+            self._once(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
         if any(dark.open and dark.country == country for dark in self._darks):
             self._once(at_us + _FOLLOW_US, "follow", country)
 

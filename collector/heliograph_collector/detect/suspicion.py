@@ -118,7 +118,7 @@ class Case:
             return tuple(parts)
         fresh = [s for s in base if s.status is Status.SILENT and s.lost_us >= self.burst_us]
         limits = roster.limits
-        cells = sum(1 for cell, n in roster.live.items() if n > 0 and cell.country == self.country)
+        cells = roster.cells[self.country]
         window_s = self.window_s + (now_us - self.found_us) / SECOND_US
         return tuple(
             part
