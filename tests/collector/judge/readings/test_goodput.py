@@ -35,6 +35,14 @@ def test_many_slow_transfers_beside_fast_ones_are_slower() -> None:
     assert slower(at(SLOW), at(FAST)) is True
 
 
+def test_on_a_line_that_is_faster_than_can_be_measured_all_are_even() -> None:
+    assert slower(at(5_000_000, 0.02), at(40_000_000, 0.005)) is False
+
+
+def test_a_slow_target_is_slow_however_fast_the_neutral_one_is() -> None:
+    assert slower(at(150_000), at(40_000_000, 0.005)) is True
+
+
 @pytest.mark.parametrize(
     ("target", "neutral"),
     [
