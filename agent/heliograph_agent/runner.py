@@ -6,8 +6,7 @@ What cannot run at all comes back with the reason, and so does what met a bug of
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
@@ -21,11 +20,13 @@ from heliograph.plan import Limits, Service
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.experiments import by_name
 from heliograph_agent.net import Net, Trace
+from heliograph_agent.net.deadline import Deadline
 
 DEADLINE_S = 120.0  # of one task
 TURN_S = 600.0  # that a task waits for its turn
 MAX_REASON = 500  # characters
 MAX_FRAMES = 12  # of a traceback
+_Turn = asyncio.Lock | asyncio.Semaphore
 log = logging.getLogger("heliograph.runner")
 
 
@@ -91,10 +92,13 @@ class Runner:
             return self._measurement(task, context, Trace(self._clock), reason=str(error))
         version = experiment.version
         try:
-            async with self._turn(task.hosts):
+            held = await self._take_turn(sorted(task.hosts))
+            try:
                 trace = Trace(self._clock)
                 began_us = self._clock.wall_us()
                 reason = await self._observe(experiment, target, config, trace)
+            finally:
+                _release(held)
         except _NoTurnError:
             trace, began_us = Trace(self._clock), None
             reason = f"No turn within {TURN_S:.0f} s: the agent has more to do than its limits let."
@@ -105,26 +109,33 @@ class Runner:
     ) -> str:
         """Why it could not run, "" when it did, to its end or to its deadline."""
         try:
-            async with asyncio.timeout(self._deadline_s):
+            with Deadline(self._deadline_s):
                 return await attempt(experiment, target, config, self._door.bind, trace)
         except TimeoutError:
             return ""  # the deadline's: an attempt raises none of its own
         finally:
             self.moved += trace.bytes_moved
 
-    @asynccontextmanager
-    async def _turn(self, hosts: Iterable[str]) -> AsyncIterator[None]:
-        """Hosts in one order for all, so that no two tasks wait for each other; then a place."""
-        async with AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(TURN_S):
-                    for host in sorted(hosts):
-                        lock = self._hosts.setdefault(host, asyncio.Lock())
-                        await held.enter_async_context(lock)
-                    await held.enter_async_context(self._places)
-            except TimeoutError:
-                raise _NoTurnError from None
-            yield
+    async def _take_turn(self, hosts: Iterable[str]) -> list[_Turn]:
+        """Hosts in one order for all, so that no two tasks wait for each other; then a place.
+
+        Raises _NoTurnError. Who took it gives it back with `_release`.
+        """
+        turns: list[_Turn] = [self._hosts.setdefault(host, asyncio.Lock()) for host in hosts]
+        turns.append(self._places)
+        held: list[_Turn] = []
+        try:
+            with Deadline(TURN_S):
+                for turn in turns:
+                    await turn.acquire()
+                    held.append(turn)
+        except TimeoutError:
+            _release(held)
+            raise _NoTurnError from None
+        except asyncio.CancelledError:
+            _release(held)
+            raise
+        return held
 
     def _measurement(
         self,
@@ -172,6 +183,11 @@ async def attempt(
     finally:
         await net.close()
     return ""
+
+
+def _release(held: list[_Turn]) -> None:
+    for turn in reversed(held):
+        turn.release()
 
 
 class _NoTurnError(Exception):

@@ -40,6 +40,9 @@ BROWSER = {
 }
 
 
+_BROWSER_LINES = "".join(f"{name}: {value}\r\n" for name, value in BROWSER.items()) + "\r\n"
+
+
 class Exchange:
     """A request and its reply: `round_trip`, then `read_body`, each once."""
 
@@ -69,6 +72,7 @@ class Exchange:
         self._request = _request(method, urlsplit(url), headers or {}, content)
         self._received = bytearray()  # and not understood yet
         self._head: Head | None = None
+        self._said: _HeadFacts | None = None
         self._body: Body | None = None
         self._keep = keep
         self._digest = hashlib.sha256()
@@ -122,22 +126,21 @@ class Exchange:
 
     def head(self) -> Http:
         """The facts of the round trip."""
-        head = self._head
-        if head is None:
+        if self._said is None:
             return Http(method=self._method, url=self._url[:_MAX_HEADER])
-        return Http(method=self._method, url=self._url[:_MAX_HEADER], **_facts(head))
+        return Http(method=self._method, url=self._url[:_MAX_HEADER], **self._said)
 
     def whole(self, limit: int) -> Http:
         """The facts of round trip and body."""
-        head = self._head
-        if head is None:
+        head, said = self._head, self._said
+        if head is None or said is None:
             return self.head()
         kind = head.first("content-type")
         page = _readable(bytes(self.body), head.first("content-encoding"))
         return Http(
             method=self._method,
             url=self._url[:_MAX_HEADER],
-            **_facts(head),
+            **said,
             title=title_of(page, kind),
             body_bytes=min(self._size, limit),
             body_sha256=self._digest.hexdigest(),
@@ -157,6 +160,7 @@ class Exchange:
     def _settle(self, head: Head) -> None:
         """Set-Cookie cannot be folded into one header (RFC 6265 section 3)."""
         self._head = head
+        self._said = _facts(head)
         self.status = head.status
         self.cookies = tuple(head.every("set-cookie")[:_MAX_COOKIES])
 
@@ -212,6 +216,9 @@ def _request(method: str, url: SplitResult, headers: Mapping[str, str], content:
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     if not target.isascii() or _SPACE_TOO.search(target) or not _NAME.fullmatch(method):
         raise ValueError(f"request: {method!r} {url.geturl()!r} cannot be sent")
+    if not headers and not content:
+        head = f"{method} {target} HTTP/1.1\r\nHost: {_host(url)}\r\n"
+        return (head + _BROWSER_LINES).encode("latin-1")
     given = {name.lower() for name in headers}
     sent = {"Host": _host(url)} | {k: v for k, v in BROWSER.items() if k.lower() not in given}
     sent |= headers

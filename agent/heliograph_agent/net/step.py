@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
+from heliograph_agent.net.deadline import Deadline
 from heliograph_agent.net.failures import CAUGHT, failure_of
 from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.trace import Seen, Trace
@@ -49,7 +50,7 @@ class Step:
         failure: Failure | None = None
         detail = ""
         try:
-            async with asyncio.timeout(deadline_s):
+            with Deadline(deadline_s):
                 await work()
         except CAUGHT as error:
             failure, detail = failure_of(error)

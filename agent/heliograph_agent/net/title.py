@@ -53,7 +53,8 @@ def one_line(text: str, limit: int) -> str:
     window = _cut(text, 8 * limit)
     if not window.isprintable():
         window = "".join(c if c.isprintable() else " " for c in window)
-    return _cut(" ".join(window.split()), limit).strip()
+    words = window.split(None, limit // 2 + 1)  # as many as can be seen
+    return _cut(" ".join(words), limit).strip()
 
 
 def _cut(text: str, limit: int) -> str:
@@ -66,9 +67,10 @@ def _visible(markup: str) -> str:
     size = at = 0
     while size < 8 * MAX_TEXT:
         tag = _TAG.search(markup, at)
-        words = markup[at : tag.start() if tag else len(markup)]
-        found.append(words)
-        size += len(" ".join(words.split())) + 1
+        words = markup[at : tag.start() if tag else len(markup)].strip()
+        if words:
+            found.append(words)
+            size += len(words)
         at = _past(markup, tag) if tag else -1
         if at < 0:
             break
@@ -91,7 +93,7 @@ def _decode(window: bytes, content_type: str) -> str:
         if window.startswith(mark):
             return window[len(mark) :].decode(name, "replace")
     for said in (content_type.encode("ascii", "replace"), window[:2048]):
-        found = _CHARSET.search(said)
+        found = _CHARSET.search(said) if b"charset" in said.lower() else None
         name = found[1].decode("ascii").lower() if found else ""
         if _KNOWN.fullmatch(name):
             return window.decode(name, "replace")

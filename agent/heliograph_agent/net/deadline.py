@@ -1,0 +1,40 @@
+"""A bound on a wait."""
+
+import asyncio
+from types import TracebackType
+
+
+class Deadline:
+    """`with Deadline(seconds):` does what `async with asyncio.timeout(seconds):` does, for a third
+    of its price: a probe nearby has half a dozen of them. It raises TimeoutError at the end of a
+    block that it has cancelled, and nobody else."""
+
+    __slots__ = ("_alarm", "_cancelled_before", "_seconds", "_struck", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._struck = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline needs a task")
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._alarm = asyncio.get_running_loop().call_later(self._seconds, self._strike)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._alarm.cancel()
+        if self._struck:
+            ours = self._task.uncancel() <= self._cancelled_before
+            if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise TimeoutError from error
+
+    def _strike(self) -> None:
+        self._struck = True
+        self._task.cancel()
