@@ -159,7 +159,7 @@ class _Visit:
         if stream is None:
             return None
         return await self.net.http(
-            stream, self.page.url, headers=self.headers, body_limit=self.body_limit
+            stream, self.page.url, headers=self.headers, body_limit=self.body_limit, watch=True
         )
 
 
