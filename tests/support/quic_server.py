@@ -101,15 +101,22 @@ async def _serving(
     )
     configuration.load_cert_chain(leaf.chain, leaf.key)
 
-    def protocol(connection: QuicConnection, **options: Any) -> QuicConnectionProtocol:
-        return _Conversation(connection, behaviour, **options)
-
-    server = await serve(host, 0, configuration=configuration, create_protocol=protocol)
+    made = conversation(behaviour)
+    server = await serve(host, 0, configuration=configuration, create_protocol=made)
     try:
         assert server._transport is not None
         yield int(server._transport.get_extra_info("sockname")[1])
     finally:
         server.close()
+
+
+def conversation(behaviour: Behaviour) -> Callable[..., QuicConnectionProtocol]:
+    """What aioquic's `serve` takes."""
+
+    def protocol(connection: QuicConnection, **options: Any) -> QuicConnectionProtocol:
+        return _Conversation(connection, behaviour, **options)
+
+    return protocol
 
 
 class _Conversation(QuicConnectionProtocol):

@@ -68,7 +68,7 @@ class Country:
         for space, name in ((ABROAD, "abroad"), (DOMESTIC, "domestic")):
             self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
         for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
-            self.start(space, f"{name}-nginx", _nginx(folder, name))
+            self.start(space, f"{name}-nginx", servers.nginx_command(folder, name))
         self._write("stand-ins.json", json.dumps(servers.spoken(known)))
         self.start_program(ABROAD, "stand_ins", f"{folder}/stand-ins.json")
         leaf = ca.leaf(*servers.DOH_NAMES)
@@ -245,11 +245,6 @@ def _documents(text: str) -> Iterator[Any]:
         yield document
         while at < len(text) and text[at].isspace():
             at += 1
-
-
-def _nginx(folder: Path, name: str) -> list[str]:
-    config, errors = f"{folder}/{name}.nginx", f"{folder}/{name}.errors.log"
-    return ["/usr/sbin/nginx", "-c", config, "-e", errors]
 
 
 def _range(prefix: str, asn: int) -> tuple[int, int, int]:

@@ -26,6 +26,8 @@ PLAN = {
         {"experiment": "web", "target": SITE, "interval_s": 15},
     ],
 }
+SERVICES = ("anchors", SITE, *MESSENGERS)
+LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
 CAUGHT_UP_S = 120.0
 
 KNOWN = ("reachable", "blocked", "down")
@@ -68,8 +70,9 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     say("waiting for what was measured in the dark")
     eventually(lambda: not behind(country, ended_s), "every agent's backlog sent", CAUGHT_UP_S)
     for one in played:
-        for place in one.step.states:
-            later = word(country, place, one.began_s, one.step.lasts_s)
+        places = list(one.step.states)
+        said = words(country, places, one.began_s, one.step.lasts_s)
+        for place, later in zip(places, said, strict=True):
             one.words[place] = Word(one.words[place].live, later)
     return played
 
@@ -105,22 +108,28 @@ def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int
 def _watch(country: Country, one: Played, say: Say) -> None:
     """Ask near the step's end, when everything had its chance to be seen."""
     lasts_s = one.step.lasts_s
-    time.sleep(max(0.0, one.began_s + lasts_s - 4 - time.time()))
-    for place in one.step.states:
-        one.words[place] = Word(word(country, place, one.began_s, lasts_s))
+    time.sleep(max(0.0, one.began_s + lasts_s - LOOK_S - time.time()))
+    places = list(one.step.states)
+    said = words(country, places, one.began_s, lasts_s)
+    one.words = {place: Word(live) for place, live in zip(places, said, strict=True)}
     held = Counter(
         one.words[place].live in ACCEPTED[state] for place, state in one.step.states.items()
     )
     say(f"{one.step.id:5} {one.step.title:55} live: {held[True]} of {held.total()} places as true")
 
 
-def word(country: Country, place: Place, began_s: int, step_s: int) -> str:
-    """One word for a place: from the one-minute timelines of its anchors, site and messengers."""
-    rows = {
-        service: rows_of(country, place, service, began_s, step_s)
-        for service in ("anchors", SITE, *MESSENGERS)
-    }
-    return told(rows)
+def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) -> list[str]:
+    """One for each place: from the one-minute timelines of its anchors, site and messengers."""
+    asked = [
+        ("/api/v1/timeline", _query(country, place, service, began_s, step_s))
+        for place in places
+        for service in SERVICES
+    ]
+    cells = [list(answer["cells"]) for answer in country.get_many(asked)]
+    return [
+        told(dict(zip(SERVICES, cells[at : at + len(SERVICES)], strict=True)))
+        for at in range(0, len(cells), len(SERVICES))
+    ]
 
 
 def told(rows: dict[str, list[dict[str, Any]]]) -> str:
@@ -162,21 +171,19 @@ def _state(rows: Sequence[dict[str, Any]]) -> str:
     return "unknown" if any(row["vantages"] for row in rows) else ""
 
 
-def rows_of(
+def _query(
     country: Country, place: Place, service: str, began_s: int, step_s: int
-) -> list[dict[str, Any]]:
+) -> dict[str, str | int]:
     network, region = place
-    answer = country.get(
-        "/api/v1/timeline",
-        country=country.topology.country,
-        region=country.topology.regions[region],
-        asn=country.topology.network(network).asn,
-        service=service,
-        bin="1m",
-        since=_iso(began_s),
-        until=_iso(began_s + step_s),
-    )
-    return list(answer["cells"])
+    return {
+        "country": country.topology.country,
+        "region": country.topology.regions[region],
+        "asn": country.topology.network(network).asn,
+        "service": service,
+        "bin": "1m",
+        "since": _iso(began_s),
+        "until": _iso(began_s + step_s),
+    }
 
 
 def _iso(seconds: int) -> str:

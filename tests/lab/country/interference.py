@@ -12,9 +12,15 @@ from typing import Literal
 from lab.country.topology import DOMESTIC_DNS, DOMESTIC_WEB, Network
 
 Injection = Literal["", "rst", "dns"]
+Program = Literal["", "pages", "intercept", "headers"]  # of middleman.py
 
-PROGRAM_HTTP, PROGRAM_TLS = 8090, 8453  # where the censor's own programs listen, at the gate
-FREEZE_PACKETS = 25  # of one flow, after which nothing passes any more
+PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = (
+    8090,
+    8091,
+    8453,
+)  # where the censor's own programs listen, at the gate
+KNOWN, MINDED = "0x77", "0x66"  # marks of connections: opened in a known protocol; named a name
+FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class Measures:
     forward: tuple[str, ...] = ()  # iptables rules without `-A CHAIN`; {queue} is the observer's
     forward6: tuple[str, ...] = ()
     turn: tuple[str, ...] = ()  # nat rules before routing; {gate} is the gate's own address
+    program: Program = ""  # to which connections are turned
     zones: tuple[tuple[str, str, str], ...] = ()  # resolver: name, zone type, address or ""
     inject: Injection = ""  # by an observer that cannot hold packets back
     line_kbit: int = 0  # of the whole network
@@ -70,7 +77,7 @@ def _to_addresses(action: str, match: str = "") -> "Kind":
     def filtered(what: Interference, source: str) -> Measures:
         port = f" --dport {what.port}" if what.port else ""
         rule = f"{source}{{to}}{match.format(port=port)} -j {action}"
-        four = [a for a in what.addresses if ":" not in a]
+        four = _four(what)
         six = [a for a in what.addresses if ":" in a]
         return Measures(
             forward=tuple(rule.format(to=f"-d {a} ") for a in four)
@@ -94,6 +101,21 @@ def _with_bytes(action: str, protocol: str = "tcp") -> "Kind":
         return Measures(forward=rules, forward6=rules if not source else ())
 
     return filtered
+
+
+def _flows_with_bytes(what: Interference, source: str) -> Measures:
+    """Nothing of a connection passes any more once a name stood in it."""
+    port = f" --dport {what.port}" if what.port else ""
+    tcp = f"{source}-p tcp{port}"
+    rules = (
+        *(
+            f'{tcp} -m string --algo bm --from 40 --to 1500 --string "{name}"'
+            f" -j CONNMARK --set-mark {MINDED}"
+            for name in what.names
+        ),
+        f"{tcp} -m connmark --mark {MINDED} -j DROP",
+    )
+    return Measures(forward=rules, forward6=rules if not source else ())
 
 
 def _dns_dropped(what: Interference, source: str) -> Measures:
@@ -124,12 +146,80 @@ def _rst_injected(what: Interference, source: str) -> Measures:
 
 def _block_page(what: Interference, source: str) -> Measures:
     turn = (f"{source}-p tcp --dport 80 -j DNAT --to-destination {{gate}}:{PROGRAM_HTTP}",)
-    return Measures(turn=turn, names=what.names)
+    return Measures(turn=turn, program="pages", names=what.names)
 
 
 def _tls_interception(what: Interference, source: str) -> Measures:
     turn = (f"{source}-p tcp --dport 443 -j DNAT --to-destination {{gate}}:{PROGRAM_TLS}",)
-    return Measures(turn=turn, names=what.names)
+    return Measures(turn=turn, program="intercept", names=what.names)
+
+
+def _header_proxy(what: Interference, source: str) -> Measures:
+    """A cache that nobody asked for: it names itself and tidies what it passes."""
+    del what
+    turn = (f"{source}-p tcp --dport 80 -j DNAT --to-destination {{gate}}:{PROGRAM_PROXY}",)
+    return Measures(turn=turn, program="headers")
+
+
+def _dns_turned(what: Interference, source: str) -> Measures:
+    """Whoever is asked, the provider's resolver answers."""
+    del what
+    turn = (f"{source}-p udp --dport 53 -j DNAT --to-destination {{gate}}:53",)
+    return Measures(turn=turn)
+
+
+def _stun_dropped(what: Interference, source: str) -> Measures:
+    """By the magic cookie (RFC 8489 section 5), on whichever port."""
+    del what
+    return Measures(forward=(f"{source}-p udp {_bytes_at('2112a442', 28, 36)} -j DROP",))
+
+
+def _vpn_dropped(what: Interference, source: str) -> Measures:
+    """By first messages: WireGuard's is 148 bytes, OpenVPN's 14 that begin with its opcode."""
+    del what
+    return Measures(
+        forward=(
+            f"{source}-p udp -m length --length 176 {_bytes_at('01000000', 28, 32)} -j DROP",
+            f"{source}-p udp -m length --length 42 {_bytes_at('38', 28, 29)} -j DROP",
+            f"{source}-p tcp {_bytes_at('000e38', 40, 60)} -j DROP",
+        )
+    )
+
+
+def _ech_dropped(what: Interference, source: str) -> Measures:
+    """By the extension's number and its usual cipher suite (RFC 9849); GREASE looks the same."""
+    del what
+    suite = _bytes_at("0000010001", 40, 1_500)
+    return Measures(forward=(f"{source}-p tcp {_bytes_at('fe0d', 40, 1_500)} {suite} -j DROP",))
+
+
+def _unknown_dropped(what: Interference, source: str) -> Measures:
+    """Connections that open with neither TLS nor HTTP, as some filters treat what they cannot read.
+
+    What opened well is marked, for later packets of it look like anything.
+    """
+    to = [f"-d {a} " for a in _four(what)] or [""]
+    known = ("-m string --algo bm --string 'HTTP/1'", _bytes_at("1603", 40, 60))
+    tcp = f"{source}-p tcp ! --dport 53"
+    data = "-m conntrack --ctdir ORIGINAL -m length --length 54:65535"
+    return Measures(
+        forward=(
+            *(f"{tcp} {data} {opens} -j CONNMARK --set-mark {KNOWN}" for opens in known),
+            f"{tcp} -m connmark --mark {KNOWN} -j RETURN",
+            *(f"{a}{tcp} ! --syn {data} -j DROP" for a in to),
+        )
+    )
+
+
+def _closed_to_abroad(what: Interference, source: str) -> Measures:
+    """Nobody abroad connects to hosts of this network; they themselves connect anywhere."""
+    del what, source
+    return Measures(forward=("! -s 5.0.0.0/8 -p tcp --syn -j DROP",))
+
+
+def _bytes_at(hex_: str, first: int, last: int) -> str:
+    """A match of bytes that begin between two offsets from the IP header on."""
+    return f"-m string --algo bm --from {first} --to {last} --hex-string '|{hex_}|'"
 
 
 def _policed(what: Interference, source: str) -> Measures:
@@ -140,7 +230,7 @@ def _policed(what: Interference, source: str) -> Measures:
         f" --hashlimit-mode srcip,dstip --hashlimit-name lab-{{n}} -j DROP"
     )
     del source
-    rules = [f"-s {a} {over.format(n=i)}" for i, a in enumerate(what.addresses)]
+    rules = [f"-s {a} {over.format(n=i)}" for i, a in enumerate(_four(what))]
     return Measures(forward=tuple(rules) or (over.format(n="all"),))
 
 
@@ -150,26 +240,16 @@ def _slow_line(what: Interference, source: str) -> Measures:
 
 
 def _freeze(what: Interference, source: str) -> Measures:
-    """One flow passes so many packets, then nothing: no reset, no end."""
-    port = f" --dport {what.port}" if what.port else ""
-    long = (
-        f"-m connbytes --connbytes {FREEZE_PACKETS}: --connbytes-mode packets"
-        " --connbytes-dir both -j DROP"
-    )
-    to = [f"-d {a} " for a in what.addresses] or [""]
-    back = [f"-s {a} " for a in what.addresses]
+    """One flow brings so many bytes, then nothing: no reset, no end."""
     del source
-    return Measures(
-        forward=(
-            *(f"{a}-p tcp{port} {long}" for a in to),
-            *(f"{a}-p tcp {long}" for a in back),
-        )
-    )
+    over = f"-m connbytes --connbytes {FREEZE_BYTES}: --connbytes-dir reply --connbytes-mode bytes"
+    rules = [f"-s {a} -p tcp {over} -j DROP" for a in _four(what)]
+    return Measures(forward=tuple(rules) or (f"-p tcp {over} -j DROP",))
 
 
 def _whitelist(what: Interference, source: str) -> Measures:
     """Only the named addresses, and names by the network's own resolver, pass."""
-    passing = (*what.addresses, DOMESTIC_WEB, DOMESTIC_DNS)
+    passing = (*_four(what), DOMESTIC_WEB, DOMESTIC_DNS)
     return Measures(
         forward=(
             "-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
@@ -199,6 +279,10 @@ def _abroad_cut(what: Interference, source: str) -> Measures:
     )
 
 
+def _four(what: Interference) -> list[str]:
+    return [a for a in what.addresses if ":" not in a]
+
+
 def _wire(name: str) -> str:
     """The name as DNS writes it, in hex: lengths and labels (RFC 1035 section 3.1)."""
     labels = name.rstrip(".").split(".")
@@ -217,7 +301,7 @@ KINDS: Mapping[str, Kind] = {
     "address_dropped": _to_addresses("DROP"),
     "sni_reset": _with_bytes("REJECT --reject-with tcp-reset"),
     "sni_reset_injected": _rst_injected,
-    "sni_dropped": _with_bytes("DROP"),
+    "sni_dropped": _flows_with_bytes,
     "host_reset": _with_bytes("REJECT --reject-with tcp-reset"),
     "block_page": _block_page,
     "tls_interception": _tls_interception,
@@ -228,4 +312,11 @@ KINDS: Mapping[str, Kind] = {
     "whitelist": _whitelist,
     "abroad_cut": _abroad_cut,
     "cut": _cut,
+    "dns_turned": _dns_turned,
+    "header_proxy": _header_proxy,
+    "unknown_dropped": _unknown_dropped,
+    "stun_dropped": _stun_dropped,
+    "vpn_dropped": _vpn_dropped,
+    "ech_dropped": _ech_dropped,
+    "closed_to_abroad": _closed_to_abroad,
 }

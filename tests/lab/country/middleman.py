@@ -2,6 +2,7 @@
 
     python -m lab.country.middleman pages NAME…                   block pages for these Hosts
     python -m lab.country.middleman intercept NAME… --folder DIR    TLS with a CA of its own
+    python -m lab.country.middleman headers                       an HTTP proxy that tidies headers
 
 Everything else is passed on untouched to where it was going. Runs in the gate's namespace.
 """
@@ -9,6 +10,7 @@ Everything else is passed on untouched to where it was going. Runs in the gate's
 import argparse
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import trustme
 
-from lab.country.interference import PROGRAM_HTTP, PROGRAM_TLS
+from lab.country.interference import PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS
 
 SO_ORIGINAL_DST = 80
 FIRST_BYTES = 16_384
@@ -28,22 +30,26 @@ BLOCK_PAGE = (
     b"Content-Length: %d\r\n\r\n%b"
 )
 PAGE = (
-    b"<html><head><title>Access to this resource is restricted</title></head><body>"
-    b"Access to this site is restricted under the Law on Communications.</body></html>"
+    b"<html><head><title>Access is restricted</title></head><body>"
+    b"The page you have requested has been blocked under the Law on Communications.</body></html>"
 )
+
+REQUEST = re.compile(rb"(?i:GET|HEAD|POST|PUT|OPTIONS) \S+ HTTP/1\.[01]")
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["pages", "intercept"])
-    parser.add_argument("names", nargs="+")
+    parser.add_argument("what", choices=["pages", "intercept", "headers"])
+    parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args(arguments)
     names = [name.encode() for name in args.names]
     if args.what == "pages":
         asyncio.run(serve(PROGRAM_HTTP, partial(blocked, names)))
+    elif args.what == "headers":
+        asyncio.run(serve(PROGRAM_PROXY, tidied))
     else:
         asyncio.run(serve(PROGRAM_TLS, partial(intercepted, names, contexts(args))))
     return 0
@@ -56,7 +62,7 @@ def contexts(args: argparse.Namespace) -> dict[bytes, ssl.SSLContext]:
     made = {}
     for name in args.names:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(name).configure_cert(context)
+        authority.issue_cert(name, common_name=name).configure_cert(context)
         made[name.encode()] = context
     return made
 
@@ -119,6 +125,22 @@ async def intercepted(
         writer.write(outgoing.read())
         await writer.drain()
         return True
+
+
+async def tidied(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Requests go on with headers as a proxy writes them; it says 400 to anything else."""
+    line, _, rest = first.partition(b"\r\n")
+    if not REQUEST.fullmatch(line):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        return True
+    head, end, body = rest.partition(b"\r\n\r\n")
+    pairs = (header.partition(b":") for header in head.split(b"\r\n"))
+    headers = [name.title() + colon + value for name, colon, value in pairs]
+    method, _, target = line.partition(b" ")
+    tidy = b"\r\n".join((method.upper() + b" " + target, *headers, b"Via: 1.1 cache"))
+    await _pass_on(tidy + end + body, reader, writer)
+    return True
 
 
 async def _pass_on(

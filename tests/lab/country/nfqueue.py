@@ -3,6 +3,7 @@
 Netlink by hand: linux/netfilter/nfnetlink_queue.h. What is not let go is lost.
 """
 
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ class Queue:
         self._send(CONFIG, _attribute(CFG_CMD, struct.pack("!BxH", BIND, socket.AF_INET)))
         self._send(CONFIG, _attribute(CFG_PARAMS, struct.pack("!IB", WHOLE, COPY_PACKET)))
 
-    def held(self) -> Iterator[Held]:
-        """Waits for packets, for ever."""
-        while True:
-            yield from _messages(self._socket.recv(131_072))
+    def waiting(self, timeout_s: float | None) -> list[Held]:
+        """Those that came, at least one of them unless the time ran out; None waits for ever."""
+        patience = None if timeout_s is None else max(0.0, timeout_s)
+        ready, _, _ = select.select([self._socket], [], [], patience)
+        return list(_messages(self._socket.recv(131_072))) if ready else []
 
     def let_go(self, held: Held) -> None:
         self._send(VERDICT, _attribute(ATTR_VERDICT, struct.pack("!II", ACCEPT, held.id)))

@@ -12,13 +12,14 @@ import argparse
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from scapy.layers.dns import DNS, DNSRR
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet
 
-from lab.country.nfqueue import Queue
+from lab.country.nfqueue import Held, Queue
 
 TTL, IP_ID = 113, 0x4242
 DISTANCE_S = 0.04
@@ -43,11 +44,14 @@ def watch(number: int, react: Callable[[Packet], list[Packet]]) -> None:
     mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    for held in queue.held():
-        for forged in react(IP(held.packet)):
-            mouth.sendto(bytes(forged), (forged.dst, 0))
-        time.sleep(DISTANCE_S)
-        queue.let_go(held)
+    held: deque[tuple[float, Held]] = deque()  # when each goes on
+    while True:
+        while held and held[0][0] <= time.monotonic():
+            queue.let_go(held.popleft()[1])
+        for packet in queue.waiting(held[0][0] - time.monotonic() if held else None):
+            held.append((time.monotonic() + DISTANCE_S, packet))
+            for forged in react(IP(packet.packet)):
+                mouth.sendto(bytes(forged), (forged.dst, 0))
 
 
 def resets(packet: Packet, ttl: int) -> list[Packet]:

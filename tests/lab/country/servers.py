@@ -175,13 +175,13 @@ def web_conf(known: Abroad, country: Topology, ca: LoopbackCA, folder: Path) -> 
     """One nginx for everything abroad."""
     servers = "".join(_sites(known, ca))
     literal = "".join(_literal_sites(known, ca))
-    return _nginx("web", folder, servers + literal)
+    return nginx("web", folder, servers + literal)
 
 
 def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
     leaf = ca.leaf(*country.domestic_names)
     site = _site(" ".join(country.domestic_names), DOMESTIC_WEB, leaf.chain, leaf.key)
-    return _nginx("domestic", folder, site)
+    return nginx("domestic", folder, site)
 
 
 def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
@@ -244,7 +244,7 @@ def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> st
 """
 
 
-def _nginx(name: str, folder: Path, servers: str) -> str:
+def nginx(name: str, folder: Path, servers: str) -> str:
     return f"""daemon off;
 master_process off;
 user root;
@@ -258,6 +258,11 @@ http {{
   http2 on;
 {servers}}}
 """
+
+
+def nginx_command(folder: Path, name: str) -> list[str]:
+    """For NAME.nginx, as `nginx` makes it."""
+    return ["/usr/sbin/nginx", "-c", f"{folder}/{name}.nginx", "-e", f"{folder}/{name}.errors.log"]
 
 
 def _anchors(country: Topology) -> Service:

@@ -30,6 +30,8 @@ def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:
         yield f"ip netns exec {space} sysctl -qw {' '.join(FORWARDING)}"
     yield from _cable(ABROAD, BORDER, ABROAD_WIRE, f"{SIX_WIRE}:a")
     yield from _cable(DOMESTIC, BORDER, DOMESTIC_WIRE, f"{SIX_WIRE}:d")
+    # What passes a gate are packets as they are on a line, not the kernel's bundles of them.
+    yield f"ip -n {ABROAD} link set out gso_max_segs 1"
     yield from _own(ABROAD, (*abroad_addresses, ABROAD_SIX))
     yield from _own(DOMESTIC, (DOMESTIC_DNS, DOMESTIC_WEB))
     yield f"ip -n {BORDER} route add 5.2.0.0/24 via {DOMESTIC_WIRE[0]} metric 5"

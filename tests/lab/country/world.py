@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = ("ip", "nft", "iptables", "unshare", "nsenter", "tc")
-COVERED = ("/run/netns", "/etc/netns")  # names of namespaces, and their resolv.conf
+# Names of namespaces, their resolv.conf, and sockets that are named after devices.
+COVERED = ("/run/netns", "/etc/netns", "/run/wireguard")
 FIRST = " && ".join(
     [
         *(f"mount -t tmpfs lab {folder}" for folder in COVERED),

@@ -19,7 +19,7 @@ class Thresholds:
     bytes: int = 16_384  # a transfer of less is over before a rate settles
     span_us: int = 1_000_000  # … unless it took so long
     fast: float = 65_536.0  # bytes a second that the neutral side must reach
-    plenty: float = 2_097_152.0  # beyond it rates are alike: 128 KB are over before they settle
+    plenty: float = 1_048_576.0  # beyond it rates are alike: 128 KB are over before they settle
     ratio: float = 0.25  # the target's median over the neutral one's
     apart: float = 0.5  # the target's best over the neutral side's worst
     freeze_from: int = 14_000

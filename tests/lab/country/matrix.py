@@ -1,0 +1,293 @@
+"""Every experiment against every interference: a network for each row, and all look at once.
+
+`matrix.yml` says what is applied, what is asked and what is to come of it; nothing here judges but
+the collector's own judge, with what a looker abroad saw as the control.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heliograph.observation import Link, Measurement
+from heliograph_agent.vantage import link_of
+from heliograph_collector.judge import judge
+from heliograph_collector.store.rows import Contrast, ControlView, Role, Verdict
+from lab.country import peers, servers
+from lab.country.country import Country, country
+from lab.country.gate import TESTS
+from lab.country.interference import Interference
+from lab.country.looker import told
+from lab.country.topology import ABROAD
+from support.scenario import taken
+
+MATRIX = Path(__file__).parents[1] / "matrix.yml"
+STATES = ("reachable", "blocked", "down", "unknown")
+VPN, SITE, NEUTRAL = "vpn.example", "www.bbc.com", "neutral.example"
+NAMES = [
+    "www.wikipedia.org", "www.example.com", SITE, "anchor.example", NEUTRAL, VPN,
+]  # fmt: skip
+INSIDE, CLOSED = "outside_in", "sites"  # the one experiment that is run from abroad
+EVERY = 100  # tasks at once, which is all of them
+MOST_S = 150.0
+Cells = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A network and what its gate does; `cells` by column, `owed` what ought to be in them."""
+
+    id: str
+    applied: tuple[Mapping[str, Any], ...]
+    cells: Mapping[str, str]
+    owed: Mapping[str, str]
+    at_once: int  # tasks: on a line that is slow by itself they would slow each other
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """`reasons` are those for blanks: a state and a sentence."""
+
+    rows: tuple[Row, ...]
+    columns: Mapping[str, Mapping[str, Any]]
+    reasons: Mapping[str, tuple[str, str]]
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The columns that every place looks at; sites of the country are looked at from abroad."""
+        return tuple(name for name in self.columns if name != INSIDE)
+
+    @property
+    def experiments(self) -> set[str]:
+        return {column.get("experiment", name) for name, column in self.columns.items()}
+
+    def holds(self, said: str, verdict: str) -> bool:
+        """A blank is explained by a reason, and the reason says the state."""
+        return verdict == (self.reasons[said][0] if said in self.reasons else said)
+
+
+def matrix(file: Path = MATRIX) -> Matrix:
+    """Raises ValueError on a cell that means nothing."""
+    said = yaml.safe_load(file.read_text())
+    reasons = {name: (one["state"], one["says"]) for name, one in said["reasons"].items()}
+    rows = tuple(_row(name, one, said) for name, one in said["rows"].items())
+    for row in rows:
+        for cell in row.cells.values():
+            if cell not in reasons and cell.split(maxsplit=1)[0] not in STATES:
+                raise ValueError(f"{row.id}: {cell!r} is no verdict and no reason")
+        if unknown := set(row.cells) - set(said["columns"]):
+            raise ValueError(f"{row.id}: no columns {unknown}")
+    return Matrix(rows, said["columns"], reasons)
+
+
+def _row(name: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Row:
+    cells = dict.fromkeys(said["columns"], one["others"])
+    for verdict, columns in one.get("cells", {}).items():
+        for column in columns:
+            cells |= dict.fromkeys(said["sets"].get(column, [column]), verdict)
+    owed = one.get("owed", {})
+    cells |= {column: debt["now"] for column, debt in owed.items()}
+    told = {column: f"{debt['ought']}: {debt['why']}" for column, debt in owed.items()}
+    return Row(name, tuple(one.get("apply", ())), cells, told, int(one.get("at_once", EVERY)))
+
+
+@contextmanager
+def built(folder: Path, wanted: Matrix) -> Iterator[tuple[Country, dict[str, Any]]]:
+    """A country with a network for each row, its gates at work; and what tasks are to be filled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "topology.yml"
+    file.write_text(yaml.safe_dump(_topology(wanted)))
+    tested = [c["service"] for c in wanted.columns.values() if "service" in c]
+    with country(
+        folder, file, [name for name in tested if name not in ("anchors", CLOSED)]
+    ) as made:
+        keys = [peers.Keys() for _ in (ABROAD, *wanted.rows)]
+        server = peers.start(made, VPN, (SITE, NEUTRAL), keys)
+        _open_sites(made)
+        made.configure_agents()
+        (folder / "services.yml").write_text(servers.services_yaml(made.abroad) + _sites(made))
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda pair: _apply(made, *pair), _places(made, wanted)))
+        yield made, {"wireguard": server, "keys": keys}
+
+
+def _topology(wanted: Matrix) -> dict[str, Any]:
+    """One agent's place in each network; names are short, for devices are named after them."""
+    networks = [
+        {
+            "name": f"r{number}",
+            "title": row.id,
+            "asn": 64_600 + number,
+            "access": "mobile",
+            "agents": {"ala": 1},
+        }
+        for number, row in enumerate(wanted.rows)
+    ]
+    return {
+        "country": "KZ",
+        "regions": {"ala": "KZ-75"},
+        "networks": networks,
+        "domestic": {"names": ["gov.kz"]},
+        "abroad": {"names": NAMES, "collector": "collector.example"},
+    }
+
+
+def _places(made: Country, wanted: Matrix) -> Iterator[tuple[str, Row]]:
+    for number, row in enumerate(wanted.rows):
+        yield f"r{number}", row
+
+
+def _apply(made: Country, network: str, row: Row) -> None:
+    services = [s.name for s in made.abroad.services if s.name != "anchors"]
+    names = dict.fromkeys(n for s in services for n in made.abroad.names_of(s))
+    addresses = dict.fromkeys(a for s in services for a in made.abroad.of_service(s))
+    own = made.abroad.addresses_of(SITE, VPN)
+    minded = {"names": (*names, SITE), "addresses": (*addresses, *own)}
+    for said in row.applied:
+        narrowed = {
+            key: _narrowed(made, minded[key], said[key])
+            for key in ("names", "addresses")
+            if key in said
+        }
+        made.gates[network].apply(Interference(**{**said, **narrowed}))
+
+
+def _narrowed(made: Country, minded: tuple[str, ...], said: Any) -> tuple[str, ...]:
+    if said == "minded":
+        return tuple(minded)
+    return tuple(made.abroad.names.get(one, one) if one in NAMES else one for one in said)
+
+
+def _open_sites(made: Country) -> None:
+    """A web server in every network of the country, for those who look from outside."""
+    addresses = [place.address for place in made.topology.agents]
+    leaf = made.ca.leaf(*addresses)
+    for place in made.topology.agents:
+        site = (
+            f"  server {{ listen {place.address}:443 ssl; ssl_certificate {leaf.chain};"
+            f" ssl_certificate_key {leaf.key}; location / {{ return 200 'At home'; }} }}\n"
+        )
+        name = f"site-{place.name}"
+        (made.folder / f"{name}.nginx").write_text(servers.nginx(name, made.folder, site))
+        made.start(place.name, name, servers.nginx_command(made.folder, name))
+
+
+def _sites(made: Country) -> str:
+    """One service for each of them, as the services file has it."""
+    services = {
+        f"{CLOSED}-{place.network}": {
+            "title": "A site at home",
+            "experiment": INSIDE,
+            "endpoints": [{"id": "site", "kind": "https", "host": place.address, "port": 443}],
+        }
+        for place in made.topology.agents
+    }
+    lines = yaml.safe_dump(services).splitlines(keepends=True)
+    return "".join(f"  {line}" for line in lines)
+
+
+def looked(
+    made: Country, wanted: Matrix, filled: Mapping[str, Any]
+) -> dict[str, list[Measurement]]:
+    """What each place saw, in the order of the columns; behind ABROAD's own, sites from outside."""
+    places = {ABROAD: EVERY}
+    places |= {a.name: r.at_once for a, r in zip(made.topology.agents, wanted.rows, strict=True)}
+    sites = [
+        {"experiment": INSIDE, "target": "", "service": f"{CLOSED}-{n.name}", "options": {}}
+        for n in made.topology.networks
+    ]
+    inside = made.topology.agents[0].name  # of the open network
+    jobs = []
+    for space, key in zip(places, filled["keys"], strict=True):
+        tasks = [_task(made, name, wanted.columns[name], filled, key) for name in wanted.asked]
+        tasks += sites if space in (ABROAD, inside) else []
+        jobs.append({**_job(made, space, tasks), "at_once": places[space]})
+    _run(made, jobs)
+    return {
+        job["space"]: [seen for _, seen in sorted(told(Path(job["out"])).items())] for job in jobs
+    }
+
+
+def _job(made: Country, space: str, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "space": space,
+        "config": str(made.folder / "agent.yml"),
+        "services": str(made.folder / "services.yml"),
+        "out": str(made.folder / f"{space}.seen"),
+        "tasks": tasks,
+    }
+
+
+def _task(
+    made: Country, name: str, column: Mapping[str, Any], filled: Mapping[str, Any], key: peers.Keys
+) -> dict[str, Any]:
+    at = made.abroad.names[VPN]
+    public = filled["wireguard"]
+    service = column.get("service", "")
+    target = str(column.get("target", service)).format(vpn=at, tunnel=peers.TUNNEL, key=public)
+    options = {k: str(v).format(key=key.private) for k, v in column.get("options", {}).items()}
+    experiment = column.get("experiment", name)
+    return {"experiment": experiment, "target": target, "service": service, "options": options}
+
+
+def _run(made: Country, jobs: list[dict[str, Any]]) -> None:
+    program = ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m", "lab.country.looker"]
+    done = subprocess.run(
+        made.world.command("", program),
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        timeout=MOST_S,
+        check=False,
+    )
+    (made.folder / "looker.log").write_text(done.stderr)
+    assert done.returncode == 0, done.stderr[-2_000:]
+
+
+def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]]) -> Cells:
+    """The verdict of every cell: state, layer, method and rule."""
+    columns = wanted.asked
+    abroad = seen[ABROAD]
+    found: Cells = {}
+    for number, (row, place) in enumerate(zip(wanted.rows, made.topology.agents, strict=True)):
+        link = link_of(seen[place.name][columns.index("connectivity")].observations)
+        for column, here, there in zip(columns, seen[place.name], abroad, strict=False):
+            verdict = _verdict(made, replace(here, link=link), there)
+            of_link = (
+                f" link {link}" if column == "connectivity" and link is not Link.ONLINE else ""
+            )
+            found[row.id, column] = _words(verdict) + of_link
+        behind = len(columns) + number
+        inside = seen[made.topology.agents[0].name][behind]
+        found[row.id, INSIDE] = _words(_from_outside(made, abroad[behind], inside))
+    return found
+
+
+def _verdict(made: Country, here: Measurement, there: Measurement) -> Verdict:
+    groups = {
+        e.id: e.group for s in made.abroad.services if s.name == here.service for e in s.endpoints
+    }
+    apart_us = abs(here.started_us - there.started_us)
+    control = ControlView(measurement=there, age_us=apart_us, link=Link.ONLINE, groups=groups)
+    return judge(taken(here), control)[-1]
+
+
+def _from_outside(made: Country, seen: Measurement, inside: Measurement) -> Verdict:
+    """Run by a control, which is its own measure, beside what a vantage inside found."""
+    reached = any(x.tls is not None and x.failure is None for x in inside.observations)
+    contrast = {"site": Contrast(reached_vantages=int(reached), reached_countries=int(reached))}
+    control = ControlView(measurement=seen, age_us=0, link=Link.ONLINE, contrast=contrast)
+    of = taken(replace(seen, link=Link.ONLINE), role=Role.CONTROL)
+    return judge(of, control)[-1]
+
+
+def _words(verdict: Verdict) -> str:
+    parts = (str(verdict.state), verdict.layer, verdict.method)
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,70 @@
+"""The matrix as the README shows it.
+
+python -m lab.country.matrix_page      writes that part of the README anew
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from lab.country.matrix import Matrix, Row, matrix
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- matrix: made by `python -m lab.country.matrix_page` -->", "<!-- matrix ends -->"
+
+
+def shown(of: Matrix) -> str:
+    """Rows of what is recognised by whom, and why the rest is not."""
+    return "\n".join([BEGIN, *_table(of), "", *_reasons(of), END])
+
+
+def _table(of: Matrix) -> Iterator[str]:
+    yield "| interference | recognised by | cannot be told apart by |"
+    yield "| --- | --- | --- |"
+    for row in of.rows:
+        yield f"| `{row.id}` | {_recognised(of, row)} | {_undecided(of, row)} |"
+
+
+def _recognised(of: Matrix, row: Row) -> str:
+    cells = [(cell, column) for column, cell in row.cells.items() if cell not in of.reasons]
+    owed = [f"owed by {column}: {why}" for column, why in row.owed.items()]
+    told = [
+        f"**{verdict}**: {', '.join(column for _, column in some)}"
+        for verdict, some in groupby(sorted(cells, key=_verdict), key=_verdict)
+        if verdict != "unknown"
+    ]
+    return "; ".join([*told, *owed]) or "nobody"
+
+
+def _verdict(cell: tuple[str, str]) -> str:
+    return cell[0]
+
+
+def _undecided(of: Matrix, row: Row) -> str:
+    unknown = {name for name, (state, _) in of.reasons.items() if state == "unknown"}
+    cells = [(cell, column) for column, cell in row.cells.items() if cell in unknown]
+    if len(cells) > len(of.columns) // 2:
+        reasons = ", ".join(sorted({cell for cell, _ in cells}))
+        return f"all others ({reasons})"
+    told = (
+        f"{', '.join(column for _, column in some)} ({reason})"
+        for reason, some in groupby(sorted(cells, key=_verdict), key=_verdict)
+    )
+    return "; ".join(told)
+
+
+def _reasons(of: Matrix) -> Iterator[str]:
+    yield "Blanks, each measured and found in this state:"
+    yield ""
+    for name, (state, says) in of.reasons.items():
+        yield f"- `{name}` ({state}): {says}"
+
+
+def main() -> None:
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(before + shown(matrix()) + after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Servers abroad that only experiments talk to: VPNs, STUN, QUIC, the echo service.
+
+`start(country, …)` starts them all; OpenVPN, wireguard-go and coturn are the real ones.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from aioquic.asyncio.server import serve
+from aioquic.quic.configuration import QuicConfiguration
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from heliograph.plan import EndpointKind
+from heliograph_collector.echo import Echo
+from lab.country.country import Country, eventually
+from lab.country.topology import ABROAD, ECHO
+from lab.country.wiring import ABROAD_WIRE
+from support.quic_server import conversation, page
+
+OPENVPN, WIREGUARD = 1194, 51820
+TUNNEL = ABROAD_WIRE[0]  # WireGuard answers from its machine's first address, whoever was asked
+_TUNNELS = ("10.200.0.0", "255.255.0.0")
+
+
+class Keys:
+    """A WireGuard pair, as `wg` writes keys."""
+
+    def __init__(self) -> None:
+        key = X25519PrivateKey.generate()
+        self.private = base64.b64encode(key.private_bytes_raw()).decode()
+        self.public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def start(made: Country, vpn: str, quic: Iterable[str], peers: Iterable[Keys]) -> str:
+    """At the addresses of these names, in the background; the public key of the WireGuard server.
+
+    `peers` are whom it answers: one pair for each agent, for two with one key at once look like a
+    replay.
+    """
+    address = made.abroad.names[vpn]
+    for transport in ("udp", "tcp-server"):
+        made.start(ABROAD, f"openvpn-{transport}", _openvpn(made, vpn, address, transport))
+    places = {name: made.abroad.names[name] for name in quic}
+    _write_quic(made, places)
+    made.start_program(ABROAD, "peers", str(made.folder / "quic.json"))
+    for number, command in enumerate(_stun(made)):
+        made.start(ABROAD, f"stun-{number}", command)
+    key = _wireguard(made, peers)
+    wanted = [f"{address}:{OPENVPN}", f"{ECHO}:80", *(f"{a}:443" for a in places.values())]
+    eventually(lambda: _listening(made, wanted), "VPN, QUIC, STUN and echo servers", 20)
+    return key
+
+
+def _listening(made: Country, wanted: Iterable[str]) -> bool:
+    heard = made.world.run(ABROAD, "ss", "-Hltun")
+    stun = (f"{a}:{p}" for a, p in _stun_places(made))
+    return all(place in heard for place in (*wanted, *stun))
+
+
+def _openvpn(made: Country, name: str, address: str, transport: str) -> list[str]:
+    leaf, device = made.ca.leaf(name), transport[:3]
+    network = _TUNNELS if device == "udp" else ("10.201.0.0", _TUNNELS[1])
+    return [
+        "/usr/sbin/openvpn", "--mode", "server", "--dev", f"vpn{device}", "--dev-type", "tun",
+        "--topology", "subnet", "--server", *network,
+        "--local", address, "--port", str(OPENVPN), "--proto", transport, "--dh", "none",
+        "--ca", str(made.ca.ca_file), "--cert", str(leaf.chain), "--key", str(leaf.key),
+        "--duplicate-cn",
+    ]  # fmt: skip
+
+
+def _wireguard(made: Country, peers: Iterable[Keys]) -> str:
+    ours = Keys()
+    file = made.folder / "wireguard.key"
+    file.write_text(ours.private)
+    made.start(
+        ABROAD,
+        "wireguard",
+        ["env", "WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1", "wireguard-go", "-f", "wg-lab"],
+    )
+    eventually(lambda: "wg-lab" in made.world.run(ABROAD, "wg", "show"), "wireguard-go", 10)
+    known = (word for peer in peers for word in ("peer", peer.public))
+    port = str(WIREGUARD)
+    made.world.run(
+        ABROAD, "wg", "set", "wg-lab", "listen-port", port, "private-key", str(file), *known
+    )
+    made.world.run(ABROAD, "ip", "link", "set", "wg-lab", "up")
+    return ours.public
+
+
+def _stun_places(made: Country) -> list[tuple[str, int]]:
+    return [
+        (made.abroad.names[e.host], e.port)
+        for s in made.abroad.services
+        for e in s.endpoints
+        if e.kind is EndpointKind.STUN
+    ]
+
+
+def _stun(made: Country) -> list[list[str]]:
+    """One coturn for each port."""
+    places = _stun_places(made)
+    return [
+        [
+            "/usr/bin/turnserver", "-n", "-p", str(port), "--log-file", "stdout", "--stun-only",
+            "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780", "--no-tcp", "--relay-threads", "1",
+            "--userdb", f"{made.folder}/stun-{port}.db", "--pidfile", f"{made.folder}/stun-{port}",
+            *(word for address, p in places if p == port for word in ("-L", address)),
+        ]
+        for port in sorted({port for _, port in places})
+    ]  # fmt: skip
+
+
+def _write_quic(made: Country, places: dict[str, str]) -> None:
+    leaves = {address: made.ca.leaf(name) for name, address in places.items()}
+    told = {address: [str(leaf.chain), str(leaf.key)] for address, leaf in leaves.items()}
+    (made.folder / "quic.json").write_text(json.dumps(told))
+
+
+async def main(places: dict[str, list[str]]) -> None:
+    """HTTP/3 pages by address, with chain and key; and the collector's own echo service."""
+    async with contextlib.AsyncExitStack() as stack:
+        for address, (chain, key) in places.items():
+            await stack.enter_async_context(_pages(address, chain, key))
+        async with asyncio.TaskGroup() as group, Echo().open(ECHO, 80, group):
+            await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def _pages(address: str, chain: str, key: str) -> AsyncIterator[None]:
+    configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
+    configuration.load_cert_chain(chain, key)
+    server = await serve(
+        address, 443, configuration=configuration, create_protocol=conversation(page())
+    )
+    try:
+        yield
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))
