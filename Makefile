@@ -47,7 +47,7 @@ clean: ## everything made here, but not heliograph-data
 	@touch $@
 
 .venv/ready-dev: .venv/ready
-	$(BIN)/python -m pip install --quiet -e ".[collector,quic,raw]" --group dev
+	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic,raw]" --group dev
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
 	@touch $@

@@ -178,6 +178,7 @@ def is_literal(host: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1_024)
 def is_public(literal: str) -> bool:
     """Whether the address belongs to the Internet, and to no network of this place."""
     return ipaddress.ip_address(literal).is_global

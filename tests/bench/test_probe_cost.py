@@ -1,7 +1,8 @@
 """What a probe costs us in CPU, beside Debian's prometheus-blackbox-exporter on the same targets.
 
 Ours is the whole of it: the experiment through the runner, the record of every step with all its
-facts, the measurement in protobuf. Targets stand on one core, the prober under test on another.
+facts, the measurement in protobuf, on the loop of the extra `fast`. Targets stand on one core, the
+prober under test on another.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ PYTHONPATH=tests python -m support.probe_load CA_FILE reads one job a line from 
 with what it cost: {"cpu_us": 63.1, "bytes": 310.0, "faults": []}, all but the last by the probe.
 
 Nothing is left out: the runner's turns, the record of every step, the measurement in protobuf.
+The loop is the agent's own, on uvloop where the extra `fast` is installed.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Limits, Service
 from heliograph_agent.net.config import NetConfig
+from heliograph_agent.net.loop import run_main
 from heliograph_agent.net.real import Door
 from heliograph_agent.runner import Context, Runner
 
@@ -86,4 +88,4 @@ async def main(ca_file: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    run_main(main(sys.argv[1]))

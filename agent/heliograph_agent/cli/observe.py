@@ -22,6 +22,7 @@ from heliograph_agent.cli import config_of
 from heliograph_agent.config import Config, ConfigError, load, with_options
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, Trace
+from heliograph_agent.net.loop import run_main
 from heliograph_agent.runner import attempt
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def perform(probe: Probe, bind: Callable[[Trace], Net], *, show_json: bool) -> i
     """Run it and print what was seen, also when Ctrl-C ends it early."""
     trace = Trace(SystemClock())
     try:
-        reason = asyncio.run(_observe(probe, bind, trace))
+        reason = run_main(_observe(probe, bind, trace))
     except KeyboardInterrupt:
         reason = "Stopped before its end."
     if show_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
+from heliograph_agent.net.loop import run_main
 
 if TYPE_CHECKING:
     from heliograph_agent.agent import Agent
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     setting = read_setting(state, load(cli.config_of(args)))
     with state.locked():
         agent = Agent(setting, SystemClock(), random.SystemRandom())
-        return asyncio.run(_main(agent, once=args.once))
+        return run_main(_main(agent, once=args.once))
 
 
 async def _main(agent: "Agent", *, once: bool) -> int:
