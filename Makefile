@@ -2,14 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check fmt stubs bench lab drill clean
+.PHONY: run test check fmt stubs bench lab drill plays clean
 
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
+# The long plays of the lab. They join the suite once they were seen to agree three times in a row.
+LATER := --ignore tests/lab/test_drill.py --ignore tests/lab/test_matrix.py
+
 test: .venv/ready-dev check ## the whole suite, then the benches alone on the machine
 	@# A failure is looked at twice, since real processes share two cores here; -ra names each that needed it.
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --reruns 1 --ignore tests/bench --cov --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --reruns 1 --ignore tests/bench $(LATER) --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
 	$(BIN)/python -m pytest tests/bench -q -s -p no:cacheprovider
 
@@ -32,6 +35,9 @@ bench: .venv/ready-dev ## ratios measured side by side; prints, judges nothing b
 
 lab: .venv/ready-dev ## a country in a box to play with (root, Linux): see tests/lab/README.md
 	@PYTHONPATH=tests $(BIN)/python -m lab.country lab
+
+plays: .venv/ready-dev ## every experiment against every interference, and January 2022 in short
+	$(BIN)/python -m pytest tests/lab/test_matrix.py tests/lab/test_drill.py -q
 
 drill: .venv/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
 	@PYTHONPATH=tests $(BIN)/python -m lab.country drill $(SCRIPT)

@@ -20,6 +20,7 @@ PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = (
     8453,
 )  # where the censor's own programs listen, at the gate
 KNOWN, MINDED = "0x77", "0x66"  # marks of connections: opened in a known protocol; named a name
+FREEZE_PACKETS = 25  # of one flow on a named port, likewise
 FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any more
 
 
@@ -240,8 +241,24 @@ def _slow_line(what: Interference, source: str) -> Measures:
 
 
 def _freeze(what: Interference, source: str) -> Measures:
-    """One flow brings so many bytes, then nothing: no reset, no end."""
+    """One flow brings so many bytes, then nothing: no reset, no end.
+
+    On a named port it is packets of either direction that are counted: what long streams of a
+    protocol meet, which bring few bytes and many packets.
+    """
     del source
+    if what.port:
+        over = (
+            f"-m connbytes --connbytes {FREEZE_PACKETS}: --connbytes-dir both"
+            " --connbytes-mode packets -j DROP"
+        )
+        return Measures(
+            forward=tuple(
+                f"{side} {a} -p tcp {port} {what.port} {over}"
+                for a in _four(what)
+                for side, port in (("-d", "--dport"), ("-s", "--sport"))
+            )
+        )
     over = f"-m connbytes --connbytes {FREEZE_BYTES}: --connbytes-dir reply --connbytes-mode bytes"
     rules = [f"-s {a} -p tcp {over} -j DROP" for a in _four(what)]
     return Measures(forward=tuple(rules) or (f"-p tcp {over} -j DROP",))
