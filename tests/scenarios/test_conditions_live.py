@@ -41,7 +41,10 @@ def test_condition_live(row: Condition, played: Mapping[str, Played]) -> None:
     seen = played[row.name]
     here = seen.here.measurement
     assert not here.not_measured, here.not_measured
-    found = {v.endpoint: v for v in judge(taken(here), control_view(row, seen))}
+    found = {
+        v.endpoint: v
+        for v in judge(taken(here, role=row.scenario.taken.role), control_view(row, seen))
+    }
     for endpoint, expected in row.scenario.verdicts.items():
         verdict = found[endpoint]
         wanted = {key: value for key, value in expected.items() if key in TOLD}

@@ -8,7 +8,6 @@ FREEZE_FROM = 8 * 1024
 FREEZE_TO = 64 * 1024
 SILENCE_US = 5_000_000  # so long nothing, before it is called frozen
 LEAST_RATE = 8 * 1024  # bytes a second until then: what crawls all along does not freeze
-FEWEST = 2  # arrivals that tell of a rate
 
 
 def frozen(here: Sight, control: Sight) -> bool:
@@ -23,7 +22,7 @@ def frozen(here: Sight, control: Sight) -> bool:
 
 def _stuck(step: Step, whole: int) -> bool:
     http = step.seen.http
-    if step.method != "slow_body" or http is None or len(http.arrivals) < FEWEST:
+    if step.method != "slow_body" or http is None or not http.arrivals:
         return False
     last = http.arrivals[-1]
     if not FREEZE_FROM <= last.bytes <= FREEZE_TO or last.bytes >= whole:

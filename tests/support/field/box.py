@@ -2,7 +2,7 @@
 
     python -m support.field.box PLAN      PLAN is a JSON file:
     {"listen": [{"address": …, "port": …, "tls": [CHAIN, KEY] or null, "does": {…}}],
-     "turned": [{"source": …, "to": …, "port": …, "sees": TEXT, "does": {…}}]}
+     "turned": [{"source": …, "to": …, "port": …, "sees": TEXT, "sees_hex": […], "does": {…}}]}
 
 `turned` are connections that the packet filter handed over, looked up by where they were going;
 those that no rule knows are passed on untouched. What a script can do is in `ACTS`.
@@ -132,13 +132,21 @@ async def _intercept(line: Line, does: Does) -> None:
 async def _pass(line: Line, does: Does) -> None:
     """On to where it was going; of the answer perhaps only so much, or only so fast."""
     theirs, ours = await asyncio.open_connection(does.get("via", line.to), line.port)
-    for old, new in does.get("alter", {}).items():
-        line.first = line.first.replace(old.encode(), new.encode())
+    if does.get("alter_headers"):
+        line.first = _normal(line.first)
     ours.write(line.first)
     back = asyncio.ensure_future(_answer(theirs, line, does))
     there = asyncio.ensure_future(_copy(line.reader, ours))
     await asyncio.wait({back, there}, return_when=asyncio.ALL_COMPLETED)
     ours.close()
+
+
+def _normal(request: bytes) -> bytes:
+    """With its header names in the usual capitals, as proxies write them."""
+    head, end, body = request.partition(b"\r\n\r\n")
+    first, *headers = head.split(b"\r\n")
+    pairs = (header.partition(b":") for header in headers)
+    return b"\r\n".join([first, *(n.title() + colon + v for n, colon, v in pairs)]) + end + body
 
 
 async def _answer(theirs: asyncio.StreamReader, line: Line, does: Does) -> None:
@@ -216,6 +224,14 @@ def _serving(act: Callable[[Line], Awaitable[None]]) -> Served:
     return served
 
 
+def _seen(rule: Does, first: bytes) -> bool:
+    """The text it looks for, or any of these bytes in hex."""
+    looked_for = [bytes.fromhex(one) for one in rule.get("sees_hex", ())]
+    return rule.get("sees", "").encode().lower() in first.lower() and (
+        not looked_for or any(one in first for one in looked_for)
+    )
+
+
 def turned(rules: list[Does]) -> Callable[[Line], Awaitable[None]]:
     """A rule for where it was going decides, then what was said."""
 
@@ -227,8 +243,7 @@ def turned(rules: list[Does]) -> Callable[[Line], Awaitable[None]]:
         for rule in rules:
             where = (rule.get("to", line.to), rule.get("port", line.port))
             who = line.source.startswith(rule.get("source", ""))
-            seen = rule.get("sees", "").encode().lower() in first.lower()
-            if where == (line.to, line.port) and who and seen:
+            if where == (line.to, line.port) and who and _seen(rule, first):
                 await perform(line, rule["does"])
                 return
         await _pass(line, {})

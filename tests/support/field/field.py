@@ -75,7 +75,9 @@ class Field:
     def serve(self) -> None:
         """Returns once everything listens."""
         rows, folder = self._rows, self._folder
-        self._start_server("abroad", servers.resolver_conf(rows, folder), "unbound", at.ABROAD)
+        self._start_server(
+            "abroad", servers.resolver_conf(rows, self._certificates, folder), "unbound", at.ABROAD
+        )
         self._start_server("provider", servers.provider_conf(rows, folder), "unbound", at.GATE)
         web = servers.web_conf(rows, self._certificates, folder)
         self._start_server("web", web, "nginx", at.ABROAD)
@@ -97,7 +99,41 @@ class Field:
         ]
         gate = [h for h in hosts if h["address"].startswith("77.")]
         self._box("box", at.GATE, gate, turned)
+        self._serve_protocols()
         eventually(self._listening, f"the field's servers, see {folder}", 20)
+
+    def _serve_protocols(self) -> None:
+        """What is no web server and no resolver."""
+        stands: dict[str, list[tuple[str, int]]] = {}
+        for row in self._rows:
+            for one in row.said.get("stands", ()):
+                stands.setdefault(one["as"], []).append((one["at"], one["port"]))
+        self._ready(
+            at.ABROAD, "stands", [*PYTHON, "lab.country.stand_ins", self._file("stands", stands)]
+        )
+        quic = [(at.NEUTRAL, at.NEUTRAL_NAME), *self._places("quic")]
+        told = {
+            "quic": [(address, *self._certificates.files("good", name)) for address, name in quic],
+            "echo": [address for address, _ in self._places("echo")],
+        }
+        self._ready(at.ABROAD, "peers", [*PYTHON, "support.field.peers", self._file("peers", told)])
+        if stun := [address for address, _ in self._places("stun")]:
+            self._start(at.ABROAD, "stun", servers.coturn(stun, self._folder))
+        if any(row.experiment == "vpn" for row in self._rows):
+            for transport in ("udp", "tcp-server"):
+                command = servers.openvpn(transport, self._certificates)
+                self._start(at.ABROAD, f"openvpn-{transport}", command)
+
+    def _places(self, key: str) -> Iterator[tuple[str, str]]:
+        """Addresses at which rows want this served, and the rows' names."""
+        for row in self._rows:
+            for address in row.said.get(key, ()):
+                yield address, row.host_at(address)
+
+    def _file(self, name: str, told: object) -> str:
+        file = self._folder / f"{name}.json"
+        file.write_text(json.dumps(told))
+        return str(file)
 
     def interfere(self) -> None:
         """Filter rules of all rows, and what the places lack."""
@@ -160,9 +196,8 @@ class Field:
         return {**rule, "does": {"intercept": files}}
 
     def _box(self, name: str, space: str, hosts: list[Any], turned: list[Any]) -> None:
-        plan = self._folder / f"{name}.json"
-        plan.write_text(json.dumps({"listen": hosts, "turned": turned}))
-        self._ready(space, name, [*PYTHON, "support.field.box", str(plan)])
+        plan = self._file(name, {"listen": hosts, "turned": turned})
+        self._ready(space, name, [*PYTHON, "support.field.box", plan])
 
     def _start_server(self, name: str, config: str, program: str, space: str) -> None:
         file = self._folder / f"{name}.conf"
@@ -203,6 +238,7 @@ class Field:
         for row in self._rows:
             for rule in row.turned():
                 yield _turn(f"-d {rule['to']} -p tcp --dport {rule['port']}")
+            yield from (f"-A PREROUTING {rule}" for rule in row.said.get("turn", ()))
         for port in (80, 443):
             yield _turn(f"-s {at.address_of('captive')} -p tcp --dport {port}")
         yield "COMMIT"
@@ -237,37 +273,43 @@ def _stop(program: "subprocess.Popen[bytes]") -> None:
 
 def wiring() -> Iterator[str]:
     """Shell lines, in an order in which each finds what it needs."""
-    for space in (at.ABROAD, at.GATE, at.CONTROL, *at.PLACES):
+    for space in (at.ABROAD, at.BORDER, at.GATE, at.CONTROL, *at.PLACES):
         yield f"ip netns add {space}"
         yield f"ip netns exec {space} sysctl -qw net.ipv6.conf.default.dad_transmits=0"
         yield f"ip -n {space} link set lo up"
-    for space in (at.ABROAD, at.GATE):
+    for space in (at.ABROAD, at.BORDER, at.GATE):
         yield (
             f"ip netns exec {space} sysctl -qw net.ipv4.ip_forward=1"
             " net.ipv6.conf.all.forwarding=1 net.ipv6.ip_nonlocal_bind=1"
         )
-    yield from _cable(at.GATE, at.GATE_WIRE, at.ABROAD_WIRE)
-    yield from _cable(at.CONTROL, at.CONTROL_ADDRESS, at.CONTROL_WIRE)
+    yield from _cable(at.BORDER, at.BORDER_WIRE, at.ABROAD, at.ABROAD_WIRE, "2a0d:5600:")
+    yield from _cable(at.GATE, at.GATE_WIRE, at.BORDER, at.BORDER_HOME, "2a0d:5600:3:")
+    yield from _cable(at.CONTROL, at.CONTROL_ADDRESS, at.ABROAD, at.CONTROL_WIRE, "2a0d:5600:2:")
     for prefix in ("45.90.2.0/24", "45.91.0.0/16", "45.92.0.0/16", f"{at.PUBLIC}/32"):
         yield f"ip -n {at.ABROAD} route add local {prefix} dev lo"
     yield f"ip -n {at.ABROAD} -6 route add local {at.SIX_ABROAD}::/48 dev lo"
-    yield f"ip -n {at.ABROAD} route add 5.0.0.0/8 via {at.GATE_WIRE}"
-    yield f"ip -n {at.ABROAD} -6 route add {at.SIX}::/48 via 2a0d:5600::2"
+    yield f"ip -n {at.ABROAD} route add 45.90.1.0/24 via {at.BORDER_WIRE}"
+    for space, far, far_six in (
+        (at.ABROAD, at.BORDER_WIRE, "2a0d:5600::2"),
+        (at.BORDER, at.GATE_WIRE, "2a0d:5600:3::2"),
+    ):
+        yield f"ip -n {space} route add 5.0.0.0/8 via {far}"
+        yield f"ip -n {space} -6 route add {at.SIX}::/48 via {far_six}"
     for prefix in (f"{at.PROVIDER}/32", f"{at.DOMESTIC}/32", "77.77.0.0/16"):
         yield f"ip -n {at.GATE} route add local {prefix} dev lo"
     for place in at.PLACES:
         yield from _home(place)
 
 
-def _cable(space: str, address: str, far: str) -> Iterator[str]:
-    yield f"ip -n {space} link add out type veth peer name {space} netns {at.ABROAD}"
-    six = {at.GATE: "2a0d:5600::", at.CONTROL: "2a0d:5600:2::"}[space]
-    for where, device, end, last in ((space, "out", address, 2), (at.ABROAD, space, far, 1)):
+def _cable(space: str, address: str, other: str, far: str, six: str) -> Iterator[str]:
+    """`space` sees it as `out`, and its default route leads that way; the other as its name."""
+    yield f"ip -n {space} link add out type veth peer name {space} netns {other}"
+    for where, device, end, last in ((space, "out", address, 2), (other, space, far, 1)):
         yield f"ip -n {where} address add {end}/24 dev {device}"
-        yield f"ip -n {where} -6 address add {six}{last}/64 dev {device} nodad"
+        yield f"ip -n {where} -6 address add {six}:{last}/64 dev {device} nodad"
         yield f"ip -n {where} link set {device} up"
     yield f"ip -n {space} route add default via {far}"
-    yield f"ip -n {space} -6 route add default via {six}1"
+    yield f"ip -n {space} -6 route add default via {six}:1"
 
 
 def _home(place: str) -> Iterator[str]:

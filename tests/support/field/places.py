@@ -1,6 +1,6 @@
 """Who is where in the field, and what a row's placeholders stand for. Pure.
 
-    places ── gate ── abroad ── control
+    places ── gate ── border ── abroad ── control
 
 Places are vantages of the country, each with its own cable to the gate, where the censor sits. A
 row owns a name and addresses that nobody else uses, so that all rows can be played at once.
@@ -11,12 +11,14 @@ from string import Template
 from typing import TypeVar
 
 PLACES = ("home", "offline", "domestic", "captive", "mute", "six")
-GATE, ABROAD, CONTROL = "gate", "abroad", "control"
+GATE, BORDER, ABROAD, CONTROL = "gate", "border", "abroad", "control"
 PROVIDER, DOMESTIC = "5.9.0.53", "5.2.0.10"  # the provider's resolver, a host of the country
 RESOLVER, PUBLIC, DOH = "45.90.2.53", "9.9.9.9", "45.90.2.54"  # abroad
+NOWHERE = "45.90.2.56"  # serves no DNS
 REFUSING = "45.90.2.55"  # a name server that refuses everybody
 ANCHOR, NEUTRAL = "45.90.2.10", "45.90.2.11"
-ABROAD_WIRE, GATE_WIRE = "45.90.0.1", "45.90.0.2"
+ABROAD_WIRE, BORDER_WIRE = "45.90.0.1", "45.90.0.2"
+BORDER_HOME, GATE_WIRE = "45.90.1.1", "45.90.1.2"
 CONTROL_WIRE, CONTROL_ADDRESS = "45.90.3.1", "45.90.3.2"
 INJECTED, ALIVE = "31.13.64.1", "45.92.250.1"  # what forged answers say: nobody, a stranger's host
 SIX, SIX_ABROAD = "2a0d:5600:1", "2a0d:5600:91"
@@ -43,6 +45,8 @@ def placeholders(number: int) -> Mapping[str, str]:
         "neutral_name": NEUTRAL_NAME,
         "public": PUBLIC,
         "resolver": RESOLVER,
+        "nowhere": NOWHERE,
+        "doh": DOH,
         "injected": INJECTED,
         "alive": ALIVE,
     }

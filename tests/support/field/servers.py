@@ -20,7 +20,7 @@ from support.field.setup import Certificates, Row
 LARGE = 300_000  # bytes of the file /large
 
 
-def resolver_conf(rows: Sequence[Row], folder: Path) -> str:
+def resolver_conf(rows: Sequence[Row], certificates: Certificates, folder: Path) -> str:
     """The truth. Names outside it do not exist."""
     lines = [f'  local-data: "{ANCHOR_NAME}. 60 IN A {ANCHOR}"\n']
     lines.append(f'  local-data: "{NEUTRAL_NAME}. 60 IN A {NEUTRAL}"\n')
@@ -32,12 +32,15 @@ def resolver_conf(rows: Sequence[Row], folder: Path) -> str:
                 lines.append(f'  local-data: "{name}. 60 IN {kind} {address}"\n')
     failing = [row.host for row in rows if row.said.get("fails")]
     lines += [f'  local-zone: "{host}." transparent\n' for host in failing]
-    actions = {RESOLVER: "allow", PUBLIC: "allow", REFUSING: "refuse"}
+    more = [address for row in rows for address in row.said.get("dns_at", ())]
+    actions = {**dict.fromkeys((RESOLVER, PUBLIC, *more), "allow"), REFUSING: "refuse"}
     access = "".join(f"  interface-action: {a} {action}\n" for a, action in actions.items())
+    leaf = certificates.good.leaf(PUBLIC, *more)
+    sealed = [f"{address}@853" for address in (PUBLIC, *more)]
+    access += "".join(f"  interface-action: {one} allow\n" for one in sealed)
+    access += f"  tls-service-pem: {leaf.chain}\n  tls-service-key: {leaf.key}\n"
     zone = f'{access}  local-zone: "." static\n{"".join(lines)}'
-    return _unbound(
-        folder, "abroad", (RESOLVER, PUBLIC, REFUSING), zone, "".join(map(_failing, failing))
-    )
+    return _unbound(folder, "abroad", (*actions, *sealed), zone, "".join(map(_failing, failing)))
 
 
 def provider_conf(rows: Sequence[Row], folder: Path) -> str:
@@ -93,16 +96,19 @@ def domestic_conf(certificates: Certificates, folder: Path) -> str:
 def _sites(rows: Iterable[Row], certificates: Certificates, folder: Path) -> Iterator[str]:
     for row in rows:
         kind = row.said.get("site", "good")
-        taken = {(host["at"], host["port"]) for host in row.hosts()}
+        taken = row.taken()
         for name, addresses in row.names.items():
             free = [(a, p) for a in addresses for p in (80, 443) if (a, p) not in taken]
             ours = [(a, p) for a, p in free if a.startswith(("45.91.", "45.92.", "2a0d:"))]
             listens = " ".join(f"[{a}]:{p}" if ":" in a else f"{a}:{p}" for a, p in ours)
             if kind != "none" and listens:
-                yield _site(listens, name, certificates, kind, folder)
+                rate = row.said.get("rate", 0)
+                yield _site(listens, name, certificates, kind, folder, rate)
 
 
-def _site(listens: str, name: str, certificates: Certificates, kind: str, folder: Path) -> str:
+def _site(
+    listens: str, name: str, certificates: Certificates, kind: str, folder: Path, rate: int = 0
+) -> str:
     leaf = certificates.of(kind, name)
     lines = "".join(
         f"    listen {one}{' ssl' if one.endswith(':443') else ''};\n" for one in listens.split()
@@ -115,7 +121,7 @@ def _site(listens: str, name: str, certificates: Certificates, kind: str, folder
       return 200 "<html><head><title>The page of {name}</title></head><body>Hello</body></html>";
     }}
     location = /generate_204 {{ return 204; }}
-    location = /large {{ alias {folder}/large; }}
+    location = /large {{ alias {folder}/large; limit_rate {rate}k; }}
   }}
 """
 
@@ -133,3 +139,24 @@ http {{
   client_body_temp_path {folder}/{name}.temp;
 {servers}}}
 """
+
+
+def coturn(addresses: Iterable[str], folder: Path) -> list[str]:
+    listens = (word for address in addresses for word in ("-L", address))
+    return [
+        "/usr/bin/turnserver", "-n", "-p", "3478", "--log-file", "stdout", "--stun-only",
+        "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780", "--no-tcp", "--relay-threads", "1",
+        "--userdb", f"{folder}/stun.db", "--pidfile", f"{folder}/stun.pid", *listens,
+    ]  # fmt: skip
+
+
+def openvpn(transport: str, certificates: Certificates) -> list[str]:
+    """On every address, port 1194, over udp or tcp-server."""
+    chain, key = certificates.files("good", "vpn.example")
+    network = {"udp": "10.200.0.0", "tcp-server": "10.201.0.0"}[transport]
+    return [
+        "/usr/sbin/openvpn", "--mode", "server", "--dev", f"vpn{transport[:3]}",
+        "--dev-type", "tun", "--topology", "subnet", "--server", network, "255.255.0.0",
+        "--multihome", "--port", "1194", "--proto", transport, "--dh", "none",
+        "--ca", str(certificates.good.ca_file), "--cert", chain, "--key", key, "--duplicate-cn",
+    ]  # fmt: skip

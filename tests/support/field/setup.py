@@ -24,15 +24,51 @@ from typing import Any
 from lab.country.interference import Interference, measures
 from lab.country.topology import Network
 from support.condition import Condition
-from support.field.places import ALIVE, INJECTED, PROVIDER, RESOLVER, filled, placeholders
+from support.field.places import (
+    ALIVE,
+    INJECTED,
+    NEUTRAL_NAME,
+    NOWHERE,
+    PROVIDER,
+    RESOLVER,
+    filled,
+    placeholders,
+)
 from support.loopback_ca import Leaf, LoopbackCA
 
 NETWORK = Network(0, "home", "Home", 64_500, "mobile", {}, ())
 QUEUES = {("rst", ""): 1, ("dns", INJECTED): 2, ("dns", ALIVE): 3}  # of observers, by their answer
-TARGETS = {"web": "https://$name/", "dns": "$name", "tcp": "$name:443", "tls": "$name:443"}
+TARGETS = {
+    "web": "https://$name/",
+    "dns": "$name",
+    "tcp": "$name:443",
+    "tls": "$name:443",
+    "dns_integrity": "$name",
+    "sni": "$name",
+    "http_host": "$name",
+    "quic": "$name:443",
+    "ech": "$name:443",
+    "path": "$name:443",
+    "middlebox": "$site:80",
+    "throttling": "https://$name/large",
+}
+SEALED = "https://45.90.2.54/dns-query"
 OPTIONS = {
-    "web": {"doh": "https://45.90.2.54/dns-query"},
-    "dns": {"doh": "https://45.90.2.54/dns-query"},
+    "web": {"doh": SEALED},
+    "dns": {"doh": SEALED},
+    "dns_integrity": {
+        "doh": SEALED,
+        "dot": "9.9.9.9:853",
+        "nowhere": f"{NOWHERE}:53",
+        "neutral": NEUTRAL_NAME,
+        "whoami": "",
+    },
+    "sni": {"neutral": f"{NEUTRAL_NAME}:443"},
+    "http_host": {"neutral": f"{NEUTRAL_NAME}:80"},
+    "quic": {"neutral": f"{NEUTRAL_NAME}:443", "page": "false"},
+    "ech": {"doh": SEALED},
+    "path": {"neutral": NEUTRAL_NAME, "hops": "6"},
+    "throttling": {"neutral": f"https://{NEUTRAL_NAME}/large"},
 }
 FEW = {"options", "net", "deadline_s", "endpoints"}
 
@@ -64,6 +100,10 @@ class Row:
     def names(self) -> Mapping[str, Sequence[str]]:
         """Every name of the row that exists, and its addresses."""
         return {self.host: self.truth, **self.said.get("names", {})}
+
+    def host_at(self, address: str) -> str:
+        """Whose address it is."""
+        return next((n for n, some in self.names.items() if address in some), self.host)
 
     def job(self, *, control: bool = False) -> dict[str, Any]:
         target = self.said.get("target", filled(TARGETS.get(self.experiment, ""), self.words))
@@ -118,6 +158,13 @@ class Row:
 
     def hosts(self) -> Sequence[Mapping[str, Any]]:
         return tuple(self.said.get("hosts", ()))
+
+    def taken(self) -> frozenset[tuple[str, int]]:
+        """Where something else listens than the ordinary web server."""
+        scripted = {(one["at"], one["port"]) for one in self.hosts()}
+        spoken = {(one["at"], one["port"]) for one in self.said.get("stands", ())}
+        echoes = {(address, 80) for address in self.said.get("echo", ())}
+        return frozenset(scripted | spoken | echoes)
 
 
 def _tuples(said: Mapping[str, Any]) -> Mapping[str, Any]:
