@@ -2,10 +2,10 @@
 
     python -m lab.country.looker < JOBS      a JSON list of jobs
 
-A job is {"space", "config", "services", "at_once", "out", "tasks"}; a task {"experiment", "target", "service",
-"options"}. The program starts outside every namespace, loads all that it needs once and then makes
-a process for each place, which is much cheaper than a program each. A line of the file `out` is the
-task's number, a blank, and the measurement as protobuf in Base64.
+A job is {"space", "config", "services", "at_once", "out", "tasks"}; a task {"experiment", "target",
+"service", "options"}. The program starts outside every namespace, loads all that it needs once and
+then makes a process for each place, which is much cheaper than a program each. A line of the file
+`out` is the task's number, a blank, and the measurement as protobuf in Base64.
 """
 
 import asyncio
@@ -150,7 +150,11 @@ async def _look(job: _Job, turns: Turns, raw: socket.socket, out: IO[str]) -> No
     net = replace(
         load(Path(job["config"])).net(),
         resolv_conf=f"/etc/netns/{job['space']}/resolv.conf",
-        **dict.fromkeys(("connect_s", "tls_s", "http_s", "body_s", "exchange_s"), PATIENCE_S),
+        connect_s=PATIENCE_S,
+        tls_s=PATIENCE_S,
+        http_s=PATIENCE_S,
+        body_s=PATIENCE_S,
+        exchange_s=PATIENCE_S,
     )
     door = Door(net, SystemClock(), random.SystemRandom())
     door.raw = lambda: _raw(raw)
