@@ -110,13 +110,16 @@ def _vantage(scene: Scene) -> Iterator[Sign]:
         yield Sign.NO_STEPS
     if Failure.INTERRUPTED in here.words:
         yield Sign.INTERRUPTED
-    if any(s.local for s in _steps(here)):
+    six = {s.index for a in here.attempts if a.ipv6 for s in a.steps}
+    if any(s.local and s.index not in six for s in _steps(here)):
         yield Sign.LOCAL_FAILURE
 
 
 def _ipv6(here: Sight, control: Sight) -> Iterator[Sign]:
+    """A vantage without IPv6 fails by itself there, which is a lack and no fault."""
     unresolved = not here.resolved and six_only(here, control)
-    if unresolved or any(a.ipv6 and a.failed for a in here.attempts):
+    tried = (s for a in here.attempts if a.ipv6 for s in a.steps)
+    if unresolved or any(not s.ok for s in tried):
         yield Sign.IPV6_FAILURE
 
 

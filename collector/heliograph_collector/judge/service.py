@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from heliograph_collector.judge.confidence import MOST
 from heliograph_collector.store.rows import State, Verdict
 
+NO_SIX = "none.ipv6"
 GATES = ("link.", "control.", "none.")  # reasons that hold for a whole measurement
 
 
@@ -125,7 +126,7 @@ def _grouped(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> list[lis
 
 
 def _tally(verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]) -> Tally:
-    states = [{v.state for v in group} for group in grouped]
+    states = [{v.state for v in _voices(group)} for group in grouped]
     return Tally(
         verdicts=tuple(verdicts),
         groups=len(grouped),
@@ -135,12 +136,18 @@ def _tally(verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]) ->
     )
 
 
+def _voices(group: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Without endpoints that have only IPv6, where the vantage has none, if there are others."""
+    return [v for v in group if v.rule != NO_SIX] or group
+
+
 def _deciding(
     state: State, verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]
 ) -> list[Verdict]:
     """The endpoints on which the whole verdict rests."""
     if state is State.BLOCKED:
-        return [v for group in grouped if all(v.state is state for v in group) for v in group]
+        said = map(_voices, grouped)
+        return [v for group in said if all(v.state is state for v in group) for v in group]
     return [v for v in verdicts if v.state is state]
 
 
