@@ -42,12 +42,11 @@ Cells = dict[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A network and what its gate does; `cells` by column, `owed` what ought to be in them."""
+    """A network and what its gate does; `cells` by column."""
 
     id: str
     applied: tuple[Mapping[str, Any], ...]
     cells: Mapping[str, str]
-    owed: Mapping[str, str]
     at_once: int  # tasks: on a line that is slow by itself they would slow each other
 
 
@@ -92,10 +91,7 @@ def _row(name: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Row:
     for verdict, columns in one.get("cells", {}).items():
         for column in columns:
             cells |= dict.fromkeys(said["sets"].get(column, [column]), verdict)
-    owed = one.get("owed", {})
-    cells |= {column: debt["now"] for column, debt in owed.items()}
-    told = {column: f"{debt['ought']}: {debt['why']}" for column, debt in owed.items()}
-    return Row(name, tuple(one.get("apply", ())), cells, told, int(one.get("at_once", EVERY)))
+    return Row(name, tuple(one.get("apply", ())), cells, int(one.get("at_once", EVERY)))
 
 
 @contextmanager

@@ -27,13 +27,11 @@ def _table(of: Matrix) -> Iterator[str]:
 
 def _recognised(of: Matrix, row: Row) -> str:
     cells = [(cell, column) for column, cell in row.cells.items() if cell not in of.reasons]
-    owed = [f"owed by {column}: {why}" for column, why in row.owed.items()]
     told = [
         f"**{verdict}**: {', '.join(column for _, column in some)}"
         for verdict, some in groupby(sorted(cells, key=_verdict), key=_verdict)
-        if verdict != "unknown"
     ]
-    return "; ".join([*told, *owed]) or "nobody"
+    return "; ".join(told) or "nobody"
 
 
 def _verdict(cell: tuple[str, str]) -> str:
