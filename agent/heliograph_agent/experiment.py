@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from heliograph.plan import Service
@@ -13,6 +14,7 @@ Wants = Literal["url", "host", "endpoint", "service", "none"]
 _T = TypeVar("_T", bool, int, str)
 
 _known_types: dict[type[Any], dict[str, Any]] = {}
+_REMEMBERED = 256  # configs
 MAX_TEXT = 253  # characters of an option
 
 
@@ -95,17 +97,18 @@ def options_of(config: type[Any]) -> tuple[Option, ...]:
 
 def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
     """The experiment's config with `options` set in it. Raises CannotRun on what it knows not."""
-    if not options:
-        return experiment.config()
+    return _parsed(experiment, tuple(options.items()))
+
+
+@lru_cache(maxsize=_REMEMBERED)  # a plan asks for the same over and over
+def _parsed(experiment: Experiment, options: tuple[tuple[str, str], ...]) -> Any:
     known = {f.name: f for f in fields(experiment.config)}
     hints = _types(experiment.config)
-    for key in options:
+    for key, _ in options:
         if key not in known:
             allowed = ", ".join(known) or "none"
             raise CannotRun(f"{experiment.name} has no option {key!r}; its options are: {allowed}.")
-    return experiment.config(
-        **{key: _value(known[key], hints[key], text) for key, text in options.items()}
-    )
+    return experiment.config(**{key: _value(known[key], hints[key], text) for key, text in options})
 
 
 def service_of(target: Target) -> Service:

@@ -51,10 +51,11 @@ def one_line(text: str, limit: int) -> str:
     """Printable, on one line, at most `limit` characters. A cut leaves no beginning of an address:
     the scrubber, which comes later, could not tell what it was."""
     window = _cut(text, 8 * limit)
-    if not window.isprintable():
-        window = "".join(c if c.isprintable() else " " for c in window)
-    words = window.split(None, limit // 2 + 1)  # as many as can be seen
-    return _cut(" ".join(words), limit).strip()
+    seen = limit // 2 + 1  # words, and blanks between them, that fill the line
+    line = " ".join(window.split(None, seen)[:seen])
+    if not line.isprintable():
+        line = " ".join("".join(c if c.isprintable() else " " for c in window).split())
+    return _cut(line, limit).strip()
 
 
 def _cut(text: str, limit: int) -> str:
@@ -66,7 +67,7 @@ def _visible(markup: str) -> str:
     found: list[str] = []
     size = at = 0
     while size < 8 * MAX_TEXT:
-        tag = _TAG.search(markup, at)
+        tag = _next_tag(markup, at)
         words = markup[at : tag.start() if tag else len(markup)].strip()
         if words:
             found.append(words)
@@ -75,6 +76,15 @@ def _visible(markup: str) -> str:
         if at < 0:
             break
     return " ".join(found)
+
+
+def _next_tag(markup: str, at: int) -> re.Match[str] | None:
+    while (at := markup.find("<", at)) >= 0:
+        tag = _TAG.match(markup, at)
+        if tag is not None:
+            return tag
+        at += 1
+    return None
 
 
 def _past(markup: str, tag: re.Match[str]) -> int:

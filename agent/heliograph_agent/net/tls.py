@@ -13,7 +13,7 @@ from functools import lru_cache
 from heliograph_agent.net.alerts import alert_in_clear, alert_of
 from heliograph_agent.net.tcp import Inbox, Wire
 
-_READ = 65_536
+_READ = 16_384  # a record of TLS
 _REMEMBERED = 16_384  # bytes of the conversation's start that are searched for an alert
 _MAX_CHAIN = 16
 _ALERT = b"\x15\x03"  # how the record of an alert begins
