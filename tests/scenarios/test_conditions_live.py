@@ -4,6 +4,8 @@ All rows are played at once in one world (support/field): every row has a name, 
 interference of its own. The control runs the same experiment from abroad.
 """
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,12 +22,17 @@ from support.scenario import taken
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("conditions")]
 ROWS = tuple(row for row in conditions() if row.live is not None)
+PROGRAMS = ("unbound", "nginx", "turnserver", "openvpn")
 TOLD = ("rule", "state", "layer", "method", "reachable_endpoints", "endpoints")
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
     require_for_test()
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        reason = f"needs {', '.join(missing)}"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     return play(ROWS, tmp_path_factory.mktemp("field"))
 
 
