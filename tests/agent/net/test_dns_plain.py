@@ -74,8 +74,9 @@ def test_two_addresses_cut_short() -> None:
     reply = dns.message.make_response(dns.message.from_wire(asked.wire))
     reply.flags |= dns.flags.TC
     reply.answer.append(dns.rrset.from_text(f"{NAME}.", 60, "IN", "A", "192.0.2.1", "192.0.2.2"))
-    plain = reply_of(asked.wire, reply.to_wire())
-    assert plain == library(asked, reply.to_wire())
+    data = reply.to_wire()  # once: the library shuffles a set whenever it writes one
+    plain = reply_of(asked.wire, data)
+    assert plain == library(asked, data)
     assert plain is not None
     assert plain.truncated
     assert {each.data for each in plain.answers} == {"192.0.2.1", "192.0.2.2"}
