@@ -107,7 +107,7 @@ def _chain(wire: QuicWire) -> list[bytes]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     tls = wire.connection.tls
-    leaf, others = tls._peer_certificate, tls._peer_certificate_chain  # noqa: SLF001
+    leaf, others = tls._peer_certificate, tls._peer_certificate_chain  # noqa: SLF001 - no public way
     if leaf is None:
         return []
     return [each.public_bytes(Encoding.DER) for each in (leaf, *others)][:_MAX_CHAIN]

@@ -87,7 +87,7 @@ class QuicWire:
 
     def _ended(self, data: bytes) -> QuicEndedError | None:
         """aioquic tells of an end only when the draining period is over, and not who made it."""
-        event = self.connection._close_event  # noqa: SLF001
+        event = self.connection._close_event  # noqa: SLF001 - why it closed, kept nowhere else
         if event is None:
             return None
         by_us = self.connection._close_pending  # noqa: SLF001 - a fault it found, not yet sent

@@ -209,7 +209,7 @@ def certificate(der: bytes) -> Certificate | None:
         key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         subject, issuer = parsed.subject.rfc4514_string(), parsed.issuer.rfc4514_string()
         begins, ends = parsed.not_valid_before_utc, parsed.not_valid_after_utc
-    except Exception:  # noqa: BLE001 a parser of hostile bytes: whatever it says, it is no certificate
+    except Exception:  # noqa: BLE001 - a parser of hostile bytes: whatever it says, it is no certificate
         return None
     return Certificate(
         sha256=hashlib.sha256(der).hexdigest(),
