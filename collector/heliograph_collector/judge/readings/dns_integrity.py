@@ -37,7 +37,8 @@ ROWS = (
         says="The name is answered in the name of an address that serves no DNS, a neutral one is "
         "not.",
         strength=0.95,
-        needs="nowhere_answered nowhere_neutral_silent control_nowhere_silent",
+        needs="nowhere_answered nowhere_neutral_silent control_nowhere_silent "
+        "control_plain_resolved",  # a control that could ask nobody is silent too
         layer="dns",
         method="injected",
     ),
