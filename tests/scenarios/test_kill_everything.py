@@ -35,7 +35,14 @@ class World:
         self.grpc, self.http = free_port(), free_port()
         self.config = home / "collector.yml"
         self.config.write_text(
-            yaml.safe_dump({"control": {"endpoints": []}, "feed": {"k_anonymity": 1}})
+            yaml.safe_dump(
+                {
+                    "control": {"endpoints": []},
+                    "feed": {"k_anonymity": 1},
+                    # An agent that starts 200 times in five minutes closes more than an hour's.
+                    "limits": {"batches_per_hour": 100_000},
+                }
+            )
         )
         self.plan = home / "plan.yml"
         self.plan.write_text(
