@@ -1,0 +1,66 @@
+"""The alert log as incidents: what each came to, and by which entries. No clock, no I/O."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+START = "0" * 64  # the head of a log without entries
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log, verified. `hash` is the SHA-256 of the line, in hex; `body` its body."""
+
+    number: int  # from 1
+    hash: str
+    line: bytes  # without its newline
+    body: Mapping[str, Any]
+
+    @property
+    def incident(self) -> str:
+        """The id of the incident that it is about."""
+        return str(self.body["incident"]["id"])
+
+
+class Book:
+    """All entries in order, and the newest state of every incident."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries: list[Entry] = []
+        self._of: dict[str, list[Entry]] = {}
+        for entry in entries:
+            self.take(entry)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    @property
+    def head(self) -> str:
+        """The last entry's hash, which proves all of them; 64 zeros before the first."""
+        return self._entries[-1].hash if self._entries else START
+
+    def take(self, entry: Entry) -> None:
+        """Raises ValueError when it is not the one that comes next."""
+        if entry.number != len(self._entries) + 1:
+            raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
+        self._entries.append(entry)
+        self._of.setdefault(entry.incident, []).append(entry)
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """The newest state of each, newest start first; `alerts` are the numbers of its entries."""
+        found = [_state(entries) for entries in self._of.values()]
+        return sorted(found, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
+
+    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the word of the record
+        """The newest state of one, as `incidents` gives it."""
+        entries = self._of.get(id)
+        return _state(entries) if entries else None
+
+    def of(self, id: str) -> list[Entry]:  # noqa: A002 the word of the record
+        """All entries about one incident, in order."""
+        return list(self._of.get(id, ()))
+
+
+def _state(entries: Sequence[Entry]) -> dict[str, Any]:
+    return {**entries[-1].body["incident"], "alerts": [entry.number for entry in entries]}
