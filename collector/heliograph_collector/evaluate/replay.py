@@ -31,6 +31,20 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """A level over time as others publish it: numbers of addresses or of queries, no vantages.
+
+    `values[i]` is of the step that begins at `since_us + i * step_us`; None is not known.
+    """
+
+    scope: Scope
+    source: str  # bgp, ping-slash24, merit-nt, gtr …; of plain numbers the column's name
+    since_us: int
+    step_us: int
+    values: Sequence[float | None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """What a collector would have known from `since_us` until `until_us`, and what was so.
 
@@ -45,6 +59,7 @@ class Replay:
     opinions: Sequence[Opinion] = field(repr=False)
     truths: Sequence[Truth]
     vantages: Sequence[Witness] = field(repr=False)
+    series: Sequence[Series] = field(default=(), repr=False)  # imported: for level detectors alone
 
 
 @dataclass(frozen=True, slots=True)
