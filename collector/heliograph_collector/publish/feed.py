@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -9,6 +10,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.publish.bus import Bus
+from heliograph_collector.store.incidents import Book
 from heliograph_collector.store.rows import (
     Cell,
     Judged,
@@ -47,6 +49,9 @@ class Feed:
     `measurements` raises ValueError for a cursor that is not its own; all that read may raise
     StoreError.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
+    `book` is the alert log read so far, `public_key` (Ed25519, 32 bytes) what proves it. `blind`
+    takes (since_us, until_us) and gives {"from", "until" (µs; until None: still), "because",
+    "country" ("": everywhere)}.
     """
 
     clock: Clock
@@ -56,7 +61,7 @@ class Feed:
     merge_small: Callable[[Sequence[Cell], int], Sequence[Cell]]
     measurements: Callable[[MeasurementFilter, str, int], Awaitable[MeasurementPage]]
     measurement: Callable[[str], Awaitable[Judged | None]]
-    accept: Callable[[bytes, str], Awaitable[Receipt]]  # envelope, peer address → receipt
+    accept: Callable[[bytes, str], Awaitable[Receipt]]  # envelope, addresses on its way → receipt
     problems: Callable[[], Sequence[str]]  # why the collector is not ready; empty when it is
     links: Callable[[], Sequence[LinkCount]]
     agents: Callable[[], AgentCounts]
@@ -65,3 +70,6 @@ class Feed:
     services: Mapping[str, str] = field(default_factory=dict)  # name → title, in the page's order
     k_anonymity: int = 5
     operator_hash: str = ""  # from auth.hash_password; "" lets nobody in
+    book: Book = field(default_factory=Book)
+    blind: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
+    public_key: bytes = b""
