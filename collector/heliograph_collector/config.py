@@ -5,12 +5,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
 MAX_FILE = 1_048_576
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class ConfigError(Exception):
@@ -121,6 +123,7 @@ class Config:
     observations_days: int = 30
     verdicts_days: int = 180
     sessions: int = 2_000
+    trusted_proxies: tuple[Network, ...] = ()
     batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
 
     @property
@@ -168,6 +171,19 @@ def _controls(entry: Entry) -> tuple[str, ...]:
     return tuple(x.word(("local",)) for x in entry.items())
 
 
+def _networks(entry: Entry) -> tuple[Network, ...]:
+    return tuple(_network(x) for x in entry.items())
+
+
+def _network(entry: Entry) -> Network:
+    try:
+        return ip_network(entry.text())
+    except ValueError:
+        raise entry.error(
+            f"{entry.text()[:64]!r} must be a network such as 10.0.0.0/8 or one address"
+        ) from None
+
+
 KEYS = (
     Key("data", "data", _path),
     Key("grpc", "grpc", _endpoint),
@@ -183,6 +199,7 @@ KEYS = (
     Key("geo.asn_file", "asn_file", _path),
     Key("retention.observations_days", "observations_days", lambda e: e.whole(1, 3_650)),
     Key("retention.verdicts_days", "verdicts_days", lambda e: e.whole(1, 36_500)),
+    Key("intake.trusted_proxies", "trusted_proxies", _networks),
     Key("limits.sessions", "sessions", lambda e: e.whole(1, 100_000)),
     Key("limits.batches_per_hour", "batches_per_hour", lambda e: e.whole(1, 100_000)),
 )

@@ -21,6 +21,7 @@ feed: {k_anonymity: 10}
 console: {password_file: /etc/password}
 geo: {country_file: c.mmdb, asn_file: a.mmdb}
 retention: {observations_days: 7, verdicts_days: 90}
+intake: {trusted_proxies: [10.0.0.0/8, "::1"]}
 limits: {sessions: 10_000, batches_per_hour: 64}
 """
 
@@ -75,6 +76,11 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ),
         ("control:\n  endpoints: local\n", 2, "must be a list"),
         ("store:\n  url: sqlite:///x\n", 2, "must begin with chdb:///"),
+        (
+            "intake:\n  trusted_proxies: [10.0.0.1/8]\n",
+            2,
+            r"trusted_proxies\[0\]: '10.0.0.1/8' must be",
+        ),
         ("grpc: a:1\ngrpc: a:2\n", 2, "grpc: stands twice"),
         ("data: [a]\n", 1, "data: must be one value"),
         ("a: [b\n", 2, "is not YAML"),

@@ -18,6 +18,7 @@ from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from heliograph_collector.fleet.plans import default_plan, issue
+from heliograph_collector.intake.geo import Network
 from heliograph_collector.intake.house import Intake, Plot, intake
 from heliograph_collector.store.journal import Journal
 from heliograph_collector.store.rows import JournalRow, Kind
@@ -65,6 +66,7 @@ async def house(
     asn_file: Path = Path("absent"),
     sessions: int = 2_000,
     batches_per_hour: int = 100_000,
+    trusted_proxies: tuple[Network, ...] = (),
 ) -> AsyncIterator[House]:
     fleet, keyring = Fleet(data), open_keyring(data, [HOST])
     if fleet.plan() is None:
@@ -83,6 +85,7 @@ async def house(
         asn_file=asn_file,
         sessions=sessions,
         batches_per_hour=batches_per_hour,
+        trusted_proxies=trusted_proxies,
     )
     try:
         async with intake(plot) as open_door:

@@ -38,9 +38,9 @@ class Door:
         self._agents = limits.agent_rates(batches_per_hour)
         self._strangers = limits.stranger_rates()
 
-    async def accept(self, envelope: bytes, peer: str, carrier: str = "post") -> ipb.Receipt:
+    async def accept(self, envelope: bytes, way: str, carrier: str = "post") -> ipb.Receipt:
         """An envelope from anybody, whatever it holds; the address is forgotten here."""
-        place = self.geo.locate(peer, self.clock.wall_us())
+        place = self.geo.locate(way, self.clock.wall_us())
         wait_s = self.stranger_waits_s(place)
         if wait_s:
             return self._count(carrier, _retry(0, wait_s), "prefix_quota")

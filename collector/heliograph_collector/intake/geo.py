@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +12,10 @@ from urllib.parse import unquote
 from heliograph_collector.intake.asn import AsnTable
 
 DAY_US = 86_400_000_000
+MAX_HOPS = 16
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,16 @@ class GeoError(Exception):
 
 
 class Geo:
-    """`country` and `asn` are database files; a missing one answers ZZ or 0."""
+    """`country` and `asn` are database files; a missing one answers ZZ or 0. What a proxy in
+    `trusted` says of where a caller came from is believed, and nobody else."""
 
-    def __init__(self, country: Path, asn: Path, secret: bytes) -> None:
+    def __init__(
+        self, country: Path, asn: Path, secret: bytes, trusted: Sequence[Network] = ()
+    ) -> None:
         self._country = _open(country)
         self._asn = _open(asn)
         self._secret = secret
+        self._trusted = trusted
 
     @property
     def missing(self) -> list[str]:
@@ -49,9 +56,9 @@ class Geo:
         tables = (("country", self._country), ("asn", self._asn))
         return [name for name, table in tables if table is None]
 
-    def locate(self, peer: str, now_us: int) -> Place:
-        """`peer` is gRPC's `ipv4:a:p` and `ipv6:[a]:p`, or a bare address."""
-        address = peer_address(peer)
+    def locate(self, way: str, now_us: int) -> Place:
+        """`way` is as `origin` takes it; without proxies the peer alone."""
+        address = origin(way, self._trusted)
         if address is None:
             return NOWHERE
         text = str(address)
@@ -67,8 +74,23 @@ class Geo:
         return hmac.digest(day, network.network_address.packed, hashlib.sha256)[:8].hex()
 
 
+def origin(way: str, trusted: Sequence[Network]) -> Address | None:
+    """The last address of `way` that is not one of our own proxies.
+
+    `way` is what `X-Forwarded-For` says, then a comma and the peer itself. Whatever stands left of
+    the first stranger, anybody could have written. None when a hop of ours names no address.
+    """
+    found = None
+    for hop in reversed(way.rsplit(",", MAX_HOPS)):
+        found = peer_address(hop.strip())
+        if found is None or not any(found in network for network in trusted):
+            return found
+    return found
+
+
 def peer_address(peer: str) -> Address | None:
-    """None for a Unix socket or anything else that names no host."""
+    """Of gRPC's `ipv4:a:p` and `ipv6:[a]:p`, or a bare address. None for a Unix socket or anything
+    else that names no host."""
     text = unquote(peer)
     if text.startswith(("ipv4:", "ipv6:")):
         text = text[5:].rpartition(":")[0]
@@ -97,7 +119,9 @@ def _open(file: Path) -> _Table | None:
 
 
 def _country_of(found: object) -> str:
-    """`country_code`, or the nested shape of the other usual makers."""
+    """`country_code`, or the nested shape of the other usual makers; in a table the two letters."""
+    if isinstance(found, int):
+        found = {"country": found.to_bytes(4, "big")[2:].decode("ascii", "replace")}
     if not isinstance(found, dict):
         return "ZZ"
     code = found.get("country_code") or found.get("country")

@@ -15,7 +15,7 @@ from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.intake.counters import Counters
 from heliograph_collector.intake.door import Door
-from heliograph_collector.intake.geo import Geo
+from heliograph_collector.intake.geo import Geo, Network
 from heliograph_collector.intake.opening import Opener
 from heliograph_collector.intake.presence import Presence
 from heliograph_collector.intake.roll import Roll
@@ -42,6 +42,7 @@ class Plot:
     asn_file: Path
     sessions: int = 2_000
     batches_per_hour: int = 240
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,13 @@ class Intake:
     roll: Roll
     presence: Presence
     geo: Geo
-    accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, peer address
+    accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, way (geo.origin)
 
 
 @asynccontextmanager
 async def intake(plot: Plot) -> AsyncIterator[Intake]:
     """Answers inside the block. Raises PortTakenError, GeoError."""
-    geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret)
+    geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret, plot.trusted_proxies)
     roll = Roll(plot.fleet)
     opener = Opener(plot.keyring.sealing, roll.key_of)
     presence = Presence()

@@ -32,6 +32,7 @@ EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolRes
 SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
 
 _MAX_VERSION = 64
+_FORWARDED = "x-forwarded-for"
 _BUSY_S, _FULL_S = 5, 60
 log = logging.getLogger("heliograph.intake")
 
@@ -54,7 +55,7 @@ class IntakeService:
         self, request: pb.EnrolRequest, context: EnrolContext
     ) -> pb.EnrolResponse:
         enrolments = self._door.counters.enrolments
-        place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
+        place = self._door.geo.locate(_way(context), self._door.clock.wall_us())
         wait_s = _BUSY_S if self._unary.locked() else self._door.stranger_waits_s(place)
         if wait_s:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
@@ -101,7 +102,7 @@ class IntakeService:
         envelope = request.envelope.SerializeToString()
         try:
             async with self._unary, asyncio.timeout(limits.RPC_S):
-                receipt = await self._door.accept(envelope, context.peer(), "submit")
+                receipt = await self._door.accept(envelope, _way(context), "submit")
         except TimeoutError:
             receipt = later
         return pb.SubmitResponse(receipt=receipt)
@@ -113,7 +114,7 @@ class IntakeService:
         if len(self._presence) >= self._sessions:
             counters.hellos.labels("full").inc()
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _again(_FULL_S))
-        place = self._door.geo.locate(context.peer(), self._door.clock.wall_us())
+        place = self._door.geo.locate(_way(context), self._door.clock.wall_us())
         try:
             visit = await greet(context, self._door, place)
             ending = await self._stay(context, visit)
@@ -194,6 +195,12 @@ class IntakeService:
     def end_all(self) -> None:
         for visit in self._presence:
             visit.end(Ending.STOPPED)
+
+
+def _way(context: "Context | EnrolContext | SubmitContext") -> str:
+    """The addresses a call came by, as `geo.origin` takes them."""
+    said = [str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED]
+    return ",".join([*said, context.peer()])
 
 
 def _again(wait_s: int) -> tuple[tuple[str, str]]:

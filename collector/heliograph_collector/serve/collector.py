@@ -94,6 +94,7 @@ async def _door(house: House, stack: AsyncExitStack) -> Intake:
         asn_file=config.geo_file("asn"),
         sessions=config.sessions,
         batches_per_hour=config.batches_per_hour,
+        trusted_proxies=config.trusted_proxies,
     )
     try:
         door = await stack.enter_async_context(intake(plot))

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ import pytest
 
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.intake.asn import write_table
 from heliograph_collector.store.journal import Journal, JournalFullError
 from heliograph_collector.store.rows import JournalRow, Kind
 from support.intake import (
@@ -20,6 +22,7 @@ from support.intake import (
     channel,
     enrolled,
     greeted,
+    hear,
     house,
     measurement,
     receipts,
@@ -267,6 +270,35 @@ async def test_no_address_stays(tmp_path: Path) -> None:
     for address in (source, PEER):
         assert address.encode() not in kept
         assert bytes(int(x) for x in address.split(".")).hex().encode() not in kept
+
+
+@pytest.mark.parametrize("trusting", [True, False])
+async def test_a_proxy_is_believed_only_where_it_is_trusted(tmp_path: Path, trusting: bool) -> None:
+    """The hello, the lone envelope and the enrolment of one caller, all by the same proxy."""
+    said = (("x-forwarded-for", "192.0.2.1, 203.0.113.9"),)
+    proxies = (ip_network("127.0.0.0/8"),) if trusting else ()
+    letters = int.from_bytes(b"KZ", "big")
+    write_table(tmp_path / "c.table", [(0xCB007100, 0xCB0071FF, letters)], [])
+    table = tmp_path / "c.mmdb"
+    async with (
+        house(tmp_path, trusted_proxies=proxies, country_file=table) as home,
+        channel(home) as stub,
+    ):
+        caller = Caller(home.keyring)
+        await stub.Enrol(caller.enrol_request(home.invite()), timeout=10, metadata=said)
+        call = stub.Session(metadata=said)
+        await call.write(caller.hello((await hear(call)).challenge.nonce))
+        await call.write(pb.AgentMessage(envelope=caller.envelope(1)))
+        await receipts(call, 1)
+        request = pb.SubmitRequest(envelope=caller.envelope(2))
+        await stub.Submit(request, timeout=10, metadata=said)
+        rows = await home.rows(Kind.ARRIVAL, Kind.ENVELOPE)
+        assert len(rows) == 3
+        assert {row.country for row in rows} == {"KZ" if trusting else "ZZ"}
+        assert len({row.prefix for row in rows}) == 1
+        direct = home.intake.geo.locate("203.0.113.77", rows[0].received_us)
+        assert (direct.prefix == rows[0].prefix) is trusting, "that of the /24, or the proxy's own"
+    assert b"203.0.113.9" not in everything(tmp_path)
 
 
 def everything(folder: Path) -> bytes:

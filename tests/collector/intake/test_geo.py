@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.intake.asn import AsnTable, write_table
-from heliograph_collector.intake.geo import DAY_US, NOWHERE, Geo, GeoError, peer_address
+from heliograph_collector.intake.geo import DAY_US, NOWHERE, Geo, GeoError, origin, peer_address
 from heliograph_collector.intake.geodata import GeoDataError, install
 
 SECRET = b"s" * 32
@@ -46,6 +46,44 @@ def rows(table: list[tuple[int, int, int]]) -> bytes:
 def test_peers_are_read_as_grpc_and_http_spell_them(peer: str, address: str | None) -> None:
     found = peer_address(peer)
     assert (None if found is None else str(found)) == address
+
+
+PROXIES = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("2001:db8::/48")]
+
+
+@pytest.mark.parametrize(
+    ("way", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),  # no proxy at all
+        ("198.51.100.1,192.0.2.7", "192.0.2.7"),  # a stranger's word is not taken
+        ("198.51.100.1,ipv4:127.0.0.1:4000", "198.51.100.1"),
+        ("198.51.100.1,ipv4:127.0.0.1:4000 ", "198.51.100.1"),
+        ("6.6.6.6, 198.51.100.1,127.0.0.1", "198.51.100.1"),  # the last, never the first
+        ("198.51.100.1, 2001:db8::5, 127.0.0.1", "198.51.100.1"),  # two proxies of ours
+        ("198.51.100.1,rubbish,127.0.0.1", None),
+        (",127.0.0.1", None),
+        ("127.0.0.1", "127.0.0.1"),  # the proxy said nothing
+        ("127.0.0.9,127.0.0.1", "127.0.0.9"),
+        ("::ffff:198.51.100.1,127.0.0.1", "198.51.100.1"),
+        (",".join(["198.51.100.1", *["127.0.0.1"] * 40]), None),  # looked through to a limit
+        ("x" * 100_000 + ",127.0.0.1", None),
+    ],
+)
+def test_of_a_way_through_our_proxies_the_last_stranger_counts(
+    way: str, address: str | None
+) -> None:
+    found = origin(way, PROXIES)
+    assert (None if found is None else str(found)) == address
+
+
+def test_a_table_can_give_countries_as_two_letters(tmp_path: Path) -> None:
+    letters = int.from_bytes(b"KZ", "big")
+    write_table(
+        tmp_path / "country.table", [(0x01000000, 0x010000FF, letters), (2**31, 2**32 - 1, 7)], []
+    )
+    geo = Geo(tmp_path / "country.mmdb", tmp_path / "a", SECRET)
+    asked = ("1.0.0.9", "2.0.0.1", "250.0.0.1")
+    assert [geo.locate(a, 0).country for a in asked] == ["KZ", "ZZ", "ZZ"]
 
 
 def test_without_databases_nothing_is_known_but_the_prefix(tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ async def test_the_receipt_comes_back(serve: Serve, receipt: pb.Receipt, status:
     assert world.envelopes == [(b"sealed", "127.0.0.1")]
 
 
+async def test_what_proxies_say_goes_along_with_the_peer_last(serve: Serve) -> None:
+    world = World()
+    client = await serve(world.feed())
+    said = [("X-Forwarded-For", "192.0.2.1, 192.0.2.2"), ("X-Forwarded-For", "192.0.2.3")]
+    await client.post("/v1/envelopes", data=b"x", headers=said)
+    assert world.envelopes == [(b"x", "192.0.2.1, 192.0.2.2,192.0.2.3,127.0.0.1")]
+
+
 async def test_the_largest_envelope_fits_and_nothing_larger(serve: Serve) -> None:
     world = World()
     client = await serve(world.feed())
