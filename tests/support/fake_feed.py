@@ -127,6 +127,7 @@ def vote(
         prefix=nym,
         layer=how[0],
         method=how[1],
+        established=True,
         **counts,
     )
 

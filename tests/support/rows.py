@@ -33,6 +33,7 @@ from heliograph_collector.store.rows import (
 )
 
 US = 1_000_000
+DAY = 86_400 * US
 ANNA = b"A" * 16
 NAMES = Pseudonyms(b"s" * 32)
 T0 = 1_641_351_600 * US  # 2022-01-05 03:00 UTC

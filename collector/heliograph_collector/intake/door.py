@@ -105,6 +105,7 @@ class Door:
             carrier=carrier,
             sequence=sequence,
             body=sifted.opened.compressed,
+            since_s=agent.created_s,
         )
         try:
             (position,) = await self.journal.append([row])

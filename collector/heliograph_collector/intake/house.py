@@ -73,7 +73,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         batches_per_hour=plot.batches_per_hour,
     )
     service = IntakeService(door, presence, plot.keyring, plot.sessions, plot.rng)
-    await plot.journal.append([_started(plot.clock)])
+    await plot.journal.append([_started(plot.clock, plot.journal.alive_before_us)])
     try:
         async with (
             serving(service, plot.endpoint, plot.keyring, plot.sessions) as port,
@@ -91,5 +91,8 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         await asyncio.to_thread(roll.flush)
 
 
-def _started(clock: Clock) -> JournalRow:
-    return JournalRow(kind=Kind.START, agent=COLLECTOR, received_us=clock.wall_us())
+def _started(clock: Clock, alive_before_us: int) -> JournalRow:
+    """Nothing else is said at a start: who does not come back is for the detector to find."""
+    return JournalRow(
+        kind=Kind.START, agent=COLLECTOR, received_us=clock.wall_us(), heard_us=alive_before_us
+    )

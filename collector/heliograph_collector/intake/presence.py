@@ -59,7 +59,7 @@ class Visit:
         if self.limit is not None and not self.limit.expired():
             self.limit.reschedule(asyncio.get_running_loop().time())
 
-    def row(self, kind: Kind, received_us: int) -> JournalRow:
+    def row(self, kind: Kind, received_us: int, heard_us: int = 0) -> JournalRow:
         """Every presence row carries the hello, which says region, access and epoch."""
         return JournalRow(
             kind=kind,
@@ -70,7 +70,13 @@ class Visit:
             prefix=self.place.prefix,
             role=Role(self.agent.role),
             body=self.hello.SerializeToString(),
+            heard_us=heard_us,
+            since_s=self.agent.created_s,
         )
+
+    def lost_row(self, wall_us: int, monotonic_us: int) -> JournalRow:
+        """Its loss, found now, with the moment it was last heard on the wall clock of today."""
+        return self.row(Kind.LOST, wall_us, wall_us - (monotonic_us - self.heard_us))
 
 
 @dataclass(slots=True)

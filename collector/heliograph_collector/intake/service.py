@@ -171,8 +171,9 @@ class IntakeService:
     async def _write(self, rows: list[JournalRow]) -> None:
         """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
         door = self._door
-        lost = self._presence.lost(door.clock.monotonic_us(), door.roll.heartbeat_s)
-        rows = [*rows, *(visit.row(Kind.LOST, door.clock.wall_us()) for visit in lost)]
+        wall_us, monotonic_us = door.clock.wall_us(), door.clock.monotonic_us()
+        lost = self._presence.lost(monotonic_us, door.roll.heartbeat_s)
+        rows = [*rows, *(visit.lost_row(wall_us, monotonic_us) for visit in lost)]
         if not rows:
             return
         try:

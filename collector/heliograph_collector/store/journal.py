@@ -54,8 +54,11 @@ class Journal:
         try:
             with ExitStack() as undo:
                 undo.callback(self._lock.release)
-                self._reader = undo.enter_context(closing(table.connect(path, limit_bytes)))
+                # It also marks that we are alive, for which no disk needs to turn.
+                aside = table.connect(path, limit_bytes, durable=False)
+                self._reader = undo.enter_context(closing(aside))
                 self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
+                self.alive_before_us = table.last_alive_us(self._reader)
                 self._commits = Commits(path, limit_bytes, self._last())
                 undo.pop_all()
         except (sqlite3.Error, TypeError) as error:
@@ -93,6 +96,14 @@ class Journal:
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Whether anything was committed after `position`, waiting for it that long."""
         return await self._commits.wait_beyond(position, timeout_s)
+
+    async def alive(self, at_us: int) -> None:
+        """Mark that the collector lives, for `alive_before_us` of the next one to open this.
+
+        Without a sync: 30 µs, and a power failure may set it back by some seconds. Raises
+        JournalError.
+        """
+        await self._on_reader(lambda: table.mark_alive(self._reader, at_us))
 
     async def trim(self, up_to: int, received_before_us: int) -> int:
         """Forget bodies at or below `up_to` that are older; their sequences stay used. How many."""

@@ -12,12 +12,15 @@ PAGE = 4_096
 ROW_LIMIT = 500  # rows forgotten in one commit
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS journal (id TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS journal (
+  id TEXT PRIMARY KEY, alive_us INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE TABLE IF NOT EXISTS log (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
   kind TEXT NOT NULL, agent BLOB NOT NULL, sequence INTEGER NOT NULL, received_us INTEGER NOT NULL,
   country TEXT NOT NULL, asn INTEGER NOT NULL, prefix TEXT NOT NULL, role TEXT NOT NULL,
-  carrier TEXT NOT NULL, body BLOB NOT NULL
+  carrier TEXT NOT NULL, body BLOB NOT NULL,
+  heard_us INTEGER NOT NULL DEFAULT 0, since_s INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
 CREATE TABLE IF NOT EXISTS forgotten (
@@ -25,11 +28,15 @@ CREATE TABLE IF NOT EXISTS forgotten (
 ) STRICT, WITHOUT ROWID;
 """
 
+# What journals of before do not have: (table, column). Each is added with the default above.
+_LATER = (("journal", "alive_us"), ("log", "heard_us"), ("log", "since_s"))
+
 # Asked first instead of ON CONFLICT DO NOTHING, which would use up a position for nothing.
 APPEND = """
 INSERT INTO log
-  (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body)
-SELECT :kind, :agent, :sequence, :received_us, :country, :asn, :prefix, :role, :carrier, :body
+  (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body, heard_us, since_s)
+SELECT :kind, :agent, :sequence, :received_us, :country, :asn, :prefix, :role, :carrier, :body,
+  :heard_us, :since_s
 WHERE :kind <> 'envelope' OR NOT EXISTS (
   SELECT 1 FROM log WHERE kind = 'envelope' AND agent = :agent AND sequence = :sequence
   UNION ALL
@@ -38,17 +45,20 @@ WHERE :kind <> 'envelope' OR NOT EXISTS (
 """
 
 READ = (
-    "SELECT position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body"
-    " FROM log"
+    "SELECT position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier,"
+    " body, heard_us, since_s FROM log"
 )
 
 
-def connect(path: Path, limit_bytes: int) -> sqlite3.Connection:
-    """A durable connection; it belongs to one thread at a time. Raises sqlite3.Error."""
+def connect(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Connection:
+    """A connection that belongs to one thread at a time. Raises sqlite3.Error.
+
+    What goes through one that is not durable waits for the next commit that is, or for the system.
+    """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         if limit_bytes:
             db.execute(f"PRAGMA max_page_count = {max(limit_bytes // PAGE, 16)}")
         _create(db)
@@ -70,11 +80,14 @@ def parameters(row: JournalRow) -> dict[str, Any]:
         "role": row.role,
         "carrier": row.carrier,
         "body": row.body,
+        "heard_us": row.heard_us,
+        "since_s": row.since_s,
     }
 
 
 def row_of(found: tuple[Any, ...]) -> JournalRow:
-    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body = found
+    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier = found[:10]
+    body, heard_us, since_s = found[10:]
     return JournalRow(
         kind=Kind(kind),
         agent=agent,
@@ -87,6 +100,8 @@ def row_of(found: tuple[Any, ...]) -> JournalRow:
         sequence=sequence,
         body=body,
         position=position,
+        heard_us=heard_us,
+        since_s=since_s,
     )
 
 
@@ -97,6 +112,17 @@ def insert(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | N
         cursor = db.execute(APPEND, row)
         positions.append(cursor.lastrowid if cursor.rowcount == 1 else None)
     return positions
+
+
+def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
+    db.execute("UPDATE journal SET alive_us = ?", (at_us,))
+
+
+def last_alive_us(db: sqlite3.Connection) -> int:
+    """The latest that the mark or a row says; 0 when there is neither."""
+    ((marked,),) = db.execute("SELECT alive_us FROM journal")
+    newest = db.execute("SELECT received_us FROM log ORDER BY position DESC LIMIT 1").fetchone()
+    return int(max(marked, newest[0] if newest else 0))
 
 
 def read(db: sqlite3.Connection, after: int, limit: int, limit_bytes: int) -> list[JournalRow]:
@@ -150,5 +176,9 @@ def _remember(db: sqlite3.Connection, agent: bytes, sequences: list[int]) -> Non
 def _create(db: sqlite3.Connection) -> None:
     for statement in _SCHEMA.split(";"):
         db.execute(statement)
+    for table, column in _LATER:
+        there = {found[1] for found in db.execute(f"PRAGMA table_info({table})")}
+        if column not in there:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
     if db.execute("SELECT count(*) FROM journal").fetchone()[0] == 0:
-        db.execute("INSERT INTO journal VALUES (?)", (secrets.token_hex(8),))
+        db.execute("INSERT INTO journal (id) VALUES (?)", (secrets.token_hex(8),))

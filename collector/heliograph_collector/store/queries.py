@@ -76,9 +76,9 @@ def votes(q: Question, bin_s: int) -> Query:
     """
     q.where("endpoint = ''").where("role = 'volunteer'").where("rule != {bad:String}", bad=TIME_BAD)
     text = f"""
-SELECT * EXCEPT how FROM (SELECT country, region, asn, access, service,
+SELECT * EXCEPT (how, old), old FROM (SELECT country, region, asn, access, service,
   intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym,
-  any(prefix) AS any_prefix, countIf(state = 'reachable') AS reachable,
+  any(prefix) AS any_prefix, max(established) AS old, countIf(state = 'reachable') AS reachable,
   countIf(state = 'blocked') AS blocked, countIf(state = 'down') AS down,
   countIf(state = 'unknown') AS unknown,
   topKIf(1)((layer, method), state IN ('blocked', 'down'))[1] AS how,
@@ -114,7 +114,7 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
 
 _TAKEN = (
     "id, position, toUnixTimestamp64Micro(received) AS received_us, nym, prefix, role, country, "
-    "asn, access, region, body"
+    "asn, access, region, body, established"
 )
 
 
@@ -249,6 +249,7 @@ def _vote(r: tuple[Any, ...]) -> Vote:
         unknown=r[11],
         layer=r[12],
         method=r[13],
+        established=r[14],
     )
 
 
@@ -257,7 +258,7 @@ def _silence(r: tuple[Any, ...]) -> Silence:
 
 
 def _taken(r: tuple[Any, ...]) -> Taken:
-    id_, position, received_us, nym, prefix, role, country, asn, access, region, body = r
+    id_, position, received_us, nym, prefix, role, country, asn, access, region, body = r[:11]
     return Taken(
         id=id_,
         position=position,
@@ -267,6 +268,7 @@ def _taken(r: tuple[Any, ...]) -> Taken:
         role=Role(role),
         vantage=Vantage(country=country, asn=asn, access=access, region=region),
         measurement=measurement_from_pb(MeasurementPb.FromString(body)),
+        established=r[11],
     )
 
 

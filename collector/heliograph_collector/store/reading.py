@@ -1,6 +1,7 @@
 """From journal rows to measurements: decode, place, and put aside what makes no sense. Pure."""
 
 import contextlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from heliograph_collector.store.rows import (
     Taken,
     Vantage,
     counted_us,
+    is_established,
 )
 
 _NOWHERE = Epoch(id="", started_us=0)
@@ -76,14 +78,17 @@ def _taken(
         role=row.role,
         vantage=place,
         measurement=measurement,
+        established=is_established(row.since_s, at_us),
     )
 
 
 def _presence(row: JournalRow, names: Pseudonyms) -> Presence:
     """The body is the session's Hello; without a readable one the place is less well known."""
+    ours = row.kind in (Kind.START, Kind.FAULT)
     hello = intake_pb2.Hello()
-    with contextlib.suppress(DecodeError):
-        hello = intake_pb2.Hello.FromString(row.body)
+    if not ours:
+        with contextlib.suppress(DecodeError):
+            hello = intake_pb2.Hello.FromString(row.body)
     place = Vantage.of(row.country, row.asn, hello)
     nym = names.vantage(row.agent, place.country, place.asn, row.received_us)
     return Presence(
@@ -91,10 +96,21 @@ def _presence(row: JournalRow, names: Pseudonyms) -> Presence:
         position=row.position,
         received_us=row.received_us,
         vantage=place,
-        nym="" if row.kind is Kind.START else nym,
+        nym="" if ours else nym,
         prefix=row.prefix,
         role=row.role,
+        heard_us=row.heard_us,
+        why=_why(row.body) if row.kind is Kind.FAULT else "",
     )
+
+
+def _why(body: bytes) -> str:
+    """ "" when a fault of a collector before or after us says it otherwise."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    return str(said.get("why", ""))[:32] if isinstance(said, dict) else ""
 
 
 def _epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:

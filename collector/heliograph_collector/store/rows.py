@@ -11,6 +11,7 @@ from heliograph.v1.intake_pb2 import Hello
 DAY_US = 86_400_000_000
 MAX_AGE_US = 120 * DAY_US  # as long as a spool keeps
 MAX_AHEAD_US = DAY_US
+ESTABLISHED_US = 10 * DAY_US  # as detect weighs them: younger vantages confirm nothing
 UNPLACED = "ZZ"  # the country of what is in none that we know
 MAX_REGION = 16
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -39,6 +40,7 @@ class Kind(StrEnum):
     GOODBYE = "goodbye"
     LOST = "lost"  # a session that ended without goodbye
     START = "start"  # of the collector itself: silences before it are its own
+    FAULT = "fault"  # something of ours failed, and silences of that time are ours too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,14 @@ class JournalRow:
     role: Role = Role.VOLUNTEER
     carrier: str = "session"  # session, submit, post
     sequence: int = 0  # envelopes only
-    body: bytes = b""  # the compressed batch of an envelope; protobuf Hello of an arrival
+    # The compressed batch of an envelope; protobuf Hello of an arrival, a goodbye, a loss; of a
+    # fault JSON: why (probe, stalled, carrier, update), country and carrier, "" for every one.
+    body: bytes = b""
     position: int = 0
+    # On the collector's clock. Of a loss when it was last heard; of a start when the collector
+    # before is last known to have been alive, 0 for never; of a fault when it began.
+    heard_us: int = 0
+    since_s: int = 0  # when the agent was enrolled, 0 when not known or not an agent's row
 
 
 def time_is_sane(measurement: Measurement, received_us: int) -> bool:
@@ -91,6 +99,12 @@ def counted_us(measurement: Measurement, received_us: int) -> int:
     """
     sane = time_is_sane(measurement, received_us)
     return _corrected_us(measurement) if sane else received_us
+
+
+def is_established(since_s: int, at_us: int) -> bool:
+    """Whether who enrolled at `since_s` was known for ten days then. Not known is not established:
+    else a row that lost its date would let a stranger confirm."""
+    return since_s > 0 and at_us - since_s * 1_000_000 >= ESTABLISHED_US
 
 
 def _corrected_us(measurement: Measurement) -> int:
@@ -109,6 +123,7 @@ class Taken:
     role: Role
     vantage: Vantage
     measurement: Measurement
+    established: bool = False  # enrolled ten days before it was made; the date itself is not kept
 
     @property
     def started_us(self) -> int:
@@ -185,6 +200,7 @@ class Vote:
     unknown: int
     layer: str = ""  # of the blocked ones, the commonest
     method: str = ""
+    established: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +232,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """An arrival, a goodbye or a loss of one vantage, or (nym "") the collector's own start."""
+    """An arrival, a goodbye or a loss of one vantage, or (nym "") a start or fault of ours."""
 
     kind: Kind
     position: int
@@ -225,6 +241,8 @@ class Presence:
     nym: str = ""
     prefix: str = ""
     role: Role = Role.VOLUNTEER
+    heard_us: int = 0  # as in the journal's row
+    why: str = ""  # of a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,6 +245,10 @@ async def test_arrival_goodbye_and_loss_are_rows(tmp_path: Path) -> None:
             (Kind.LOST, rude.id),
         ]
         assert rows[0].kind is Kind.START
+        loss = rows[-1]
+        assert rows[-2].received_us <= loss.heard_us <= loss.received_us - 2_500_000
+        enrolled_s = [home.intake.roll.get(one.id).created_s for one in (polite, rude)]  # type: ignore[union-attr] # both are enrolled
+        assert [r.since_s for r in rows[1:]] == [enrolled_s[0]] * 2 + [enrolled_s[1]] * 2
 
 
 async def test_an_agent_that_is_back_in_time_was_never_lost(tmp_path: Path) -> None:

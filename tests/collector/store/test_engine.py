@@ -249,6 +249,40 @@ async def test_a_lost_vantage_is_silent_until_it_is_back(store: Store) -> None:
     assert [s.vantages for s in later] == [1]
 
 
+async def test_who_is_established_is_told_with_the_vote_and_the_measurement(store: Store) -> None:
+    old, young = (replace(taken(n, who=f"n{n}"), established=n == 1) for n in (1, 2))
+    await store.insert_block(block(1, 1, (old, (blocked(),)), (young, (reachable(),))))
+    votes = await store.votes(T0, T0 + HOUR, 300)
+    assert {vote.nym: vote.established for vote in votes} == {"n1": True, "n2": False}
+    assert [judgement.taken.established for judgement in await store.stretch(T0, T0 + HOUR)] == [
+        one.established for one in sorted((old, young), key=lambda t: t.id)
+    ]
+
+
+async def test_rows_of_before_count_as_not_established(store: Store, tmp_path: Path) -> None:
+    there = Presence(
+        kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a", heard_us=T0 - US, why=""
+    )
+    told = replace(taken(1), established=True)
+    await store.insert_block(replace(block(1, 1, (told, (blocked(),))), presence=(there,)))
+    for table, column in (
+        ("measurements", "established"),
+        ("verdicts", "established"),
+        ("presence", "heard"),
+        ("presence", "why"),
+    ):
+        store._clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
+    store._clickhouse.command("ALTER TABLE migrations DELETE WHERE version >= 5")
+    await store.close()
+    again = Store(f"chdb://{tmp_path}/store", observations_days=9_999, verdicts_days=9_999)
+    await again.open()
+    (vote,) = await again.votes(T0, T0 + HOUR, 300)
+    assert (vote.blocked, vote.established) == (1, False)
+    ((found, _),) = (await again.measurements(MeasurementFilter())).items
+    assert found == taken(1)
+    await again.close()
+
+
 async def test_cells_are_replaced_by_key(store: Store) -> None:
     cell = Cell(
         country="KZ",

@@ -1,7 +1,10 @@
 """The journal: what it acknowledges stays, once, in order."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,62 @@ async def test_rows_come_back_whole_and_in_order(journal: Journal) -> None:
     assert (first.carrier, first.body, first.prefix) == ("submit", b"hello", "p")
     assert [r.position for r in others] == [2, 3]
     assert journal.position == 3
+
+
+async def test_a_row_keeps_when_it_was_heard_and_enrolled(journal: Journal) -> None:
+    row = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=9, heard_us=5, since_s=3)
+    await journal.append([row])
+    ((found,), (position,)) = await journal.read(0, 10), [1]
+    assert (found.heard_us, found.since_s, found.position) == (5, 3, position)
+
+
+async def test_a_journal_of_before_is_read_and_written_on(tmp_path: Path) -> None:
+    made_by_the_first = """
+    CREATE TABLE journal (id TEXT PRIMARY KEY) STRICT;
+    CREATE TABLE log (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      kind TEXT NOT NULL, agent BLOB NOT NULL, sequence INTEGER NOT NULL,
+      received_us INTEGER NOT NULL, country TEXT NOT NULL, asn INTEGER NOT NULL,
+      prefix TEXT NOT NULL, role TEXT NOT NULL, carrier TEXT NOT NULL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
+    CREATE TABLE forgotten (
+      agent BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+      PRIMARY KEY (agent, first)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO journal VALUES ('abc');
+    INSERT INTO log VALUES
+      (4, 'envelope', x'41', 7, 99, 'KZ', 9198, 'p', 'volunteer', 'session', x'01');
+    """
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        db.executescript(made_by_the_first)
+    for _ in range(2):  # the second time all is in place
+        journal = Journal(tmp_path / "journal.db")
+        (old, *_) = await journal.read(0, 10)
+        assert (journal.id, old.position, old.body, old.sequence) == ("abc", 4, b"\x01", 7)
+        assert (old.heard_us, old.since_s) == (0, 0)
+        assert journal.alive_before_us == 99, "its last row is the last that is known of it"
+        await journal.close()
+    journal = Journal(tmp_path / "journal.db")
+    assert await journal.append([replace(envelope(ANNA, 1, at_us=3), heard_us=2)]) == [5]
+    assert (await journal.read(4, 1))[0].heard_us == 2
+    await journal.close()
+
+
+async def test_who_opens_it_next_learns_when_we_were_last_alive(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    assert journal.alive_before_us == 0, "never"
+    await journal.append([envelope(ANNA, 1, at_us=50)])
+    await journal.alive(70)
+    await journal.close()
+    again = Journal(tmp_path / "journal.db")
+    assert again.alive_before_us == 70
+    await again.append([envelope(ANNA, 2, at_us=90)])
+    assert again.alive_before_us == 70, "it speaks of the one before"
+    await again.close()
+    third = Journal(tmp_path / "journal.db")
+    assert third.alive_before_us == 90
+    await third.close()
 
 
 async def test_an_envelope_is_taken_once_and_presence_every_time(journal: Journal) -> None:

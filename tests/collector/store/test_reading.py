@@ -1,5 +1,7 @@
 """From journal rows to measurements: nothing an agent sends stops the others."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +10,7 @@ from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.reading import read_rows
 from heliograph_collector.store.rows import JournalRow, Kind
-from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb
+from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
 
 
 def test_the_peers_country_wins_and_the_rest_is_as_declared() -> None:
@@ -93,6 +95,34 @@ def test_presence_takes_its_place_from_the_hello() -> None:
     assert four.vantage.access == "unknown"
     assert one.nym
     assert start.nym == ""
+
+
+def test_a_row_says_when_it_was_heard_and_a_fault_why() -> None:
+    def said(kind: Kind, body: bytes = b"", agent: bytes = ANNA) -> JournalRow:
+        return JournalRow(kind=kind, agent=agent, received_us=T0, heard_us=T0 - 9, body=body)
+
+    rows = [
+        said(Kind.LOST),
+        said(Kind.FAULT, b'{"why":"probe","country":"","carrier":""}', bytes(16)),
+        said(Kind.FAULT, b"\x08\x01", bytes(16)),
+        said(Kind.FAULT, b'["probe"]', bytes(16)),
+    ]
+    lost, fault, *odd = read_rows(rows, NAMES).presence
+    assert (lost.heard_us, bool(lost.nym), lost.why) == (T0 - 9, True, "")
+    assert (fault.heard_us, fault.nym, fault.why) == (T0 - 9, "", "probe")
+    assert [(one.nym, one.why, one.vantage.country) for one in odd] == [("", "", "ZZ")] * 2
+
+
+def test_established_is_who_enrolled_ten_days_before_it_measured_and_nobody_unknown() -> None:
+    def established(since_us: int, at_us: int = T0) -> bool:
+        row = replace(envelope_row(measurement_pb(at_us)), since_s=since_us // US)
+        (one,) = read_rows([row], NAMES).taken
+        return one.established
+
+    assert established(T0 - 10 * DAY)
+    assert not established(T0 - 10 * DAY + US)
+    assert not established(T0 - 10 * DAY, at_us=T0 - DAY), "it counts when it was made"
+    assert not established(0), "of a journal from before nobody knows"
 
 
 @given(st.binary(max_size=200))
