@@ -1,1 +1,1 @@
-"""The scorecard: what the detectors find in worlds whose truth is known. README.md is the manual."""
+"""The scorecard: what the detectors find where the truth is known. README.md is the manual."""

@@ -28,6 +28,8 @@ class Truth:
     until_us: int | None  # None: still so at the end of the replay
     label: str  # national, mobile-only, one-operator, one-city …; of a confounder its name
     scoreable: bool = True  # no: an assumption; alarms of it are neither right nor wrong
+    layer: str = ""  # of a block: where it bites
+    spread_s: float = 0.0  # how long it took until all of them were hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Alarm:
     confirmed: bool = True
     layer: str = ""
     ended: tuple[int, int] | None = None  # the bracket of the end, if any
+    incident: str = ""  # rows of one incident share it: subscribers are called for it only once
 
 
 Detector = Callable[[Replay], Sequence[Alarm]]
