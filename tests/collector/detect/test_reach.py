@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect.ballot import Tally
+from heliograph_collector.detect.front import evidence
 from heliograph_collector.detect.incident import Incident, Kind, State
-from heliograph_collector.detect.reach import evidence, failing_rate, reach
+from heliograph_collector.detect.reach import failing_rate, reach
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import Opinion, Place, Standing, Witness
 from heliograph_collector.detect.thresholds import THRESHOLDS

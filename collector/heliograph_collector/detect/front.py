@@ -1,0 +1,141 @@
+"""One service in one country, bin by bin: what its votes come to, cell by cell."""
+
+from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect.ballot import Ballot, Tally, count, established
+from heliograph_collector.detect.blocked import Blocked
+from heliograph_collector.detect.burst import alarm_log
+from heliograph_collector.detect.fold import Part, cells_of, fold
+from heliograph_collector.detect.scope import Scope
+from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Standing, Witness
+from heliograph_collector.detect.tails import beta_binomial
+from heliograph_collector.detect.thresholds import Thresholds
+
+_MOST_NATS = 60.0  # a long block is not proven for ever: it must be able to end
+
+
+def evidence(tally: Tally, rate: float, limits: Thresholds) -> float:
+    """Nats for a block in one bin: ln BB(k|n, p1) - ln BB(k|n, p0)."""
+    blocked = beta_binomial(tally.hits, tally.votes, limits.p_bad, limits.spread)
+    return blocked - beta_binomial(tally.hits, tally.votes, min(rate, limits.p_bad), limits.spread)
+
+
+@dataclass(slots=True)
+class Front:
+    country: str
+    service: str
+    limits: Thresholds
+    sums: dict[Scope, float] = field(default_factory=dict)  # of every cell seen so far
+    last_good: dict[str, int] = field(default_factory=dict)
+    first_bad: dict[str, Opinion] = field(default_factory=dict)
+    held: list[tuple[Part, ...]] = field(default_factory=list)  # of the last bins
+    found: list[Blocked] = field(default_factory=list)
+
+    def bin(
+        self,
+        mine: Sequence[Opinion],
+        new: AbstractSet[str],
+        now_us: int,
+        rate: float,
+        *,
+        down: bool,
+    ) -> None:
+        """`mine`: the fresh opinions; `new`: who made theirs for this bin; `rate`: that of failing
+        in the rest of the world; `down`: half of it fails."""
+        self._remember(mine)
+        counted = [o for o in mine if o.witness.nym in new and o.standing is not Standing.DOWN]
+        self._sum(cells_of(count((o.witness, o.standing in BAD) for o in counted)), rate)
+        open_now = [blocked for blocked in self.found if blocked.open]
+        for blocked in open_now:
+            blocked.bin(mine, now_us, down=down)
+        if down:  # whatever fails here says nothing of here
+            self.sums.clear()
+            self.held.clear()
+            return
+        needed = alarm_log(len(self.sums), self.limits.reach_alarms_per_year, self.limits.bin_s)
+        loud = max(self.sums.values(), default=0.0) >= needed
+        if loud or any(self.held):
+            self._alarm(mine, now_us, needed)
+
+    def forget(self, over_us: int, heard_us: int) -> None:
+        """Blocks over before `over_us`, and who was last heard of before `heard_us`."""
+        self.found = [b for b in self.found if b.open or (b.closed_us or 0) >= over_us]
+        self.last_good = {n: at for n, at in self.last_good.items() if at >= heard_us}
+        if not any(b.open for b in self.found):
+            self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= heard_us}
+
+    def _remember(self, mine: Sequence[Opinion]) -> None:
+        for opinion in mine:
+            nym = opinion.witness.nym
+            if opinion.standing in BAD:
+                self.first_bad.setdefault(nym, opinion)
+            elif opinion.standing is Standing.GOOD:
+                self.last_good[nym] = opinion.at_us
+                self.first_bad.pop(nym, None)
+
+    def _sum(self, cells: dict[Scope, Tally], rate: float) -> None:
+        """Page's CUSUM: the sum falls to 0 and no further. Without votes it stands still."""
+        for scope, tally in cells.items():
+            before = self.sums.setdefault(scope, 0.0)
+            if before > 0.0 or tally.hits:  # else it stays where it is: no hit is never evidence
+                step = evidence(tally, rate, self.limits)
+                self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
+
+    def _alarm(self, mine: Sequence[Opinion], now_us: int, needed: float) -> None:
+        limits = self.limits
+        judged: list[tuple[Witness, bool]] = [
+            (o.witness, o.standing in BAD) for o in mine if o.standing is not Standing.DOWN
+        ]
+        everybody = count(judged)
+        loud = self._loud(everybody, limits.burst, needed)
+        ballot, old = established(judged, now_us, limits)
+        firm = fold(ballot, limits.confirm_share, limits.votes, limits)
+        self.held = [*self.held, tuple(p for p in firm if self.sums.get(p.scope, 0.0) >= needed)][
+            -3:
+        ]
+        steady = self._steady()
+        known = [b for b in self.found if b.open and b.confirmed_us is not None]
+        news = tuple(p for p in loud if self._adds(p, everybody, known))
+        more = tuple(p for p in steady if self._adds(p, ballot, known))
+        if news or more:
+            self._say(more or news, now_us)
+        for blocked in self.found:
+            mine = tuple(p for p in steady if blocked.touches(p))
+            if blocked.open and blocked.confirmed_us is None and mine:
+                blocked.confirm(mine, now_us, sure=old)
+
+    def _loud(self, ballot: Ballot, least: float, needed: float) -> tuple[Part, ...]:
+        """Of the cells that explain the ballot, those with so much evidence."""
+        parts = fold(ballot, self.limits.confirm_share, least, self.limits)
+        return tuple(p for p in parts if self.sums.get(p.scope, 0.0) >= needed)
+
+    def _adds(self, part: Part, ballot: Ballot, known: Sequence[Blocked]) -> bool:
+        """Whether what is not known of it yet would bear it alone."""
+        rest = Tally()
+        for place, tally in ballot.items():
+            if part.scope.holds(place) and not any(b.holds(place) for b in known):
+                rest.add(tally)
+        return rest.votes >= self.limits.burst and rest.share >= self.limits.confirm_share
+
+    def _steady(self) -> tuple[Part, ...]:
+        """Cells that were found, by these very names, in enough of the last bins."""
+        newest = {part.scope: part for parts in self.held for part in parts}
+        times = Counter(part.scope for parts in self.held for part in parts)
+        return tuple(p for scope, p in newest.items() if times[scope] >= self.limits.hold_bins)
+
+    def _say(self, parts: tuple[Part, ...], now_us: int) -> None:
+        bad = [
+            o for o in self.first_bad.values() if any(p.scope.holds(o.witness.place) for p in parts)
+        ]
+        goods = [self.last_good[o.witness.nym] for o in bad if o.witness.nym in self.last_good]
+        since_us = now_us - int(self.limits.join_s * SECOND_US)
+        young = [b for b in self.found if b.open and b.suspected_us >= since_us]
+        if young:
+            young[0].grow(parts)
+            return
+        self.found.append(
+            Blocked.begin(self.country, self.service, parts, bad, goods, now_us, self.limits)
+        )
