@@ -4,8 +4,7 @@ import asyncio
 import base64
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
@@ -108,17 +107,25 @@ def addresses_of(seen: Seen, limit: int) -> tuple[Address, ...]:
     return tuple(Address(literal, seen) for literal in (dns.addresses if dns else ())[:limit])
 
 
-@asynccontextmanager
-async def connected(
-    net: Net, address: Address, port: int, *, label: str = ""
-) -> AsyncIterator[Stream | None]:
-    """One TCP connection, None when it failed, dropped at the end of the block."""
-    _, stream = await net.connect(address.literal, port, on=address.on, endpoint=label)
-    try:
-        yield stream
-    finally:
-        if stream is not None:
-            stream.close()
+class connected:  # noqa: N801 - it is used as the function that it could be, at twice the price
+    """`async with connected(…) as stream`: one TCP connection, None when it failed, dropped at the
+    end of the block."""
+
+    __slots__ = ("_address", "_label", "_net", "_port", "_stream")
+
+    def __init__(self, net: Net, address: Address, port: int, *, label: str = "") -> None:
+        self._net, self._address, self._port, self._label = net, address, port, label
+        self._stream: Stream | None = None
+
+    async def __aenter__(self) -> Stream | None:
+        _, self._stream = await self._net.connect(
+            self._address.literal, self._port, on=self._address.on, endpoint=self._label
+        )
+        return self._stream
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 def url_of(endpoint: Endpoint) -> str:
@@ -196,6 +203,7 @@ def host_of(text: str) -> str | None:
     return name if _NAME.fullmatch(name) else None
 
 
+@lru_cache(maxsize=1_024)
 def host_and_port(text: str, *, default_port: int | None = None) -> tuple[str, int]:
     """`host:port`, `[address]:port` or a URL taken apart. Raises CannotRun."""
     if is_literal(text) and default_port is not None:

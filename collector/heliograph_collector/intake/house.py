@@ -15,16 +15,16 @@ from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.intake.counters import Counters
 from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.faults import COLLECTOR
 from heliograph_collector.intake.geo import Geo, Network
 from heliograph_collector.intake.opening import Opener
 from heliograph_collector.intake.presence import Presence
+from heliograph_collector.intake.pulse import beat, stay_alive
 from heliograph_collector.intake.roll import Roll
 from heliograph_collector.intake.server import serving
 from heliograph_collector.intake.service import IntakeService
 from heliograph_collector.store.journal import Journal
 from heliograph_collector.store.rows import JournalRow, Kind
-
-COLLECTOR = bytes(16)  # the agent id of rows about the collector itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,8 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         ):
             tasks = [
                 group.create_task(service.tend()),
+                group.create_task(beat(service.look)),
+                group.create_task(stay_alive(plot.journal, plot.clock)),
                 group.create_task(roll.follow(service.fleet_changed)),
             ]
             yield Intake(port, roll, presence, geo, door.accept)

@@ -42,16 +42,21 @@ class Visit:
     agent: Agent
     place: Place
     hello: pb.Hello
-    heard_us: int  # monotonic
+    heard_us: int  # monotonic, as all times here
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
     link: Link = Link.UNKNOWN
     plan_version: int = 0
+    spared_us: int = 0  # its silence counts from then at the earliest: before, we could not hear
     ending: Ending | None = None
     limit: asyncio.Timeout | None = None  # of the read under way
 
     @property
     def vantage(self) -> Vantage:
         return Vantage.of(self.place.country, self.place.asn, self.hello)
+
+    def gone_us(self, heartbeat_s: int) -> int:
+        """When it will have been silent too long."""
+        return max(self.heard_us, self.spared_us) + silence_us(heartbeat_s)
 
     def end(self, ending: Ending) -> None:
         """Wake the session that holds this visit, to end it so."""
@@ -114,8 +119,12 @@ class Presence:
 
     def lost(self, now_us: int, heartbeat_s: int) -> list[Visit]:
         """Who has now been silent too long, until they were `told` or are back."""
-        since_us = now_us - silence_us(heartbeat_s)
-        return [visit for visit in self._missing.values() if visit.heard_us <= since_us]
+        return [v for v in self._missing.values() if v.gone_us(heartbeat_s) <= now_us]
+
+    def spare(self, now_us: int) -> None:
+        """We stood still until now: everybody gets a whole span of silence from here."""
+        for visit in (*self, *self._missing.values()):
+            visit.spared_us = now_us
 
     def told(self, lost: Sequence[Visit]) -> None:
         """Their losses are written down."""
@@ -128,6 +137,11 @@ class Presence:
         here = [v[-1] for v in self._visits.values() if v[-1].agent.role == Role.VOLUNTEER]
         places = ((visit.vantage, visit.link) for visit in here)
         return Counter((place.country, place.asn, place.access, link) for place, link in places)
+
+    def controls(self) -> list[Link]:
+        """What each connected control says of its link."""
+        here = (visits[-1] for visits in self._visits.values())
+        return [visit.link for visit in here if visit.agent.role == Role.CONTROL]
 
     def agents(self) -> Counter[str]:
         """Live agents by role."""

@@ -15,7 +15,9 @@ from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import RefusedError
 from heliograph_collector.intake import limits
 from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.faults import Doubt, cut_off, fault_row, follow
 from heliograph_collector.intake.presence import Ending, Presence, Visit
+from heliograph_collector.intake.pulse import Span, moment, stall
 from heliograph_collector.intake.session import (
     Context,
     HelloRefusedError,
@@ -50,6 +52,9 @@ class IntakeService:
         self._rng = rng
         self._unary = asyncio.Semaphore(limits.UNARY_AT_ONCE)
         self._farewells: asyncio.Queue[JournalRow] = asyncio.Queue(sessions)
+        self._looked = moment(door.clock)
+        self._stalls: list[Span] = []
+        self._cut_off: Doubt | None = None
 
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
@@ -127,7 +132,7 @@ class IntakeService:
 
     async def _stay(self, context: Context, visit: Visit) -> Ending:
         """Raises HelloRefusedError when the arrival cannot be written down."""
-        session = Session(context, visit, self._door, self._rng)
+        session = Session(context, visit, self._door, self._rng, self.look)
         # Before its row: else its loss could be written behind it, and stand though it is back.
         self._presence.arrive(visit)
         ending = Ending.CLOSED
@@ -158,8 +163,16 @@ class IntakeService:
         self._door.counters.sessions.set(len(self._presence))
         self._door.counters.endings.labels(ending).inc()
 
+    def look(self) -> None:
+        """Find out whether we stood still since the last look, and then call nobody silent."""
+        before, self._looked = self._looked, moment(self._door.clock)
+        stalled = stall(before, self._looked)
+        if stalled is not None:
+            self._presence.spare(self._looked.monotonic_us)
+            self._stalls.append(stalled)
+
     async def tend(self) -> None:
-        """Write goodbyes and losses down as they become true; never returns."""
+        """Write goodbyes, losses and faults down as they become true; never returns."""
         while True:
             try:
                 async with asyncio.timeout(1.0):
@@ -167,13 +180,15 @@ class IntakeService:
             except TimeoutError:
                 rows = []
             await self._write(rows)
+            await self._confess()
 
     async def _write(self, rows: list[JournalRow]) -> None:
         """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
         door = self._door
-        wall_us, monotonic_us = door.clock.wall_us(), door.clock.monotonic_us()
-        lost = self._presence.lost(monotonic_us, door.roll.heartbeat_s)
-        rows = [*rows, *(visit.lost_row(wall_us, monotonic_us) for visit in lost)]
+        self.look()
+        now = self._looked
+        lost = self._presence.lost(now.monotonic_us, door.roll.heartbeat_s)
+        rows = [*rows, *(visit.lost_row(now.wall_us, now.monotonic_us) for visit in lost)]
         if not rows:
             return
         try:
@@ -183,6 +198,22 @@ class IntakeService:
         else:
             self._presence.told(lost)
             door.counters.lost.inc(len(lost))
+
+    async def _confess(self) -> None:
+        """Our own faults. Such a row is tried again: a silence of ours must not pass for theirs."""
+        failing = cut_off(self._presence.controls())
+        doubt, span = follow(self._cut_off, failing, self._door.clock.wall_us())
+        stalls = list(self._stalls)
+        rows = [fault_row("stalled", one) for one in stalls]
+        rows += [fault_row("probe", span)] if span else []
+        try:
+            if rows:
+                await self._door.journal.append(rows)
+        except JournalError as error:
+            log.error("%d faults of ours not written: %s", len(rows), type(error).__name__)
+        else:
+            self._cut_off = doubt
+            del self._stalls[: len(stalls)]
 
     def fleet_changed(self) -> None:
         """Another process wrote fleet.db: push the plan, end the revoked."""

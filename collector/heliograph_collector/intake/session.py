@@ -20,7 +20,7 @@ from heliograph_collector.fleet.registry import Agent, Sighting
 from heliograph_collector.intake import limits
 from heliograph_collector.intake.door import Door
 from heliograph_collector.intake.geo import Place
-from heliograph_collector.intake.presence import Ending, Visit, silence_us
+from heliograph_collector.intake.presence import Ending, Visit
 
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
@@ -92,8 +92,16 @@ def proven(hello: pb.Hello, nonce: bytes, get: Callable[[bytes], Agent | None]) 
 class Session:
     """From the accepted hello to the end."""
 
-    def __init__(self, context: Context, visit: Visit, door: Door, rng: random.Random) -> None:
-        self._context = context
+    def __init__(
+        self,
+        context: Context,
+        visit: Visit,
+        door: Door,
+        rng: random.Random,
+        look: Callable[[], object],
+    ) -> None:
+        """`look` finds out whether we stood still, before anybody is called silent."""
+        self._context, self._look = context, look
         self._visit = visit
         self._door = door
         self._receipts: Receipts = asyncio.Queue(limits.WINDOW)
@@ -124,7 +132,7 @@ class Session:
 
     async def _listen(self, group: asyncio.TaskGroup) -> Ending:
         while True:
-            message = await self._hear()
+            message = await self._hear(group)
             if isinstance(message, Ending):
                 return message
             self._visit.heard_us = self._door.clock.monotonic_us()
@@ -147,29 +155,42 @@ class Session:
         taking.add_done_callback(lambda _: slots.release())  # also if it was cancelled unbegun
         await self._receipts.put(taking)
 
-    async def _hear(self) -> pb.AgentMessage | Ending:
-        visit = self._visit
-        if visit.ending is not None:
-            return visit.ending
-        now_us = self._door.clock.monotonic_us()
-        dead_us = visit.heard_us + silence_us(self._door.roll.heartbeat_s)
+    async def _hear(self, group: asyncio.TaskGroup) -> pb.AgentMessage | Ending:
+        """The read goes on over a wait that was cut short: what it brings is not lost."""
+        reading = group.create_task(self._read())
         try:
-            async with asyncio.timeout(
-                max(0.0, (min(dead_us, self._old_us) - now_us) / 1e6)
-            ) as visit.limit:
-                message: object = await self._context.read()
-        except TimeoutError:
-            return self._cause(dead_us)
+            while (ending := self._ending()) is None:
+                try:
+                    async with asyncio.timeout(self._left_s()) as self._visit.limit:
+                        message = await asyncio.shield(reading)
+                except TimeoutError:
+                    continue
+                finally:
+                    self._visit.limit = None
+                if _is_message(message):
+                    return message
+                return Ending.CLOSED if message is grpc.aio.EOF else Ending.MISBEHAVED
+            return ending
         finally:
-            visit.limit = None
-        if _is_message(message):
-            return message
-        return Ending.CLOSED if message is grpc.aio.EOF else Ending.MISBEHAVED
+            reading.cancel()
 
-    def _cause(self, dead_us: int) -> Ending:
-        """Why a read was cut short."""
-        by_itself = Ending.RENEWED if self._old_us <= dead_us else Ending.SILENT
+    async def _read(self) -> object:
+        return await self._context.read()
+
+    def _ending(self) -> Ending | None:
+        """Why to hear no more, if so."""
+        self._look()
+        if self._visit.ending is None and self._left_s() > 0:
+            return None
+        by_itself = Ending.RENEWED if self._old_us <= self._gone_us() else Ending.SILENT
         return self._visit.ending or by_itself
+
+    def _left_s(self) -> float:
+        until_us = min(self._gone_us(), self._old_us)
+        return max(0.0, (until_us - self._door.clock.monotonic_us()) / 1e6)
+
+    def _gone_us(self) -> int:
+        return self._visit.gone_us(self._door.roll.heartbeat_s)
 
     async def _beat(self, heartbeat: pb.Heartbeat) -> None:
         received_us = self._door.clock.wall_us()

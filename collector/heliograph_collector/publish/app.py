@@ -8,14 +8,18 @@ from typing import Any
 from aiohttp import web
 
 from heliograph_collector.publish import openapi
+from heliograph_collector.publish.blindness import Blindness
+from heliograph_collector.publish.cases import Cases
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.headers import add_headers, public_json
 from heliograph_collector.publish.health import Health
+from heliograph_collector.publish.ledger import Ledger
 from heliograph_collector.publish.measurements import Measurements
 from heliograph_collector.publish.problem import Handler, answer_problems
 from heliograph_collector.publish.query import parse
 from heliograph_collector.publish.reading import Reading
+from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.publish.stream import Stream
 
 _STATIC = {
@@ -29,13 +33,22 @@ def build(feed: Feed) -> web.Application:
     """The application, ready for an AppRunner. It starts no task of its own."""
     app = web.Application(middlewares=[add_headers, answer_problems], client_max_size=MAX_BODY)
     static = {name: _content(name) for name in _STATIC}
-    reading = Reading(feed, {name: _address(name, body) for name, body in static.items()})
+    shelf = Shelf(feed)
+    assets = {name: _address(name, body) for name, body in static.items()}
+    reading, cases = Reading(feed, shelf, assets), Cases(feed, shelf)
     measurements, health = Measurements(feed), Health(feed)
     app.router.add_get("/", reading.page)
     app.router.add_get("/api/v1/status", reading.status)
     app.router.add_get("/api/v1/timeline", reading.timeline)
     app.router.add_get("/api/v1/measurements", measurements.many)
     app.router.add_get("/api/v1/measurements/{id}", measurements.one)
+    app.router.add_get("/incidents/{id}", reading.incident)
+    app.router.add_get("/api/v1/incidents", cases.many)
+    app.router.add_get("/api/v1/incidents/{id}", cases.one)
+    app.router.add_get("/api/v1/log", Ledger(feed).__call__)
+    app.router.add_get("/api/v1/coverage", Blindness(feed, shelf).__call__)
+    app.router.add_get("/feeds/incidents.atom", cases.atom)
+    app.router.add_get("/feeds/incidents.json", cases.json_feed)
     app.router.add_get("/api/v1/stream", Stream(feed.bus).__call__, allow_head=False)
     app.router.add_post("/v1/envelopes", Envelopes(feed).__call__)
     app.router.add_get("/healthz", health.alive)

@@ -16,6 +16,11 @@ def floor(count: int, k: int) -> int:
     return count if k <= 1 else floor_and_top(count, k)[0]
 
 
+def tenths(share: float) -> float:
+    """Rounded down, as exact shares tell exact counts."""
+    return round(share * 1_000) // 100 / 10
+
+
 def floor_and_top(count: int, k: int) -> tuple[int, int | None]:
     below = max((high for low, high in _BANDS if 0 < low < k), default=-1)
     if count <= below:

@@ -42,7 +42,20 @@ def apply(request: web.Request, response: web.StreamResponse) -> None:
 
 
 _PUBLIC_PATHS = frozenset(
-    {"/api/v1/status", "/api/v1/timeline", "/api/v1/stream", "/openapi.json", "/healthz", "/readyz"}
+    {
+        "/api/v1/status",
+        "/api/v1/timeline",
+        "/api/v1/incidents",
+        "/api/v1/incidents/{id}",
+        "/api/v1/log",
+        "/api/v1/coverage",
+        "/api/v1/stream",
+        "/feeds/incidents.atom",
+        "/feeds/incidents.json",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+    }
 )
 
 
@@ -51,17 +64,25 @@ def public_json(
 ) -> web.Response:
     """JSON with a weak ETag that does not change with the hands of the clock alone (`moment`)."""
     lasting = {name: value for name, value in body.items() if name != moment}
-    digest = sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
+    tag = json.dumps(lasting, sort_keys=True).encode()
+    return public_text(request, json.dumps(body), "application/json", tag, max_age_s=max_age_s)
+
+
+def public_text(
+    request: web.Request, text: str, content_type: str, tag: bytes, *, max_age_s: int
+) -> web.Response:
+    """With a weak ETag of `tag`; 304 to whoever has that already."""
+    digest = sha256(tag).hexdigest()[:20]
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
-    if _matches(request, digest):
+    if matches(request, digest):
         return web.Response(status=304, headers=headers)
-    response = web.json_response(body, headers=headers)
-    if response.body and len(response.text or "") > 1024:
+    response = web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
+    if len(text) > 1024:
         response.enable_compression()
     return response
 
 
-def _matches(request: web.Request, digest: str) -> bool:
+def matches(request: web.Request, digest: str) -> bool:
     given = request.headers.get("If-None-Match", "")
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")}
     return digest in tags or given.strip() == "*"

@@ -1,135 +1,11 @@
 """`/openapi.json`: made from the same declarations that read the queries, so that it stays true."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from heliograph import __version__
-from heliograph.observation import Access, Link
-from heliograph_collector.publish import measurements, reading
+from heliograph_collector.publish import blindness, cases, ledger, measurements, reading
 from heliograph_collector.publish.query import Parameter
-from heliograph_collector.store.rows import State
-
-Json = dict[str, Any]
-_STATE: Json = {"type": "string", "enum": [s.value for s in State]}
-_TIME: Json = {"type": "string", "format": "date-time"}
-_MAYBE_TIME: Json = {"type": ["string", "null"], "format": "date-time"}
-_BAND: Json = {"type": "string", "examples": ["0", "5-9", "10-19", "20-49", "50+"]}
-_WORD: Json = {"type": "string"}
-_SURE: Json = {
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-    "description": "In tenths, rounded down, unless the collector asks for no anonymity.",
-}
-_COUNT: Json = {
-    "type": ["integer", "null"],
-    "minimum": 0,
-    "description": "Least number of the count's band (0, 1, 5, 10, 20, 50); exact where the "
-    "collector asks for no anonymity; null where somebody measured and too few to be shown.",
-}
-
-
-def _object(**properties: Json) -> Json:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def _list(item: Json) -> Json:
-    return {"type": "array", "items": item}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_BRACKET = _object(earliest=_MAYBE_TIME, latest=_TIME) | {"type": ["object", "null"]}
-_COUNTS: Json = {
-    "type": "object",
-    "required": ["vantages"],
-    "properties": dict.fromkeys(("vantages", "reachable", "blocked", "down", "unknown"), _BAND),
-}
-SCHEMAS: Json = {
-    "Problem": {
-        "type": "object",
-        "description": "RFC 9457",
-        "required": ["type", "title", "status", "detail"],
-        "properties": {
-            "type": _WORD,
-            "title": _WORD,
-            "status": {"type": "integer"},
-            "detail": _WORD,
-            "parameter": _WORD,
-            "allowed": _WORD,
-        },
-    },
-    "ServiceNow": _object(
-        service=_WORD,
-        title=_WORD,
-        state=_STATE,
-        confidence=_SURE,
-        counts=_COUNTS,
-        layer=_WORD,
-        method=_WORD,
-        start=_MAYBE_TIME,
-        since=_BRACKET,
-    ),
-    "Group": _object(
-        country=_WORD,
-        asn={"type": "integer", "description": "0: not known, or other networks"},
-        access={"type": "string", "enum": [*(a.value for a in Access), ""]},
-        link={"type": "string", "enum": [link.value for link in Link]},
-        vantages=_BAND,
-        silent=_BAND,
-        services=_list(_ref("ServiceNow")),
-    ),
-    "Coverage": _object(
-        vantages=_BAND,
-        groups={"type": "integer"},
-        withheld_groups={"type": "integer"},
-        controls={"type": "integer"},
-        blind=_list(_object(**{"from": _TIME, "until": _TIME})),
-    ),
-    "Status": _object(
-        at=_TIME,
-        k_anonymity={"type": "integer"},
-        groups=_list(_ref("Group")),
-        coverage=_ref("Coverage"),
-    ),
-    "Cell": _object(
-        start=_TIME,
-        vantages=_COUNT,
-        reachable=_COUNT,
-        blocked=_COUNT,
-        down=_COUNT,
-        unknown=_COUNT,
-        silent=_COUNT,
-        state=_STATE,
-        confidence=_SURE,
-    ),
-    "Timeline": _object(
-        since=_TIME,
-        until=_TIME,
-        bin_s={"type": "integer"},
-        k_anonymity={"type": "integer"},
-        scope={"type": "object"},
-        cells=_list(_ref("Cell")),
-    ),
-    "Measurement": {
-        "type": "object",
-        "required": ["id", "started", "vantage", "verdicts", "observations"],
-        "properties": {
-            "id": _WORD,
-            "started": _TIME,
-            "vantage": {"type": "object"},
-            "verdicts": _list({"type": "object", "required": ["state", "rule", "layer", "method"]}),
-            "observations": _list({"type": "object", "required": ["operation", "failure"]}),
-        },
-    },
-    "Measurements": _object(
-        measurements=_list(_ref("Measurement")), next={"type": ["string", "null"]}
-    ),
-    "Alive": _object(alive={"type": "boolean"}),
-    "Ready": _object(ready={"type": "boolean"}, problems=_list(_WORD)),
-}
+from heliograph_collector.publish.schemas import SCHEMAS, WORD, Json, ref
 
 
 def document() -> Json:
@@ -158,6 +34,18 @@ def _paths() -> Json:
         "/api/v1/timeline": {
             "get": _get("One row per bin, also when nobody measured.", reading.TIMELINE, "Timeline")
         },
+        "/api/v1/incidents": {
+            "get": _get("What was cut, newest start first.", cases.MANY, "Incidents")
+        },
+        "/api/v1/incidents/{id}": {"get": _incident(_get("One incident.", (), "Incident"))},
+        "/api/v1/log": {"get": _log()},
+        "/api/v1/coverage": {
+            "get": _get("Where and when we were blind, and why.", blindness.COVERAGE, "Blindness")
+        },
+        "/feeds/incidents.atom": {
+            "get": _other("Incidents as Atom.", "application/atom+xml", cases.FEEDS)
+        },
+        "/feeds/incidents.json": {"get": _json_feed()},
         "/api/v1/stream": {"get": _stream()},
         "/api/v1/measurements": {
             "get": _operator(_get("The evidence.", measurements.MANY, "Measurements"))
@@ -169,17 +57,18 @@ def _paths() -> Json:
         "/metrics": {"get": _other("Prometheus text.", "text/plain")},
         "/openapi.json": {"get": _other("This document.", "application/json")},
         "/": {"get": _other("The page.", "text/html", reading.PAGE)},
+        "/incidents/{id}": {"get": _incident(_other("The page of one.", "text/html"))},
     }
 
 
 def _json(schema: str) -> Json:
-    return {"application/json": {"schema": _ref(schema)}}
+    return {"application/json": {"schema": ref(schema)}}
 
 
 def _refusal(description: str) -> Json:
     return {
         "description": description,
-        "content": {"application/problem+json": {"schema": _ref("Problem")}},
+        "content": {"application/problem+json": {"schema": ref("Problem")}},
     }
 
 
@@ -212,6 +101,28 @@ def _parameter(p: Parameter) -> Json:
     }
 
 
+def _incident(operation: Json) -> Json:
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+    path = {"name": "id", "in": "path", "required": True, "schema": schema}
+    operation.setdefault("parameters", []).append(path)
+    operation["responses"]["404"] = _refusal("Not known, or of too few.")
+    return operation
+
+
+def _log() -> Json:
+    operation = _get("The signed alert log; `log verify` proves it.", ledger.LOG, "Log")
+    operation["responses"]["200"]["content"][ledger.MEDIA] = {"schema": WORD}
+    return operation
+
+
+def _json_feed() -> Json:
+    operation = _other("Incidents as JSON Feed.", "application/feed+json", cases.FEEDS)
+    operation["responses"]["200"]["content"]["application/feed+json"] = {
+        "schema": ref("JsonFeed")
+    }
+    return operation
+
+
 def _operator(operation: Json) -> Json:
     operation["security"] = [{"password": []}, {"bearer": []}]
     operation["responses"]["401"] = _refusal("For the operator only.")
@@ -232,7 +143,7 @@ def _stream() -> Json:
         "text/event-stream",
     )
     operation["parameters"] = [
-        {"name": "Last-Event-ID", "in": "header", "required": False, "schema": _WORD}
+        {"name": "Last-Event-ID", "in": "header", "required": False, "schema": WORD}
     ]
     operation["responses"]["503"] = _refusal("Too many readers.")
     return operation

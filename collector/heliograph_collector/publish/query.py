@@ -10,6 +10,7 @@ from multidict import MultiMapping
 
 from heliograph.observation import Access
 from heliograph_collector.publish.problem import Problem
+from heliograph_collector.publish.words import KINDS
 from heliograph_collector.store.rows import State
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -127,6 +128,12 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", text):
+        raise ValueError
+    return int(text)
+
+
 def _text(name: str, about: str, pattern: str, allowed: str, example: str) -> Parameter:
     schema = {"type": "string", "pattern": f"^{pattern}$"}
     return Parameter(
@@ -227,3 +234,26 @@ CURSOR = _text(
     "abc",
 )
 FORMAT = _choice("format", "Own JSON, or OONI's base data format 0.2.0.", ["json", "ooni"], "ooni")
+KIND = _choice(
+    "kind", "What kind of incident; `recovery` is told as the end of one.", tuple(KINDS), "partial"
+)
+INCIDENT_STATE = _choice(
+    "state",
+    "How far it is: an incident that is open is suspected or confirmed.",
+    ("suspected", "confirmed", "closed", "withdrawn"),
+    "confirmed",
+)
+AFTER = Parameter(
+    name="after",
+    read=_number,
+    allowed="the number of an entry, 0 for the beginning",
+    about="Entries after this one.",
+    example="0",
+    schema={"type": "integer", "minimum": 0, "maximum": 999_999_999_999},
+)
+LINES = _choice(
+    "format",
+    "One JSON object, or the lines themselves (all of them when `limit` is not given).",
+    ["json", "jsonl"],
+    "jsonl",
+)

@@ -49,6 +49,46 @@ METHODS = {  # the judge's words; one that is missing here is shown as it is
     "timeout_after_request": "silence after the request",
     "truncated_body": "the answer is cut short",
 }
+KINDS = {
+    "network_silence": "network silence",
+    "service_blocking": "blocking",
+    "throttling": "throttling",
+    "partial": "partial blocking",
+    "recovery": "recovery",
+}
+CHANGES = {  # what a log entry did
+    "suspected": "suspected",
+    "confirmed": "confirmed",
+    "revised": "revised",
+    "closed": "closed",
+    "resumed": "resumed",
+    "withdrawn": "withdrawn",
+}
+HELD = {  # what stands against an incident
+    "few_votes": "too few votes to confirm it",
+    "power": "it looks like a power cut: the fixed lines of several operators in one region, "
+    "while its mobiles live on",
+    "carrier": "only those are silent who reach us by one carrier",
+    "common_mode": "the rest of the world fell silent too: it may be us",
+    "down_elsewhere": "the service fails everywhere else too: it is down, not blocked",
+}
+HINTS = {  # notes on the cause, which never make an incident
+    "on_the_hour": "it began on the full hour, give or take two minutes",
+    "on_the_half_hour": "it began on the half hour, give or take two minutes",
+    "recurring": "the same place was cut in the four days before",
+    "network_cut": "machines that came back were running all the time: the network was cut, "
+    "not the power",
+    "power_cut": "most machines that came back had rebooted: the power may have failed",
+}
+BLIND = {  # why nothing could be seen
+    "restart": "the collector was restarted",
+    "probe": "the collector's own way to the world failed",
+    "stalled": "the collector stood still",
+    "carrier": "a carrier of agents' sessions failed",
+    "update": "agents were being updated",
+    "common_mode": "silence everywhere at once: it may have been us",
+    "nobody_measured": "nobody measured",
+}
 ACCESS = {
     "mobile": "mobile",
     "fixed": "fixed",
