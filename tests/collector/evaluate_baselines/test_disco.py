@@ -64,9 +64,9 @@ def test_a_day_of_single_losses_is_no_burst() -> None:
 
 
 def test_at_the_published_rate_machines_that_come_and_go_are_bursts() -> None:
-    """Five of 40 within four minutes: 11 states above one disconnect in 100 days each."""
+    """Five of 40 within two minutes: 11 states above one disconnect in 100 days each."""
     here = probes(40)
-    chance = [lost(here[i], CUT_S + 60 * i) for i in range(5)]
+    chance = [lost(here[i], CUT_S + 30 * i) for i in range(5)]
     assert disco(replay(*here, *chance)) != []
     assert disco_fitted(replay(*here, *chance)) == []
 
