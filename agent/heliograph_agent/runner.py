@@ -123,6 +123,10 @@ class Runner:
         """
         turns: list[_Turn] = [self._hosts.setdefault(host, asyncio.Lock()) for host in hosts]
         turns.append(self._places)
+        if not any(turn.locked() for turn in turns):
+            for turn in turns:
+                await turn.acquire()  # waits for nobody, so nobody comes between
+            return turns
         held: list[_Turn] = []
         try:
             with Deadline(TURN_S):

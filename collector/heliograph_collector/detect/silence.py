@@ -188,7 +188,7 @@ class Watch:
             if case is None:
                 return
             self._cases[country] = case
-            for due_us in case.deadlines():
+            for due_us in case.deadlines(self._limits):
                 self._timer(due_us, "look", country)
         outcome = case.look(self._roster, self._darks, now_us)
         if outcome is Outcome.BLIND:

@@ -13,6 +13,7 @@ from heliograph_collector.detect.incident import State, identity
 from heliograph_collector.detect.roster import Roster, Seat, Status
 from heliograph_collector.detect.scope import join
 from heliograph_collector.detect.signals import SECOND_US, Witness
+from heliograph_collector.detect.thresholds import Thresholds
 
 
 class Outcome(Enum):
@@ -50,27 +51,35 @@ class Case:
                 return cls(country, now_us, burst_us, burst_us, window_s)
         return None
 
-    def deadlines(self) -> tuple[int, ...]:
-        return tuple(self.found_us + s * SECOND_US for s in (30, 45, 60, 90, 120, 150, 180))
+    def hold_us(self, limits: Thresholds) -> int:
+        """From when it must hold: the burst's first silence, at most a heartbeat before it stood
+        out. Those of one cut are found within a heartbeat of each other."""
+        return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
+
+    def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
+        """When to look again whatever comes."""
+        holds = sorted({limits.hold_s, 45.0, limits.hold_low_s, 90.0, 120.0, 150.0})
+        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
+        return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
     def look(self, roster: Roster, darks: list[Dark], now_us: int) -> Outcome:
         """Judge it anew; what is found goes into `darks`."""
         limits = roster.limits
-        age_s = (now_us - self.found_us) / SECOND_US
+        held_s = (now_us - self.hold_us(limits)) / SECOND_US
         earlier = self._joining(darks, now_us, roster)
         self.from_us = min([self.burst_us, *(dark.from_us for dark in earlier)])
         base = roster.of(self.country, self._takes_part)
         witnessed = gates.common_mode(roster, self.country, self.burst_us)
         self.gated = witnessed is True or gates.one_carrier(base, limits)
-        late = age_s >= limits.give_up_s
+        late = now_us - self.found_us >= limits.give_up_s * SECOND_US
         if self.gated:
             return self._withdraw(now_us, Outcome.BLIND) if late else Outcome.PENDING
         ballot, old = established(_votes(base), now_us, limits)
-        if age_s >= limits.hold_s:
+        if held_s >= limits.hold_s:
             parts = fold(ballot, limits.confirm_share, limits.votes, limits)
             low = any(part.votes < limits.few for part in parts)
             parts = self._sure(roster, parts, base, now_us)
-            if parts and (age_s >= limits.hold_low_s or not low):
+            if parts and (held_s >= limits.hold_low_s or not low):
                 power = gates.looks_like_power(parts, base, limits)
                 sure = self._confidence(roster, parts, witnessed, old)
                 self._say(roster, darks, parts, base, now_us, sure)

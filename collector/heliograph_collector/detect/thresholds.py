@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 1  # raised with any change of a number here or of a formula; entries name it
+DETECT_VERSION = 2  # raised with any change of a number here or of a formula; entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Thresholds:
     burst: int = 3  # fewer new silences are never looked at
     suspect_share: float = 0.5
     confirm_share: float = 0.6
-    hold_s: float = 30.0  # still silent so long after the burst stood out …
+    hold_s: float = 30.0  # still silent so long after the burst began …
     hold_low_s: float = 60.0  # … and so long in a cell of few
     give_up_s: float = 180.0  # a suspicion that does not hold by then is withdrawn
     grace_s: float = 180.0  # after a fault of ours, time to come back in

@@ -3,7 +3,7 @@
 All times are microseconds UTC on the collector's clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -62,6 +62,7 @@ class Replay:
     truths: Sequence[Truth]
     vantages: Sequence[Witness] = field(repr=False)
     series: Sequence[Series] = field(default=(), repr=False)  # imported: for level detectors alone
+    moments: Mapping[str, int] = field(default_factory=dict, repr=False)  # of a scenario's events
 
 
 @dataclass(frozen=True, slots=True)

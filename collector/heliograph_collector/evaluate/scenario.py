@@ -142,6 +142,7 @@ class _Play:
     restarts: list[tuple[float, float]] = field(default_factory=list)
     held: dict[tuple[str, int], tuple[float, Event]] = field(default_factory=dict)
     taken: dict[str, tuple[float, Event, set[int]]] = field(default_factory=dict)
+    moments: dict[str, int] = field(default_factory=dict)
 
     @property
     def clock(self) -> Clock:
@@ -159,7 +160,9 @@ def play(scenario: Scenario, seed: int) -> Replay:
         (rng.uniform(*event.when), number, event) for number, event in enumerate(scenario.events)
     ]
     for at_s, number, event in sorted(drawn, key=lambda d: d[:2]):
-        _happen(run, at_s, replace(event, id=event.id or f"{event.do}-{number + 1}"))
+        named = replace(event, id=event.id or f"{event.do}-{number + 1}")
+        run.moments[named.id] = run.clock.at(at_s)
+        _happen(run, at_s, named)
     for (what, index), (since_s, event) in run.held.items():
         _hold(run, what, index, since_s, scenario.lasts_s + 3_600, event)
     for event_id in list(run.taken):
@@ -182,6 +185,7 @@ def _replay(run: _Play, seed: int) -> Replay:
         opinions=opinions(run.lives, scenario.services, run.rng, scenario.lasts_s, clock),
         truths=tuple(sorted(run.truths, key=lambda t: (t.since_us, t.id))),
         vantages=scenario.vantages,
+        moments=run.moments,
     )
 
 
