@@ -29,17 +29,17 @@ async def dns(target: Target, config: Config, net: Net) -> None:
     if not config.resolver and {"udp", "tcp"} & set(engines):
         raise CannotRun("resolver cannot be empty when engines has udp or tcp.")
     resolvers = {"udp": config.resolver, "tcp": config.resolver, "doh": config.doh}
-    lookups = [
-        net.resolve(name, query_type=query_type, engine=engine, resolver=resolvers.get(engine, ""))
-        for engine in engines
-        for query_type in types
-    ]
-    if len(lookups) == 1:  # a task of its own is a tenth of what a lookup nearby costs
-        await lookups[0]
-        return
     async with asyncio.TaskGroup() as group:
-        for lookup in lookups:
-            group.create_task(lookup)
+        for engine in engines:
+            for query_type in types:
+                group.create_task(
+                    net.resolve(
+                        name,
+                        query_type=query_type,
+                        engine=engine,
+                        resolver=resolvers.get(engine, ""),
+                    )
+                )
 
 
 def _words(key: str, text: str, allowed: Sequence[str]) -> tuple[str, ...]:
