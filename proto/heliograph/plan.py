@@ -22,6 +22,24 @@ class EndpointKind(StrEnum):
     QUIC = "quic"  # QUIC handshake with the real name
 
 
+class Carrier(StrEnum):
+    """How envelopes travel to an entrance."""
+
+    STREAM = "stream"  # gRPC, a session for hours
+    POST = "post"  # one envelope per connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """One way into the collector; behind each stands the pinned key."""
+
+    carrier: Carrier
+    host: str  # a name, or an address literal
+    port: int
+    addresses: tuple[str, ...] = ()  # where it is also found, when no resolver says so
+    server_name: str = ""  # said in the ClientHello in place of the host
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     id: str
@@ -71,6 +89,7 @@ class Plan:
     tasks: tuple[PlannedTask, ...] = ()
     limits: Limits = field(default_factory=Limits)
     heartbeat_s: int = 15
+    entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
 
     def of_role(self, role: str) -> "Plan":
         """What an agent of this role is asked to run, and the services which that needs.

@@ -22,7 +22,16 @@ from heliograph.observation import (
     Tcp,
     Tls,
 )
-from heliograph.plan import Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
+from heliograph.plan import (
+    Carrier,
+    Endpoint,
+    EndpointKind,
+    Entrance,
+    Limits,
+    Plan,
+    PlannedTask,
+    Service,
+)
 from heliograph.v1 import observation_pb2, plan_pb2
 
 text = st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
@@ -120,6 +129,17 @@ epochs = st.builds(
 plans = st.builds(
     Plan,
     version=u64,
+    entrances=st.lists(
+        st.builds(
+            Entrance,
+            carrier=st.sampled_from(Carrier),
+            host=word,
+            port=ports,
+            addresses=st.lists(word, max_size=2).map(tuple),
+            server_name=word,
+        ),
+        max_size=3,
+    ).map(tuple),
     issued_s=u64,
     expires_s=u64,
     services_version=word,
@@ -215,3 +235,28 @@ def test_what_is_outside_the_vocabulary_is_refused_by_name(
     with pytest.raises(codec.CodecError) as caught:
         codec.measurement_from_pb(message)
     assert caught.value.place == place
+
+
+def test_an_entrance_for_a_carrier_of_a_later_edition_is_passed_over() -> None:
+    message = plan_pb2.Plan(
+        entrances=[
+            plan_pb2.Entrance(carrier="pigeon", host="roof", port=1),
+            plan_pb2.Entrance(carrier="post", host="collector.example", port=443),
+        ]
+    )
+    (entrance,) = codec.plan_from_pb(message).entrances
+    assert entrance == Entrance(carrier=Carrier.POST, host="collector.example", port=443)
+
+
+@pytest.mark.parametrize(
+    "entrances",
+    [
+        [plan_pb2.Entrance(carrier="post", host="h", port=1)] * 17,
+        [plan_pb2.Entrance(carrier="post", host="h", port=70_000)],
+        [plan_pb2.Entrance(carrier="post", host="h" * 254, port=1)],
+        [plan_pb2.Entrance(carrier="post", host="h", port=1, addresses=["a"] * 9)],
+    ],
+)
+def test_entrances_have_bounds(entrances: list[plan_pb2.Entrance]) -> None:
+    with pytest.raises(codec.CodecError, match="entrance"):
+        codec.plan_from_pb(plan_pb2.Plan(entrances=entrances))

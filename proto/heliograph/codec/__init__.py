@@ -12,7 +12,7 @@ from heliograph.codec.measurement import (
     measurement_from_pb,
     measurement_to_pb,
 )
-from heliograph.codec.plan import plan_from_pb, plan_to_pb
+from heliograph.codec.plan import entrance_to_pb, entrances_from_pb, plan_from_pb, plan_to_pb
 from heliograph.codec.words import MAX_TEXT, CodecError
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "MAX_OBSERVATIONS",
     "MAX_TEXT",
     "CodecError",
+    "entrance_to_pb",
+    "entrances_from_pb",
     "epoch_from_pb",
     "epoch_to_pb",
     "measurement_from_pb",

@@ -1,8 +1,13 @@
 """Plans ↔ protobuf."""
 
+from collections.abc import Sequence
+
 from heliograph import plan as p
-from heliograph.codec.words import port, text, word
+from heliograph.codec.words import at_most, port, text, word
 from heliograph.v1 import plan_pb2 as ppb
+
+MAX_ENTRANCES = 16
+MAX_ADDRESSES = 8  # of one entrance
 
 
 def plan_to_pb(plan: p.Plan) -> ppb.Plan:
@@ -29,6 +34,7 @@ def plan_to_pb(plan: p.Plan) -> ppb.Plan:
             target_pause_s=plan.limits.target_pause_s,
         ),
         heartbeat_s=plan.heartbeat_s,
+        entrances=[entrance_to_pb(e) for e in plan.entrances],
     )
 
 
@@ -57,6 +63,35 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
             target_pause_s=plan.limits.target_pause_s,
         ),
         heartbeat_s=plan.heartbeat_s,
+        entrances=entrances_from_pb(plan.entrances),
+    )
+
+
+def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
+    return ppb.Entrance(
+        carrier=e.carrier,
+        host=e.host,
+        port=e.port,
+        addresses=e.addresses,
+        server_name=e.server_name,
+    )
+
+
+def entrances_from_pb(entrances: Sequence[ppb.Entrance]) -> tuple[p.Entrance, ...]:
+    """Those whose carrier this edition knows. Raises CodecError."""
+    at_most("entrances", entrances, MAX_ENTRANCES)
+    known = frozenset(p.Carrier)
+    return tuple(_entrance_from_pb(e) for e in entrances if e.carrier in known)
+
+
+def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
+    at_most("entrance.addresses", e.addresses, MAX_ADDRESSES)
+    return p.Entrance(
+        carrier=p.Carrier(e.carrier),
+        host=text("entrance.host", e.host, 253),
+        port=port("entrance.port", e.port),
+        addresses=tuple(text("entrance.addresses", a, 64) for a in e.addresses),
+        server_name=text("entrance.server_name", e.server_name, 253),
     )
 
 

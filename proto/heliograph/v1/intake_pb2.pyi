@@ -51,22 +51,28 @@ class Invite(_message.Message):
     ENDPOINT_FIELD_NUMBER: _builtins.int
     PIN_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    ENTRANCES_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """host:port"""
     pin: _builtins.bytes
     """SHA-256 of the collector's SubjectPublicKeyInfo"""
     token: _builtins.bytes
     """16 bytes, used up by the first key that shows it"""
+    @_builtins.property
+    def entrances(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Entrance]:
+        """besides the endpoint"""
+
     def __init__(
         self,
         *,
         endpoint: _builtins.str = ...,
         pin: _builtins.bytes = ...,
         token: _builtins.bytes = ...,
+        entrances: _abc.Iterable[_plan_pb2.Entrance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "pin", b"pin", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "entrances", b"entrances", "pin", b"pin", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

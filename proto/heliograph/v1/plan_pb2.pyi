@@ -32,6 +32,7 @@ class Plan(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
+    ENTRANCES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises; an older plan is never taken"""
     issued_s: _builtins.int
@@ -45,6 +46,10 @@ class Plan(_message.Message):
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedTask]: ...
     @_builtins.property
     def limits(self) -> Global___Limits: ...
+    @_builtins.property
+    def entrances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entrance]:
+        """in the order in which they are tried"""
+
     def __init__(
         self,
         *,
@@ -56,14 +61,54 @@ class Plan(_message.Message):
         tasks: _abc.Iterable[Global___PlannedTask] | None = ...,
         limits: Global___Limits | None = ...,
         heartbeat_s: _builtins.int = ...,
+        entrances: _abc.Iterable[Global___Entrance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entrances", b"entrances", "expires_s", b"expires_s", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class Entrance(_message.Message):
+    """One way into the collector; behind each stands the key that the invite pins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARRIER_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    carrier: _builtins.str
+    """heliograph.plan.Carrier; one that is not known is passed over"""
+    host: _builtins.str
+    """a name, or an address literal"""
+    port: _builtins.int
+    server_name: _builtins.str
+    """said in the ClientHello in place of the host"""
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """where the host is also found, when no resolver says so"""
+
+    def __init__(
+        self,
+        *,
+        carrier: _builtins.str = ...,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        server_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "carrier", b"carrier", "host", b"host", "port", b"port", "server_name", b"server_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entrance: _TypeAlias = Entrance  # noqa: Y015
 
 @_typing.final
 class Service(_message.Message):
