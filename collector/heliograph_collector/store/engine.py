@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from heliograph_collector.store import columns, migrations, queries
+from heliograph_collector.store import columns, migrations, opinions, queries
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -25,8 +25,10 @@ from heliograph_collector.store.rows import (
     Judgement,
     MeasurementFilter,
     MeasurementPage,
+    Opinion,
     Silence,
     Vote,
+    WorldTally,
 )
 
 if TYPE_CHECKING:
@@ -143,6 +145,44 @@ class Store:
         """How many vantages of each place were gone without goodbye when each bin ended."""
         asked = Question().place(country, region, asn, access)
         return await self._read(queries.silences(asked, since_us, until_us, bin_s))
+
+    async def opinions(
+        self, service: str, country: str, since_us: int, until_us: int
+    ) -> list[Opinion]:
+        """Every volunteer's verdicts on a service in one country, one by one, oldest first.
+
+        Raises TooMuchError over opinions.MAX_OPINIONS, StoreError.
+        """
+        found = await self._read(opinions.opinions(service, country, since_us, until_us))
+        if len(found) > opinions.MAX_OPINIONS:
+            raise TooMuchError(
+                f"{service} in {country} has more than {opinions.MAX_OPINIONS} verdicts in that "
+                "time: ask for a shorter one."
+            )
+        return found
+
+    async def world_tally(
+        self,
+        service: str,
+        not_country: str,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        fresh_s: int = 0,
+    ) -> list[WorldTally]:
+        """How a service fares in all other countries: each bin in which anybody knows.
+
+        What a vantage said last counts for `fresh_s` (a bin if 0, else whole bins). Down and k of n
+        endpoints are bad as well as blocked; slowness is not known here. Raises TooMuchError over
+        opinions.MAX_BINS, StoreError.
+        """
+        if until_us - since_us > opinions.MAX_BINS * bin_s * queries.US:
+            raise TooMuchError(
+                f"More than {opinions.MAX_BINS} bins: ask for a shorter time, or wider bins."
+            )
+        asked = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
+        return await self._read(opinions.world_tally(*asked))
 
     async def measurements(
         self, wanted: MeasurementFilter, cursor: str = "", limit: int = 50

@@ -218,6 +218,31 @@ class Silence:
     vantages: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """One volunteer's whole-target verdict, where `Vote` adds up a bin of them."""
+
+    started_us: int
+    nym: str  # another one in another month
+    prefix: str
+    place: Vantage
+    established: bool
+    state: State
+    layer: str
+    method: str
+    reachable_endpoints: int
+    endpoints: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldTally:
+    """How many networks reached a service in one bin, and how many did not."""
+
+    start_us: int
+    good: int
+    bad: int
+
+
 Judged = tuple[Taken, tuple[Verdict, ...]]
 
 
