@@ -130,8 +130,8 @@ def world(since_us: int, countries: int = 4, each: int = 12) -> tuple[Witness, .
 
 
 @dataclass(slots=True)
-class _Play:
-    """A scenario being played: what has been drawn of it."""
+class Played:
+    """A scenario being played: what has been drawn of it, and what befell each vantage."""
 
     scenario: Scenario
     rng: Random
@@ -151,11 +151,16 @@ class _Play:
 
 def play(scenario: Scenario, seed: int) -> Replay:
     """The same scenario and seed, the same replay."""
+    return _replay(happen(scenario, seed), seed)
+
+
+def happen(scenario: Scenario, seed: int) -> Played:
+    """Who is silent and hindered when: for a replay, or for virtual agents to act out."""
     rng = Random(f"{scenario.name}:{seed}")  # noqa: S311 - a simulation, repeatable
     lives = [Life(w, scenario.churn.get(w.place.country, 4.0)) for w in scenario.vantages]
     for life in lives:
         life.spells += churn(rng, scenario.lasts_s, life.churn)
-    run = _Play(scenario, rng, lives, _ranks(scenario.vantages))
+    run = Played(scenario, rng, lives, _ranks(scenario.vantages))
     drawn = [
         (rng.uniform(*event.when), number, event) for number, event in enumerate(scenario.events)
     ]
@@ -167,10 +172,10 @@ def play(scenario: Scenario, seed: int) -> Replay:
         _hold(run, what, index, since_s, scenario.lasts_s + 3_600, event)
     for event_id in list(run.taken):
         _truth(run, event_id, math.inf)
-    return _replay(run, seed)
+    return run
 
 
-def _replay(run: _Play, seed: int) -> Replay:
+def _replay(run: Played, seed: int) -> Replay:
     scenario, clock = run.scenario, run.clock
     signals: Sequence[Signal] = presence(run.lives, run.rng, scenario.lasts_s, clock)
     for since_s, until_s in run.restarts:
@@ -207,7 +212,7 @@ def _ranks(vantages: Sequence[Witness]) -> list[float]:
     return found
 
 
-def _happen(run: _Play, at_s: float, event: Event) -> None:
+def _happen(run: Played, at_s: float, event: Event) -> None:
     hit = {i for i, life in enumerate(run.lives) if event.takes(life, run.ranks[i])}
     if event.do == "restore":
         _restore(run, at_s, event, hit)
@@ -217,7 +222,7 @@ def _happen(run: _Play, at_s: float, event: Event) -> None:
         _confound(run, at_s, event, hit)
 
 
-def _begin(run: _Play, at_s: float, event: Event, hit: set[int]) -> None:
+def _begin(run: Played, at_s: float, event: Event, hit: set[int]) -> None:
     """A true change: it holds them until it is over, or a `restore` takes them out of it."""
     what = "cut" if event.do == "cut" else event.service
     new = {i for i in hit if (what, i) not in run.held}
@@ -230,12 +235,12 @@ def _begin(run: _Play, at_s: float, event: Event, hit: set[int]) -> None:
         _end(run, at_s + event.lasts_s, what, new)
 
 
-def _restore(run: _Play, at_s: float, event: Event, hit: set[int]) -> None:
+def _restore(run: Played, at_s: float, event: Event, hit: set[int]) -> None:
     for what in (event.service,) if event.service else ("cut", "network"):
         _end(run, at_s, what, hit)
 
 
-def _end(run: _Play, at_s: float, what: str, hit: set[int]) -> None:
+def _end(run: Played, at_s: float, what: str, hit: set[int]) -> None:
     for i in sorted(hit):
         held = run.held.pop((what, i), None)
         if held is not None:
@@ -246,7 +251,7 @@ def _end(run: _Play, at_s: float, what: str, hit: set[int]) -> None:
             _truth(run, event_id, at_s)
 
 
-def _hold(run: _Play, what: str, index: int, since_s: float, until_s: float, event: Event) -> None:
+def _hold(run: Played, what: str, index: int, since_s: float, until_s: float, event: Event) -> None:
     life = run.lives[index]
     if what == "cut":
         life.spells.append(Spell(since_s, until_s, "cut"))
@@ -261,14 +266,14 @@ def _hindrance(event: Event, since_s: float, until_s: float) -> Hindrance:
     )
 
 
-def _truth(run: _Play, event_id: str, until_s: float) -> None:
+def _truth(run: Played, event_id: str, until_s: float) -> None:
     """More than half of those whom it took are back: it is over."""
     at_s, event, _ = run.taken.pop(event_id)
     kind: TruthKind = "cut" if event.do == "cut" else "block"
     _record(run, event, at_s, until_s, "throttle" if event.do == "throttle" else kind)
 
 
-def _record(run: _Play, event: Event, at_s: float, until_s: float, kind: TruthKind) -> None:
+def _record(run: Played, event: Event, at_s: float, until_s: float, kind: TruthKind) -> None:
     ends = until_s < run.scenario.lasts_s
     run.truths.append(
         Truth(
@@ -286,7 +291,7 @@ def _record(run: _Play, event: Event, at_s: float, until_s: float, kind: TruthKi
     )
 
 
-def _confound(run: _Play, at_s: float, event: Event, hit: set[int]) -> None:
+def _confound(run: Played, at_s: float, event: Event, hit: set[int]) -> None:
     """What is no shutdown."""
     lasts_s = event.lasts_s if math.isfinite(event.lasts_s) else 600.0
     until_s = at_s + lasts_s
@@ -300,7 +305,7 @@ def _confound(run: _Play, at_s: float, event: Event, hit: set[int]) -> None:
     _record(run, named, at_s, until_s, "confounder")
 
 
-def _befall(run: _Play, life: Life, at_s: float, until_s: float, event: Event) -> None:
+def _befall(run: Played, life: Life, at_s: float, until_s: float, event: Event) -> None:
     since_s = at_s + run.rng.uniform(0, event.jitter_s)
     if event.do in HINDERS:
         life.hindrances.append(_hindrance(event, since_s, until_s))
@@ -310,11 +315,13 @@ def _befall(run: _Play, life: Life, at_s: float, until_s: float, event: Event) -
     elif event.do == "prefix_move":
         life.spells.append(Spell(since_s, since_s + run.rng.uniform(40, 70), "own"))
         life.moved = (since_s, f"moved-{life.witness.prefix}")
-    elif event.do in SILENCES and event.do != "restart":
+    elif event.do == "update":
+        life.spells.append(Spell(since_s, since_s + run.rng.uniform(10, 90), "blip"))
+    elif event.do in SILENCES:
         life.spells.append(Spell(since_s, max(until_s, since_s + 1), SILENCES[event.do]))
 
 
-def _fault(run: _Play, at_s: float, until_s: float, event: Event) -> Fault:
+def _fault(run: Played, at_s: float, until_s: float, event: Event) -> Fault:
     carriers = {cell.carrier for cell in event.who}
     countries = {cell.country for cell in event.who}
     return Fault(
