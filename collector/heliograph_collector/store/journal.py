@@ -7,7 +7,7 @@ below N again. An envelope is taken once, by (agent, sequence), also after its r
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,7 +21,7 @@ from heliograph_collector.store.commits import (
     JournalFullError,
 )
 from heliograph_collector.store.lock import DirectoryInUseError, DirectoryLock
-from heliograph_collector.store.rows import JournalRow
+from heliograph_collector.store.rows import JournalRow, Kind
 
 __all__ = [
     "MAX_BODY",
@@ -83,10 +83,21 @@ class Journal:
         return await self._commits.submit(lambda db: table.insert(db, values), size, deadline_s)
 
     async def read(
-        self, after: int, limit: int, *, limit_bytes: int = 16_777_216
+        self,
+        after: int,
+        limit: int,
+        *,
+        limit_bytes: int = 16_777_216,
+        kinds: Collection[Kind] | None = None,
     ) -> list[JournalRow]:
-        """The rows that follow `after`, in order; at least one when there is any."""
-        return await self._on_reader(lambda: table.read(self._reader, after, limit, limit_bytes))
+        """The rows that follow `after`, in order; at least one when there is any.
+
+        Of `kinds` alone, if given, envelopes left out are not even looked at. Who follows such a
+        selection and gets fewer than `limit` has seen all up to the `position` from before asking.
+        """
+        return await self._on_reader(
+            lambda: table.read(self._reader, after, limit, limit_bytes, kinds)
+        )
 
     @property
     def position(self) -> int:
@@ -105,12 +116,24 @@ class Journal:
         """
         await self._on_reader(lambda: table.mark_alive(self._reader, at_us))
 
-    async def trim(self, up_to: int, received_before_us: int) -> int:
-        """Forget bodies at or below `up_to` that are older; their sequences stay used. How many."""
+    async def trim(
+        self, up_to: int, received_before_us: int, presence_before_us: int | None = None
+    ) -> int:
+        """Forget what is at or below `up_to` and older; how many rows.
+
+        Of envelopes the sequences stay used. All other rows go by `presence_before_us`: by them
+        the detectors learn, over weeks, how often somebody falls silent by itself.
+        """
+        gone = await self._trim(table.ENVELOPES, up_to, received_before_us)
+        if presence_before_us is not None:
+            gone += await self._trim(table.PRESENCE, up_to, presence_before_us)
+        return gone
+
+    async def _trim(self, which: str, up_to: int, before_us: int) -> int:
         total = 0
         while True:
             gone = await self._commits.submit(
-                lambda db: table.forget(db, up_to, received_before_us, table.ROW_LIMIT), 0, 60.0
+                lambda db: table.forget(db, which, up_to, before_us, table.ROW_LIMIT), 0, 60.0
             )
             total += gone
             if gone < table.ROW_LIMIT:

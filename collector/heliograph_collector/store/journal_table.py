@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from heliograph_collector.store.rows import JournalRow, Kind, Role
 
 PAGE = 4_096
 ROW_LIMIT = 500  # rows forgotten in one commit
+ENVELOPES, PRESENCE = "kind = 'envelope'", "kind <> 'envelope'"  # in the words of the indices
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -23,6 +25,9 @@ CREATE TABLE IF NOT EXISTS log (
   heard_us INTEGER NOT NULL DEFAULT 0, since_s INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
+CREATE INDEX IF NOT EXISTS log_old ON log (received_us) WHERE kind = 'envelope';
+CREATE INDEX IF NOT EXISTS log_old_presence ON log (received_us) WHERE kind <> 'envelope';
+CREATE INDEX IF NOT EXISTS log_presence ON log (position) WHERE kind <> 'envelope';
 CREATE TABLE IF NOT EXISTS forgotten (
   agent BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (agent, first)
 ) STRICT, WITHOUT ROWID;
@@ -125,11 +130,20 @@ def last_alive_us(db: sqlite3.Connection) -> int:
     return int(max(marked, newest[0] if newest else 0))
 
 
-def read(db: sqlite3.Connection, after: int, limit: int, limit_bytes: int) -> list[JournalRow]:
+def read(
+    db: sqlite3.Connection,
+    after: int,
+    limit: int,
+    limit_bytes: int,
+    kinds: Collection[Kind] | None = None,
+) -> list[JournalRow]:
     rows: list[JournalRow] = []
     size = 0
-    query = f"{READ} WHERE position > ? ORDER BY position LIMIT ?"
-    for found in db.execute(query, (after, limit)):
+    wanted = "1" if kinds is None else f"kind IN ({', '.join('?' * len(kinds))})"
+    if kinds is not None and Kind.ENVELOPE not in kinds:
+        wanted += f" AND {PRESENCE}"  # there is an index on these alone
+    query = f"{READ} WHERE position > ? AND {wanted} ORDER BY position LIMIT ?"
+    for found in db.execute(query, (after, *(kinds or ()), limit)):
         rows.append(row_of(found))
         size += len(rows[-1].body)
         if size >= limit_bytes:
@@ -137,17 +151,19 @@ def read(db: sqlite3.Connection, after: int, limit: int, limit_bytes: int) -> li
     return rows
 
 
-def forget(db: sqlite3.Connection, up_to: int, before_us: int, limit: int) -> int:
-    """Drop the oldest rows at or below `up_to` that came before; keep their sequences as ranges."""
+def forget(db: sqlite3.Connection, which: str, up_to: int, before_us: int, limit: int) -> int:
+    """Drop the oldest ENVELOPES or the oldest PRESENCE at or below `up_to` that came before.
+
+    The sequences of envelopes are kept as ranges.
+    """
     query = (
-        "SELECT position, agent, sequence, kind FROM log WHERE position <= ? AND received_us < ?"
-        " ORDER BY position LIMIT ?"
+        f"SELECT position, agent, sequence FROM log WHERE {which} AND received_us < ?"  # noqa: S608 ours
+        " AND position <= ? ORDER BY received_us LIMIT ?"
     )
-    old = db.execute(query, (up_to, before_us, limit)).fetchall()
+    old = db.execute(query, (before_us, up_to, limit)).fetchall()
     used: dict[bytes, list[int]] = {}
-    for _, agent, sequence, kind in old:
-        if kind == Kind.ENVELOPE:
-            used.setdefault(agent, []).append(sequence)
+    for _, agent, sequence in old if which == ENVELOPES else ():
+        used.setdefault(agent, []).append(sequence)
     for agent, sequences in used.items():
         _remember(db, agent, sequences)
     db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old))

@@ -58,11 +58,12 @@ class Writer:
         rng: random.Random,
         on_block: Callable[[Block], None] | None = None,
         journal_days: int = 7,
+        presence_days: int = 35,
         linger_s: float = LINGER_S,
     ) -> None:
         self._journal, self._store, self._assess, self._names = journal, store, assess, names
         self._clock, self._rng, self._on_block = clock, rng, on_block
-        self._journal_days, self._linger_s = journal_days, linger_s
+        self._days, self._linger_s = (journal_days, presence_days), linger_s
         self._cursor: int | None = None  # not known before the store has answered
         self._failures = 0
         self._trouble = ""
@@ -149,8 +150,9 @@ class Writer:
         if now_us - self._trimmed_us < TRIM_EVERY_US:
             return
         self._trimmed_us = now_us
-        before_us = self._clock.wall_us() - self._journal_days * DAY_US
-        await self._patiently(lambda: self._journal.trim(cursor, before_us))
+        wall_us = self._clock.wall_us()
+        envelopes_us, presence_us = (wall_us - days * DAY_US for days in self._days)
+        await self._patiently(lambda: self._journal.trim(cursor, envelopes_us, presence_us))
 
     async def _patiently(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Until it succeeds, with growing pauses."""

@@ -131,6 +131,21 @@ async def test_a_trimmed_envelope_stays_used(journal: Journal) -> None:
     ]
 
 
+async def test_presence_outlives_envelopes_and_is_read_alone(journal: Journal) -> None:
+    kinds = (Kind.ARRIVAL, Kind.GOODBYE, Kind.LOST, Kind.START, Kind.FAULT)
+    rows = [JournalRow(kind=kind, agent=ANNA, received_us=50 + n) for n, kind in enumerate(kinds)]
+    await journal.append([envelope(ANNA, 1, at_us=49), *rows, envelope(ANNA, 2, at_us=60)])
+    assert [r.kind for r in await journal.read(0, 10, kinds=kinds)] == list(kinds)
+    some = await journal.read(2, 2, kinds={Kind.LOST, Kind.GOODBYE, Kind.FAULT})
+    assert [r.position for r in some] == [3, 4]
+    mixed = await journal.read(0, 10, kinds=[Kind.ENVELOPE, Kind.START])
+    assert [r.position for r in mixed] == [1, 5, 7]
+    assert await journal.trim(7, 1_000, 52) == 4
+    assert [r.kind for r in await journal.read(0, 10)] == list(kinds[2:])
+    assert await journal.append([envelope(ANNA, 1)]) == [None]
+    assert await journal.trim(7, 1_000) == 0, "without a limit of its own it stays"
+
+
 async def test_trimming_keeps_what_is_young_and_positions_never_return(journal: Journal) -> None:
     await journal.append([envelope(ANNA, 1, at_us=10), envelope(ANNA, 2, at_us=99)])
     assert await journal.trim(up_to=2, received_before_us=50) == 1
