@@ -1,0 +1,89 @@
+"""The other dated events that are shipped: what can be scored is found, and nothing besides."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.detect import Incident, watch
+from heliograph_collector.detect.incident import Bracket
+from heliograph_collector.detect.reach import reach
+from heliograph_collector.detect.scope import Scope
+from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.evaluate.replay import Replay, Truth
+from heliograph_collector.evaluate.scenario import play
+from heliograph_collector.evaluate.scenario_file import load, shipped
+
+EVENTS = [path for path in shipped() if path.stem != "kazakhstan-2022"]
+SLACK_US = 20 * SECOND_US
+DELAY_US = {"cut": 180 * SECOND_US, "block": 300 * SECOND_US, "throttle": 300 * SECOND_US}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A beginning that was said: of an incident, or of a cut inside one."""
+
+    scopes: tuple[Scope, ...]
+    service: str
+    when: Bracket
+    seen_us: int
+
+
+@dataclass(frozen=True)
+class Played:
+    replay: Replay
+    said: tuple[Said, ...]
+
+
+@pytest.fixture(scope="module", params=EVENTS, ids=lambda path: path.stem)
+def played(request: pytest.FixtureRequest) -> Played:
+    path: Path = request.param
+    replay = play(load(path), 3)
+    found = watch(replay.signals, replay.until_us).incidents
+    if replay.opinions:
+        since_us = replay.opinions[0].at_us // (60 * SECOND_US) * 60 * SECOND_US
+        found += reach(replay.opinions, since_us, replay.opinions[-1].at_us)
+    return Played(replay, tuple(one for incident in found for one in beginnings(incident)))
+
+
+def beginnings(incident: Incident) -> list[Said]:
+    if incident.confirmed_us is None:
+        return []
+    scopes = tuple(part.scope for part in incident.parts)
+    first = Said(scopes, incident.service, incident.started, incident.confirmed_us)
+    return [
+        first,
+        *(
+            Said(tuple(p.scope for p in turn.parts), incident.service, turn.when, turn.seen_us)
+            for turn in incident.cuts
+        ),
+    ]
+
+
+def is_of(said: Said, truth: Truth) -> bool:
+    """Of the same service, at that time, in a cell that has to do with it."""
+    spread_us = round(truth.spread_s * SECOND_US) + SLACK_US
+    nested = any(s.within(truth.scope) or truth.scope.within(s) for s in said.scopes)
+    low, high = said.when.earliest_us - spread_us, said.when.latest_us + SLACK_US
+    return said.service == truth.service and nested and low <= truth.since_us <= high
+
+
+def test_what_can_be_scored_is_found_in_time(played: Played) -> None:
+    scored = [t for t in played.replay.truths if t.scoreable]
+    assert scored
+    for truth in scored:
+        seen = [s.seen_us - truth.since_us for s in played.said if is_of(s, truth)]
+        late_us = DELAY_US[truth.kind] + round(truth.spread_s * SECOND_US)
+        assert any(0 < delay <= late_us for delay in seen) or grown(played, truth), truth
+
+
+def grown(played: Played, truth: Truth) -> bool:
+    """A later part of what rolls out is no beginning: the incident that is known holds it."""
+    earlier = [t for t in played.replay.truths if 0 < truth.since_us - t.since_us < 7_200 * 10**6]
+    wider = [s for s in played.said if any(truth.scope.within(scope) for scope in s.scopes)]
+    return truth.kind == "cut" and bool(earlier) and bool(wider)
+
+
+def test_nothing_is_said_that_was_not(played: Played) -> None:
+    for said in played.said:
+        assert any(is_of(said, truth) for truth in played.replay.truths), said
