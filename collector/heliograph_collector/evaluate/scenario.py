@@ -313,7 +313,7 @@ def _befall(run: Played, life: Life, at_s: float, until_s: float, event: Event) 
         if run.rng.random() < event.share:
             life.spells.append(Spell(since_s, until_s, SILENCES[event.do]))
     elif event.do == "prefix_move":
-        life.spells.append(Spell(since_s, since_s + run.rng.uniform(40, 70), "own"))
+        life.spells.append(Spell(since_s, since_s + run.rng.uniform(25, 50), "own"))
         life.moved = (since_s, f"moved-{life.witness.prefix}")
     elif event.do == "update":
         life.spells.append(Spell(since_s, since_s + run.rng.uniform(10, 90), "blip"))

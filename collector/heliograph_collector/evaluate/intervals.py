@@ -1,0 +1,85 @@
+"""Exact confidence intervals: of a share, of a rate, of a quantile. 95 % unless said otherwise."""
+
+import math
+from collections.abc import Callable, Sequence
+
+ALPHA = 0.05
+_STEPS = 60  # halvings of an interval
+
+
+def share(hits: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a binomial share. (0, 1) where nothing was seen."""
+    if n == 0:
+        return 0.0, 1.0
+    low = 0.0 if hits == 0 else _root(lambda p: 1 - _binomial(hits - 1, n, p) - alpha / 2, 0.0, 1.0)
+    high = 1.0 if hits == n else _root(lambda p: alpha / 2 - _binomial(hits, n, p), 0.0, 1.0)
+    return low, high
+
+
+def rate(events: int, exposure: float, alpha: float = ALPHA) -> tuple[float, float]:
+    """The exact interval of a Poisson rate (Garwood), events by exposure."""
+    if exposure <= 0:
+        return 0.0, math.inf
+    most = 10.0 + 3 * events
+    low = 0.0
+    if events:
+        low = _root(lambda m: 1 - _poisson(events - 1, m) - alpha / 2, 0.0, most)
+    high = _root(lambda m: alpha / 2 - _poisson(events, m), 0.0, most)
+    return low / exposure, high / exposure
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The smallest value that at least q of them do not exceed; what never came is infinite."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
+
+
+def quantile_range(values: Sequence[float], q: float, alpha: float = ALPHA) -> tuple[float, float]:
+    """Between two of the sorted values, by the binomial; no distribution is assumed."""
+    n, ordered = len(values), sorted(values)
+    if not n:
+        return math.nan, math.nan
+    low = max((k for k in range(n + 1) if _binomial(k - 1, n, q) <= alpha / 2), default=0)
+    high = next((k for k in range(n + 1) if _binomial(k - 1, n, q) >= 1 - alpha / 2), n + 1)
+    return (
+        ordered[low - 1] if low >= 1 else 0.0,
+        ordered[high - 1] if 1 <= high <= n else math.inf,
+    )
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if rising(middle) < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _binomial(k: int, n: int, p: float) -> float:
+    """P(X <= k)."""
+    if k < 0:
+        return 0.0
+    if k >= n or p <= 0:
+        return 1.0
+    if p >= 1:
+        return 0.0
+    logs = (
+        math.lgamma(n + 1)
+        - math.lgamma(i + 1)
+        - math.lgamma(n - i + 1)
+        + i * math.log(p)
+        + (n - i) * math.log1p(-p)
+        for i in range(k + 1)
+    )
+    return min(1.0, math.fsum(math.exp(x) for x in logs))
+
+
+def _poisson(k: int, mean: float) -> float:
+    """P(X <= k)."""
+    if mean <= 0:
+        return 1.0
+    logs = (i * math.log(mean) - mean - math.lgamma(i + 1) for i in range(k + 1))
+    return min(1.0, math.fsum(math.exp(x) for x in logs))

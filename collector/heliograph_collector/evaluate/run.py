@@ -1,0 +1,97 @@
+"""The replays, played and judged in several processes that share nothing."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph_collector.detect.scope import scopes_of
+from heliograph_collector.evaluate import corpus
+from heliograph_collector.evaluate.detectors import CONTENDERS
+from heliograph_collector.evaluate.priors import Draw
+from heliograph_collector.evaluate.replay import Replay
+from heliograph_collector.evaluate.scenario import play
+from heliograph_collector.evaluate.scenario_file import load
+from heliograph_collector.evaluate.score import Verdict, score
+
+FILE = "file"
+LEAST = 5  # vantages of a cell that is watched
+PATIENCE_S = 900.0  # the longest that the next replay may take
+_YEAR_US = 365.25 * 86_400e6
+_CHUNK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One replay: of the corpus, or of a file."""
+
+    draw: Draw
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What every contender was worth on it. Years are those of all its countries, of all cells."""
+
+    draw: Draw
+    country_years: float
+    cell_years: float
+    verdicts: Mapping[str, Verdict]
+
+
+def jobs(paths: Sequence[Path], seeds: int, half: str) -> list[Job]:
+    """Of the files, or of the shipped corpus where there are none."""
+    if not paths:
+        return [Job(draw) for draw in corpus.draws(seeds, half)]
+    first = corpus.HALVES[half]
+    return [
+        Job(Draw(FILE, first + number, path.stem), path)
+        for path in paths
+        for number in range(seeds)
+    ]
+
+
+def outcomes(work: Sequence[Job], processes: int | None = None) -> Iterator[Outcome]:
+    """In the order of the jobs. Raises TimeoutError when one takes longer than PATIENCE_S."""
+    count = min(len(work), processes or os.cpu_count() or 1)
+    if count <= 1:
+        yield from map(outcome, work)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(count, initializer=_leave_interrupts) as pool:
+        parts = [work[at : at + _CHUNK] for at in range(0, len(work), _CHUNK)]
+        found = pool.imap(_several, parts)
+        for _ in parts:
+            yield from found.next(timeout=PATIENCE_S)
+
+
+def _several(work: Sequence[Job]) -> list[Outcome]:
+    return [outcome(job) for job in work]
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is the parent's, who ends us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def outcome(job: Job) -> Outcome:
+    """Play it, let everybody look, judge what they say."""
+    scenario = corpus.scenario(job.draw) if job.path is None else load(job.path)
+    replay = play(scenario, job.draw.seed)
+    verdicts = {
+        name: score(replay, contender.run(replay)) for name, contender in CONTENDERS.items()
+    }
+    return Outcome(job.draw, *_exposure(replay), verdicts)
+
+
+def _exposure(replay: Replay) -> tuple[float, float]:
+    years = (replay.until_us - replay.since_us) / _YEAR_US
+    sizes: dict[object, int] = {}
+    for witness in replay.vantages:
+        for scope in scopes_of(witness.place):
+            sizes[scope] = sizes.get(scope, 0) + 1
+    countries = len({w.place.country for w in replay.vantages})
+    cells = sum(1 for size in sizes.values() if size >= LEAST) - countries
+    return years * countries, years * cells

@@ -1,0 +1,102 @@
+"""Shutdowns as they are drawn: national, mobile-only, of a city, of an operator, of a messenger."""
+
+from random import Random
+
+from heliograph_collector.evaluate.priors import (
+    DAY,
+    HOUR,
+    LAYERS,
+    MOBILE_ONLY,
+    NEXT_DAY,
+    ONE_CITY,
+    REGIONS,
+    Draw,
+    assemble,
+    duration,
+    moment,
+    onset,
+    population,
+)
+from heliograph_collector.evaluate.scenario import Cell, Event, Scenario
+from heliograph_collector.evaluate.world import FIXED, MOBILE, Service
+
+
+def _cut(rng: Random, draw: Draw, cell: Cell, label: str) -> Scenario:
+    lasts_s, at_s = duration(rng), moment(rng, 2 * HOUR)
+    again = rng.random() < NEXT_DAY
+    if again:
+        lasts_s = min(lasts_s, 20 * HOUR)
+    jitter_s = onset(rng)
+    spared = Cell("KZ", access="hosting", share=0.5)
+    who: tuple[Cell, ...] = (cell,)
+    if cell.scope.national:
+        who = (Cell("KZ", access="mobile"), Cell("KZ", access="fixed"), spared)
+    spans = [(at_s, lasts_s), *([(at_s + DAY, min(duration(rng), 20 * HOUR))] if again else [])]
+    events = tuple(
+        Event(
+            "cut",
+            (at, at),
+            who,
+            lasts_s=lasts,
+            jitter_s=min(jitter_s, lasts / 3),
+            scope=cell.scope,
+            label=label,
+        )
+        for at, lasts in spans
+    )
+    end_s = max(at + lasts for at, lasts in spans) + HOUR
+    return assemble(draw, rng, end_s, population(rng, cell), events)
+
+
+def shutdown(rng: Random, draw: Draw) -> Scenario:
+    """National, mobile-only, one city, or the phones of one city."""
+    mobile, city = rng.random() < MOBILE_ONLY, rng.random() < ONE_CITY
+    cell = Cell("KZ", rng.choice(REGIONS) if city else "", 0, "mobile" if mobile else "")
+    words = [*(["one-city"] if city else []), *(["mobile-only"] if mobile else [])]
+    return _cut(rng, draw, cell, " ".join(words) or "national")
+
+
+def operator(rng: Random, draw: Draw) -> Scenario:
+    """One operator, everywhere."""
+    asn = rng.choice((*MOBILE, *FIXED))
+    return _cut(rng, draw, Cell("KZ", asn=asn), "one-operator")
+
+
+def _messenger(rng: Random, draw: Draw, do: str) -> Scenario:
+    """Tested every minute; a block may take the country, the phones or one operator."""
+    cell, label = rng.choice(
+        (
+            (Cell("KZ"), "national"),
+            (Cell("KZ", access="mobile"), "mobile-only"),
+            (Cell("KZ", asn=rng.choice((*MOBILE, *FIXED))), "one-operator"),
+        )
+    )
+    layer, method = rng.choice(LAYERS) if do == "block" else ("http", "throttled")
+    at_s = 1.5 * HOUR + rng.uniform(0, 60)
+    lasts_s = min(2.5 * HOUR, max(0.5 * HOUR, duration(rng)))
+    event = Event(
+        do,
+        (at_s, at_s),
+        (cell,),
+        lasts_s=lasts_s,
+        jitter_s=5.0,
+        service="telegram",
+        layer=layer,
+        method=method,
+        scope=cell.scope,
+        label=label,
+    )
+    everybody = population(rng, cell)
+    return assemble(
+        draw, rng, at_s + lasts_s + 0.75 * HOUR, everybody, [event], [Service("telegram")]
+    )
+
+
+def block(rng: Random, draw: Draw) -> Scenario:
+    """A messenger, at one layer."""
+    return _messenger(rng, draw, "block")
+
+
+def throttle(rng: Random, draw: Draw) -> Scenario:
+    """A messenger, made slow."""
+    return _messenger(rng, draw, "throttle")
