@@ -30,6 +30,7 @@ MODULES = (
     "import",
     "rejudge",
     "log",
+    "evaluate",
 )
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
 EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
