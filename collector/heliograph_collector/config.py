@@ -3,13 +3,17 @@
 `Section` remembers file and line, so that an error can say where the wrong word stands.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
+
+from heliograph.codec import MAX_ADDRESSES, MAX_ENTRANCES
+from heliograph.plan import Carrier, Entrance
 
 MAX_FILE = 1_048_576
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -113,6 +117,8 @@ class Config:
     http: str = "127.0.0.1:8080"
     endpoint: str = ""
     echo: str = ""  # "" for no echo service
+    post: str = ""  # "" for no door where one connection brings one envelope
+    entrances: tuple[Entrance, ...] = ()  # what agents are told; () for the two doors themselves
     store_url: str = ""
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
@@ -161,6 +167,44 @@ def _path(entry: Entry) -> Path:
     return entry.file.parent / Path(entry.text()).expanduser()
 
 
+def _entrances(entry: Entry) -> tuple[Entrance, ...]:
+    items = entry.items()
+    if len(items) > MAX_ENTRANCES:
+        raise entry.error(f"must list at most {MAX_ENTRANCES} entrances")
+    return tuple(_entrance(item) for item in items)
+
+
+def _entrance(item: Entry) -> Entrance:
+    keys = item.mapping(("carrier", "endpoint", "addresses", "server_name"))
+    for needed in ("carrier", "endpoint"):
+        if needed not in keys:
+            raise item.error(f"the key {needed} is missing")
+    host, port = split_endpoint(_endpoint(keys["endpoint"]))
+    addresses = keys["addresses"].items() if "addresses" in keys else []
+    if len(addresses) > MAX_ADDRESSES:
+        raise keys["addresses"].error(f"must list at most {MAX_ADDRESSES} addresses")
+    return Entrance(
+        carrier=Carrier(keys["carrier"].word(tuple(Carrier))),
+        host=host,
+        port=port,
+        addresses=tuple(_address(x) for x in addresses),
+        server_name=_server_name(keys["server_name"]) if "server_name" in keys else "",
+    )
+
+
+def _address(entry: Entry) -> str:
+    try:
+        return str(ip_address(entry.text()))
+    except ValueError:
+        raise entry.error(f"{entry.text()[:64]!r} must be an address") from None
+
+
+def _server_name(entry: Entry) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", entry.text()):
+        raise entry.error(f"{entry.text()[:64]!r} must be a host's name")
+    return entry.text()
+
+
 def _store(entry: Entry) -> str:
     if not entry.text().startswith(("chdb:///", "clickhouse://", "clickhouses://")):
         raise entry.error("must begin with chdb:///, clickhouse:// or clickhouses://")
@@ -190,6 +234,8 @@ KEYS = (
     Key("http", "http", _endpoint),
     Key("endpoint", "endpoint", _endpoint),
     Key("echo.listen", "echo", _endpoint),
+    Key("post.listen", "post", _endpoint),
+    Key("entrances", "entrances", _entrances),
     Key("store.url", "store_url", _store),
     Key("plan.services_file", "services_file", _path),
     Key("control.endpoints", "control_endpoints", _controls),

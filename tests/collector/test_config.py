@@ -14,6 +14,8 @@ grpc: "[::1]:7000"
 http: 127.0.0.1:8000
 endpoint: collector.example:443
 echo: {listen: 127.0.0.1:8001}
+post: {listen: 127.0.0.1:8002}
+entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], server_name: b.c}]
 store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml}
 control: {endpoints: []}
@@ -81,6 +83,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
             2,
             r"trusted_proxies\[0\]: '10.0.0.1/8' must be",
         ),
+        ("entrances: [{carrier: post}]\n", 1, "the key endpoint is missing"),
+        ("entrances: [{carrier: mail, endpoint: a:1}]\n", 1, "must be one of stream, post"),
+        ("entrances: [{carrier: post, endpoint: a:1, addresses: [b]}]\n", 1, "must be an address"),
+        ("entrances: [{carrier: post, endpoint: a:1, server_name: a b}]\n", 1, "a host's name"),
         ("grpc: a:1\ngrpc: a:2\n", 2, "grpc: stands twice"),
         ("data: [a]\n", 1, "data: must be one value"),
         ("a: [b\n", 2, "is not YAML"),

@@ -3,6 +3,7 @@
 import argparse
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def _act(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
         _show(plan, args.json)
     else:
         wanted = draft(read_yaml(Path(args.file)), services)
+        if found is not None:  # they come from the collector's configuration, not from this file
+            wanted = replace(wanted, entrances=found[0].entrances)
         plan = issue(fleet, signing, wanted, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
 

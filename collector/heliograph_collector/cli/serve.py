@@ -24,12 +24,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--echo", type=endpoint, metavar="HOST:PORT", help="echo service for `middlebox` (none)"
     )
+    command.add_argument(
+        "--post", type=endpoint, metavar="HOST:PORT", help="door for one envelope at a time (none)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.serve import CannotServeError, serve
 
-    config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo)
+    config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
     try:
         return serve(config)
     except CannotServeError as error:

@@ -4,7 +4,16 @@ Everything lies in DATA/fleet.db and DATA/keys, which the commands change while 
 """
 
 from heliograph_collector.fleet.invite import invite_line
-from heliograph_collector.fleet.keyring import Keyring, KeysError, open_keyring
+from heliograph_collector.fleet.keyring import Keyring, KeysError, open_keyring, tls_file
 from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
 
-__all__ = ["Agent", "Fleet", "Keyring", "KeysError", "RefusedError", "invite_line", "open_keyring"]
+__all__ = [
+    "Agent",
+    "Fleet",
+    "Keyring",
+    "KeysError",
+    "RefusedError",
+    "invite_line",
+    "open_keyring",
+    "tls_file",
+]

@@ -57,6 +57,11 @@ def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
         ) from error
 
 
+def tls_file(data: Path) -> Path:
+    """Where `Keyring.tls` lies, for libraries that read files alone."""
+    return data / "keys" / "tls.pem"
+
+
 def _open(folder: Path, hosts: Sequence[str]) -> Keyring:
     return Keyring(
         signing=SigningKey(_kept(folder / "signing.key", lambda: secrets.token_bytes(32))),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.plan import Limits, Plan, PlannedTask, Service
+from heliograph.plan import Entrance, Limits, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.registry import Fleet
@@ -54,6 +54,17 @@ def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s:
         return plan
     draft = replace(plan, services_version=services.version, services=services.services)
     return issue(fleet, signer, draft, now_s)
+
+
+def announce(
+    fleet: Fleet, signer: keys.SigningKey, entrances: tuple[Entrance, ...], now_s: int
+) -> bool:
+    """Issue the standing plan again where it names other entrances; whether that was done."""
+    found = standing(fleet)
+    if found is None or found[0].entrances == entrances:
+        return False
+    issue(fleet, signer, replace(found[0], entrances=entrances), now_s)
+    return True
 
 
 def default_plan(services: Services) -> Plan:

@@ -18,6 +18,7 @@ from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
 from heliograph_collector.intake.server import PortTakenError
 from heliograph_collector.serve.child import Control, dialled, keep_control
+from heliograph_collector.serve.entrances import open_post
 from heliograph_collector.serve.house import House
 from heliograph_collector.serve.notice import Notice, password_file
 from heliograph_collector.serve.refusal import CannotServeError
@@ -41,6 +42,7 @@ async def collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
         door = await _door(house, stack)
         notice.post(grpc=dialled(split_endpoint(config.grpc)[0], door.port))
         log.info("Agents: %s (gRPC, TLS)", notice.grpc)
+        await open_post(house, door, notice, stack)
         await _rooms(house, door, notice, stack)
         yield
 

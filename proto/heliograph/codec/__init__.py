@@ -12,12 +12,21 @@ from heliograph.codec.measurement import (
     measurement_from_pb,
     measurement_to_pb,
 )
-from heliograph.codec.plan import entrance_to_pb, entrances_from_pb, plan_from_pb, plan_to_pb
+from heliograph.codec.plan import (
+    MAX_ADDRESSES,
+    MAX_ENTRANCES,
+    entrance_to_pb,
+    entrances_from_pb,
+    plan_from_pb,
+    plan_to_pb,
+)
 from heliograph.codec.words import MAX_TEXT, CodecError
 
 __all__ = [
+    "MAX_ADDRESSES",
     "MAX_ANSWERS",
     "MAX_CHAIN",
+    "MAX_ENTRANCES",
     "MAX_OBSERVATIONS",
     "MAX_TEXT",
     "CodecError",

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from heliograph import keys
+from heliograph.plan import Carrier, Entrance
 from heliograph.services import shipped
 from heliograph_collector.fleet import Fleet
-from heliograph_collector.fleet.plans import LIFE_S, default_plan, issue, keep_fresh, standing
+from heliograph_collector.fleet.plans import (
+    LIFE_S,
+    announce,
+    default_plan,
+    issue,
+    keep_fresh,
+    standing,
+)
 
 SIGNER = keys.SigningKey(b"k" * 32)
 SERVICES = shipped()
@@ -78,3 +86,15 @@ def test_a_plan_is_renewed_long_before_it_ends(fleet: Fleet) -> None:
     keep_fresh(fleet, SIGNER, SERVICES, 0)
     assert keep_fresh(fleet, SIGNER, SERVICES, LIFE_S // 2 - 10).version == 1
     assert keep_fresh(fleet, SIGNER, SERVICES, LIFE_S // 2 + 10).version == 2
+
+
+def test_other_entrances_are_another_plan_and_the_same_are_none(fleet: Fleet) -> None:
+    there = (Entrance(carrier=Carrier.POST, host="collector.example", port=443),)
+    assert not announce(fleet, SIGNER, there, 500), "there is no plan to tell it in"
+    issue(fleet, SIGNER, default_plan(SERVICES), 1_000)
+    assert announce(fleet, SIGNER, there, 2_000)
+    assert not announce(fleet, SIGNER, there, 3_000)
+    keep_fresh(fleet, SIGNER, SERVICES, 1_000 + LIFE_S)
+    found = standing(fleet)
+    assert found is not None
+    assert (found[0].version, found[0].entrances) == (3, there), "a renewal keeps them"
