@@ -105,13 +105,23 @@ class Presence:
         self._missing.pop(visit.agent.id, None)
 
     def leave(self, visit: Visit, ending: Ending, farewell: str, now_us: int) -> JournalRow | None:
-        """The goodbye to be written down, if it was one."""
-        visits = self._visits[visit.agent.id]
+        """The goodbye to be written down, if it was one.
+
+        The newest visit speaks for the agent: half-open ones from before, say from another network,
+        are over with its goodbye, and do not die of silence later.
+        """
+        visits = self._visits.get(visit.agent.id, [])
+        if visit not in visits:
+            return None
+        newest = visits[-1] is visit
         visits.remove(visit)
-        if visits:
+        leaves = ending is Ending.GOODBYE and farewell != _RETURNING
+        if visits and not (leaves and newest):
             return None
         del self._visits[visit.agent.id]
-        if ending is Ending.GOODBYE and farewell != _RETURNING:
+        for leftover in visits:
+            leftover.end(Ending.REPLACED)
+        if leaves:
             return visit.row(Kind.GOODBYE, now_us)
         if ending not in (Ending.REVOKED, Ending.STOPPED):
             self._missing[visit.agent.id] = visit

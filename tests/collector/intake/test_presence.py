@@ -3,11 +3,15 @@
 import asyncio
 import random
 
+import pytest
+
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import Agent
 from heliograph_collector.intake.geo import NOWHERE, Place
 from heliograph_collector.intake.presence import Ending, Presence, Visit, silence_us
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.reading import read_rows
 from heliograph_collector.store.rows import Kind
 
 BEAT_S = 15
@@ -52,6 +56,50 @@ def test_a_half_open_session_that_dies_after_the_new_one_came_is_nothing() -> No
     assert len(presence) == 1
 
 
+@pytest.mark.parametrize("word", ["shutdown", "stop", "sleep", "update", "pause", "leave", ""])
+def test_whatever_word_a_goodbye_has_it_is_one(word: str) -> None:
+    presence, one = Presence(), visit()
+    presence.arrive(one)
+    row = presence.leave(one, Ending.GOODBYE, word, 5)
+    assert row is not None
+    assert row.kind is Kind.GOODBYE
+    assert lost(presence, 9 * GONE_US) == []
+
+
+def test_a_goodbye_speaks_for_the_half_open_sessions_of_before() -> None:
+    """The phone left the Wi-Fi, came in over mobile, was switched off: nobody was lost."""
+    presence, wifi, mobile = Presence(), visit(place=Place("KZ", 1)), visit(place=Place("KZ", 2))
+    presence.arrive(wifi)
+    presence.arrive(mobile)
+    row = presence.leave(mobile, Ending.GOODBYE, "shutdown", 5)
+    assert row is not None
+    assert (row.asn, wifi.ending, len(presence)) == (2, Ending.REPLACED, 0)
+    assert presence.leave(wifi, Ending.SILENT, "", 9) is None
+    assert lost(presence, 9 * GONE_US) == []
+
+
+def test_the_goodbye_of_a_session_that_was_replaced_ends_nothing() -> None:
+    presence, old, new = Presence(), visit(), visit()
+    presence.arrive(old)
+    presence.arrive(new)
+    assert presence.leave(old, Ending.GOODBYE, "shutdown", 5) is None
+    assert len(presence) == 1
+    presence.leave(new, Ending.CLOSED, "", 6)
+    assert lost(presence, 9 * GONE_US) == [Kind.LOST]
+
+
+def test_a_change_of_network_is_the_same_agent_elsewhere() -> None:
+    presence, wifi, mobile = Presence(), visit(place=Place("KZ", 1)), visit(place=Place("KZ", 2))
+    presence.arrive(wifi)
+    assert presence.leave(wifi, Ending.GOODBYE, "network_change", 5) is None
+    presence.arrive(mobile)
+    assert lost(presence, 9 * GONE_US) == []
+    rows = [one.row(Kind.ARRIVAL, 0) for one in (wifi, mobile)]
+    assert len({row.agent for row in rows}) == 1, "one voter to the detector"
+    there = read_rows(rows, Pseudonyms(b"s" * 32)).presence
+    assert len({one.nym for one in there}) == 2, "and two names in what is kept for long"
+
+
 def test_a_goodbye_is_a_row_and_a_change_of_network_is_not_one() -> None:
     presence, one = Presence(), visit()
     presence.arrive(one)
@@ -93,8 +141,11 @@ def test_whatever_the_order_nobody_is_lost_twice_or_while_here() -> None:
         for _ in range(40):
             now_us += rng.randrange(GONE_US)
             if here and rng.getrandbits(1):
-                gone = here.pop(rng.randrange(len(here)))
-                presence.leave(gone, rng.choice(list(Ending)), "", now_us)
+                at, ending = rng.randrange(len(here)), rng.choice(list(Ending))
+                newest = at == len(here) - 1
+                presence.leave(here.pop(at), ending, "", now_us)
+                if newest and ending is Ending.GOODBYE:
+                    here.clear()  # it spoke for them all
             else:
                 here.append(visit(heard_us=now_us))
                 presence.arrive(here[-1])
