@@ -2,13 +2,17 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.detect.alert_log import FILE, lines_of
-from heliograph_collector.detect.chain import Proof, verify
+from heliograph_collector.detect.chain import Proof, canonical, verify
+
+_ANSWER = b'{"entries":['  # how the feed's JSON begins; a line of the log never does
+_MOST = 64 * 1_048_576
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -24,10 +28,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "verify",
         help="prove every entry of it",
         description="Checks every entry's hash, number and signature; names the first bad one.",
-        epilog="Example: heliograph-collector log verify alerts.jsonl --key 9f0c…",
+        epilog="Example: heliograph-collector log verify alerts.jsonl --key 9f0c… --head 77ab…; "
+        "all three are published at /api/v1/log, and no data directory is needed for them.",
         allow_abbrev=False,
     )
-    verifying.add_argument("file", nargs="?", metavar="FILE", help=f"a log (DATA/{FILE})")
+    verifying.add_argument(
+        "file", nargs="?", metavar="FILE", help=f"a log, or a download of one (DATA/{FILE})"
+    )
     verifying.add_argument("--key", metavar="HEX", help="the public key (that of DATA)")
     verifying.add_argument("--head", metavar="HEX", help="the hash that its last entry must have")
     verifying.add_argument("--json", action="store_true", help="print a JSON object")
@@ -40,12 +47,31 @@ def run(args: argparse.Namespace) -> int:
     if not file.exists():
         raise CommandError(f"{file} is not there: name the log's file, or its --data directory.")
     public = _typed(args.key) if args.key else _own(data)
-    proof = verify(lines_of(file), public, (args.head or "").lower())
+    lines, head = _read(file)
+    proof = verify(lines, public, (args.head or head).lower())
     if args.json:
         print(json.dumps(_as_json(proof)))
     else:
         print(_sentence(proof))
     return 0 if proof.bad is None else 1
+
+
+def _read(file: Path) -> tuple[Iterable[bytes], str]:
+    """(the lines, the head they must lead to if the file says so).
+
+    The feed's JSON answer (`/api/v1/log`) does as well as the lines themselves.
+    """
+    with file.open("rb") as stream:
+        begins = stream.read(len(_ANSWER))
+    if begins != _ANSWER or file.stat().st_size > _MOST:
+        return lines_of(file), ""
+    try:
+        answer = json.loads(file.read_bytes())
+        return [canonical(entry) for entry in answer["entries"]], str(answer["head"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise CommandError(
+            f"{file} is a damaged answer: download the log again, with ?format=jsonl."
+        ) from None
 
 
 def _typed(text: str) -> bytes:

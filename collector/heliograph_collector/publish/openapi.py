@@ -117,9 +117,7 @@ def _log() -> Json:
 
 def _json_feed() -> Json:
     operation = _other("Incidents as JSON Feed.", "application/feed+json", cases.FEEDS)
-    operation["responses"]["200"]["content"]["application/feed+json"] = {
-        "schema": ref("JsonFeed")
-    }
+    operation["responses"]["200"]["content"]["application/feed+json"] = {"schema": ref("JsonFeed")}
     return operation
 
 

@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from hashlib import sha256
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from heliograph.observation import Link
 from heliograph_collector.publish import sentences, strip, words
 from heliograph_collector.publish.bands import band
+from heliograph_collector.publish.frame import environment
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.publish.sentences import dashed
 from heliograph_collector.publish.snapshot import Column, Group, Reading, Snapshot
@@ -54,29 +53,20 @@ class Row:
     boxes: Sequence[Box]
 
 
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def render(whole: Snapshot, assets: Mapping[str, str], country: str = "") -> str:
+def render(whole: Snapshot, assets: Mapping[str, str], recent: object, country: str = "") -> str:
     """HTML, of one country if told. `assets` maps a static file's name to its address."""
     chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
     snapshot = replace(whole, columns=chosen)
     columns, coverage = chosen[:MAX_COLUMNS], whole.coverage
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             snapshot=snapshot,
             heads=[head(column, whole.k) for column in columns],
             rows=[_row(service, title, columns, whole) for service, title in whole.services],
+            recent=recent,
+            query=f"?country={country}" if country else "",
             headline=sentences.headline(snapshot),
             lines=[(slug(c.group), _mood(c), sentences.of_group(c, whole)) for c in columns],
             hidden=len(chosen) - len(columns),
@@ -97,7 +87,7 @@ def render(whole: Snapshot, assets: Mapping[str, str], country: str = "") -> str
 
 def render_away(reason: str, assets: Mapping[str, str]) -> str:
     """Instead of the page while the store does not answer; it asks for itself again."""
-    return _environment().get_template("away.html").render(reason=reason, assets=assets)
+    return environment().get_template("away.html").render(reason=reason, assets=assets)
 
 
 def _countries(snapshot: Snapshot) -> list[tuple[str, str]]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.publish import page, status
+from heliograph_collector.publish import incident_page, page, status
+from heliograph_collector.publish.cases import found
 from heliograph_collector.publish.desk import Desk, series
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.headers import public_json
@@ -23,6 +24,7 @@ from heliograph_collector.publish.query import (
     parse,
     write_time,
 )
+from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.store.clickhouse import StoreError
 
 STATUS = (COUNTRY,)
@@ -34,8 +36,8 @@ _SCOPE = ("country", "region", "asn", "access", "service")
 
 
 class Reading:
-    def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
-        self._feed = feed
+    def __init__(self, feed: Feed, shelf: Shelf, assets: Mapping[str, str]) -> None:
+        self._feed, self._shelf = feed, shelf
         self._desk = Desk(feed)
         self._assets = assets
 
@@ -45,8 +47,25 @@ class Reading:
             world = await self._desk.now()
         except StoreError as error:
             return self._away(str(error))
-        html = page.render(world, self._assets, country)
+        under_way, over = self._shelf.recent(country, world.at_us)
+        recent = incident_page.recent(bool(self._feed.public_key), under_way, over)
+        html = page.render(world, self._assets, recent, country)
         response = _html(html)
+        response.enable_compression()
+        return response
+
+    async def incident(self, request: web.Request) -> web.Response:
+        """One incident's own page. It needs no store."""
+        parse(request.query, ())
+        try:
+            one = found(self._shelf, request)
+        except Problem:
+            missing = _html(incident_page.render_missing(self._assets))
+            missing.set_status(404)
+            return missing
+        now_us, key = self._feed.clock.wall_us(), self._feed.public_key.hex()
+        history = self._shelf.history(one["id"])
+        response = _html(incident_page.render(one, history, now_us, key, self._assets))
         response.enable_compression()
         return response
 

@@ -130,10 +130,7 @@ def _by_key(cells: Iterable[Cell]) -> dict[tuple[Group, str], dict[int, Cell]]:
 
 def _services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tuple[str, str], ...]:
     lone = {c.service for c in cells if c.service} - set(titles)
-    named = [
-        (name, words.title(name) if title == name else title) for name, title in titles.items()
-    ]
-    return (*named, *((name, words.title(name)) for name in sorted(lone)))
+    return tuple((name, words.service(name, titles)) for name in (*titles, *sorted(lone)))
 
 
 def _fold(

@@ -1,5 +1,6 @@
 """Plain words for codes: countries, links, states, layers, methods and how sure we are."""
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -109,6 +110,12 @@ def title(target: str) -> str:
     plain = target.removeprefix("https://").removeprefix("http://")
     host, _, path = plain.partition("/")
     return plain if path else host or target
+
+
+def service(name: str, titles: Mapping[str, str]) -> str:
+    """By the title it is given; a target that has none as people say it."""
+    given = titles.get(name, name)
+    return title(name) if given == name else given
 
 
 def country(code: str) -> str:

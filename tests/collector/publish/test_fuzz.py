@@ -11,10 +11,22 @@ from hypothesis import strategies as st
 
 from heliograph_collector.publish import auth
 from heliograph_collector.publish.feed import Feed
+from support.casebook import KEY, evening_book
 from support.evening import evening
 
 Serve = Callable[[Feed], Awaitable[Any]]
-PATHS = ["/", "/api/v1/status", "/api/v1/timeline", "/api/v1/measurements", "/openapi.json"]
+PATHS = [
+    "/",
+    "/api/v1/status",
+    "/api/v1/timeline",
+    "/api/v1/measurements",
+    "/api/v1/incidents",
+    "/api/v1/log",
+    "/api/v1/coverage",
+    "/feeds/incidents.atom",
+    "/feeds/incidents.json",
+    "/openapi.json",
+]
 NAMES = [
     "country",
     "region",
@@ -26,8 +38,23 @@ NAMES = [
     "bin",
     "cursor",
     "limit",
+    "after",
+    "state",
+    "kind",
+    "format",
 ]
-VALUES = ["KZ", "9198", "mobile", "telegram", "2022-01-05T10:00:00Z", "1m", "1d", "MTIz", "abc"]
+VALUES = [
+    "KZ",
+    "9198",
+    "mobile",
+    "telegram",
+    "2022-01-05T10:00:00Z",
+    "1m",
+    "1d",
+    "MTIz",
+    "abc",
+    "jsonl",
+]
 
 values = st.one_of(
     st.sampled_from(VALUES).map(str.encode),
@@ -57,7 +84,9 @@ async def _raw(port: int, target: str) -> bytes:
 
 
 async def test_fuzzed_questions(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    feed = evening().feed(operator_hash=auth.hash_password("pass", b"s"))
+    feed = evening().feed(
+        operator_hash=auth.hash_password("pass", b"s"), book=evening_book(), public_key=KEY.public
+    )
     client = await serve(feed)
     loop = asyncio.get_running_loop()
     port = int(client.port)

@@ -7,9 +7,11 @@ import pytest
 
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.openapi import SCHEMAS, document
+from heliograph_collector.publish.openapi import document
+from heliograph_collector.publish.schemas import SCHEMAS
+from support.casebook import KEY, evening_book
 from support.evening import evening
-from support.fake_feed import World
+from support.fake_feed import NOW_US, World
 
 Serve = Callable[[Feed], Awaitable[Any]]
 
@@ -53,18 +55,36 @@ def test_it_names_each_route_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/status", "/api/v1/timeline", "/healthz", "/readyz", "/api/v1/timeline?asn=1"]
+    "path",
+    [
+        "/api/v1/status",
+        "/api/v1/timeline",
+        "/api/v1/timeline?asn=1",
+        "/api/v1/incidents",
+        f"/api/v1/incidents/{'a1a7' * 4}",
+        "/api/v1/log",
+        "/api/v1/coverage",
+        "/feeds/incidents.json",
+        "/healthz",
+        "/readyz",
+    ],
 )
 async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
-    client = await serve(evening().feed())
+    blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
+    feed = evening().feed(
+        book=evening_book(), public_key=KEY.public, blind=lambda since_us, until_us: blind
+    )
+    client = await serve(feed)
     told = await (await client.get("/openapi.json")).json()
-    operation = told["paths"][path.partition("?")[0]]["get"]
-    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    check(await (await client.get(path)).json(), schema, path)
+    where = path.partition("?")[0].replace("a1a7" * 4, "{id}")
+    answer = await client.get(path)
+    schema = told["paths"][where]["get"]["responses"]["200"]["content"][answer.content_type]
+    check(await answer.json(content_type=None), schema["schema"], path)
 
 
 def test_examples_are_read_by_what_they_document() -> None:
-    from heliograph_collector.publish import measurements, reading
+    from heliograph_collector.publish import blindness, cases, ledger, measurements, reading
 
-    for parameter in (*reading.TIMELINE, *measurements.MANY, *measurements.ONE):
+    told = (*reading.TIMELINE, *measurements.MANY, *measurements.ONE)
+    for parameter in (*told, *cases.MANY, *cases.FEEDS, *ledger.LOG, *blindness.COVERAGE):
         parameter.read(parameter.example)
