@@ -30,7 +30,8 @@ class Grounds:
     last_row: int
     since_us: int
     until_us: int
-    versions: Mapping[str, str]  # code and data: heliograph, judge, services …
+    versions: Mapping[str, str]  # code and data: heliograph, judge, services, state …
+    late: Sequence[tuple[int, int]] = ()  # rows that were read only after these moments
 
 
 def body(revision: Revision, grounds: Grounds, at_us: int) -> dict[str, Any]:
@@ -39,10 +40,14 @@ def body(revision: Revision, grounds: Grounds, at_us: int) -> dict[str, Any]:
         "change": revision.change.value,
         "alert": revision.alert,
         "incident": record(revision.incident),
-        "rows": {"first": grounds.first_row, "last": grounds.last_row},
+        "rows": {"first": grounds.first_row, "last": grounds.last_row, **_late(grounds.late)},
         "window": {"since": moment(grounds.since_us), "until": moment(grounds.until_us)},
         "versions": {"detect": str(DETECT_VERSION), **grounds.versions},
     }
+
+
+def _late(late: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    return {"late": [[row, moment(at_us)] for row, at_us in late]} if late else {}
 
 
 class AlertLog:
@@ -67,16 +72,22 @@ class AlertLog:
 
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> Proof:
         """All of them or, after a crash, the first few; durable on return. Raises OSError."""
-        number, before, written = self._proof.entries, self._proof.head, b""
+        self.write(bodies)
+        return self._proof
+
+    def write(self, bodies: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        """The same; the lines that were written."""
+        number, before, lines = self._proof.entries, self._proof.head, []
         for each in bodies:
             number += 1
             entry = line(number, before, each, self._key)
             if len(entry) > MAX_LINE:
                 raise AlertLogError(f"Entry {number} would be longer than {MAX_LINE} bytes.")
-            before, written = hash_of(entry), written + entry + b"\n"
-        _write(self._file, written)
+            before = hash_of(entry)
+            lines.append(entry)
+        _write(self._file, b"".join(line + b"\n" for line in lines))
         self._proof = Proof(number, before)
-        return self._proof
+        return lines
 
 
 def lines_of(file: Path) -> Iterator[bytes]:

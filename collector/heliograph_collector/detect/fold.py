@@ -148,7 +148,7 @@ def _part(scope: Scope, inside: Ballot, limits: Thresholds) -> Part:
     spared = [
         cell
         for cell, tally in cells_of(inside).items()
-        if cell != scope and tally.votes >= limits.witnesses and tally.share <= limits.alive_share
+        if cell != scope and tally.votes >= limits.votes and tally.share <= limits.alive_share
     ]
     return Part(scope, whole.votes, whole.share, len(networks_of(inside)), _widest(spared))
 

@@ -23,6 +23,18 @@ def evidence(tally: Tally, rate: float, limits: Thresholds) -> float:
     return blocked - beta_binomial(tally.hits, tally.votes, min(rate, limits.p_bad), limits.spread)
 
 
+@dataclass(slots=True, kw_only=True)
+class FrontState:
+    """A Front's memory as plain values."""
+
+    country: str
+    sums: list[tuple[Scope, float]]
+    last_good: dict[str, int]
+    first_bad: dict[str, Opinion]
+    held: list[tuple[Part, ...]]
+    found: list[Blocked]
+
+
 @dataclass(slots=True)
 class Front:
     country: str
@@ -33,6 +45,29 @@ class Front:
     first_bad: dict[str, Opinion] = field(default_factory=dict)
     held: list[tuple[Part, ...]] = field(default_factory=list)  # of the last bins
     found: list[Blocked] = field(default_factory=list)
+
+    def state(self) -> FrontState:
+        return FrontState(
+            country=self.country,
+            sums=list(self.sums.items()),
+            last_good=self.last_good,
+            first_bad=self.first_bad,
+            held=self.held,
+            found=self.found,
+        )
+
+    @classmethod
+    def of(cls, state: FrontState, service: str, limits: Thresholds) -> "Front":
+        return cls(
+            state.country,
+            service,
+            limits,
+            dict(state.sums),
+            state.last_good,
+            state.first_bad,
+            state.held,
+            state.found,
+        )
 
     def bin(
         self,
@@ -103,9 +138,9 @@ class Front:
         if news or more:
             self._say(more or news, now_us)
         for blocked in self.found:
-            mine = tuple(p for p in steady if blocked.touches(p))
-            if blocked.open and blocked.confirmed_us is None and mine:
-                blocked.confirm(mine, now_us, sure=old)
+            its = tuple(p for p in steady if blocked.touches(p))
+            if blocked.open and blocked.confirmed_us is None and its:
+                blocked.confirm(its, now_us, sure=old)
 
     def _loud(self, ballot: Ballot, least: float, needed: float) -> tuple[Part, ...]:
         """Of the cells that explain the ballot, those with so much evidence."""

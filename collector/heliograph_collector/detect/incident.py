@@ -103,22 +103,24 @@ def identity(channel: str, service: str, scope: Scope, started: Bracket) -> str:
 def carry(before: Sequence[Incident], after: Iterable[Incident]) -> list[Incident]:
     """The incidents of a recomputation under the names they were published by.
 
-    Of several that overlap the one whose onset is nearest hands its name on, each only once.
+    Who is found again under its own name keeps it. Of several others that overlap the one whose
+    onset is nearest hands its name on, each only once.
     """
-    names = {incident.id: incident for incident in before}
+    every = sorted(after, key=lambda i: i.started.earliest_us)
+    known = {incident.id for incident in before}
+    free = {i.id: i for i in before if i.id not in {again.id for again in every}}
     kept: list[Incident] = []
-    for incident in sorted(after, key=lambda i: i.started.earliest_us):
-        near = [old for old in names.values() if old.overlaps(incident)]
-        if near:
+    for incident in every:
+        near = [old for old in free.values() if old.overlaps(incident)]
+        if near and incident.id not in known:
             old = min(near, key=lambda o: (_apart(o, incident), o.id))
-            del names[old.id]
-            incident = replace(incident, id=old.id)
+            incident = replace(incident, id=free.pop(old.id).id)
         kept.append(incident)
     return kept
 
 
-def _apart(one: Incident, two: Incident) -> tuple[bool, int]:
-    return one.id != two.id, abs(one.started.latest_us - two.started.latest_us)
+def _apart(one: Incident, two: Incident) -> int:
+    return abs(one.started.latest_us - two.started.latest_us)
 
 
 def _end(incident: Incident) -> int:

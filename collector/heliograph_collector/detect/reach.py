@@ -9,13 +9,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from heliograph_collector.detect.ballot import Tally, count, total
-from heliograph_collector.detect.front import Front
+from heliograph_collector.detect.front import Front, FrontState
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.signals import SECOND_US, Opinion, Standing, Witness
 from heliograph_collector.detect.thresholds import THRESHOLDS, Thresholds
 
+Voice = tuple[str, str]  # who, by which experiment
 World = Callable[[int], Tally]  # the end of a bin → how the rest of the world fares then
 
+_WORSE = (
+    Standing.UNKNOWN,
+    Standing.GOOD,
+    Standing.DOWN,
+    Standing.THROTTLED,
+    Standing.PARTIAL,
+    Standing.BLOCKED,
+)
 _AHEAD_BINS = 5  # clocks may be so wrong; who says a time beyond counts at the end of it
 _FORGET_US = 48 * 3_600 * SECOND_US
 
@@ -46,10 +55,19 @@ def reach(
 
 @dataclass(slots=True)
 class Service:
-    """One service: the newest opinion of each vantage, and its countries."""
+    """One service: the newest opinion of each vantage and experiment, and its countries."""
 
-    latest: dict[str, Opinion] = field(default_factory=dict)
+    latest: dict[Voice, Opinion] = field(default_factory=dict)
     fronts: dict[str, Front] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class ReachState:
+    """All that a Reach knows, as plain values."""
+
+    since_us: int
+    waiting: list[Opinion]
+    services: list[tuple[str, list[Opinion], list[FrontState]]]
 
 
 class Reach:
@@ -63,6 +81,28 @@ class Reach:
         self.waiting: list[Opinion] = []  # of this bin and those to come
         self.services: dict[str, Service] = {}
         self._world = world
+
+    def state(self) -> ReachState:
+        """To go on from; shares its parts with this Reach, so it must be written down at once."""
+        return ReachState(
+            since_us=self.since_us,
+            waiting=self.waiting,
+            services=[
+                (name, list(s.latest.values()), [front.state() for front in s.fronts.values()])
+                for name, s in self.services.items()
+            ],
+        )
+
+    @classmethod
+    def of(cls, state: ReachState, limits: Thresholds = THRESHOLDS) -> "Reach":
+        run = cls(state.since_us, limits)
+        run.waiting = state.waiting
+        for name, latest, fronts in state.services:
+            run.services[name] = Service(
+                {(o.witness.nym, o.source): o for o in latest},
+                {front.country: Front.of(front, name, limits) for front in fronts},
+            )
+        return run
 
     @property
     def width_us(self) -> int:
@@ -84,9 +124,18 @@ class Reach:
         """Judge every bin up to this end; whether there was any."""
         closed = False
         while self.since_us + self.width_us <= bin_end_us:
-            self._close(self.since_us + self.width_us)
             closed = True
+            if self._idle():  # the collector was away: nothing can change in bins without a vote
+                self.since_us += (bin_end_us - self.since_us) // self.width_us * self.width_us
+            else:
+                self._close(self.since_us + self.width_us)
         return closed
+
+    def _idle(self) -> bool:
+        return not self.waiting and not any(
+            service.latest or any(any(front.held) for front in service.fronts.values())
+            for service in self.services.values()
+        )
 
     def findings(self) -> tuple[Incident, ...]:
         return tuple(
@@ -114,12 +163,13 @@ class Reach:
         self.since_us = end_us
 
     def _judge(self, name: str, service: Service, votes: list[Opinion], end_us: int) -> None:
+        fresh_us = end_us - int(self.limits.fresh_s * SECOND_US)
         new = _newer(service.latest, votes)
-        service.latest = _fresh(service.latest, end_us, self.limits)
+        service.latest = {v: o for v, o in service.latest.items() if o.at_us >= fresh_us}
         by_country: defaultdict[str, list[Opinion]] = defaultdict(list)
-        for opinion in service.latest.values():
-            if opinion.standing is not Standing.UNKNOWN:
-                by_country[opinion.witness.place.country].append(opinion)
+        for opinion in _worst(service.latest, new):
+            by_country[opinion.witness.place.country].append(opinion)
+        nyms = {nym for nym, _ in new}
         world = self._worlds(by_country)
         for country in sorted(by_country.keys() | service.fronts.keys()):
             front = service.fronts.get(country)
@@ -128,7 +178,7 @@ class Reach:
             rest = world(country) if self._world is None else self._world(end_us)
             rate = failing_rate(rest, self.limits)
             down = rest.votes >= self.limits.witnesses and rest.share >= self.limits.world_down
-            front.bin(by_country.get(country, ()), new, end_us, rate, down=down)
+            front.bin(by_country.get(country, ()), nyms, end_us, rate, down=down)
 
     def _worlds(self, by_country: Mapping[str, list[Opinion]]) -> Callable[[str], Tally]:
         """Of each country, what all others come to."""
@@ -150,24 +200,38 @@ def _order(opinion: Opinion) -> tuple[int, str, str]:
     return opinion.at_us, opinion.witness.nym, opinion.standing
 
 
-def _newer(latest: dict[str, Opinion], votes: Iterable[Opinion]) -> frozenset[str]:
+def _newer(latest: dict[Voice, Opinion], votes: Iterable[Opinion]) -> set[Voice]:
     """Take them in; whose newest opinion is new. What is judged again to the same end is not."""
     new = set()
     for opinion in votes:
-        nym = opinion.witness.nym
-        known = latest.get(nym)
+        voice = opinion.witness.nym, opinion.source
+        known = latest.get(voice)
         if known is not None and opinion.at_us < known.at_us:
             continue
         if known is None or (opinion.at_us, opinion.standing) != (known.at_us, known.standing):
-            new.add(nym)
-        latest[nym] = opinion
-    return frozenset(new)
+            new.add(voice)
+        latest[voice] = opinion
+    return new
 
 
-def _fresh(latest: Mapping[str, Opinion], end_us: int, limits: Thresholds) -> dict[str, Opinion]:
-    """The newest of each vantage, if it is fresh."""
-    since_us = end_us - int(limits.fresh_s * SECOND_US)
-    return {nym: o for nym, o in latest.items() if o.at_us >= since_us}
+def _worst(latest: Mapping[Voice, Opinion], new: set[Voice]) -> Iterable[Opinion]:
+    """One opinion of each vantage that has any. In `new` only those stay that it is made of."""
+    found: dict[str, Opinion] = {}
+    for voice, opinion in latest.items():
+        other = found.get(opinion.witness.nym)
+        if opinion.standing is Standing.UNKNOWN:
+            new.discard(voice)
+        elif other is None:
+            found[opinion.witness.nym] = opinion
+        else:
+            pair = sorted((other, opinion), key=_weight)
+            new.discard((pair[0].witness.nym, pair[0].source))
+            found[opinion.witness.nym] = pair[1]
+    return found.values()
+
+
+def _weight(opinion: Opinion) -> tuple[int, int, str]:
+    return _WORSE.index(opinion.standing), opinion.at_us, opinion.source
 
 
 def failing_rate(world: Tally, limits: Thresholds) -> float:

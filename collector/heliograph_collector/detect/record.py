@@ -1,10 +1,11 @@
 """Incidents as plain JSON values, in the feed's words. Times are RFC 3339, UTC."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from heliograph_collector.detect.fold import Part
-from heliograph_collector.detect.incident import Bracket, Incident, Turn
+from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, Turn, Way
 from heliograph_collector.detect.scope import Scope
 
 
@@ -28,6 +29,34 @@ def record(incident: Incident) -> dict[str, Any]:
         "hints": list(incident.hints),
         "held": list(incident.held),
     }
+
+
+def incident_of(said: Mapping[str, Any]) -> Incident:
+    """What a record says. `record` makes the same of it again."""
+    return Incident(
+        id=said["id"],
+        kind=Kind(said["kind"]),
+        state=State(said["state"]),
+        parts=tuple(_part_of(part) for part in said["parts"]),
+        started=_bracket_of(said["started"]),
+        ended=_bracket_of(said["ended"]) if said["ended"] else None,
+        suspected_us=micros(said["suspected"]),
+        confirmed_us=micros(said["confirmed"]) if said["confirmed"] else None,
+        closed_us=micros(said["closed"]) if said["closed"] else None,
+        service=said["scope"]["service"],
+        layer=said["layer"],
+        method=said["method"],
+        confidence=said["confidence"],
+        turns=tuple(_turn_of(turn) for turn in said["turns"]),
+        hints=tuple(said["hints"]),
+        held=tuple(said["held"]),
+    )
+
+
+def micros(text: str) -> int:
+    """The inverse of `moment`."""
+    at = datetime.fromisoformat(text)
+    return int(at.replace(microsecond=0).timestamp()) * 1_000_000 + at.microsecond
 
 
 def moment(at_us: int) -> str:
@@ -69,3 +98,21 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "when": _bracket(turn.when),
         "seen": moment(turn.seen_us),
     }
+
+
+def _scope_of(said: Mapping[str, Any]) -> Scope:
+    return Scope(said["country"], said["region"], said["asn"], said["access"])
+
+
+def _part_of(said: Mapping[str, Any]) -> Part:
+    beyond = tuple(_scope_of(scope) for scope in said["except"])
+    return Part(_scope_of(said), said["votes"], said["share"], said["networks"], beyond)
+
+
+def _bracket_of(said: Mapping[str, str]) -> Bracket:
+    return Bracket(micros(said["earliest"]), micros(said["latest"]))
+
+
+def _turn_of(said: Mapping[str, Any]) -> Turn:
+    parts = tuple(_part_of(part) for part in said["parts"])
+    return Turn(Way(said["way"]), parts, _bracket_of(said["when"]), micros(said["seen"]))

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.incident import Incident, State, carry
+from heliograph_collector.detect.record import record
+from heliograph_collector.detect.thresholds import THRESHOLDS
+
+_SAME = 1e-3  # votes are written down with three digits
 
 
 class Change(StrEnum):
@@ -26,13 +31,21 @@ class Revision:
 
 
 def revise(
-    before: Sequence[Incident], after: Iterable[Incident], alerted: Iterable[tuple[str, Change]]
+    before: Sequence[Incident],
+    after: Iterable[Incident],
+    alerted: Iterable[tuple[str, Change]],
+    least: float = 0.0,
 ) -> tuple[list[Incident], list[Revision]]:
-    """(the incidents under their names, what changed). `alerted`: calls already made."""
-    named = carry(before, after)
+    """(the incidents under their names, what changed).
+
+    `before` is what was said last, as the log has it; `alerted`: calls already made. What cells of
+    fewer votes than `least` would tell is not said (k-anonymity): it waits until they are enough.
+    """
     old = {incident.id: incident for incident in before}
     done = set(alerted)
-    found = [_changed(old.get(incident.id), incident) for incident in named]
+    named = carry(before, after)
+    told = [(old.get(i.id), _public(i, old.get(i.id), least)) for i in named]
+    found = [(_changed(was, now), now) for was, now in told if now is not None]
     gone = set(old) - {incident.id for incident in named}
     found += [
         (Change.WITHDRAWN, replace(old[name], state=State.WITHDRAWN))
@@ -46,15 +59,36 @@ def revise(
     ]
 
 
-def _changed(before: Incident | None, after: Incident) -> tuple[Change | None, Incident]:
-    if before == after:
-        return None, after
-    was = before.state if before else None
-    if was is after.state:
-        return Change.REVISED, after
-    if was is State.CLOSED and after.state is State.CONFIRMED:
-        return Change.RESUMED, after
-    return Change(after.state.value), after
+def _public(incident: Incident, before: Incident | None, least: float) -> Incident | None:
+    """None while it may not be told. What was told before is told to its end, by its old cells."""
+    if any(part.votes < least - _SAME for part in incident.parts):
+        if before is None or incident.state in (State.SUSPECTED, State.CONFIRMED):
+            return None
+        return replace(incident, parts=before.parts, turns=before.turns)
+    parts = tuple(_spared(part, least) for part in incident.parts)
+    turns = tuple(
+        replace(turn, parts=kept)
+        for turn in incident.turns
+        if (kept := tuple(_spared(p, least) for p in turn.parts if p.votes >= least - _SAME))
+    )
+    return replace(incident, parts=parts, turns=turns)
+
+
+def _spared(part: Part, least: float) -> Part:
+    """Cells that are spared are of so many votes as confirm; of how many more nobody knows."""
+    return replace(part, beyond=()) if least > THRESHOLDS.votes else part
+
+
+def _changed(before: Incident | None, after: Incident) -> Change | None:
+    if before is None:
+        return Change(after.state.value)
+    if record(before) == record(after):
+        return None
+    if before.state is after.state:
+        return Change.REVISED
+    if before.state is State.CLOSED and after.state is State.CONFIRMED:
+        return Change.RESUMED
+    return Change(after.state.value)
 
 
 def _calls(change: Change, incident: Incident, done: set[tuple[str, Change]]) -> bool:

@@ -43,6 +43,14 @@ class Roster:
     cells: Counter[str] = field(default_factory=Counter)  # of a country, with anybody live
     pools: defaultdict[tuple[str, str], Record] = field(default_factory=lambda: defaultdict(Record))
 
+    def seat_again(self, seats: Iterable[Seat]) -> None:
+        """Put back who was here, as they were."""
+        for seat in seats:
+            self.seats[seat.witness.nym] = seat
+            self.countries[seat.witness.place.country][seat.witness.nym] = seat
+            if seat.status in (Status.LIVE, Status.AWAITED):
+                self._tally(seat, +1)
+
     def arrive(self, signal: Arrival) -> Seat:
         witness = signal.witness
         seat = self.seats.get(witness.nym)

@@ -58,6 +58,7 @@ class Why(StrEnum):
     PROBE = "probe"  # its own way to the world failed
     CARRIER = "carrier"  # an edge or a carrier failed
     UPDATE = "update"  # agents were being updated
+    STALLED = "stalled"  # our machine stood still: it was suspended, or busy beyond measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Opinion:
     standing: Standing
     layer: str = ""
     method: str = ""
+    source: str = ""  # the experiment: of several on one service the worst word counts
 
 
 Presence = Arrival | Goodbye | Lost

@@ -5,15 +5,15 @@ Time moves from signal to signal and from timer to timer; nothing is looked at i
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import count as counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from heliograph_collector.detect import gates
-from heliograph_collector.detect.churn import FLAT
+from heliograph_collector.detect.churn import FLAT, Record
 from heliograph_collector.detect.dark import Dark
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.roster import Roster, Seat, Status, hits
+from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import (
     SECOND_US,
     Arrival,
@@ -68,6 +68,10 @@ def _order(signal: Presence | Fault | Replay) -> tuple[int, int, str]:
     return signal.at_us, rank, nym
 
 
+def _due(timer: tuple[int, int, str, object]) -> tuple[int, int]:
+    return timer[0], timer[1]
+
+
 @dataclass(slots=True)
 class _Blackout:
     """A fault of ours and whom it touched."""
@@ -75,6 +79,33 @@ class _Blackout:
     fault: Fault
     until_us: int
     affected: list[Seat]
+
+    def goes_on_as(self, fault: Fault) -> bool:
+        """Whether this is the same fault, told again because it lasts."""
+        mine = self.fault
+        return (mine.at_us, mine.why, mine.country, mine.carrier) == (
+            fault.at_us,
+            fault.why,
+            fault.country,
+            fault.carrier,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class WatchState:
+    """All that a Watch knows, as plain values. Seats and incidents are named by nym and place."""
+
+    seats: list[Seat]
+    pools: list[tuple[str, str, Record]]
+    fresh: dict[str, list[str]]
+    blackouts: list[tuple[Fault, int, list[str]]]
+    darks: list[Dark]
+    cases: list[tuple[Case, int]]  # with its incident's place in `darks`, -1 for none
+    blind: list[Blind]
+    timers: list[tuple[int, int, str, str, int]]  # when, number, name, country, blackout or -1
+    set: list[tuple[str, str]]
+    number: int
+    fired_us: int
 
 
 class Watch:
@@ -90,7 +121,8 @@ class Watch:
         self._blind: list[Blind] = []
         self._timers: list[tuple[int, int, str, object]] = []
         self._set: set[tuple[str, str]] = set()
-        self._number = counter()
+        self._number = 0
+        self.fired_us = 0  # when the last timer fell due
 
     def take(self, signal: Presence | Fault | Replay) -> None:
         """Signals must come in order of time."""
@@ -110,7 +142,8 @@ class Watch:
         """Let time pass: what falls due is looked at."""
         while self._timers and self._timers[0][0] <= now_us:
             at_us, _, name, what = heapq.heappop(self._timers)
-            if name == "settle" and isinstance(what, _Blackout):
+            self.fired_us = at_us
+            if isinstance(what, _Blackout):
                 self._settle(what, at_us)
             elif isinstance(what, str):
                 self._set.discard((name, what))
@@ -119,8 +152,78 @@ class Watch:
     def findings(self) -> Findings:
         return Findings(tuple(dark.incident() for dark in self._darks), tuple(self._blind))
 
+    def forget(self, before_us: int, blind_us: int) -> None:
+        """Incidents that were over by then, and blind times."""
+        self._darks = [d for d in self._darks if d.open or (d.closed_us or 0) >= before_us]
+        self._blind = [b for b in self._blind if b.until_us >= blind_us]
+
+    def country_of(self, nym: str) -> str:
+        """ "" for one that was never here."""
+        seat = self._roster.seats.get(nym)
+        return seat.witness.place.country if seat else ""
+
+    def state(self) -> WatchState:
+        """To go on from; shares its parts with this Watch, so it must be written down at once."""
+        places = {id(b): at for at, b in enumerate(self._blackouts)}
+        said = {id(dark): at for at, dark in enumerate(self._darks)}
+        return WatchState(
+            seats=list(self._roster.seats.values()),
+            pools=[(*where, record) for where, record in self._roster.pools.items()],
+            fresh={c: [s.witness.nym for s in fresh] for c, fresh in self._fresh.items() if fresh},
+            blackouts=[
+                (b.fault, b.until_us, [s.witness.nym for s in b.affected]) for b in self._blackouts
+            ],
+            darks=self._darks,
+            cases=[(case, said.get(id(case.dark), -1)) for case in self._cases.values()],
+            blind=self._blind,
+            timers=[self._timer_state(timer, places) for timer in sorted(self._timers, key=_due)],
+            set=sorted(self._set),
+            number=self._number,
+            fired_us=self.fired_us,
+        )
+
+    def _timer_state(
+        self, timer: tuple[int, int, str, object], places: Mapping[int, int]
+    ) -> tuple[int, int, str, str, int]:
+        at_us, number, name, what = timer
+        if isinstance(what, str):
+            return at_us, number, name, what, -1
+        return at_us, number, name, "", places[id(what)]
+
+    @classmethod
+    def of(cls, state: WatchState, limits: Thresholds = THRESHOLDS) -> "Watch":
+        """One that goes on from there as the other would have. Raises KeyError, IndexError."""
+        run = cls(limits)
+        run._roster.seat_again(state.seats)
+        run._roster.pools.update({(country, access): r for country, access, r in state.pools})
+        seats = run._roster.seats
+        for country, nyms in state.fresh.items():
+            run._fresh[country].extend(seats[nym] for nym in nyms)
+        run._blackouts = [
+            _Blackout(fault, until_us, [seats[nym] for nym in nyms])
+            for fault, until_us, nyms in state.blackouts
+        ]
+        run._darks, run._blind = state.darks, state.blind
+        for case, at in state.cases:
+            case.dark = state.darks[at] if at >= 0 else None
+            run._cases[case.country] = case
+        for at_us, number, name, country, blackout in state.timers:
+            what = country if blackout < 0 else run._blackouts[blackout]
+            run._timers.append((at_us, number, name, what))
+        run._set = set(state.set)
+        heapq.heapify(run._timers)
+        run._number, run.fired_us = state.number, state.fired_us
+        return run
+
+    def live(self, country: str) -> int:
+        """How many vantages of it are here, or would be if it were not dark there."""
+        if any(dark.open and dark.country == country for dark in self._darks):
+            return len(self._roster.countries[country])
+        return self._roster.live[Scope(country)]
+
     def _timer(self, at_us: int, name: str, what: object) -> None:
-        heapq.heappush(self._timers, (at_us, next(self._number), name, what))
+        self._number += 1
+        heapq.heappush(self._timers, (at_us, self._number, name, what))
 
     def _once(self, at_us: int, name: str, country: str) -> None:
         if (name, country) not in self._set:
@@ -154,13 +257,20 @@ class Watch:
 
     def _fault(self, fault: Fault) -> None:
         until_us = fault.until_us + int(self._limits.grace_s * SECOND_US)
-        blackout = _Blackout(fault, until_us, self._roster.suspend(fault))
+        told = Blind(fault.at_us, until_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
-        self._blackouts.append(blackout)
-        self._blind.append(Blind(fault.at_us, until_us, fault.why.value, fault.country))
+        blackout = next((b for b in self._blackouts if b.goes_on_as(fault)), None)
+        if blackout is None:
+            blackout = _Blackout(fault, until_us, self._roster.suspend(fault))
+            self._blackouts.append(blackout)
+            self._blind.append(told)
+        else:
+            before = replace(told, until_us=blackout.until_us)
+            self._blind = [told if b == before else b for b in self._blind]
+            blackout.until_us = max(until_us, blackout.until_us)
         for fresh in self._fresh.values():
             self._defer(fresh, blackout)
-        self._timer(until_us, "settle", blackout)
+        self._timer(blackout.until_us, "settle", blackout)
 
     def _defer(self, fresh: deque[Seat], blackout: _Blackout) -> None:
         """Silences found since shortly before the fault may be its first signs."""
@@ -172,6 +282,8 @@ class Watch:
                 fresh.remove(seat)
 
     def _settle(self, blackout: _Blackout, now_us: int) -> None:
+        if now_us < blackout.until_us:
+            return  # it went on; its last telling settles it
         unique = list({id(seat): seat for seat in blackout.affected}.values())
         for seat in self._roster.settle(unique, blackout.fault, now_us):
             self._silent(seat)

@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import main
-from heliograph_collector.detect import Incident, watch
+from heliograph_collector.detect import DETECT_VERSION, Incident, watch
 from heliograph_collector.detect.alert_log import AlertLog, AlertLogError, Grounds, body, lines_of
 from heliograph_collector.detect.chain import START, body_of, canonical, hash_of, verify
 from heliograph_collector.detect.incident import State
@@ -17,7 +17,7 @@ from heliograph_collector.detect.revision import Change, Revision, revise
 from support.dark_world import KZ, Cut, at, country, live, world
 
 KEY, OTHER = SigningKey(b"k" * 32), SigningKey(b"o" * 32)
-GROUNDS = Grounds(1, 900, at(0), at(7_200), {"heliograph": "0.3.0", "services": "7"})
+GROUNDS = Grounds(1, 900, at(0), at(7_200), {"heliograph": "0.3.0"})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_log_is_proved_after_every_append(tmp_path: Path, incident: Incident) 
     assert verify(lines_of(file), KEY.public, proof.head) == proof
     first = body_of(next(lines_of(file)))
     assert first["rows"] == {"first": 1, "last": 900}
-    assert first["versions"] == {"detect": "1", "heliograph": "0.3.0", "services": "7"}
+    assert first["versions"] == {"detect": str(DETECT_VERSION), "heliograph": "0.3.0"}
     assert first["incident"]["id"] == incident.id
 
 

@@ -137,7 +137,7 @@ def test_three_quarters_mobile_do_not_make_a_national_cut() -> None:
 
 def test_a_remainder_of_hosting_is_named_as_spared() -> None:
     votes = [(w, True) for w in country("KZ", each=3)]
-    votes += [(w, False) for w in people(Place("KZ", "", 9, "hosting"), 4)]
+    votes += [(w, False) for w in people(Place("KZ", "", 9, "hosting"), 5)]
     (part,) = fold(count(votes), 0.6, 5)
     assert part.scope == Scope("KZ")
     assert part.beyond == (Scope("KZ", access="hosting"), Scope("KZ", asn=9))

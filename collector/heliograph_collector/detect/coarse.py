@@ -1,0 +1,52 @@
+"""An incident as it may be signed for everybody: numbers in steps, times in whole seconds.
+
+The log is public and for ever: 23 votes in a country and 20 in its one network that is named leave
+three for somebody to find, and the exact moment at which a vantage was last heard is that vantage's.
+"""
+
+from dataclasses import replace
+
+from heliograph_collector.detect.fold import Part
+from heliograph_collector.detect.incident import Bracket, Incident, Turn
+
+STEPS = (50.0, 20.0, 10.0, 5.0)
+_SECOND_US = 1_000_000
+_SLACK = 1e-3  # votes are written down with three digits
+
+
+def coarse(incident: Incident, least: float) -> Incident:
+    """Votes are the least of their step, shares and confidence tenths, brackets a little wider.
+
+    The same again for what is coarse already, and the incident itself where `least` (the k of
+    k-anonymity) asks for none.
+    """
+    if least <= 1:
+        return incident
+    return replace(
+        incident,
+        parts=tuple(_part(part, least) for part in incident.parts),
+        turns=tuple(_turn(turn, least) for turn in incident.turns),
+        started=_bracket(incident.started),
+        ended=_bracket(incident.ended) if incident.ended else None,
+        confidence=_tenths(incident.confidence),
+    )
+
+
+def _part(part: Part, least: float) -> Part:
+    step = next((s for s in STEPS if part.votes >= s - _SLACK), part.votes)
+    return replace(part, votes=max(step, least), share=_tenths(part.share))
+
+
+def _turn(turn: Turn, least: float) -> Turn:
+    parts = tuple(_part(part, least) for part in turn.parts)
+    return replace(turn, parts=parts, when=_bracket(turn.when))
+
+
+def _bracket(bracket: Bracket) -> Bracket:
+    latest = -(-bracket.latest_us // _SECOND_US) * _SECOND_US
+    return Bracket(bracket.earliest_us // _SECOND_US * _SECOND_US, latest)
+
+
+def _tenths(share: float) -> float:
+    """Rounded down: nobody is to be surer than the votes are."""
+    return round(share * 1_000) // 100 / 10

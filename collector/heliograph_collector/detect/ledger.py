@@ -1,0 +1,91 @@
+"""What was said of incidents, and what is to be said next: the log, and the book read from it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from heliograph.keys import SigningKey
+from heliograph_collector.detect import hints
+from heliograph_collector.detect.alert_log import AlertLog, Grounds, body, lines_of
+from heliograph_collector.detect.chain import body_of, hash_of
+from heliograph_collector.detect.incident import Incident, State
+from heliograph_collector.detect.lookout import REMEMBERED_US
+from heliograph_collector.detect.record import incident_of, micros
+from heliograph_collector.detect.revision import Change, Revision, revise
+from heliograph_collector.store.incidents import Book, Entry
+
+REVISE_US = 60_000_000  # least time between two entries that change nothing but particulars
+_OVER = (State.CLOSED, State.WITHDRAWN)
+
+
+class Ledger:
+    """Reads and proves the whole log at once. Raises AlertLogError, OSError."""
+
+    def __init__(self, file: Path, key: SigningKey, least: float) -> None:
+        self._log = AlertLog(file, key)
+        self._least = least
+        self._known: set[str] = set()  # found by the channels since we began
+        self._said: dict[str, Incident] = {}  # the last of each that is not long over
+        self._when: dict[str, int] = {}  # of each, when that was
+        self._calls: set[tuple[str, Change]] = set()
+        self.book = Book()
+        for number, line in enumerate(lines_of(file), 1):
+            self._take(Entry(number, hash_of(line), line, body_of(line)))
+
+    def say(self, found: Iterable[Incident], grounds: Grounds, at_us: int) -> Sequence[Entry]:
+        """Write down what changed. Raises OSError: then it will be said the next time."""
+        fresh = self._news(found, at_us)
+        return self._write([(revision, grounds) for revision in fresh], at_us)
+
+    def _news(self, found: Iterable[Incident], at_us: int) -> list[Revision]:
+        self._forget(at_us - REMEMBERED_US)
+        before = list(self._said.values())
+        noted = [_noted(incident, before) for incident in found]
+        named, revisions = revise(before, noted, self._calls, self._least)
+        now = {incident.id for incident in named}
+        news = [r for r in revisions if self._due(r, now, at_us)]
+        self._known |= now
+        return news
+
+    def _due(self, revision: Revision, named: set[str], at_us: int) -> bool:
+        """What only an earlier process or detector knew of is not taken back by this one."""
+        id_ = revision.incident.id
+        if id_ not in named and id_ not in self._known:
+            return False
+        return revision.change is not Change.REVISED or at_us - self._when[id_] >= REVISE_US
+
+    def _write(self, news: Sequence[tuple[Revision, Grounds]], at_us: int) -> Sequence[Entry]:
+        if not news:
+            return ()
+        bodies: list[Mapping[str, Any]] = [body(r, grounds, at_us) for r, grounds in news]
+        first = self._log.proof.entries + 1
+        lines = self._log.write(bodies)
+        entries = [
+            Entry(number, hash_of(line), line, body_of(line))
+            for number, line in enumerate(lines, first)
+        ]
+        for entry in entries:
+            self._take(entry)
+        return entries
+
+    def _take(self, entry: Entry) -> None:
+        self.book.take(entry)
+        incident = incident_of(entry.body["incident"])
+        self._said[incident.id] = incident
+        self._when[incident.id] = micros(entry.body["at"])
+        if entry.body["alert"]:
+            self._calls.add((incident.id, Change(entry.body["change"])))
+
+    def _forget(self, before_us: int) -> None:
+        for id_, incident in list(self._said.items()):
+            over_us = incident.closed_us or self._when[id_]
+            if incident.state in _OVER and over_us < before_us:
+                del self._said[id_], self._when[id_]
+                self._known.discard(id_)
+                self._calls = {call for call in self._calls if call[0] != id_}
+
+
+def _noted(incident: Incident, earlier: Sequence[Incident]) -> Incident:
+    again = hints.recurring(incident, earlier)
+    return replace(incident, hints=(*incident.hints, *again)) if again else incident

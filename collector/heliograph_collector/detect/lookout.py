@@ -1,0 +1,171 @@
+"""Both channels and the inbox before them, with how far they have read: what a collector keeps.
+
+Pure: the same state, rows, opinions and moments make the same incidents, so that every entry of the
+log can be made again from the checkpoint and the rows that it names.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect.coverage import FEW, Thin
+from heliograph_collector.detect.inbox import Gap, Inbox
+from heliograph_collector.detect.incident import Incident
+from heliograph_collector.detect.reach import Reach, ReachState
+from heliograph_collector.detect.signals import (
+    DAY_US,
+    SECOND_US,
+    Arrival,
+    Fault,
+    Goodbye,
+    Lost,
+    Opinion,
+    Replay,
+)
+from heliograph_collector.detect.silence import Blind, Watch, WatchState
+from heliograph_collector.detect.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
+from heliograph_collector.store.rows import JournalRow
+
+REMEMBERED_US = 5 * DAY_US  # so long what is over can still come again, or be corrected
+_BLIND_US = 90 * DAY_US
+_LATE = 1_000  # of these an entry can name
+
+Frame = tuple[int, list[Opinion]]  # the end of a bin, and what came in before it was closed
+
+
+@dataclass(slots=True, kw_only=True)
+class LookoutState:
+    """What a checkpoint holds."""
+
+    version: int
+    journal: str  # its id
+    position: int
+    received_us: int
+    gaps: dict[str, Gap]
+    backs: list[tuple[int, str]]
+    watch: WatchState
+    reach: ReachState
+    thin: Thin
+
+
+@dataclass(slots=True)
+class Lookout:
+    journal: str
+    inbox: Inbox
+    watch: Watch
+    reach: Reach
+    thin: Thin = field(default_factory=Thin)
+    position: int = 0  # of the last row taken …
+    received_us: int = 0  # … and when that came in
+    frame: list[Opinion] = field(default_factory=list)  # taken since a bin was closed
+    late: list[tuple[int, int]] = field(default_factory=list)
+    _now_us: int = 0
+
+    @classmethod
+    def new(
+        cls, journal: str, secret: bytes, at_us: int, limits: Thresholds = THRESHOLDS
+    ) -> "Lookout":
+        """That knows nothing. `at_us`: whole minutes from before it are the first bin."""
+        width = int(limits.bin_s * SECOND_US)
+        reach = Reach(at_us // width * width, limits)
+        return cls(journal, Inbox(secret), Watch(limits), reach)
+
+    def read(self, rows: Iterable[JournalRow], late: Mapping[int, int] | None = None) -> None:
+        """Rows in order. One that came in after a later moment had been looked at is noted in
+        `late`, with that moment; so is one that `late` says did."""
+        for row in rows:
+            known_us = (late or {}).get(row.position, 0)
+            if known_us or self.watch.fired_us > row.received_us:
+                self.late.append((row.position, max(known_us, self._now_us)))
+                self.until(known_us)
+            self.watch.until(row.received_us)
+            for signal in self.inbox.take(row):
+                self.watch.take(signal)
+                self._count(signal)
+            self.position, self.received_us = row.position, row.received_us
+
+    def until(self, now_us: int) -> None:
+        """Let time pass. Times only rise."""
+        self._now_us = max(now_us, self._now_us)
+        self.watch.until(now_us)
+
+    def hear(self, opinion: Opinion) -> bool:
+        """Whether it came in time to count."""
+        if not self.reach.take(opinion):
+            return False
+        self.frame.append(opinion)
+        return True
+
+    def close(self, bin_end_us: int) -> Frame | None:
+        """Judge the bins up to this end; what went into them, if there were any."""
+        if not self.reach.close(bin_end_us):
+            return None
+        heard, self.frame = self.frame, []
+        return bin_end_us, heard
+
+    def again(self, frame: Frame) -> None:
+        """Go through a closed bin once more."""
+        for opinion in frame[1]:
+            self.reach.take(opinion)
+        self.reach.close(frame[0])
+
+    def incidents(self) -> tuple[Incident, ...]:
+        return (*self.watch.findings().incidents, *self.reach.findings())
+
+    def blind(self) -> Sequence[Blind]:
+        return (*self.watch.findings().blind, *self.thin.spells)
+
+    def thin_now(self) -> Iterator[tuple[int, str, str]]:
+        """(since, why, country) of what is going on."""
+        for country, since_us in sorted(self.thin.since.items()):
+            yield since_us, FEW, country
+
+    def forget(self, now_us: int) -> None:
+        """What is long over."""
+        self.watch.forget(now_us - REMEMBERED_US, now_us - _BLIND_US)
+        self.reach.forget(now_us - REMEMBERED_US)
+        self.thin.forget(now_us - _BLIND_US)
+
+    @property
+    def traceable(self) -> bool:
+        """Whether an entry can name all that it takes to make it again."""
+        return len(self.late) <= _LATE
+
+    def state(self) -> LookoutState:
+        """To go on from; it must be written down at once. What came late before is settled."""
+        self.late, self.frame = [], []
+        return LookoutState(
+            version=DETECT_VERSION,
+            journal=self.journal,
+            position=self.position,
+            received_us=self.received_us,
+            gaps=self.inbox.gaps,
+            backs=list(self.inbox.backs),
+            watch=self.watch.state(),
+            reach=self.reach.state(),
+            thin=self.thin,
+        )
+
+    @classmethod
+    def of(cls, state: LookoutState, secret: bytes, limits: Thresholds = THRESHOLDS) -> "Lookout":
+        """One that goes on from there. Raises KeyError, IndexError on a state that is not whole."""
+        run = cls(
+            state.journal,
+            Inbox(secret, state.gaps),
+            Watch.of(state.watch, limits),
+            Reach.of(state.reach, limits),
+            state.thin,
+            state.position,
+            state.received_us,
+        )
+        run.inbox.backs.extend(state.backs)
+        return run
+
+    def _count(self, signal: Arrival | Goodbye | Lost | Fault | Replay) -> None:
+        if isinstance(signal, Arrival):
+            country = signal.witness.place.country
+        elif isinstance(signal, Goodbye | Lost):
+            country = self.watch.country_of(signal.nym)
+        else:
+            return
+        if country:
+            self.thin.look(country, self.watch.live(country), signal.at_us)

@@ -1,0 +1,40 @@
+"""What is signed for everybody points at nobody, and can be compared with itself."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph_collector.detect.coarse import coarse
+from heliograph_collector.detect.incident import Bracket
+from heliograph_collector.detect.record import record
+from support.casebook import opening, part, silence
+
+
+def test_numbers_are_steps_and_times_whole_seconds() -> None:
+    exact = silence(
+        parts=(part(23.7, "KZ", share=0.957), part(9.9995, "KZ", "KZ-ALA")),
+        turns=(opening(3, part(7.0, "KZ")),),
+        started=Bracket(1_000_000_400_000, 1_000_041_000_001),
+        confidence=0.967,
+    )
+    told = record(coarse(exact, 5))
+    assert [(p["votes"], p["share"]) for p in told["parts"]] == [(20.0, 0.9), (10.0, 1.0)]
+    assert told["turns"][0]["parts"][0]["votes"] == 5.0
+    assert told["confidence"] == 0.9
+    assert told["started"]["earliest"].endswith(":40.000000Z")
+    assert told["started"]["latest"].endswith(":42.000000Z")
+
+
+def test_where_nobody_asks_for_anonymity_all_is_told() -> None:
+    exact = silence(parts=(part(23.7, "KZ"),))
+    assert coarse(exact, 1) is exact
+
+
+@given(st.floats(0, 99), st.floats(0, 1), st.integers(2, 60))
+def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> None:
+    """Else every restart would revise what was said."""
+    counted = max(votes, least)
+    once = coarse(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
+    assert coarse(once, least) == once
+    assert least <= once.parts[0].votes <= counted + 1e-3
