@@ -1,7 +1,7 @@
 """An incident as it may be signed for everybody: numbers in steps, times in whole seconds.
 
 The log is public and for ever: 23 votes in a country and 20 in its one network that is named leave
-three for somebody to find, and the exact moment at which a vantage was last heard is that vantage's.
+three for somebody to find, and the exact moment a vantage was last heard at is that vantage's.
 """
 
 from dataclasses import replace
