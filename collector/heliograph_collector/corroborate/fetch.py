@@ -1,0 +1,92 @@
+"""One GET, with a deadline, a size limit, and nothing followed."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from heliograph_collector.corroborate.source import SourceError
+
+DEADLINE_S = 30.0
+MOST_BYTES = 1_048_576
+_CHUNK = 65_536
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`name` is what the log calls the source; the headers may hold a token."""
+
+    name: str
+    url: str
+    params: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+async def get(
+    session: aiohttp.ClientSession,
+    request: Request,
+    *,
+    now_us: int,
+    deadline_s: float = DEADLINE_S,
+    most_bytes: int = MOST_BYTES,
+) -> bytes:
+    """The body of a 200. A redirect is a refusal: it would carry our question elsewhere.
+
+    Raises SourceError.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            async with session.get(
+                request.url,
+                params=request.params,
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+            ) as response:
+                _admit(request.name, response, now_us)
+                return await _read(request.name, response, most_bytes)
+    except TimeoutError:
+        raise SourceError(f"{request.name} gave no whole answer in {deadline_s:g} s.") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # The text of the error may quote what a stranger sent, so only its kind is told.
+        raise SourceError(f"{request.name} cannot be read ({type(error).__name__}).") from None
+
+
+def _admit(name: str, response: aiohttp.ClientResponse, now_us: int) -> None:
+    if response.status != 200:
+        again_s = retry_after_s(response.headers.get("Retry-After", ""), now_us)
+        raise SourceError(f"{name} answered {response.status}.", again_s)
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise SourceError(f"{name} sent a packed answer, which nobody asked for.")
+
+
+async def _read(name: str, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > most_bytes:
+            raise SourceError(f"{name} answered with more than {most_bytes} bytes.")
+    return bytes(body)
+
+
+def retry_after_s(text: str, now_us: int) -> float | None:
+    """The header Retry-After: seconds or a date. None where there is none that can be read."""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_us / 1e6)
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def decode(name: str, body: bytes, shape: type[_T]) -> _T:
+    """JSON of exactly this shape, unknown fields left out. Raises SourceError."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise SourceError(f"{name} answered with something else than expected.") from None

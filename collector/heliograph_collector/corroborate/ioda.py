@@ -1,0 +1,160 @@
+"""IODA (Georgia Tech): routes, active probing and the telescope, and the outages it has found.
+
+API v2: /signals/raw/{country|asn}/{code} and /outages/events. No limit is documented; ours is
+one question in ten seconds, and each entity four times an hour at most.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from heliograph_collector.corroborate.fetch import Request, decode, get
+from heliograph_collector.corroborate.incident import SECOND_US, Entity
+from heliograph_collector.corroborate.pace import Pace
+from heliograph_collector.corroborate.series import (
+    Claim,
+    Claims,
+    Evidence,
+    Point,
+    Series,
+    in_order,
+)
+from heliograph_collector.corroborate.source import Means, SourceError
+
+NAME = "ioda"
+SIGNALS = ("bgp", "ping-slash24", "merit-nt")
+ATTRIBUTION = (
+    "IODA, Internet Intelligence Lab, Georgia Institute of Technology. "
+    "Data copyright (c) Georgia Tech Research Corporation, all rights reserved."
+)
+_PAGE = "https://ioda.inetintel.cc.gatech.edu"
+_LATEST_S = 1 << 33  # past the year 2200: an answer beyond it is broken
+_MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IodaConfig:
+    url: str = "https://api.ioda.inetintel.cc.gatech.edu/v2"
+    gap_s: float = 10.0
+    deadline_s: float = 30.0
+
+
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_S)]
+
+
+class _Signal(msgspec.Struct, rename={"code": "entityCode", "begin": "from"}):
+    code: str
+    datasource: str
+    begin: _Seconds
+    step: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    values: Annotated[list[float | None], msgspec.Meta(max_length=_MOST)]
+
+
+class _Signals(msgspec.Struct):
+    data: list[list[_Signal]] | None = None
+    error: str | None = None
+
+
+class _Event(msgspec.Struct):
+    location: str  # "country/KZ"
+    start: _Seconds
+    duration: _Seconds
+
+
+class _Events(msgspec.Struct):
+    data: Annotated[list[_Event], msgspec.Meta(max_length=_MOST)] | None = None
+    error: str | None = None
+
+
+def series_of(body: bytes, entity: Entity, read_us: int) -> list[Series]:
+    """Each signal we know of in an answer to /signals/raw. Raises SourceError."""
+    answer = decode("IODA", body, _Signals)
+    if answer.error is not None or answer.data is None:
+        raise SourceError("IODA answered with an error of its own.")
+    known = [s for group in answer.data for s in group if s.datasource in SIGNALS]
+    return [_series(signal, entity, read_us) for signal in known if signal.code == _code(entity)]
+
+
+def _series(signal: _Signal, entity: Entity, read_us: int) -> Series:
+    points = [
+        Point((signal.begin + i * signal.step) * SECOND_US, value)
+        for i, value in enumerate(signal.values)
+        if value is not None and math.isfinite(value)
+    ]
+    return Series(
+        source=NAME,
+        signal=signal.datasource,
+        entity=entity,
+        read_us=read_us,
+        url=f"{_PAGE}/{entity}",
+        attribution=ATTRIBUTION,
+        step_us=signal.step * SECOND_US,
+        points=in_order(points),
+    )
+
+
+def claims_of(body: bytes, entity: Entity, read_us: int) -> Claims:
+    """An answer to /outages/events. Raises SourceError."""
+    answer = decode("IODA", body, _Events)
+    if answer.error is not None or answer.data is None:
+        raise SourceError("IODA answered with an error of its own.")
+    return Claims(
+        source=NAME,
+        signal="events",
+        entity=entity,
+        read_us=read_us,
+        url=f"{_PAGE}/{entity}",
+        attribution=ATTRIBUTION,
+        claims=tuple(_claim(e, read_us) for e in answer.data if e.location == str(entity)),
+    )
+
+
+def _claim(event: _Event, read_us: int) -> Claim:
+    """Its events end where its data end: one that reaches to this hour may go on."""
+    until_us = (event.start + event.duration) * SECOND_US
+    going_on = until_us >= read_us - 3_600 * SECOND_US
+    return Claim(event.start * SECOND_US, None if going_on else until_us)
+
+
+class Ioda:
+    name = NAME
+    every_s = 900.0
+
+    def __init__(self, config: IodaConfig, means: Means) -> None:
+        self._config, self._means = config, means
+        self._pace = Pace(config.gap_s, means)
+
+    async def run(self) -> None:
+        """It needs nothing beside being asked."""
+
+    def follow(self, entities: Sequence[Entity]) -> None:
+        """Its past can be asked for."""
+
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
+        """Raises SourceError."""
+        window = {"from": str(since_us // SECOND_US), "until": str(until_us // SECOND_US)}
+        found: list[Evidence] = []
+        for signal in SIGNALS:
+            body = await self._get(f"/signals/raw/{entity}", window | {"datasource": signal})
+            found += series_of(body, entity, self._means.clock.wall_us())
+        kind, _, code = str(entity).partition("/")
+        events = window | {"entityType": kind, "entityCode": code, "format": "codf"}
+        body = await self._get("/outages/events", events)
+        return [*found, claims_of(body, entity, self._means.clock.wall_us())]
+
+    async def _get(self, path: str, params: dict[str, str]) -> bytes:
+        await self._pace.turn()
+        request = Request(name="IODA", url=f"{self._config.url}{path}", params=params)
+        return await get(
+            self._means.session,
+            request,
+            now_us=self._means.clock.wall_us(),
+            deadline_s=self._config.deadline_s,
+        )
+
+
+def _code(entity: Entity) -> str:
+    return str(entity.asn) if entity.asn else entity.country

@@ -1,0 +1,145 @@
+"""Which prefixes of the networks we follow are withdrawn, minute by minute; bounded, without I/O.
+
+RIS Live tells changes and no table: a prefix is known from the first word on it, or from the
+operator's file. A withdrawal names no origin, so only known prefixes can be seen to go. One peer's
+word is not much: a prefix counts as gone when of the peers that spoke of it most, and at least
+three, last withdrew it.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+MINUTE_US = 60_000_000
+LEAST_PEERS = 3
+MOST_PEERS = 48  # of one prefix; more words change no majority
+MOST_PREFIXES = 2_048
+MOST_MINUTES = 1_500  # a day and an hour
+_MOST_NAMES = 4_096
+
+
+class Update(NamedTuple):
+    """One BGP update of one peer; `origin` is 0 where it names none."""
+
+    peer: str
+    origin: int
+    announced: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+
+
+class Minute(NamedTuple):
+    at_us: int
+    known: int
+    gone: int
+
+
+@dataclass(slots=True)
+class _Prefix:
+    origin: int
+    last: dict[int, bool] = field(default_factory=dict)  # peer → it withdrew it
+
+    @property
+    def gone(self) -> bool:
+        withdrew = sum(self.last.values())
+        return withdrew >= LEAST_PEERS and withdrew * 2 > len(self.last)
+
+
+class Routes:
+    """`take` updates, `tick` with the time; `minutes` is what came of it."""
+
+    def __init__(self, given: Mapping[str, int] | None = None) -> None:
+        self._given = dict(given or {})
+        self._followed: frozenset[int] = frozenset()
+        self._prefixes: OrderedDict[str, _Prefix] = OrderedDict()
+        self._peers: dict[str, int] = {}
+        self._minutes: dict[int, deque[Minute]] = {}
+        self._live_us: int | None = None
+        self._closed_us = 0
+
+    def follow(self, asns: Collection[int]) -> None:
+        """From now on these networks; what was known of others is dropped."""
+        self._followed = frozenset(asns)
+        for prefix in [p for p, state in self._prefixes.items() if state.origin not in asns]:
+            del self._prefixes[prefix]
+        for asn in [asn for asn in self._minutes if asn not in asns]:
+            del self._minutes[asn]
+        for prefix, origin in self._given.items():
+            self._learn(prefix, origin)
+
+    def live(self, since_us: int) -> None:
+        """Subscribed: what happens from now on is heard."""
+        self._live_us = since_us
+        self._closed_us = since_us // MINUTE_US * MINUTE_US
+
+    def deaf(self) -> None:
+        """The stream broke off: what the peers said last may have been taken back unheard."""
+        self._live_us = None
+        for state in self._prefixes.values():
+            state.last.clear()
+
+    def take(self, update: Update) -> bool:
+        """Whether a prefix became known by it."""
+        peer = self._peer(update.peer)
+        new = [self._learn(prefix, update.origin) for prefix in update.announced]
+        for prefixes, withdrew in ((update.withdrawn, True), (update.announced, False)):
+            for prefix in prefixes:
+                self._say(prefix, peer, withdrew=withdrew)
+        return any(new)
+
+    def tick(self, now_us: int) -> None:
+        """Writes down the minutes that have ended; those not heard from end to end are left out."""
+        minute_us = now_us // MINUTE_US * MINUTE_US
+        if self._live_us is None or minute_us <= self._closed_us:
+            return
+        last_us = minute_us - MINUTE_US
+        if last_us >= self._live_us:
+            self._note(last_us)
+        self._closed_us = minute_us
+
+    def minutes(self, asns: Iterable[int]) -> list[Minute]:
+        """Of these networks together, those minutes in which all that are known were counted."""
+        total: dict[int, list[int]] = {}
+        kept = [self._minutes[asn] for asn in asns if asn in self._minutes]
+        for minute in (m for each in kept for m in each):
+            sums = total.setdefault(minute.at_us, [0, 0, 0])
+            sums[0] += minute.known
+            sums[1] += minute.gone
+            sums[2] += 1
+        return [
+            Minute(at, known, gone)
+            for at, (known, gone, n) in sorted(total.items())
+            if n == len(kept)
+        ]
+
+    @property
+    def prefixes(self) -> list[str]:
+        return list(self._prefixes)
+
+    def _note(self, at_us: int) -> None:
+        counts = {asn: [0, 0] for asn in self._followed}
+        for state in self._prefixes.values():
+            counts[state.origin][0] += 1
+            counts[state.origin][1] += state.gone
+        for asn, (known, gone) in counts.items():
+            kept = self._minutes.setdefault(asn, deque(maxlen=MOST_MINUTES))
+            kept.append(Minute(at_us, known, gone))
+
+    def _learn(self, prefix: str, origin: int) -> bool:
+        if prefix in self._prefixes or origin not in self._followed:
+            return False
+        if len(self._prefixes) >= MOST_PREFIXES:
+            return False
+        self._prefixes[prefix] = _Prefix(origin)
+        return True
+
+    def _say(self, prefix: str, peer: int, *, withdrew: bool) -> None:
+        state = self._prefixes.get(prefix)
+        if state is not None and (peer in state.last or len(state.last) < MOST_PEERS):
+            state.last[peer] = withdrew
+
+    def _peer(self, name: str) -> int:
+        """A small number for it. When there are absurdly many, the rest count as one peer."""
+        if len(self._peers) >= _MOST_NAMES:
+            return self._peers.get(name, -1)
+        return self._peers.setdefault(name, len(self._peers))

@@ -1,0 +1,138 @@
+"""Servers that mean harm or are broken: nothing hangs, nothing grows, nothing leaks."""
+
+import asyncio
+import gzip
+import logging
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from heliograph_collector.corroborate import Means, SourceError, open_session
+from heliograph_collector.corroborate.fetch import MOST_BYTES, Request, get
+from heliograph_collector.corroborate.radar import RadarConfig
+from support import outside as o
+from support.hand_clock import HandClock
+
+NOW_US = HandClock().wall_us()
+
+
+@asynccontextmanager
+async def asked(manner: o.Manner, deadline_s: float = 20.0) -> AsyncIterator[o.Outside]:
+    """What comes of one GET with a token: it must be a SourceError."""
+    outside = o.Outside(manner=manner)
+    async with outside.serve(), open_session() as session:
+        request = Request(
+            name="X",
+            url=f"{outside.url}/a",
+            params={},
+            headers={"Authorization": f"Bearer {o.TOKEN}"},
+        )
+        with pytest.raises(SourceError) as caught:
+            await get(session, request, now_us=NOW_US, deadline_s=deadline_s)
+        assert o.TOKEN not in f"{caught.value}{caught.value!r}{caught.value.__cause__!r}"
+        outside.answers["error"] = {"text": str(caught.value), "again_s": caught.value.again_s}
+        yield outside
+
+
+async def test_an_endless_body_is_left_when_it_is_too_long() -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65_536)
+            sent += 65_536
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with asked(endless) as outside:
+        assert "more than" in outside.answers["error"]["text"]
+    assert sent < 64 * MOST_BYTES
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64_000, "KiB"
+
+
+@pytest.mark.parametrize("drip", [False, True], ids=["hanging", "dripping"])
+async def test_who_never_ends_is_left_at_the_deadline(*, drip: bool) -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if drip:
+            await response.prepare(request)
+        while True:
+            await asyncio.sleep(0.01)
+            if drip:
+                await response.write(b" ")
+
+    async with asked(slow, deadline_s=0.2) as outside:
+        assert outside.answers["error"]["text"] == "X gave no whole answer in 0.2 s."
+
+
+async def test_a_redirect_is_a_refusal_and_the_token_goes_nowhere() -> None:
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPFound(location="/a")
+
+    async with asked(elsewhere) as outside:
+        assert outside.answers["error"]["text"] == "X answered 302."
+        assert len(outside.asked) == 1
+
+
+async def test_a_limit_names_the_time_to_come_back() -> None:
+    async def full(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, headers={"Retry-After": "77"})
+
+    async with asked(full) as outside:
+        assert outside.answers["error"] == {"text": "X answered 429.", "again_s": 77.0}
+
+
+async def test_a_packed_bomb_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"0" * 50_000_000)
+
+    async def packed(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with asked(packed) as outside:
+        assert "packed" in outside.answers["error"]["text"]
+
+
+async def test_headers_without_end_and_cut_connections_are_failures() -> None:
+    async def long_head(request: web.Request) -> web.StreamResponse:
+        return web.Response(headers={"X-Long": "a" * 100_000})
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    for manner in (long_head, cut):
+        async with asked(manner) as outside:
+            assert "cannot be read" in outside.answers["error"]["text"]
+
+
+async def test_a_cookie_is_not_kept() -> None:
+    async def cookie(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"{}", headers={"Set-Cookie": "id=1"})
+
+    outside = o.Outside(manner=cookie)
+    async with outside.serve(), open_session() as session:
+        request = Request(name="X", url=f"{outside.url}/a", params={})
+        for _ in range(2):
+            await get(session, request, now_us=NOW_US)
+    assert "Cookie" not in outside.asked[1].headers
+
+
+async def test_nobody_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    outside = o.Outside()
+    async with outside.serve():
+        pass
+    async with open_session() as session:
+        headers = {"Authorization": f"Bearer {o.TOKEN}"}
+        request = Request(name="X", url=f"{outside.url}/a", params={}, headers=headers)
+        with pytest.raises(SourceError, match="cannot be read"):
+            await get(session, request, now_us=NOW_US)
+        means = Means(session=session, clock=HandClock(), rng=Random(1))
+    assert o.TOKEN not in f"{caplog.text}{request}{RadarConfig(token=o.TOKEN)}{means}"
