@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,34 +12,9 @@ from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.rows import State
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.read_page import Read
 
 Serve = Callable[[Feed], Awaitable[Any]]
-
-
-class Read(HTMLParser):
-    """Elements, and the text under each id."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text: dict[str, str] = {}
-        self._open: list[tuple[str, str]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.elements.append((tag, named))
-        if tag not in ("meta", "link", "img", "br"):
-            self._open.append((tag, named.get("id") or ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        for _, id_ in self._open:
-            if id_:
-                self.text[id_] = " ".join(f"{self.text.get(id_, '')} {data}".split())
 
 
 async def read(serve: Serve, world: World, query: str = "", **changes: Any) -> tuple[str, Read]:

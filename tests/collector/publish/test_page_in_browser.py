@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.store.rows import State
 from support import browser
+from support.casebook import KEY, blocking, book, closed, silence
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, crowd
 
@@ -53,6 +55,47 @@ async def test_a_narrow_page_does_not_scroll_sideways(serve: Serve) -> None:
     client = await serve(evening().feed())
     async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
         await page.until(LIVE)
+        await page.narrow(390)
+        await page.until("innerWidth === 390")
+        assert await page.ask("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+async def test_an_incident_appears_without_a_reload(serve: Serve) -> None:
+    """By the event that the detector publishes after it has written the entry."""
+    kept = book(blocking())
+    feed = evening().feed(book=kept, public_key=KEY.public)
+    client = await serve(feed)
+    shelf = Shelf(feed)
+
+    async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
+        await page.until(LIVE)
+        told = "document.getElementById('incidents').innerText"
+        assert "Blocking of Telegram" in await page.ask(told)
+        await page.ask("window.unbroken = true")
+        for entry in book(blocking(), silence(minutes=2)).entries[len(kept.entries) :]:
+            kept.take(entry)
+            feed.bus.publish("incident", shelf.event(entry.incident) or "")
+        await page.until(f"{told}.includes('Kazakhstan fell silent between 13:40:40')")
+        assert await page.ask("window.unbroken") is True
+
+
+@pytest.mark.slow
+async def test_an_incident_s_page_follows_it(serve: Serve) -> None:
+    kept = book(silence())
+    feed = evening().feed(book=kept, public_key=KEY.public)
+    client = await serve(feed)
+    async with browser.opened(f"http://127.0.0.1:{client.port}/incidents/{silence().id}") as page:
+        await page.until(LIVE)
+        headline = "document.getElementById('headline').innerText"
+        assert "no return so far" in await page.ask(headline)
+        await page.ask("window.unbroken = true")
+        for entry in book(closed(silence(), 1)).entries[2:]:
+            kept.take(entry)
+        feed.bus.publish("incident", Shelf(feed).event(silence().id) or "")
+        await page.until(f"{headline}.includes('came back between')")
+        await page.until("document.getElementById('badges').innerText.startsWith('closed')")
+        assert await page.ask("window.unbroken") is True
         await page.narrow(390)
         await page.until("innerWidth === 390")
         assert await page.ask("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,130 @@
+"""Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.observation import Link
+from heliograph_collector import rollup
+from heliograph_collector.publish import bands, snapshot, status
+from heliograph_collector.publish.feed import AgentCounts, Feed, LinkCount
+from heliograph_collector.publish.incidents import state
+from heliograph_collector.store.rows import State
+from support.casebook import book, part, silence
+from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+
+Serve = Callable[[Feed], Awaitable[Any]]
+ALL = 10**6
+Interval = tuple[int, int]
+
+
+def read(band: str) -> Interval:
+    """What a reader knows of a number told as a band."""
+    if band.endswith("+"):
+        return int(band[:-1]), ALL
+    low, _, high = band.partition("-")
+    return int(low), int(high or low)
+
+
+def read_floor(floor: int, k: int) -> Interval:
+    top = bands.floor_and_top(floor, k)[1]
+    return floor, ALL if top is None else top
+
+
+def rest(whole: Interval, named: list[Interval]) -> Interval:
+    """What is left of a whole without the parts that are named."""
+    return (
+        max(0, whole[0] - sum(high for _, high in named)),
+        whole[1] - sum(low for low, _ in named),
+    )
+
+
+def points_at_few(left: Interval, k: int) -> bool:
+    """The reader is sure that somebody is there, and that they are fewer than k."""
+    return left[0] >= 1 and left[1] < k
+
+
+networks = st.dictionaries(st.integers(1, 6), st.integers(1, 60), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=120)
+@given(networks, st.sampled_from((5, 10)), st.sets(st.integers(1, 6)))
+def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[int]) -> None:
+    """A national incident, incidents of single networks, the table and the country's timeline."""
+    votes = [
+        vote
+        for asn, count in people.items()
+        for vote in crowd(count, State.REACHABLE, NOW_US, NOW_US + BIN_US, asn=asn)
+    ]
+    since_us, until_us = snapshot.window(NOW_US)
+    measured = rollup.cells(votes, [], since_us, until_us, snapshot.BIN_S)
+    links = [
+        LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=count)
+        for asn, count in people.items()
+    ]
+    shown = rollup.merge_small(measured, k)
+    world = snapshot.compose(NOW_US, k, TITLES, shown, measured, links, AgentCounts())
+    table = {g["asn"]: read(g["vantages"]) for g in status.document(world)["groups"]}
+    total = sum(people.values())
+    alone = [
+        told
+        for asn in sorted(cut & people.keys())
+        if (told := _told(k, part(people[asn], "KZ", "", asn)))
+    ]
+    assert all(people[t["parts"][0]["asn"]] >= k for t in alone)
+    known = [*table.items(), *((t["parts"][0]["asn"], read(t["parts"][0]["votes"])) for t in alone)]
+    wholes = [read_floor(bands.floor(total, k), k)] if total >= k else []
+    national = _told(k, part(total, "KZ"))
+    wholes += [read(national["parts"][0]["votes"])] if national else []
+    named: dict[int, list[Interval]] = {}
+    for asn, interval in known:
+        named.setdefault(asn, []).append(interval)
+    best = [(max(low for low, _ in i), min(high for _, high in i)) for i in named.values()]
+    for whole in wholes:
+        assert not points_at_few(rest(whole, best), k), (whole, best)
+
+
+def _told(k: int, *parts: Any) -> dict[str, Any] | None:
+    record = book(silence(parts=parts)).entries[-1].body["incident"]
+    return state(record, TITLES, k)
+
+
+def test_exact_numbers_would_point_at_them() -> None:
+    """That the attack has teeth."""
+    assert points_at_few(rest((23, 23), [(20, 20)]), 5)
+    assert points_at_few(rest((9, 9), [(5, 5)]), 5)
+
+
+@pytest.mark.parametrize("few", [1, 4])
+async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few: int) -> None:
+    """Byte for byte, but for the counts of what is withheld, which name no place."""
+
+    async def answers(count: int) -> list[str]:
+        world = World()
+        world.votes += crowd(20, State.REACHABLE, NOW_US - 4 * BIN_US, NOW_US + BIN_US)
+        world.votes += crowd(
+            count, State.BLOCKED, NOW_US - 4 * BIN_US, NOW_US + BIN_US, country="UZ", asn=8193
+        )
+        blind = [{"from": NOW_US - 1, "until": None, "because": "carrier", "country": "UZ"}]
+        small = book(silence(parts=(part(float(count or 1), "UZ"),)))
+        client = await serve(
+            world.feed(book=small, blind=lambda since_us, until_us: blind if count else [])
+        )
+        paths = [
+            "/api/v1/incidents",
+            "/api/v1/incidents?country=UZ",
+            f"/api/v1/incidents/{silence().id}",
+            "/api/v1/coverage",
+            "/api/v1/coverage?country=UZ",
+            "/feeds/incidents.json?country=UZ",
+            "/api/v1/status?country=UZ",
+        ]
+        told = [await (await client.get(path)).text() for path in paths]
+        return [t.replace('"withheld_groups": 1', '"withheld_groups": 0') for t in told]
+
+    with_few, without = await answers(few), await answers(0)
+    ports = [text.split("127.0.0.1:")[1].split("/")[0] for text in (with_few[5], without[5])]
+    assert [t.replace(ports[0], ports[1]) for t in with_few] == without
