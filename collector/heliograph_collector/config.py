@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -131,6 +132,12 @@ class Config:
     sessions: int = 2_000
     trusted_proxies: tuple[Network, ...] = ()
     batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
+    corroborate: tuple[str, ...] = ()  # to ask is to tell whom we watch
+    radar_token_file: Path | None = None
+    prefixes_file: Path | None = None
+    ris_url: str = ""  # "" for the source's own place
+    ioda_url: str = ""
+    radar_url: str = ""
 
     @property
     def store(self) -> str:
@@ -228,6 +235,23 @@ def _network(entry: Entry) -> Network:
         ) from None
 
 
+def _corroborate(entry: Entry) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(x.word(("ris", "ioda", "radar")) for x in entry.items()))
+
+
+def _outside(entry: Entry) -> str:
+    """Another place of a source: what is asked, and the token, are for nobody on the way."""
+    try:
+        url = urlsplit(entry.text())
+        host = url.hostname or ""
+    except ValueError:
+        raise entry.error("is no address of the web") from None
+    kept = url.scheme in ("https", "wss") or host in ("127.0.0.1", "::1", "localhost")
+    if url.scheme not in ("https", "wss", "http", "ws") or not host or not kept:
+        raise entry.error("must begin with https:// or wss:// (http and ws on loopback alone)")
+    return entry.text().removesuffix("/") if url.scheme.startswith("http") else entry.text()
+
+
 KEYS = (
     Key("data", "data", _path),
     Key("grpc", "grpc", _endpoint),
@@ -248,6 +272,12 @@ KEYS = (
     Key("intake.trusted_proxies", "trusted_proxies", _networks),
     Key("limits.sessions", "sessions", lambda e: e.whole(1, 100_000)),
     Key("limits.batches_per_hour", "batches_per_hour", lambda e: e.whole(1, 100_000)),
+    Key("corroborate.sources", "corroborate", _corroborate),
+    Key("corroborate.radar_token_file", "radar_token_file", _path),
+    Key("corroborate.prefixes_file", "prefixes_file", _path),
+    Key("corroborate.ris_url", "ris_url", _outside),
+    Key("corroborate.ioda_url", "ioda_url", _outside),
+    Key("corroborate.radar_url", "radar_url", _outside),
 )
 
 

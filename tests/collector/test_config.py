@@ -25,6 +25,13 @@ geo: {country_file: c.mmdb, asn_file: a.mmdb}
 retention: {observations_days: 7, verdicts_days: 90}
 intake: {trusted_proxies: [10.0.0.0/8, "::1"]}
 limits: {sessions: 10_000, batches_per_hour: 64}
+corroborate:
+  sources: [ioda, radar]
+  radar_token_file: radar.token
+  prefixes_file: prefixes.txt
+  ris_url: ws://127.0.0.1:9/v1/ws/
+  ioda_url: https://mirror.example/v2/
+  radar_url: "http://[::1]:9/client/v4"
 """
 
 
@@ -63,7 +70,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("grcp: 1\n", 1, "grcp: unknown key; allowed: console, control, data"),
+        ("grcp: 1\n", 1, "grcp: unknown key; allowed: console, control, corroborate"),
         ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: k_anonymity"),
         ("feed:\n  k_anonymity: none\n", 2, "feed.k_anonymity: 'none' must be a whole number"),
         ("feed:\n  k_anonymity: 0\n", 2, "from 1 to 1000"),
@@ -87,6 +94,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("entrances: [{carrier: mail, endpoint: a:1}]\n", 1, "must be one of stream, post"),
         ("entrances: [{carrier: post, endpoint: a:1, addresses: [b]}]\n", 1, "must be an address"),
         ("entrances: [{carrier: post, endpoint: a:1, server_name: a b}]\n", 1, "a host's name"),
+        ("corroborate: {sources: [x]}\n", 1, r"sources\[0\]: 'x' must be one of ris, ioda, radar"),
+        ("corroborate: {ioda_url: http://a.example}\n", 1, "ioda_url: must begin with https://"),
+        ("corroborate: {ris_url: 'wss://[::1'}\n", 1, "ris_url: is no address"),
+        ("corroborate: {radar_url: file:///etc}\n", 1, "must begin with https://"),
         ("grpc: a:1\ngrpc: a:2\n", 2, "grpc: stands twice"),
         ("data: [a]\n", 1, "data: must be one value"),
         ("a: [b\n", 2, "is not YAML"),
