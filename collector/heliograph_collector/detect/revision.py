@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from heliograph_collector.detect.coarse import coarse
 from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.incident import Incident, State, carry
 from heliograph_collector.detect.record import record
@@ -64,14 +65,14 @@ def _public(incident: Incident, before: Incident | None, least: float) -> Incide
     if any(part.votes < least - _SAME for part in incident.parts):
         if before is None or incident.state in (State.SUSPECTED, State.CONFIRMED):
             return None
-        return replace(incident, parts=before.parts, turns=before.turns)
+        return coarse(replace(incident, parts=before.parts, turns=before.turns), least)
     parts = tuple(_spared(part, least) for part in incident.parts)
     turns = tuple(
         replace(turn, parts=kept)
         for turn in incident.turns
         if (kept := tuple(_spared(p, least) for p in turn.parts if p.votes >= least - _SAME))
     )
-    return replace(incident, parts=parts, turns=turns)
+    return coarse(replace(incident, parts=parts, turns=turns), least)
 
 
 def _spared(part: Part, least: float) -> Part:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from heliograph_collector.detect.coarse import coarse
 from heliograph_collector.detect.incident import Bracket
-from heliograph_collector.detect.record import record
+from heliograph_collector.detect.record import incident_of, record
+from heliograph_collector.detect.revision import revise
 from support.casebook import opening, part, silence
 
 
@@ -38,3 +39,12 @@ def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> Non
     once = coarse(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
     assert coarse(once, least) == once
     assert least <= once.parts[0].votes <= counted + 1e-3
+
+
+def test_what_is_said_is_coarse_and_not_said_twice() -> None:
+    """Before a revision stands what the log has; a little more or less is no news."""
+    exact = silence(parts=(part(23.7, "KZ", share=0.957),))
+    _, (first,) = revise([], [exact], [], 5)
+    assert first.incident == coarse(exact, 5)
+    more = replace(exact, parts=(part(24.9, "KZ", share=0.98),))
+    assert revise([incident_of(record(first.incident))], [more], [], 5)[1] == []
