@@ -167,6 +167,10 @@ def read(path: Path) -> Section:
         raise ScenarioError(
             f"{path}, line {line}: no YAML ({error.problem}): mend that line."
         ) from None
+    except (yaml.YAMLError, RecursionError):
+        raise ScenarioError(
+            f"{path} is no YAML text: it has signs that cannot be printed, or is nested too deeply."
+        ) from None
     if node is None:
         raise ScenarioError(f"{path}, line 1: it is empty; README.md of evaluate has an example.")
     return Section(path, node, "the scenario")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heliograph_collector.evaluate import intervals
 from heliograph_collector.evaluate.detectors import CONTENDERS
 from heliograph_collector.evaluate.priors import BANDS
-from heliograph_collector.evaluate.run import FILE, Outcome
+from heliograph_collector.evaluate.run import DATED, FILE, Outcome
 from heliograph_collector.evaluate.score import Found, Verdict, Wrong
 
 EVENTS = ("shutdown", "operator", "block", "throttle", FILE)
@@ -156,6 +156,16 @@ def collusion(pile: Pile) -> Measure:
 
 def _whole(wrong: Wrong) -> bool:
     return wrong.scope.national
+
+
+def dated(channel_of: Callable[[Found], bool]) -> Callable[[Pile], Measure]:
+    """Recall of the events that really happened, as far as they are dated."""
+
+    def measure(pile: Pile) -> Measure:
+        truths = [f for _, v in pile.of(DATED) for f in v.found if channel_of(f)]
+        return _share(sum(f.found for f in truths), len(truths))
+
+    return measure
 
 
 def of_band(band: int) -> Callable[[Found], bool]:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 from heliograph_collector.detect.scope import scopes_of
@@ -13,10 +14,11 @@ from heliograph_collector.evaluate.detectors import CONTENDERS
 from heliograph_collector.evaluate.priors import Draw
 from heliograph_collector.evaluate.replay import Replay
 from heliograph_collector.evaluate.scenario import play
-from heliograph_collector.evaluate.scenario_file import load
+from heliograph_collector.evaluate.scenario_file import load, shipped
 from heliograph_collector.evaluate.score import Verdict, score
 
-FILE = "file"
+FILE, DATED = "file", "dated"  # given by the user; shipped, and as its observers dated it
+DATED_PER_SEED = 0.003
 LEAST = 5  # vantages of a cell that is watched
 PATIENCE_S = 900.0  # the longest that the next replay may take
 _YEAR_US = 365.25 * 86_400e6
@@ -43,9 +45,14 @@ class Outcome:
 
 def jobs(paths: Sequence[Path], seeds: int, half: str) -> list[Job]:
     """Of the files, or of the shipped corpus where there are none."""
-    if not paths:
-        return [Job(draw) for draw in corpus.draws(seeds, half)]
     first = corpus.HALVES[half]
+    if not paths:
+        dated = [
+            Job(Draw(DATED, first + number, path.stem), path)
+            for path in shipped()
+            for number in range(max(1, round(seeds * DATED_PER_SEED)))
+        ]
+        return [*dated, *(Job(draw) for draw in corpus.draws(seeds, half))]
     return [
         Job(Draw(FILE, first + number, path.stem), path)
         for path in paths
@@ -59,21 +66,24 @@ def outcomes(work: Sequence[Job], processes: int | None = None) -> Iterator[Outc
     if count <= 1:
         yield from map(outcome, work)
         return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_leave_interrupts) as pool:
+    with _started(count) as pool:
         parts = [work[at : at + _CHUNK] for at in range(0, len(work), _CHUNK)]
         found = pool.imap(_several, parts)
         for _ in parts:
             yield from found.next(timeout=PATIENCE_S)
 
 
+def _started(count: int) -> Pool:
+    """Ctrl-C is the parent's, who ends the others: they are born with it blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return multiprocessing.get_context("spawn").Pool(count)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _several(work: Sequence[Job]) -> list[Outcome]:
     return [outcome(job) for job in work]
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is the parent's, who ends us."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def outcome(job: Job) -> Outcome:

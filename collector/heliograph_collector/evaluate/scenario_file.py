@@ -10,6 +10,7 @@ from heliograph_collector.evaluate.scenario import HINDERS, WORDS, Cell, Event, 
 from heliograph_collector.evaluate.world import Service, people
 
 SHIPPED = Path(__file__).parent / "scenarios"
+CHURN = 4.0  # silences a vantage-day
 ACCESS = ("mobile", "fixed", "hosting")
 _EVERYWHERE = ("restart", "probe", "clock_jump", "messenger_down", "carrier", "update")
 
@@ -26,12 +27,13 @@ def load(path: Path) -> Scenario:
     if until_us <= since_us:
         raise top.wrong("until", "until must lie after since: give a later time")
     codes, churn, vantages = _countries(top.section("countries"), since_us)
+    others, theirs = _world(top, since_us)
     scenario = Scenario(
         name=top.text("name", path.stem),
         since_us=since_us,
         lasts_s=(until_us - since_us) / SECOND_US,
-        vantages=(*vantages, *_world(top, since_us)),
-        churn=churn,
+        vantages=(*vantages, *others),
+        churn={**{w.place.country: theirs for w in others}, **churn},
         services=_services(top, since_us, until_us),
         events=tuple(_event(row, codes, since_us) for row in top.sections("events")),
     )
@@ -59,7 +61,7 @@ def _countries(
     found: list[Witness] = []
     for code in section.keys:
         country = section.section(code)
-        churn[code] = country.number("churn", 4.0, 0, 1_000)
+        churn[code] = country.number("churn", CHURN, 0, 1_000)
         for number, row in enumerate(country.sections("vantages")):
             found += _vantages(row, code, number, since_us)
         country.done()
@@ -85,13 +87,14 @@ def _vantages(row: Section, code: str, number: int, since_us: int) -> list[Witne
     ]
 
 
-def _world(top: Section, since_us: int) -> tuple[Witness, ...]:
+def _world(top: Section, since_us: int) -> tuple[tuple[Witness, ...], float]:
     if "world" not in top:
-        return world(since_us)
+        return world(since_us), CHURN
     section = top.section("world")
     countries, each = section.whole("countries", 4, 0, 26), section.whole("each", 12, 1, 10_000)
+    churn = section.number("churn", CHURN, 0, 1_000)
     section.done()
-    return world(since_us, countries, each)
+    return world(since_us, countries, each), churn
 
 
 def _services(top: Section, since_us: int, until_us: int) -> tuple[Service, ...]:

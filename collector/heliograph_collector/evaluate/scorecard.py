@@ -14,6 +14,7 @@ from heliograph_collector.evaluate.measures import (
     big,
     brackets,
     collusion,
+    dated,
     delay,
     false_alarms,
     national_cut,
@@ -240,6 +241,15 @@ ROWS: tuple[Row, ...] = (
         "-",
         "",
         lambda pile: quantile([f.width_s for f in pile.found(lambda f: f.sudden)], 0.5),
+    ),
+    Row("dated_cuts", "recall, dated cuts, any size", "share", "-", CUTS, dated(of_cut)),
+    Row(
+        "dated_services",
+        "recall, dated blocks, any size",
+        "share",
+        "-",
+        SERVICES,
+        dated(of_service),
     ),
     *(
         Row(

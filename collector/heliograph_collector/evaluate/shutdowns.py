@@ -20,6 +20,12 @@ from heliograph_collector.evaluate.priors import (
 from heliograph_collector.evaluate.scenario import Cell, Event, Scenario
 from heliograph_collector.evaluate.world import FIXED, MOBILE, Service
 
+USUAL_H = 12  # hours of tests before, for those who must first learn what is usual
+TESTS = (
+    Service("telegram", every_s=600.0, until_s=USUAL_H * HOUR),
+    Service("telegram", since_s=USUAL_H * HOUR),
+)
+
 
 def _cut(rng: Random, draw: Draw, cell: Cell, label: str) -> Scenario:
     lasts_s, at_s = duration(rng), moment(rng, 2 * HOUR)
@@ -72,7 +78,7 @@ def _messenger(rng: Random, draw: Draw, do: str) -> Scenario:
         )
     )
     layer, method = rng.choice(LAYERS) if do == "block" else ("http", "throttled")
-    at_s = 1.5 * HOUR + rng.uniform(0, 60)
+    at_s = (USUAL_H + 1.5) * HOUR + rng.uniform(0, 60)
     lasts_s = min(2.5 * HOUR, max(0.5 * HOUR, duration(rng)))
     event = Event(
         do,
@@ -87,9 +93,7 @@ def _messenger(rng: Random, draw: Draw, do: str) -> Scenario:
         label=label,
     )
     everybody = population(rng, cell)
-    return assemble(
-        draw, rng, at_s + lasts_s + 0.75 * HOUR, everybody, [event], [Service("telegram")]
-    )
+    return assemble(draw, rng, at_s + lasts_s + 0.75 * HOUR, everybody, [event], TESTS)
 
 
 def block(rng: Random, draw: Draw) -> Scenario:
