@@ -43,14 +43,15 @@ class Cases:
         rows, following = page(found, position, asked.get("limit", 100))
         body = {
             "k_anonymity": self._feed.k_anonymity,
-            "incidents": rows,
+            "incidents": [self._shelf.told(row) for row in rows],
             "next": write_cursor(following) if following else None,
         }
         return public_json(request, body, max_age_s=5)
 
     async def one(self, request: web.Request) -> web.Response:
         parse(request.query, ())
-        return public_json(request, found(self._shelf, request), max_age_s=5)
+        told = self._shelf.told(found(self._shelf, request))
+        return public_json(request, told, max_age_s=5)
 
     async def atom(self, request: web.Request) -> web.Response:
         asked = parse(request.query, FEEDS)

@@ -51,7 +51,8 @@ class Feed:
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
     `book` is the alert log read so far, `public_key` (Ed25519, 32 bytes) what proves it. `blind`
     takes (since_us, until_us) and gives {"from", "until" (µs; until None: still), "because",
-    "country" ("": everywhere)}.
+    "country" ("": everywhere)}. `annotations` gives what sources outside say beside an incident,
+    by its id.
     """
 
     clock: Clock
@@ -73,3 +74,4 @@ class Feed:
     book: Book = field(default_factory=Book)
     blind: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
     public_key: bytes = b""
+    annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()

@@ -50,7 +50,11 @@ class Shelf:
     def event(self, id_: str) -> str | None:
         """Data of a live event: the incident as the API gives it; None if it may not be told."""
         found = self.one(id_)
-        return None if found is None else json.dumps(found)
+        return None if found is None else json.dumps(self.told(found))
+
+    def told(self, document: Json) -> Json:
+        """With what others say beside it, which changes without the log and is not proved by it."""
+        return {**document, "corroboration": list(self._feed.annotations(document["id"]))}
 
     def _found(self) -> list[Json]:
         return self._feed.book.incidents()
