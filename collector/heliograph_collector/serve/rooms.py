@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from heliograph_collector.publish.live import Announcer
 from heliograph_collector.serve.assess import TimeCheck
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
+from heliograph_collector.serve.corroboration import Corroboration
 from heliograph_collector.serve.desk import Desk
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
@@ -54,7 +56,9 @@ class Rooms:
         except StoreError as error:
             raise CannotServeError(f"{error} Correct store.url.") from error
         self._desk = Desk(house, door, self._store)
-        self._feed = self._desk.feed(bus, read_password(house.password))
+        self._corroboration = Corroboration(house)
+        feed = self._desk.feed(bus, read_password(house.password))
+        self._feed = replace(feed, annotations=self._corroboration.annotations)
         self._announcer = Announcer(self._feed)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
@@ -80,6 +84,7 @@ class Rooms:
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
+                group.create_task(self._corroboration.run(self._feed))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
         told = ""
