@@ -1,0 +1,51 @@
+"""Our reachability channel for measurements that come now and then, as OONI's do.
+
+The same evidence in bins of an hour, votes of three hours; nothing else is changed. The channel as
+it runs wants a test a minute, and of runs that come by the hour it would see one at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from heliograph_collector.detect.incident import Incident, Kind
+from heliograph_collector.detect.reach import reach
+from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.detect.thresholds import THRESHOLDS
+from heliograph_collector.evaluate.replay import Alarm, Replay
+from heliograph_collector.evaluate.replay import Kind as Name
+
+_HOUR_US = 3_600 * SECOND_US
+HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)
+
+
+def hourly(replay: Replay) -> Sequence[Alarm]:
+    """Suspected and confirmed, each at the end of its hour."""
+    if not replay.opinions:
+        return ()
+    since_us = replay.since_us // _HOUR_US * _HOUR_US
+    until_us = -(-replay.until_us // _HOUR_US) * _HOUR_US
+    found = [
+        alarm
+        for incident in reach(replay.opinions, since_us, until_us, HOURLY)
+        for alarm in _alarms(incident)
+    ]
+    return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
+
+
+def _alarms(incident: Incident) -> Iterator[Alarm]:
+    name: Name = "throttle" if incident.kind is Kind.THROTTLING else "block"
+    stages = [(False, incident.suspected_us)]
+    stages += [(True, incident.confirmed_us)] if incident.confirmed_us is not None else []
+    for confirmed, at_us in stages:
+        for part in incident.parts:
+            yield Alarm(
+                at_us=at_us,
+                scope=part.scope,
+                service=incident.service,
+                kind=name,
+                started=(incident.started.earliest_us, incident.started.latest_us),
+                ended_at_us=incident.closed_us,
+                label=incident.label,
+                confirmed=confirmed,
+                layer=incident.layer,
+            )
