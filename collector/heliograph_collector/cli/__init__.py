@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "serve",
+    "simulate",
     "invite",
     "agents",
     "plan",
