@@ -1,6 +1,6 @@
 """What was said of incidents, and what is to be said next: the log, and the book read from it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,35 @@ class Ledger:
         self._log = AlertLog(file, key)
         self._least = least
         self._known: set[str] = set()  # found by the channels since we began
-        self._said: dict[str, Incident] = {}  # the last of each that is not long over
+        self.said: dict[str, Incident] = {}  # the last of each that is not long over
         self._when: dict[str, int] = {}  # of each, when that was
         self._calls: set[tuple[str, Change]] = set()
         self.book = Book()
         for number, line in enumerate(lines_of(file), 1):
             self._take(Entry(number, hash_of(line), line, body_of(line)))
 
-    def say(self, found: Iterable[Incident], grounds: Grounds, at_us: int) -> Sequence[Entry]:
-        """Write down what changed. Raises OSError: then it will be said the next time."""
-        fresh = self._news(found, at_us)
-        return self._write([(revision, grounds) for revision in fresh], at_us)
+    def say(
+        self,
+        found: Iterable[Incident],
+        grounds: Grounds,
+        at_us: int,
+        amended: Container[str] = (),
+    ) -> Sequence[Entry]:
+        """Write down what changed. Raises OSError: then it will be said the next time.
+
+        Entries about `amended` ones say that they rest on the store's verdicts.
+        """
+        return self._write(
+            [
+                (r, _amended(grounds) if r.incident.id in amended else grounds)
+                for r in self._news(found, at_us)
+            ],
+            at_us,
+        )
 
     def _news(self, found: Iterable[Incident], at_us: int) -> list[Revision]:
         self._forget(at_us - REMEMBERED_US)
-        before = list(self._said.values())
+        before = list(self.said.values())
         noted = [_noted(incident, before) for incident in found]
         named, revisions = revise(before, noted, self._calls, self._least)
         now = {incident.id for incident in named}
@@ -72,18 +86,22 @@ class Ledger:
     def _take(self, entry: Entry) -> None:
         self.book.take(entry)
         incident = incident_of(entry.body["incident"])
-        self._said[incident.id] = incident
+        self.said[incident.id] = incident
         self._when[incident.id] = micros(entry.body["at"])
         if entry.body["alert"]:
             self._calls.add((incident.id, Change(entry.body["change"])))
 
     def _forget(self, before_us: int) -> None:
-        for id_, incident in list(self._said.items()):
+        for id_, incident in list(self.said.items()):
             over_us = incident.closed_us or self._when[id_]
             if incident.state in _OVER and over_us < before_us:
-                del self._said[id_], self._when[id_]
+                del self.said[id_], self._when[id_]
                 self._known.discard(id_)
                 self._calls = {call for call in self._calls if call[0] != id_}
+
+
+def _amended(grounds: Grounds) -> Grounds:
+    return replace(grounds, versions={**grounds.versions, "verdicts": "store"})
 
 
 def _noted(incident: Incident, earlier: Sequence[Incident]) -> Incident:

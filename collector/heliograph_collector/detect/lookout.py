@@ -29,7 +29,7 @@ REMEMBERED_US = 5 * DAY_US  # so long what is over can still come again, or be c
 _BLIND_US = 90 * DAY_US
 _LATE = 1_000  # of these an entry can name
 
-Frame = tuple[int, list[Opinion]]  # the end of a bin, and what came in before it was closed
+Frame = tuple[int, int, list[Opinion]]  # which bins were closed, and what had come in before
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,22 +97,25 @@ class Lookout:
 
     def close(self, bin_end_us: int) -> Frame | None:
         """Judge the bins up to this end; what went into them, if there were any."""
+        since_us = self.reach.since_us
         if not self.reach.close(bin_end_us):
             return None
         heard, self.frame = self.frame, []
-        return bin_end_us, heard
+        return since_us, self.reach.since_us, heard
 
     def again(self, frame: Frame) -> None:
-        """Go through a closed bin once more."""
-        for opinion in frame[1]:
+        """Go through closed bins once more. Those in which nothing came need not be given."""
+        since_us, until_us, heard = frame
+        self.reach.close(since_us)
+        for opinion in heard:
             self.reach.take(opinion)
-        self.reach.close(frame[0])
+        self.reach.close(until_us)
 
     def incidents(self) -> tuple[Incident, ...]:
         return (*self.watch.findings().incidents, *self.reach.findings())
 
     def blind(self) -> Sequence[Blind]:
-        return (*self.watch.findings().blind, *self.thin.spells)
+        return (*self.watch.blind, *self.thin.spells)
 
     def thin_now(self) -> Iterator[tuple[int, str, str]]:
         """(since, why, country) of what is going on."""

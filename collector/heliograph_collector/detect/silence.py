@@ -157,6 +157,10 @@ class Watch:
         self._darks = [d for d in self._darks if d.open or (d.closed_us or 0) >= before_us]
         self._blind = [b for b in self._blind if b.until_us >= blind_us]
 
+    @property
+    def blind(self) -> Sequence[Blind]:
+        return self._blind
+
     def country_of(self, nym: str) -> str:
         """ "" for one that was never here."""
         seat = self._roster.seats.get(nym)

@@ -22,6 +22,7 @@ from heliograph_collector.store.rows import (
 
 if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake
+    from heliograph_collector.serve.detector import Detector
     from heliograph_collector.serve.house import House
 
 ANCHORS = "anchors"
@@ -30,8 +31,8 @@ _T = TypeVar("_T")
 
 
 class Desk:
-    def __init__(self, house: "House", door: "Intake", store: Store) -> None:
-        self._house, self._door, self._store = house, door, store
+    def __init__(self, house: "House", door: "Intake", store: Store, detector: "Detector") -> None:
+        self._house, self._door, self._store, self._detector = house, door, store, detector
         self._problems: Callable[[], Sequence[str]] | None = None
         self._last_received_us: int | None = None
         self.trouble = ""  # why the store is not open yet
@@ -62,6 +63,9 @@ class Desk:
             registry=house.registry,
             services={s.name: s.title for s in _in_order(house.services)},
             k_anonymity=house.config.k_anonymity,
+            book=self._detector.book,
+            blind=self._detector.blind,
+            public_key=house.keyring.signing.public,
             operator_hash=hash_password(password, secrets.token_bytes(16)),
         )
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from heliograph import __version__
 from heliograph_collector.config import split_endpoint
 from heliograph_collector.control import Assessor
 from heliograph_collector.echo import Echo, PortTakenError
 from heliograph_collector.judge import judge
+from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.live import Announcer
@@ -22,6 +24,8 @@ from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
 from heliograph_collector.serve.corroboration import Corroboration
 from heliograph_collector.serve.desk import Desk
+from heliograph_collector.serve.detector import Detector
+from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
@@ -55,7 +59,15 @@ class Rooms:
             )
         except StoreError as error:
             raise CannotServeError(f"{error} Correct store.url.") from error
-        self._desk = Desk(house, door, self._store)
+        self._detector = Detector(
+            _study(house),
+            house.journal,
+            self._store,
+            clock=house.clock,
+            bus=bus,
+            registry=house.registry,
+        )
+        self._desk = Desk(house, door, self._store, self._detector)
         self._corroboration = Corroboration(house)
         feed = self._desk.feed(bus, read_password(house.password))
         self._feed = replace(feed, annotations=self._corroboration.annotations)
@@ -76,9 +88,10 @@ class Rooms:
         """Until cancelled. Raises CannotServeError."""
         async with AsyncExitStack() as stack:
             await self._open_page(stack)
-            await self._open_store(stack)
-            self._desk.opened(lambda: [*self._writer.problems(), *self._echo.problems()])
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._detector.run())  # silence is told without the store
+                await self._open_store(stack)
+                self._desk.opened(self._problems)
                 if self._house.config.echo:
                     group.create_task(self._answer_echo(self._house.config.echo, group))
                 group.create_task(self._writer.run())
@@ -140,10 +153,30 @@ class Rooms:
                 f"{endpoint} cannot be listened on: free it, or say --echo HOST:PORT."
             ) from error
 
+    def _problems(self) -> list[str]:
+        parts = (self._writer, self._detector, self._echo)
+        return [problem for part in parts for problem in part.problems()]
+
     def _on_block(self, block: Block) -> None:
+        self._detector.took(block)
         self._desk.took(block)
         self._cells.touch(_times(block))
         self._announcer.touch()
+
+
+def _study(house: "House") -> Study:
+    return Study(
+        data=house.config.data,
+        journal=house.journal.id,
+        secret=house.keyring.secret,
+        key=house.keyring.signing,
+        versions={
+            "heliograph": __version__,
+            "rules": str(RULES_VERSION),
+            "services": house.services.version,
+        },
+        k_anonymity=house.config.k_anonymity,
+    )
 
 
 def _times(block: Block) -> Sequence[int]:

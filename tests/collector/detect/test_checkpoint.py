@@ -113,7 +113,7 @@ def test_what_is_damaged_or_not_ours_is_passed_over(tmp_path: Path) -> None:
 
 def test_frames_are_read_up_to_the_one_that_a_crash_tore(tmp_path: Path) -> None:
     saved = checkpoint.save(tmp_path, Lookout.new("j", SECRET, at(0)))
-    first, second = (at(60), heard(1)[:3]), (at(120), heard(1)[3:5])
+    first, second = (at(0), at(60), heard(1)[:3]), (at(60), at(120), heard(1)[3:5])
     checkpoint.add(saved, first)
     checkpoint.add(saved, second)
     torn = saved.opinions.read_bytes()[:-4]

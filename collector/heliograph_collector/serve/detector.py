@@ -1,0 +1,240 @@
+"""Runs the detectors: follows the journal, hears verdicts, tells the stream what is new.
+
+What it knows is put down every hour; a restart goes on from there, by the rows that came since.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from heliograph.clock import Clock
+from heliograph_collector.detect.alert_log import AlertLogError
+from heliograph_collector.detect.incident import Incident, State
+from heliograph_collector.detect.opinions import opinions
+from heliograph_collector.detect.past import Late
+from heliograph_collector.detect.signals import Opinion
+from heliograph_collector.detect.silence import Blind
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.serve.keeper import Keeper, Study
+from heliograph_collector.serve.late import Past, look_again
+from heliograph_collector.serve.refusal import CannotServeError
+from heliograph_collector.store.clickhouse import StoreError
+from heliograph_collector.store.incidents import Book, Entry
+from heliograph_collector.store.journal import JournalError
+from heliograph_collector.store.rows import Block, JournalRow
+
+log = logging.getLogger("heliograph.detect")
+
+TICK_S = 1.0
+_ROWS = 1_000  # read at once
+_HEARD = 200_000  # opinions that may wait for a look: a minute of a very large collector
+_AGAIN_S = 5.0
+
+Spell = dict[str, Any]
+
+
+class Rows(Protocol):
+    """What is needed of the journal."""
+
+    @property
+    def position(self) -> int: ...
+    async def read(self, after: int, limit: int) -> list[JournalRow]: ...
+    async def wait_beyond(self, position: int, timeout_s: float) -> bool: ...
+
+
+class Detector:
+    """`took` with blocks; `run` belongs in the collector's TaskGroup. Raises CannotServeError."""
+
+    def __init__(
+        self,
+        study: Study,
+        journal: Rows,
+        past: Past,
+        *,
+        clock: Clock,
+        bus: Bus,
+        registry: CollectorRegistry,
+    ) -> None:
+        try:
+            self._keeper = Keeper(study)
+        except (AlertLogError, OSError) as error:
+            raise CannotServeError(
+                f"The alert log cannot be gone on with. {error} Restore alerts.jsonl and the keys "
+                "from one backup, or move alerts.jsonl away to begin a new log."
+            ) from error
+        self._journal, self._past, self._clock, self._bus = journal, past, clock, bus
+        self._turn = asyncio.Lock()  # the keeper does one thing at a time
+        self._late = Late()
+        self._heard: list[Opinion] = []
+        self._over: tuple[Blind, ...] = ()  # when we were blind, at the last look …
+        self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
+        self._looked = False
+        self._trouble = ""
+        self._incidents = Gauge(
+            "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
+        )
+        self._behind = Gauge(
+            "heliograph_detector_behind_seconds",
+            "How old the journal's oldest row is that the detectors have not read.",
+            registry=registry,
+        )
+        self._count()
+
+    @property
+    def book(self) -> Book:
+        return self._keeper.ledger.book
+
+    def problems(self) -> list[str]:
+        """Sentences on why nothing is said; none when all is well."""
+        return [self._trouble] if self._trouble else []
+
+    def took(self, block: Block) -> None:
+        """Hear what a block's verdicts say; the oldest are let go when too many wait."""
+        self._heard.extend(opinions(block.judged))
+        del self._heard[:-_HEARD]
+
+    def blind(self, since_us: int, until_us: int) -> list[Spell]:
+        """When and where we could not tell, oldest first; "until" None: still."""
+        found = [
+            spell
+            for _, spell in self._spells()
+            if spell["from"] < until_us and (spell["until"] is None or spell["until"] > since_us)
+        ]
+        return sorted(found, key=lambda spell: (spell["from"], spell["country"]))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._patiently_resume()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._reopen())
+
+    async def resume(self) -> None:
+        """Raises OSError."""
+        async with self._turn:
+            last, now_us = self._journal.position, self._clock.wall_us()
+            await asyncio.to_thread(self._keeper.resume, last, now_us)
+
+    async def step(self) -> bool:
+        """Read on, and once all is read let time pass and say what is new; whether it was.
+
+        Raises JournalError, OSError, AlertLogError.
+        """
+        async with self._turn:
+            now_us, last = self._clock.wall_us(), self._journal.position
+            rows = await self._read(last)
+            if rows:
+                await asyncio.to_thread(self._keeper.read, rows)
+            if rows and rows[-1].position < last:
+                self._behind.set((now_us - rows[-1].received_us) / 1e6)
+                return False
+            self._behind.set(0)
+            heard, self._heard = self._heard, []
+            for opinion in await asyncio.to_thread(self._keeper.look, heard, now_us):
+                self._late.add(opinion, now_us)
+            self._tell(await asyncio.to_thread(self._keeper.say, now_us))
+        return True
+
+    async def reopen(self) -> bool:
+        """Look at one late window again, if one is due; whether there was any. Raises OSError."""
+        now_us = self._clock.wall_us()
+        one = self._late.due(now_us)
+        if one is None:
+            return False
+        window = one.window(self._keeper.lookout.reach.since_us)
+        said: Sequence[Incident] = list(self._keeper.ledger.said.values())
+        try:
+            found = await look_again(self._past, one, window, said)
+        except StoreError as error:
+            log.warning("Late data of %s in %s wait: %s", one.service, one.country, error)
+            self._late.put_back(one, now_us)
+            return True
+        async with self._turn:
+            await asyncio.to_thread(self._keeper.amend, found)
+        return True
+
+    async def _patiently_resume(self) -> None:
+        while True:
+            try:
+                await self.resume()
+            except OSError as error:
+                await self._fail(f"The detectors' state cannot be kept: {error}.")
+            else:
+                self._trouble = ""
+                return
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                caught_up = await self.step()
+            except (JournalError, OSError, AlertLogError) as error:
+                await self._fail(f"The detectors cannot go on: {error}")
+                continue
+            self._trouble = ""
+            if caught_up:
+                position = self._keeper.lookout.position
+                await self._journal.wait_beyond(position, TICK_S)
+                await asyncio.sleep(TICK_S / 10)  # what comes together is read together
+
+    async def _reopen(self) -> None:
+        while True:
+            try:
+                busy = await self.reopen()
+            except OSError as error:
+                await self._fail(f"What late data say cannot be kept: {error}.")
+                continue
+            if not busy:
+                await asyncio.sleep(TICK_S)
+
+    async def _fail(self, sentence: str) -> None:
+        if sentence != self._trouble:
+            log.error("%s", sentence)
+        self._trouble = sentence
+        await asyncio.sleep(_AGAIN_S)
+
+    async def _read(self, last: int) -> list[JournalRow]:
+        position = self._keeper.lookout.position
+        rows = await self._journal.read(position, _ROWS) if last > position else []
+        if not rows:
+            self._keeper.lookout.position = max(position, last)  # what was between is forgotten
+        return rows
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        for id_ in dict.fromkeys(entry.incident for entry in entries):
+            self._bus.publish("incident", json.dumps(self.book.get(id_)))
+        for spell in self._new_spells():
+            self._bus.publish("coverage", json.dumps(spell))
+        if entries:
+            self._count()
+
+    def _new_spells(self) -> list[Spell]:
+        """Remember what there is; none are new at the first look."""
+        lookout, first = self._keeper.lookout, not self._looked
+        self._looked = True
+        over, lasting = tuple(lookout.blind()), tuple(lookout.thin_now())
+        if (over, lasting) == (self._over, self._lasting):
+            return []
+        known: set[object] = {*self._over, *self._lasting}
+        self._over, self._lasting = over, lasting
+        news = [spell for spell in self._spells() if spell[0] not in known]
+        return [] if first else [spell for _, spell in news]
+
+    def _spells(self) -> Iterator[tuple[object, Spell]]:
+        for b in self._over:
+            yield b, _spell(b.since_us, b.until_us, b.why, b.country)
+        for lasting in self._lasting:
+            since_us, why, country = lasting
+            yield lasting, _spell(since_us, None, why, country)
+
+    def _count(self) -> None:
+        states = [incident["state"] for incident in self.book.incidents()]
+        for state in State:
+            self._incidents.labels(state.value).set(states.count(state.value))
+
+
+def _spell(since_us: int, until_us: int | None, why: str, country: str) -> Spell:
+    return {"from": since_us, "until": until_us, "because": why, "country": country}

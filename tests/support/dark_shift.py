@@ -1,0 +1,128 @@
+"""A detector on a real journal in virtual time: rows come when they were written, and it looks."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.keys import SigningKey
+from heliograph_collector.detect.record import micros
+from heliograph_collector.detect.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Replay
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.serve.detector import Detector
+from heliograph_collector.serve.keeper import Study
+from heliograph_collector.store.journal import Journal
+from heliograph_collector.store.rows import Block, JournalRow, Opinion, WorldTally
+from support.dark_rows import SECRET, row_of
+from support.dark_world import Signals, at
+from support.hand_clock import HandClock
+
+KEY = SigningKey(b"k" * 32)
+
+
+@dataclass
+class Shelf:
+    """What the store would remember."""
+
+    stored: list[Opinion] = field(default_factory=list)
+    world: list[WorldTally] = field(default_factory=list)
+    asked: list[tuple[str, str, int, int]] = field(default_factory=list)
+
+    async def opinions(
+        self, service: str, country: str, since_us: int, until_us: int
+    ) -> Sequence[Opinion]:
+        self.asked.append((service, country, since_us, until_us))
+        return [o for o in self.stored if since_us <= o.started_us < until_us]
+
+    async def world_tally(
+        self,
+        service: str,
+        not_country: str,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        fresh_s: int = 0,
+    ) -> Sequence[WorldTally]:
+        return [w for w in self.world if since_us <= w.start_us < until_us]
+
+
+class Shift:
+    """Open it with `async with`; a second one on the folder is the collector after a restart."""
+
+    def __init__(self, data: Path, *, start_s: float = 0.0, k_anonymity: int = 5) -> None:
+        self.data = data
+        self.clock = HandClock(at(start_s))
+        self.bus = Bus("b", memory=100_000)
+        self.shelf = Shelf()
+        self.journal = Journal(data / "journal.db")
+        self.registry = CollectorRegistry()
+        study = Study(
+            data=data,
+            journal=self.journal.id,
+            secret=SECRET,
+            key=KEY,
+            versions={"heliograph": "0"},
+            k_anonymity=k_anonymity,
+        )
+        self.detector = Detector(
+            study,
+            self.journal,
+            self.shelf,
+            clock=self.clock,
+            bus=self.bus,
+            registry=self.registry,
+        )
+
+    async def __aenter__(self) -> "Shift":
+        await self.detector.resume()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.journal.close()
+
+    async def play(self, rows: Iterable[JournalRow], until_s: float, tick_s: float = 5.0) -> None:
+        """Until that second of the world, a look every `tick_s`."""
+        waiting = sorted(rows, key=lambda row: row.received_us)
+        while self.clock.wall < at(until_s):
+            now_us = min(at(until_s), self.clock.wall + int(tick_s * SECOND_US))
+            self.clock.advance_us(now_us - self.clock.wall)
+            due = [row for row in waiting if row.received_us <= now_us]
+            del waiting[: len(due)]
+            if due:
+                await self.journal.append(due)
+            await self.look()
+
+    async def look(self) -> None:
+        while not await self.detector.step():
+            pass
+
+    def took(self, block: Block) -> None:
+        self.detector.took(block)
+
+    def confirmed(self) -> list[dict[str, Any]]:
+        """All incidents that ever were, oldest first."""
+        return [i for i in reversed(self.detector.book.incidents()) if i["confirmed"]]
+
+    def alerts(self, id_: str) -> list[str]:
+        """The changes subscribers were called for."""
+        return [e.body["change"] for e in self.detector.book.of(id_) if e.body["alert"]]
+
+
+def rows_of(signals: Signals) -> list[JournalRow]:
+    """Words from the dark are no rows: they are what envelopes come to."""
+    told: list[Arrival | Goodbye | Lost | Fault] = [s for s in signals if not isinstance(s, Replay)]
+    rows = [row_of(signal) for signal in told]
+    return sorted(rows, key=lambda row: row.received_us)
+
+
+def seconds(moment: str) -> float:
+    """Of a moment in a record, since the world began."""
+    return (micros(moment) - at(0)) / SECOND_US
+
+
+def holds(bracket: dict[str, str], second: float, slack_s: float = 0.0) -> bool:
+    earliest, latest = seconds(bracket["earliest"]), seconds(bracket["latest"])
+    return earliest - slack_s <= second <= latest + slack_s
