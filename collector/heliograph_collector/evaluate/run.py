@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.pool import Pool
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from heliograph_collector.detect.scope import scopes_of
@@ -66,18 +67,23 @@ def outcomes(work: Sequence[Job], processes: int | None = None) -> Iterator[Outc
     if count <= 1:
         yield from map(outcome, work)
         return
-    with _started(count) as pool:
-        parts = [work[at : at + _CHUNK] for at in range(0, len(work), _CHUNK)]
+    parts = [work[at : at + _CHUNK] for at in range(0, len(work), _CHUNK)]
+    with _interrupts_held() as let, multiprocessing.get_context("spawn").Pool(count) as pool:
+        let()
         found = pool.imap(_several, parts)
         for _ in parts:
             yield from found.next(timeout=PATIENCE_S)
 
 
-def _started(count: int) -> Pool:
-    """Ctrl-C is the parent's, who ends the others: they are born with it blocked."""
+@contextmanager
+def _interrupts_held() -> Iterator[Callable[[], object]]:
+    """Ctrl-C is the parent's, who ends the others: they are born with it blocked, and it waits
+    until they are all there. The tracker of resources would unblock it if it began later.
+    """
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return multiprocessing.get_context("spawn").Pool(count)
+        yield lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
