@@ -61,6 +61,7 @@ class Agent:
     heard_s: float = 0.0
     call: "Call | None" = None
     awake: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)  # for the first time
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -176,6 +177,9 @@ class Agent:
             self.call = call
             self.stage.tally.hellos += 1
             self.stage.tally.sessions += 1
+            if not self.arrived.is_set():
+                self.stage.tally.arrived += 1
+                self.arrived.set()
             await self._converse(call)
         finally:
             if self.call is call:

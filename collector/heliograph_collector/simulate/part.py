@@ -5,7 +5,9 @@ A line each way is one JSON object. It ends when its stdin does, so it outlives 
 
 import asyncio
 import contextlib
+import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +24,7 @@ from heliograph_collector.simulate.story import Actor
 from heliograph_collector.simulate.tally import Tally
 
 MAX_LINE = 256 * 1_048_576
-ENROLLING = 32  # at once: each waits for a commit
+AT_ONCE = 32  # agents that enrol or connect
 _SAY_S = 0.5
 
 
@@ -37,7 +39,6 @@ class Part:
     services: list[str]
     seconds: float
     measure_every_s: float
-    per_second: float  # connections begun
     shared: bool
     seed: int
 
@@ -63,14 +64,10 @@ async def _main() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     part = msgspec.json.decode(await reader.readline(), type=Part)
     raise_file_limit(len(part.actors))
-    try:
-        await _play(part, reader)
-    except* EOFError:
-        pass  # the parent is gone, and so are we
+    await _play(part, reader)
 
 
 async def _play(part: Part, reader: asyncio.StreamReader) -> None:
-    """Raises EOFError, in a group, when the parent is gone."""
     stage = _stage(part, asyncio.get_running_loop().create_future())
     agents, connect = _agents(part, stage), asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -78,45 +75,46 @@ async def _play(part: Part, reader: asyncio.StreamReader) -> None:
             group.create_task(_say(stage.tally)),
             group.create_task(_hear(reader, connect, stage.zero)),
         ]
-        await _enrol(agents)
+        await _in_turn(agents, Agent.enrol)
         await connect.wait()
         async with asyncio.TaskGroup() as crowd:
-            for number, agent in enumerate(agents):
-                crowd.create_task(_late(agent, number / part.per_second, part.seconds))
+
+            async def come_in(agent: Agent) -> None:
+                crowd.create_task(agent.live(part.seconds))
+                await agent.arrived.wait()
+
+            await _in_turn(agents, come_in)
         for task in others:
             task.cancel()
     stage.tally.done = True
     _print(stage.tally)
 
 
-async def _enrol(agents: list[Agent]) -> None:
+async def _in_turn(agents: list[Agent], act: Callable[[Agent], Awaitable[None]]) -> None:
+    """A few at once: a fleet comes over weeks, and this one must not fall over its own feet."""
     waiting = iter(agents)
 
     async def some() -> None:
         for agent in waiting:
-            await agent.enrol()
+            await act(agent)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(ENROLLING):
+        for _ in range(AT_ONCE):
             group.create_task(some())
 
 
 async def _hear(
     reader: asyncio.StreamReader, connect: asyncio.Event, zero: "asyncio.Future[float]"
 ) -> None:
-    """Never returns. Raises EOFError."""
+    """Never returns. Without a parent there is nothing to play for and nothing to save, and a
+    proper goodbye of thousands would take its time: the kernel shuts the connections."""
     while line := await reader.readline():
         word = msgspec.json.decode(line, type=Word)
         if word.say == "connect":
             connect.set()
         elif not zero.done():
             zero.set_result(asyncio.get_running_loop().time() + word.in_s)
-    raise EOFError
-
-
-async def _late(agent: Agent, begin_s: float, until_s: float) -> None:
-    await asyncio.sleep(begin_s)
-    await agent.live(until_s)
+    os._exit(1)
 
 
 async def _say(tally: Tally) -> None:

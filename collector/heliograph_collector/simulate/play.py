@@ -25,7 +25,7 @@ from heliograph_collector.simulate.watch import Watch
 
 BEAT_S = 15
 PER_PROCESS = 5_000  # agents, unless it is said how many processes
-CONNECTS_PER_S = 200.0  # of all together: a core does some 650
+_MOST = 0.99
 _ENROL_S, _CONNECT_S, _BACK_S, _END_S = 600.0, 600.0, 180.0, 60.0
 _NOTICE_S = 2.5  # until the collector has seen that everybody is old
 _LEAD_S = 1.0
@@ -146,7 +146,6 @@ class _Run:
                 services=list(story.services),
                 seconds=story.seconds,
                 measure_every_s=story.measure_every_s,
-                per_second=CONNECTS_PER_S / processes,
                 shared=wish.shared,
                 seed=wish.seed,
             )
@@ -170,12 +169,17 @@ class _Run:
         self._doing = "connecting"
         await crew.say(Word("connect"))
         try:
-            await crew.until(lambda t: t.sessions == self._agents, _CONNECT_S)
+            done = await crew.until(self._all_there, _CONNECT_S)
         except TimeoutError:
             raise SimulationError(
                 f"Only {crew.tally.sessions} of {self._agents} agents are connected: {_why(crew)}."
             ) from None
-        return crew.tally.sessions
+        return done.arrived
+
+    def _all_there(self, tally: Tally) -> bool:
+        """Of thousands some are always on their way back in."""
+        there = tally.sessions >= _MOST * (self._agents - tally.hushed)
+        return tally.arrived == self._agents and there
 
     async def _perform(self, crew: Troupe, connected: int) -> None:
         self._marks.connected, beats = self._cost(), crew.tally.answers
@@ -208,7 +212,7 @@ class _Run:
         up_s = self._now_s() - began_s
         self._doing = "playing"
         try:
-            await crew.until(lambda t: t.sessions >= 0.99 * (self._agents - t.hushed), _BACK_S)
+            await crew.until(self._all_there, _BACK_S)
             back_s: float | None = self._now_s() - began_s
         except TimeoutError:
             back_s = None

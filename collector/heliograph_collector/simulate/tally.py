@@ -3,10 +3,22 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+_COUNTS = (
+    "enrolled",
+    "arrived",
+    "sessions",
+    "hushed",
+    "hellos",
+    "heartbeats",
+    "answers",
+    "sent",
+)
+
 
 @dataclass(slots=True)
 class Tally:
     enrolled: int = 0
+    arrived: int = 0  # agents that have had a session at all
     sessions: int = 0  # streams that a hello was sent on and that have not ended
     hushed: int = 0  # agents that are cut off just now
     hellos: int = 0
@@ -28,7 +40,7 @@ def added(tallies: "list[Tally]") -> Tally:
     """Of all processes together; done when all are."""
     total = Tally(done=all(tally.done for tally in tallies))
     for tally in tallies:
-        for name in ("enrolled", "sessions", "hushed", "hellos", "heartbeats", "answers", "sent"):
+        for name in _COUNTS:
             setattr(total, name, getattr(total, name) + getattr(tally, name))
         total.receipts = dict(Counter(total.receipts) + Counter(tally.receipts))
         total.troubles = dict(Counter(total.troubles) + Counter(tally.troubles))

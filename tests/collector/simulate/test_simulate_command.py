@@ -1,0 +1,95 @@
+"""`simulate` as a user types it: a whole play, a wrong word, Ctrl-C."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support.programs import collector, eventually, kill, started
+
+PLAY = """\
+name: A small cut
+since: 2026-01-01T00:00:00Z
+until: 2026-01-01T00:00:{seconds:02}Z
+countries:
+  KZ:
+    churn: 0
+    vantages:
+      - {{region: ALA, asn: 29355, access: mobile, count: 6}}
+world: {{countries: 1, each: 6}}
+services:
+  telegram: {{every: 4s}}
+events:
+  - {{do: cut, at: 2026-01-01T00:00:06Z, who: {{country: KZ}}}}
+"""
+
+
+def ask(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = collector("simulate", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "play.yml"
+    path.write_text(PLAY.format(seconds=12))
+    return path
+
+
+@pytest.mark.slow
+def test_a_play_is_told_as_json_and_leaves_nothing_behind(tmp_path: Path, file: Path) -> None:
+    done = ask(file, "--agents", "24", "--processes", "2", "--json", "--log", tmp_path / "log")
+    assert done.returncode == 1, "nobody can confirm a cut within six seconds"
+    account = json.loads(done.stdout)
+    assert (account["agents"], account["connected"]) == (26, 26), "two of them are controls"
+    tally = account["tally"]
+    assert tally["receipts"].keys() == {"stored"}
+    assert (tally["enrolled"], tally["sessions"], tally["done"]) == (26, 0, True)
+    assert account["costs"]["rss_kib_per_session"] > 0
+    assert [cut["country"] for cut in account["delays"]] == ["KZ"]
+    assert not account["false"]
+    assert not done.stderr, "no terminal, no progress"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["absent.yml"], 1, "absent.yml"),
+        (["absent.yml", "--agents", "0"], 2, "from 1 to"),
+        (["absent.yml", "--speed", "fast"], 2, "must be a number from"),
+        (["absent.yml", "--to", "127.0.0.1:1"], 2, "--invite"),
+        (["cut-in-five.yml", "--invite", "x"], 1, "no invite"),
+        ([], 2, "SCENARIO"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(words: list[str], code: int, says: str) -> None:
+    done = ask(*words)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_and_all_that_it_started(tmp_path: Path) -> None:
+    path = tmp_path / "long.yml"
+    path.write_text(PLAY.format(seconds=59))
+    command = collector("simulate", path, "--agents", "20", "--log", tmp_path / "log")
+    with started(command, tmp_path / "out") as process:
+        pids = eventually(lambda: _children(process.pid, 2), "a collector and agents")
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert process.wait(20) == 1
+        took_s = time.monotonic() - began
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all ended", 5)
+        kill(process)
+    assert "stopped" in (tmp_path / "out").read_text()
+    print(f"ended in {took_s:.2f} s")
+
+
+def _children(pid: int, count: int) -> list[str] | None:
+    """Grown up: one that is asked for its command names Python's program."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return found if len(found) >= count else None
