@@ -3,11 +3,13 @@
 import argparse
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli.remade import remade, sentences
 from heliograph_collector.detect.alert_log import FILE, lines_of
 from heliograph_collector.detect.chain import Proof, canonical, verify
 
@@ -37,6 +39,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     verifying.add_argument("--key", metavar="HEX", help="the public key (that of DATA)")
     verifying.add_argument("--head", metavar="HEX", help="the hash that its last entry must have")
+    verifying.add_argument(
+        "--again",
+        action="store_true",
+        help="also make each entry again from the checkpoint and rows of DATA that it names",
+    )
     verifying.add_argument("--json", action="store_true", help="print a JSON object")
     add_places(verifying)
 
@@ -49,11 +56,12 @@ def run(args: argparse.Namespace) -> int:
     public = _typed(args.key) if args.key else _own(data)
     lines, head = _read(file)
     proof = verify(lines, public, (args.head or head).lower())
+    made = remade(_read(file)[0], proof.entries, data) if args.again else None
     if args.json:
-        print(json.dumps(_as_json(proof)))
+        print(json.dumps(_as_json(proof) | ({"again": asdict(made)} if made else {})))
     else:
-        print(_sentence(proof))
-    return 0 if proof.bad is None else 1
+        print("\n".join([_sentence(proof), *(sentences(made) if made else ())]))
+    return 0 if proof.bad is None and not (made and made.differ) else 1
 
 
 def _read(file: Path) -> tuple[Iterable[bytes], str]:

@@ -26,6 +26,7 @@ from heliograph_collector.detect.thresholds import DETECT_VERSION, THRESHOLDS, T
 from heliograph_collector.store.rows import JournalRow
 
 REMEMBERED_US = 5 * DAY_US  # so long what is over can still come again, or be corrected
+CLOSE_US = 45 * SECOND_US  # so long after its end a bin is closed
 _BLIND_US = 90 * DAY_US
 _LATE = 1_000  # of these an entry can name
 

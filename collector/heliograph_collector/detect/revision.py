@@ -45,7 +45,7 @@ def revise(
     old = {incident.id: incident for incident in before}
     done = set(alerted)
     named = carry(before, after)
-    told = [(old.get(i.id), _public(i, old.get(i.id), least)) for i in named]
+    told = [(old.get(i.id), public(i, old.get(i.id), least)) for i in named]
     found = [(_changed(was, now), now) for was, now in told if now is not None]
     gone = set(old) - {incident.id for incident in named}
     found += [
@@ -60,7 +60,7 @@ def revise(
     ]
 
 
-def _public(incident: Incident, before: Incident | None, least: float) -> Incident | None:
+def public(incident: Incident, before: Incident | None, least: float) -> Incident | None:
     """None while it may not be told. What was told before is told to its end, by its old cells."""
     if any(part.votes < least - _SAME for part in incident.parts):
         if before is None or incident.state in (State.SUSPECTED, State.CONFIRMED):

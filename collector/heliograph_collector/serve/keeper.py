@@ -12,13 +12,12 @@ from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.alert_log import FILE, Grounds
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.ledger import Ledger
-from heliograph_collector.detect.lookout import REMEMBERED_US, Lookout
+from heliograph_collector.detect.lookout import CLOSE_US, REMEMBERED_US, Lookout
 from heliograph_collector.detect.past import amended
 from heliograph_collector.detect.signals import SECOND_US, Opinion
 from heliograph_collector.store.incidents import Entry
 from heliograph_collector.store.rows import JournalRow
 
-CLOSE_US = 45 * SECOND_US  # so long after its end a bin is closed
 SAVE_US = 3_600 * SECOND_US
 _SAY_US = 60 * SECOND_US  # what was held back for being a particular is tried again
 _AMENDED = "amended.json"
@@ -132,6 +131,10 @@ class Keeper:
             max(lookout.position, first - 1),
             self._saved_us,
             now_us,
-            {**self._study.versions, "state": saved.hash},
+            {
+                **self._study.versions,
+                "k": str(self._study.k_anonymity),
+                "state": saved.hash,
+            },
             tuple(lookout.late),
         )
