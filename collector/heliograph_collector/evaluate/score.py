@@ -136,14 +136,12 @@ class _Ground:
         )
 
     def wrong(self, alarm: Alarm) -> Wrong:
-        during = next(
-            (
-                truth.label
-                for truth in self.replay.truths
-                if truth.kind == "confounder" and under_way(truth, alarm.at_us)
-            ),
-            "",
-        )
+        near = [
+            truth
+            for truth in self.replay.truths
+            if truth.kind == "confounder" and under_way(truth, alarm.at_us)
+        ]
+        during = max(near, key=lambda truth: truth.since_us).label if near else ""
         replay = self.replay
         return Wrong(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
 
