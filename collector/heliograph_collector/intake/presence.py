@@ -49,10 +49,10 @@ class Visit:
     spared_us: int = 0  # its silence counts from then at the earliest: before, we could not hear
     ending: Ending | None = None
     limit: asyncio.Timeout | None = None  # of the read under way
+    vantage: Vantage = field(init=False)  # asked for with every heartbeat
 
-    @property
-    def vantage(self) -> Vantage:
-        return Vantage.of(self.place.country, self.place.asn, self.hello)
+    def __post_init__(self) -> None:
+        self.vantage = Vantage.of(self.place.country, self.place.asn, self.hello)
 
     def gone_us(self, heartbeat_s: int) -> int:
         """When it will have been silent too long."""
@@ -90,9 +90,10 @@ class Presence:
 
     _visits: dict[bytes, list[Visit]] = field(default_factory=dict)
     _missing: dict[bytes, Visit] = field(default_factory=dict)
+    _count: int = 0  # of visits: asked for at every arrival, when thousands are here
 
     def __len__(self) -> int:
-        return sum(len(visits) for visits in self._visits.values())
+        return self._count
 
     def __iter__(self) -> Iterator[Visit]:
         return iter([visit for visits in self._visits.values() for visit in visits])
@@ -102,6 +103,7 @@ class Presence:
         if len(visits) >= VISITS_OF_ONE:
             visits[0].end(Ending.REPLACED)
         visits.append(visit)
+        self._count += 1
         self._missing.pop(visit.agent.id, None)
 
     def leave(self, visit: Visit, ending: Ending, farewell: str, now_us: int) -> JournalRow | None:
@@ -115,10 +117,12 @@ class Presence:
             return None
         newest = visits[-1] is visit
         visits.remove(visit)
+        self._count -= 1
         leaves = ending is Ending.GOODBYE and farewell != _RETURNING
         if visits and not (leaves and newest):
             return None
         del self._visits[visit.agent.id]
+        self._count -= len(visits)
         for leftover in visits:
             leftover.end(Ending.REPLACED)
         if leaves:

@@ -1,6 +1,7 @@
 """The gRPC server around the Intake service: TLS, limits, health and reflection."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -13,11 +14,14 @@ from grpc_reflection.v1alpha import reflection
 from heliograph.v1 import intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.intake import limits
+from heliograph_collector.intake.files import room_for
 from heliograph_collector.intake.service import IntakeService
 
 NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _STOP_S = 0.7
+_OTHER_FILES = 200  # the store's, the journal's, the page's
+log = logging.getLogger("heliograph.intake")
 
 
 class PortTakenError(Exception):
@@ -29,6 +33,10 @@ async def serving(
     service: IntakeService, endpoint: str, keyring: Keyring, sessions: int
 ) -> AsyncIterator[int]:
     """Answer on `endpoint` inside the block; yields the port. Raises PortTakenError."""
+    if not room_for(sessions + _OTHER_FILES):
+        log.warning(
+            "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
+        )
     server = grpc.aio.server(
         options=limits.server_options(sessions),
         maximum_concurrent_rpcs=limits.concurrent_rpcs(sessions),

@@ -25,6 +25,7 @@ from heliograph_collector.intake.presence import Ending, Visit
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
+_LINKS = frozenset(Link)
 # How the stream's status tells why it ended; the others end with OK.
 _STATUS = {
     Ending.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -194,7 +195,7 @@ class Session:
 
     async def _beat(self, heartbeat: pb.Heartbeat) -> None:
         received_us = self._door.clock.wall_us()
-        if heartbeat.link in tuple(Link):
+        if heartbeat.link in _LINKS:
             self._visit.link = Link(heartbeat.link)
         self._door.roll.saw(sighting(self._visit, received_us))
         self.offer_plan()

@@ -26,15 +26,3 @@ def cost(pid: int, clock_s: Callable[[], float]) -> Cost | None:
         return None
     rss = next((x.split()[1] for x in status.splitlines() if x.startswith("VmRSS:")), "0")
     return Cost(clock_s(), (int(stat[11]) + int(stat[12])) / _TICKS, int(rss))
-
-
-def raise_file_limit(need: int) -> bool:
-    """As many open files as the system lets this process have; whether that is enough."""
-    try:
-        import resource
-    except ImportError:
-        return True
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard == resource.RLIM_INFINITY or hard >= need

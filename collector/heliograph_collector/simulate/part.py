@@ -15,9 +15,9 @@ import msgspec
 
 from heliograph.clock import SystemClock
 from heliograph.v1 import envelope_pb2
+from heliograph_collector.intake.files import room_for
 from heliograph_collector.simulate import measuring
 from heliograph_collector.simulate.agent import VERSION, Agent, Stage, key_of
-from heliograph_collector.simulate.costs import raise_file_limit
 from heliograph_collector.simulate.door import Channels, Door
 from heliograph_collector.simulate.line import lines
 from heliograph_collector.simulate.story import Actor
@@ -63,7 +63,7 @@ async def _main() -> None:
     reader = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     part = msgspec.json.decode(await reader.readline(), type=Part)
-    raise_file_limit(len(part.actors))
+    room_for(len(part.actors))
     await _play(part, reader)
 
 

@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
+from heliograph_collector.intake.files import room_for
 from heliograph_collector.simulate import account as accounts
 from heliograph_collector.simulate.account import Account, Comeback, Marks
 from heliograph_collector.simulate.addresses import addresses
 from heliograph_collector.simulate.agent import key_of
-from heliograph_collector.simulate.costs import Cost, cost, raise_file_limit
+from heliograph_collector.simulate.costs import Cost, cost
 from heliograph_collector.simulate.door import Door, DoorError, open_door, read_invite
 from heliograph_collector.simulate.own import OwnCollector, OwnCollectorError, own_collector
 from heliograph_collector.simulate.part import Part, Word
@@ -97,7 +98,7 @@ class _Run:
         return None if self._own is None else cost(self._own.pid, self._now_s)
 
     async def play(self) -> Account:
-        if not raise_file_limit(_SPARE_FILES):
+        if not room_for(_SPARE_FILES):
             raise SimulationError("This process may open too few files: raise `ulimit -n`.")
         async with AsyncExitStack() as stack:
             door, control_token = await self._door(stack)

@@ -1,5 +1,8 @@
 """Rates: what may pass, how long to wait, and what a long silence saves up."""
 
+import pytest
+
+from heliograph_collector.intake.files import room_for
 from heliograph_collector.intake.limits import (
     CREDIT_S,
     Rates,
@@ -65,3 +68,15 @@ def test_a_clock_that_jumps_back_gives_nothing_away() -> None:
 
 def test_sessions_leave_room_for_other_calls() -> None:
     assert concurrent_rpcs(2_000) == 2_200
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, before[1]), before[1]))
+        assert room_for(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+        assert not room_for(before[1] + 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -18,9 +18,11 @@ BEAT_S = 15
 GONE_US = silence_us(BEAT_S)
 
 
-def visit(name: bytes = b"a", heard_us: int = 0, place: Place = NOWHERE) -> Visit:
+def visit(
+    name: bytes = b"a", heard_us: int = 0, place: Place = NOWHERE, access: str = "mobile"
+) -> Visit:
     agent = Agent(id=name * 16, public_key=b"", role="volunteer", version="", created_s=0)
-    hello = pb.Hello(agent=name * 16, country="KZ", access="mobile")
+    hello = pb.Hello(agent=name * 16, country="KZ", access=access)
     return Visit(agent=agent, place=place, hello=hello, heard_us=heard_us, outbox=asyncio.Queue(4))
 
 
@@ -155,8 +157,8 @@ def test_whatever_the_order_nobody_is_lost_twice_or_while_here() -> None:
 
 
 def test_links_are_told_by_place_and_a_made_up_access_is_none() -> None:
-    presence, one, odd = Presence(), visit(b"a"), visit(b"b", place=Place("UA", 7, "p"))
-    odd.hello.access = "<b>anything</b>"
+    presence, one = Presence(), visit(b"a")
+    odd = visit(b"b", place=Place("UA", 7, "p"), access="<b>anything</b>")
     presence.arrive(one)
     presence.arrive(odd)
     assert dict(presence.links()) == {
@@ -176,3 +178,16 @@ def test_a_loss_stands_until_it_is_told_or_the_agent_is_back() -> None:
     presence.leave(again, Ending.CLOSED, "", GONE_US)
     presence.told([one])
     assert presence.lost(2 * GONE_US, BEAT_S) == [again], "its second silence is another"
+
+
+def test_the_count_is_of_visits_whatever_became_of_them() -> None:
+    presence, rng = Presence(), random.Random(5)
+    here: list[Visit] = []
+    for _ in range(2_000):
+        if here and rng.random() < 0.5:
+            ending = rng.choice([Ending.GOODBYE, Ending.CLOSED, Ending.SILENT, Ending.REVOKED])
+            presence.leave(here.pop(rng.randrange(len(here))), ending, "shutdown", 0)
+        else:
+            here.append(visit(rng.choice([b"a", b"b", b"c"])))
+            presence.arrive(here[-1])
+        assert len(presence) == len(list(presence))
