@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from heliograph_collector.detect import Incident, Watch, watch
 from heliograph_collector.detect.incident import Bracket, Kind, Turn
-from heliograph_collector.detect.reach import reach
+from heliograph_collector.detect.reach import Reach
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import SECOND_US
 from heliograph_collector.evaluate.replay import Alarm, Replay
@@ -170,9 +170,19 @@ def _ticks(incidents: Iterable[Incident], since_us: int, until_us: int) -> Itera
 
 
 def _reach(replay: Replay) -> list[Alarm]:
+    """Minute by minute, as the runner closes them."""
     if not replay.opinions:
         return []
-    found = reach(replay.opinions, replay.since_us, replay.until_us)
-    rows = _Rows(FEED_US + SETTLE_US)
-    rows.look(found, replay.until_us)
-    return rows.finished(found)
+    run, rows = Reach(replay.since_us), _Rows(FEED_US + SETTLE_US)
+    end_us = replay.since_us + run.width_us
+    for opinion in replay.opinions:
+        while opinion.at_us >= end_us:
+            run.close(end_us)
+            rows.look(run.findings(), end_us)
+            end_us += run.width_us
+        run.take(opinion)
+    while end_us <= replay.until_us:
+        run.close(end_us)
+        rows.look(run.findings(), end_us)
+        end_us += run.width_us
+    return rows.finished(run.findings())
