@@ -13,6 +13,7 @@ from heliograph_collector.detect.signals import SECOND_US, Arrival, Fault, Goodb
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.serve.detector import Detector
 from heliograph_collector.serve.keeper import Study
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal import Journal
 from heliograph_collector.store.rows import Block, JournalRow, Opinion, WorldTally
 from support.dark_rows import SECRET, row_of
@@ -29,11 +30,14 @@ class Shelf:
     stored: list[Opinion] = field(default_factory=list)
     world: list[WorldTally] = field(default_factory=list)
     asked: list[tuple[str, str, int, int]] = field(default_factory=list)
+    failures: list[StoreError] = field(default_factory=list)  # the first answers
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
     ) -> Sequence[Opinion]:
         self.asked.append((service, country, since_us, until_us))
+        if self.failures:
+            raise self.failures.pop(0)
         return [o for o in self.stored if since_us <= o.started_us < until_us]
 
     async def world_tally(

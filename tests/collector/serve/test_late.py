@@ -1,0 +1,158 @@
+"""What comes late has its past looked at again: what was missed is told, with its true time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from heliograph_collector.detect.signals import Witness
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.rows import Judged, Opinion, State, Vantage, Verdict, WorldTally
+from support.dark_shift import Shift, holds
+from support.dark_world import OLD_US, at, country, world
+from support.rows import block, blocked, reachable, taken
+
+ONSET, END, BACK, UNTIL = 7_200.0, 10_800.0, 14_400.0, 14_700.0
+BLOCKED = replace(blocked(), reachable_endpoints=0, endpoints=0)
+
+
+def place(witness: Witness) -> Vantage:
+    where = witness.place
+    return Vantage(country=where.country, region=where.region, asn=where.asn, access=where.access)
+
+
+def said(witness: Witness, second: float, received_s: float, number: int) -> Judged:
+    one = taken(number, at_us=at(second), service="signal", who=witness.nym, vantage=place(witness))
+    verdict = reachable()
+    if witness.place.country == "KZ" and ONSET <= second < END:
+        verdict = BLOCKED
+    old = witness.first_us == OLD_US
+    return replace(one, received_us=at(received_s), established=old), (verdict,)
+
+
+def kept(judged: Judged) -> Opinion:
+    """As the store gives it back."""
+    one, (verdict,) = judged
+    return Opinion(
+        started_us=one.started_us,
+        nym=one.nym,
+        prefix=one.prefix,
+        place=one.vantage,
+        established=one.established,
+        state=verdict.state,
+        layer=verdict.layer,
+        method=verdict.method,
+        reachable_endpoints=0,
+        endpoints=0,
+    )
+
+
+class Evening:
+    """A service is blocked for an hour; who is late uploads everything at BACK."""
+
+    def __init__(self, late: Callable[[Witness], bool]) -> None:
+        rng = Random(1)
+        self.now: list[Judged] = []
+        self.late: list[Judged] = []
+        number = 0
+        for witness in [*country(each=1), *world(2)]:
+            second = rng.uniform(0, 60)
+            while second < BACK:
+                number += 1
+                kz = witness.place.country == "KZ"
+                held = kz and late(witness)
+                one = said(witness, second, BACK if held else second + 1, number)
+                (self.late if held else self.now).append(one)
+                second += 60
+        self.world = [
+            WorldTally(start_us=at(60 * minute), good=36, bad=0) for minute in range(int(BACK / 60))
+        ]
+
+    def stored(self) -> list[Opinion]:
+        mine = [j for j in [*self.now, *self.late] if j[0].vantage.country == "KZ"]
+        return [kept(j) for j in sorted(mine, key=lambda j: j[0].started_us)]
+
+    async def play(self, shift: Shift) -> None:
+        """Up to the late upload, and to the first look after it."""
+        for minute in range(int(BACK / 60)):
+            since, until = at(60 * minute), at(60 * minute + 60)
+            shift.took(block(1, 1, *[j for j in self.now if since <= j[0].received_us < until]))
+            await shift.play([], 60 * minute + 60, tick_s=30)
+        shift.shelf.stored, shift.shelf.world = self.stored(), self.world
+        shift.took(block(1, 1, *self.late))
+        await shift.look()
+
+
+async def reopened(shift: Shift) -> None:
+    await shift.play([], BACK + 40, tick_s=10)
+    assert await shift.detector.reopen()
+    await shift.play([], BACK + 60, tick_s=10)
+
+
+def only(shift: Shift) -> dict[str, Any]:
+    (incident,) = shift.confirmed()
+    return incident
+
+
+async def test_what_was_missed_is_told_with_its_true_bracket(tmp_path: Path) -> None:
+    evening = Evening(late=lambda _: True)
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        assert shift.detector.book.incidents() == []
+        assert not await shift.detector.reopen()  # what comes late comes together: it waits
+        await reopened(shift)
+        incident = only(shift)
+        assert (incident["kind"], incident["state"]) == ("service_blocking", "closed")
+        assert holds(incident["started"], ONSET, slack_s=1)
+        assert holds(incident["ended"], END, slack_s=1)
+        assert len(shift.alerts(incident["id"])) == 1
+        (entry,) = shift.detector.book.entries
+        assert entry.body["versions"]["verdicts"] == "store"
+        assert shift.shelf.asked[0][:2] == ("signal", "KZ")
+        assert not await shift.detector.reopen()
+        await shift.play([], UNTIL + 3_600, tick_s=60)
+        assert len(shift.detector.book.entries) == 1
+
+
+async def test_the_bracket_of_a_known_one_is_corrected_under_its_name(tmp_path: Path) -> None:
+    """Six of eighteen were there at once; the others had measured sooner, and come late."""
+    evening = Evening(late=lambda w: w.place.asn not in (101, 201))
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        before = only(shift)
+        await reopened(shift)
+        after = only(shift)
+        assert after["id"] == before["id"]
+        assert holds(after["started"], ONSET, slack_s=1)
+        assert len(shift.detector.book.of(after["id"])) > len(before["alerts"])
+        assert len(shift.alerts(after["id"])) == 2
+    async with Shift(tmp_path, start_s=BACK + 120) as shift:
+        await shift.play([], BACK + 300, tick_s=60)
+        assert only(shift)["started"] == after["started"]  # it is known after a restart too
+
+
+async def test_a_store_that_is_away_or_asked_too_much_is_asked_again(tmp_path: Path) -> None:
+    evening = Evening(late=lambda _: True)
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        shift.shelf.failures = [StoreError("The store is away."), TooMuchError("Too much.")]
+        await shift.play([], BACK + 40, tick_s=10)
+        assert await shift.detector.reopen()
+        assert not await shift.detector.reopen()
+        await shift.play([], BACK + 90, tick_s=10)
+        assert await shift.detector.reopen()
+        await shift.look()
+        first, whole, half = [until_us - since_us for _, _, since_us, until_us in shift.shelf.asked]
+        assert first <= whole == 2 * half
+        assert shift.confirmed() == []  # that half does not show how it began
+
+
+async def test_doubt_reopens_nothing(tmp_path: Path) -> None:
+    unknown = Verdict(state=State.UNKNOWN, rule="link.offline")
+    evening = Evening(late=lambda _: True)
+    evening.late = [(one, (unknown,)) for one, _ in evening.late]
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        await shift.play([], BACK + 40, tick_s=10)
+        assert not await shift.detector.reopen()
