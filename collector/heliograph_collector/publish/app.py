@@ -42,6 +42,7 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/api/v1/timeline", reading.timeline)
     app.router.add_get("/api/v1/measurements", measurements.many)
     app.router.add_get("/api/v1/measurements/{id}", measurements.one)
+    app.router.add_get("/countries/{code}", reading.country)
     app.router.add_get("/incidents/{id}", reading.incident)
     app.router.add_get("/api/v1/incidents", cases.many)
     app.router.add_get("/api/v1/incidents/{id}", cases.one)

@@ -57,7 +57,8 @@ def _paths() -> Json:
         "/metrics": {"get": _other("Prometheus text.", "text/plain")},
         "/openapi.json": {"get": _other("This document.", "application/json")},
         "/": {"get": _other("The page.", "text/html", reading.PAGE)},
-        "/incidents/{id}": {"get": _incident(_other("The page of one.", "text/html"))},
+        "/countries/{code}": {"get": _country_page()},
+        "/incidents/{id}": {"get": _incident_page()},
     }
 
 
@@ -106,6 +107,21 @@ def _incident(operation: Json) -> Json:
     path = {"name": "id", "in": "path", "required": True, "schema": schema}
     operation.setdefault("parameters", []).append(path)
     operation["responses"]["404"] = _refusal("Not known, or of too few.")
+    return operation
+
+
+def _incident_page() -> Json:
+    operation = _incident(_other("The page of one.", "text/html"))
+    operation["responses"]["404"]["content"]["text/html"] = {}
+    return operation
+
+
+def _country_page() -> Json:
+    operation = _other("The page of a country.", "text/html")
+    schema = {"type": "string", "pattern": "^[A-Z]{2}$"}
+    operation["parameters"] = [{"name": "code", "in": "path", "required": True, "schema": schema}]
+    operation["responses"]["404"] = {"description": "No country.", "content": {"text/html": {}}}
+    operation["responses"]["503"] = {"description": "Store away.", "content": {"text/html": {}}}
     return operation
 
 
@@ -162,6 +178,7 @@ def _envelopes() -> Json:
             "200": {"description": "Stored, or stored before.", **receipt},
             "422": {"description": "Refused for good, with the reason.", **receipt},
             "503": {"description": "Try again later.", **receipt},
+            "400": _refusal("No body."),
             "408": _refusal("Too slow."),
             "413": _refusal("Too large."),
         },

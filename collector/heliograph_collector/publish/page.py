@@ -1,6 +1,5 @@
 """The page as a pure function of a snapshot. What the script refreshes is made here too."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -13,7 +12,7 @@ from heliograph_collector.publish.bands import band
 from heliograph_collector.publish.frame import environment
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.publish.sentences import dashed
-from heliograph_collector.publish.snapshot import Column, Group, Reading, Snapshot
+from heliograph_collector.publish.snapshot import Column, Reading, Snapshot
 from heliograph_collector.publish.status import total_band
 from heliograph_collector.store.rows import State
 
@@ -68,10 +67,11 @@ def render(whole: Snapshot, assets: Mapping[str, str], recent: object, country: 
             recent=recent,
             query=f"?country={country}" if country else "",
             headline=sentences.headline(snapshot),
-            lines=[(slug(c.group), _mood(c), sentences.of_group(c, whole)) for c in columns],
+            lines=[(strip.slug(c.group), _mood(c), sentences.of_group(c, whole)) for c in columns],
             hidden=len(chosen) - len(columns),
             countries=_countries(whole),
             chosen=words.country(country) if country else "",
+            code=country,
             connected=coverage.agents.volunteers,
             vantages=_vantages(sum(c.vantages for c in chosen), whole.k),
             blind=[(strip.clock(a), strip.clock(b)) for a, b in coverage.blind],
@@ -95,15 +95,6 @@ def _countries(snapshot: Snapshot) -> list[tuple[str, str]]:
     return sorted(((code, words.country(code)) for code in codes), key=lambda item: item[1])
 
 
-def slug(*parts: object) -> str:
-    """An id that lasts from one rendering to the next."""
-    flat = "-".join(
-        f"{p.country}-{p.asn}-{p.access}" if isinstance(p, Group) else str(p) for p in parts
-    )
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", flat)
-    return plain if plain == flat else f"{plain[:64]}-{sha256(flat.encode()).hexdigest()[:8]}"
-
-
 def _shape(columns: Sequence[Column], snapshot: Snapshot) -> str:
     """Changes when rows or columns do: then the script takes the whole table."""
     text = repr(([c.group for c in columns], snapshot.services))
@@ -123,7 +114,7 @@ def _mood(column: Column) -> str:
 def head(column: Column, k: int) -> Head:
     group = column.group
     return Head(
-        id=slug("head", group),
+        id=strip.slug("head", group),
         country=words.country(group.country),
         network=words.network(group.asn, group.access),
         access=words.access(group.access) if group.access else "",
@@ -146,7 +137,7 @@ def _vantages(count: int, k: int) -> str:
 def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot) -> Row:
     return Row(
         name=service,
-        title=Markup("<wbr>.").join(title.split(".")),  # long names break before a dot
+        title=breakable(title),
         boxes=[
             box(column, column.readings[service], snapshot, sentences.place(column.group))
             for column in columns
@@ -154,11 +145,16 @@ def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot
     )
 
 
+def breakable(title: str) -> Markup:
+    """Long names break before a dot."""
+    return Markup("<wbr>.").join(title.split("."))
+
+
 def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box:
     state = reading.state
     troubled = state in (State.BLOCKED, State.DOWN)
     return Box(
-        id=slug("cell", column.group, reading.service),
+        id=strip.slug("cell", column.group, reading.service),
         where=where,
         state=state.value if state else "nothing",
         symbol=words.SYMBOLS[state] if state else sentences.DASH,

@@ -157,14 +157,14 @@ def _choice(name: str, about: str, words: Sequence[str], example: str) -> Parame
     )
 
 
-def _time(name: str, about: str) -> Parameter:
+def _time(name: str, about: str, example: str) -> Parameter:
     return Parameter(
         name=name,
         read=read_time,
         allowed="an RFC 3339 time between 2010 and 2100 such as 2022-01-05T10:00:00Z",
         about=about,
-        example="2022-01-05T10:00:00Z",
-        schema={"type": "string", "format": "date-time"},
+        example=example,
+        schema={"type": "string", "format": "date-time", "pattern": "^20[1-9][0-9]-"},
     )
 
 
@@ -182,13 +182,17 @@ REGION = _text(
     "1 to 16 letters, digits or hyphens such as KZ-ALA",
     "KZ-ALA",
 )
+_BELOW_2_32 = (
+    "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|"
+    "42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5]"
+)
 ASN = Parameter(
     name="asn",
     read=_asn,
     allowed="a number below 4294967296, with or without AS",
     about="Autonomous system of the vantage; 0 is “not known”.",
     example="9198",
-    schema={"type": "string", "pattern": "^(AS)?[0-9]{1,10}$"},
+    schema={"type": "string", "pattern": f"^(AS)?({_BELOW_2_32})$"},
 )
 ACCESS = _choice(
     "access", "How the vantage reaches its provider.", [a.value for a in Access], "mobile"
@@ -208,8 +212,8 @@ EXPERIMENT = _text(
     "web",
 )
 STATE = _choice("state", "Verdict on the whole target.", [s.value for s in State], "blocked")
-SINCE = _time("since", "First moment.")
-UNTIL = _time("until", "Moment after the last.")
+SINCE = _time("since", "First moment.", "2022-01-05T10:00:00Z")
+UNTIL = _time("until", "Moment after the last.", "2022-01-06T10:00:00Z")
 BIN = Parameter(
     name="bin",
     read=_bin,
@@ -231,7 +235,7 @@ CURSOR = _text(
     "The `next` of the page before.",
     "[A-Za-z0-9_-]{1,512}",
     "the `next` of the page before, unchanged",
-    "abc",
+    "MTIz",
 )
 FORMAT = _choice("format", "Own JSON, or OONI's base data format 0.2.0.", ["json", "ooni"], "ooni")
 KIND = _choice(

@@ -1,14 +1,18 @@
 """The last hours of one cell as a small picture: shape tells the state as well as colour does."""
 
+import re
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 
 from markupsafe import Markup
 
 from heliograph_collector.publish import words
 from heliograph_collector.publish.query import write_time
+from heliograph_collector.publish.snapshot import Group
 from heliograph_collector.store.rows import State
 
 HEIGHT = 20
+_HOUR_US = 3_600_000_000
 _TOP = {State.REACHABLE: 9, State.UNKNOWN: 5, State.BLOCKED: 0, State.DOWN: 0}
 
 Run = tuple[int, int, State | None]  # first bin, bin after the last, state
@@ -53,9 +57,10 @@ def _x(index: int, bins: int) -> str:
 
 
 def _hours(starts: range) -> Iterator[tuple[str, int]]:
-    """Where in the strip an hour begins, and its moment."""
+    """Where in the strip an hour begins, of long ones every sixth, and its moment."""
+    step_us = _HOUR_US if not _long(starts) else 6 * _HOUR_US
     for index, start in enumerate(starts):
-        if start % 3_600_000_000 == 0:
+        if start % step_us == 0:
             yield _x(index, len(starts)), start
 
 
@@ -71,7 +76,7 @@ def _ticks(starts: range) -> Markup:
 def axis(starts: range) -> Markup:
     """Hours under a column's head, to read the strips by."""
     labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(x, clock(start)[:2])
+        Markup('<text x="{}" y="10">{}</text>').format(x, _label(start, starts))
         for x, start in _hours(starts)
     )
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="12">{}</svg>').format(
@@ -84,14 +89,38 @@ def clock(us: int) -> str:
     return write_time(us)[11:16]
 
 
+def _label(us: int, starts: range) -> str:
+    """The hour; at midnight of a long strip month and day."""
+    hour = clock(us)[:2]
+    return write_time(us)[5:10] if hour == "00" and _long(starts) else hour
+
+
+def _long(starts: range) -> bool:
+    return len(starts) * starts.step > 24 * _HOUR_US
+
+
+def _when(us: int, starts: range) -> str:
+    """13:05, with its day where the strip is longer than one."""
+    return f"{write_time(us)[5:10]} {clock(us)}" if _long(starts) else clock(us)
+
+
 def told(strip: Sequence[State | None], starts: range) -> str:
     """The picture in words, for those who hear it."""
     if not strip:
         return "no history"
     end = starts[-1] + starts.step
     parts = [
-        f"{words.STATES[state] if state else 'no data'} {clock(starts[first])} to "
-        f"{clock(starts[after] if after < len(strip) else end)}"
+        f"{words.STATES[state] if state else 'no data'} {_when(starts[first], starts)} to "
+        f"{_when(starts[after] if after < len(strip) else end, starts)}"
         for first, after, state in runs(strip)
     ]
     return "Last hours, UTC: " + "; ".join(parts[-8:])
+
+
+def slug(*parts: object) -> str:
+    """An id that lasts from one rendering to the next."""
+    flat = "-".join(
+        f"{p.country}-{p.asn}-{p.access}" if isinstance(p, Group) else str(p) for p in parts
+    )
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", flat)
+    return plain if plain == flat else f"{plain[:64]}-{sha256(flat.encode()).hexdigest()[:8]}"

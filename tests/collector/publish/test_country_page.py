@@ -1,0 +1,85 @@
+"""A country's page: its incidents, and each service over two days from all its vantages."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.rows import State
+from support.casebook import KEY, evening_book
+from support.evening import evening
+from support.fake_feed import NOW_US, World, crowd
+from support.read_page import Read
+
+Serve = Callable[[Feed], Awaitable[Any]]
+HOUR = 3_600_000_000
+
+
+async def read(serve: Serve, path: str, world: World, **changes: Any) -> Read:
+    client = await serve(world.feed(book=evening_book(), public_key=KEY.public, **changes))
+    answer = await client.get(path)
+    assert answer.status == 200
+    return Read(await answer.text())
+
+
+async def test_services_over_time_and_its_incidents(serve: Serve) -> None:
+    page = await read(serve, "/countries/KZ", evening())
+    assert page.text["headline"].startswith("Kazakhstan: Telegram is blocked in 1 of 3 networks")
+    assert "Mobile networks in Kazakhstan" in page.text["incidents"]
+    assert "Germany" not in page.text["incidents"]
+    titles = [a.get("id") for tag, a in page.elements if tag == "td"]
+    assert titles[:2] == ["service-telegram-now", "service-telegram"]
+    assert len(titles) == 8
+    hrefs = {a.get("href") for _, a in page.elements}
+    assert {"/?country=KZ", "/feeds/incidents.atom?country=KZ"} <= hrefs
+
+
+async def test_the_strip_tells_its_days(serve: Serve) -> None:
+    world = World()
+    world.votes += crowd(6, State.REACHABLE, NOW_US - 30 * HOUR, NOW_US - 3 * HOUR)
+    world.votes += crowd(6, State.BLOCKED, NOW_US - 2 * HOUR, NOW_US, how=("dns", "bogon"))
+    page = await read(serve, "/countries/KZ", world)
+    labels = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "strip"]
+    assert "reachable 01-04 07:00 to 01-05 11:00; blocked 01-05 11:00 to 01-05 14:00" in labels[0]
+    assert "DNS: the name leads to a private address" in page.text["service-telegram-now"]
+    assert page.text["service-signal-now"].endswith("no data")
+
+
+async def test_few_are_no_data(serve: Serve) -> None:
+    """The same page as where nobody is."""
+    few = await read(serve, "/countries/UZ", evening())
+    assert few.text["headline"] == "Uzbekistan: nobody measures, or too few to be shown."
+    assert not [a for _, a in few.elements if (a.get("class") or "").startswith("bar")]
+    nobody = await read(serve, "/countries/TJ", evening())
+    assert [a for _, a in few.elements if a.get("class") == "strip"] == [
+        a for _, a in nobody.elements if a.get("class") == "strip"
+    ]
+
+
+async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
+    world = evening()
+
+    async def votes(since_us: int, until_us: int, bin_s: int, **scope: Any) -> Any:
+        if bin_s == 3_600:
+            raise TooMuchError("over 384 MiB")
+        return await world.feed().votes(since_us, until_us, bin_s, **scope)
+
+    page = await read(serve, "/countries/KZ", world, votes=votes)
+    assert "Mobile networks in Kazakhstan" in page.text["incidents"]
+
+
+@pytest.mark.parametrize("code", ["kz", "KAZ", "K%00", "%C2%84"])
+async def test_no_country_is_a_page_that_helps(serve: Serve, code: str) -> None:
+    client = await serve(evening().feed())
+    answer = await client.get(f"/countries/{code}")
+    assert (answer.status, answer.content_type) == (404, "text/html")
+
+
+async def test_a_store_that_is_away_is_said(serve: Serve) -> None:
+    async def votes(*_: Any, **__: Any) -> Any:
+        raise StoreError("The store is starting.")
+
+    client = await serve(evening().feed(votes=votes))
+    assert (await client.get("/countries/KZ")).status == 503
