@@ -8,6 +8,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.control import Assessor, World, outcomes
+from heliograph_collector.control.assessor import AGAIN
 from heliograph_collector.judge import judge
 from heliograph_collector.store.rows import Contrast, Judged, Role, State, Taken, Vantage
 from support.scenario import MINUTE_US, NOON_US, measurement, taken
@@ -175,3 +176,52 @@ def test_a_site_that_is_closed_to_abroad_is_open_inside() -> None:
     assert whole(alone) == (State.DOWN, "service.down")
     judged = {j[0].nym: whole(j) for j in Assessor(judge)([inside, control])}
     assert judged["control"] == (State.DOWN, "outside_in.closed_to_abroad")
+
+
+def test_of_a_large_country_the_same_few_are_asked_in_any_order() -> None:
+    """Ten thousand must not push each other out before anybody can say that it worked."""
+    crowd = [
+        made(WORKS, 0, country=place, nym=f"{place}{i}") for place in PLACES for i in range(200)
+    ]
+    one, other = World(), World()
+    for each in crowd:
+        one.update(each)
+    for each in reversed(crowd):
+        other.update(each)
+    assert _reached(one) == _reached(other)
+    assert _reached(one).reached_vantages == 24 * len(PLACES)
+
+
+def test_an_outage_is_told_in_a_crowd() -> None:
+    assess = Assessor(judge)
+    crowd = [(place, f"{place}{i}") for place in PLACES for i in range(100)]
+    control = made(WORKS, 0, role=Role.CONTROL, nym="control")
+    assess([control, *(made(WORKS, 0, country=place, nym=nym) for place, nym in crowd)])
+    judged = assess([*(made(RESET, 5, country=place, nym=nym) for place, nym in crowd)])
+    assert {whole(j) for j in judged} == {(State.DOWN, "down.worldwide")}
+
+
+def test_who_is_gone_leaves_the_sample_to_who_is_here() -> None:
+    """Names change with the month; last month's must not hold the places."""
+    world = World()
+    for i in range(200):
+        world.update(made(RESET, 0, country="DE", nym=f"old{i}"))
+    for i in range(24):
+        world.update(made(WORKS, 120, country="DE", nym=f"new{i}"))
+    assert _reached(world, 120).reached_vantages == 24
+
+
+def _reached(world: World, minute: float = 0) -> Contrast:
+    return world.contrast(made(WORKS, minute))[""]
+
+
+def test_who_waits_to_be_judged_again_is_not_forgotten() -> None:
+    """So many with one block; the others with the next ones."""
+    assess = Assessor(judge)
+    crowd = [made(RESET, 1, nym=f"kz{i}") for i in range(3 * AGAIN)]
+    assess(crowd)
+    judged = list(assess([made(WORKS, 2, role=Role.CONTROL, nym="control")]))
+    for minute in (3, 4):
+        judged += assess([made(WORKS, minute, nym="another")])
+    blocked = [whole(j)[0] for j in judged if j[0].nym.startswith("kz")]
+    assert blocked == [State.BLOCKED] * len(crowd)

@@ -1,14 +1,16 @@
 """Judges block after block, and again what a later result throws light on."""
 
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from heliograph.plan import Service
 from heliograph_collector.control.keys import OBSERVATIONS_KEPT, WINDOW_US, Key, key_of, weight
 from heliograph_collector.control.light import Light
 from heliograph_collector.store.rows import ControlView, Judged, Role, State, Taken, Verdict
 
+AGAIN = 64  # measurements judged again with one block
 FINAL = ("link.", "none.not_measured")  # doubt that no control can lift
 
 Judge = Callable[[Taken, ControlView], tuple[Verdict, ...]]
@@ -27,6 +29,7 @@ class Assessor:
         self._judge = judge
         self._light = Light(services, observations=observations)
         self._memory = _Memory(observations)
+        self._due: dict[str, None] = {}  # ids to be judged again, in order
 
     def __call__(self, block: Sequence[Taken]) -> list[Judged]:
         """All of `block`, then what its results changed in the last 15 minutes."""
@@ -42,9 +45,16 @@ class Assessor:
         return taken, self._judge(taken, self._light.view_of(taken))
 
     def _again(self, telling: Sequence[Taken], block: set[str]) -> Iterator[Judged]:
-        for before, verdicts in self._memory.near(telling):
-            taken, now = self._judged(before)
-            if now != verdicts and taken.id not in block:
+        """So many at a time, and the others with the next blocks: a world in which something
+        changes all the time must not keep what is new waiting."""
+        self._due.update(dict.fromkeys(self._memory.near(telling)))
+        for identity in list(islice(self._due, AGAIN)):
+            del self._due[identity]
+            before = None if identity in block else self._memory.get(identity)
+            if before is None:
+                continue
+            taken, now = self._judged(before[0])
+            if now != before[1]:
                 self._memory.put(taken, now)
                 yield taken, now
 
@@ -54,6 +64,7 @@ class _Memory:
 
     def __init__(self, observations: int) -> None:
         self._kept: OrderedDict[str, Judged] = OrderedDict()
+        self._of: defaultdict[Key, dict[str, None]] = defaultdict(dict)
         self._room = observations
         self._latest_us = 0
 
@@ -62,22 +73,24 @@ class _Memory:
         self._latest_us = max(self._latest_us, taken.received_us)
         if _open(verdicts):
             self._kept[taken.id] = (taken, verdicts)
+            self._of[key_of(taken.measurement)][taken.id] = None
             self._room -= weight(taken.measurement)
         while self._kept and (self._room < 0 or self._past(next(iter(self._kept.values()))[0])):
             self._drop(next(iter(self._kept)))
 
-    def near(self, telling: Sequence[Taken]) -> list[Judged]:
+    def get(self, identity: str) -> Judged | None:
+        return self._kept.get(identity)
+
+    def near(self, telling: Sequence[Taken]) -> Iterator[str]:
         """Those that one of these results lies within the window of, about the same target."""
-        moments: dict[Key, list[int]] = {}
+        moments: defaultdict[Key, list[int]] = defaultdict(list)
         for one in telling:
-            moments.setdefault(key_of(one.measurement), []).append(one.started_us)
-        for some in moments.values():
+            moments[key_of(one.measurement)].append(one.started_us)
+        for key, some in moments.items():
             some.sort()
-        return [
-            (taken, verdicts)
-            for taken, verdicts in self._kept.values()
-            if _near(moments.get(key_of(taken.measurement), []), taken.started_us)
-        ]
+            for identity in self._of.get(key, ()):
+                if _near(some, self._kept[identity][0].started_us):
+                    yield identity
 
     def _past(self, taken: Taken) -> bool:
         return self._latest_us - taken.received_us > WINDOW_US
@@ -86,6 +99,10 @@ class _Memory:
         gone = self._kept.pop(identity, None)
         if gone is not None:
             self._room += weight(gone[0].measurement)
+            key = key_of(gone[0].measurement)
+            del self._of[key][identity]
+            if not self._of[key]:
+                del self._of[key]
 
 
 def _open(verdicts: Sequence[Verdict]) -> bool:

@@ -5,25 +5,36 @@ before? Then it is an outage, and nobody's censorship. And where there is no con
 vantages elsewhere reach it to stand in for one?
 """
 
+import hashlib
 import re
 from bisect import bisect_right
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
-from heliograph_collector.control.keys import OBSERVATIONS_KEPT, WINDOW_US, Key, key_of, weight
+from heliograph_collector.control.keys import (
+    OBSERVATIONS_KEPT,
+    STALE_US,
+    WINDOW_US,
+    Key,
+    key_of,
+    weight,
+)
 from heliograph_collector.store.rows import UNPLACED, Contrast, Role, Taken
 
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
 BIN_US = 5 * MINUTE_US
+SAMPLE = 24  # vantages of a country that are remembered for one target: its word, at any size
 FEWEST = 3  # vantages, countries and networks that reach a target, to stand in for a control
 OUTSIDE_IN = "outside_in"  # held against what anybody inside finds, by whichever experiment
 HOP = re.compile(r"redirect-\d{1,2}")  # a page's chain is one endpoint
 
+_Moment = tuple[Key, str, int]  # target, country, minute
 _by_time = attrgetter("started_us")
 
 # Words that tell of the vantage itself, or of nothing.
@@ -67,25 +78,33 @@ class _Seen:
 
 
 class World:
-    """What volunteers found lately, by target and vantage; the oldest makes room."""
+    """What volunteers found lately, by target, country and vantage; the oldest makes room.
+
+    Of a large country a sample is kept, always of the same vantages: else ten thousand of them
+    would push each other out before anybody could tell that something worked a minute ago.
+    """
 
     def __init__(self, *, observations: int = OBSERVATIONS_KEPT) -> None:
-        self._kept: dict[Key, dict[str, list[_Seen]]] = {}
+        self._kept: dict[Key, dict[str, dict[str, list[_Seen]]]] = {}
         self._order: deque[tuple[Key, _Seen]] = deque()
         self._room = observations
         self._samples = _Samples(observations)
-        self._summaries: dict[tuple[Key, str, int], _Summary] = {}
+        self._summaries: dict[_Moment, _Summary] = {}
+        self._stand_ins: dict[_Moment, Taken | None] = {}
 
     def update(self, taken: Taken) -> bool:
-        """Whether it may change what others mean: it says something else than before, or is new and
-        could stand in for a control."""
+        """Whether it may change what others mean: its country says something else than before."""
         if taken.role is not Role.VOLUNTEER or taken.link is not Link.ONLINE or taken.time_bad:
             return False
         key = key_of(taken.measurement)
-        line = self._kept.setdefault(key, {}).setdefault(taken.nym, [])
+        line = self._line(key, taken)
+        if line is None:
+            return False
         at = bisect_right(line, taken.started_us, key=_by_time)
         before = line[at - 1] if at else None
         seen = _seen(taken, before)
+        place = (key, taken.vantage.country)
+        told = self._told(place) if at == len(line) else None
         line.insert(at, seen)
         self._order.append((key, seen))
         self._room -= seen.weight
@@ -94,24 +113,32 @@ class World:
         while self._room < 0 and len(self._order) > 1:
             self._forget(*self._order.popleft())
         self._summaries.clear()
-        return seen.good if before is None else before.ends != seen.ends
+        self._stand_ins.clear()
+        if told is None:  # late: what is known of its time is not what is known of now
+            return before is None or before.ends != seen.ends
+        return told != self._told(place)
 
     def contrast(self, taken: Taken) -> Mapping[str, Contrast]:
-        """By endpoint, what vantages of other countries say near that moment."""
-        return self._summary(taken).contrast
+        """By endpoint, what vantages of other countries say near that moment.
+
+        It is reckoned when somebody looks: most verdicts never do.
+        """
+        return _Asked(lambda: self._summary(taken).contrast)
 
     def stand_in(self, taken: Taken) -> Taken | None:
         """Somebody elsewhere who reached all of it, if several others did, each in a country and
-        a network of their own; the nearest in time."""
-        good = self._summary(taken).good
-        near = sorted(good, key=lambda s: (abs(s.started_us - taken.started_us), s.nym))
-        key = key_of(taken.measurement)
-        return next((t for s in near if (t := self._samples.get(key, s)) is not None), None)
+        a network of their own; the nearest in time to the minute."""
+        at = _moment(taken)
+        if at not in self._stand_ins:
+            good = self._summary(taken).good
+            near = sorted(good, key=lambda s: (abs(s.started_us - at[2] * MINUTE_US), s.nym))
+            samples = (self._samples.get(at[0], seen) for seen in near)
+            self._stand_ins[at] = next((found for found in samples if found), None)
+        return self._stand_ins[at]
 
     def _summary(self, taken: Taken) -> "_Summary":
         """The same for all of one country and minute, until somebody says something new."""
-        key, country = key_of(taken.measurement), taken.vantage.country
-        at = (key, country, taken.started_us // MINUTE_US)
+        at = _moment(taken)
         if at not in self._summaries:
             self._summaries[at] = _summed(list(self._elsewhere(*at)))
         return self._summaries[at]
@@ -120,11 +147,31 @@ class World:
         """Of each vantage what it found nearest to this minute, and within a control's reach."""
         at_us = minute * MINUTE_US
         for one in self._keys(key):
-            for line in self._kept.get(one, {}).values():
-                seen = _nearest(line, at_us)
-                near = abs(seen.started_us - at_us) <= WINDOW_US
-                if near and seen.country not in (country, UNPLACED):
-                    yield seen
+            for where, lines in self._kept.get(one, {}).items():
+                if where in (country, UNPLACED):
+                    continue
+                nearest = (_nearest(line, at_us) for line in lines.values())
+                yield from (s for s in nearest if abs(s.started_us - at_us) <= WINDOW_US)
+
+    def _line(self, key: Key, taken: Taken) -> list[_Seen] | None:
+        """Where it is written down; None when the country's sample does without this vantage."""
+        lines = self._kept.setdefault(key, {}).setdefault(taken.vantage.country, {})
+        if taken.nym not in lines and len(lines) >= SAMPLE:
+            last = max(lines, key=lambda nym: (_gone(lines[nym], taken.started_us), _lot(nym)))
+            if not _gone(lines[last], taken.started_us) and _lot(taken.nym) > _lot(last):
+                return None
+            for seen in list(lines[last]):
+                self._forget(key, seen)
+        return lines.setdefault(taken.nym, [])
+
+    def _told(self, place: tuple[Key, str]) -> Counter[tuple[str, str]]:
+        """What one country says now of each endpoint, no further than anybody counts."""
+        lines = self._kept.get(place[0], {}).get(place[1], {})
+        latest = [line[-1] for line in lines.values() if line]
+        said = Counter((label, "up" if up else "") for s in latest for label, up in s.ends.items())
+        said.update((label, "fell") for s in latest for label in s.ends if s.fell(label))
+        said["", "whole"] = sum(s.good for s in latest)
+        return Counter({word: min(times, FEWEST) for word, times in said.items()})
 
     def _keys(self, key: Key) -> Iterable[Key]:
         if key[1] != OUTSIDE_IN:
@@ -132,12 +179,19 @@ class World:
         return [k for k in self._kept if k[0] == key[0] and k[1] != OUTSIDE_IN]
 
     def _forget(self, key: Key, seen: _Seen) -> None:
+        """Once; what the sample has let go of already is passed over."""
+        countries = self._kept.get(key, {})
+        lines = countries.get(seen.country, {})
+        line = lines.get(seen.nym, [])
+        if not any(one is seen for one in line):
+            return
         self._room += seen.weight
-        line = self._kept[key][seen.nym]
-        line.remove(seen)
+        line[:] = [one for one in line if one is not seen]
         if not line:
-            del self._kept[key][seen.nym]
-        if not self._kept[key]:
+            del lines[seen.nym]
+        if not lines:
+            del countries[seen.country]
+        if not countries:
             del self._kept[key]
 
 
@@ -160,10 +214,53 @@ class _Samples:
         return self._kept.get((key, like.country, like.started_us // BIN_US))
 
 
-@dataclass(frozen=True, slots=True)
+def _gone(line: Sequence[_Seen], at_us: int) -> bool:
+    """Whoever has not been heard for an hour makes room for those who are here."""
+    return line[-1].started_us + STALE_US < at_us
+
+
+@lru_cache(maxsize=65_536)
+def _lot(nym: str) -> bytes:
+    """Drawn once for each vantage: who is in a sample is nobody's choice, and stays."""
+    return hashlib.blake2b(nym.encode(), digest_size=8).digest()
+
+
+@dataclass(frozen=True)
 class _Summary:
-    contrast: Mapping[str, Contrast]
+    some: tuple[_Seen, ...]
     good: tuple[_Seen, ...]  # one of whom may stand in for a control
+
+    @cached_property
+    def contrast(self) -> Mapping[str, Contrast]:
+        """A network whose vantages disagree of an endpoint votes for nothing there."""
+        labels = {label for seen in self.some for label in seen.ends}
+        return {
+            label: _counted(label, [s for s in self.some if label in s.ends]) for label in labels
+        }
+
+
+class _Asked(Mapping[str, Contrast]):
+    """A mapping that is made when it is first looked into."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Contrast]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Mapping[str, Contrast]:
+        return self._make()
+
+    def __getitem__(self, label: str) -> Contrast:
+        return self._made[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def _moment(taken: Taken) -> _Moment:
+    return key_of(taken.measurement), taken.vantage.country, taken.started_us // MINUTE_US
 
 
 def _seen(taken: Taken, before: _Seen | None) -> _Seen:
@@ -186,11 +283,8 @@ def _nearest(line: Sequence[_Seen], at_us: int) -> _Seen:
 
 
 def _summed(some: Sequence[_Seen]) -> _Summary:
-    """A network whose vantages disagree of an endpoint votes for nothing there."""
-    labels = {label for seen in some for label in seen.ends}
-    contrast = {label: _counted(label, [s for s in some if label in s.ends]) for label in labels}
     good = tuple(s for s in some if s.good)
-    return _Summary(contrast, good if min(_spread(good)) >= FEWEST else ())
+    return _Summary(tuple(some), good if min(_spread(good)) >= FEWEST else ())
 
 
 def _counted(label: str, some: Sequence[_Seen]) -> Contrast:
