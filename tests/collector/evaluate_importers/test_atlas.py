@@ -154,3 +154,12 @@ def test_results_as_one_list_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows, indent=1))
     assert len(load(path, "KZ").replay.signals) == 2
+
+
+def test_events_of_another_year_are_left_out(tmp_path: Path) -> None:
+    rows = [event(1, CUT_S, "connect"), event(1, CUT_S + 60, "disconnect"), event(2, 9, "connect")]
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(rows))
+    made = load(path, "KZ")
+    assert [w.nym for w in made.replay.vantages] == ["atlas-1"]
+    assert "1 events lie over 200 days from the others" in made.complaints[0]

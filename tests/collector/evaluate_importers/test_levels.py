@@ -127,7 +127,7 @@ def test_a_time_twice_counts_once(tmp_path: Path) -> None:
     [
         ("a.csv", "who,what\nme,you\n", "has no column of times"),
         ("a.csv", "time,value\n1767885600,5\n", "fewer than two times"),
-        ("a.csv", "time,value\n1000000,5\n1000001,6\n1767886200,7\n", "more than 2000000"),
+        ("a.csv", "time,value\n1767000000,5\n1767000001,6\n1767886200,7\n", "more than 200000"),
         ("a.json", '{"hello": "world"}', "is of no format that is known"),
         ("a.json", '{"datasource": "bgp", "values": [1]}', "holds no series of numbers"),
         ("a.json", "", "has no column of times"),
@@ -184,3 +184,10 @@ def test_a_document_beyond_measure_is_refused(
     monkeypatch.setattr("heliograph_collector.evaluate.importers.reading.MOST_DOCUMENT", 100)
     with pytest.raises(ImportRefusedError, match="ask for a shorter time"):
         load(FIXTURES / "ioda-signals.json")
+
+
+def test_one_clock_that_was_years_off_does_not_make_decades_of_a_day(tmp_path: Path) -> None:
+    text = "time,value\n86400,1\n1767885600,5\n1767886200,6\n1767886800,7\n"
+    made = load(write(tmp_path, "IR.csv", text))
+    assert made.replay.series[0].values == (5, 6, 7)
+    assert "1 times lie over 200 days from the others" in made.complaints[0]

@@ -27,7 +27,7 @@ SPEAKERS: Mapping[str, Mapping[str, Detector]] = {
     "ioda": _LEVELS,
     "csv": _LEVELS,
     "atlas": {name: CONTENDERS[name].run for name in (OURS, "ioda", "disco")},
-    "ooni": {OURS: CONTENDERS[OURS].run, "hourly": hourly, "ooni": CONTENDERS["ooni"].run},
+    "ooni": {"hourly": hourly, "ooni": CONTENDERS["ooni"].run},
 }
 
 

@@ -24,7 +24,7 @@ from heliograph_collector.evaluate.importers.imported import (
     ImportRefusedError,
     place,
 )
-from heliograph_collector.evaluate.importers.moments import moment
+from heliograph_collector.evaluate.importers.moments import moment, together
 from heliograph_collector.evaluate.importers.probes import (
     Probe,
     hidden,
@@ -77,6 +77,12 @@ def replay(paths: Iterable[Path], scope: Scope | None, complaints: Complaints) -
             "there is no list of probes beside it, so probes without an event are not known and "
             "shares are of those with one" + ("" if scope else "; nor is any country"),
         )
+    low_us, high_us = together([event.at_us for event in read.events])
+    near = [event for event in read.events if low_us <= event.at_us <= high_us]
+    if far := len(read.events) - len(near):
+        said = f"{far} events lie over 200 days from the others; they are left out"
+        complaints.add(str(every[0]), said)
+    read.events = near
     return _replay(every[0].stem, read, scope)
 
 

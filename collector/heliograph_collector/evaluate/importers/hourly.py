@@ -4,12 +4,13 @@ The same evidence in bins of an hour, votes of three hours; nothing else is chan
 it runs wants a test a minute, and of runs that come by the hour it would see one at a time.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from heliograph_collector.detect.incident import Incident, Kind
 from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.detect.signals import SECOND_US, Opinion
 from heliograph_collector.detect.thresholds import THRESHOLDS
 from heliograph_collector.evaluate.replay import Alarm, Replay
 from heliograph_collector.evaluate.replay import Kind as Name
@@ -24,9 +25,13 @@ def hourly(replay: Replay) -> Sequence[Alarm]:
         return ()
     since_us = replay.since_us // _HOUR_US * _HOUR_US
     until_us = -(-replay.until_us // _HOUR_US) * _HOUR_US
+    by: defaultdict[str, list[Opinion]] = defaultdict(list)
+    for opinion in replay.opinions:
+        by[opinion.service].append(opinion)
     found = [
         alarm
-        for incident in reach(replay.opinions, since_us, until_us, HOURLY)
+        for own in by.values()  # one after another: pages are many, and each looks at all of them
+        for incident in reach(own, since_us, until_us, HOURLY)
         for alarm in _alarms(incident)
     ]
     return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))

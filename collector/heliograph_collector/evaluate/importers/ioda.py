@@ -13,7 +13,7 @@ from heliograph_collector.detect.signals import SECOND_US
 from heliograph_collector.evaluate.importers.entity import of_ioda
 from heliograph_collector.evaluate.importers.imported import Complaints, place
 from heliograph_collector.evaluate.importers.moments import moment
-from heliograph_collector.evaluate.importers.reading import MOST_ROWS, Json, number, objects, text
+from heliograph_collector.evaluate.importers.reading import MOST_STEPS, Json, number, objects, text
 from heliograph_collector.evaluate.replay import Series
 
 
@@ -58,8 +58,8 @@ def _series(signal: Json, scope: Scope | None, where: str, complaints: Complaint
     if since_us is None or step is None or not 1 <= step <= 604_800:
         complaints.add(where, f"the signal {source!r} lacks a proper from or step")
         return None
-    if len(values) > MOST_ROWS:
-        complaints.add(where, f"the signal {source!r} has more than {MOST_ROWS} values")
+    if len(values) > MOST_STEPS:
+        complaints.add(where, f"the signal {source!r} has more than {MOST_STEPS} values")
         return None
     if any(isinstance(value, list | dict) for value in values):
         complaints.add(where, f"the signal {source!r} holds lists, no levels; it is left out")

@@ -1,12 +1,14 @@
 """Times as people and programs write them, to microseconds UTC."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.detect.signals import DAY_US, SECOND_US
 from heliograph_collector.evaluate.importers.reading import number
 
 _LATEST_US = 4_102_444_800 * SECOND_US  # 2100
+_REACH_US = 200 * DAY_US
 # "7/28/2020  17:00:00 PM" is written for five in the afternoon: then the hour says it all.
 _AMERICAN = re.compile(
     r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),)"
@@ -31,6 +33,15 @@ def moment(value: object) -> int | None:
         return _american(value.strip())
     found = found if found.tzinfo else found.replace(tzinfo=UTC)
     return _within(round(found.timestamp() * SECOND_US))
+
+
+def together(moments: Sequence[int]) -> tuple[int, int]:
+    """[earliest, latest] of what belongs together: 200 days either way of the one in the middle.
+
+    One clock that was years off would else make a file of a day one of decades.
+    """
+    middle = sorted(moments)[len(moments) // 2] if moments else 0
+    return middle - _REACH_US, middle + _REACH_US
 
 
 def _scaled(value: float) -> int:

@@ -19,6 +19,7 @@ from heliograph_collector.evaluate.importers.imported import (
     ImportRefusedError,
     place,
 )
+from heliograph_collector.evaluate.importers.moments import together
 from heliograph_collector.evaluate.importers.reading import Json, text
 from heliograph_collector.evaluate.replay import Replay
 from heliograph_collector.judge import judge
@@ -48,7 +49,13 @@ def replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
         if not has_control(document.json):
             with suppress(UnreadableError):
                 world.note(read(document.json))
-    found = sorted(_opinions(every, world, complaints), key=lambda o: (o.at_us, o.witness.nym))
+    said = list(_opinions(every, world, complaints))
+    low_us, high_us = together([opinion.at_us for opinion in said])
+    near = [opinion for opinion in said if low_us <= opinion.at_us <= high_us]
+    if far := len(said) - len(near):
+        why = f"{far} measurements lie over 200 days from the others; they are left out"
+        complaints.add(str(every[0]), why)
+    found = sorted(near, key=lambda o: (o.at_us, o.witness.nym))
     if not found:
         raise ImportRefusedError(f"{every[0]} holds no measurement of OONI's that has a vote.")
     return Replay(

@@ -20,6 +20,7 @@ MOST_DOCUMENT = 64 << 20  # bytes of one JSON document or table, unpacked
 MOST_EXPANDED = 1 << 30  # of one file that is read line by line
 MOST_LINE = 1 << 20
 MOST_ROWS = 2_000_000
+MOST_STEPS = 200_000  # of a series: a year in steps of 5 minutes, four months in steps of one
 _HEAD = 1 << 16
 Json = dict[str, Any]
 

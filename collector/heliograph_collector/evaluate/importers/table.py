@@ -18,8 +18,8 @@ from heliograph_collector.evaluate.importers.imported import (
     ImportRefusedError,
     place,
 )
-from heliograph_collector.evaluate.importers.moments import moment
-from heliograph_collector.evaluate.importers.reading import MOST_ROWS, number, whole
+from heliograph_collector.evaluate.importers.moments import moment, together
+from heliograph_collector.evaluate.importers.reading import MOST_STEPS, number, whole
 from heliograph_collector.evaluate.replay import Series
 
 SOURCES: Mapping[str, str] = {  # words of a column's name, in order
@@ -42,14 +42,15 @@ def series(path: Path, scope: Scope, complaints: Complaints) -> list[Series]:
     header, rows = _rows(path)
     when = _when(path, header)
     points = _points(path, header, rows, when, complaints)
+    points = _near(path, points, complaints)
     every = sorted({at_us for column in points.values() for at_us in column})
     if len(every) < 2:
         raise ImportRefusedError(f"{path} holds fewer than two times with a value: no series.")
     step_us = Counter(b - a for a, b in pairwise(every)).most_common(1)[0][0]
-    if (every[-1] - every[0]) // step_us > MOST_ROWS:
+    if (every[-1] - every[0]) // step_us > MOST_STEPS:
         raise ImportRefusedError(
             f"{path} spans {(every[-1] - every[0]) // step_us} steps of "
-            f"{step_us / SECOND_US:g} s, more than {MOST_ROWS}: cut it into parts."
+            f"{step_us / SECOND_US:g} s, more than {MOST_STEPS}: cut it into parts."
         )
     return [
         _series(name, scope, every[0], every[-1], step_us, known)
@@ -123,6 +124,19 @@ def _points(
                 complaints.add(place(path, line), "its time was there before; the later counts")
             points[name][at_us] = value
     return points
+
+
+def _near(path: Path, points: Points, complaints: Complaints) -> Points:
+    every = {at_us for column in points.values() for at_us in column}
+    low_us, high_us = together(list(every))
+    far = sum(1 for at_us in every if not low_us <= at_us <= high_us)
+    if not far:
+        return points
+    complaints.add(place(path), f"{far} times lie over 200 days from the others; they are left out")
+    return {
+        name: {at_us: value for at_us, value in column.items() if low_us <= at_us <= high_us}
+        for name, column in points.items()
+    }
 
 
 def _tall(row: Sequence[str], low: Sequence[str]) -> Iterator[tuple[str, float | None]]:
