@@ -17,14 +17,18 @@ from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
 
 __all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
 
+UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
 ANCHORS = "connectivity"  # the experiment that asks about the vantage and not about a target
 
 
 def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
     """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
 
-    A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one.
+    A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one. Of an
+    agent's uplink there is no whole, and so no vote.
     """
+    if taken.measurement.experiment == UPLINK:
+        return (Verdict(state=State.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
     return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
 
 
