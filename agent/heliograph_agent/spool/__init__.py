@@ -19,6 +19,7 @@ __all__ = ["Priority", "Spool", "SpoolCounts", "SpoolError", "SpoolFull", "Triag
 
 LIMIT_BYTES = 67_108_864
 MAX_MEASUREMENT = 240_000  # bytes: one alone must fit the largest envelope, however badly it packs
+MAX_ENVELOPE = 1_048_576  # bytes; the codec's own bound is lower
 SETTLED = frozenset({"stored", "duplicate", "rejected", "retry"})
 
 
@@ -41,14 +42,15 @@ class Spool:
             lambda book: book.append(message, network, priority), worth=priority
         )
 
-    async def close_batch(self, seal: Seal) -> int | None:
+    async def close_batch(self, seal: Seal, at_most: int = MAX_ENVELOPE) -> int | None:
         """Put the next open measurements, of one class, into an envelope; None when none is open.
 
-        `seal` gets the envelope's number, the measurements and their epochs; what it raises comes
-        back here and nothing has changed. Call again until None.
+        It holds as many as make `at_most` bytes. `seal` gets the envelope's number, the
+        measurements and their epochs, also more than once; what it raises comes back here and
+        nothing has changed. Call again until None.
         """
         try:
-            return await self._writer.do(lambda book: book.close_batch(seal))
+            return await self._writer.do(lambda book: book.close_batch(seal, at_most))
         except SealError as failed:
             raise failed.error from None
 

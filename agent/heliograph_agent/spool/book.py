@@ -21,6 +21,7 @@ from heliograph_agent.spool.thin import SHEDDABLE, thin
 Seal = Callable[[int, Sequence[bytes], Sequence[Epoch]], bytes]
 
 BATCH_ROWS = 200
+NEARLY = 8  # a batch is as full as may be when one part in so many is not known to fit
 BATCH_BYTES = 200_000
 WAITING_BYTES = 2_097_152  # envelopes handed out at once, so that a long backlog stays on disk
 QUARANTINED = 64  # refused envelopes kept for their owner to look at
@@ -77,12 +78,12 @@ class Book:
         )  # fmt: skip
         return sequence
 
-    def close_batch(self, seal: Seal) -> int | None:
+    def close_batch(self, seal: Seal, at_most: int) -> int | None:
         """None when nothing is open. What `seal` raises passes, and its caller rolls back."""
         for best, worst in CLASSES:
             rows = self._open_rows(best, worst)
             if rows:
-                return self._close(rows, worst, seal)
+                return self._close(rows, worst, seal, at_most)
         return None
 
     def waiting(self, limit: int) -> list[tuple[int, bytes]]:
@@ -226,11 +227,13 @@ class Book:
                 self._unreadable("measurement", sequence, 1)
         return rows
 
-    def _close(self, rows: list[tuple[int, str, bytes]], priority: Priority, seal: Seal) -> int:
+    def _close(
+        self, rows: list[tuple[int, str, bytes]], priority: Priority, seal: Seal, at_most: int
+    ) -> int:
         number = self._last("envelope") + 1
         epochs = [self._epoch(name) for name in dict.fromkeys(epoch for _, epoch, _ in rows)]
         try:
-            sealed = seal(number, [body for *_, body in rows], epochs)
+            rows, sealed = _sealed(number, rows, epochs, seal, at_most)
         except (OSError, sqlite3.Error) as error:  # or it would be taken for the spool's own
             raise SealError(error) from error
         self.floor.give(number)
@@ -285,3 +288,38 @@ class Book:
     def _unreadable(self, table: str, sequence: int, measurements: int) -> None:
         self.note("unreadable", measurements)
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
+
+
+def _sealed(
+    number: int,
+    rows: list[tuple[int, str, bytes]],
+    epochs: list[Epoch],
+    seal: Seal,
+    at_most: int,
+) -> tuple[list[tuple[int, str, bytes]], bytes]:
+    """As many of the rows as make an envelope of `at_most` bytes; one alone may make a larger.
+
+    Found by halving: sizes come in steps, and what compresses how well is not known before.
+    """
+    fits, fails, best = 0, len(rows) + 1, None
+    size = len(rows)
+    while best is None or fails - fits > 1 + fails // NEARLY:
+        sealed = _seal_first(size, number, rows, epochs, seal)
+        if len(sealed) <= at_most or size == 1:
+            fits, best = size, (rows[:size], sealed)
+        else:
+            fails = size
+        size = (fits + fails) // 2
+    return best
+
+
+def _seal_first(
+    size: int,
+    number: int,
+    rows: list[tuple[int, str, bytes]],
+    epochs: list[Epoch],
+    seal: Seal,
+) -> bytes:
+    named = {epoch for _, epoch, _ in rows[:size]}
+    bodies = [body for *_, body in rows[:size]]
+    return seal(number, bodies, [epoch for epoch in epochs if epoch.id in named])
