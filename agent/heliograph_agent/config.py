@@ -8,19 +8,25 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from heliograph.clock import Clock
 from heliograph.observation import Access
 from heliograph_agent.net.address import host_port, https_host_port
 
 if TYPE_CHECKING:
     from yaml import Node
 
-    from heliograph_agent.net.real import NetConfig
+    from heliograph_agent.net.config import NetConfig
+    from heliograph_agent.uplink.proxy import Proxy
+    from heliograph_agent.uplink.rung import Use
+    from heliograph_agent.uplink.ways import Ways
 
 MAX_FILE = 262_144
 MAX_PEM = 4_194_304
 MAX_DOH = 16
+PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
 class ConfigError(ValueError):
@@ -39,10 +45,20 @@ class Config:
     country: str = ""
     region: str = ""
     access: Access | None = None
+    proxy: "Proxy | None" = None
+    proxy_use: "Use | None" = None
+
+    def ways(self, clock: Clock, rng: Random) -> "Ways":
+        """How the uplink goes out."""
+        from heliograph_agent.uplink.rung import Use
+        from heliograph_agent.uplink.ways import Ways
+
+        use = self.proxy_use or Use.LAST
+        return Ways(clock, rng, self.net(), self.proxy, use)
 
     def net(self) -> "NetConfig":
         """The part that the door to the network takes."""
-        from heliograph_agent.net.real import NetConfig
+        from heliograph_agent.net.config import NetConfig
 
         chosen = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
         return replace(chosen, doh=self.doh) if self.doh else chosen
@@ -143,7 +159,7 @@ def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
         if len(values) > MAX_DOH:
             raise ValueError(f"more than {MAX_DOH}")
     except (ValueError, OSError):
-        shown = ", ".join(texts)[:64]
+        shown = ", ".join(text.rpartition("@")[2] for text in texts)[:64]  # never a password
         raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
     return tuple(values) if key.many else values[0]
 
@@ -178,6 +194,18 @@ def _pem_file(text: str) -> str:
     return str(path)
 
 
+def _proxy(text: str) -> "Proxy":
+    from heliograph_agent.uplink.proxy import parse_proxy
+
+    return parse_proxy(text)
+
+
+def _proxy_use(text: str) -> "Use":
+    from heliograph_agent.uplink.rung import Use
+
+    return Use(text)
+
+
 def _bytes_per_month(text: str) -> int:
     if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 1_000_000:
         raise ValueError("too small")
@@ -203,6 +231,8 @@ KEYS: Mapping[str, Key] = {
     "net.doh": Key("doh", f"a list of at most {MAX_DOH} https URLs", _doh, many=True),
     "net.ca_file": Key("ca_file", "a PEM file with certificates", _pem_file),
     "plan.services_file": Key("services_file", "an existing services file", _file),
+    "uplink.proxy": Key("proxy", PROXY, _proxy),
+    "uplink.proxy_use": Key("proxy_use", "last, always", _proxy_use),
     "limits.bytes_per_month": Key(
         "bytes_per_month", "a whole number from 1000000", _bytes_per_month
     ),

@@ -212,7 +212,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     async def Submit(  # noqa: N802
         self, request: intake_pb2.SubmitRequest, context: "Context"
     ) -> intake_pb2.SubmitResponse:
-        return intake_pb2.SubmitResponse(receipt=await self._take(request.envelope))
+        return intake_pb2.SubmitResponse(receipt=await self.take(request.envelope))
 
     async def _listen(
         self, messages: AsyncIterator[intake_pb2.AgentMessage], answers: "Answers"
@@ -224,7 +224,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
                     if self.answers_heartbeats:
                         await answers.put(self._clock(message.heartbeat))
                 case "envelope":
-                    receipt = await self._take(message.envelope)
+                    receipt = await self.take(message.envelope)
                     if self.acknowledge:
                         ack = intake_pb2.Ack(receipts=[receipt])
                         await answers.put(intake_pb2.CollectorMessage(ack=ack))
@@ -232,7 +232,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
                     await self._note(self.goodbyes, message.goodbye.reason)
         await answers.put(None)
 
-    async def _take(self, envelope: envelope_pb2.Envelope) -> intake_pb2.Receipt:
+    async def take(self, envelope: envelope_pb2.Envelope) -> intake_pb2.Receipt:
         opened = open_envelope(envelope, self.who.sealing, self.agents.get)
         await self._note(self.batches, opened.batch)
         return self.answer(opened.batch)

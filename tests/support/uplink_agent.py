@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from heliograph import keys
-from heliograph.clock import SystemClock
+from heliograph.clock import Clock, SystemClock
 from heliograph.envelope import seal
 from heliograph.observation import Epoch, Link, Measurement
+from heliograph.plan import Entrance
 from heliograph.v1 import envelope_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import Collector as Known
 from heliograph_agent.state import State
+from heliograph_agent.uplink.attempts import Attempt
 from heliograph_agent.uplink.session import Facts, Party
 from heliograph_agent.uplink.uplink import Uplink
+from heliograph_agent.uplink.ways import Ways
 from support.scripted_intake import Collector, Identity
 
 SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
@@ -38,6 +41,10 @@ class Agent:
     waits: list[int] = field(default_factory=list)
     patient_from: int = 0  # after so many failures it waits an hour
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    entrances: list[Entrance] = field(default_factory=list)  # as its plan has them
+    attempts: list[Attempt] = field(default_factory=list)  # what it told of its ways
+    clock: Clock = field(default_factory=SystemClock)
+    ways: Ways | None = None
     uplink: Uplink = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,11 +52,12 @@ class Agent:
             agent=keys.agent_id(SIGNER.public),
             sign=sign,
             spool=self.spool,
-            clock=SystemClock(),
+            clock=self.clock,
             facts=lambda: Facts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
             take_plan=self.take_plan,
             heard=lambda: None,
             rejected=lambda sequence, reason: self.rejected.append((sequence, reason)),
+            attempted=self.tried,
         )
         self.uplink = Uplink(
             self.state,
@@ -57,7 +65,18 @@ class Agent:
             heartbeat_s=lambda: 1,
             patience=self.patience,
             changed=self.changed.set,
+            entrances=lambda: self.entrances,
+            ways=self.ways,
         )
+
+    async def tried(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.changed.set()
+
+    def way(self, target: str) -> list[tuple[str, str]]:
+        """(operation, failure) of every step that was told of one way."""
+        steps = [x for a in self.attempts if a.target == target for x in a.observations]
+        return [(x.operation, x.failure or "") for x in steps]
 
     def take_plan(self, plan: plan_pb2.SignedPlan) -> None:
         self.plans.append(plan)
@@ -87,12 +106,13 @@ class Agent:
             )
         )
 
-    async def put(self, count: int = 1) -> None:
-        """`count` batches of one measurement each, waiting for a receipt."""
+    async def put(self, count: int = 1, note: str = "") -> None:
+        """`count` batches of one measurement each, waiting for a receipt; `note` makes it long."""
         for _ in range(count):
             measurement = Measurement(
                 experiment="tcp", experiment_version=1, target="192.0.2.1:1", started_us=1,
                 monotonic_us=1, boot="b", runtime_us=1, epoch="e1",
+                not_measured=note,
             )  # fmt: skip
             await self.spool.append(measurement, EPOCH, Priority.P3)
             await self.spool.close_batch(self.seal)

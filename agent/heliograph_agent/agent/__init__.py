@@ -174,6 +174,7 @@ class Agent:
     @cached_property
     def uplink(self) -> "Uplink":
         """Made, and its libraries loaded, once the agent runs."""
+        from heliograph_agent.agent.tries import Tries
         from heliograph_agent.uplink import backoff
         from heliograph_agent.uplink.session import Party
         from heliograph_agent.uplink.uplink import Uplink
@@ -187,6 +188,9 @@ class Agent:
             take_plan=self._take_plan,
             heard=lambda: None,
             rejected=self._rejected,
+            attempted=Tries(
+                self.spool, lambda: self.measuring.place, self._boot, self.status.changed
+            ).keep,
         )
         return Uplink(
             self.setting.state,
@@ -194,6 +198,8 @@ class Agent:
             heartbeat_s=lambda: self.setting.plan.heartbeat_s,
             patience=lambda failures: backoff.wait_s(failures, self._rng),
             changed=self.status.changed,
+            entrances=lambda: self.setting.plan.entrances,
+            ways=self.setting.config.ways(self._clock, self._rng),
         )
 
     def _runner(self, plan: Plan) -> "Runner":
@@ -315,6 +321,7 @@ class Agent:
         return {
             "written_us": self._clock.wall_us(),
             "connected": reached.connected,
+            "way": reached.way,
             "last_success_us": reached.last_success_us,
             "last_failure": {"grpc": failure} if reached.last_failure else {},
             "link": place.link.value,

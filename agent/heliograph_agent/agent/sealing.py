@@ -1,6 +1,7 @@
 """Closes batches: every 30 s, after 200 results, and at once when something changed.
 
-Until then a result lies readable in the spool; after that only the collector can read it.
+Until then a result lies readable in the spool; after that only the collector can read it. Batches
+are small enough for every way out, also one that lets two dozen packets through.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State, StateError
+from heliograph_agent.uplink.rung import SMALL
 
 PERIOD_S = 30.0
 BATCH = 200
@@ -55,7 +57,7 @@ class Sealing:
         self._urgent.clear()
         self._open = 0
         try:
-            while await self._spool.close_batch(self.seal) is not None:
+            while await self._spool.close_batch(self.seal, SMALL) is not None:
                 self._closed()
             self._troubled = False
         except (SpoolError, StateError) as error:  # of a sick disk; said once, tried for ever

@@ -73,7 +73,7 @@ def _spooled(state: State) -> dict[str, Any]:
 
 
 def _show(told: Mapping[str, Any]) -> None:
-    way = "connected" if told["connected"] else "no session"
+    way = _way(str(told.get("way") or "")) if told["connected"] else "no session"
     failure = told.get("last_failure") or {}
     lines = {
         "agent": _activity(told),
@@ -108,3 +108,9 @@ def _when(at_us: int | None) -> str:
     if not at_us:
         return "never"
     return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _way(name: str) -> str:
+    """Which of the ways, without saying where it leads."""
+    carrier = "connected, one batch at a time" if name.startswith("post:") else "connected"
+    return f"{carrier}, by your proxy" if name.endswith(" by proxy") else carrier

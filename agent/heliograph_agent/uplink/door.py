@@ -65,16 +65,20 @@ async def pinned_certificate(endpoint: str, pin: bytes, deadline_s: float = CONN
     return ssl.DER_cert_to_PEM_cert(der)
 
 
-def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
-    """A fresh channel on a fresh connection; the caller closes it."""
+def open_channel(target: str, certificate: str, name: str | None = None) -> "grpc.aio.Channel":
+    """A fresh channel on a fresh connection; the caller closes it.
+
+    `target` is host:port, or `unix:PATH` of a bridge; `name` is said in the ClientHello where the
+    certificate holds it, by default the host's own.
+    """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines hold addresses
     import grpc
 
     return grpc.aio.secure_channel(
-        endpoint,
+        target,
         grpc.ssl_channel_credentials(root_certificates=certificate.encode()),
         options=(
-            *_override(endpoint, certificate),
+            *_override(target, certificate, name),
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
@@ -85,14 +89,16 @@ def open_channel(endpoint: str, certificate: str) -> "grpc.aio.Channel":
     )
 
 
-def _override(endpoint: str, certificate: str) -> tuple[tuple[str, str], ...]:
+def _override(target: str, certificate: str, name: str | None) -> tuple[tuple[str, str], ...]:
     """The name sent in clear in the ClientHello must not be ours: whoever reads it learns who runs
     an agent. The host's own, where the certificate holds it; for an address that is none at all.
     """
-    host, _ = split_endpoint(endpoint)
-    if _stands_in(host, ssl.PEM_cert_to_DER_cert(certificate)):
+    wanted = split_endpoint(target)[0] if name is None else name
+    if not _stands_in(wanted, ssl.PEM_cert_to_DER_cert(certificate)):
+        wanted = FALLBACK_NAME
+    elif name is None:
         return ()
-    return (("grpc.ssl_target_name_override", FALLBACK_NAME),)
+    return (("grpc.ssl_target_name_override", wanted),)
 
 
 def _stands_in(host: str, der: bytes) -> bool:

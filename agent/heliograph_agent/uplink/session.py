@@ -5,8 +5,8 @@ spool; nothing else does, so whatever was under way when a session died is sent 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,11 @@ from heliograph import __version__, keys
 from heliograph.clock import Clock
 from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
-from heliograph_agent.spool import Spool, SpoolError
+from heliograph_agent.spool import Spool
+from heliograph_agent.uplink.attempts import Keep, nobody_asks
 from heliograph_agent.uplink.door import CONNECT_S, DoorError, Reason
 from heliograph_agent.uplink.offset import ClockFilter, Exchange
+from heliograph_agent.uplink.receipts import RETRY_S, settle, spool_trouble
 from heliograph_agent.uplink.window import Window
 from heliograph_agent.uplink.wire import Wire
 
@@ -26,12 +28,6 @@ if TYPE_CHECKING:
 SILENT_BEATS = 3  # heartbeats without any word from the collector: the session is dead
 GOODBYE_S = 0.3  # each of the two steps of a clean stop
 MIN_BEAT_S, MAX_BEAT_S = 1, 300
-RETRY_S = 30  # when the collector says "retry" and not when
-SETTLED = {
-    intake_pb2.STATUS_STORED: "stored",
-    intake_pb2.STATUS_DUPLICATE: "duplicate",
-    intake_pb2.STATUS_REJECTED: "rejected",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +55,7 @@ class Party:
     take_plan: Callable[[plan_pb2.SignedPlan], None]
     heard: Callable[[], None]  # the collector answered something
     rejected: Callable[[int, str], None]  # envelope, reason
+    attempted: Keep = nobody_asks  # what was tried on each way
 
 
 class Session:
@@ -167,16 +164,10 @@ class Session:
         sequence = receipt.sequence or self._window.oldest
         if sequence not in self._window:
             return
-        status = SETTLED.get(receipt.status)
-        if status is None:
+        # Out of the spool first: else it could be taken from there again.
+        if not await settle(self._party, sequence, receipt):
             self._hold(receipt.retry_after_s or RETRY_S)
-            self._window.settle(sequence)
-            return
-        with _spool_trouble():  # out of the spool first: else it could be taken from there again
-            await self._party.spool.settle(sequence, status, receipt.reason[:64])
         self._window.settle(sequence)
-        if status == "rejected":
-            self._party.rejected(sequence, receipt.reason[:64])
 
     def _take_clock(self, clock: intake_pb2.Clock) -> None:
         sent_us = self._beats.pop(clock.heartbeat_sent_us, None)
@@ -223,7 +214,7 @@ class Session:
         if not room:
             return
         under_way = set(self._window)  # as of before the look: some are settled while we look
-        with _spool_trouble():
+        with spool_trouble():
             waiting = await self._party.spool.waiting(room + len(under_way))
         for sequence, envelope in [w for w in waiting if w[0] not in under_way][:room]:
             self._window.sent(sequence, self._party.clock.monotonic_us())
@@ -243,15 +234,6 @@ class Session:
                 goodbye = intake_pb2.Goodbye(reason=self._bye_reason)
                 await wire.say(intake_pb2.AgentMessage(goodbye=goodbye))
                 await wire.hang_up()
-
-
-@contextmanager
-def _spool_trouble() -> Iterator[None]:
-    """The session cannot go on without the spool; the agent can."""
-    try:
-        yield
-    except SpoolError as error:
-        raise DoorError(Reason.SPOOL) from error
 
 
 def _bounded(heartbeat_s: int) -> int:

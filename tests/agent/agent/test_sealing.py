@@ -1,12 +1,16 @@
 """Batches are closed as long as it takes, whatever the disk says meanwhile."""
 
 import logging
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heliograph.clock import SystemClock
+from heliograph.envelope import open_envelope
 from heliograph.observation import Epoch, Measurement
+from heliograph.v1 import envelope_pb2
 from heliograph_agent.agent.sealing import Sealing
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import KEY, Collector, State
@@ -44,3 +48,31 @@ async def test_a_key_that_cannot_be_read_now_is_said_once_and_tried_again(
         assert (await spool.counts()).waiting == 1
     finally:
         await spool.close()
+
+
+async def test_a_batch_fits_a_network_that_freezes_long_flows(tmp_path: Path) -> None:
+    who, state, clock = identity(), State(tmp_path), SystemClock()
+    state.private_key(make=True)
+    collector = Collector(
+        endpoint="192.0.2.1:7443", pin=who.pin, certificate="", agent=b"a" * 16,
+        signing_key=who.signing.public, sealing_key=who.sealing.public,
+    )  # fmt: skip
+    agents = {collector.agent: state.signer().public}
+    noise = random.Random(3)
+    spool = Spool(tmp_path / "spool.db", clock=clock)
+    try:
+        for _ in range(150):
+            told = replace(MEASUREMENT, target=noise.randbytes(40).hex())
+            await spool.append(told, Epoch(id="e1", started_us=1), Priority.P1)
+        large = replace(MEASUREMENT, not_measured=noise.randbytes(9_000).hex())
+        await spool.append(large, Epoch(id="e1", started_us=1), Priority.P1)
+        await Sealing(state, collector, spool, clock, closed=lambda: None).close_all()
+        envelopes = [
+            envelope_pb2.Envelope.FromString(sealed) for _, sealed in await spool.waiting(64)
+        ]
+    finally:
+        await spool.close()
+    opened = [open_envelope(e, who.sealing, agents.get).batch for e in envelopes]
+    assert sorted(m.sequence for b in opened for m in b.measurements) == list(range(1, 152))
+    assert [len(e.sealed) for e in envelopes if len(e.sealed) > 6_144] == [24_576], "alone"
+    assert 2 < len(envelopes) < 6, "and as full as may be"

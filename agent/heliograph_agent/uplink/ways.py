@@ -1,0 +1,73 @@
+"""What it takes to go out: the network's libraries, loaded when they are needed, and the proxy."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from heliograph.clock import Clock
+from heliograph_agent.net.config import NetConfig
+from heliograph_agent.net.trace import Trace
+from heliograph_agent.uplink.proxy import Proxy
+from heliograph_agent.uplink.rung import Rung, Use
+
+if TYPE_CHECKING:
+    from heliograph_agent.net.scrub import Scrubber
+    from heliograph_agent.net.tcp import Wire
+    from heliograph_agent.uplink.reach import Finder
+
+# There are other ways: none of them is waited for as long as an experiment would.
+CONNECT_S, TLS_S, RESOLVE_S, DNS_S = 6.0, 8.0, 6.0, 3.0
+
+
+@dataclass(slots=True)
+class Ways:
+    """One per uplink."""
+
+    clock: Clock
+    rng: Random
+    config: NetConfig = field(default_factory=NetConfig)
+    proxy: Proxy | None = None
+    use: Use = Use.LAST
+    _door: Any = None
+    _own: Any = None
+
+    @property
+    def proxy_use(self) -> Use | None:
+        return None if self.proxy is None else self.use
+
+    def finder(self, rung: Rung, pin: bytes, trace: Trace) -> "Finder":
+        from heliograph_agent.uplink.reach import Finder
+
+        return Finder(
+            net=self._opened().bind(trace),
+            trace=trace,
+            scrub=self.scrub(),
+            pin=pin,
+            doh=self.config.doh,
+            proxy=self.proxy if rung.proxied else None,
+        )
+
+    def scrub(self) -> "Scrubber":
+        from heliograph_agent.net.own import OwnAddresses
+
+        self._own = self._own or OwnAddresses(self.clock)
+        scrubber: Scrubber = self._own.scrubber()
+        return scrubber
+
+    async def lead(self, rung: Rung, place: str, pin: bytes) -> "Wire":
+        """A wire by the proxy. Raises OSError."""
+        finder = self.finder(rung, pin, Trace(self.clock))
+        _, wire = await finder.lead(place, rung.entrance.port)
+        if wire is None:
+            raise ConnectionResetError
+        return wire
+
+    def _opened(self) -> Any:
+        if self._door is None:
+            from heliograph_agent.net.real import Door
+
+            config = replace(
+                self.config, connect_s=CONNECT_S, tls_s=TLS_S, resolve_s=RESOLVE_S, dns_s=DNS_S
+            )
+            self._door = Door(config, self.clock, self.rng)
+        return self._door
