@@ -70,10 +70,10 @@ def gaps(rows: Iterable[Mapping[str, Any]], country: str, known: set[str] | None
         if (not row["country"] or known is None or row["country"] in known)
         and (not country or row["country"] in ("", country))
     ]
-    return [_gap(row) for row in sorted(told, key=lambda row: (row["from"], row["country"]))]
+    return [gap(row) for row in sorted(told, key=lambda row: (row["from"], row["country"]))]
 
 
-def _gap(row: Mapping[str, Any]) -> Json:
+def gap(row: Mapping[str, Any]) -> Json:
     because = str(row["because"])
     return {
         "from": write_time(row["from"]),

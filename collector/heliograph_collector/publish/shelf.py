@@ -1,7 +1,5 @@
 """The incidents of the book as documents, made again only when the log says something new."""
 
-import json
-
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.incidents import OPEN, Json, document, history, place_of, us
 
@@ -46,11 +44,6 @@ class Shelf:
     def history(self, id_: str) -> list[tuple[Json, Json | None]]:
         feed = self._feed
         return history(feed.book.of(id_), feed.services, feed.k_anonymity)
-
-    def event(self, id_: str) -> str | None:
-        """Data of a live event: the incident as the API gives it; None if it may not be told."""
-        found = self.one(id_)
-        return None if found is None else json.dumps(self.told(found))
 
     def told(self, document: Json) -> Json:
         """With what others say beside it, which changes without the log and is not proved by it."""

@@ -88,6 +88,7 @@ BLIND = {  # why nothing could be seen
     "carrier": "a carrier of agents' sessions failed",
     "update": "agents were being updated",
     "common_mode": "silence everywhere at once: it may have been us",
+    "too_few_vantages": "too few vantages to tell anything",
     "nobody_measured": "nobody measured",
 }
 ACCESS = {

@@ -4,9 +4,8 @@ What it knows is put down every hour; a restart goes on from there, by the rows 
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +18,7 @@ from heliograph_collector.detect.past import Late
 from heliograph_collector.detect.signals import Opinion
 from heliograph_collector.detect.silence import Blind
 from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.herald import Herald
 from heliograph_collector.serve.keeper import Keeper, Study
 from heliograph_collector.serve.late import Past, look_again
 from heliograph_collector.serve.refusal import CannotServeError
@@ -58,6 +58,7 @@ class Detector:
         clock: Clock,
         bus: Bus,
         registry: CollectorRegistry,
+        titles: Mapping[str, str] | None = None,
     ) -> None:
         try:
             self._keeper = Keeper(study)
@@ -66,7 +67,8 @@ class Detector:
                 f"The alert log cannot be gone on with. {error} Restore alerts.jsonl and the keys "
                 "from one backup, or move alerts.jsonl away to begin a new log."
             ) from error
-        self._journal, self._past, self._clock, self._bus = journal, past, clock, bus
+        self._journal, self._past, self._clock = journal, past, clock
+        self._herald = Herald(bus, titles or {}, study.k_anonymity)
         self._turn = asyncio.Lock()  # the keeper does one thing at a time
         self._late = Late()
         self._heard: list[Opinion] = []
@@ -205,9 +207,9 @@ class Detector:
 
     def _tell(self, entries: Sequence[Entry]) -> None:
         for id_ in dict.fromkeys(entry.incident for entry in entries):
-            self._bus.publish("incident", json.dumps(self.book.get(id_)))
+            self._herald.incident(self.book, id_)
         for spell in self._new_spells():
-            self._bus.publish("coverage", json.dumps(spell))
+            self._herald.blind(self.book, spell)
         if entries:
             self._count()
 

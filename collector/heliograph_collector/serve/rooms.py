@@ -66,6 +66,7 @@ class Rooms:
             clock=house.clock,
             bus=bus,
             registry=house.registry,
+            titles={s.name: s.title for s in house.services.services},
         )
         self._desk = Desk(house, door, self._store, self._detector)
         self._corroboration = Corroboration(house)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.shelf import Shelf
+from heliograph_collector.publish.herald import Herald
 from heliograph_collector.store.rows import State
 from support import browser
 from support.casebook import KEY, blocking, book, closed, silence
@@ -66,7 +66,7 @@ async def test_an_incident_appears_without_a_reload(serve: Serve) -> None:
     kept = book(blocking())
     feed = evening().feed(book=kept, public_key=KEY.public)
     client = await serve(feed)
-    shelf = Shelf(feed)
+    herald = Herald(feed.bus, feed.services, 5)
 
     async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
         await page.until(LIVE)
@@ -75,7 +75,7 @@ async def test_an_incident_appears_without_a_reload(serve: Serve) -> None:
         await page.ask("window.unbroken = true")
         for entry in book(blocking(), silence(minutes=2)).entries[len(kept.entries) :]:
             kept.take(entry)
-            feed.bus.publish("incident", shelf.event(entry.incident) or "")
+            herald.incident(kept, entry.incident)
         await page.until(f"{told}.includes('Kazakhstan fell silent between 13:40:40')")
         assert await page.ask("window.unbroken") is True
 
@@ -92,7 +92,7 @@ async def test_an_incident_s_page_follows_it(serve: Serve) -> None:
         await page.ask("window.unbroken = true")
         for entry in book(closed(silence(), 1)).entries[2:]:
             kept.take(entry)
-        feed.bus.publish("incident", Shelf(feed).event(silence().id) or "")
+        Herald(feed.bus, {}, 5).incident(kept, silence().id)
         await page.until(f"{headline}.includes('came back between')")
         await page.until("document.getElementById('badges').innerText.startsWith('closed')")
         assert await page.ask("window.unbroken") is True
