@@ -146,10 +146,22 @@ def test_after_the_end_it_is_not_held_against_us_that_all_is_well() -> None:
 
 def test_the_night_is_no_drop_of_traffic() -> None:
     told = series("netflows", 1.0)
-    points = tuple(  # every day at the hours of the incident there is a tenth of the day's traffic
-        Point(p.at_us, 100 if p.at_us % DAY_US >= ONSET_US % DAY_US else 1_000) for p in told.points
+    points = tuple(  # every day, for eight hours from that of the onset, a tenth of the traffic
+        Point(p.at_us, 100 if (p.at_us - ONSET_US) % DAY_US < 8 * HOUR_US else 1_000)
+        for p in told.points
     )
-    assert hold_against(incident(), replace(told, points=points)).what is not What.AGREES
+    found = hold_against(incident(), replace(told, points=points))
+    assert said(found) == (What.DISAGREES, Why.STAYED_UP)
+
+
+def test_points_that_may_still_grow_are_not_counted() -> None:
+    told = series("ping-slash24", 0.1, hours=0.5)
+    assert said(hold_against(incident(), told)) == (What.NOTHING, Why.LAGS)
+
+
+def test_two_points_are_too_few_to_contradict_us() -> None:
+    told = series("netflows", 1.0, hours=3.75)
+    assert said(hold_against(incident(), told)) == (What.NOTHING, Why.BETWEEN)
 
 
 def test_a_series_of_noughts_says_nothing() -> None:

@@ -120,10 +120,9 @@ async def test_what_is_followed_no_more_is_unsubscribed() -> None:
 
 
 async def test_silence_is_asked_about_and_a_pong_is_enough() -> None:
-    async with running(o.Outside(), replace(CALM, quiet_s=0.05)) as run:
-        await run.heard("ping")
-        await run.heard("ping")
-        await run.heard("ping")
+    async with running(o.Outside(), replace(CALM, quiet_s=0.3, deadline_s=1.0)) as run:
+        for _ in range(4):  # longer than the deadline of one step
+            await run.heard("ping")
         assert run.pauses.taken == []
 
 
@@ -166,6 +165,7 @@ async def test_a_bad_frame_ends_the_connection_and_it_comes_again_later(
     outside = o.Outside()
     async with running(outside, most_pauses=2) as run:
         await run.live()
+        outside.acknowledge = False
         socket = outside.sockets[0]
         if frame is None:
             await socket.close()
@@ -179,6 +179,7 @@ async def test_a_bad_frame_ends_the_connection_and_it_comes_again_later(
 
         await until(came_again)
         assert 7.5 <= run.pauses.taken[0] <= 15
+        assert run.source._routes._live_us is None, "deaf until the new one is acknowledged"
     assert "\x1b" not in caplog.text
     assert caplog.text.count("RIS Live") >= 1
 

@@ -57,6 +57,18 @@ def test_one_peer_or_two_take_no_prefix_away() -> None:
     assert routes.minutes([9198])[0].gone == 0
 
 
+def test_three_of_seven_are_no_majority_and_two_alone_are_too_few() -> None:
+    routes = listening()
+    announce(routes, FIVE[:1])
+    for peer in ("f", "g"):
+        routes.take(Update(peer, 9198, FIVE[:1], ()))
+    withdraw(routes, FIVE[:1], PEERS[:3])
+    routes.take(Update("a", 9198, FIVE[1:2], ()))
+    withdraw(routes, FIVE[1:2], PEERS[:2])
+    routes.tick(START_US + MINUTE_US)
+    assert routes.minutes([9198]) == [Minute(START_US, 2, 0)]
+
+
 def test_a_withdrawal_of_what_nobody_knows_is_nothing() -> None:
     routes = listening()
     withdraw(routes, FIVE)
@@ -122,6 +134,11 @@ def test_a_flood_fills_no_memory() -> None:
     assert len(routes.prefixes) == MOST_PREFIXES
     assert len(routes._peers) <= 4_096
     assert len(routes._prefixes["2.0.0.0/24"].last) == MOST_PEERS
+
+
+def test_of_long_ago_nothing_is_kept() -> None:
+    routes = listening()
+    announce(routes, FIVE)
     for minute in range(MOST_MINUTES * 2):
         routes.tick(START_US + minute * MINUTE_US)
     assert len(routes.minutes([9198])) == MOST_MINUTES
