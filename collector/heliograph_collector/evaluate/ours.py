@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from heliograph_collector.detect import Incident, Watch, watch
 from heliograph_collector.detect.incident import Bracket, Kind, Turn
+from heliograph_collector.detect.lookout import CLOSE_US
 from heliograph_collector.detect.reach import Reach
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import SECOND_US
@@ -17,7 +18,6 @@ from heliograph_collector.evaluate.replay import Alarm, Replay
 from heliograph_collector.evaluate.replay import Kind as Name
 
 FEED_US = 1_500_000  # from a decision to the row
-SETTLE_US = 45 * SECOND_US  # from the end of a minute of verdicts to its being judged
 _TICK_US = 5 * SECOND_US  # how often an incident is looked at while it is young
 _YOUNG_US = 900 * SECOND_US
 _NAMES: dict[Kind, Name] = {
@@ -173,7 +173,7 @@ def _reach(replay: Replay) -> list[Alarm]:
     """Minute by minute, as the runner closes them."""
     if not replay.opinions:
         return []
-    run, rows = Reach(replay.since_us), _Rows(FEED_US + SETTLE_US)
+    run, rows = Reach(replay.since_us), _Rows(FEED_US + CLOSE_US)
     end_us = replay.since_us + run.width_us
     for opinion in replay.opinions:
         while opinion.at_us >= end_us:
