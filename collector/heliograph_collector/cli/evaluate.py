@@ -27,7 +27,22 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         epilog=EXAMPLE,
         allow_abbrev=False,
     )
-    command.add_argument("scenarios", metavar="SCENARIO.yml", nargs="*", help="scenarios to play")
+    command.add_argument(
+        "scenarios",
+        metavar="FILE",
+        nargs="*",
+        help="scenarios to play (.yml); or one real event: IODA's signals, RIPE Atlas's connection "
+        "events, OONI's measurements, a table of time and value",
+    )
+    command.add_argument(
+        "--entity",
+        metavar="WHO",
+        default="",
+        help="of whom a real event is: IR, IR/Tehran, AS44244",
+    )
+    command.add_argument(
+        "--truth", metavar="FILE", type=Path, help="what happened, to hold a real event against"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument(
         "--seeds",
@@ -57,6 +72,12 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.evaluate.table import document, text
 
     paths = [Path(name).expanduser() for name in args.scenarios]
+    if any(path.suffix not in (".yml", ".yaml") for path in paths):
+        from heliograph_collector.cli.event import told
+
+        return told(paths, args)
+    if args.entity or args.truth:
+        raise CommandError("--entity and --truth belong to a real event: name its file.")
     count = args.seeds or (FILE_SEEDS if paths else CORPUS_SEEDS)
     try:
         _read(paths)
