@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from heliograph_collector.store.rows import Cell, Silence, State, Vote
+from heliograph_collector.store.rows import Cell, Count, Silence, State, Vote
 
 INSUFFICIENT = "insufficient"  # the method of a cell that hides a number below k
 
@@ -48,38 +48,79 @@ Place = tuple[str, str, int, str]
 Ballot = Counter[State]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Voter:
-    """One vantage: its network, its counts, and what it gave as cause."""
+    """One vantage: its counts, what it gave as cause, its network, which is that of its last."""
 
-    prefix: str
     counts: Ballot
     causes: Counter[tuple[str, str]]
+    last: tuple[int, str] = (0, "")
 
     def add(self, vote: Vote) -> None:
+        self.last = max(self.last, (vote.start_us, vote.prefix))
         self.counts[State.REACHABLE] += vote.reachable
         self.counts[State.BLOCKED] += vote.blocked
         self.counts[State.DOWN] += vote.down
         self.counts[State.UNKNOWN] += vote.unknown
-        self.causes[vote.layer, vote.method] += vote.blocked + vote.down
+        if vote.blocked + vote.down:
+            self.causes[vote.layer, vote.method] += vote.blocked + vote.down
 
     @property
     def cause(self) -> tuple[str, str]:
-        return max(sorted(self.causes), key=lambda cause: self.causes[cause], default=("", ""))
+        return _commonest(self.causes)
 
 
 def cells(
     votes: Iterable[Vote], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
 ) -> list[Cell]:
     """A row for every cell key seen in [since, until) and every bin, in order."""
+    counts = counted(votes, since_us, until_us, bin_s)
+    return _cells(counts, silences, since_us, until_us, bin_s)
+
+
+def bin_by_bin(
+    counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
+) -> list[Cell]:
+    """Cells as they are stored: what a bin holds depends on nothing outside of it.
+
+    So they are the same whatever is rolled up together; `in_every_bin` adds the rows of nobody.
+    """
+    by_start: defaultdict[int, tuple[list[Count], list[Silence]]] = defaultdict(lambda: ([], []))
     bin_us = bin_s * 1_000_000
-    ballots = _ballots(votes, since_us, until_us, bin_us)
-    silent = _silent(silences, since_us, until_us, bin_us)
+    for count in counts:
+        by_start[count.start_us // bin_us * bin_us][0].append(count)
+    for silence in silences:
+        by_start[silence.start_us // bin_us * bin_us][1].append(silence)
     return [
-        _cell(key, start_us, bin_s, ballots.get((key, start_us), []), silent[key.place, start_us])
-        for key in sorted(_keys(ballots, silent))
+        cell
+        for start_us, (some, gone) in sorted(by_start.items())
+        if since_us <= start_us < until_us
+        for cell in _cells(some, gone, start_us, start_us + bin_us, bin_s)
+    ]
+
+
+def in_every_bin(stored: Iterable[Cell], since_us: int, until_us: int, bin_s: int) -> list[Cell]:
+    """Stored cells of a window as `cells` would give them: each key in every bin."""
+    bin_us = bin_s * 1_000_000
+    there = {(_key(c), c.start_us): c for c in stored if since_us <= c.start_us < until_us}
+    silent: Counter[tuple[Place, int]] = Counter()
+    for (key, start_us), cell in there.items():
+        if cell.silent:
+            silent[key.place, start_us] = max(silent[key.place, start_us], cell.silent)
+    voted = {at: cell for at, cell in there.items() if cell.vantages}
+    return [
+        voted.get((key, start_us)) or _cell(key, start_us, bin_s, None, silent[key.place, start_us])
+        for key in sorted(_keys(voted, silent))
         for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
     ]
+
+
+def outdated(stored: Iterable[Cell], found: Iterable[Cell]) -> list[Cell]:
+    """What to write so that `stored` becomes `found`: what differs, and what is there no more."""
+    before = {(_key(c), c.start_us): c for c in stored}
+    after = {(_key(c), c.start_us): c for c in found}
+    gone = [_emptied(c, "") for at, c in before.items() if at not in after and _people(c)]
+    return [c for at, c in after.items() if before.get(at) != c] + gone
 
 
 def merge_small(cells: Sequence[Cell], k: int) -> list[Cell]:
@@ -133,17 +174,41 @@ def confidence_of(state: State, ballot: Ballot, vantages: int) -> float:
     return round(min(cap, sure), 3)
 
 
-def _ballots(
-    votes: Iterable[Vote], since_us: int, until_us: int, bin_us: int
-) -> dict[tuple[Key, int], list[_Voter]]:
-    counts: defaultdict[tuple[Key, int], dict[str, _Voter]] = defaultdict(dict)
+def counted(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int) -> list[Count]:
+    """The votes of each cell in each bin of [since, until), by vantage and by network."""
+    bin_us = bin_s * 1_000_000
+    booths: defaultdict[tuple[Key, int], dict[str, _Voter]] = defaultdict(dict)
     for vote in votes:
-        if not since_us <= vote.start_us < until_us:
-            continue
-        key = Key(vote.country, vote.region, vote.asn, vote.access, vote.service)
-        voters = counts[key, vote.start_us // bin_us * bin_us]
-        voters.setdefault(vote.nym, _Voter(vote.prefix, Counter(), Counter())).add(vote)
-    return {place: list(voters.values()) for place, voters in counts.items()}
+        if since_us <= vote.start_us < until_us:
+            key = Key(vote.country, vote.region, vote.asn, vote.access, vote.service)
+            voters = booths[key, vote.start_us // bin_us * bin_us]
+            voters.setdefault(vote.nym, _Voter(Counter(), Counter())).add(vote)
+    return [_count(key, start_us, list(v.values())) for (key, start_us), v in booths.items()]
+
+
+def _count(key: Key, start_us: int, voters: Sequence[_Voter]) -> Count:
+    own = [own_vote(v.counts) for v in voters]
+    causes = zip(own, (v.cause for v in voters), strict=True)
+    return Count(
+        **key._asdict(),
+        start_us=start_us,
+        vantages=Counter(own),
+        networks=_networks(voters, own),
+        causes=Counter((s, *cause) for s, cause in causes if s in (State.BLOCKED, State.DOWN)),
+    )
+
+
+def _cells(
+    counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
+) -> list[Cell]:
+    bin_us = bin_s * 1_000_000
+    voted = {(_key(count), count.start_us): count for count in counts}
+    silent = _silent(silences, since_us, until_us, bin_us)
+    return [
+        _cell(key, start_us, bin_s, voted.get((key, start_us)), silent[key.place, start_us])
+        for key in sorted(_keys(voted, silent))
+        for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
+    ]
 
 
 def _silent(
@@ -168,42 +233,49 @@ def _keys(ballots: Iterable[tuple[Key, int]], silent: Iterable[tuple[Place, int]
     return keys | {Key(*place, "") for place, _ in silent if place not in places}
 
 
-def _cell(key: Key, start_us: int, bin_s: int, voters: Sequence[_Voter], silent: int) -> Cell:
-    own = [own_vote(v.counts) for v in voters]
-    ballot = Counter(own)
-    networks = _networks(voters, own)
+def _cell(key: Key, start_us: int, bin_s: int, count: Count | None, silent: int) -> Cell:
+    vantages = Counter({} if count is None else count.vantages)
+    networks = Counter({} if count is None else count.networks)
+    causes = {} if count is None else count.causes
     state = state_of(networks)
-    causes = [v.cause for v, vote in zip(voters, own, strict=True) if vote is state]
-    layer, method = _commonest(causes) if state in (State.BLOCKED, State.DOWN) else ("", "")
+    said = Counter({(layer, method): n for (s, layer, method), n in causes.items() if s is state})
+    layer, method = _commonest(said)
     return Cell(
         **key._asdict(),
         start_us=start_us,
         bin_s=bin_s,
-        vantages=len(voters),
-        reachable=ballot[State.REACHABLE],
-        blocked=ballot[State.BLOCKED],
-        down=ballot[State.DOWN],
-        unknown=ballot[State.UNKNOWN],
+        vantages=vantages.total(),
+        reachable=vantages[State.REACHABLE],
+        blocked=vantages[State.BLOCKED],
+        down=vantages[State.DOWN],
+        unknown=vantages[State.UNKNOWN],
         silent=silent,
         state=state,
-        confidence=confidence_of(state, networks, len(voters)),
+        confidence=confidence_of(state, networks, vantages.total()),
         layer=layer,
         method=method,
         prefixes=networks.total(),
+        layers=_layers((layer, n) for (_, layer, _), n in causes.items()),
     )
+
+
+def _layers(counts: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    layers: Counter[str] = Counter()
+    for layer, n in counts:
+        layers[layer] += n
+    return tuple(sorted(layers.items()))
 
 
 def _networks(voters: Sequence[_Voter], own: Sequence[State]) -> Ballot:
     """One vote per network prefix; vantages whose network is not known are one network."""
     inside: defaultdict[str, Ballot] = defaultdict(Counter)
     for voter, vote in zip(voters, own, strict=True):
-        inside[voter.prefix][vote] += 1
+        inside[voter.last[1]][vote] += 1
     return Counter(own_vote(ballot) for ballot in inside.values())
 
 
-def _commonest(causes: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    counted = Counter(causes)
-    return max(sorted(counted), key=lambda cause: counted[cause], default=("", ""))
+def _commonest(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
+    return max(sorted(causes), key=lambda cause: causes[cause], default=("", ""))
 
 
 def _merge_bin(group: Sequence[Cell], k: int, shown: set[Key]) -> list[Cell]:
@@ -236,7 +308,8 @@ def _merged(key: Key, small: Sequence[Cell], k: int) -> Cell:
     vantages, prefixes = sum(c.vantages for c in small), sum(c.prefixes for c in small)
     state = state_of(ballot)
     causes = [(c.layer, c.method) for c in small if c.state is state for _ in range(c.vantages)]
-    layer, method = _commonest(causes) if state in (State.BLOCKED, State.DOWN) else ("", "")
+    blamed = state in (State.BLOCKED, State.DOWN)
+    layer, method = _commonest(Counter(causes)) if blamed else ("", "")
     return replace(
         first,
         reachable=ballot[State.REACHABLE],
@@ -250,6 +323,7 @@ def _merged(key: Key, small: Sequence[Cell], k: int) -> Cell:
         layer=layer,
         method=method,
         prefixes=prefixes,
+        layers=_layers(pair for c in small for pair in c.layers),
     )
 
 
@@ -286,7 +360,7 @@ def _people(cell: Cell) -> int:
     return max(cell.vantages, cell.silent)
 
 
-def _key(cell: Cell) -> Key:
+def _key(cell: Cell | Count) -> Key:
     return Key(cell.country, cell.region, cell.asn, cell.access, cell.service)
 
 

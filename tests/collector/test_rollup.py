@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from heliograph_collector.rollup import (
     INSUFFICIENT,
+    bin_by_bin,
     cells,
     confidence_of,
+    counted,
+    in_every_bin,
     merge_small,
+    outdated,
     own_vote,
     state_of,
 )
@@ -169,6 +173,62 @@ def test_repetition_and_order_change_nothing(
     ]
     rng.shuffle(more)
     assert roll(more) == roll(votes)
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("abcd"), states, st.integers(0, 3), st.integers(1, 2)), max_size=12
+)
+gone = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=4, unique=True)
+
+
+@settings(deadline=None)
+@given(events, gone, st.lists(st.integers(0, 3), max_size=6))
+def test_bins_rolled_up_one_by_one_are_the_window_rolled_up_at_once(
+    drawn: list[tuple[str, State, int, int]], lost: list[tuple[int, int]], order: list[int]
+) -> None:
+    """In whichever order bins are written: first from a part of the votes, then from all."""
+    votes = [vote(nym, state, bin_=bin_, asn=asn) for nym, state, bin_, asn in drawn]
+    silences = [silence(1, bin_=bin_, asn=asn) for asn, bin_ in lost]
+    shelf: dict[Any, Cell] = {}
+    for at in [*order, 0, 1, 2, 3]:
+        since_us, until_us = NOON_US + at * BIN_US, NOON_US + (at + 1) * BIN_US
+        for known, away in ((votes[:6], silences), (votes, silences[:1]), (votes, silences)):
+            now = counted(known, since_us, until_us, BIN_S)
+            then = [s for s in away if since_us <= s.start_us < until_us]
+            before = [c for c in shelf.values() if since_us <= c.start_us < until_us]
+            found = bin_by_bin(now, then, since_us, until_us, BIN_S)
+            for cell in outdated(before, found):
+                shelf[cell.asn, cell.service, cell.start_us] = cell
+    window = (NOON_US, NOON_US + 4 * BIN_US, BIN_S)
+    assert in_every_bin(shelf.values(), *window) == cells(votes, silences, *window)
+
+
+def test_what_is_as_it_was_is_not_written_again() -> None:
+    rows = roll([vote("a"), vote("b", B)])
+    assert outdated(rows, rows) == []
+    assert outdated([], rows) == rows
+    (emptied,) = outdated(rows, [])
+    assert (emptied.vantages, emptied.silent, emptied.asn) == (0, 0, 9198)
+    assert outdated([emptied], []) == []
+
+
+def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
+    """Each vantage in the layer it met it in most often, whatever the cell came to."""
+    odd = vote("d", B, layer="dns", method="nxdomain")
+    (cell,) = roll([vote("a", B), vote("b", B, times=5), odd, *(vote(f"r{n}") for n in range(9))])
+    assert (cell.state, cell.layer, cell.layers) == (R, "", (("dns", 1), ("tls", 2)))
+    small = [*_network(1, 3, B), *_network(2, 4, B), *_network(3, 2)]
+    (merged,) = merge_small(roll(small), 5)
+    assert merged.layers == (("tls", 7),)
+    (hidden,) = merge_small(roll(_network(1, 3, B)), 5)
+    assert hidden.layers == ()
+
+
+def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> None:
+    moved = [vote("a", prefix="x"), replace(vote("a", prefix="w"), start_us=NOON_US + 60_000_000)]
+    for votes in (moved, moved[::-1]):
+        (cell,) = roll([*votes, vote("b", prefix="w")])
+        assert (cell.vantages, cell.prefixes) == (2, 1)
 
 
 @given(st.dictionaries(states, st.integers(0, 50)), states)

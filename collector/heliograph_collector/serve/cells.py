@@ -3,18 +3,41 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
-from heliograph_collector.rollup import cells
-from heliograph_collector.store.engine import Store, StoreError
+from heliograph_collector.rollup import bin_by_bin, outdated
+from heliograph_collector.store.engine import Store, StoreError, TooMuchError
+from heliograph_collector.store.rows import Cell, CellFilter
 
-BIN_S = 300
-_BIN_US = BIN_S * 1_000_000
+US = 1_000_000
 _EVERY_S = 15.0
-_BINS_AT_ONCE = 12  # an hour: the store answers that within its limits, whoever votes
-_AT_START_US = 86_400_000_000  # what the process before us may have left undone
 
 log = logging.getLogger("heliograph.cells")
+
+
+@dataclass(slots=True)
+class Width:
+    """Bins of one width, and which of them are to be rolled up again."""
+
+    bin_s: int
+    rounds: int  # of `_EVERY_S` between two renewals
+    kept_s: int  # older bins are left alone; 0 for none
+    before_s: int  # at a start: what the process before us may have left undone
+    at_once: int = 60  # bins in one question; fewer after one that was too much
+    touched: set[int] = field(default_factory=set)
+
+    @property
+    def us(self) -> int:
+        return self.bin_s * US
+
+    def touch(self, moments_us: Iterable[int]) -> None:
+        self.touched.update(at_us // self.us for at_us in moments_us)
+
+
+def widths() -> list[Width]:
+    """A minute, kept for two days; five minutes, kept for ever, each minute once is enough."""
+    return [Width(60, 1, 172_800, 3_600), Width(300, 4, 0, 86_400, 12)]
 
 
 class CellKeeper:
@@ -23,45 +46,74 @@ class CellKeeper:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._touched: set[int] = set()
+        self._widths = widths()
 
     def touch(self, moments_us: Iterable[int]) -> None:
-        self._touched.update(at_us // _BIN_US for at_us in moments_us)
+        moments = set(moments_us)
+        for width in self._widths:
+            width.touch(moments)
 
     async def run(self) -> None:
         now_us = self._clock.wall_us()
-        self.touch(range(now_us - _AT_START_US, now_us, _BIN_US))
+        for width in self._widths:
+            width.touch(range(now_us - width.before_s * US, now_us, width.us))
+        turn = 0
         while True:
             await asyncio.sleep(_EVERY_S)
-            self.touch([self._clock.wall_us()])  # silence changes a bin without a row in it
-            for first, last in list(stretches(sorted(self._touched), _BINS_AT_ONCE)):
-                await self._renew(first, last)
+            for width in self._widths:
+                if turn % width.rounds == 0:
+                    await self._renew_all(width)
+            turn += 1
 
-    async def _renew(self, first: int, last: int) -> None:
+    async def _renew_all(self, width: Width) -> None:
+        now_us = self._clock.wall_us()
+        # Silence changes a bin without a row in it, also the one that ended since the last time.
+        width.touch([now_us, now_us - int(width.rounds * _EVERY_S * US)])
+        if width.kept_s:
+            oldest = (now_us - width.kept_s * US) // width.us
+            width.touched = {at for at in width.touched if at >= oldest}
+        for first, last in list(stretches(sorted(width.touched), width.at_once)):
+            await self._renew(width, first, last)
+
+    async def _renew(self, width: Width, first: int, last: int) -> None:
         """A stretch that fails is taken up again in the next round."""
-        since_us, until_us = first * _BIN_US, (last + 1) * _BIN_US
-        self._touched.difference_update(range(first, last + 1))
+        width.touched.difference_update(range(first, last + 1))
         try:
-            await renew(self._store, since_us, until_us)
+            await renew(self._store, first * width.us, (last + 1) * width.us, width.bin_s)
         except StoreError as error:
             log.warning("Cells of %d bins are late: %s", last - first + 1, error)
-            self._touched.update(range(first, last + 1))
+            width.touched.update(range(first, last + 1))
+            if isinstance(error, TooMuchError):
+                width.at_once = max(1, (last - first + 1) // 2)
 
 
-async def renew(store: Store, since_us: int, until_us: int) -> None:
-    """Roll whole bins up again and store what they came to. Raises StoreError."""
-    votes = await store.votes(since_us, until_us, BIN_S)
-    silences = await store.silences(since_us, until_us, BIN_S)
-    found = await asyncio.to_thread(cells, votes, silences, since_us, until_us, BIN_S)
-    await store.replace_cells(found)
+async def renew(store: Store, since_us: int, until_us: int, bin_s: int) -> None:
+    """Roll whole bins up again and write what has changed. Raises StoreError."""
+    stored = await _stored(store, since_us, until_us, bin_s)
+    counts = await store.counts(since_us, until_us, bin_s)
+    silences = await store.silences(since_us, until_us, bin_s)
+    found = await asyncio.to_thread(bin_by_bin, counts, silences, since_us, until_us, bin_s)
+    await store.replace_cells(outdated(stored, found))
 
 
 async def renew_all(store: Store, moments_us: Iterable[int]) -> int:
-    """The bins in which these moments lie; how many. Raises StoreError."""
-    bins = sorted({at_us // _BIN_US for at_us in moments_us})
-    for first, last in stretches(bins, _BINS_AT_ONCE):
-        await renew(store, first * _BIN_US, (last + 1) * _BIN_US)
-    return len(bins)
+    """The bins in which these moments lie, of minutes those still kept; how many of five minutes.
+
+    Raises StoreError.
+    """
+    moments, count = set(moments_us), 0
+    for width in widths():
+        width.touch(moments)
+        count = len(width.touched)
+        for first, last in stretches(sorted(width.touched), width.at_once):
+            bounds = (first * width.us, (last + 1) * width.us, width.bin_s)
+            if not width.kept_s or await _stored(store, *bounds):
+                await renew(store, *bounds)
+    return count
+
+
+async def _stored(store: Store, since_us: int, until_us: int, bin_s: int) -> list[Cell]:
+    return await store.cells(CellFilter(since_us=since_us, until_us=until_us, bin_s=bin_s))
 
 
 def stretches(bins: Sequence[int], most: int) -> Iterator[tuple[int, int]]:

@@ -174,6 +174,7 @@ _CELL: list[Column] = [
     ("silent", "uint32", lambda r: r.silent),
     ("prefixes", "uint32", lambda r: r.prefixes),
     ("confidence", "float64", lambda r: r.confidence),
+    ("layers", "counts", lambda r: list(r.layers)),
 ]
 
 
@@ -240,6 +241,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Any]) -> "pa.Table":
         "uint64": pa.uint64(),
         "int32": pa.int32(),
         "float64": pa.float64(),
+        "counts": pa.map_(pa.string(), pa.uint32()),
     }
     return pa.table(
         {name: pa.array([read(r) for r in rows], types[kind]) for name, kind, read in columns}

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from heliograph_collector.store import columns, migrations, opinions, queries
+from heliograph_collector.store import ballots, columns, migrations, opinions, queries
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -20,6 +21,7 @@ from heliograph_collector.store.rows import (
     Block,
     Cell,
     CellFilter,
+    Count,
     Health,
     Judged,
     Judgement,
@@ -47,7 +49,8 @@ _KEPT = {
     "quarantine": "received",
     "verdicts": "started",
     "presence": "received",
-}  # table → the time its retention counts from; cells stay for ever
+    "minute_cells": "start",
+}  # table → the time its retention counts from; the other cells stay for ever
 
 TABLES = (*_KEPT, "cells", "blocks")
 
@@ -64,11 +67,13 @@ class Store:
         limits: Limits | None = None,
         observations_days: int = 30,
         verdicts_days: int = 180,
+        minutes_days: int = 2,
     ) -> None:
         """Raises StoreError when `url` is none of these."""
         self._clickhouse = ClickHouse(url, limits or Limits())
         # A measurement is never kept without its verdicts.
         long = dict.fromkeys(("verdicts", "presence"), max(verdicts_days, observations_days))
+        long["minute_cells"] = minutes_days
         self._days = {table: long.get(table, observations_days) for table in _KEPT}
         self.closed = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -111,7 +116,11 @@ class Store:
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
         """Cells as they are now, in place of those with the same key. Raises StoreError."""
-        await self._write(lambda: self._clickhouse.insert("cells", columns.cells(cells), ""))
+        by_table: dict[str, list[Cell]] = {}
+        for cell in cells:
+            by_table.setdefault(queries.CELLS.get(cell.bin_s, "cells"), []).append(cell)
+        for table, some in by_table.items():
+            await self._write(partial(self._clickhouse.insert, table, columns.cells(some), ""))
 
     async def votes(
         self,
@@ -129,7 +138,12 @@ class Store:
         asked = Question().between("started", since_us, until_us)
         asked.place(country, region, asn, access)
         asked.where("service = {service:String}", service=service)
-        return await self._read(queries.votes(asked, bin_s))
+        return await self._read(ballots.votes(asked, bin_s))
+
+    async def counts(self, since_us: int, until_us: int, bin_s: int) -> list[Count]:
+        """The votes of all cells of the world, counted: what `votes` would come to."""
+        asked = Question().between("started", since_us, until_us)
+        return await self._read(ballots.counts(asked, bin_s))
 
     async def silences(
         self,
@@ -233,6 +247,7 @@ class Store:
         )
 
     async def cells(self, wanted: CellFilter) -> list[Cell]:
+        """As stored: `rollup.in_every_bin` adds the rows of nobody. Raises StoreError."""
         return await self._read(queries.cells(wanted))
 
     async def health(self) -> Health:
@@ -250,7 +265,8 @@ class Store:
 
         def load() -> None:
             for table in TABLES:
-                self._load(table, directory, rows[table])
+                if table in rows:  # else the snapshot is from before that table
+                    self._load(table, directory, rows[table])
 
         await self._write(load, BACKUP_S)
 

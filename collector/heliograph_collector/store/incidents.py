@@ -44,12 +44,13 @@ class Book:
         """Raises ValueError when it is not the one that comes next."""
         if entry.number != len(self._entries) + 1:
             raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
-        self._entries.append(entry)
+        # Another thread may be reading: who sees the new head must find all that it proves.
         self._of.setdefault(entry.incident, []).append(entry)
+        self._entries.append(entry)
 
     def incidents(self) -> list[dict[str, Any]]:
         """The newest state of each, newest start first; `alerts` are the numbers of its entries."""
-        found = [_state(entries) for entries in self._of.values()]
+        found = [_state(entries) for entries in list(self._of.values())]
         return sorted(found, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
 
     def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the word of the record

@@ -8,7 +8,6 @@ from heliograph.codec import measurement_from_pb
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.store.rows import (
     DAY_US,
-    TIME_BAD,
     Cell,
     CellFilter,
     Judged,
@@ -19,10 +18,10 @@ from heliograph_collector.store.rows import (
     Taken,
     Vantage,
     Verdict,
-    Vote,
 )
 
 US = 1_000_000
+CELLS = {60: "minute_cells"}  # by the width of their bins, where they are not in `cells`
 
 Given = tuple[str, int, Verdict]  # to which measurement, by which block, what
 
@@ -67,26 +66,6 @@ class Query:
     parameters: dict[str, object]
     row: Callable[[tuple[Any, ...]], Any]
     binary: tuple[str, ...] = ()
-
-
-def votes(q: Question, bin_s: int) -> Query:
-    """One row per cell, bin and vantage, from whole-target verdicts of volunteers.
-
-    What was measured at a time that cannot be has no bin to vote in.
-    """
-    q.where("endpoint = ''").where("role = 'volunteer'").where("rule != {bad:String}", bad=TIME_BAD)
-    text = f"""
-SELECT * EXCEPT (how, old), old FROM (SELECT country, region, asn, access, service,
-  intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym,
-  any(prefix) AS any_prefix, max(established) AS old, countIf(state = 'reachable') AS reachable,
-  countIf(state = 'blocked') AS blocked, countIf(state = 'down') AS down,
-  countIf(state = 'unknown') AS unknown,
-  topKIf(1)((layer, method), state IN ('blocked', 'down'))[1] AS how,
-  tupleElement(how, 1) AS by_layer, tupleElement(how, 2) AS by_method
-FROM verdicts FINAL WHERE {q.text}
-GROUP BY country, region, asn, access, service, start, nym)
-ORDER BY country, region, asn, access, service, start, nym"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"bin": bin_s * US}, _vote)
 
 
 def silences(q: Question, since_us: int, until_us: int, bin_s: int) -> Query:
@@ -193,14 +172,16 @@ LIMIT 512 BY id"""  # noqa: S608 our own conditions
 
 
 def cells(wanted: CellFilter) -> Query:
+    table = CELLS.get(wanted.bin_s, "cells")
     q = Question().place(wanted.country or None, wanted.region, wanted.asn, wanted.access)
     q.between("start", wanted.since_us, wanted.until_us)
     q.where("service = {service:String}", service=wanted.service or None)
     q.where("bin_s = {bin_s:UInt32}", bin_s=wanted.bin_s)
     text = f"""
 SELECT country, region, asn, access, service, toUnixTimestamp64Micro(start) AS start_us, bin_s,
-  vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes
-FROM cells FINAL WHERE {q.text}
+  vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes,
+  layers
+FROM {table} FINAL WHERE {q.text}
 ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own conditions
     return Query(text, q.parameters, _cell)
 
@@ -231,26 +212,6 @@ def health() -> Query:
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts
 FROM system.parts WHERE active AND database = currentDatabase()"""
     return Query(text, {}, lambda r: r)
-
-
-def _vote(r: tuple[Any, ...]) -> Vote:
-    return Vote(
-        country=r[0],
-        region=r[1],
-        asn=r[2],
-        access=r[3],
-        service=r[4],
-        start_us=r[5],
-        nym=r[6],
-        prefix=r[7],
-        reachable=r[8],
-        blocked=r[9],
-        down=r[10],
-        unknown=r[11],
-        layer=r[12],
-        method=r[13],
-        established=r[14],
-    )
 
 
 def _silence(r: tuple[Any, ...]) -> Silence:
@@ -312,6 +273,7 @@ def _cell(r: tuple[Any, ...]) -> Cell:
         layer=r[15],
         method=r[16],
         prefixes=r[17],
+        layers=tuple(sorted(r[18].items())),
     )
 
 

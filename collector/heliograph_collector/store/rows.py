@@ -177,6 +177,8 @@ class Cell:
     layer: str = ""
     method: str = ""
     prefixes: int = 0
+    # (layer, vantages that met it there), of all that found it blocked or down
+    layers: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +203,21 @@ class Vote:
     layer: str = ""  # of the blocked ones, the commonest
     method: str = ""
     established: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """The votes of one cell in one bin, counted."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+    start_us: int
+    vantages: Mapping[State, int]
+    networks: Mapping[State, int]
+    causes: Mapping[tuple[State, str, str], int]  # (blocked or down, layer, method) → vantages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

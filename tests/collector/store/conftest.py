@@ -17,6 +17,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         limits=Limits(query_s=5),
         observations_days=AGES,
         verdicts_days=AGES,
+        minutes_days=AGES,
     )
     await store.open()
     yield store
