@@ -8,7 +8,7 @@ from support.rows import taken
 
 
 def test_an_uplink_that_fails_is_nobodys_verdict() -> None:
-    told = taken()
+    told = taken(1)
     failing = replace(told.measurement, experiment="uplink", target="stream://a.example:7443")
     verdicts = judge(replace(told, measurement=failing), ControlView())
     assert [(v.state, v.rule) for v in verdicts] == [(State.UNKNOWN, "uplink.told")]
