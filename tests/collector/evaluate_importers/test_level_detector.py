@@ -47,6 +47,15 @@ def test_a_restless_level_must_fall_further() -> None:
     """Every other hour half of the one before: 70 % of the middle is nothing to speak of."""
     noisy = [100.0 if h % 2 else 50.0 for h in range(24 * 10)]
     assert list(standings(series([*noisy, 40.0])))[-1] is W
+    assert list(standings(series([*noisy, 24.0])))[-1] is V  # below half of all that ever was
+
+
+def test_what_sees_a_country_dimly_still_sees_it_go() -> None:
+    """A telescope's level wanders by a third from day to day; then there is nothing at all."""
+    usual = [value * (1.3 if h // 24 % 2 else 0.8) for h, value in enumerate(days(15))]
+    found = list(standings(series([*usual, 0.0, 0.0])))
+    assert set(found[24 * 5 : -2]) == {W}
+    assert found[-2:] == [V, V]
 
 
 def test_one_low_step_is_suspected_two_are_confirmed_two_good_ones_end_it() -> None:

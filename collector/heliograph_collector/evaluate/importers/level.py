@@ -4,9 +4,9 @@ What is usual at a step is the median of the same time of day (half an hour, or 
 way) in the 14 days before; where there are fewer than 12 such values, of the last 24 hours; with
 fewer than 12 of those it is not known, and nothing is said. The spread is the larger of the median
 and the mean absolute deviation, scaled to sigma, at least 2 % of the level. A step is *low* below
-80 % of the usual and six spreads under it. *Suspected*: a low step; *confirmed*: two in a row, or
-one below half of the usual. *Over*: two in a row that are not low. Low steps enter the past as what
-was usual, for at most 7 days.
+80 % of the usual, if it is six spreads under it, or under half of the least of these values too.
+*Suspected*: a low step; *confirmed*: two in a row, or one below half of the usual. *Over*: two in a
+row that are not low. Low steps enter the past as what was usual, for at most 7 days.
 
 It counts addresses or queries, no vantages: an alarm says that the level fell and in which source,
 never how many people tell of it. It can be read when its step is over; how much later the source
@@ -75,8 +75,8 @@ def standings(series: Series, config: Config = Config()) -> Iterator[Standing]:
 def _standing(value: float | None, usual: tuple[float, float] | None, config: Config) -> Standing:
     if value is None or usual is None or usual[0] <= 0:
         return Standing.UNKNOWN
-    middle, spread = usual
-    if value >= config.share * middle or value >= middle - config.spreads * spread:
+    middle, line = usual
+    if value >= config.share * middle or value >= line:
         return Standing.WELL
     return Standing.VERY_LOW if value < config.half * middle else Standing.LOW
 
@@ -95,7 +95,7 @@ class _Past:
         self._values.append(value)
 
     def usual(self) -> tuple[float, float] | None:
-        """(median, spread); None where too little is known."""
+        """(median, what it takes to be below chance); None where too little is known."""
         known = self._same_hour()
         if len(known) < self._config.least:
             last = [self._values[-i] for i in range(1, min(self._day, len(self._values)) + 1)]
@@ -105,7 +105,8 @@ class _Past:
         middle = median(known)
         off = [abs(value - middle) for value in known]
         spread = max(1.4826 * median(off), 1.2533 * fmean(off))
-        return middle, max(spread, self._config.floor * middle)
+        spread = max(spread, self._config.floor * middle)
+        return middle, max(middle - self._config.spreads * spread, self._config.half * min(known))
 
     def _same_hour(self) -> list[float]:
         here, found = len(self._values), []
