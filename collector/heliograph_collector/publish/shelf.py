@@ -19,10 +19,11 @@ class Shelf:
 
     def all(self) -> list[Json]:
         """Newest start first; those of too few are not among them."""
-        if self._head != self.head:
+        head = self.head  # before the look: the book is written in another thread
+        if self._head != head:
             made = [self._made(found["id"], found["alerts"][-1]) for found in self._found()]
             self._all = sorted((d for d in made if d), key=place_of, reverse=True)
-            self._head = self.head
+            self._head = head
         return self._all
 
     def one(self, id_: str) -> Json | None:
