@@ -1,5 +1,6 @@
 """A snapshot taken in use, restored, and gone on with."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,25 @@ async def test_what_was_saved_is_there_again(store: Store, tmp_path: Path) -> No
     with pytest.raises(StoreError, match="empty --data directory"):
         await backup.restore(tmp_path / "saved", data, again)
     await copy.close()
+    await again.close()
+
+
+async def test_a_snapshot_from_before_a_table_is_restored(store: Store, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    await store.insert_block(block(1, 1, (taken(1), (blocked(),)), journal=journal.id))
+    await backup.snapshot(journal, store, tmp_path / "saved")
+    await journal.close()
+    await store.close()
+    manifest = tmp_path / "saved" / backup.MANIFEST
+    told = json.loads(manifest.read_bytes())
+    del told["rows"]["minute_cells"]
+    manifest.write_text(json.dumps(told))
+    (tmp_path / "saved" / "minute_cells.native").unlink()
+    data = tmp_path / "data"
+    again = Store(f"chdb://{data}/store", observations_days=99_999, verdicts_days=99_999)
+    await again.open()
+    await backup.restore(tmp_path / "saved", data, again)
+    assert len(await again.votes(T0, T0 + US, 300)) == 1
     await again.close()
 
 
