@@ -72,6 +72,24 @@ class Blocked:
             confidence=limits.low,
         )
 
+    @classmethod
+    def adopted(cls, said: Incident, limits: Thresholds) -> "Blocked":
+        """One that is known from the log alone."""
+        return cls(
+            id=said.id,
+            service=said.service,
+            parts=said.parts,
+            started=said.started,
+            suspected_us=said.suspected_us,
+            limits=limits,
+            kind=said.kind,
+            layer=said.layer,
+            method=said.method,
+            confidence=said.confidence,
+            state=said.state,
+            confirmed_us=said.confirmed_us,
+        )
+
     @property
     def open(self) -> bool:
         return self.state in (State.SUSPECTED, State.CONFIRMED)

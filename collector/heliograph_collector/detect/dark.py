@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from heliograph_collector.detect import gates, hints
-from heliograph_collector.detect.ballot import count
+from heliograph_collector.detect.ballot import count, total
 from heliograph_collector.detect.fold import Part, fold, narrowed
 from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, Turn, Way
 from heliograph_collector.detect.roster import Roster, Seat, Status
@@ -36,6 +36,7 @@ class Dark:
     turns: list[Turn] = field(default_factory=list)
     held: tuple[str, ...] = ()
     replays: list[Replay] = field(default_factory=list)
+    needed: float = 0.0  # votes that must be heard before it is over, where the silent are unknown
     _clear_us: int | None = None
     _last: tuple[Part, ...] = ()
     _back: tuple[int, int] | None = None  # (looked at, first return) of an opening not yet sure
@@ -76,15 +77,37 @@ class Dark:
         self.turns.append(Turn(Way.CUT, parts, when, at_us))
         self._clear_us, self._back = None, None
 
+    @classmethod
+    def adopted(cls, said: Incident, limits: Thresholds) -> "Dark":
+        """One that is known from the log alone: who is silent in it was forgotten."""
+        votes = sum(part.votes for part in said.parts)
+        return cls(
+            id=said.id,
+            country=said.scope.country,
+            parts=said.parts,
+            started=said.started,
+            from_us=said.started.earliest_us,
+            suspected_us=said.suspected_us,
+            confidence=said.confidence,
+            limits=limits,
+            state=said.state,
+            confirmed_us=said.confirmed_us,
+            turns=list(said.turns),
+            needed=votes * (1.0 - limits.confirm_share),
+        )
+
     def follow(self, roster: Roster, now_us: int) -> bool:
         """Look at it again; whether it must be looked at soon, with or without a new signal."""
+        if now_us <= self.started.latest_us:
+            return False  # an adopted one, and rows of before it
         inside = self._inside(roster)
         people = [s for s in inside if s.witness.place.access != "hosting"]
         silent = count((s.witness, s.status is Status.SILENT) for s in people)
         least = min(float(self.limits.votes), *(part.votes for part in self.parts))
         dark = fold(silent, self.limits.confirm_share, least, self.limits)
         if not dark:
-            return self._clearing(inside, now_us)
+            heard = total(count((s.witness, s.status is Status.LIVE) for s in people))
+            return heard.hits >= self.needed and self._clearing(inside, now_us)
         self._clear_us, self._last = None, dark
         return self._opening(inside, now_us)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from heliograph_collector.detect.coverage import FEW, Thin
 from heliograph_collector.detect.inbox import Gap, Inbox
-from heliograph_collector.detect.incident import Incident
+from heliograph_collector.detect.incident import Incident, Kind, State
 from heliograph_collector.detect.reach import Reach, ReachState
 from heliograph_collector.detect.signals import (
     DAY_US,
@@ -111,6 +111,13 @@ class Lookout:
         for opinion in heard:
             self.reach.take(opinion)
         self.reach.close(until_us)
+
+    def adopt(self, said: Iterable[Incident]) -> None:
+        """Go on with what was open when all else was forgotten: a shutdown outlives our state."""
+        for incident in said:
+            if incident.state is State.CONFIRMED:
+                channel = self.watch if incident.kind is Kind.SILENCE else self.reach
+                channel.adopt(incident)
 
     def incidents(self) -> tuple[Incident, ...]:
         return (*self.watch.findings().incidents, *self.reach.findings())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from heliograph_collector.detect.ballot import Tally, count, total
+from heliograph_collector.detect.blocked import Blocked
 from heliograph_collector.detect.front import Front, FrontState
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.signals import SECOND_US, Opinion, Standing, Witness
@@ -144,6 +145,13 @@ class Reach:
             for front in service.fronts.values()
             for blocked in front.found
         )
+
+    def adopt(self, said: Incident) -> None:
+        """Go on with an incident that only the log still knows."""
+        country = said.scope.country
+        fronts = self.services.setdefault(said.service, Service()).fronts
+        front = fronts.setdefault(country, Front(country, said.service, self.limits))
+        front.found.append(Blocked.adopted(said, self.limits))
 
     def forget(self, before_us: int) -> None:
         """What was over by then, and who has not been heard of for two days."""

@@ -152,6 +152,10 @@ class Watch:
     def findings(self) -> Findings:
         return Findings(tuple(dark.incident() for dark in self._darks), tuple(self._blind))
 
+    def adopt(self, said: Incident) -> None:
+        """Go on with an incident that only the log still knows."""
+        self._darks.append(Dark.adopted(said, self._limits))
+
     def forget(self, before_us: int, blind_us: int) -> None:
         """Incidents that were over by then, and blind times."""
         self._darks = [d for d in self._darks if d.open or (d.closed_us or 0) >= before_us]

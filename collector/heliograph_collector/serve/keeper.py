@@ -58,6 +58,7 @@ class Keeper:
         found = checkpoint.newest(self._folder, study.journal, last, study.secret)
         if found is None:
             self.lookout = Lookout.new(study.journal, study.secret, now_us)
+            self.lookout.adopt(self.ledger.said.values())
             self.save(now_us)
             return
         self.lookout, self._saved = found

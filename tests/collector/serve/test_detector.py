@@ -178,3 +178,28 @@ async def test_few_vantages_get_no_verdict_and_are_told_as_blind(tmp_path: Path)
         assert (thin["country"], thin["from"], thin["until"]) == ("KG", at(0), at(1_800))
         assert shift.detector.blind(at(2_000), at(2_400)) == []
         assert seconds("2022-01-01T00:00:01.000000Z") == 1
+
+
+@pytest.mark.parametrize("rows_left", [True, False])
+async def test_a_shutdown_outlives_the_loss_of_all_state(tmp_path: Path, rows_left: bool) -> None:
+    """As after an update of the detectors: what was open goes on, and ends when it ends."""
+    rows = cut()
+    async with Shift(tmp_path) as shift:
+        await shift.play([r for r in rows if r.received_us <= at(ONSET + 600)], ONSET + 600)
+        (before,) = shift.confirmed()
+        if not rows_left:
+            await shift.journal.trim(shift.journal.position, at(ONSET + 600))
+    for file in (tmp_path / "detect").iterdir():
+        file.unlink()
+    start = row_of(Fault(at(ONSET + 600), at(ONSET + 620), Why.RESTART))
+    back = [row_of(Arrival(at(ONSET + 630 + i), w)) for i, w in enumerate(world())]
+    one = [row_of(Arrival(at(ONSET + 900), country()[0]))]  # by satellite: the rest is still dark
+    rest = [r for r in rows if r.received_us > at(ONSET + 620)]
+    async with Shift(tmp_path, start_s=ONSET + 620) as shift:
+        await shift.play([start, *back, *one, *rest], ONSET + 1_500)
+        assert [i["state"] for i in shift.confirmed()] == ["confirmed"]
+        await shift.play([r for r in rest if r.received_us > at(ONSET + 1_500)], UNTIL)
+        (after,) = shift.confirmed()
+        assert (after["id"], after["state"]) == (before["id"], "closed")
+        assert holds(after["ended"], END)
+        assert shift.alerts(after["id"]) == ["confirmed", "closed"]
