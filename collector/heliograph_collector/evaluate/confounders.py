@@ -1,6 +1,7 @@
 """What is no shutdown and looks like one: one at a time, and sprinkled over quiet months."""
 
 import math
+from dataclasses import replace
 from random import Random
 
 from heliograph_collector.detect.signals import Place, Witness
@@ -80,9 +81,8 @@ def _carried(witness: Witness, rng: Random) -> Witness:
 
 
 def _befalls(kind: str, at_s: float, rng: Random) -> Event:
-    """What each kind of confounder looks like."""
+    """What each kind of confounder looks like. A fault of ours is declared in half of the cases."""
     when, known = (at_s, at_s), rng.random() < 0.5
-    city, home = Cell("KZ", "ALA", access="fixed"), Cell("KZ")
     short, long = rng.uniform(20, 240), min(6 * HOUR, duration(rng) / 2)
     outage = min(1.5 * HOUR, max(600.0, long))
     sites = tuple(
@@ -90,57 +90,60 @@ def _befalls(kind: str, at_s: float, rng: Random) -> Event:
         for code in ("KZ", "XA", "XB", "XC", "XD")
         for asn in (*MOBILE, *FIXED)
         if rng.random() < 0.3
-    ) or (home,)
+    ) or (Cell("KZ"),)
     events = {
-        "probe": Event("probe", when, lasts_s=short, declared=known),
-        "power": Event("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0))),
-        "power_unwitnessed": Event(
-            "power",
-            when,
-            (city,),
-            lasts_s=long,
-            jitter_s=2.0,
-            scoreable=False,
-            label="power_unwitnessed",
-        ),
+        **_ours(when, short, outage, known),
+        **_theirs(when, long, rng),
+        **_of_a_service(when, outage, known, sites, rng),
+    }
+    return events[kind]
+
+
+def _ours(when: tuple[float, float], short: float, outage: float, known: bool) -> dict[str, Event]:
+    """The collector, its way to the world, its carriers, its agents."""
+    slow = 6 * HOUR  # agents that are updated one after another, and nobody told us
+    return {
         "restart": Event("restart", when, lasts_s=short),
-        "update": Event(
-            "update",
-            when,
-            (home,),
-            declared=known,
-            lasts_s=short if known else 6 * HOUR,
-            jitter_s=short / 2 if known else 6 * HOUR,
-        ),
-        "wifi": Event("wifi", when, (Cell(prefix="hall"),), lasts_s=long),
-        "sleep": Event("sleep", when, (home,), lasts_s=6 * HOUR, jitter_s=0.5 * HOUR, share=0.5),
-        "lids": Event("lids", when, (home,), lasts_s=6 * HOUR, jitter_s=3 * HOUR, share=0.2),
-        "prefix_move": Event("prefix_move", when, (Cell("KZ", asn=rng.choice(FIXED)),), jitter_s=5),
-        "messenger_down": Event(
-            "messenger_down",
-            when,
-            lasts_s=outage,
-            service="telegram",
-            layer="tcp",
-            method="timeout",
-            declared=known,
-            share=rng.uniform(0.7, 1.0),
-        ),
-        "anycast": Event(
-            "anycast",
-            when,
-            sites,
-            lasts_s=outage,
-            service="telegram",
-            layer="tcp",
-            method="timeout",
-        ),
+        "probe": Event("probe", when, lasts_s=short, declared=known),
         "clock_jump": Event("clock_jump", when, lasts_s=short, declared=known),
         "carrier": Event(
             "carrier", when, (Cell(carrier="edge-1"),), lasts_s=outage, declared=known
         ),
+        "update": Event(
+            "update",
+            when,
+            (Cell("KZ"),),
+            declared=known,
+            lasts_s=short if known else slow,
+            jitter_s=short / 2 if known else slow,
+        ),
     }
-    return events[kind]
+
+
+def _theirs(when: tuple[float, float], long: float, rng: Random) -> dict[str, Event]:
+    """Where the vantages are."""
+    city, home = Cell("KZ", "ALA", access="fixed"), Cell("KZ")
+    power = Event("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0)))
+    return {
+        "power": power,
+        UNTOLD: replace(power, jitter_s=2.0, scoreable=False, label=UNTOLD),
+        "wifi": Event("wifi", when, (Cell(prefix="hall"),), lasts_s=long),
+        "sleep": Event("sleep", when, (home,), lasts_s=6 * HOUR, jitter_s=0.5 * HOUR, share=0.5),
+        "lids": Event("lids", when, (home,), lasts_s=6 * HOUR, jitter_s=3 * HOUR, share=0.2),
+        "prefix_move": Event("prefix_move", when, (Cell("KZ", asn=rng.choice(FIXED)),), jitter_s=5),
+    }
+
+
+def _of_a_service(
+    when: tuple[float, float], outage: float, known: bool, sites: tuple[Cell, ...], rng: Random
+) -> dict[str, Event]:
+    """The messenger itself, or one of its sites."""
+    site = Event(
+        "anycast", when, sites, lasts_s=outage, service="telegram", layer="tcp", method="timeout"
+    )
+    share = rng.uniform(0.7, 1.0)
+    down = replace(site, do="messenger_down", who=(Cell(),), declared=known, share=share)
+    return {"anycast": site, "messenger_down": down}
 
 
 def quiet(rng: Random, draw: Draw) -> Scenario:
