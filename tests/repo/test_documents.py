@@ -27,7 +27,7 @@ def test_the_top_level_is_as_promised() -> None:
 
 STAGES = "collector/heliograph_collector"
 FOLDERS = ["agent", "collector", "proto", "tests", "deploy/agent", "deploy/collector"]
-FOLDERS += [f"{STAGES}/{stage}" for stage in ("store", "judge", "publish", "detect")]
+FOLDERS += [f"{STAGES}/{stage}" for stage in ("store", "judge", "publish", "detect", "simulate")]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

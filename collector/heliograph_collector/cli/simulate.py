@@ -45,6 +45,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--shared-connections", action="store_true", help="eight agents on one connection"
     )
+    command.add_argument(
+        "--until-confirmed", action="store_true", help="end once every cut is confirmed"
+    )
     command.add_argument("--seed", type=_whole(10**9), default=0, metavar="N", help="(0)")
     command.add_argument("--invite", default="", metavar="INVITE", help="of the collector to try")
     command.add_argument(
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         http=args.http or "",
         log=args.log,
         seed=args.seed,
+        until_confirmed=args.until_confirmed,
     )
     try:
         account = asyncio.run(play(wish, _show if sys.stderr.isatty() else lambda _: None))

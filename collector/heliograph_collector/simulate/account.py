@@ -34,7 +34,8 @@ class Comeback:
 class Marks:
     """The collector's costs at the moments that matter; None where they could not be read."""
 
-    empty: Cost | None = None  # up, nobody there
+    idle: Cost | None = None  # up, nobody there
+    empty: Cost | None = None  # the same, a few seconds later
     enrolled: Cost | None = None
     connected: Cost | None = None  # everybody is
     calm: Cost | None = None  # the end of a stretch in which nothing happened
@@ -53,6 +54,7 @@ class Account:
     published: bool
     delays: Sequence[Delay]
     false: Sequence[Seen]
+    incidents: Sequence[Seen] = ()  # all of them
     restarts: Sequence[Comeback] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
 
@@ -70,6 +72,9 @@ def costs(marks: Marks, agents: int) -> dict[str, float]:
     """Per session and per heartbeat, as far as the moments are known."""
     found: dict[str, float] = {}
     empty, enrolled, connected, calm = marks.empty, marks.enrolled, marks.connected, marks.calm
+    if marks.idle and empty and empty.at_s > marks.idle.at_s:
+        spent_s = empty.cpu_s - marks.idle.cpu_s
+        found["idle_core_share"] = spent_s / (empty.at_s - marks.idle.at_s)
     if empty and connected:
         found["rss_empty_mib"] = empty.rss_kib / 1024
         found["rss_mib"] = (calm or connected).rss_kib / 1024

@@ -59,6 +59,7 @@ class Agent:
     plan_version: int = 0
     sequence: int = 0
     heard_s: float = 0.0
+    leaving: bool = False  # a goodbye is said, and how the stream ends is nobody's trouble
     call: "Call | None" = None
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)  # for the first time
@@ -139,11 +140,13 @@ class Agent:
         if call is None or not self.awake.is_set():
             return
         self.ended.clear()
+        self.leaving = True
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             async with asyncio.timeout(GREET_S):
                 await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=reason)))
                 await call.done_writing()
                 await self.ended.wait()
+        self.leaving = False
 
     async def _stay(self) -> None:
         """Connected whenever it may be; never returns."""
@@ -156,7 +159,7 @@ class Agent:
             try:
                 await self._session()
             except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
-                if self.awake.is_set():  # else that is the story
+                if self.awake.is_set() and not self.leaving:  # else that is the story
                     self.stage.tally.trouble(_word(error))
             self.ended.set()
             await self.line.drop()

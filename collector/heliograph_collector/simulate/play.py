@@ -30,7 +30,9 @@ _MOST = 0.99
 _ENROL_S, _CONNECT_S, _BACK_S, _END_S = 600.0, 600.0, 180.0, 60.0
 _NOTICE_S = 2.5  # until the collector has seen that everybody is old
 _LEAD_S = 1.0
-_SETTLE_S = 3.0  # what a start leaves to do is not the agents' cost
+_LOOK_S = 0.5
+_SIGHT_S, _ASK_EVERY_S = 300.0, 3.0
+_SETTLE_S = 5.0  # what a start leaves to do is not the agents' cost
 _SPARE_FILES = 200
 
 
@@ -51,6 +53,7 @@ class Wish:
     http: str = ""  # and where it publishes
     log: Path | None = None  # of our own collector
     seed: int = 0
+    until_confirmed: bool = False  # end as soon as each cut is, and restarts are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,10 @@ class _Run:
                 if watch.http:
                     others.append(group.create_task(watch.run()))
                 connected = await self._gather(crew)
-                await self._perform(crew, connected)
-                await asyncio.wait(listening, timeout=_END_S)
-                for task in others:
+                await self._perform(crew, watch)
+                if self._now_s() >= self._at_s(self._story.seconds):
+                    await asyncio.wait(listening, timeout=_END_S)
+                for task in (*others, *listening):
                     task.cancel()
             return self._account(crew, watch, connected)
 
@@ -129,7 +133,9 @@ class _Run:
         await own.ready()
         self._own = own
         await asyncio.sleep(_SETTLE_S)
-        self._marks.empty = self._cost()
+        idle = self._cost()
+        await asyncio.sleep(_SETTLE_S)
+        self._marks.idle, self._marks.empty = idle, self._cost()
         door = await asyncio.to_thread(open_door, read_invite(invites.volunteers))
         return door, read_invite(invites.controls).token
 
@@ -182,9 +188,12 @@ class _Run:
         there = tally.sessions >= _MOST * (self._agents - tally.hushed)
         return tally.arrived == self._agents and there
 
-    async def _perform(self, crew: Troupe, connected: int) -> None:
+    async def _perform(self, crew: Troupe, watch: Watch) -> None:
         self._marks.connected, beats = self._cost(), crew.tally.answers
         cpu_s, at_s = self._crew_cpu_s(crew), self._now_s()
+        if self._story.cuts and watch.http:
+            self._doing = "waiting until the collector can tell a silence"
+            await self._until_it_sees(watch)
         self._doing = "playing"
         self._zero_s = self._now_s() + _LEAD_S
         await crew.say(Word("begin", _LEAD_S))
@@ -193,7 +202,25 @@ class _Run:
         self._marks.agents_cpu = (self._crew_cpu_s(crew) - cpu_s) / (self._now_s() - at_s)
         for restart in self._story.restarts:
             await self._restart(restart, crew)
+        for _ in range(int((self._at_s(self._story.seconds) - self._now_s()) / _LOOK_S)):
+            if self._all_confirmed(watch):
+                return
+            await asyncio.sleep(_LOOK_S)
         await self._reach(self._story.seconds)
+
+    async def _until_it_sees(self, watch: Watch) -> None:
+        """For minutes after its start a collector calls nobody silent: some may still come in."""
+        for _ in range(int(_SIGHT_S / _ASK_EVERY_S)):
+            if not await watch.blind():
+                return
+            await asyncio.sleep(_ASK_EVERY_S)
+
+    def _all_confirmed(self, watch: Watch) -> bool:
+        told = accounts.delays(
+            self._story.cuts, list(watch.incidents.values()), self._zero_s or 0.0
+        )
+        done = bool(told) and all(d.confirmed_s is not None for d in told)
+        return self._wish.until_confirmed and done
 
     def _calm_until_s(self) -> float:
         """Just before the first thing that befalls many."""
@@ -219,8 +246,11 @@ class _Run:
             back_s = None
         self._comebacks.append(Comeback(restart.at_s, up_s, back_s))
 
+    def _at_s(self, second: float) -> float:
+        return (self._zero_s or self._now_s()) + second
+
     async def _reach(self, second: float) -> None:
-        await asyncio.sleep((self._zero_s or self._now_s()) + second - self._now_s())
+        await asyncio.sleep(self._at_s(second) - self._now_s())
 
     def _crew_cpu_s(self, crew: Troupe) -> float:
         found = [cost(process.pid, self._now_s) for process in crew.processes]
@@ -239,7 +269,7 @@ class _Run:
                     len(watch.incidents),
                 )
             )
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(_LOOK_S)
 
     def _account(self, crew: Troupe, watch: Watch, connected: int) -> Account:
         seen = list(watch.incidents.values())
@@ -253,6 +283,7 @@ class _Run:
             published=watch.published,
             delays=accounts.delays(self._story.cuts, seen, self._zero_s or 0.0),
             false=accounts.false_alarms(self._story.cuts, seen),
+            incidents=seen,
             restarts=self._comebacks,
             costs=accounts.costs(self._marks, self._agents),
         )

@@ -11,6 +11,7 @@ import aiohttp
 _AGAIN_S = 1.0
 _ASK_S = 10.0
 _MAX_EVENT = 1_048_576
+_UNMEASURED = "nobody_measured"  # of services, which a silence has nothing to do with
 
 
 @dataclass(slots=True)
@@ -64,6 +65,19 @@ class Watch:
                     self.saw(json.loads(text.removeprefix("data: ")))
         await asyncio.sleep(_AGAIN_S)
 
+    async def blind(self) -> bool:
+        """Whether the collector says that it cannot tell a silence just now; no answer is no."""
+        limits = aiohttp.ClientTimeout(total=_ASK_S)
+        try:
+            async with (
+                aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session,
+                session.get("/api/v1/coverage") as answer,
+            ):
+                told = await answer.json() if answer.status == 200 else {}
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
+            return False
+        return any(_lasts(gap, str(told["at"])) for gap in told.get("blind", []))
+
     def saw(self, incident: Mapping[str, Any]) -> None:
         """One row, new or changed."""
         now_s, identity, state = self.clock_s(), str(incident["id"]), str(incident["state"])
@@ -76,3 +90,9 @@ class Watch:
             seen.confirmed_s = now_s
         if state in ("closed", "withdrawn") and seen.closed_s is None:
             seen.closed_s = now_s
+
+
+def _lasts(gap: Mapping[str, Any], now: str) -> bool:
+    """Everywhere, for a fault of the collector's own. Times of one form are in order as text."""
+    ours = gap["because"] != _UNMEASURED and not gap["country"]
+    return bool(ours and gap["from"] <= now and (gap["until"] is None or gap["until"] > now))

@@ -15,7 +15,7 @@ from heliograph_collector.simulate.account import (
 from heliograph_collector.simulate.costs import Cost
 from heliograph_collector.simulate.story import Cut
 from heliograph_collector.simulate.tally import Tally, added
-from heliograph_collector.simulate.watch import Seen, Watch
+from heliograph_collector.simulate.watch import Seen, Watch, _lasts
 
 CUT = Cut(60.0, "KZ", "national")
 ACCOUNT = Account(
@@ -75,6 +75,16 @@ def test_tallies_of_all_processes_are_added() -> None:
         enrolled=3, sessions=1, receipts={"stored": 4, "retry": 1}, troubles={"x": 1}
     )
     assert added([one]).done
+
+
+def test_blind_is_what_is_everywhere_and_our_own_and_not_over() -> None:
+    gap = {"from": "2026-01-01T00:00:00Z", "until": None, "because": "restart", "country": ""}
+    now = "2026-01-01T00:01:00Z"
+    assert _lasts(gap, now)
+    assert _lasts(gap | {"until": "2026-01-01T00:03:00Z"}, now)
+    assert not _lasts(gap | {"until": "2026-01-01T00:00:30Z"}, now)
+    assert not _lasts(gap | {"country": "KZ"}, now)
+    assert not _lasts(gap | {"because": "nobody_measured"}, now)
 
 
 def test_the_watch_notes_when_a_row_changes() -> None:

@@ -1,0 +1,70 @@
+"""A country goes dark in front of a real collector, or the collector itself dies: what is told.
+
+HELIOGRAPH_FLEET=10000 plays it with as many agents as were promised; CI takes fewer.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.programs import collector
+
+AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "300"))
+SPEED = 1 if AGENTS > 1_000 else 5
+WORLD = """\
+name: One country of five
+since: 2026-01-01T00:00:00Z
+until: 2026-01-01T00:{minutes:02}:10Z
+countries:
+  KZ:
+    churn: 0
+    vantages:
+      - {{region: NOR, asn: 101, access: mobile, count: 20}}
+      - {{region: SUD, asn: 102, access: mobile, count: 20}}
+      - {{region: NOR, asn: 201, access: fixed, count: 20}}
+world: {{countries: 4, each: 60, churn: 0}}
+events:
+  - {event}
+"""
+CUT = "{do: cut, at: 2026-01-01T00:00:30Z, who: {country: KZ}, jitter: 3s}"
+RESTART = "{do: restart, at: 2026-01-01T00:00:10Z, for: 15s}"
+
+
+def played(folder: Path, event: str, minutes: int) -> dict[str, Any]:
+    file = folder / "play.yml"
+    file.write_text(WORLD.format(event=event, minutes=minutes))
+    command = collector(
+        "simulate", file, "--agents", str(AGENTS), "--speed", str(SPEED), "--json",
+        "--until-confirmed", "--log", folder / "collector.log",
+    )  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_500, check=False)
+    print(done.stdout, done.stderr, (folder / "collector.log").read_text()[-2_000:])
+    account: dict[str, Any] = json.loads(done.stdout)
+    return account
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_600)
+def test_a_dark_country_is_told_and_confirmed_while_the_others_go_on(tmp_path: Path) -> None:
+    account = played(tmp_path, CUT, minutes=10 if SPEED > 1 else 4)
+    assert account["connected"] == AGENTS
+    (cut,) = account["delays"]
+    assert cut["confirmed_s"] is not None, "never confirmed"
+    assert not account["false"]
+    assert account["sound"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_600)
+def test_a_collector_killed_in_between_calls_nobody_silent(tmp_path: Path) -> None:
+    """By kill -9. All come back, and what they were silent in the meantime is not told: nor when
+    the time is over (180 s) that the detectors allow them for it."""
+    account = played(tmp_path, RESTART, minutes=4 * SPEED)
+    (restart,) = account["restarts"]
+    assert restart["back_s"] is not None, "they did not come back"
+    assert account["published"]
+    assert not account["incidents"]
