@@ -118,6 +118,8 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     def __init__(self, who: Identity, plan: Plan) -> None:
         self.who = who
         self.port = 0
+        self.said_endpoint = ""  # what agents are told, where it is not the port itself
+        self.peers: list[str] = []  # of every session, as gRPC names them
         self.plan = self.signed(plan)
         self.answer: Answer = stored
         self.acknowledge = True  # False: take envelopes and say nothing
@@ -136,7 +138,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
 
     @property
     def endpoint(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return self.said_endpoint or f"127.0.0.1:{self.port}"
 
     @property
     def stored(self) -> set[int]:
@@ -189,6 +191,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self, request_iterator: AsyncIterator[intake_pb2.AgentMessage], context: "Context"
     ) -> AsyncIterator[intake_pb2.CollectorMessage]:
         self.knocks += 1
+        self.peers.append(str(context.peer()))
         if self.full_for_s:
             again = (("retry-after-s", str(self.full_for_s)),)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", again)

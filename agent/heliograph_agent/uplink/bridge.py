@@ -11,6 +11,8 @@ from pathlib import Path
 
 from heliograph_agent.net.failures import CAUGHT
 from heliograph_agent.net.tcp import Wire
+from heliograph_agent.state import StateError
+from heliograph_agent.uplink.door import DoorError
 
 _CHUNK = 65_536
 
@@ -24,6 +26,7 @@ async def bridge(dial: Callable[[], Awaitable[Wire]]) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
         path = str(Path(folder) / "s")  # a socket's path has room for some hundred characters
         carried: set[asyncio.Task[None]] = set()
+        ended: list[DoorError | StateError] = []
         async with asyncio.TaskGroup() as group:
 
             def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,10 +37,14 @@ async def bridge(dial: Callable[[], Awaitable[Wire]]) -> AsyncIterator[str]:
             server = await asyncio.start_unix_server(begin, path, limit=_CHUNK)
             try:
                 yield f"unix:{path}"
+            except (DoorError, StateError) as error:  # not to come out as a group of one
+                ended.append(error)
             finally:
                 server.close()
                 for task in carried:
                     task.cancel()
+    if ended:
+        raise ended[0]
 
 
 async def _carry(
