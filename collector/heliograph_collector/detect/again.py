@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.detect.incident import Incident, State
+from heliograph_collector.detect.incident import Incident, Kind, State
 from heliograph_collector.detect.lookout import CLOSE_US, Frame, Lookout
 from heliograph_collector.detect.record import incident_of, micros, record
 from heliograph_collector.detect.revision import public
@@ -17,6 +17,7 @@ VERSION = "of another version of the detectors"
 STORE = "that rest on verdicts in the store"
 STATE = "whose checkpoint is gone"
 ROWS = "whose rows are gone"
+OPINIONS = "whose verdicts are gone"
 
 Rows = Callable[[int, int], Iterator[JournalRow]]  # after … up to and with …, in order
 
@@ -115,8 +116,11 @@ def _uncovered(body: Mapping[str, Any], folder: Path, oldest: int) -> str:
         return VERSION
     if "verdicts" in versions:
         return STORE
-    if checkpoint.find(folder, versions.get("state", "")) is None:
+    file = checkpoint.find(folder, versions.get("state", ""))
+    if file is None:
         return STATE
+    if body["incident"]["kind"] != Kind.SILENCE and not file.with_suffix(".opinions").exists():
+        return OPINIONS
     return ROWS if rows["first"] <= rows["last"] and oldest > rows["first"] else ""
 
 
