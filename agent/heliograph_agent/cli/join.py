@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from heliograph_agent.state import COLLECTOR, CONSENT, PLAN, Collector, State, S
 if TYPE_CHECKING:
     from heliograph_agent.consent import Consent
     from heliograph_agent.uplink.invite import Invite
+    from heliograph_agent.uplink.ways import Ways
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,6 +54,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph.clock import SystemClock
+    from heliograph_agent.config import load
     from heliograph_agent.uplink.invite import InviteError, parse_invite
 
     try:
@@ -63,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     with state.locked():
         collector = _present(state)
         if collector is None:
-            collector = asyncio.run(_enrol(invite, state))
+            ways = load(cli.config_of(args)).ways(SystemClock(), random.SystemRandom())
+            collector = asyncio.run(_enrol(invite, state, ways))
         elif (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
             raise cli.CommandError(
                 f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
@@ -83,16 +88,15 @@ def _present(state: State) -> Collector | None:
     return None
 
 
-async def _enrol(invite: "Invite", state: State) -> Collector:
+async def _enrol(invite: "Invite", state: State, ways: "Ways") -> Collector:
     from heliograph import keys
-    from heliograph_agent.uplink.door import DoorError, pinned_certificate
+    from heliograph_agent.uplink.door import DoorError
     from heliograph_agent.uplink.enrol import enrol
     from heliograph_agent.uplink.signed import PlanError, open_plan
 
     signer = keys.SigningKey(state.private_key(make=True) or b"")
     try:
-        certificate = await pinned_certificate(invite.endpoint, invite.pin)
-        collector, plan = await enrol(invite, certificate, signer)
+        collector, plan = await enrol(invite, ways, signer)
         open_plan(plan, collector.signing_key)
     except DoorError as error:
         raise cli.CommandError(_sentence(error.reason, invite.endpoint)) from error

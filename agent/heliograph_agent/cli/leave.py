@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_agent import cli
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     told = False
     if state.root.exists():
         with state.locked():
-            told = asyncio.run(_tell(state, SystemClock()))
+            told = asyncio.run(_tell(state, cli.config_of(args), SystemClock()))
             for name in (CONSENT, COLLECTOR, PLAN, STATUS, PAUSED):
                 state.remove(name)
     if args.erase:
@@ -78,15 +79,16 @@ def _stop_running(state: State) -> None:
     )
 
 
-async def _tell(state: State, clock: Clock) -> bool:
-    """Whether the collector heard the goodbye. Damaged files keep nobody from leaving."""
+async def _tell(state: State, config: Path, clock: Clock) -> bool:
+    """Whether the collector heard the goodbye. Damaged files keep nobody from leaving; without the
+    configuration nothing is said, for it may name a proxy that nothing is to go past."""
     from heliograph_agent.agent import Agent, read_setting
-    from heliograph_agent.config import Config
+    from heliograph_agent.config import ConfigError, load
     from heliograph_agent.state import StateError
 
     try:
-        agent = Agent(read_setting(state, Config()), clock, random.SystemRandom())
-    except StateError:
+        agent = Agent(read_setting(state, load(config)), clock, random.SystemRandom())
+    except (StateError, ConfigError):
         return False
     try:
         async with asyncio.TaskGroup() as group:

@@ -13,6 +13,8 @@ from heliograph_agent.net.failures import CAUGHT
 from heliograph_agent.net.tcp import Wire
 from heliograph_agent.state import StateError
 from heliograph_agent.uplink.door import DoorError
+from heliograph_agent.uplink.rung import Rung
+from heliograph_agent.uplink.ways import Ways
 
 _CHUNK = 65_536
 
@@ -45,6 +47,17 @@ async def bridge(dial: Callable[[], Awaitable[Wire]]) -> AsyncIterator[str]:
                     task.cancel()
     if ended:
         raise ended[0]
+
+
+@asynccontextmanager
+async def target_of(rung: Rung, place: str, ways: Ways, pin: bytes) -> AsyncIterator[str]:
+    """What gRPC is to dial for `place`: itself, or a bridge where the rung is by the proxy."""
+    if rung.proxied:
+        async with bridge(lambda: ways.lead(rung, place, pin)) as target:
+            yield target
+    else:
+        host = f"[{place}]" if ":" in place else place
+        yield f"{host}:{rung.entrance.port}"
 
 
 async def _carry(

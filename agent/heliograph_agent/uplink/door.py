@@ -44,27 +44,6 @@ class DoorError(Exception):
         self.again_s = again_s
 
 
-async def pinned_certificate(endpoint: str, pin: bytes, deadline_s: float = CONNECT_S) -> str:
-    """PEM of the certificate the collector shows, if its key is the pinned one.
-
-    Raises DoorError: unreachable, or pin_mismatch, which means that somebody else answered.
-    """
-    from heliograph_agent.net import pin as pinning
-
-    host, port = split_endpoint(endpoint)
-    try:
-        der = await pinning.fetch_certificate(host, port, deadline_s)
-    except (OSError, EOFError) as error:
-        raise DoorError(Reason.UNREACHABLE) from error
-    try:
-        shown = pinning.spki_sha256(der)
-    except ValueError as error:
-        raise DoorError(Reason.PIN_MISMATCH) from error
-    if shown != pin:
-        raise DoorError(Reason.PIN_MISMATCH)
-    return ssl.DER_cert_to_PEM_cert(der)
-
-
 def open_channel(target: str, certificate: str, name: str | None = None) -> "grpc.aio.Channel":
     """A fresh channel on a fresh connection; the caller closes it.
 

@@ -1,12 +1,19 @@
 """Enrolment: this machine's new key is shown to the collector together with the invite's token."""
 
+import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
 from heliograph import __version__, keys
+from heliograph.plan import Carrier
 from heliograph.v1 import intake_pb2, plan_pb2
+from heliograph_agent.net.trace import Trace
 from heliograph_agent.state import Collector
+from heliograph_agent.uplink.bridge import target_of
 from heliograph_agent.uplink.door import DoorError, Reason, open_channel, reason_of
 from heliograph_agent.uplink.invite import Invite
+from heliograph_agent.uplink.rung import Rung, rungs
+from heliograph_agent.uplink.ways import Ways
 
 if TYPE_CHECKING:
     import grpc
@@ -14,19 +21,60 @@ if TYPE_CHECKING:
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
 ENROL_S = 15.0
+FIND_S = 40.0
 
 
 async def enrol(
-    invite: Invite, certificate: str, signer: keys.SigningKey
+    invite: Invite, ways: Ways, signer: keys.SigningKey
 ) -> tuple[Collector, plan_pb2.SignedPlan]:
-    """What the collector answered, unchecked but for its form. Raises DoorError."""
+    """What the collector answered, unchecked but for its form. Raises DoorError.
+
+    Each session of the invite is tried, without the user's proxy and by it, as the uplink would.
+    """
+    failed = DoorError(Reason.UNREACHABLE)
+    for rung in rungs(invite.endpoint, invite.entrances, ways.proxy_use):
+        if rung.entrance.carrier is not Carrier.STREAM:
+            continue
+        try:
+            certificate, answer = await _enrol_by(rung, invite, ways, signer)
+        except DoorError as error:
+            if error.reason not in (Reason.UNREACHABLE, Reason.PIN_MISMATCH):
+                raise
+            failed = error if failed.reason is Reason.UNREACHABLE else failed
+        else:
+            return _collector(invite, certificate, answer, signer), answer.plan
+    raise failed
+
+
+async def _enrol_by(
+    rung: Rung, invite: Invite, ways: Ways, signer: keys.SigningKey
+) -> tuple[str, intake_pb2.EnrolResponse]:
+    """The certificate that was shown, and what was answered."""
     from heliograph.v1 import intake_pb2_grpc
 
-    async with open_channel(invite.endpoint, certificate) as channel:
-        answer = await _ask(intake_pb2_grpc.IntakeStub(channel), invite, signer)
+    finder = ways.finder(rung, invite.pin, Trace(ways.clock))
+    try:
+        async with asyncio.timeout(FIND_S):
+            found = await finder.find(rung.entrance)
+    except TimeoutError as error:
+        raise DoorError(Reason.UNREACHABLE) from error
+    found.stream.close()
+    certificate = ssl.DER_cert_to_PEM_cert(found.certificate)
+    async with (
+        target_of(rung, found.place, ways, invite.pin) as target,
+        open_channel(target, certificate, found.name) as channel,
+    ):
+        stub = intake_pb2_grpc.IntakeStub(channel)
+        return certificate, await _ask(stub, invite, signer)
+
+
+def _collector(
+    invite: Invite, certificate: str, answer: intake_pb2.EnrolResponse, signer: keys.SigningKey
+) -> Collector:
+    """Raises DoorError."""
     if answer.agent != keys.agent_id(signer.public) or len(answer.sealing_key) != 32:
         raise DoorError(Reason.REFUSED)
-    collector = Collector(
+    return Collector(
         endpoint=invite.endpoint,
         pin=invite.pin,
         certificate=certificate,
@@ -35,7 +83,6 @@ async def enrol(
         agent=answer.agent,
         role=answer.role or "volunteer",
     )
-    return collector, answer.plan
 
 
 async def _ask(

@@ -4,6 +4,8 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+from heliograph.plan import Entrance
+
 PREFIX = "heliograph1:"
 MAX_LINE = 1_024
 
@@ -17,12 +19,14 @@ class Invite:
     endpoint: str
     pin: bytes
     token: bytes
+    entrances: tuple[Entrance, ...] = ()  # besides the endpoint
 
 
 def parse_invite(line: str) -> Invite:
     """Raises InviteError."""
     from google.protobuf.message import DecodeError
 
+    from heliograph import codec
     from heliograph.v1 import intake_pb2
 
     text = "".join(line.split())
@@ -36,11 +40,12 @@ def parse_invite(line: str) -> Invite:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         message = intake_pb2.Invite.FromString(raw)
         split_endpoint(message.endpoint)
-    except (binascii.Error, DecodeError, ValueError) as error:
+        entrances = codec.entrances_from_pb(message.entrances)
+    except (binascii.Error, DecodeError, ValueError) as error:  # CodecError is one
         raise _cut_short() from error
     if len(message.pin) != 32 or not message.token:
         raise _cut_short()
-    return Invite(message.endpoint, message.pin, message.token)
+    return Invite(message.endpoint, message.pin, message.token, entrances)
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from heliograph.failure import Failure
 from heliograph_agent.net.trace import Trace
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.attempts import said
-from heliograph_agent.uplink.bridge import bridge
+from heliograph_agent.uplink.bridge import target_of
 from heliograph_agent.uplink.door import DoorError, Reason, open_channel
 from heliograph_agent.uplink.offset import ClockFilter
 from heliograph_agent.uplink.rung import Rung
@@ -118,13 +118,10 @@ class Streaming:
         return collector
 
     async def _through(self, door: Door, collector: Collector) -> None:
-        certificate, port = door.certificate or collector.certificate, self._rung.entrance.port
-        if not self._rung.proxied:
-            place = f"[{door.place}]" if ":" in door.place else door.place
-            await self._speak(f"{place}:{port}", certificate, door.name)
-            return
-        pin, name = collector.pin, self._rung.entrance.host if door.name is None else door.name
-        async with bridge(lambda: self._ways.lead(self._rung, door.place, pin)) as target:
+        certificate, name = door.certificate or collector.certificate, door.name
+        if name is None and self._rung.proxied:
+            name = self._rung.entrance.host  # the bridge's own would be said
+        async with target_of(self._rung, door.place, self._ways, collector.pin) as target:
             await self._speak(target, certificate, name)
 
     async def _speak(self, target: str, certificate: str, name: str | None) -> None:

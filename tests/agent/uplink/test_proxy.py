@@ -16,6 +16,8 @@ from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.tcp import open_wire
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import State
+from heliograph_agent.uplink.enrol import enrol
+from heliograph_agent.uplink.invite import parse_invite
 from heliograph_agent.uplink.proxy import Proxy, ask, parse_proxy
 from heliograph_agent.uplink.rung import Use
 from heliograph_agent.uplink.ways import Ways
@@ -25,7 +27,7 @@ from support.post_door import post_door
 from support.proxy_server import Proxying, proxying
 from support.scripted_intake import Collector, Identity, identity, intake, plan_of, serving
 from support.tcp_server import reply, tcp_server
-from support.uplink_agent import Agent, running
+from support.uplink_agent import SIGNER, Agent, running
 
 NAME = "collector.invalid"  # no resolver knows it: only a proxy can lead there
 EXIT = "127.0.0.9"  # where the proxy dials from
@@ -209,3 +211,20 @@ async def test_a_proxy_that_is_not_there_is_waited_for(exits: Exits, who: Identi
         await agent.put()
         await agent.until(lambda: agent.uplink.reached.last_failure == "unreachable")
         assert away.hellos == [], "though the collector is there"
+
+
+@SCHEMES
+async def test_joining_goes_by_it_too(who: Identity, scheme: str) -> None:
+    async with intake(who=who) as collector:
+        places = {(NAME, 7_443): (HOST, collector.port)}
+        with dns_server(lambda query: []) as resolver:
+            async with proxying(scheme, places, source=EXIT) as server:
+                config = NetConfig(resolver=resolver.address, doh=())
+                proxy = parse_proxy(server.url)
+                ways = Ways(SystemClock(), random.Random(1), config, proxy, Use.ALWAYS)
+                collector.said_endpoint = f"{NAME}:7443"
+                known, plan = await enrol(parse_invite(collector.invite()), ways, SIGNER)
+    assert resolver.queries == []
+    assert (known.endpoint, known.pin) == (f"{NAME}:7443", who.pin)
+    assert plan == collector.plan
+    assert set(server.asked) == {(NAME, 7_443)}
