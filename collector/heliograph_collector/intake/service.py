@@ -36,6 +36,7 @@ SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.Submit
 _MAX_VERSION = 64
 _FORWARDED = "x-forwarded-for"
 _BUSY_S, _FULL_S = 5, 60
+_ROWS = 500  # of presence, in one commit
 log = logging.getLogger("heliograph.intake")
 
 
@@ -179,6 +180,8 @@ class IntakeService:
                     rows = [await self._farewells.get()]
             except TimeoutError:
                 rows = []
+            while len(rows) < _ROWS and not self._farewells.empty():
+                rows.append(self._farewells.get_nowait())  # a country that goes to bed, at once
             await self._write(rows)
             await self._confess()
 

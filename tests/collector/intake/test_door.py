@@ -249,6 +249,33 @@ async def test_who_is_on_the_way_in_is_no_longer_missing(tmp_path: Path) -> None
         gates[0].open.set()
 
 
+async def test_goodbyes_that_come_while_one_is_written_go_into_one_commit(tmp_path: Path) -> None:
+    gates: list[Gate] = []
+
+    def gate(journal: Journal) -> Journal:
+        gates.append(Gate(journal))
+        return cast("Journal", gates[0])
+
+    async with house(tmp_path, wrap=gate) as home, channel(home) as stub:
+        calls = [await greeted(stub, await enrolled(home)) for _ in range(6)]
+
+        async def all_here() -> bool:
+            return len(await home.rows(Kind.ARRIVAL)) == len(calls)
+
+        async def all_gone() -> bool:
+            return len(await home.rows(Kind.GOODBYE)) == len(calls)
+
+        await until(all_here)
+        before = gates[0].waiting
+        gates[0].open.clear()
+        for call in calls:
+            await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason="shutdown")))
+            assert await call.read() is grpc.aio.EOF
+        gates[0].open.set()
+        await until(all_gone)
+        assert gates[0].waiting - before <= 2
+
+
 async def test_no_address_stays(tmp_path: Path) -> None:
     """The callers' addresses are nowhere in what the collector keeps."""
     source = "127.83.91.67"
