@@ -19,7 +19,7 @@ from heliograph.observation import (
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph_collector.simulate.story import Actor
 
-ADDRESS = "192.0.2.80"
+ADDRESS = "93.184.215.14"  # example.com's: one set aside for documents counts as forged
 STEP_US = 20_000
 WAIT_US = 10_000_000
 
