@@ -4,15 +4,17 @@ The live channel is not told; what it says of an incident is amended each time b
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from heliograph_collector.detect.incident import Incident, Kind, State, carry
-from heliograph_collector.detect.signals import SECOND_US, Opinion, Standing
+from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Standing
 
 PAUSE_US = 30 * SECOND_US  # what comes late comes together
 MOST_US = 48 * 3_600 * SECOND_US
 LEAD_US = 1_800 * SECOND_US  # what begins sooner in a window may have begun before it
 AFTER_US = 6 * 3_600 * SECOND_US  # it may have gone on beyond the last late word
+LEAST_FAILING = 3  # vantages that failed in what came late …
+FAILING_SHARE = 0.2  # … and their share of all that came: fewer make no block
 LEAST_US = 3_600 * SECOND_US  # a shorter window shows nothing
 _MINUTE_US = 60 * SECOND_US
 
@@ -26,6 +28,22 @@ class Reopened:
     since_us: int
     until_us: int
     due_us: int
+    heard: set[str] = field(default_factory=set)  # vantages …
+    failing: set[str] = field(default_factory=set)  # … and those of them that failed
+
+    def take(self, opinion: Opinion) -> None:
+        self.since_us = min(self.since_us, opinion.at_us)
+        self.until_us = max(self.until_us, opinion.at_us)
+        self.heard.add(opinion.witness.nym)
+        if opinion.standing in BAD:
+            self.failing.add(opinion.witness.nym)
+
+    def worth_it(self, said: Iterable[Incident]) -> bool:
+        """Whether it can change anything: enough of them failed, or it is about a time that was
+        spoken of. Verdicts that a control's word changes come late all day."""
+        many = len(self.failing) >= max(LEAST_FAILING, FAILING_SHARE * len(self.heard))
+        since_us, until_us = self.since_us - LEAD_US, self.until_us + LEAD_US
+        return many or any(_of(i, self) and _meets(i, since_us, until_us) for i in said)
 
     def window(self, closed_us: int) -> tuple[int, int]:
         """Whole minutes around what came late, up to the last bin that is closed; the newest part
@@ -48,26 +66,28 @@ class Late:
         one = self._waiting.get(key)
         if one is None:
             due_us = now_us + PAUSE_US
-            self._waiting[key] = Reopened(*key, opinion.at_us, opinion.at_us, due_us)
-        else:
-            one.since_us = min(one.since_us, opinion.at_us)
-            one.until_us = max(one.until_us, opinion.at_us)
+            one = Reopened(*key, opinion.at_us, opinion.at_us, due_us)
+            self._waiting[key] = one
+        one.take(opinion)
 
     def put_back(self, one: Reopened, now_us: int) -> None:
         """It could not be looked at now."""
         other = self._waiting.pop((one.country, one.service), one)
         one.since_us = min(one.since_us, other.since_us)
         one.until_us = max(one.until_us, other.until_us)
+        one.heard |= other.heard
+        one.failing |= other.failing
         one.due_us = now_us + PAUSE_US
         self._waiting[one.country, one.service] = one
 
-    def due(self, now_us: int) -> Reopened | None:
-        """The one that has waited longest, and long enough."""
+    def due(self, now_us: int, said: Sequence[Incident]) -> Reopened | None:
+        """The one that has waited longest, and long enough, and is worth it; others are dropped."""
         ripe = [one for one in self._waiting.values() if one.due_us <= now_us]
-        if not ripe:
-            return None
-        first = min(ripe, key=lambda one: one.due_us)
-        return self._waiting.pop((first.country, first.service))
+        for one in sorted(ripe, key=lambda one: one.due_us):
+            del self._waiting[one.country, one.service]
+            if one.worth_it(said):
+                return one
+        return None
 
 
 def amendments(

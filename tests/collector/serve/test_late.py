@@ -148,6 +148,20 @@ async def test_a_store_that_is_away_or_asked_too_much_is_asked_again(tmp_path: P
         assert shift.confirmed() == []  # that half does not show how it began
 
 
+async def test_a_few_failures_among_many_reopen_nothing(tmp_path: Path) -> None:
+    """As verdicts do that a control's word changes all day."""
+    evening = Evening(late=lambda _: True)
+    evening.late = [
+        (one, (BLOCKED if one.nym.endswith("101mobilesession-0") else reachable(),))
+        for one, _ in evening.late
+    ]
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        await shift.play([], BACK + 40, tick_s=10)
+        assert not await shift.detector.reopen()
+        assert shift.shelf.asked == []
+
+
 async def test_doubt_reopens_nothing(tmp_path: Path) -> None:
     unknown = Verdict(state=State.UNKNOWN, rule="link.offline")
     evening = Evening(late=lambda _: True)
