@@ -54,11 +54,16 @@ def test_a_collector_goes_on_from_its_backup(
     journal = asyncio.run(fill(data))
     fleet, keyring = Fleet(data), open_keyring(data, [])
     token = fleet.invite(role="volunteer", uses=1, now_s=0, expires_s=10)
+    (data / "alerts.jsonl").write_bytes(b"{}\n")
+    (data / "detect").mkdir()
+    (data / "detect" / "1-0.state").write_bytes(b"s")
     assert cli.main(["backup", str(saved), "--data", str(data)]) == 0
     fleet.close()
     assert cli.main(["restore", str(saved), "--data", str(again)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"Restored into {again}."
     assert asyncio.run(look(again)) == (journal, 2, 1, True)
+    assert (again / "alerts.jsonl").read_bytes() == b"{}\n"
+    assert (again / "detect" / "1-0.state").read_bytes() == b"s"
     kept = open_keyring(again, [])
     assert (kept.pin, kept.secret) == (keyring.pin, keyring.secret)
     assert kept.sealing.public == keyring.sealing.public

@@ -18,13 +18,16 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "backup",
         help="save everything into a new directory",
-        description="Saves store, journal, fleet and keys into a new directory. Stop serve first: "
-        "the embedded store has one owner at a time; agents keep their results meanwhile.",
+        description="Saves store, journal, fleet, alert log and keys into a new directory. "
+        "Stop serve first: the embedded store has one owner at a time; agents keep their results meanwhile.",
         epilog="Example: heliograph-collector backup /mnt/backup/heliograph-1",
         allow_abbrev=False,
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by this command")
     add_places(command)
+
+
+_BESIDE = ("fleet.db", "keys", "alerts.jsonl", "detect")  # the log, and what it can be made from
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,10 +47,8 @@ async def _backup(config: Config, directory: Path) -> None:
     journal, store = Journal(config.data / "journal.db"), store_of(config)
     try:
         await store.open()
-        beside = [
-            path for path in (config.data / "fleet.db", config.data / "keys") if path.exists()
-        ]
-        await snapshot(journal, store, directory, beside)
+        beside = [config.data / name for name in _BESIDE]
+        await snapshot(journal, store, directory, [path for path in beside if path.exists()])
     finally:
         await store.close()
         await journal.close()

@@ -26,8 +26,8 @@ async def snapshot(
 ) -> None:
     """Write a snapshot, whole or not at all, while both are in use; blocks wait meanwhile.
 
-    `beside` are folders and SQLite files of others, to be saved with them. Raises StoreError,
-    JournalError.
+    `beside` are folders and files (.db: SQLite) of others, to be saved with them. Raises
+    StoreError, JournalError.
     """
     unfinished = directory.with_name(directory.name + ".unfinished")
     try:
@@ -72,6 +72,8 @@ def _save(beside: Sequence[Path], unfinished: Path) -> None:
     for path in beside:
         if path.is_dir():
             shutil.copytree(path, unfinished / path.name)
+        elif path.suffix != ".db":
+            shutil.copy(path, unfinished / path.name)
         else:
             with closing(sqlite3.connect(path)) as db:
                 journal_table.copy(db, unfinished / path.name)
