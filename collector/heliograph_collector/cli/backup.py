@@ -19,7 +19,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "backup",
         help="save everything into a new directory",
         description="Saves store, journal, fleet, alert log and keys into a new directory. "
-        "Stop serve first: the embedded store has one owner at a time; agents keep their results meanwhile.",
+        "Stop serve first: the embedded store has one owner at a time; agents keep their results "
+        "meanwhile.",
         epilog="Example: heliograph-collector backup /mnt/backup/heliograph-1",
         allow_abbrev=False,
     )
