@@ -165,5 +165,8 @@ def _config(agents: int) -> dict[str, object]:
     return {
         "control": {"endpoints": []},
         "intake": {"trusted_proxies": ["127.0.0.0/8"]},
-        "limits": {"sessions": min(100_000, agents + agents // 2 + 100), "batches_per_hour": 100_000},
+        "limits": {
+            "sessions": min(100_000, agents + agents // 2 + 100),
+            "batches_per_hour": 100_000,
+        },
     }
