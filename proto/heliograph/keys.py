@@ -16,6 +16,7 @@ HELLO = b"heliograph hello v1\0"
 ENROL = b"heliograph enrol v1\0"
 PLAN = b"heliograph plan v1\0"
 ALERT = b"heliograph alert v1\0"
+RECEIPTS = b"heliograph receipts v1\0"
 
 
 def agent_id(public_key: bytes) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from heliograph_agent.state import CONFIG, DEFAULT, State, StateError
 
-MODULES = ("join", "run", "probe", "plan", "status", "pause", "leave", "experiments")
+MODULES = ("join", "run", "probe", "plan", "status", "pause", "export", "leave", "experiments")
 
 
 class CommandError(Exception):

@@ -1,4 +1,4 @@
-"""`heliograph-collector import ooni`: OONI's measurements, judged by our rules."""
+"""`heliograph-collector import`: OONI's measurements, judged by our rules; bundles by `bundle`."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from heliograph_collector.cli import bundle
 
 if TYPE_CHECKING:
     from heliograph_collector.ooni import Imported
@@ -18,12 +20,13 @@ EVERY = 500  # measurements between two lines of progress
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "import",
-        help="read measurements of another system",
-        description="Reads measurements of another system and says what our rules make of them.",
+        help="read results that came by another way",
+        description="Reads measurements of another system, or results of our agents by file.",
         epilog=EXAMPLE,
         allow_abbrev=False,
     )
-    kinds = command.add_subparsers(dest="kind", metavar="ooni", required=True)
+    kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle", required=True)
+    bundle.add_parser(kinds)
     ooni = kinds.add_parser(
         "ooni",
         help="OONI's measurement files",
@@ -38,6 +41,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return bundle.run(args) if args.kind == "bundle" else _ooni(args)
+
+
+def _ooni(args: argparse.Namespace) -> int:
     from heliograph_collector.judge import judge
     from heliograph_collector.ooni import World, line, sentence
 
