@@ -15,6 +15,7 @@ from heliograph_collector.store.rows import (
 )
 from heliograph_collector.store.rows import Opinion as Stored
 
+OF_THE_LINK = "anchors."  # they tell of the vantage, and are no service
 SLOW = ("throttled", "frozen")  # methods that let bytes through, and few
 
 
@@ -22,7 +23,7 @@ def opinions(judged: Iterable[Judged], limits: Thresholds = THRESHOLDS) -> Itera
     """In the order given. Who is nowhere, or measured at a time that cannot be, has no vote."""
     for taken, verdicts in judged:
         whole = next((v for v in verdicts if v.endpoint == ""), None)
-        if whole is not None and _votes(taken):
+        if whole is not None and _votes(taken) and not whole.rule.startswith(OF_THE_LINK):
             yield _opinion(taken, whole, limits)
 
 

@@ -119,10 +119,10 @@ def standing_of(
 ) -> Standing:
     """A verdict in this channel's words. `goodput` is over the vantage's own neutral reference.
 
-    k of n endpoints out of reach is partial whatever the whole was judged; slowness counts only
-    where the service was reached. Doubt stays unknown.
+    Partial is what can be used though some of n endpoints are blocked; slowness counts only where
+    the service was reached. Doubt stays unknown.
     """
-    if state in (Standing.BLOCKED, Standing.GOOD) and 0 < reachable < endpoints:
+    if state == Standing.GOOD and 0 < reachable < endpoints:
         return Standing.PARTIAL
     if state == Standing.GOOD and goodput is not None and goodput <= slow:
         return Standing.THROTTLED

@@ -76,7 +76,7 @@ WHOLE: tuple[WholeRule, ...] = (
         "service.partial",
         State.REACHABLE,
         "Every group that is up has a reachable endpoint and most endpoints are; "
-        "k < n tells that some are not.",
+        "k < n tells that some are blocked.",
         lambda t: t.every_group_alive and t.majority,
     ),
     WholeRule(
@@ -109,7 +109,7 @@ def whole(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
         confidence=_confidence(rule.state, deciding, verdicts),
         evidence=tuple(sorted({index for v in deciding for index in v.evidence})),
         reachable_endpoints=tally.count(State.REACHABLE),
-        endpoints=len(verdicts),
+        endpoints=tally.count(State.REACHABLE) + tally.count(State.BLOCKED),
     )
 
 

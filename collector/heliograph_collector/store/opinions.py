@@ -36,7 +36,7 @@ SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_
       said != 'reachable' OR argMax(partly, (at, id)) AS fails
     FROM (
       SELECT id, nym, country, prefix, state, toUnixTimestamp64Micro(started) AS at,
-        reachable_endpoints > 0 AND reachable_endpoints < endpoints AS partly,
+        state = 'reachable' AND reachable_endpoints < endpoints AS partly,
         arrayJoin(range(greatest(intDiv(at, {{bin:Int64}}), intDiv({{from:Int64}}, {{bin:Int64}}))
             * {{bin:Int64}}, least(at + {{fresh:Int64}} - {{bin:Int64}} + 1, {{to:Int64}}),
           {{bin:Int64}})) AS bin

@@ -151,7 +151,7 @@ class Verdict:
     endpoint: str = ""
     evidence: tuple[int, ...] = ()  # indices of observations
     reachable_endpoints: int = 0  # k …
-    endpoints: int = 0  # … of n; both 0 below service level
+    endpoints: int = 0  # … of n that work or are blocked (doubt counts for nothing); 0 below that
     issuer: str = ""  # of the certificate that did not verify, where that is the evidence
 
 

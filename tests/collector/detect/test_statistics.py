@@ -177,7 +177,8 @@ def test_cells_by_name() -> None:
 
 
 def test_verdicts_in_this_channels_words() -> None:
-    assert standing_of("blocked", reachable=1, endpoints=3, slow=0.3) is Standing.PARTIAL
+    assert standing_of("reachable", reachable=1, endpoints=3, slow=0.3) is Standing.PARTIAL
+    assert standing_of("blocked", reachable=1, endpoints=3, slow=0.3) is Standing.BLOCKED
     assert standing_of("blocked", reachable=0, endpoints=3, slow=0.3) is Standing.BLOCKED
     assert standing_of("reachable", goodput=0.1, slow=0.3) is Standing.THROTTLED
     assert standing_of("reachable", goodput=0.9, slow=0.3) is Standing.GOOD

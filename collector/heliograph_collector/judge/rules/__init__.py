@@ -11,7 +11,7 @@ from heliograph_collector.judge.rules.rule import UNKNOWN, Rule
 
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 RULES: tuple[Rule, ...] = (
     *GATES,
