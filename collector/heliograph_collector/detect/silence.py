@@ -22,6 +22,7 @@ from heliograph_collector.detect.signals import (
     Lost,
     Presence,
     Replay,
+    Why,
 )
 from heliograph_collector.detect.suspicion import Case, Outcome
 from heliograph_collector.detect.thresholds import THRESHOLDS, Thresholds
@@ -264,6 +265,8 @@ class Watch:
             self._once(at_us + _FOLLOW_US, "follow", country)
 
     def _fault(self, fault: Fault) -> None:
+        if fault.why is Why.RESTART and fault.at_us == fault.until_us and not self._roster.seats:
+            return  # the first start ever: nobody is awaited
         until_us = fault.until_us + int(self._limits.grace_s * SECOND_US)
         told = Blind(fault.at_us, until_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]

@@ -9,7 +9,16 @@ from heliograph_collector.detect import Findings, Incident, watch
 from heliograph_collector.detect.hints import recurring
 from heliograph_collector.detect.incident import Kind, State, carry
 from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US, Goodbye, Lost, Place, Replay, Witness
+from heliograph_collector.detect.signals import (
+    SECOND_US,
+    Fault,
+    Goodbye,
+    Lost,
+    Place,
+    Replay,
+    Why,
+    Witness,
+)
 from support.dark_world import KZ, Cut, Signals, at, country, live, people, world
 
 ONSET, END = 7_200.0, 10_800.0
@@ -158,3 +167,16 @@ def test_goodbyes_never_count() -> None:
         signals.append(Goodbye(at(ONSET + i * 0.1), witness.nym))
         signals.append(Lost(at(ONSET + 40), witness.nym, at(ONSET)))  # its session's end
     assert watch(signals, at(4 * 3_600)).incidents == ()
+
+
+def test_a_first_start_awaits_nobody() -> None:
+    """A collector that never ran has no way of losing anybody: it is not blind for three minutes."""
+    onset = 120.0
+    signals = live(
+        country(each=4) + world(), Random(5), 1, churn=0, cuts=[Cut(onset, 1_800, KZ, 2.0)]
+    )
+    start = at(0) - 1
+    findings = watch([*signals, Fault(start, start, Why.RESTART)], at(1_500))
+    (incident,) = confirmed(findings)
+    assert seconds(incident.confirmed_us) - onset <= 60
+    assert findings.blind == ()
