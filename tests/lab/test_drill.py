@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.country import drill
+from lab.country import drill, heard
 from lab.country.country import Country, country, eventually
 from lab.country.scenario import script
 from lab.country.world import require_for_test
@@ -26,8 +26,12 @@ def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
         made.collect(drill.PLAN)
         made.populate()
         played = drill.play(made, script(SHORT, made.topology), print)
-        print("\n".join(drill.table(played)))
+        found = drill.incidents(made)
+        looks = drill.looked(played, found)
+        print("\n".join([*drill.table(played), *map(str, looks)]))
         assert drill.wrong(played) == []
+        assert [look for look in looks if not look.found] == []
+        assert heard.too_loud(found) == []
         check_accounts(made)
 
 

@@ -91,7 +91,8 @@ def _lab(made: Country, port: int) -> int:
 def _drill(made: Country, args: argparse.Namespace) -> int:
     say(f"the page: http://127.0.0.1:{args.port}/")
     played = drill.play(made, script(args.script, made.topology), say)
-    print("\n".join(drill.table(played)))
+    looks = drill.looked(played, drill.incidents(made))
+    print("\n".join([*drill.table(played), *map(str, looks)]))
     missed = drill.wrong(played)
     say(f"{len(missed)} of {len(list(drill.table(played))) - 1} lines not as true")
     return 1 if missed else 0

@@ -79,8 +79,9 @@ class Country:
             self.start(network.gate, network.name, command)
         eventually(self._sites_answer, "the sites of the lab", UP_S)
 
-    def collect(self, plan: Mapping[str, Any]) -> None:
-        """The collector with its plan set before its first start, and a control beside it."""
+    def collect(self, plan: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
+        """The collector with its plan set before its first start, and a control beside it; `more`
+        is added to its configuration."""
         self._write("services.yml", servers.services_yaml(self.abroad))
         self._write("plan.yml", yaml.safe_dump(dict(plan)))
         self.configure_agents()
@@ -90,6 +91,7 @@ class Country:
             "feed": {"k_anonymity": 1},
             "geo": {"asn_file": str(self._asn_table())},
             "plan": {"services_file": str(self.folder / "services.yml")},
+            **(more or {}),
         }
         self._write("collector.yml", yaml.safe_dump(settings))
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
@@ -97,9 +99,10 @@ class Country:
         self.join("control", ABROAD, "hosting", control=True)
         self.start_agent("control", ABROAD)
 
-    def configure_agents(self) -> None:
+    def configure_agents(self, more: Mapping[str, Any] | None = None) -> None:
         """They trust the lab's CA too, and ask the resolver of where they are."""
-        self._write("agent.yml", yaml.safe_dump({"net": {"ca_file": str(self.ca.ca_file)}}))
+        settings = {"net": {"ca_file": str(self.ca.ca_file)}, **(more or {})}
+        self._write("agent.yml", yaml.safe_dump(settings))
 
     def start_collector(self) -> None:
         serve = self._collector("serve", "--grpc", LISTENS, "--http", PAGES)

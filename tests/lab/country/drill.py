@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lab.country import heard
 from lab.country.country import Country, eventually
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
 from support.programs import agent, ask
@@ -211,6 +212,18 @@ def table(played: Sequence[Played]) -> Iterator[str]:
             mark = "" if good else "  ✗"
             where = "/".join(place)
             yield f"{one.step.id:6}{where:14}{state:12}{said.live:12}{said.later:12}{mark}".rstrip()
+
+
+def incidents(country: Country) -> list[dict[str, Any]]:
+    """All that the API tells of the country."""
+    answer = country.get("/api/v1/incidents", country=country.topology.country, limit=100)
+    return list(answer["incidents"])
+
+
+def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[heard.Look]:
+    """What incidents were to tell, step by step."""
+    steps = [(one.step.id, float(one.began_s), one.step.shows) for one in played]
+    return list(heard.looks(steps, found))
 
 
 def wrong(played: Sequence[Played]) -> list[str]:

@@ -19,13 +19,15 @@ DEGRADED_KBIT = 384
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`states` is what holds everywhere while the step lasts."""
+    """`states` is what holds everywhere while the step lasts; `shows` what incidents are to tell of
+    its beginning (heard.py)."""
 
     id: str
     title: str
     at: str
     states: States
     lasts_s: int
+    shows: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
             for where in change["where"]:
                 states |= dict.fromkeys(_places(where, country), change["state"])
         lasts_s = 60 * int(one.get("minutes", 1))
-        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states), lasts_s)
+        shows = tuple(one.get("shows", ()))
+        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states), lasts_s, shows)
 
 
 def _places(where: str, country: Topology) -> list[Place]:

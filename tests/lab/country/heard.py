@@ -1,0 +1,74 @@
+"""Incidents of the API held against a script: what a step is to show, and whether it did.
+
+A step says so under `shows`: a list of `{incident: KIND, label: …, service: …}`, `{turn: opening}`
+or `{turn: cut}`, or `{end: KIND}`. The truth is the moment at which the step was put into force.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Shown = Mapping[str, str]
+Incident = Mapping[str, Any]
+SLACK_S = 20.0  # beside a bracket: applying a step takes a moment, noticing a heartbeat
+ALERTS = 2  # calls to subscribers for one true event
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing that a step was to show, and what was found of it."""
+
+    step: str
+    wanted: str
+    found: str  # "" when it was not
+
+    def __str__(self) -> str:
+        return f"{self.step:6}{self.wanted:44}{self.found or '✗'}"
+
+
+def looks(
+    steps: Iterable[tuple[str, float, Sequence[Shown]]], incidents: Sequence[Incident]
+) -> Iterator[Look]:
+    """`steps`: (id, when it was put into force in seconds of Unix time, what it is to show)."""
+    for name, at_s, shows in steps:
+        for shown in shows:
+            yield Look(name, _words(shown), _found(shown, at_s, incidents))
+
+
+def too_loud(incidents: Iterable[Incident]) -> list[str]:
+    """Incidents that called more often than twice."""
+    calls = {i["id"]: sum(bool(a["called"]) for a in i["alerts"]) for i in incidents}
+    return [f"{id_}: {times} alerts" for id_, times in calls.items() if times > ALERTS]
+
+
+def _words(shown: Shown) -> str:
+    return ", ".join(f"{key} {value}" for key, value in shown.items())
+
+
+def _found(shown: Shown, at_s: float, incidents: Sequence[Incident]) -> str:
+    seen = [i for i in incidents if i["state"] != "withdrawn"]
+    if "turn" in shown:
+        turns = [turn for i in seen for turn in i["turns"] if turn["way"] == shown["turn"]]
+        return next((_bracket(t["when"], at_s) for t in turns if _holds(t["when"], at_s)), "")
+    kind, end = shown.get("incident") or shown["end"], "end" in shown
+    for incident in seen:
+        bracket = incident["ended" if end else "started"]
+        named = incident["kind"] == kind and (end or incident["label"] == shown["label"])
+        meant = "service" not in shown or incident["scope"]["service"] == shown["service"]
+        if bracket and named and meant and _holds(bracket, at_s):
+            return f"{incident['state']}, {_bracket(bracket, at_s)}"
+    return ""
+
+
+def _holds(bracket: Mapping[str, str], at_s: float) -> bool:
+    return _s(bracket["earliest"]) - SLACK_S <= at_s <= _s(bracket["latest"]) + SLACK_S
+
+
+def _bracket(bracket: Mapping[str, str], at_s: float) -> str:
+    """In seconds from the truth on."""
+    return f"{_s(bracket['earliest']) - at_s:+.0f} … {_s(bracket['latest']) - at_s:+.0f} s"
+
+
+def _s(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
