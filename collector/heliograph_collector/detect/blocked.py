@@ -19,6 +19,7 @@ _KINDS = {
     Standing.PARTIAL: Kind.PARTIAL,
 }
 DOWN = "down_elsewhere"
+ELSEWHERE = "elsewhere"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Blocked:
     closed_us: int | None = None
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
+    elsewhere_us: int | None = None  # when it was last seen to fail in other countries too
     _clear: int = 0  # bins in a row
     _bad: dict[str, int] = field(default_factory=dict)  # last bad of each
     _good: dict[str, int] = field(default_factory=dict)  # first good after it
@@ -113,7 +115,7 @@ class Blocked:
         self.parts = (*parts, *kept)
 
     def confirm(self, parts: tuple[Part, ...], now_us: int, *, sure: bool) -> None:
-        self.parts = parts
+        self.parts, self.held = parts, ()
         self.state, self.confirmed_us = State.CONFIRMED, now_us
         votes = sum(part.votes for part in self.parts)
         agreed = sum(part.votes * part.share for part in self.parts) / (votes + 1)
@@ -138,6 +140,19 @@ class Blocked:
         self._clear = self._clear + 1 if seen.share <= self.limits.clear_share else 0
         if self._clear >= self.limits.hold_bins:
             self._end(now_us)
+
+    def fails_elsewhere(self, now_us: int) -> None:
+        """It began in other countries at once: it is held, or taken back while it is new."""
+        if self.confirmed_us is None:
+            self.elsewhere_us, self.held = now_us, (ELSEWHERE,)
+        elif now_us - self.confirmed_us <= int(self.limits.fresh_s * SECOND_US):
+            self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (ELSEWHERE,)
+
+    def doubted(self, now_us: int) -> bool:
+        """Whether it still may be the service's own fault: not every site is well at once."""
+        if self.elsewhere_us is None:
+            return False
+        return now_us - self.elsewhere_us <= int(self.limits.elsewhere_s * SECOND_US)
 
     def incident(self) -> Incident:
         return Incident(

@@ -1,7 +1,7 @@
 """One service in one country, bin by bin: what its votes come to, cell by cell."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Standing, Witness
 from heliograph_collector.detect.tails import beta_binomial
 from heliograph_collector.detect.thresholds import Thresholds
+
+Elsewhere = Callable[[Blocked], bool]  # whether other countries fail with it
 
 _MOST_NATS = 60.0  # a long block is not proven for ever: it must be able to end
 
@@ -77,15 +79,17 @@ class Front:
         rate: float,
         *,
         down: bool,
+        elsewhere: Elsewhere = lambda _: False,
     ) -> None:
         """`mine`: the fresh opinions; `new`: who made theirs for this bin; `rate`: that of failing
-        in the rest of the world; `down`: half of it fails."""
-        self._remember(mine)
+        in the rest of the world; `down`: half of it fails; `remember` comes first."""
         counted = [o for o in mine if o.witness.nym in new and o.standing is not Standing.DOWN]
         self._sum(cells_of(count((o.witness, o.standing in BAD) for o in counted)), rate)
         open_now = [blocked for blocked in self.found if blocked.open]
         for blocked in open_now:
             blocked.bin(mine, now_us, down=down)
+            if blocked.open and elsewhere(blocked):
+                blocked.fails_elsewhere(now_us)
         if down:  # whatever fails here says nothing of here
             self.sums.clear()
             self.held.clear()
@@ -93,7 +97,7 @@ class Front:
         needed = alarm_log(len(self.sums), self.limits.reach_alarms_per_year, self.limits.bin_s)
         loud = max(self.sums.values(), default=0.0) >= needed
         if loud or any(self.held):
-            self._alarm(mine, now_us, needed)
+            self._alarm(mine, now_us, needed, elsewhere)
 
     def forget(self, over_us: int, heard_us: int) -> None:
         """Blocks over before `over_us`, and who was last heard of before `heard_us`."""
@@ -102,7 +106,8 @@ class Front:
         if not any(b.open for b in self.found):
             self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= heard_us}
 
-    def _remember(self, mine: Sequence[Opinion]) -> None:
+    def remember(self, mine: Sequence[Opinion]) -> None:
+        """Since when each fails; of every country before any is judged."""
         for opinion in mine:
             nym = opinion.witness.nym
             if opinion.standing in BAD:
@@ -119,7 +124,9 @@ class Front:
                 step = evidence(tally, rate, self.limits)
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
 
-    def _alarm(self, mine: Sequence[Opinion], now_us: int, needed: float) -> None:
+    def _alarm(
+        self, mine: Sequence[Opinion], now_us: int, needed: float, elsewhere: Elsewhere
+    ) -> None:
         limits = self.limits
         judged: list[tuple[Witness, bool]] = [
             (o.witness, o.standing in BAD) for o in mine if o.standing is not Standing.DOWN
@@ -139,7 +146,11 @@ class Front:
             self._say(more or news, now_us)
         for blocked in self.found:
             its = tuple(p for p in steady if blocked.touches(p))
-            if blocked.open and blocked.confirmed_us is None and its:
+            if not blocked.open or blocked.confirmed_us is not None or not its:
+                continue
+            if elsewhere(blocked):
+                blocked.fails_elsewhere(now_us)
+            elif not blocked.doubted(now_us):
                 blocked.confirm(its, now_us, sure=old)
 
     def _loud(self, ballot: Ballot, least: float, needed: float) -> tuple[Part, ...]:

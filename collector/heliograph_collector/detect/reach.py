@@ -7,9 +7,11 @@ of a block against that of the rest of the world. So what fails everywhere is do
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from heliograph_collector.detect.ballot import Tally, count, total
 from heliograph_collector.detect.blocked import Blocked
+from heliograph_collector.detect.elsewhere import Abroad, elsewhere
 from heliograph_collector.detect.front import Front, FrontState
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.signals import SECOND_US, Opinion, Standing, Witness
@@ -179,14 +181,24 @@ class Reach:
             by_country[opinion.witness.place.country].append(opinion)
         nyms = {nym for nym, _ in new}
         world = self._worlds(by_country)
-        for country in sorted(by_country.keys() | service.fronts.keys()):
-            front = service.fronts.get(country)
-            if front is None:
-                front = service.fronts[country] = Front(country, name, self.limits)
+        for country, mine in by_country.items():
+            service.fronts.setdefault(country, Front(country, name, self.limits)).remember(mine)
+        abroad = {
+            country: Abroad(mine, service.fronts[country].first_bad)
+            for country, mine in by_country.items()
+        }
+        for country, front in sorted(service.fronts.items()):
             rest = world(country) if self._world is None else self._world(end_us)
             rate = failing_rate(rest, self.limits)
             down = rest.votes >= self.limits.witnesses and rest.share >= self.limits.world_down
-            front.bin(by_country.get(country, ()), nyms, end_us, rate, down=down)
+            front.bin(
+                by_country.get(country, ()),
+                nyms,
+                end_us,
+                rate,
+                down=down,
+                elsewhere=partial(_elsewhere, country, abroad, end_us, self.limits),
+            )
 
     def _worlds(self, by_country: Mapping[str, list[Opinion]]) -> Callable[[str], Tally]:
         """Of each country, what all others come to."""
@@ -202,6 +214,12 @@ class Reach:
             return Tally(max(0.0, whole.votes - mine.votes), max(0.0, whole.hits - mine.hits))
 
         return rest
+
+
+def _elsewhere(
+    home: str, abroad: Mapping[str, Abroad], now_us: int, limits: Thresholds, blocked: Blocked
+) -> bool:
+    return elsewhere(blocked, home, abroad, now_us, limits)
 
 
 def _order(opinion: Opinion) -> tuple[int, str, str]:

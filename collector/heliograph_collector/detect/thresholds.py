@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 2  # raised with any change of a number here or of a formula; entries name it
+DETECT_VERSION = 3  # raised with any change of a number here or of a formula; entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,8 @@ class Thresholds:
     spread: float = 0.1  # intra-cell correlation of the beta-binomial
     reach_alarms_per_year: float = 0.1
     clear_share: float = 0.34
+    elsewhere: int = 2  # other countries in which a cell failed at once: the service itself
+    elsewhere_s: float = 600.0  # after that was last seen, time to clear here too
     world_down: float = 0.5  # the rest of the world fails as well: down
     slow: float = 0.3  # of the vantage's own neutral goodput
 

@@ -50,7 +50,7 @@ def played(folder: Path, event: str, minutes: int) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(1_600)
 def test_a_dark_country_is_told_and_confirmed_while_the_others_go_on(tmp_path: Path) -> None:
-    account = played(tmp_path, CUT, minutes=10 if SPEED > 1 else 4)
+    account = played(tmp_path, CUT, minutes=4)
     assert account["connected"] == AGENTS
     (cut,) = account["delays"]
     assert cut["confirmed_s"] is not None, "never confirmed"
