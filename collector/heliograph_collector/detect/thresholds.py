@@ -71,6 +71,7 @@ class Thresholds:
     reach_alarms_per_year: float = 0.1
     clear_share: float = 0.34
     elsewhere: int = 2  # other countries in which a cell failed at once: the service itself
+    elsewhere_share: float = 0.1  # … and of all others, where there are many
     elsewhere_s: float = 600.0  # after that was last seen, time to clear here too
     world_down: float = 0.5  # the rest of the world fails as well: down
     slow: float = 0.3  # of the vantage's own neutral goodput
