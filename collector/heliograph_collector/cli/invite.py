@@ -42,6 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import Fleet, invite_line, open_keyring
+    from heliograph_collector.fleet.plans import standing
 
     config = config_of(args)
     where = public_endpoint(config, args.endpoint)
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     role = "control" if args.control else "volunteer"
     with closing(Fleet(config.data)) as fleet:
         token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
-    line = invite_line(where, keyring.pin, token)
+        plan = standing(fleet)
+    line = invite_line(where, keyring.pin, token, () if plan is None else plan[0].entrances)
     print(line)
     if sys.stderr.isatty():
         _draw(line)

@@ -1,13 +1,29 @@
 """The INVITE line: where the collector is, how to know it, and a token."""
 
 import base64
+from collections.abc import Sequence
 
+from heliograph.codec import entrance_to_pb
+from heliograph.plan import Carrier, Entrance
 from heliograph.v1.intake_pb2 import Invite
 
 PREFIX = "heliograph1:"
+MOST = 3  # entrances besides the endpoint
 
 
-def invite_line(endpoint: str, pin: bytes, token: bytes) -> str:
-    """What `heliograph-agent join` takes."""
-    message = Invite(endpoint=endpoint, pin=pin, token=token).SerializeToString()
+def invite_line(endpoint: str, pin: bytes, token: bytes, entrances: Sequence[Entrance] = ()) -> str:
+    """What `heliograph-agent join` takes. Of `entrances` it holds the sessions, for nobody can join
+    at another; few, since people type it and cameras read it."""
+    sessions = [
+        entrance_to_pb(e)
+        for e in entrances
+        if e.carrier is Carrier.STREAM
+        and endpoint not in (f"{e.host}:{e.port}", f"[{e.host}]:{e.port}")
+    ]
+    invite = Invite(endpoint=endpoint, pin=pin, token=token, entrances=sessions[:MOST])
+    message = invite.SerializeToString()
     return PREFIX + base64.urlsafe_b64encode(message).decode().rstrip("=")
+
+
+def _place(entrance: Entrance) -> str:
+    return f"{entrance.host}:{entrance.port}"
