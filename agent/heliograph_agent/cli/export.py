@@ -61,7 +61,7 @@ def _export(file: Path, state: State, collector: Collector) -> int:
     _write(file, key_id(collector.sealing_key), chosen)
     print(f"{file}: {_batches(len(chosen))}, sealed to the collector.")
     if left:
-        print(f"{_batches(left)} more found no room: export again once receipts came back.")
+        print(f"No room was left for {_batches(left)}: export again once receipts came back.")
     if running:
         print(
             "heliograph-agent: the agent is running; the results of the last half minute are not "
@@ -156,11 +156,11 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
 def _tell(settled: "list[Settled]", left: int) -> None:
     refused = sum(what.status == "rejected" for what in settled)
     print(
-        f"{_batches(len(settled) - refused)} arrived and were removed here; "
-        f"{_batches(left)} still wait for a receipt."
+        f"Arrived, and removed here: {_batches(len(settled) - refused)}. "
+        f"Still without a receipt: {_batches(left)}."
     )
     if refused:
-        print(f"{_batches(refused)} were refused by the collector and are kept apart.")
+        print(f"Refused by the collector, and kept apart: {_batches(refused)}.")
 
 
 def _batches(count: int) -> str:

@@ -68,10 +68,17 @@ class Attempts:
             await self._gather(target, trace)
 
     def _is_news(self, target: str, outcome: Outcome) -> bool:
-        """Another outcome than the last, and not one of two that have been taking turns."""
+        """Another outcome than the last, and not one of two that have been taking turns.
+
+        Where nothing has failed, that the first way works is told by what arrives on it.
+        """
         now_us = self._clock.monotonic_us()
         told = self._told.setdefault(target, {})
-        news = outcome != self._last.get(target)
+        before = self._last.get(target)
+        quiet = (
+            before is None and not _failed(outcome) and not any(map(_failed, self._last.values()))
+        )
+        news = outcome != before and not quiet
         self._last[target] = outcome
         if not news or now_us - told.get(outcome, -GATHER_US) < GATHER_US:
             return False
@@ -122,6 +129,10 @@ def said(trace: Trace, began_us: int, failure: Failure | None, word: str) -> Non
             exchange=Exchange(protocol=SESSION, reply=word),
         )
     )
+
+
+def _failed(outcome: Outcome) -> bool:
+    return any(failure is not None for _, failure in outcome)
 
 
 def _attempt(target: str, held: _Gathered, clock: Clock, *, changed: bool) -> Attempt:

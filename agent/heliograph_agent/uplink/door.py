@@ -73,7 +73,7 @@ def _override(target: str, certificate: str, name: str | None) -> tuple[tuple[st
     an agent. The host's own, where the certificate holds it; for an address that is none at all.
     """
     wanted = split_endpoint(target)[0] if name is None else name
-    if not _stands_in(wanted, ssl.PEM_cert_to_DER_cert(certificate)):
+    if not wanted or not _stands_in(wanted, ssl.PEM_cert_to_DER_cert(certificate)):
         wanted = FALLBACK_NAME
     elif name is None:
         return ()

@@ -271,7 +271,9 @@ class Uplink:
         now_us = self._party.clock.monotonic_us()
         if self.reached.way.startswith(Carrier.STREAM) and now_us - self._began_us >= STEADY_US:
             with suppress(DoorError, StateError):
-                self._held(next(r for r in self._rungs() if r.name == self.reached.way))
+                for rung in self._rungs():
+                    if rung.name == self.reached.way:
+                        self._held(rung)
         self._set(
             replace(self.reached, connected=True, last_success_us=self._party.clock.wall_us())
         )

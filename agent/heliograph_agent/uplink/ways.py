@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heliograph_agent.uplink.reach import Finder
 
 # There are other ways: none of them is waited for as long as an experiment would.
-CONNECT_S, TLS_S, RESOLVE_S, DNS_S = 6.0, 8.0, 6.0, 3.0
+CONNECT_S, TLS_S, RESOLVE_S, DNS_S = 6.0, 10.0, 6.0, 3.0
 
 
 @dataclass(slots=True)

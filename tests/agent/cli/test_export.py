@@ -1,0 +1,110 @@
+"""`export` beside a running agent, and what does not fit or cannot be written."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from heliograph import bundle
+from heliograph.clock import SystemClock
+from heliograph.keys import key_id
+from heliograph_agent import cli
+from heliograph_agent.spool import Spool, aside
+from heliograph_agent.state import SPOOL, State
+from support.scripted_intake import Collector, Identity, identity, plan_of
+from support.uplink_agent import Agent
+
+
+@pytest.fixture(scope="module")
+def who() -> Identity:
+    return identity()
+
+
+@pytest_asyncio.fixture
+async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
+    """An agent that has joined, with its spool open as while it runs."""
+    state = State(tmp_path / "state")
+    state.prepare()
+    spool = Spool(state.path(SPOOL), clock=SystemClock())
+    made = Agent(state, spool, who)
+    made.know(Collector(who, plan_of()))
+    with state.locked():
+        yield made
+    await spool.close()
+
+
+async def command(agent: Agent, *words: str | Path) -> int:
+    line = ["export", *map(str, words), "--state", str(agent.state.root)]
+    return await asyncio.to_thread(cli.main, line)
+
+
+async def envelopes(agent: Agent) -> dict[int, bytes]:
+    return dict(await agent.spool.waiting(64))
+
+
+async def test_a_running_agent_is_not_disturbed(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await agent.put(5)
+    file = tmp_path / "b"
+    assert await command(agent, file) == 0
+    said = capsys.readouterr()
+    assert f"{file}: 5 batches, sealed to the collector." in said.out
+    assert "last half minute" in said.err
+    assert sorted(bundle.unpack(file)) == sorted((await envelopes(agent)).values())
+
+
+async def test_receipts_settle_what_they_name_beside_a_running_agent(
+    agent: Agent, who: Identity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await agent.put(4)
+    held = await envelopes(agent)
+    said = {
+        bundle.digest(held[1]): bundle.Settled("stored"),
+        bundle.digest(held[2]): bundle.Settled("duplicate"),
+        bundle.digest(held[3]): bundle.Settled("rejected", "bad_batch"),
+        bundle.digest(b"of another agent"): bundle.Settled("stored"),
+    }
+    file = tmp_path / "r"
+    file.write_bytes(bundle.pack_receipts(key_id(who.sealing.public), said, who.signing))
+    for _ in range(2):  # twice is once
+        assert await command(agent, "--receipts", file) == 0
+        assert list(await envelopes(agent)) == [4]
+    assert (await agent.spool.counts()).quarantined == 1
+    first = capsys.readouterr().out.splitlines()
+    assert first[:2] == [
+        "Arrived, and removed here: 2 batches. Still without a receipt: 1 batch.",
+        "Refused by the collector, and kept apart: 1 batch.",
+    ]
+    await agent.put()
+    assert sorted(await envelopes(agent)) == [4, 5], "and it goes on"
+
+
+async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
+    agent: Agent,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await agent.put(5)
+    sizes = [len(e) for e in aside.envelopes(agent.state.path(SPOOL))]
+    monkeypatch.setattr(bundle, "MAX_BYTES", bundle.packed_size(sizes[:2]))
+    file = tmp_path / "b"
+    assert await command(agent, file) == 0
+    assert "No room was left for 3 batches" in capsys.readouterr().out
+    assert len(list(bundle.unpack(file))) == 2
+
+
+async def test_a_file_that_cannot_be_is_a_sentence(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await agent.put()
+    assert await command(agent, tmp_path / "no" / "such" / "place") == 1
+    assert "Cannot write" in capsys.readouterr().err
+    assert await command(agent, "--receipts", tmp_path / "absent") == 1
+    assert "Cannot read" in capsys.readouterr().err
+    (tmp_path / "odd").write_bytes(b"odd")
+    assert await command(agent, "--receipts", tmp_path / "odd") == 1
+    assert "holds no receipts" in capsys.readouterr().err
