@@ -1,7 +1,9 @@
 """One blocked service under way: what kind of blocking, at which layer, and when it is over."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph_collector.detect import hints
@@ -40,9 +42,11 @@ class Blocked:
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
     elsewhere_us: int | None = None  # when it was last seen to fail in other countries too
+    wary: bool = False  # it was over a short while ago
     _clear: int = 0  # bins in a row
     _bad: dict[str, int] = field(default_factory=dict)  # last bad of each
     _good: dict[str, int] = field(default_factory=dict)  # first good after it
+    _lately: list[Opinion] = field(default_factory=list)  # made within the last clear_span_s
 
     @classmethod
     def begin(
@@ -122,8 +126,11 @@ class Blocked:
         few = votes < self.limits.few or not sure
         self.confidence = round(min(self.limits.low if few else self.limits.most, agreed), 3)
 
-    def bin(self, country: Sequence[Opinion], now_us: int, *, down: bool) -> None:
-        """One more bin of its country's opinions; `down`: the rest of the world fails as well."""
+    def bin(
+        self, country: Sequence[Opinion], new: AbstractSet[str], now_us: int, *, down: bool
+    ) -> None:
+        """One more bin of its country's opinions; `new`: who made theirs for it; `down`: the rest
+        of the world fails as well."""
         inside = [o for o in country if self.holds(o.witness.place)]
         young_us = int(self.limits.fresh_s * SECOND_US)
         if down and now_us - (self.confirmed_us or now_us) <= young_us:
@@ -132,13 +139,15 @@ class Blocked:
         self._note(inside)
         judged = [(o.witness, o.standing in BAD) for o in inside if o.standing is not Standing.DOWN]
         seen = total(count(judged))
+        self._hear((o for o in inside if o.witness.nym in new), now_us)
         if seen.votes < self.limits.witnesses:
             return  # silence is no recovery
         failing = [o for o in inside if o.standing in BAD]
         if seen.share >= self.limits.confirm_share:
             self.kind, self.layer, self.method = causes(failing)
         self._clear = self._clear + 1 if seen.share <= self.limits.clear_share else 0
-        if self._clear >= self.limits.hold_bins:
+        needed = self.limits.wary_bins if self.wary else self.limits.clear_bins
+        if self._clear >= needed or (self._clear and not self.wary and self._well()):
             self._end(now_us)
 
     def fails_elsewhere(self, now_us: int) -> None:
@@ -172,6 +181,21 @@ class Blocked:
             held=self.held,
             hints=hints.on_the_hour(self.started),
         )
+
+    def _hear(self, new: Iterable[Opinion], now_us: int) -> None:
+        since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
+        judged = (o for o in (*self._lately, *new) if o.standing is not Standing.DOWN)
+        self._lately = [o for o in judged if o.at_us >= since_us]
+
+    def _well(self) -> bool:
+        """Whether the newest tests alone show it: more likely by far of a service that fails one
+        time in twenty-five than of one that fails every other time. One failure in it counts."""
+        limits = self.limits
+        bad = {o.witness.nym for o in self._lately if o.standing in BAD}
+        lately = total(count((o.witness, o.witness.nym in bad) for o in self._lately))
+        rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
+        good = (lately.votes - lately.hits) * math.log((1 - rate) / 0.5)
+        return good + lately.hits * math.log(rate / 0.5) >= limits.clear_nats
 
     def _note(self, inside: Iterable[Opinion]) -> None:
         for opinion in inside:

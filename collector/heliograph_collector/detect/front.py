@@ -9,6 +9,7 @@ from heliograph_collector.detect.ballot import Ballot, Tally, count, established
 from heliograph_collector.detect.blocked import Blocked
 from heliograph_collector.detect.burst import alarm_log
 from heliograph_collector.detect.fold import Part, cells_of, fold
+from heliograph_collector.detect.incident import State
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Standing, Witness
 from heliograph_collector.detect.tails import beta_binomial
@@ -87,7 +88,7 @@ class Front:
         self._sum(cells_of(count((o.witness, o.standing in BAD) for o in counted)), rate)
         open_now = [blocked for blocked in self.found if blocked.open]
         for blocked in open_now:
-            blocked.bin(mine, now_us, down=down)
+            blocked.bin(mine, new, now_us, down=down)
             if blocked.open and elsewhere(blocked):
                 blocked.fails_elsewhere(now_us)
         if down:  # whatever fails here says nothing of here
@@ -182,6 +183,16 @@ class Front:
         if young:
             young[0].grow(parts)
             return
-        self.found.append(
-            Blocked.begin(self.country, self.service, parts, bad, goods, now_us, self.limits)
+        found = Blocked.begin(self.country, self.service, parts, bad, goods, now_us, self.limits)
+        found.wary = self._again(parts, now_us)
+        self.found.append(found)
+
+    def _again(self, parts: tuple[Part, ...], now_us: int) -> bool:
+        """Whether a block here was over only a short while ago."""
+        since_us = now_us - int(self.limits.wary_s * SECOND_US)
+        return any(
+            b.state is State.CLOSED
+            and (b.closed_us or 0) >= since_us
+            and any(b.touches(part) for part in parts)
+            for b in self.found
         )

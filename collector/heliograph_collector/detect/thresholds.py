@@ -70,6 +70,13 @@ class Thresholds:
     spread: float = 0.1  # intra-cell correlation of the beta-binomial
     reach_alarms_per_year: float = 0.1
     clear_share: float = 0.34
+    clear_bins: int = 3  # in a row under it: over
+    clear_span_s: float = 75.0  # what was tested so lately speaks for an end by itself …
+    clear_nats: float = (
+        3.0  # … by so much for reaching it rather than for half of the tests failing
+    )
+    wary_s: float = 3_600.0  # what is blocked again so soon comes and goes …
+    wary_bins: int = 5  # … and is over after so many good minutes in a row
     elsewhere: int = 2  # other countries in which a cell failed at once: the service itself
     elsewhere_share: float = 0.1  # … and of all others, where there are many
     elsewhere_s: float = 600.0  # after that was last seen, time to clear here too
