@@ -1,7 +1,7 @@
 """One silence under way: what of it is dark, what came back and went again, and when it is over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heliograph_collector.detect import gates, hints
 from heliograph_collector.detect.ballot import count, total
@@ -96,8 +96,11 @@ class Dark:
             needed=votes * (1.0 - limits.confirm_share),
         )
 
-    def follow(self, roster: Roster, now_us: int) -> bool:
-        """Look at it again; whether it must be looked at soon, with or without a new signal."""
+    def follow(self, roster: Roster, now_us: int, others: Sequence["Dark"] = ()) -> bool:
+        """Look at it again; whether it must be looked at soon, with or without a new signal.
+
+        `others`: incidents of this country that are under way too.
+        """
         if now_us <= self.started.latest_us:
             return False  # an adopted one, and rows of before it
         inside = self._inside(roster)
@@ -109,7 +112,7 @@ class Dark:
             heard = total(count((s.witness, s.status is Status.LIVE) for s in people))
             return heard.hits >= self.needed and self._clearing(inside, now_us)
         self._clear_us, self._last = None, dark
-        return self._opening(inside, now_us)
+        return self._opening(inside, now_us, roster, others)
 
     def hear(self, replay: Replay, nearby: bool) -> None:
         """Word from the dark may settle what was held for doubt about the power."""
@@ -168,7 +171,9 @@ class Dark:
     def _over(self, state: State, now_us: int) -> None:
         self.state, self.closed_us, self._back, self._clear_us = state, now_us, None, None
 
-    def _opening(self, inside: Sequence[Seat], now_us: int) -> bool:
+    def _opening(
+        self, inside: Sequence[Seat], now_us: int, roster: Roster, others: Sequence["Dark"]
+    ) -> bool:
         """Recovery of a part is found like onset: more return than would by chance, and stay."""
         if self._back is None:
             backs = self._returning(inside, now_us)
@@ -183,18 +188,21 @@ class Dark:
         if now_us - looked_us < self.limits.back_hold_s * SECOND_US:
             return True
         self._back = None
-        self._opened(inside, first_us, now_us)
+        turn = self._opened(inside, first_us, now_us)
+        if turn is not None:
+            parts = tuple(_without(part, others, roster) for part in turn.parts)
+            self.turns.append(replace(turn, parts=parts))
         return False
 
-    def _opened(self, inside: Sequence[Seat], first_us: int, now_us: int) -> None:
+    def _opened(self, inside: Sequence[Seat], first_us: int, now_us: int) -> Turn | None:
         held = [s for s in inside if s.status is Status.SILENT or s.back_us >= first_us]
         ballot = count((s.witness, s.status is Status.LIVE) for s in held)
         parts = fold(ballot, self.limits.back_share, self.limits.witnesses, self.limits)
         if not parts:
-            return
+            return None
         backs = [s.back_us for s in held if s.status is Status.LIVE]
         when = returned(backs, self.limits)
-        self.turns.append(Turn(Way.OPENING, narrowed(parts, ballot), when, now_us))
+        return Turn(Way.OPENING, narrowed(parts, ballot), when, now_us)
 
     def _returning(self, inside: Sequence[Seat], now_us: int) -> list[Seat]:
         since_us = now_us - int(self.limits.back_window_s * SECOND_US)
@@ -215,6 +223,31 @@ class Dark:
                     late = now_us - turn.seen_us < _STRAGGLE_US
                     return turn.way is Way.OPENING and (whole or late)
         return False
+
+
+def _without(part: Part, others: Sequence[Dark], roster: Roster) -> Part:
+    """Less the cells that another incident holds dark: its silent are in no ballot of this one."""
+    limits = roster.limits
+    found = set(part.beyond)
+    for theirs in (theirs for other in others for theirs in other.parts):
+        scope = part.scope.both(theirs.scope)
+        if scope is None or scope == part.scope:
+            continue  # its own votes say that it is back
+        there = total(count((s.witness, s.status is Status.SILENT) for s in _people(roster, scope)))
+        if there.votes >= limits.votes and there.share >= limits.confirm_share:
+            found.add(scope)
+    return replace(part, beyond=tuple(sorted(found)))
+
+
+def _people(roster: Roster, scope: Scope) -> list[Seat]:
+    return roster.of(
+        scope.country,
+        lambda s: (
+            s.status in (Status.LIVE, Status.SILENT)
+            and scope.holds(s.witness.place)
+            and (scope.access == "hosting" or s.witness.place.access != "hosting")
+        ),
+    )
 
 
 def returned(backs: Sequence[int], limits: Thresholds) -> Bracket:

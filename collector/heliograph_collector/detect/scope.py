@@ -36,6 +36,13 @@ class Scope(NamedTuple):
     def within(self, wider: "Scope") -> bool:
         return wider.holds(Place(*self))
 
+    def both(self, other: "Scope") -> "Scope | None":
+        """The cell of those who are in both; None where nobody can be."""
+        pairs = tuple(zip(self, other, strict=True))
+        if any(mine and theirs and mine != theirs for mine, theirs in pairs):
+            return None
+        return Scope(*(mine or theirs for mine, theirs in pairs))
+
 
 @lru_cache(maxsize=65_536)
 def scopes_of(place: Place) -> tuple[Scope, ...]:

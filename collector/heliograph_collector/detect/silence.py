@@ -323,10 +323,11 @@ class Watch:
             self._once(now_us + _FOLLOW_US, "follow", country)
 
     def _follow(self, country: str, now_us: int) -> None:
+        here = [d for d in self._darks if d.open and d.country == country]
         soon = [
-            dark.follow(self._roster, now_us)
-            for dark in self._darks
-            if dark.open and dark.country == country and country not in self._cases
+            dark.follow(self._roster, now_us, [other for other in here if other is not dark])
+            for dark in here
+            if country not in self._cases
         ]
         if any(soon) or country in self._cases:
             self._once(now_us + _FOLLOW_US, "follow", country)

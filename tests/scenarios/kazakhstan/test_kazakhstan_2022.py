@@ -145,10 +145,6 @@ def test_no_opening_is_invented(story: Story) -> None:
             assert ALMATY.region not in {scope.region for scope in people}, turn
 
 
-@pytest.mark.xfail(
-    reason="an opening counts only those whom its own incident took, so it says `fixed` of K08 and "
-    "K20 and leaves out that Almaty's, who are dark by another incident, are not back",
-)
 def test_an_opening_of_the_country_leaves_almaty_out(story: Story) -> None:
     """Who reads that the fixed lines are back must not take it to be so in Almaty."""
     home = Place("KZ", "ALA", 9198, "fixed")
