@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
+from heliograph.codec import measurement_to_pb
 from heliograph.envelope import seal
 from heliograph.observation import Epoch, Link, Measurement
 from heliograph.plan import Entrance
@@ -70,6 +71,14 @@ class Agent:
         )
 
     async def tried(self, attempt: Attempt) -> None:
+        """The wire must have room for it, as for any measurement."""
+        measurement_to_pb(
+            Measurement(
+                experiment="uplink", experiment_version=1, target=attempt.target, boot="b",
+                started_us=attempt.started_us, monotonic_us=attempt.monotonic_us, epoch="e1",
+                runtime_us=attempt.runtime_us, observations=attempt.observations,
+            )
+        )  # fmt: skip
         self.attempts.append(attempt)
         self.changed.set()
 

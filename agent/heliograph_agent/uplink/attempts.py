@@ -119,12 +119,14 @@ class Attempts:
 
 
 def said(trace: Trace, began_us: int, failure: Failure | None, word: str) -> None:
-    """Add how the session itself went, which no step of the network shows."""
+    """Add how the session itself went, which no step of the network shows. It may have begun
+    before `trace` did, whose earlier part was told already."""
+    started_us = max(0, began_us - trace.began_us)
     trace.add(
         Observation(
             operation=Operation.EXCHANGE,
-            started_us=began_us - trace.began_us,
-            duration_us=trace.elapsed_us() - (began_us - trace.began_us),
+            started_us=started_us,
+            duration_us=trace.elapsed_us() - started_us,
             failure=failure,
             exchange=Exchange(protocol=SESSION, reply=word),
         )
