@@ -10,7 +10,7 @@ from heliograph_collector.detect import hints
 from heliograph_collector.detect.ballot import count, total
 from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, identity
-from heliograph_collector.detect.scope import join
+from heliograph_collector.detect.scope import Scope, join
 from heliograph_collector.detect.signals import BAD, SECOND_US, Opinion, Place, Standing
 from heliograph_collector.detect.spread import quantile
 from heliograph_collector.detect.thresholds import Thresholds
@@ -107,8 +107,11 @@ class Blocked:
     def holds(self, place: Place) -> bool:
         return any(part.scope.holds(place) for part in self.parts)
 
+    def names(self, scope: Scope) -> bool:
+        return any(scope.within(part.scope) for part in self.parts)
+
     def covers(self, part: Part) -> bool:
-        return any(part.scope.within(mine.scope) for mine in self.parts)
+        return self.names(part.scope)
 
     def grow(self, parts: tuple[Part, ...]) -> None:
         """Until it is confirmed the newest look is the best one; then it only widens."""

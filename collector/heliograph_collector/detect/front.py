@@ -85,7 +85,7 @@ class Front:
         """`mine`: the fresh opinions; `new`: who made theirs for this bin; `rate`: that of failing
         in the rest of the world; `down`: half of it fails; `remember` comes first."""
         counted = [o for o in mine if o.witness.nym in new and o.standing is not Standing.DOWN]
-        self._sum(cells_of(count((o.witness, o.standing in BAD) for o in counted)), rate)
+        self._sum(self._cells(count((o.witness, o.standing in BAD) for o in counted)), rate)
         open_now = [blocked for blocked in self.found if blocked.open]
         for blocked in open_now:
             blocked.bin(mine, new, now_us, down=down)
@@ -116,6 +116,20 @@ class Front:
             elif opinion.standing is Standing.GOOD:
                 self.last_good[nym] = opinion.at_us
                 self.first_bad.pop(nym, None)
+
+    def _cells(self, ballot: Ballot) -> dict[Scope, Tally]:
+        """What the bin's votes come to. A block that is confirmed is evidence for its own cells,
+        not for others that share some of its votes."""
+        known = [b for b in self.found if b.open and b.confirmed_us is not None]
+        cells = cells_of(ballot)
+        if not known:
+            return cells
+        rest = {p: t for p, t in ballot.items() if not any(b.holds(p) for b in known)}
+        others = cells_of(rest)
+        return {
+            scope: tally if any(b.names(scope) for b in known) else others.get(scope, Tally())
+            for scope, tally in cells.items()
+        }
 
     def _sum(self, cells: dict[Scope, Tally], rate: float) -> None:
         """Page's CUSUM: the sum falls to 0 and no further. Without votes it stands still."""

@@ -41,7 +41,12 @@ class Scope(NamedTuple):
         pairs = tuple(zip(self, other, strict=True))
         if any(mine and theirs and mine != theirs for mine, theirs in pairs):
             return None
-        return Scope(*(mine or theirs for mine, theirs in pairs))
+        return Scope(
+            self.country,
+            self.region or other.region,
+            self.asn or other.asn,
+            self.access or other.access,
+        )
 
 
 @lru_cache(maxsize=65_536)

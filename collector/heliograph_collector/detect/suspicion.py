@@ -84,7 +84,7 @@ class Case:
                 sure = self._confidence(roster, parts, witnessed, old)
                 self._say(roster, darks, parts, base, now_us, sure)
                 roster.forgive(s for s in base if s.status is Status.SILENT and _in(parts, s))
-                self._resolve(earlier, darks, narrowed(parts, ballot), now_us, power)
+                self._resolve(roster, earlier, darks, narrowed(parts, ballot), now_us, power)
                 return Outcome.SETTLED
         return self._suspect(roster, darks, base, now_us, late)
 
@@ -187,6 +187,7 @@ class Case:
 
     def _resolve(
         self,
+        roster: Roster,
         earlier: Sequence[Dark],
         darks: list[Dark],
         narrow: tuple[Part, ...],
@@ -204,7 +205,7 @@ class Case:
                 known.resume(narrow, mine.started, now_us)
         elif earlier:
             first = earlier[0]
-            first.parts = _together(first.parts, mine.parts)
+            first.parts = _together(roster, first.parts, mine.parts)
             first.grown_us = now_us
             first.confidence = max(first.confidence, mine.confidence)
             if first.state is State.SUSPECTED and not power:
@@ -246,15 +247,24 @@ def _in(parts: Sequence[Part], seat: Seat) -> bool:
     return any(part.scope.holds(seat.witness.place) for part in parts)
 
 
-def _together(one: Sequence[Part], two: Sequence[Part]) -> tuple[Part, ...]:
-    """Both, without what lies within another."""
-    every = [*two, *one]
-    return tuple(
-        part
-        for at, part in enumerate(every)
-        if not any(
-            part.scope.within(other.scope) and (part.scope != other.scope or number < at)
-            for number, other in enumerate(every)
-            if number != at
-        )
+def _together(roster: Roster, one: Sequence[Part], two: Sequence[Part]) -> tuple[Part, ...]:
+    """Both, without what lies within another: by its name, or by everybody whom it holds.
+
+    An operator all of whose vantages are mobile is no second part beside the mobiles.
+    """
+    every = sorted([*two, *one], key=lambda part: part.scope.fields)
+    kept: list[Part] = []
+    for part in every:
+        if not any(_inside(roster, part, other) for other in kept):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _inside(roster: Roster, part: Part, other: Part) -> bool:
+    if part.scope.within(other.scope):
+        return True
+    held = roster.of(
+        part.scope.country,
+        lambda s: s.status is not Status.AWAY and part.scope.holds(s.witness.place),
     )
+    return bool(held) and all(other.scope.holds(s.witness.place) for s in held)
