@@ -31,6 +31,9 @@ class Tries:
         except SpoolError as error:
             log.debug("%s", error)
             return
+        except ValueError:  # a bug of ours, and no reason to stop carrying word
+            log.error("internal error, please report it: a try that cannot be written down")
+            return
         self._stored()
 
     def _measurement(self, attempt: Attempt, place: Place) -> Measurement:

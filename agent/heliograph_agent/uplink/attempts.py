@@ -45,6 +45,13 @@ class _Gathered:
     wall_us: int
     observations: list[Observation] = field(default_factory=list)
 
+    def reach_back(self, began_us: int) -> None:
+        """Begin no later than then."""
+        shift_us = self.began_us - began_us
+        if shift_us > 0:
+            self.began_us, self.wall_us = began_us, self.wall_us - shift_us
+            self.observations = [_shifted(x, shift_us, 0) for x in self.observations]
+
 
 class Attempts:
     """One per uplink. `keep` stores a measurement, and copes when it cannot."""
@@ -102,6 +109,7 @@ class Attempts:
         if held is None:
             self._gathered[target] = self._begin(trace)
             return
+        held.reach_back(trace.began_us)  # of tries side by side the later may be told first
         shift_us, base = trace.began_us - held.began_us, len(held.observations)
         held.observations += [_shifted(x, shift_us, base) for x in trace.observations]
         full = len(held.observations) + len(trace.observations) > MOST
@@ -126,7 +134,7 @@ def said(trace: Trace, began_us: int, failure: Failure | None, word: str) -> Non
         Observation(
             operation=Operation.EXCHANGE,
             started_us=started_us,
-            duration_us=trace.elapsed_us() - started_us,
+            duration_us=max(0, trace.elapsed_us() - started_us),
             failure=failure,
             exchange=Exchange(protocol=SESSION, reply=word),
         )

@@ -97,3 +97,18 @@ async def test_on_another_network_it_is_news_again() -> None:
     diary.attempts.forget()
     await diary.note(REFUSED)
     assert diary.told == [(WAY, 1, True)] * 2
+
+
+async def test_tries_side_by_side_are_gathered_whichever_ends_first() -> None:
+    diary = Diary()
+    await diary.note(REFUSED)
+    early = Trace(diary.clock)
+    await diary.note(REFUSED)
+    early.add(
+        Observation(operation=Operation.CONNECT, started_us=5, duration_us=1, failure=REFUSED)
+    )
+    await diary.attempts.note(WAY, early)
+    await diary.attempts.flush()
+    started = [x.started_us for x in diary.kept[-1].observations]
+    assert started == [MINUTE_US, 5]
+    assert diary.kept[-1].monotonic_us == early.began_us
