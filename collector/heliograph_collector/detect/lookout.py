@@ -43,6 +43,7 @@ class LookoutState:
     received_us: int
     gaps: dict[str, Gap]
     backs: list[tuple[int, str]]
+    posts: dict[str, int]
     watch: WatchState
     reach: ReachState
     thin: Thin
@@ -151,6 +152,7 @@ class Lookout:
             received_us=self.received_us,
             gaps=self.inbox.gaps,
             backs=list(self.inbox.backs),
+            posts=self.inbox.posts,
             watch=self.watch.state(),
             reach=self.reach.state(),
             thin=self.thin,
@@ -169,6 +171,7 @@ class Lookout:
             state.received_us,
         )
         run.inbox.backs.extend(state.backs)
+        run.inbox.posts.update(state.posts)
         return run
 
     def _count(self, signal: Arrival | Goodbye | Lost | Fault | Replay) -> None:

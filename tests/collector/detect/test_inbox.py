@@ -143,3 +143,34 @@ def test_an_envelope_that_cannot_be_read_says_nothing() -> None:
     bad = replace(upload("anna", at(1_930), []), body=b"nonsense")
     assert words(here(0), lost(137, 100), here(1_900), bad) == []
     assert bad.kind is Kind.ENVELOPE
+
+
+def by_post(second: float) -> JournalRow:
+    row = upload("anna", at(second), [at(second - 5)])
+    return replace(row, carrier="post")
+
+
+def lost_at_home(second: float, heard: float) -> JournalRow:
+    """As intake writes it: with the place."""
+    return replace(here(second), kind=Kind.LOST, heard_us=at(heard))
+
+
+def test_whose_session_is_blocked_and_who_goes_on_by_post_is_here() -> None:
+    signals = told(here(0), lost_at_home(50, 12), by_post(60), by_post(90))
+    came = [(type(s), s.at_us) for s in signals if isinstance(s, Arrival | Lost)]
+    assert came == [(Arrival, at(0)), (Lost, at(50)), (Arrival, at(60))]
+    assert signals[2] == Arrival(at(60), replace(ANNA, nym=KEY))
+
+
+def test_who_sends_no_more_by_post_is_gone() -> None:
+    rows = [here(0), lost_at_home(50, 12), by_post(60), by_post(90)]
+    assert not [s for s in told(*rows, later(389)) if s == Lost(at(389), KEY, at(90))]
+    assert told(*rows, later(390))[-2] == Lost(at(390), KEY, at(90))
+    with_session = told(*rows, here(100), later(390))
+    assert [s for s in with_session if isinstance(s, Lost)] == [Lost(at(50), KEY, at(12))]
+
+
+def test_old_measurements_brought_by_post_are_no_sign_of_life() -> None:
+    old = replace(upload("anna", at(400), [at(20)]), carrier="post")
+    signals = told(here(0), lost_at_home(50, 12), old)
+    assert [type(s) for s in signals] == [Arrival, Lost]
