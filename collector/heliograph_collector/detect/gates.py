@@ -7,6 +7,7 @@ from statistics import median
 from heliograph_collector.detect.ballot import Tally, count, total
 from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.roster import Roster, Seat, Status
+from heliograph_collector.detect.signals import SECOND_US
 from heliograph_collector.detect.thresholds import Thresholds
 
 COMMON = "common_mode"
@@ -33,6 +34,25 @@ def common_mode(roster: Roster, country: str, since_us: int) -> bool | None:
         return None
     share = median(shares) if len(shares) > 1 else world.share
     return share >= limits.witness_share
+
+
+def spreading(roster: Roster, country: str, burst_us: int) -> bool:
+    """Whether two other countries began to fall silent within a minute of this one.
+
+    It may be us, country after country: then this one waits until the rest is known.
+    """
+    limits = roster.limits
+    apart_us = int(limits.spread_s * SECOND_US)
+
+    def new(seat: Seat) -> bool:
+        return seat.status is Status.SILENT and abs(seat.lost_us - burst_us) <= apart_us
+
+    begun = 0
+    for other in roster.countries:
+        if other != country and len(roster.of(other, new)) >= limits.burst:
+            here = roster.of(other, lambda seat: seat.status is Status.LIVE or new(seat))
+            begun += _fresh(here).share >= limits.witness_share / 2
+    return begun >= 2
 
 
 def one_carrier(base: Sequence[Seat], limits: Thresholds) -> bool:

@@ -69,13 +69,14 @@ class Case:
         earlier = self._joining(darks, now_us, roster)
         self.from_us = min([self.burst_us, *(dark.from_us for dark in earlier)])
         base = roster.of(self.country, self._takes_part)
-        witnessed = gates.common_mode(roster, self.country, self.burst_us)
+        apart_us = int(limits.spread_s * SECOND_US)
+        witnessed = gates.common_mode(roster, self.country, self.burst_us - apart_us)
         self.gated = witnessed is True or gates.one_carrier(base, limits)
         late = now_us - self.found_us >= limits.give_up_s * SECOND_US
         if self.gated:
             return self._withdraw(now_us, Outcome.BLIND) if late else Outcome.PENDING
         ballot, old = established(_votes(base), now_us, limits)
-        if held_s >= limits.hold_s:
+        if held_s >= limits.hold_s and self._clear(roster, now_us):
             parts = fold(ballot, limits.confirm_share, limits.votes, limits)
             low = any(part.votes < limits.few for part in parts)
             parts = self._sure(roster, parts, base, now_us)
@@ -87,6 +88,13 @@ class Case:
                 self._resolve(roster, earlier, darks, narrowed(parts, ballot), now_us, power)
                 return Outcome.SETTLED
         return self._suspect(roster, darks, base, now_us, late)
+
+    def _clear(self, roster: Roster, now_us: int) -> bool:
+        """Whether it is known how the rest of the world fares."""
+        waited_s = (now_us - self.burst_us) / SECOND_US
+        if waited_s >= roster.limits.spread_hold_s:
+            return True
+        return not gates.spreading(roster, self.country, self.burst_us)
 
     def _suspect(
         self, roster: Roster, darks: list[Dark], base: Sequence[Seat], now_us: int, late: bool

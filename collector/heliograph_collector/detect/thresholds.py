@@ -35,6 +35,8 @@ class Thresholds:
     # Gates
     witness_share: float = 0.2  # of the rest of the world falling silent too: it is us
     witnesses: int = 3  # votes before anybody can bear witness
+    spread_s: float = 60.0  # a fault of ours may reach country after country so slowly
+    spread_hold_s: float = 90.0  # where others begin to go, so long after the burst it is clear
     alive_share: float = 0.2  # silent share up to which a group counts as alive
 
     # Recovery

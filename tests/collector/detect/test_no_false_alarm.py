@@ -20,6 +20,7 @@ from heliograph_collector.detect.signals import (
 from support.dark_world import KZ, Cut, Signals, at, country, live, people, world
 
 ONSET, END = 7_200.0, 10_800.0
+SPREADING = (14, 33, 39)  # seeds of which false ones came before countries waited
 UNTIL = at(4 * 3_600)
 
 
@@ -165,3 +166,29 @@ def test_half_a_country_goes_to_sleep() -> None:
 
 def _s(at_us: int) -> float:
     return (at_us - at(0)) / 1e6
+
+
+@pytest.mark.parametrize("seed", [*SPREADING, *range(4)])
+@pytest.mark.parametrize("spread_s", [20.0, 30.0])
+def test_a_fault_of_ours_that_nobody_declared_and_that_spreads(seed: int, spread_s: float) -> None:
+    """Country after country goes within half a minute, each in a moment."""
+    rng = Random(seed)
+    signals = live(everybody(), rng, 4)
+    for code in ("KZ", "XA", "XB", "XC", "XD"):
+        since = ONSET + rng.uniform(0, spread_s)
+        here = [w for w in everybody() if w.place.country == code]
+        signals += drop(here, since, since + 600, rng)
+    assert confirmed(watch(signals, UNTIL)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_country_does_not_wait_for_another_that_is_cut_too(seed: int) -> None:
+    """Nor does a third in the same minute hide it: where most live on it waits, and is told."""
+    rng = Random(seed)
+    vantages = country(each=3) + world(8)
+    for codes, within_s in ((("KZ",), 60), (("KZ", "XA"), 60), (("KZ", "XA", "XB"), 130)):
+        signals = live(vantages, rng, 4)
+        signals += drop([w for w in vantages if w.place.country in codes], ONSET, END, rng)
+        found = {i.scope: i.confirmed_us or 0 for i in confirmed(watch(signals, UNTIL))}
+        assert set(found) == {Scope(code) for code in codes}
+        assert max(found.values()) - at(ONSET) <= within_s * 1_000_000
