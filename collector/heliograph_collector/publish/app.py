@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from heliograph_collector.publish import openapi
+from heliograph_collector.publish.aggregation import Aggregation
 from heliograph_collector.publish.blindness import Blindness
 from heliograph_collector.publish.cases import Cases
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
@@ -40,6 +41,7 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/", reading.page)
     app.router.add_get("/api/v1/status", reading.status)
     app.router.add_get("/api/v1/timeline", reading.timeline)
+    app.router.add_get("/api/v1/aggregation", Aggregation(feed).__call__)
     app.router.add_get("/api/v1/measurements", measurements.many)
     app.router.add_get("/api/v1/measurements/{id}", measurements.one)
     app.router.add_get("/countries/{code}", reading.country)

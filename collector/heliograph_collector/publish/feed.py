@@ -10,6 +10,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.publish.bus import Bus
+from heliograph_collector.store.aggregation import Total, Wanted
 from heliograph_collector.store.incidents import Book
 from heliograph_collector.store.rows import (
     Cell,
@@ -40,6 +41,10 @@ class AgentCounts:
     last_received_us: int | None = None
 
 
+async def _nothing(wanted: Wanted) -> Sequence[Total]:
+    return () if wanted.axes else (Total(at=(), anomaly=0, confirmed=0, failure=0, ok=0),)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Feed:
     """Everything that `app.build` stands on.
@@ -48,6 +53,7 @@ class Feed:
     asn, access, service (silences: without service); a keyword that is not given filters nothing.
     `measurements` raises ValueError for a cursor that is not its own; all that read may raise
     StoreError.
+    `totals` counts measurements for the aggregation.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
     `book` is the alert log read so far, `public_key` (Ed25519, 32 bytes) what proves it. `blind`
     takes (since_us, until_us) and gives {"from", "until" (µs; until None: still), "because",
@@ -74,4 +80,5 @@ class Feed:
     book: Book = field(default_factory=Book)
     blind: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
     public_key: bytes = b""
+    totals: Callable[[Wanted], Awaitable[Sequence[Total]]] = _nothing
     annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()

@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from heliograph import __version__
-from heliograph_collector.publish import blindness, cases, ledger, measurements, reading
+from heliograph_collector.publish import (
+    aggregation,
+    blindness,
+    cases,
+    ledger,
+    measurements,
+    reading,
+)
 from heliograph_collector.publish.query import Parameter
 from heliograph_collector.publish.schemas import SCHEMAS, WORD, Json, ref
 
@@ -34,6 +41,7 @@ def _paths() -> Json:
         "/api/v1/timeline": {
             "get": _get("One row per bin, also when nobody measured.", reading.TIMELINE, "Timeline")
         },
+        "/api/v1/aggregation": {"get": _aggregation()},
         "/api/v1/incidents": {
             "get": _get("What was cut, newest start first.", cases.MANY, "Incidents")
         },
@@ -122,6 +130,17 @@ def _country_page() -> Json:
     operation["parameters"] = [{"name": "code", "in": "path", "required": True, "schema": schema}]
     operation["responses"]["404"] = {"description": "No country.", "content": {"text/html": {}}}
     operation["responses"]["503"] = {"description": "Store away.", "content": {"text/html": {}}}
+    return operation
+
+
+def _aggregation() -> Json:
+    operation = _get(
+        "Measurements counted in OONI's words, by whole days.",
+        aggregation.AGGREGATION,
+        "Aggregation",
+    )
+    operation["responses"]["200"]["content"][aggregation.CSV] = {"schema": WORD}
+    operation["responses"]["503"] = _refusal("Too many ask, or the store is away.")
     return operation
 
 

@@ -146,7 +146,8 @@ def _text(name: str, about: str, pattern: str, allowed: str, example: str) -> Pa
     )
 
 
-def _choice(name: str, about: str, words: Sequence[str], example: str) -> Parameter:
+def choice(name: str, about: str, words: Sequence[str], example: str) -> Parameter:
+    """One of these words."""
     return Parameter(
         name=name,
         read=_one_of(words),
@@ -194,7 +195,7 @@ ASN = Parameter(
     example="9198",
     schema={"type": "string", "pattern": f"^(AS)?({_BELOW_2_32})$"},
 )
-ACCESS = _choice(
+ACCESS = choice(
     "access", "How the vantage reaches its provider.", [a.value for a in Access], "mobile"
 )
 SERVICE = _text(
@@ -211,7 +212,7 @@ EXPERIMENT = _text(
     "1 to 32 small letters such as web",
     "web",
 )
-STATE = _choice("state", "Verdict on the whole target.", [s.value for s in State], "blocked")
+STATE = choice("state", "Verdict on the whole target.", [s.value for s in State], "blocked")
 SINCE = _time("since", "First moment.", "2022-01-05T10:00:00Z")
 UNTIL = _time("until", "Moment after the last.", "2022-01-06T10:00:00Z")
 BIN = Parameter(
@@ -237,11 +238,11 @@ CURSOR = _text(
     "the `next` of the page before, unchanged",
     "MTIz",
 )
-FORMAT = _choice("format", "Own JSON, or OONI's base data format 0.2.0.", ["json", "ooni"], "ooni")
-KIND = _choice(
+FORMAT = choice("format", "Own JSON, or OONI's base data format 0.2.0.", ["json", "ooni"], "ooni")
+KIND = choice(
     "kind", "What kind of incident; `recovery` is told as the end of one.", tuple(KINDS), "partial"
 )
-INCIDENT_STATE = _choice(
+INCIDENT_STATE = choice(
     "state",
     "How far it is: an incident that is open is suspected or confirmed.",
     ("suspected", "confirmed", "closed", "withdrawn"),
@@ -255,9 +256,84 @@ AFTER = Parameter(
     example="0",
     schema={"type": "integer", "minimum": 0, "maximum": 999_999_999_999},
 )
-LINES = _choice(
+LINES = choice(
     "format",
     "One JSON object, or the lines themselves (all of them when `limit` is not given).",
     ["json", "jsonl"],
     "jsonl",
 )
+
+
+def _list(
+    name: str, about: str, one: str, allowed: str, example: str, read: Callable[[str], Any] = str
+) -> Parameter:
+    """Up to 50 values between commas, as OONI takes them."""
+    pattern = f"({one})(,({one})){{0,49}}"
+    matching = _matching(pattern)
+    return Parameter(
+        name=name,
+        read=lambda text: tuple(read(part) for part in matching(text).split(",")),
+        allowed=f"{allowed}; up to 50 of them with commas between",
+        about=about,
+        example=example,
+        schema={"type": "string", "pattern": f"^{pattern}$"},
+    )
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _day_or_time(text: str) -> int:
+    """OONI's clients send days, and times without a zone, which are UTC."""
+    if _DAY.fullmatch(text):
+        text += "T00:00:00Z"
+    elif len(text) == len("2022-01-05T10:00:00"):
+        text = text.replace(" ", "T") + "Z"
+    return read_time(text)
+
+
+def _day(name: str, about: str, example: str) -> Parameter:
+    time = "[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
+    pattern = f"^20[1-9][0-9]-[01][0-9]-[0-3][0-9]({time})?$"
+    return Parameter(
+        name=name,
+        read=_day_or_time,
+        allowed="a day between 2010 and 2100 such as 2022-01-05, or a time of it",
+        about=about,
+        example=example,
+        schema={"type": "string", "pattern": pattern},
+    )
+
+
+PROBE_CC = _list("probe_cc", "Countries.", "[A-Z]{2}", "two capital letters such as KZ", "KZ")
+PROBE_ASN = _list(
+    "probe_asn",
+    "Networks; 0 is “not known” and networks of too few together.",
+    f"(AS)?({_BELOW_2_32})",
+    "a number below 4294967296, with or without AS",
+    "AS9198",
+    _asn,
+)
+TEST_NAME = _list(
+    "test_name",
+    "OONI's name of a test, or ours where OONI has none.",
+    "[a-z0-9_]{1,32}",
+    "small letters such as web_connectivity",
+    "web_connectivity",
+)
+DOMAIN = _list(
+    "domain",
+    "Hosts of the URLs tested.",
+    "[A-Za-z0-9._-]{1,253}",
+    "a host such as www.bbc.com",
+    "www.bbc.com",
+)
+INPUT = _text(
+    "input",
+    "The URL or other target tested.",
+    r"[\x21-\x7e]{1,512}",
+    "1 to 512 printable characters such as https://www.bbc.com/",
+    "https://www.bbc.com/",
+)
+SINCE_DAY = _day("since", "First day; 30 days before `until` when not given.", "2022-01-01")
+UNTIL_DAY = _day("until", "The day after the last; tomorrow when not given.", "2022-02-01")

@@ -60,6 +60,27 @@ _PART = _object(
     networks={"type": "integer", "description": "ASNs in which somebody is cut."},
     **{"except": _list(_object(**_CELL))},
 )
+_MEASURED: Json = {
+    "type": "integer",
+    "minimum": 0,
+    "description": "A sum over countries, networks, days, tests and targets; of each what at least "
+    "`k_anonymity` vantages say, rounded down to a multiple of that.",
+}
+_TOTAL = _object(
+    anomaly_count=_MEASURED,
+    confirmed_count=_MEASURED,
+    failure_count=_MEASURED,
+    ok_count=_MEASURED,
+    measurement_count=_MEASURED | {"description": "The other four together."},
+)
+_AT_AXES: Json = {
+    "measurement_start_day": {"type": "string", "format": "date"},
+    "probe_cc": WORD,
+    "probe_asn": {"type": "integer", "description": "0: not known, or networks of too few"},
+    "test_name": WORD,
+    "domain": WORD,
+    "input": WORD,
+}
 SCHEMAS: Json = {
     "Problem": {
         "type": "object",
@@ -125,6 +146,17 @@ SCHEMAS: Json = {
         k_anonymity={"type": "integer"},
         scope={"type": "object"},
         cells=_list(ref("Cell")),
+    ),
+    "Aggregation": _object(
+        v={"type": "integer", "const": 0},
+        dimension_count={"type": "integer", "minimum": 0, "maximum": 2},
+        result=_TOTAL
+        | {
+            "type": ["object", "array"],
+            "description": "One object without axes, else a row for each value that occurs.",
+            "items": _TOTAL | {"properties": {**_AT_AXES, **_TOTAL["properties"]}},
+        },
+        k_anonymity={"type": "integer"},
     ),
     "Part": _PART,
     "Turn": _object(

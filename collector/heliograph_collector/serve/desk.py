@@ -10,6 +10,7 @@ from heliograph_collector.publish import feed as f
 from heliograph_collector.publish.auth import hash_password
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.rollup import cells, merge_small
+from heliograph_collector.store.aggregation import Total, Wanted
 from heliograph_collector.store.engine import Store, StoreError
 from heliograph_collector.store.rows import (
     Block,
@@ -51,6 +52,7 @@ class Desk:
             clock=house.clock,
             votes=self._votes,
             silences=self._silences,
+            totals=self._totals,
             cells=cells,
             merge_small=merge_small,
             measurements=self._measurements,
@@ -87,6 +89,9 @@ class Desk:
     async def _silences(self, *window: int, **place: Any) -> list[Silence]:
         since_us, until_us, bin_s = window
         return await self._ask(lambda: self._store.silences(since_us, until_us, bin_s, **place))
+
+    async def _totals(self, wanted: Wanted) -> list[Total]:
+        return await self._ask(lambda: self._store.totals(wanted))
 
     async def _measurements(
         self, wanted: MeasurementFilter, cursor: str, limit: int

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from heliograph_collector.store import ballots, columns, migrations, opinions, queries
+from heliograph_collector.store import aggregation, ballots, columns, migrations, opinions, queries
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -197,6 +197,10 @@ class Store:
             )
         asked = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
         return await self._read(opinions.world_tally(*asked))
+
+    async def totals(self, wanted: aggregation.Wanted) -> list[aggregation.Total]:
+        """Raises TooMuchError over aggregation.MAX_ROWS, StoreError."""
+        return aggregation.complete(await self._read(aggregation.totals(wanted)))
 
     async def measurements(
         self, wanted: MeasurementFilter, cursor: str = "", limit: int = 50

@@ -19,6 +19,7 @@ PATHS = [
     "/",
     "/api/v1/status",
     "/api/v1/timeline",
+    "/api/v1/aggregation",
     "/api/v1/measurements",
     "/api/v1/incidents",
     "/api/v1/log",
@@ -42,6 +43,14 @@ NAMES = [
     "state",
     "kind",
     "format",
+    "probe_cc",
+    "probe_asn",
+    "test_name",
+    "domain",
+    "input",
+    "time_grain",
+    "axis_x",
+    "axis_y",
 ]
 VALUES = [
     "KZ",
@@ -54,6 +63,10 @@ VALUES = [
     "MTIz",
     "abc",
     "jsonl",
+    "2022-01-05",
+    "probe_cc",
+    "measurement_start_day",
+    "CSV",
 ]
 
 values = st.one_of(

@@ -9,6 +9,7 @@ from heliograph_collector.publish.app import build
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.openapi import document
 from heliograph_collector.publish.schemas import SCHEMAS
+from heliograph_collector.store.aggregation import Total, Wanted
 from support.casebook import KEY, evening_book
 from support.evening import evening
 from support.fake_feed import NOW_US, World
@@ -60,6 +61,8 @@ def test_it_names_each_route_and_no_other() -> None:
         "/api/v1/status",
         "/api/v1/timeline",
         "/api/v1/timeline?asn=1",
+        "/api/v1/aggregation",
+        "/api/v1/aggregation?axis_x=domain&axis_y=probe_cc",
         "/api/v1/incidents",
         f"/api/v1/incidents/{'a1a7' * 4}",
         "/api/v1/log",
@@ -71,8 +74,16 @@ def test_it_names_each_route_and_no_other() -> None:
 )
 async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
     blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
+
+    async def totals(wanted: Wanted) -> list[Total]:
+        at = ("www.news.example", "KZ")[: len(wanted.axes)]
+        return [Total(at=at, anomaly=5, confirmed=0, failure=5, ok=10)]
+
     feed = evening().feed(
-        book=evening_book(), public_key=KEY.public, blind=lambda since_us, until_us: blind
+        totals=totals,
+        book=evening_book(),
+        public_key=KEY.public,
+        blind=lambda since_us, until_us: blind,
     )
     client = await serve(feed)
     told = await (await client.get("/openapi.json")).json()
@@ -83,8 +94,15 @@ async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
 
 
 def test_examples_are_read_by_what_they_document() -> None:
-    from heliograph_collector.publish import blindness, cases, ledger, measurements, reading
+    from heliograph_collector.publish import (
+        aggregation,
+        blindness,
+        cases,
+        ledger,
+        measurements,
+        reading,
+    )
 
-    told = (*reading.TIMELINE, *measurements.MANY, *measurements.ONE)
+    told = (*reading.TIMELINE, *measurements.MANY, *measurements.ONE, *aggregation.AGGREGATION)
     for parameter in (*told, *cases.MANY, *cases.FEEDS, *ledger.LOG, *blindness.COVERAGE):
         parameter.read(parameter.example)

@@ -1,0 +1,176 @@
+"""Counts as OONI counts them, on the real engine: states, axes, grains, and nobody to be found."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import pytest
+
+from heliograph_collector.store import aggregation
+from heliograph_collector.store.aggregation import Total, Wanted
+from heliograph_collector.store.engine import Store, TooMuchError
+from heliograph_collector.store.rows import TIME_BAD, Judged, Role, State, Vantage, Verdict
+from support.rows import DAY, KZ, T0, US, block, blocked, reachable, taken
+
+MIDNIGHT = T0 // DAY * DAY
+DOWN = Verdict(state=State.DOWN, rule="x.down")
+UNKNOWN = Verdict(state=State.UNKNOWN, rule="x.doubt")
+PAGE = blocked(method="block_page")
+SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
+
+
+def asked(**changes: object) -> Wanted:
+    week = {"since_us": MIDNIGHT, "until_us": MIDNIGHT + 7 * DAY, "k": 1, "known": ["block_page"]}
+    return Wanted(**(week | changes))  # type: ignore[arg-type] # each test says what it changes
+
+
+def said(
+    verdict: Verdict,
+    people: int,
+    each: int = 1,
+    *,
+    first: int = 0,
+    at_us: int = T0,
+    service: str = "telegram",
+    vantage: Vantage = KZ,
+) -> list[Judged]:
+    """`people` vantages, each of which measured `each` times, and all say the same."""
+    rows: list[Judged] = []
+    for who in range(people):
+        for turn in range(each):
+            name = f"{vantage.country}{vantage.asn}-{first + who}"
+            number = crc32(f"{name} {turn} {at_us} {service}".encode())
+            one = taken(number, at_us=at_us + turn * US, who=name, service=service, vantage=vantage)
+            rows.append((one, (verdict,)))
+    return rows
+
+
+async def keep(store: Store, *crowds: Sequence[Judged]) -> None:
+    await store.insert_block(block(1, 1, *(row for crowd in crowds for row in crowd)))
+
+
+async def alone(store: Store, **changes: object) -> Total:
+    (total,) = await store.totals(asked(**changes))
+    return total
+
+
+async def test_each_state_has_its_count_and_a_known_page_is_confirmed(store: Store) -> None:
+    controls = [(replace(one, role=Role.CONTROL), v) for one, v in said(PAGE, 3, first=50)]
+    bad = [(one, (replace(v[0], rule=TIME_BAD),)) for one, v in said(PAGE, 2, first=60)]
+    parts = [(one, (reachable(), blocked("dc1"))) for one, _ in said(reachable(), 4, 2, first=40)]
+    await keep(
+        store,
+        said(blocked(), 3),
+        said(PAGE, 2, first=10),
+        said(DOWN, 1, first=20),
+        said(UNKNOWN, 2, first=30),
+        parts,
+        controls,
+        bad,
+    )
+    assert await alone(store) == Total(at=(), anomaly=3, confirmed=2, failure=3, ok=8)
+
+
+async def test_nothing_is_one_row_of_zeros_without_axes_and_no_row_with_one(store: Store) -> None:
+    assert await alone(store) == Total(at=(), anomaly=0, confirmed=0, failure=0, ok=0)
+    assert await store.totals(asked(axes=["probe_cc"])) == []
+
+
+async def test_axes_and_filters(store: Store) -> None:
+    ru = replace(KZ, country="RU", asn=12_389)
+    url = "https://www.news.example/a?b"
+    await keep(
+        store,
+        said(blocked(), 2),
+        said(blocked(), 3, at_us=T0 + DAY, service=url),
+        said(reachable(), 4, vantage=ru),
+    )
+    by_day = await store.totals(asked(axes=["measurement_start_day", "domain"]))
+    assert [(t.at, t.anomaly, t.ok) for t in by_day] == [
+        (("2022-01-05", ""), 2, 4),
+        (("2022-01-06", "www.news.example"), 3, 0),
+    ]
+    places = await store.totals(asked(axes=["probe_cc", "probe_asn"]))
+    assert [t.at for t in places] == [("KZ", 9198), ("RU", 12_389)]
+    names = await store.totals(asked(axes=["test_name", "input"]))
+    assert [t.at for t in names] == [("telegram", url), ("telegram", "telegram")]
+    assert (await alone(store, countries=["KZ", "UZ"])).anomaly == 5
+    assert (await alone(store, asns=[12_389])).ok == 4
+    assert (await alone(store, domains=["www.news.example"])).anomaly == 3
+    assert (await alone(store, input=url)).anomaly == 3
+    assert (await alone(store, experiments=["web"])).anomaly == 0
+    assert (await alone(store, until_us=MIDNIGHT + DAY)).anomaly == 2
+
+
+@pytest.mark.parametrize(
+    ("grain", "starts"),
+    [("week", ["2022-01-03"]), ("month", ["2022-01-01"]), ("year", ["2022-01-01"])],
+)
+async def test_wider_grains(store: Store, grain: str, starts: list[str]) -> None:
+    await keep(store, said(blocked(), 2), said(blocked(), 3, at_us=T0 + DAY))
+    found = await store.totals(asked(axes=["measurement_start_day"], grain=grain))
+    assert [(t.at[0], t.anomaly) for t in found] == [(starts[0], 5)]
+
+
+async def test_what_fewer_than_k_say_is_not_counted_and_the_rest_is_rounded_down(
+    store: Store,
+) -> None:
+    await keep(
+        store,
+        said(reachable(), 6, 2),
+        said(blocked(), 4, 10, first=10),
+        said(DOWN, 5, 1, first=20),
+    )
+    assert await alone(store, k=5) == Total(at=(), anomaly=0, confirmed=0, failure=5, ok=10)
+
+
+async def test_what_too_few_confirm_is_an_anomaly(store: Store) -> None:
+    await keep(store, said(blocked(), 3), said(PAGE, 2, first=10))
+    assert await alone(store, k=5) == Total(at=(), anomaly=5, confirmed=0, failure=0, ok=0)
+
+
+async def test_small_networks_are_one_and_no_filter_picks_them_out(store: Store) -> None:
+    smaller = replace(SMALL, asn=50_482)
+    await keep(
+        store,
+        said(blocked(), 5),
+        said(blocked(), 3, vantage=SMALL),
+        said(blocked(), 2, vantage=smaller),
+    )
+    nets = await store.totals(asked(k=5, axes=["probe_asn"]))
+    assert [(t.at[0], t.anomaly) for t in nets] == [(0, 5), (9198, 5)]
+    assert (await alone(store, k=5, asns=[SMALL.asn])).anomaly == 0
+    assert (await alone(store, k=5, asns=[SMALL.asn, 9198])).anomaly == 5
+
+
+async def test_one_more_person_is_not_found_by_asking_twice(store: Store) -> None:
+    """All that a reader may ask of four people among many is the same as if they were not."""
+    crowd = [*said(reachable(), 20), *said(reachable(), 20, at_us=T0 + DAY)]
+    four = said(blocked(), 4, 30, first=30, vantage=SMALL, at_us=T0 + DAY)
+    questions = [
+        asked(k=5, axes=axes, **where)
+        for axes in ([], ["probe_asn"], ["measurement_start_day", "probe_cc"], ["input"])
+        for where in (
+            {},
+            {"asns": [SMALL.asn]},
+            {"asns": [0]},
+            {"countries": ["KZ"], "since_us": MIDNIGHT + DAY},
+            {"input": "telegram", "until_us": MIDNIGHT + DAY},
+        )
+    ]
+    await store.insert_block(block(1, 1, *crowd))
+    before = [await store.totals(q) for q in questions]
+    await store.insert_block(block(2, 2, *four))
+    assert [await store.totals(q) for q in questions] == before
+    assert (await alone(store)).anomaly == 120, "they are there for who needs no anonymity"
+
+
+async def test_too_many_rows_are_refused_with_a_sentence(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(store, *(said(blocked(), 1, service=f"s{n}") for n in range(4)))
+    monkeypatch.setattr(aggregation, "MAX_ROWS", 4)
+    assert len(await store.totals(asked(axes=["input"]))) == 4
+    monkeypatch.setattr(aggregation, "MAX_ROWS", 3)
+    with pytest.raises(TooMuchError, match="More than 3 rows: ask for a shorter time"):
+        await store.totals(asked(axes=["input"]))
