@@ -34,7 +34,15 @@ MODULES = (
     "evaluate",
 )
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
-EXTRA = ("aiohttp", "chdb", "clickhouse_connect", "grpc_health", "maxminddb", "prometheus_client")
+EXTRA = (
+    "aiohttp",
+    "chdb",
+    "clickhouse_connect",
+    "grpc_health",
+    "maxminddb",
+    "msgspec",
+    "prometheus_client",
+)
 
 
 class CommandError(Exception):

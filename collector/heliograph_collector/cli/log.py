@@ -9,7 +9,6 @@ from typing import Any
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.cli.remade import remade, sentences
 from heliograph_collector.detect.alert_log import FILE, lines_of
 from heliograph_collector.detect.chain import Proof, canonical, verify
 
@@ -49,6 +48,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.cli.remade import remade, sentences
+
     data = config_of(args).data
     file = Path(args.file).expanduser() if args.file else data / FILE
     if not file.exists():

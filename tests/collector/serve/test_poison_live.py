@@ -124,5 +124,5 @@ async def test_a_third_cannot_raise_a_block(seed: int, tmp_path: Path) -> None:
 async def test_a_third_cannot_hide_a_block(seed: int, tmp_path: Path) -> None:
     honest, colluding = two_networks(Random(seed))
     (incident,) = await judged(tmp_path, {w.nym: blocked() for w in honest}, [*honest, *colluding])
-    assert (incident["kind"], incident["label"]) == ("partial", "national")
+    assert (incident["kind"], incident["label"]) == ("service_blocking", "national")
     assert incident["scope"]["service"] == "signal"
