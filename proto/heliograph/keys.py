@@ -17,6 +17,9 @@ ENROL = b"heliograph enrol v1\0"
 PLAN = b"heliograph plan v1\0"
 ALERT = b"heliograph alert v1\0"
 RECEIPTS = b"heliograph receipts v1\0"
+CODE = b"heliograph code v1\0"  # of a shared secret, not of a signature
+
+_P = 2**255 - 19  # the field that both curves are over
 
 
 def agent_id(public_key: bytes) -> bytes:
@@ -41,6 +44,19 @@ class SigningKey:
     def sign(self, context: bytes, message: bytes) -> bytes:
         """64 bytes over `context ‖ message`."""
         return self._key.sign(context + message)
+
+    def shared_with(self, collector: bytes, purpose: bytes) -> bytes:
+        """32 bytes that only this agent and the holder of that X25519 key can derive.
+
+        The Ed25519 secret is used on the other form of its curve (RFC 7748 section 4.1), so that
+        nothing new is stored or sent. Raises ValueError for a key that is none.
+        """
+        from cryptography.hazmat.primitives.asymmetric import x25519
+
+        scalar = hashlib.sha512(self._key.private_bytes_raw()).digest()[:32]  # RFC 8032, 5.1.5
+        mine = x25519.X25519PrivateKey.from_private_bytes(scalar)
+        theirs = x25519.X25519PublicKey.from_public_bytes(collector)
+        return _derive(mine.exchange(theirs), purpose + self.public + collector)
 
 
 def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> bool:
@@ -68,3 +84,25 @@ class SealingKey:
     @property
     def private(self) -> "X25519PrivateKey":
         return self._key
+
+    def shared_with(self, agent: bytes, purpose: bytes) -> bytes:
+        """The same 32 bytes, by the agent's Ed25519 public key. Raises ValueError as above."""
+        from cryptography.hazmat.primitives.asymmetric import x25519
+
+        theirs = x25519.X25519PublicKey.from_public_bytes(_on_montgomery(agent))
+        return _derive(self._key.exchange(theirs), purpose + agent + self.public)
+
+
+def _on_montgomery(public: bytes) -> bytes:
+    """An Ed25519 public key as an X25519 one: u = (1 + y) / (1 - y)."""
+    if len(public) != 32:
+        raise ValueError("an Ed25519 public key has 32 bytes")
+    y = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    return ((1 + y) * pow(1 - y, _P - 2, _P) % _P).to_bytes(32, "little")
+
+
+def _derive(secret: bytes, info: bytes) -> bytes:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(secret)

@@ -30,3 +30,21 @@ def test_an_agent_is_known_by_sixteen_bytes_of_its_key() -> None:
 def test_a_private_key_of_the_wrong_size_is_an_error() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         keys.SigningKey(b"short")
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
+@settings(deadline=None, max_examples=40)
+def test_both_sides_derive_one_secret_and_nothing_is_sent(mine: bytes, theirs: bytes) -> None:
+    agent, collector = keys.SigningKey(mine), keys.SealingKey(theirs)
+    secret = agent.shared_with(collector.public, keys.CODE)
+    assert collector.shared_with(agent.public, keys.CODE) == secret
+    assert agent.shared_with(collector.public, b"other") != secret
+    assert keys.SigningKey(theirs).shared_with(collector.public, keys.CODE) != secret or (
+        mine == theirs
+    )
+
+
+@pytest.mark.parametrize("public", [b"", bytes(32), b"\1" + bytes(31), bytes(33)])
+def test_a_key_that_is_none_derives_nothing(public: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 of the library, whose words change
+        keys.SealingKey(bytes(range(32))).shared_with(public, keys.CODE)
