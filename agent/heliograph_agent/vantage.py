@@ -42,12 +42,13 @@ SILENCE = NO_WAY | {
 }
 
 
+ANCHORS = ("foreign", "domestic", "resolver")  # an anchor's id begins with its kind
+
+
 def link_of(observations: Iterable[Observation]) -> Link:
-    """The link as a `connectivity` measurement shows it; an anchor's id begins with its kind."""
+    """The link as a `connectivity` measurement shows it."""
     seen = tuple(observations)
-    foreign, domestic, resolver = (
-        _kind(seen, kind) for kind in ("foreign", "domestic", "resolver")
-    )
+    foreign, domestic, resolver = (kind_of(seen, kind) for kind in ANCHORS)
     if _portal(seen):
         return Link.CAPTIVE
     if foreign is Sight.ALIVE:
@@ -104,19 +105,19 @@ def _proven(seen: Sequence[Observation]) -> bool:
     )
 
 
-def _kind(seen: Sequence[Observation], kind: str) -> Sight:
-    """One alive is enough; dead only when every one of them is."""
+def kind_of(seen: Sequence[Observation], kind: str) -> Sight:
+    """Of ANCHORS: one alive is enough; dead only when every one of them is."""
     anchors = {x.endpoint for x in seen if x.endpoint.startswith(kind)}
-    sights = {_sight(seen, anchor) for anchor in anchors}
+    sights = {sight_of(seen, anchor) for anchor in anchors}
     if Sight.ALIVE in sights:
         return Sight.ALIVE
     return Sight.DEAD if sights == {Sight.DEAD} else Sight.UNSEEN
 
 
-def _sight(seen: Sequence[Observation], anchor: str) -> Sight:
-    """Told by where its chains of steps ended."""
+def sight_of(seen: Sequence[Observation], endpoint: str) -> Sight:
+    """Of an anchor or any other endpoint: told by where its chains of steps ended."""
     parents = {x.parent for x in seen if x.parent is not None}
-    ends = [x for index, x in enumerate(seen) if x.endpoint == anchor and index not in parents]
+    ends = [x for index, x in enumerate(seen) if x.endpoint == endpoint and index not in parents]
     sights = {_end(x) for x in ends}
     if Sight.ALIVE in sights:
         return Sight.ALIVE

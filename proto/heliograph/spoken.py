@@ -168,6 +168,15 @@ def hear(text: str) -> Heard:
     return Heard(who, minute, lives, proof)
 
 
+def summary(report: Report) -> Iterator[str]:
+    """A line for each state that some class is in."""
+    shown = {Life.ANSWERS: "answers", Life.FAILS: "does not answer", Life.UNKNOWN: "not known"}
+    for life, title in shown.items():
+        names = [TITLES[name] for name in CLASSES if report.lives[name] is life]
+        if names:
+            yield f"{title}: {', '.join(names)}"
+
+
 def _by_digits(text: str) -> str:
     tokens = "".join(str(int(c)) if c.isdecimal() else " " for c in text).split()
     digits = "".join(tokens)

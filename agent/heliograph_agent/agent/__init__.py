@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
+from heliograph_agent.agent.lives import Lives, told_before
 from heliograph_agent.agent.measuring import Measuring, Place
 from heliograph_agent.agent.sealing import Sealing
 from heliograph_agent.agent.setting import Setting, read_setting
@@ -63,7 +64,7 @@ class Agent:
             clock=clock,
             rng=rng,
             plan=plan,
-            place=Place(epoch=self._watch.epoch),
+            place=Place(epoch=self._watch.epoch, lives=self._lives()),
             allowance=self._allowance(plan),
             offset_us=self._offset_us,
             stored=self._stored,
@@ -312,6 +313,13 @@ class Agent:
         now_us, wall_us = self._clock.monotonic_us(), self._clock.wall_us()
         return Allowance.from_json(kept, now_us, wall_us, plan.limits.bytes_per_month)
 
+    def _lives(self) -> Lives:
+        """What answered an earlier run; a restart in the dark does not forget it."""
+        try:
+            return told_before(self.setting.state.read_json(STATUS) or {})
+        except StateError:
+            return {}
+
     def _tell(self) -> dict[str, Any]:
         """status.json but for the queue."""
         place, reached = self.measuring.place, self.uplink.reached
@@ -329,6 +337,7 @@ class Agent:
             "plan_version": self.setting.plan.version,
             "not_agreed": list(self._waiting),
             "last_results": dict(place.last_results),
+            "lives": dict(place.lives),
             "allowance": allowance.to_json(self._clock.wall_us()),
         }
 

@@ -12,6 +12,7 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement, Observation
 from heliograph.plan import Plan
+from heliograph_agent.agent.lives import Lives, lives_of
 from heliograph_agent.schedule import Allowance, History, Task, due, tasks_of
 from heliograph_agent.spool import Priority, Spool, SpoolError, Triage
 from heliograph_agent.vantage import link_of
@@ -40,6 +41,7 @@ class Place:
     link: Link = Link.UNKNOWN
     link_known: bool = False  # its anchors were asked in this epoch
     last_results: dict[str, int] = field(default_factory=dict)  # experiment → wall clock
+    lives: Lives = field(default_factory=dict)  # what answered when last tested
 
 
 class Measuring:
@@ -217,6 +219,7 @@ class Measuring:
     async def _store(
         self, task: Task, measurement: Measurement, epoch: Epoch, *, changed: bool
     ) -> None:
+        self.place.lives |= lives_of(measurement, task.service)
         priority = self._triage.priority(measurement, task.priority)
         if changed:
             priority = min(priority, Priority.P1)

@@ -13,7 +13,18 @@ from pathlib import Path
 
 from heliograph_agent.state import CONFIG, DEFAULT, State, StateError
 
-MODULES = ("join", "run", "probe", "plan", "status", "pause", "export", "leave", "experiments")
+MODULES = (
+    "join",
+    "run",
+    "probe",
+    "plan",
+    "status",
+    "pause",
+    "export",
+    "code",
+    "leave",
+    "experiments",
+)
 
 
 class CommandError(Exception):
