@@ -1,4 +1,4 @@
-"""`heliograph-collector import`: OONI's measurements, judged by our rules; bundles by `bundle`."""
+"""`heliograph-collector import`: OONI's measurements, judged; what is ours by `bundle`, `code`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import bundle
+from heliograph_collector.cli import bundle, code
 
 if TYPE_CHECKING:
     from heliograph_collector.ooni import Imported
@@ -21,12 +21,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "import",
         help="read results that came by another way",
-        description="Reads measurements of another system, or results of our agents by file.",
+        description="Reads measurements of another system, or what our agents sent by file or "
+        "said by voice.",
         epilog=EXAMPLE,
         allow_abbrev=False,
     )
-    kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle", required=True)
+    kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
     bundle.add_parser(kinds)
+    code.add_parser(kinds)
     ooni = kinds.add_parser(
         "ooni",
         help="OONI's measurement files",
@@ -41,7 +43,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return bundle.run(args) if args.kind == "bundle" else _ooni(args)
+    others = {"bundle": bundle.run, "code": code.run}
+    return others.get(args.kind, _ooni)(args)
 
 
 def _ooni(args: argparse.Namespace) -> int:

@@ -36,6 +36,7 @@ Signal = Presence | Fault | Replay
 _PURPOSE = b"detect"
 _SILENCE_US = int(37.5 * SECOND_US)  # of a loss that does not say when it was last heard
 _WAIT_US = 600 * SECOND_US  # so long a vantage that is back may take to upload what it measured
+_BY_HAND = frozenset({"bundle", "code"})  # whoever carried them, the maker's link did not
 _POST_US = (
     300 * SECOND_US
 )  # who sends by post alone has no heartbeat; a batch comes every half minute
@@ -112,7 +113,8 @@ class Inbox:
         """Whose session was blocked, and who goes on by post, is not silent."""
         gap, at_us = self.gaps.get(nym), row.received_us
         away = gap is not None and gap.back_us == 0
-        if row.carrier == "session" or not (away or nym in self.posts):
+        heard = row.carrier not in _BY_HAND | {"session"}
+        if not (heard and (away or nym in self.posts)):
             yield from self._word(nym, row, _made(row) if gap else [])
             return
         made = _made(row)

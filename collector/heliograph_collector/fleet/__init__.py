@@ -3,16 +3,19 @@
 Everything lies in DATA/fleet.db and DATA/keys, which the commands change while `serve` runs.
 """
 
+from heliograph_collector.fleet.codes import Codes, Word
 from heliograph_collector.fleet.invite import invite_line
 from heliograph_collector.fleet.keyring import Keyring, KeysError, open_keyring, tls_file
 from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
 
 __all__ = [
     "Agent",
+    "Codes",
     "Fleet",
     "Keyring",
     "KeysError",
     "RefusedError",
+    "Word",
     "invite_line",
     "open_keyring",
     "tls_file",

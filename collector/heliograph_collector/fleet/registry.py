@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS admissions (
 CREATE TABLE IF NOT EXISTS plans (
   version INTEGER PRIMARY KEY, plan BLOB NOT NULL, signature BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS codes (
+  agent BLOB NOT NULL, minute INTEGER NOT NULL, received_us INTEGER NOT NULL, body BLOB NOT NULL,
+  handed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (agent, minute)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
 """
 _SELECT = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access
@@ -102,7 +107,7 @@ class Fleet:
     def invite(self, *, role: str, uses: int, now_s: int, expires_s: int) -> bytes:
         """A new 16-byte token; only its hash is kept."""
         token = secrets.token_bytes(16)
-        with self._writing() as db:
+        with self.transaction() as db:
             db.execute(
                 "INSERT INTO invites VALUES (?, ?, ?, ?, ?)",
                 (_hash(token), role, uses, now_s, expires_s),
@@ -115,7 +120,7 @@ class Fleet:
         Raises RefusedError.
         """
         agent = agent_id(public_key)
-        with self._writing() as db:
+        with self.transaction() as db:
             role = _admit(db, _hash(token), agent, now_s)
             db.execute(
                 "INSERT INTO agents (id, public_key, role, version, created_s)"
@@ -133,14 +138,14 @@ class Fleet:
 
     def revoke(self, agent: bytes, now_s: int) -> bool:
         """Whether there was such an agent still in good standing."""
-        with self._writing() as db:
+        with self.transaction() as db:
             done = db.execute(
                 "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL", (now_s, agent)
             )
             return done.rowcount == 1
 
     def saw(self, sightings: Sequence[Sighting]) -> None:
-        with self._writing() as db:
+        with self.transaction() as db:
             db.executemany(
                 "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?"
                 " WHERE id = ?",
@@ -159,7 +164,7 @@ class Fleet:
 
     def add_plan(self, version: int, plan: bytes, signature: bytes) -> bool:
         """False when that version stands already, because somebody was quicker."""
-        with self._writing() as db:
+        with self.transaction() as db:
             done = db.execute(
                 "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (version, plan, signature),
@@ -167,7 +172,8 @@ class Fleet:
             return done.rowcount == 1
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and nobody else writes meanwhile."""
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db

@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.codes import Codes
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.intake.by_voice import follow
 from heliograph_collector.intake.counters import Counters
 from heliograph_collector.intake.door import Door
 from heliograph_collector.intake.faults import COLLECTOR
@@ -84,6 +86,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
                 group.create_task(beat(service.look)),
                 group.create_task(stay_alive(plot.journal, plot.clock)),
                 group.create_task(roll.follow(service.fleet_changed)),
+                group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
             ]
             yield Intake(port, roll, presence, geo, door.accept)
             for task in tasks:

@@ -4,6 +4,7 @@
 verdict can be made again from what is stored when a rule changes. README.md lists the rules.
 """
 
+from heliograph_collector.judge import by_voice
 from heliograph_collector.judge.cancelled import finished
 from heliograph_collector.judge.case import Scene, case
 from heliograph_collector.judge.certificates import issuer_of
@@ -25,10 +26,12 @@ def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
     """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
 
     A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one. Of an
-    agent's uplink there is no whole, and so no vote.
+    agent's uplink, or of what it said by voice, there is no whole, and so no vote.
     """
     if taken.measurement.experiment == UPLINK:
         return (Verdict(state=State.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
+    if taken.measurement.experiment == by_voice.EXPERIMENT:
+        return by_voice.told(taken.measurement)
     return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
 
 

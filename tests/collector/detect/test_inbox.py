@@ -114,6 +114,16 @@ def test_one_word_is_enough_and_only_who_was_lost_is_asked() -> None:
     assert words(here(0), lost(137, 100), first) == []  # by another carrier, and not back yet
 
 
+@pytest.mark.parametrize("carrier", ["code", "bundle"])
+def test_what_came_by_hand_is_no_sign_of_a_link(carrier: str) -> None:
+    """It was made a moment ago, by one that is lost: nobody is back for that."""
+    gone = (here(0), replace(lost(137, 100), country="KZ"))
+    fresh = upload("anna", at(700), [at(690)])
+    assert [type(s) for s in told(*gone, replace(fresh, carrier=carrier))] == [Arrival, Lost]
+    by_post = told(*gone, replace(fresh, carrier="post"))
+    assert [type(s) for s in by_post] == [Arrival, Lost, Arrival]
+
+
 def test_who_rebooted_and_has_nothing_to_tell_had_no_power() -> None:
     back = (here(0), lost(137, 100, "one"), here(1_900, "two"))
     assert words(*back, later(2_499)) == []

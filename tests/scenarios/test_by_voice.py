@@ -1,0 +1,140 @@
+"""A code over the telephone: agent and collector as real programs that never meet again.
+
+An agent enrols and loses its collector; what it reads out is at the collector once, as a report.
+"""
+
+import json
+import sqlite3
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph import keys, spoken
+from heliograph_agent.state import State
+from heliograph_collector.fleet import Codes, Fleet
+from support import loopback_plan, serve_process
+from support.ports import free_port
+from support.programs import agent, ask, collector
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Line:
+    """One agent, one collector, and a telephone between them."""
+
+    data: Path
+    state: Path
+
+    def code(self, *more: str) -> str:
+        return ask(agent("code", *more, "--state", self.state))
+
+    def said(self) -> dict[str, Any]:
+        return dict(json.loads(self.code("--json")))
+
+    def take(self, code: str) -> dict[str, Any]:
+        return dict(json.loads(ask(collector("import", "code", code, "--json", *self.at))))
+
+    def refused(self, code: str) -> str:
+        command = collector("import", "code", code, *self.at)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("heliograph-collector: ")
+        return done.stderr
+
+    def of_minute(self, back: int) -> str:
+        """What this agent would have said so many minutes ago."""
+        known, state = State(self.state).collector(), State(self.state)
+        assert known is not None
+        key = state.signer().shared_with(known.sealing_key, keys.CODE)
+        report = spoken.Report(self.now() - back, {"telegram": spoken.Life.ANSWERS})
+        return spoken.in_digits(spoken.code(report, key, known.agent))
+
+    @staticmethod
+    def now() -> int:
+        from heliograph.clock import SystemClock
+
+        return SystemClock().wall_us() // 60_000_000
+
+    @property
+    def at(self) -> tuple[str, str]:
+        return "--data", str(self.data)
+
+    def reports(self) -> int:
+        with closing(sqlite3.connect(self.data / "journal.db")) as db:
+            found = db.execute("SELECT count(*) FROM log WHERE carrier = 'code'").fetchone()
+        return int(found[0])
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    loopback_plan.prepare(tmp_path, free_port())  # nobody answers there
+    made = Line(tmp_path / "data", tmp_path / "agent")
+    with serve_process.served(made.data) as served:
+        served.wait_for("http")
+        invite = ask(collector("invite", *made.at)).strip()
+        ask(agent("join", invite, "--yes", "--state", made.state))
+    return made
+
+
+def test_what_was_read_out_is_taken_once_with_and_without_a_running_collector(line: Line) -> None:
+    ask(agent("run", "--once", "--state", line.state))
+    said = line.said()
+    assert line.code().splitlines()[0].replace(" ", "").isdigit()
+    assert len(line.code("--words").splitlines()[0].split()) == 18
+    told = line.take(said["words"])
+    assert told["lives"] == said["lives"]
+    assert told["delivered"]
+    assert told["lives"]["foreign"] == "fails"
+    assert line.reports() == 1
+    assert "was taken in before" in line.refused(said["digits"]), "in whatever form"
+
+    with serve_process.served(line.data) as served:
+        served.wait_for("http")
+        told = line.take(line.of_minute(3))
+        assert told["delivered"]
+        assert told["lives"]["telegram"] == "answers"
+    assert line.reports() == 2
+
+
+def test_what_proves_nothing_is_refused_by_a_sentence_and_counted(line: Line) -> None:
+    real = line.of_minute(1)
+    wrong = f"{(int(real[0]) + 1) % 10}{real[1:]}"
+    assert "does not add up in group 1: ask for that group again" in line.refused(wrong)
+    assert "has 2 digits in place of 30" in line.refused("12")
+    assert "a word that no code has, 'hello' in place 1" in line.refused("hello")
+    assert "more than three days ago" in line.refused(line.of_minute(spoken.PAST_MIN + 2))
+    assert "no agent of this collector made it" in line.refused(line.of_minute(10_001))
+    assert "no agent of this collector made it" in line.refused(line.of_minute(-40))
+
+    with closing(Fleet(line.data)) as fleet:
+        codes, now_s = Codes(fleet), line.now() * 60
+        assert codes.unproven(now_s - 3_600) == 2, "what was misheard is no guess"
+        for _ in range(18):
+            codes.proved_nothing(now_s)
+    assert "somebody may be guessing" in line.refused(real)
+    with closing(Fleet(line.data)) as fleet, fleet.transaction() as db:
+        db.execute("DELETE FROM unproven")
+    line.take(real)
+
+    known = State(line.state).collector()
+    assert known is not None
+    ask(collector("agents", "revoke", known.agent.hex(), *line.at))
+    assert "which is revoked" in line.refused(line.of_minute(2))
+    assert line.reports() == 1
+
+
+def test_an_agent_that_has_not_joined_or_not_measured(line: Line, tmp_path: Path) -> None:
+    said = line.said()
+    assert set(line.take(said["digits"])["lives"].values()) == {"unknown"}
+    nobody = subprocess.run(
+        agent("code", "--state", tmp_path / "nobody"),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert nobody.returncode == 1
+    assert "has not joined a collector yet" in nobody.stderr
+    assert line.reports() == 1
