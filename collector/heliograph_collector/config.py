@@ -124,6 +124,7 @@ class Config:
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
     k_anonymity: int = 5
+    dumps_days: int = 3_650  # 0 for no daily files
     password_file: Path | None = None
     country_file: Path | None = None
     asn_file: Path | None = None
@@ -264,6 +265,7 @@ KEYS = (
     Key("plan.services_file", "services_file", _path),
     Key("control.endpoints", "control_endpoints", _controls),
     Key("feed.k_anonymity", "k_anonymity", lambda e: e.whole(1, 1_000)),
+    Key("feed.dumps_days", "dumps_days", lambda e: e.whole(0, 36_500)),
     Key("console.password_file", "password_file", _path),
     Key("geo.country_file", "country_file", _path),
     Key("geo.asn_file", "asn_file", _path),

@@ -29,6 +29,7 @@ MODULES = (
     "backup",
     "restore",
     "import",
+    "export",
     "rejudge",
     "log",
     "evaluate",

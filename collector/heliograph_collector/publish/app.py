@@ -11,6 +11,7 @@ from heliograph_collector.publish import openapi
 from heliograph_collector.publish.aggregation import Aggregation
 from heliograph_collector.publish.blindness import Blindness
 from heliograph_collector.publish.cases import Cases
+from heliograph_collector.publish.dumps import Dumps
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.headers import add_headers, public_json
@@ -52,6 +53,11 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/api/v1/coverage", Blindness(feed, shelf).__call__)
     app.router.add_get("/feeds/incidents.atom", cases.atom)
     app.router.add_get("/feeds/incidents.json", cases.json_feed)
+    dumps = Dumps(feed, assets)
+    app.router.add_get("/dumps/", dumps.page)
+    app.router.add_get("/dumps/index.json", dumps.index)
+    app.router.add_get("/dumps/README.json", dumps.dictionary)
+    app.router.add_get("/dumps/{name}", dumps.file)
     app.router.add_get("/api/v1/stream", Stream(feed.bus).__call__, allow_head=False)
     app.router.add_post("/v1/envelopes", Envelopes(feed).__call__)
     app.router.add_get("/healthz", health.alive)

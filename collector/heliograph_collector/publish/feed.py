@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -81,4 +82,5 @@ class Feed:
     blind: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
     public_key: bytes = b""
     totals: Callable[[Wanted], Awaitable[Sequence[Total]]] = _nothing
+    dumps: Path | None = None  # the folder of daily files
     annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()

@@ -7,6 +7,7 @@ from heliograph_collector.publish import (
     aggregation,
     blindness,
     cases,
+    dumps,
     ledger,
     measurements,
     reading,
@@ -54,6 +55,10 @@ def _paths() -> Json:
             "get": _other("Incidents as Atom.", "application/atom+xml", cases.FEEDS)
         },
         "/feeds/incidents.json": {"get": _json_feed()},
+        "/dumps/": {"get": _dumps_page()},
+        "/dumps/index.json": {"get": _get("The daily files.", (), "Dumps")},
+        "/dumps/README.json": {"get": _get("What they hold.", (), "Dictionary")},
+        "/dumps/{name}": {"get": _dump()},
         "/api/v1/stream": {"get": _stream()},
         "/api/v1/measurements": {
             "get": _operator(_get("The evidence.", measurements.MANY, "Measurements"))
@@ -147,6 +152,22 @@ def _aggregation() -> Json:
 def _log() -> Json:
     operation = _get("The signed alert log; `log verify` proves it.", ledger.LOG, "Log")
     operation["responses"]["200"]["content"][ledger.MEDIA] = {"schema": WORD}
+    return operation
+
+
+def _dumps_page() -> Json:
+    operation = _other("The daily files, for people.", "text/html")
+    operation["responses"]["200"]["content"] |= _json("Dumps")
+    return operation
+
+
+def _dump() -> Json:
+    operation = _other("A day's cells; answers ranges.", dumps.MEDIA)
+    schema = {"type": "string", "pattern": "^cells-[0-9]{4}-[0-9]{2}-[0-9]{2}[.]parquet$"}
+    operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": schema}]
+    operation["responses"]["206"] = {"description": "A part.", "content": {dumps.MEDIA: {}}}
+    operation["responses"]["404"] = _refusal("No such file; index.json lists them.")
+    operation["responses"]["416"] = {"description": "No such part."}
     return operation
 
 

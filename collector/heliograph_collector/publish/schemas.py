@@ -255,6 +255,31 @@ SCHEMAS: Json = {
             _object(country=WORD, title=WORD, vantages=_BAND, enough={"type": "boolean"})
         ),
     ),
+    "Dumps": _object(
+        dictionary=WORD,
+        k_anonymity={"type": "integer"},
+        files=_list(
+            _object(
+                name=WORD,
+                day={"type": "string", "format": "date"},
+                revision=_NUMBER,
+                rows=_NUMBER,
+                bytes=_NUMBER,
+                sha256=_HASH,
+                written=_TIME,
+                url=WORD,
+            )
+        ),
+    ),
+    "Dictionary": _object(
+        title=WORD,
+        about=WORD,
+        revisions=WORD,
+        schema={"type": "integer"},
+        row=_list(WORD),
+        columns=_list(_object(name=WORD, type=WORD, unit=WORD, meaning=WORD)),
+        k_anonymity={"type": "integer"},
+    ),
     "JsonFeed": {
         "type": "object",
         "description": "JSON Feed 1.1",

@@ -25,6 +25,7 @@ from heliograph_collector.serve.child import dialled
 from heliograph_collector.serve.corroboration import Corroboration
 from heliograph_collector.serve.desk import Desk
 from heliograph_collector.serve.detector import Detector
+from heliograph_collector.serve.dumps import DumpKeeper
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
@@ -71,7 +72,15 @@ class Rooms:
         self._desk = Desk(house, door, self._store, self._detector)
         self._corroboration = Corroboration(house)
         feed = self._desk.feed(bus, read_password(house.password))
-        self._feed = replace(feed, annotations=self._corroboration.annotations)
+        dumps = config.data / "dumps"
+        self._feed = replace(
+            feed,
+            annotations=self._corroboration.annotations,
+            dumps=dumps if config.dumps_days else None,
+        )
+        self._dumps = DumpKeeper(
+            self._store, dumps, house.clock, config.k_anonymity, config.dumps_days
+        )
         self._announcer = Announcer(self._feed)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
@@ -98,6 +107,8 @@ class Rooms:
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
+                if self._house.config.dumps_days:
+                    group.create_task(self._dumps.run())
                 group.create_task(self._corroboration.run(self._feed))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:

@@ -254,6 +254,10 @@ class Store:
         """As stored: `rollup.in_every_bin` adds the rows of nobody. Raises StoreError."""
         return await self._read(queries.cells(wanted))
 
+    async def cell_days(self, since_us: int) -> list[tuple[int, int]]:
+        """Each day's midnight, and when its five minutes were last written. Raises StoreError."""
+        return await self._read(queries.cell_days(since_us))
+
     async def health(self) -> Health:
         """Raises StoreError when the store does not answer."""
         (row,) = await self._read(queries.health())

@@ -186,6 +186,16 @@ ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own c
     return Query(text, q.parameters, _cell)
 
 
+def cell_days(since_us: int) -> Query:
+    """(midnight, last change) in µs of each day that has cells of five minutes."""
+    q = Question().between("start", since_us, None).where("bin_s = 300")
+    text = f"""
+SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {US} AS day,
+  toUnixTimestamp64Micro(max(written)) AS changed
+FROM cells WHERE {q.text} GROUP BY day ORDER BY day"""  # noqa: S608 our own conditions
+    return Query(text, q.parameters, lambda r: r)
+
+
 _STRETCH = "position BETWEEN {first:UInt64} AND {last:UInt64}"
 _THERE = {
     "measurements": (("id",), _STRETCH),

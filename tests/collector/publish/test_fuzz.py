@@ -26,6 +26,8 @@ PATHS = [
     "/api/v1/coverage",
     "/feeds/incidents.atom",
     "/feeds/incidents.json",
+    "/dumps/",
+    "/dumps/index.json",
     "/openapi.json",
 ]
 NAMES = [

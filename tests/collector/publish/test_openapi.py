@@ -1,6 +1,8 @@
 """`/openapi.json` is true: the routes that exist, and answers of the shape it says."""
 
+import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,11 +70,13 @@ def test_it_names_each_route_and_no_other() -> None:
         "/api/v1/log",
         "/api/v1/coverage",
         "/feeds/incidents.json",
+        "/dumps/index.json",
+        "/dumps/README.json",
         "/healthz",
         "/readyz",
     ],
 )
-async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
+async def test_answers_have_the_shape_it_says(serve: Serve, path: str, tmp_path: Path) -> None:
     blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
 
     async def totals(wanted: Wanted) -> list[Total]:
@@ -81,10 +85,14 @@ async def test_answers_have_the_shape_it_says(serve: Serve, path: str) -> None:
 
     feed = evening().feed(
         totals=totals,
+        dumps=tmp_path,
         book=evening_book(),
         public_key=KEY.public,
         blind=lambda since_us, until_us: blind,
     )
+    day = {"name": "cells-2022-01-05.parquet", "day": "2022-01-05", "revision": 1, "rows": 1}
+    file = {**day, "bytes": 1, "sha256": "0" * 64, "written": "2022-01-06T00:30:00Z"}
+    (tmp_path / "index.json").write_text(json.dumps({"files": [file], "seen": {}}))
     client = await serve(feed)
     told = await (await client.get("/openapi.json")).json()
     where = path.partition("?")[0].replace("a1a7" * 4, "{id}")

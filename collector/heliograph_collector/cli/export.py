@@ -1,0 +1,102 @@
+"""`heliograph-collector export parquet`: daily files of cells, as `/dumps/` offers them."""
+
+import argparse
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from heliograph.clock import SystemClock
+from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli.backup import store_of, told
+from heliograph_collector.config import Config
+
+DAY_US = 86_400_000_000
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "export",
+        help="write what is known into files for others",
+        description="Writes daily Parquet files of cells (never measurements or vantages), within "
+        "feed.k_anonymity, with their list (index.json) and what they hold (README.json).",
+        epilog="Example: heliograph-collector export parquet /mnt/open-data --since 2022-01-01",
+        allow_abbrev=False,
+    )
+    kinds = command.add_subparsers(dest="kind", metavar="FORMAT", required=True)
+    parquet = kinds.add_parser(
+        "parquet",
+        help="daily Parquet files of cells",
+        description="One file for each UTC day that is over. Stop serve first: the embedded store "
+        "has one owner at a time; agents keep their results meanwhile. (`serve` offers the same "
+        "files under /dumps/.)",
+        epilog="Example: heliograph-collector export parquet /mnt/open-data --since 2022-01-01",
+        allow_abbrev=False,
+    )
+    parquet.add_argument("directory", metavar="DIR", type=Path, help="made where it is not there")
+    parquet.add_argument("--since", metavar="DAY", type=day, help="from that day on, UTC (all)")
+    parquet.add_argument("--until", metavar="DAY", type=day, help="up to the day before (today)")
+    parquet.add_argument("--json", action="store_true", help="print one JSON object")
+    add_places(parquet)
+
+
+def day(text: str) -> int:
+    """For argparse: a day's midnight, UTC, in µs."""
+    try:
+        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no day; allowed: a day such as 2022-01-05"
+        ) from None
+    return round(found.timestamp()) * 1_000_000
+
+
+def run(args: argparse.Namespace) -> int:
+    config, folder = config_of(args), args.directory.expanduser()
+    if config.store.startswith("chdb:") and not (config.data / "store").exists():
+        raise CommandError(f"{config.data} holds no collector: name its --data directory.")
+    now_us = SystemClock().wall_us()
+    since_us = 0 if args.since is None else args.since
+    until_us = now_us if args.until is None else args.until
+    if since_us >= until_us:
+        raise CommandError("--since lies not before --until: nothing is between them.")
+    with told():
+        files = asyncio.run(_export(config, folder, since_us, until_us, now_us))
+    _print(files, folder, as_json=args.json)
+    return 0
+
+
+async def _export(
+    config: Config, folder: Path, since_us: int, until_us: int, now_us: int
+) -> list[dict[str, Any]]:
+    from heliograph_collector.publish.parquet import dictionary
+    from heliograph_collector.serve.dumps import export
+
+    store = store_of(config)
+    try:
+        await store.open()
+        k = config.k_anonymity
+        files = await export(store, folder, k, since_us, until_us, now_us, _progress)
+    finally:
+        await store.close()
+    text = json.dumps(dictionary() | {"k_anonymity": k}, indent=1)
+    await asyncio.to_thread((folder / "README.json").write_text, text + "\n")
+    return files
+
+
+def _progress(day: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{day}", end="", file=sys.stderr, flush=True)
+
+
+def _print(files: list[dict[str, Any]], folder: Path, *, as_json: bool) -> None:
+    if sys.stderr.isatty() and files:
+        print(file=sys.stderr)
+    if as_json:
+        print(json.dumps({"directory": str(folder), "files": files}))
+        return
+    for file in files:
+        print(f"{file['name']}  {file['rows']} rows, revision {file['revision']}")
+    print(f"{len(files)} days in {folder}." if files else "No day that is over has cells to show.")
