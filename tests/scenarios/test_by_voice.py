@@ -30,6 +30,12 @@ class Line:
     data: Path
     state: Path
 
+    @property
+    def config(self) -> str:
+        """With services on loopback: else the plan is made fresh with the shipped ones."""
+        services = self.data.with_name("services.yml")
+        return f"{serve_process.NO_CONTROL}plan: {{services_file: {services}}}\n"
+
     def code(self, *more: str) -> str:
         return ask(agent("code", *more, "--state", self.state))
 
@@ -74,7 +80,7 @@ class Line:
 def line(tmp_path: Path) -> Line:
     loopback_plan.prepare(tmp_path, free_port())  # nobody answers there
     made = Line(tmp_path / "data", tmp_path / "agent")
-    with serve_process.served(made.data) as served:
+    with serve_process.served(made.data, config=made.config) as served:
         served.wait_for("http")
         invite = ask(collector("invite", *made.at)).strip()
         ask(agent("join", invite, "--yes", "--state", made.state))
@@ -93,7 +99,7 @@ def test_what_was_read_out_is_taken_once_with_and_without_a_running_collector(li
     assert line.reports() == 1
     assert "was taken in before" in line.refused(said["digits"]), "in whatever form"
 
-    with serve_process.served(line.data) as served:
+    with serve_process.served(line.data, config=line.config) as served:
         served.wait_for("http")
         told = line.take(line.of_minute(3))
         assert told["delivered"]
