@@ -91,6 +91,7 @@ class World:
         self._samples = _Samples(observations)
         self._summaries: dict[_Moment, _Summary] = {}
         self._stand_ins: dict[_Moment, Taken | None] = {}
+        self._said: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}  # by country, last
 
     def update(self, taken: Taken) -> bool:
         """Whether it may change what others mean: its country says something else than before."""
@@ -104,7 +105,7 @@ class World:
         before = line[at - 1] if at else None
         seen = _seen(taken, before)
         place = (key, taken.vantage.country)
-        told = self._told(place) if at == len(line) else None
+        late = at < len(line)  # what is known of its time is not what is known of now
         line.insert(at, seen)
         self._order.append((key, seen))
         self._room -= seen.weight
@@ -114,9 +115,10 @@ class World:
             self._forget(*self._order.popleft())
         self._summaries.clear()
         self._stand_ins.clear()
-        if told is None:  # late: what is known of its time is not what is known of now
+        if late:
             return before is None or before.ends != seen.ends
-        return told != self._told(place)
+        said, self._said[place] = self._said.get(place), self._told(place)
+        return said != self._said[place]
 
     def contrast(self, taken: Taken) -> Mapping[str, Contrast]:
         """By endpoint, what vantages of other countries say near that moment.
@@ -191,6 +193,7 @@ class World:
             del lines[seen.nym]
         if not lines:
             del countries[seen.country]
+            self._said.pop((key, seen.country), None)
         if not countries:
             del self._kept[key]
 
