@@ -72,6 +72,19 @@ def world(countries: int = 4, each: int = 1) -> list[Witness]:
     return [w for i in range(countries) for w in country(f"X{chr(65 + i)}", each=each)]
 
 
+def two_networks(rng: Random) -> tuple[list[Witness], list[Witness]]:
+    """(honest, colluding): 54 in two networks, each in its own prefix; a third of every cell
+    colludes."""
+    honest, colluding = [], []
+    for asn in (1, 2):
+        for region in ("ALA", "AST", "VOS"):
+            mine = people(Place("KZ", region, asn, "fixed"), 9)
+            rng.shuffle(mine)
+            colluding += mine[:3]
+            honest += mine[3:]
+    return honest, colluding
+
+
 def live(
     vantages: Iterable[Witness],
     rng: Random,

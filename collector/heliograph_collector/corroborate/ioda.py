@@ -5,7 +5,6 @@ one question in ten seconds, and each entity four times an hour at most.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from heliograph_collector.corroborate.series import (
     Series,
     in_order,
 )
-from heliograph_collector.corroborate.source import Means, SourceError
+from heliograph_collector.corroborate.source import Asked, Means, SourceError
 
 NAME = "ioda"
 SIGNALS = ("bgp", "ping-slash24", "merit-nt")
@@ -119,19 +118,13 @@ def _claim(event: _Event, read_us: int) -> Claim:
     return Claim(event.start * SECOND_US, None if going_on else until_us)
 
 
-class Ioda:
+class Ioda(Asked):
     name = NAME
     every_s = 900.0
 
     def __init__(self, config: IodaConfig, means: Means) -> None:
         self._config, self._means = config, means
         self._pace = Pace(config.gap_s, means)
-
-    async def run(self) -> None:
-        """It needs nothing beside being asked."""
-
-    def follow(self, entities: Sequence[Entity]) -> None:
-        """Its past can be asked for."""
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
         """Raises SourceError."""

@@ -23,7 +23,7 @@ from heliograph_collector.corroborate.series import (
     Series,
     in_order,
 )
-from heliograph_collector.corroborate.source import Means, SourceError
+from heliograph_collector.corroborate.source import Asked, Means, SourceError
 
 NAME = "radar"
 ATTRIBUTION = "Cloudflare Radar, CC BY-NC 4.0."
@@ -157,19 +157,13 @@ def _page(entity: Entity) -> str:
     return f"as{entity.asn}" if entity.asn else entity.country.lower()
 
 
-class Radar:
+class Radar(Asked):
     name = NAME
     every_s = 1_800.0
 
     def __init__(self, config: RadarConfig, means: Means) -> None:
         self._config, self._means = config, means
         self._pace = Pace(config.gap_s, means)
-
-    async def run(self) -> None:
-        """It needs nothing beside being asked."""
-
-    def follow(self, entities: Sequence[Entity]) -> None:
-        """Its past can be asked for."""
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
         """Raises SourceError."""

@@ -48,6 +48,16 @@ class Source(Protocol):
         ...
 
 
+class Asked:
+    """A source whose past can be asked for: it has nothing to do beforehand."""
+
+    async def run(self) -> None:
+        """It needs nothing beside being asked."""
+
+    def follow(self, entities: Sequence[Entity]) -> None:
+        """Whatever it will be asked about."""
+
+
 class RedirectError(aiohttp.ClientError):
     """A source wanted us to ask somebody else."""
 

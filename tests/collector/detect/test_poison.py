@@ -9,27 +9,15 @@ from heliograph_collector.detect.reach import reach
 from heliograph_collector.detect.scope import Scope
 from heliograph_collector.detect.signals import DAY_US, Arrival, Lost, Opinion, Place, Witness
 from heliograph_collector.detect.signals import Standing as Says
-from support.dark_world import KZ, OLD_US, Cut, Signals, at, live, people, world
+from support.dark_world import KZ, OLD_US, Cut, Signals, at, live, two_networks, world
 
 ONSET, END = 7_200.0, 10_800.0
 SEEDS = range(3)
 
 
-def honest_and_not(rng: Random) -> tuple[list[Witness], list[Witness]]:
-    """54 in two networks, each in its own prefix; a third of every cell colludes."""
-    honest, colluding = [], []
-    for asn in (1, 2):
-        for region in ("ALA", "AST", "VOS"):
-            mine = people(Place("KZ", region, asn, "fixed"), 9)
-            rng.shuffle(mine)
-            colluding += mine[:3]
-            honest += mine[3:]
-    return honest, colluding
-
-
 def anybody(rng: Random) -> tuple[list[Witness], list[Witness]]:
     """The same, but a third of the country wherever chance puts them: most of a small cell, say."""
-    honest, colluding = honest_and_not(rng)
+    honest, colluding = two_networks(rng)
     mixed = [*honest, *colluding]
     rng.shuffle(mixed)
     return mixed[18:], mixed[:18]
@@ -50,7 +38,7 @@ def hush(witnesses: list[Witness], rng: Random) -> Signals:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_they_cannot_raise_a_silence(seed: int) -> None:
     rng = Random(seed)
-    honest, colluding = honest_and_not(rng)
+    honest, colluding = two_networks(rng)
     signals = live(honest + world(), rng, 4)
     signals += [Arrival(at(0), w) for w in colluding]
     assert confirmed(signals + hush(colluding, rng)) == []
@@ -72,7 +60,7 @@ def test_where_they_crowd_into_a_cell_they_do_not_make_it_a_country(seed: int) -
 @pytest.mark.parametrize("seed", SEEDS)
 def test_they_cannot_hide_a_silence(seed: int) -> None:
     rng = Random(seed)
-    honest, colluding = honest_and_not(rng)
+    honest, colluding = two_networks(rng)
     signals = live(honest + world(), rng, 4, cuts=[Cut(ONSET, END, KZ, 2.0)])
     signals += [Arrival(at(0), w) for w in colluding]  # and never a word of silence
     (incident,) = confirmed(signals)
@@ -83,7 +71,7 @@ def test_they_cannot_hide_a_silence(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_they_cannot_make_a_country_numb_by_coming_and_going(seed: int) -> None:
     rng = Random(seed)
-    honest, colluding = honest_and_not(rng)
+    honest, colluding = two_networks(rng)
     signals = live(honest + world(), rng, 4, cuts=[Cut(ONSET, END, KZ, 2.0)])
     signals += live(colluding, rng, 2, churn=400.0)
     (incident,) = confirmed(signals)
@@ -93,7 +81,7 @@ def test_they_cannot_make_a_country_numb_by_coming_and_going(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_crowd_of_new_ones_neither_raises_nor_hides(seed: int) -> None:
     rng = Random(seed)
-    honest, _ = honest_and_not(rng)
+    honest, _ = two_networks(rng)
     young = at(0) - 9 * DAY_US
     crowd = [
         Witness(f"s{i}", f"p{i % 25}", Place("KZ", "ALA", 1 + i % 2, "fixed"), young)
@@ -109,7 +97,7 @@ def test_a_crowd_of_new_ones_neither_raises_nor_hides(seed: int) -> None:
 
 def test_one_network_prefix_is_one_vote_however_often_it_speaks() -> None:
     rng = Random(1)
-    honest, _ = honest_and_not(rng)
+    honest, _ = two_networks(rng)
     house = [Witness(f"h{i}", "house", Place("KZ", "ALA", 1, "fixed"), OLD_US) for i in range(200)]
     signals = live(honest + world(), rng, 4)
     signals += [Arrival(at(0), w) for w in house]
@@ -131,14 +119,14 @@ def opinions(liars: list[Witness], truth: list[Witness], lie: Says, true: Says) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_they_cannot_raise_a_block(seed: int) -> None:
-    honest, colluding = honest_and_not(Random(seed))
+    honest, colluding = two_networks(Random(seed))
     told = reach(opinions(colluding, honest, Says.BLOCKED, Says.GOOD), at(0), at(5_400))
     assert [i for i in told if i.confirmed_us is not None] == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_they_cannot_hide_a_block(seed: int) -> None:
-    honest, colluding = honest_and_not(Random(seed))
+    honest, colluding = two_networks(Random(seed))
     (incident,) = reach(opinions(colluding, honest, Says.GOOD, Says.BLOCKED), at(0), at(5_400))
     assert incident.confirmed_us is not None
     assert incident.scope == Scope("KZ")

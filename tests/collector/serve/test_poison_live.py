@@ -10,23 +10,11 @@ import pytest
 from heliograph_collector.detect.signals import Arrival, Lost, Place, Witness
 from heliograph_collector.store.rows import JournalRow, Judged, Vantage, Verdict
 from support.dark_shift import Shift, rows_of
-from support.dark_world import KZ, OLD_US, Cut, Signals, at, live, people, world
+from support.dark_world import KZ, OLD_US, Cut, Signals, at, live, two_networks, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, UNTIL = 3_600.0, 4_500.0
 SEEDS = range(4)
-
-
-def two_networks(rng: Random) -> tuple[list[Witness], list[Witness]]:
-    """(honest, colluding): 54 in two networks; a third of every cell colludes."""
-    honest, colluding = [], []
-    for asn in (1, 2):
-        for region in ("ALA", "AST", "VOS"):
-            mine = people(Place("KZ", region, asn, "fixed"), 9)
-            rng.shuffle(mine)
-            colluding += mine[:3]
-            honest += mine[3:]
-    return honest, colluding
 
 
 def hushed(some: list[Witness], rng: Random) -> Signals:
