@@ -17,12 +17,12 @@ from aiohttp import web
 
 from heliograph_collector.publish import query
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.headers import public_text
 from heliograph_collector.publish.ooni import NAMES
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import parse, write_time
 from heliograph_collector.store.aggregation import AXES, GRAINS, Total, Wanted
 from heliograph_collector.store.rows import DAY_US
+from heliograph_collector.web.headers import public_text
+from heliograph_collector.web.problem import Problem
 
 KNOWN = ("block_page", "host_block_page", "status_451", "host_legal")  # they say it themselves
 COUNTS = ("anomaly_count", "confirmed_count", "failure_count", "ok_count", "measurement_count")

@@ -14,15 +14,15 @@ from heliograph_collector.publish.cases import Cases
 from heliograph_collector.publish.dumps import Dumps
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.headers import add_headers, public_json
 from heliograph_collector.publish.health import Health
 from heliograph_collector.publish.ledger import Ledger
 from heliograph_collector.publish.measurements import Measurements
-from heliograph_collector.publish.problem import Handler, answer_problems
 from heliograph_collector.publish.query import parse
 from heliograph_collector.publish.reading import Reading
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.publish.stream import Stream
+from heliograph_collector.web.headers import add_headers, public_json
+from heliograph_collector.web.problem import Handler, answer_problems
 
 _STATIC = {
     "page.css": "text/css",

@@ -9,12 +9,12 @@ from heliograph_collector.publish import words
 from heliograph_collector.publish.bands import band
 from heliograph_collector.publish.desk import Desk
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.headers import public_json
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import COUNTRY, SINCE, UNTIL, parse, write_time
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.publish.snapshot import Snapshot
 from heliograph_collector.publish.status import total_band
+from heliograph_collector.web.headers import public_json
+from heliograph_collector.web.problem import Problem
 
 Json = dict[str, Any]
 COVERAGE = (COUNTRY, SINCE, UNTIL)

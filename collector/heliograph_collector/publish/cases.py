@@ -8,10 +8,8 @@ from aiohttp import web
 
 from heliograph_collector.publish import syndication
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.headers import public_json, public_text
 from heliograph_collector.publish.incidents import Json, chosen, page, place_of
 from heliograph_collector.publish.measurements import read_cursor, write_cursor
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import (
     COUNTRY,
     CURSOR,
@@ -24,6 +22,8 @@ from heliograph_collector.publish.query import (
     parse,
 )
 from heliograph_collector.publish.shelf import Shelf
+from heliograph_collector.web.headers import public_json, public_text
+from heliograph_collector.web.problem import Problem
 
 MANY = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
 FEEDS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, LIMIT)

@@ -11,8 +11,8 @@ from aiohttp import web
 from heliograph_collector.publish import parquet
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.frame import environment
-from heliograph_collector.publish.headers import public_json, public_text
 from heliograph_collector.publish.query import parse
+from heliograph_collector.web.headers import public_json, public_text
 
 INDEX = "index.json"
 MEDIA = "application/vnd.apache.parquet"

@@ -7,7 +7,7 @@ from aiohttp import web
 from heliograph.envelope import SIZES
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.problem import Problem
+from heliograph_collector.web.problem import Problem
 
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
 DEADLINE_S = 10.0

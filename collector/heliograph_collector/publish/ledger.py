@@ -7,10 +7,10 @@ from itertools import accumulate
 
 from aiohttp import web
 
-from heliograph_collector.publish import headers
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.query import AFTER, LIMIT, LINES, parse
 from heliograph_collector.store.incidents import Entry
+from heliograph_collector.web import headers
 
 LOG = (AFTER, LIMIT, LINES)
 MEDIA = "application/jsonl"

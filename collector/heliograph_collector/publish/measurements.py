@@ -8,9 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from heliograph_collector.publish import evidence, ooni
-from heliograph_collector.publish.auth import Operator
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import (
     ACCESS,
     ASN,
@@ -27,6 +25,8 @@ from heliograph_collector.publish.query import (
     parse,
 )
 from heliograph_collector.store.rows import MeasurementFilter
+from heliograph_collector.web.auth import Operator
+from heliograph_collector.web.problem import Problem
 
 MANY = (
     COUNTRY,

@@ -9,9 +9,9 @@ from typing import Any
 from multidict import MultiMapping
 
 from heliograph.observation import Access
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.words import KINDS
 from heliograph_collector.store.rows import State
+from heliograph_collector.web.problem import Problem
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -10,8 +10,6 @@ from heliograph_collector.publish import country_page, incident_page, page, stat
 from heliograph_collector.publish.cases import found
 from heliograph_collector.publish.desk import Desk, by_service, series
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.headers import public_json
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import (
     ACCESS,
     ASN,
@@ -27,6 +25,8 @@ from heliograph_collector.publish.query import (
 )
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.web.headers import public_json
+from heliograph_collector.web.problem import Problem
 
 STATUS = (COUNTRY,)
 TIMELINE = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)

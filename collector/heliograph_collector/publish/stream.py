@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
-from heliograph_collector.publish import headers
 from heliograph_collector.publish.bus import Bus, BusFullError, Event
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.query import parse
+from heliograph_collector.web import headers
+from heliograph_collector.web.problem import Problem
 
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from heliograph.plan import Service
 from heliograph.services import Services
 from heliograph_collector.publish import feed as f
-from heliograph_collector.publish.auth import hash_password
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.rollup import cells, merge_small
 from heliograph_collector.store.aggregation import Total, Wanted
@@ -20,6 +19,7 @@ from heliograph_collector.store.rows import (
     Silence,
     Vote,
 )
+from heliograph_collector.web.auth import hash_password
 
 if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heliograph_collector.publish import auth
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.web import auth
 from support.casebook import KEY, evening_book
 from support.evening import evening
 

@@ -9,7 +9,6 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Link, Measurement, Observation, Tcp, Tls
-from heliograph_collector.publish import auth
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.store.rows import (
     Judged,
@@ -20,6 +19,7 @@ from heliograph_collector.store.rows import (
     Vantage,
     Verdict,
 )
+from heliograph_collector.web import auth
 from support.fake_feed import NOW_US, World
 
 Serve = Callable[[Feed], Awaitable[Any]]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.observation import Link, Measurement
-from heliograph_collector.publish import auth
 from heliograph_collector.publish.feed import Feed, LinkCount
 from heliograph_collector.publish.live import Announcer
 from heliograph_collector.store.engine import Store
@@ -19,6 +18,7 @@ from heliograph_collector.store.rows import (
     Vantage,
     Verdict,
 )
+from heliograph_collector.web import auth
 from support.fake_feed import NOW_US, World
 
 Serve = Callable[[Feed], Awaitable[Any]]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from heliograph_collector.publish import query
-from heliograph_collector.publish.problem import Problem
 from heliograph_collector.publish.reading import MAX_ROWS, TIMELINE, span
+from heliograph_collector.web.problem import Problem
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import os
 
 from aiohttp import web
 
-from heliograph_collector.publish.problem import Problem
+from heliograph_collector.web.problem import Problem
 
 _N, _R, _P = 2**14, 8, 1  # scrypt: 16 MiB and some 50 ms a try
 _MAX_PASSWORD = 1_024

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.publish.problem import Handler
+from heliograph_collector.web.problem import Handler
 
 _ALWAYS = {
     "Content-Security-Policy": (
