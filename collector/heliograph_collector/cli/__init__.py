@@ -37,12 +37,14 @@ MODULES = (
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
 EXTRA = (
     "aiohttp",
+    "argon2",
     "chdb",
     "clickhouse_connect",
     "grpc_health",
     "maxminddb",
     "msgspec",
     "prometheus_client",
+    "pyotp",
 )
 
 
