@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from urllib.parse import urlencode
 
 import yaml
 
+from heliograph_agent.state import STATUS
 from heliograph_collector.intake.asn import write_table
 from lab.country import servers, wiring
 from lab.country.gate import TESTS, Gate
@@ -36,6 +38,7 @@ from support.programs import agent, ask, collector, kill, started
 
 LISTENS, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
 UP_S = 20.0
+JOIN_AT_ONCE = 4
 _T = TypeVar("_T")
 
 
@@ -122,8 +125,13 @@ class Country:
         region: str = "",
         control: bool = False,
     ) -> None:
-        options = ["--control"] if control else []
-        invite = ask(self._collector("invite", "--endpoint", self.door, *options)).strip()
+        invite = self.invite("--control") if control else self.invite()
+        self.join_by(invite, name, space, access, region)
+
+    def invite(self, *options: str) -> str:
+        return ask(self._collector("invite", "--endpoint", self.door, *options)).strip()
+
+    def join_by(self, invite: str, name: str, space: str, access: str, region: str) -> None:
         where = ["--region", region] if region else []
         joining = agent(
             "join", invite, "--yes", "--state", self.folder / name,
@@ -133,15 +141,18 @@ class Country:
         ask(self.world.command(space, joining))
 
     def populate(self) -> None:
-        """Every agent of the country joins and starts."""
-        for place in self.topology.agents:
-            self.join_place(place)
+        """Every agent of the country joins, some side by side, and starts."""
+        places = self.topology.agents
+        invite = self.invite("--uses", str(len(places)))
+        with ThreadPoolExecutor(JOIN_AT_ONCE) as hands:
+            list(hands.map(lambda place: self.join_place(place, invite), places))
+        for place in places:
             self.start_place(place)
 
-    def join_place(self, place: AgentPlace) -> None:
+    def join_place(self, place: AgentPlace, invite: str = "") -> None:
         network = self.topology.network(place.network)
         region = self.topology.regions[place.region]
-        self.join(place.name, place.name, network.access, region=region)
+        self.join_by(invite or self.invite(), place.name, place.name, network.access, region)
 
     def start_place(self, place: AgentPlace) -> None:
         self.start_agent(place.name, place.name)
@@ -165,6 +176,12 @@ class Country:
                 "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
             ).fetchone()
         return int(last)
+
+    def told(self, name: str) -> dict[str, Any]:
+        """What `status` would show of a running agent; a process to ask it costs a second."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return dict(json.loads((self.folder / name / STATUS).read_text()))
+        return {}
 
     def power_cut(self, names: list[str]) -> None:
         """Agents of these names die at once, with nothing said."""

@@ -4,7 +4,6 @@ Every step fills whole minutes of the clock, so that the timeline's one-minute c
 step each. The API is asked twice: while the step lasts, and at the end, when late data is in.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 from lab.country import heard
 from lab.country.country import Country, eventually
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
-from support.programs import agent, ask
 
 SITE = "https://www.wikipedia.org/"
 PLAN = {
@@ -193,13 +191,8 @@ def _iso(seconds: int) -> str:
 
 def behind(country: Country, until_s: float) -> list[str]:
     """Agents that still hold something measured before this moment."""
-    names = []
-    for name in country.agents:
-        told = json.loads(ask(agent("status", "--json", "--state", country.folder / name)))
-        oldest_us = told.get("oldest_us")
-        if oldest_us is not None and oldest_us < until_s * 1_000_000:
-            names.append(name)
-    return names
+    oldest_us = {name: country.told(name).get("oldest_us") for name in country.agents}
+    return [name for name, at in oldest_us.items() if at is not None and at < until_s * 1_000_000]
 
 
 def table(played: Sequence[Played]) -> Iterator[str]:
