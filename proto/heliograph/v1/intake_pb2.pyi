@@ -52,12 +52,15 @@ class Invite(_message.Message):
     PIN_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     ENTRANCES_FIELD_NUMBER: _builtins.int
+    CHARTER_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """host:port"""
     pin: _builtins.bytes
     """SHA-256 of the collector's SubjectPublicKeyInfo"""
     token: _builtins.bytes
     """16 bytes, used up by the first key that shows it"""
+    charter: _builtins.bytes
+    """SHA-256 of the charter that the agent begins with"""
     @_builtins.property
     def entrances(self) -> _containers.RepeatedCompositeFieldContainer[_plan_pb2.Entrance]:
         """besides the endpoint"""
@@ -69,10 +72,11 @@ class Invite(_message.Message):
         pin: _builtins.bytes = ...,
         token: _builtins.bytes = ...,
         entrances: _abc.Iterable[_plan_pb2.Entrance] | None = ...,
+        charter: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "entrances", b"entrances", "pin", b"pin", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charter", b"charter", "endpoint", b"endpoint", "entrances", b"entrances", "pin", b"pin", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,6 +91,7 @@ class EnrolRequest(_message.Message):
     PROOF_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
+    """empty for one that has none and asks for quarantine"""
     public_key: _builtins.bytes
     """Ed25519, 32 bytes"""
     proof: _builtins.bytes
@@ -117,13 +122,16 @@ class EnrolResponse(_message.Message):
     SEALING_KEY_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    KEY_EXPIRES_S_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signing_key: _builtins.bytes
     """Ed25519 public key that signs plans and receipts"""
     sealing_key: _builtins.bytes
     """X25519 public key envelopes are sealed to"""
     role: _builtins.str
-    """volunteer or control"""
+    """heliograph.plan.ROLES"""
+    key_expires_s: _builtins.int
+    """when the agent's key is to be another"""
     @_builtins.property
     def plan(self) -> _plan_pb2.SignedPlan: ...
     def __init__(
@@ -134,14 +142,40 @@ class EnrolResponse(_message.Message):
         sealing_key: _builtins.bytes = ...,
         plan: _plan_pb2.SignedPlan | None = ...,
         role: _builtins.str = ...,
+        key_expires_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "plan", b"plan", "role", b"role", "sealing_key", b"sealing_key", "signing_key", b"signing_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "key_expires_s", b"key_expires_s", "plan", b"plan", "role", b"role", "sealing_key", b"sealing_key", "signing_key", b"signing_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrolResponse: _TypeAlias = EnrolResponse  # noqa: Y015
+
+@_typing.final
+class SignedEnrolment(_message.Message):
+    """An EnrolResponse that came by file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    response: _builtins.bytes
+    signature: _builtins.bytes
+    """Ed25519 by a key of the charter's role "receipts" over context and response"""
+    def __init__(
+        self,
+        *,
+        response: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedEnrolment: _TypeAlias = SignedEnrolment  # noqa: Y015
 
 @_typing.final
 class AgentMessage(_message.Message):
@@ -151,6 +185,7 @@ class AgentMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     ENVELOPE_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    RENEWAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -159,6 +194,8 @@ class AgentMessage(_message.Message):
     def envelope(self) -> _envelope_pb2.Envelope: ...
     @_builtins.property
     def goodbye(self) -> Global___Goodbye: ...
+    @_builtins.property
+    def renewal(self) -> Global___Renewal: ...
     def __init__(
         self,
         *,
@@ -166,12 +203,13 @@ class AgentMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         envelope: _envelope_pb2.Envelope | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        renewal: Global___Renewal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "renewal", b"renewal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "envelope", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "envelope", "goodbye", "renewal"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -186,6 +224,7 @@ class CollectorMessage(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     CLOCK_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    RENEWED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def challenge(self) -> Global___Challenge: ...
     @_builtins.property
@@ -196,6 +235,8 @@ class CollectorMessage(_message.Message):
     def clock(self) -> Global___Clock: ...
     @_builtins.property
     def advice(self) -> Global___Advice: ...
+    @_builtins.property
+    def renewed(self) -> Global___Renewed: ...
     def __init__(
         self,
         *,
@@ -204,12 +245,13 @@ class CollectorMessage(_message.Message):
         plan: _plan_pb2.SignedPlan | None = ...,
         clock: Global___Clock | None = ...,
         advice: Global___Advice | None = ...,
+        renewed: Global___Renewed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -248,6 +290,7 @@ class Hello(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     ACCESS_FIELD_NUMBER: _builtins.int
     BOOT_FIELD_NUMBER: _builtins.int
+    CHARTER_VERSION_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signature: _builtins.bytes
     """Ed25519 over context and the challenge's nonce"""
@@ -258,6 +301,7 @@ class Hello(_message.Message):
     region: _builtins.str
     access: _builtins.str
     boot: _builtins.str
+    charter_version: _builtins.int
     def __init__(
         self,
         *,
@@ -270,14 +314,69 @@ class Hello(_message.Message):
         region: _builtins.str = ...,
         access: _builtins.str = ...,
         boot: _builtins.str = ...,
+        charter_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "country", b"country", "epoch", b"epoch", "plan_version", b"plan_version", "region", b"region", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "plan_version", b"plan_version", "region", b"region", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class Renewal(_message.Message):
+    """The agent's next key, shown by the present one. Both hold until a hello is signed by the next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    BY_PRESENT_FIELD_NUMBER: _builtins.int
+    BY_NEXT_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    """Ed25519, 32 bytes"""
+    by_present: _builtins.bytes
+    """signature over context, agent and public_key"""
+    by_next: _builtins.bytes
+    """the same by the next key"""
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        by_present: _builtins.bytes = ...,
+        by_next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_next", b"by_next", "by_present", b"by_present", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Renewal: _TypeAlias = Renewal  # noqa: Y015
+
+@_typing.final
+class Renewed(_message.Message):
+    """The present key, and when it is to be another: after a hello, and in answer to a renewal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_S_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    expires_s: _builtins.int
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        expires_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Renewed: _TypeAlias = Renewed  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
@@ -420,6 +519,7 @@ class Advice(_message.Message):
     heartbeat_s: _builtins.int
     retry_after_s: _builtins.int
     reason: _builtins.str
+    """renew, cloned"""
     def __init__(
         self,
         *,
@@ -440,16 +540,20 @@ class SubmitRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope: ...
+    @_builtins.property
+    def plan(self) -> Global___PlanHeld: ...
     def __init__(
         self,
         *,
         envelope: _envelope_pb2.Envelope | None = ...,
+        plan: Global___PlanHeld | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "plan", b"plan"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -460,17 +564,88 @@ class SubmitResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    receipts: _builtins.bytes
+    """The same, signed as in a file (heliograph.bundle), where it settles the envelope: believed
+    though a relay brought it.
+    """
     @_builtins.property
     def receipt(self) -> Global___Receipt: ...
+    @_builtins.property
+    def plan(self) -> Global___PlanPiece: ...
     def __init__(
         self,
         *,
         receipt: Global___Receipt | None = ...,
+        receipts: _builtins.bytes = ...,
+        plan: Global___PlanPiece | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "receipt", b"receipt", "receipts", b"receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
+
+@_typing.final
+class PlanHeld(_message.Message):
+    """How much of a plan the agent has, when no session brings one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """of the plan it goes by"""
+    next: _builtins.int
+    """of the one it holds the first bytes of"""
+    bytes: _builtins.int
+    """of that one"""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        next: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "next", b"next", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanHeld: _TypeAlias = PlanHeld  # noqa: Y015
+
+@_typing.final
+class PlanPiece(_message.Message):
+    """The next bytes of a newer plan: of a zstd frame of SignedPlan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    PIECE_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    size: _builtins.int
+    """of the whole frame"""
+    at: _builtins.int
+    piece: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        size: _builtins.int = ...,
+        at: _builtins.int = ...,
+        piece: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "piece", b"piece", "size", b"size", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanPiece: _TypeAlias = PlanPiece  # noqa: Y015

@@ -33,6 +33,7 @@ class Plan(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
     ENTRANCES_FIELD_NUMBER: _builtins.int
+    BEACON_ZONE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises; an older plan is never taken"""
     issued_s: _builtins.int
@@ -40,6 +41,8 @@ class Plan(_message.Message):
     """after this it may go on, and may never widen"""
     services_version: _builtins.str
     heartbeat_s: _builtins.int
+    beacon_zone: _builtins.str
+    """where a last word may be said by DNS; "" for nowhere"""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___Service]: ...
     @_builtins.property
@@ -62,10 +65,11 @@ class Plan(_message.Message):
         limits: Global___Limits | None = ...,
         heartbeat_s: _builtins.int = ...,
         entrances: _abc.Iterable[Global___Entrance] | None = ...,
+        beacon_zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entrances", b"entrances", "expires_s", b"expires_s", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -73,7 +77,7 @@ Global___Plan: _TypeAlias = Plan  # noqa: Y015
 
 @_typing.final
 class Entrance(_message.Message):
-    """One way into the collector; behind each stands the key that the invite pins."""
+    """One way into the collector; behind each stands the key that the invite pins, but for a relay."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,6 +86,7 @@ class Entrance(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
     SERVER_NAME_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
     carrier: _builtins.str
     """heliograph.plan.Carrier; one that is not known is passed over"""
     host: _builtins.str
@@ -89,6 +94,8 @@ class Entrance(_message.Message):
     port: _builtins.int
     server_name: _builtins.str
     """said in the ClientHello in place of the host"""
+    pin: _builtins.bytes
+    """of a relay alone: SHA-256 of its own SubjectPublicKeyInfo"""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """where the host is also found, when no resolver says so"""
@@ -101,10 +108,11 @@ class Entrance(_message.Message):
         port: _builtins.int = ...,
         addresses: _abc.Iterable[_builtins.str] | None = ...,
         server_name: _builtins.str = ...,
+        pin: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "carrier", b"carrier", "host", b"host", "port", b"port", "server_name", b"server_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "carrier", b"carrier", "host", b"host", "pin", b"pin", "port", b"port", "server_name", b"server_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -273,19 +281,131 @@ class SignedPlan(_message.Message):
 
     PLAN_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
+    CHARTERS_FIELD_NUMBER: _builtins.int
     plan: _builtins.bytes
     signature: _builtins.bytes
-    """Ed25519 by the collector's signing key over context and plan"""
+    """Ed25519 by a key of the charter's role "plan" over context and plan"""
+    @_builtins.property
+    def further(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """signatures, where the charter asks for more than one"""
+
+    @_builtins.property
+    def charters(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedCharter]:
+        """oldest first, so that whoever holds one can follow"""
+
     def __init__(
         self,
         *,
         plan: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        further: _abc.Iterable[_builtins.bytes] | None = ...,
+        charters: _abc.Iterable[Global___SignedCharter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charters", b"charters", "further", b"further", "plan", b"plan", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SignedPlan: _TypeAlias = SignedPlan  # noqa: Y015
+
+@_typing.final
+class Charter(_message.Message):
+    """Which keys may do what, signed by keys that lie offline: TUF's root role."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ISSUED_S_FIELD_NUMBER: _builtins.int
+    EXPIRES_S_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    SEALING_KEY_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """rises by one; signed by this one's root keys and by those of the one before"""
+    issued_s: _builtins.int
+    expires_s: _builtins.int
+    """after this nothing new is taken on its word"""
+    sealing_key: _builtins.bytes
+    """X25519, what new envelopes are sealed to"""
+    @_builtins.property
+    def root(self) -> Global___KeyRole: ...
+    @_builtins.property
+    def plan(self) -> Global___KeyRole:
+        """signs plans, and so services and entrances"""
+
+    @_builtins.property
+    def receipts(self) -> Global___KeyRole:
+        """signs receipts by file, and enrolments by file"""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        issued_s: _builtins.int = ...,
+        expires_s: _builtins.int = ...,
+        root: Global___KeyRole | None = ...,
+        plan: Global___KeyRole | None = ...,
+        receipts: Global___KeyRole | None = ...,
+        sealing_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "receipts", b"receipts", "root", b"root"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "issued_s", b"issued_s", "plan", b"plan", "receipts", b"receipts", "root", b"root", "sealing_key", b"sealing_key", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Charter: _TypeAlias = Charter  # noqa: Y015
+
+@_typing.final
+class KeyRole(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.int
+    """how many different keys must have signed"""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Ed25519"""
+
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.int = ...,
+        keys: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyRole: _TypeAlias = KeyRole  # noqa: Y015
+
+@_typing.final
+class SignedCharter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARTER_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    charter: _builtins.bytes
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Ed25519 over context and charter"""
+
+    def __init__(
+        self,
+        *,
+        charter: _builtins.bytes = ...,
+        signatures: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charter", b"charter", "signatures", b"signatures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedCharter: _TypeAlias = SignedCharter  # noqa: Y015
