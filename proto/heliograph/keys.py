@@ -17,7 +17,11 @@ ENROL = b"heliograph enrol v1\0"
 PLAN = b"heliograph plan v1\0"
 ALERT = b"heliograph alert v1\0"
 RECEIPTS = b"heliograph receipts v1\0"
+CHARTER = b"heliograph charter v1\0"
+RENEWAL = b"heliograph renewal v1\0"
+ENROLLED = b"heliograph enrolled v1\0"
 CODE = b"heliograph code v1\0"  # of a shared secret, not of a signature
+BEACON = b"heliograph beacon v1\0"  # likewise
 
 _P = 2**255 - 19  # the field that both curves are over
 
