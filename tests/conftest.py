@@ -1,6 +1,11 @@
 """What holds for the whole suite."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
+
+from support import browser_reader
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -13,3 +18,16 @@ def _turn(item: pytest.Item) -> tuple[float, bool]:
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0
     return -seconds, item.get_closest_marker("slow") is None
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[str]:
+    """One browser for all tests of a worker that read with it."""
+    with browser_reader.started() as door:
+        yield door
+
+
+@pytest.fixture
+def reader(chromium: str) -> browser_reader.Open:
+    """`async with reader(origin, …) as seen`: see support/browser_reader.py."""
+    return partial(browser_reader.reader, chromium)

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-_FLAGS = [
+FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-default-apps", "--disable-extensions", "--hide-scrollbars",
@@ -40,7 +40,7 @@ def picture(url: str, to: Path, width: int, height: int, *, dark: bool = False) 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         where = f"--user-data-dir={profile}"
         subprocess.run(
-            [chromium(), *_FLAGS, where, f"--screenshot={to}", size, *scheme, url],
+            [chromium(), *FLAGS, where, f"--screenshot={to}", size, *scheme, url],
             capture_output=True,
             timeout=_DEADLINE_S,
             check=True,
@@ -92,7 +92,7 @@ async def opened(url: str) -> AsyncIterator[Page]:
     program = chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            program, *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url,
+            program, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
