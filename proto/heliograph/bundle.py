@@ -79,13 +79,14 @@ def unpack(file: Path) -> Iterator[bytes]:
 
 
 def pack_receipts(
-    key_id: bytes, settled: Mapping[bytes, Settled], signer: keys.SigningKey
+    key_id: bytes, settled: Mapping[bytes, Settled], signer: keys.SigningKey, more: bytes = b""
 ) -> bytes:
-    """Digest of an envelope → what became of it, signed."""
+    """Digest of an envelope → what became of it, signed; `more` goes along, for `brought_along`."""
     body = key_id + len(settled).to_bytes(_NUMBER, "big")
     for envelope, what in settled.items():
         reason = what.reason.encode()[:MAX_REASON]
         body += envelope + bytes([STATUSES.index(what.status), len(reason)]) + reason
+    body += more
     return RECEIPTS + signer.sign(keys.RECEIPTS, body) + body
 
 
@@ -100,6 +101,15 @@ def unpack_receipts(data: bytes, key_id: bytes, signing_key: bytes) -> dict[byte
     if not keys.verify(signing_key, signature, keys.RECEIPTS, body):
         raise BundleError("is cut short or not signed by this agent's collector: copy it again")
     return dict(_settled(body[_KEY:]))
+
+
+def brought_along(data: bytes) -> bytes:
+    """What stands behind the receipts in data that `unpack_receipts` took; mostly nothing."""
+    body = data[len(RECEIPTS) + _SIGNATURE + _KEY :]
+    at = _NUMBER
+    for _ in range(int.from_bytes(body[:_NUMBER], "big")):
+        at += _DIGEST + 2 + body[at + _DIGEST + 1]
+    return body[at:]
 
 
 def _pieces(key_id: bytes, envelopes: Sequence[bytes]) -> Iterator[bytes]:

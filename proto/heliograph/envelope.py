@@ -81,7 +81,7 @@ def seal(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
     signed = pb.SignedBatch(
         agent=batch.agent, batch=compressed, signature=signer.sign(keys.BATCH, compressed)
     ).SerializeToString()
-    sealed = _suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
+    sealed = suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
     return pb.Envelope(
         version=VERSION, key_id=keys.key_id(collector), sealed=sealed
     ).SerializeToString()
@@ -131,7 +131,7 @@ def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
         raise EnvelopeError("bad_size")
     try:
         return pb.SignedBatch.FromString(
-            _unpad(_suite().decrypt(envelope.sealed, key.private, INFO))
+            _unpad(suite().decrypt(envelope.sealed, key.private, INFO))
         )
     except (InvalidTag, ValueError) as error:
         raise EnvelopeError("bad_seal") from error
@@ -139,7 +139,8 @@ def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
         raise EnvelopeError("bad_batch") from error
 
 
-def _suite() -> "Suite":
+def suite() -> "Suite":
+    """The HPKE that seals everything to the collector."""
     from cryptography.hazmat.primitives import hpke
 
     return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)

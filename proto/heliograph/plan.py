@@ -27,17 +27,19 @@ class Carrier(StrEnum):
 
     STREAM = "stream"  # gRPC, a session for hours
     POST = "post"  # one envelope per connection
+    RELAY = "relay"  # the same, to another volunteer's agent, which sees sealed bytes alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """One way into the collector; behind each stands the pinned key."""
+    """One way into the collector; behind each stands the pinned key, behind a relay its own."""
 
     carrier: Carrier
     host: str  # a name, or an address literal
     port: int
     addresses: tuple[str, ...] = ()  # where it is also found, when no resolver says so
     server_name: str = ""  # said in the ClientHello in place of the host
+    pin: bytes = b""  # of a relay alone: SHA-256 of its own SubjectPublicKeyInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     heartbeat_s: int = 15
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
+    beacon_zone: str = ""  # where a last word may be said by DNS; "" for nowhere
 
     def of_role(self, role: str) -> "Plan":
         """What an agent of this role is asked to run, and the services which that needs.

@@ -123,7 +123,7 @@ class Heard:
             f"{self.proof:09}", f"{_proof(key, agent, minute, self.lives):09}"
         ):
             return None
-        return Report(minute, _unfolded(self.lives))
+        return Report(minute, unfolded(self.lives))
 
 
 def number_of(agent: bytes) -> int:
@@ -133,9 +133,7 @@ def number_of(agent: bytes) -> int:
 
 def code(report: Report, key: bytes, agent: bytes) -> str:
     """24 digits; `key` by `SigningKey.shared_with`, `agent` the id of 16 bytes."""
-    lives = 0
-    for name in reversed(CLASSES):
-        lives = lives * 3 + tuple(Life).index(report.lives.get(name, Life.UNKNOWN))
+    lives = folded(report)
     values = (
         number_of(agent),
         report.minute % _MINUTES,
@@ -237,7 +235,15 @@ def _check(position: int, first: int, second: int) -> int:
     return -(position + first + 2 * second) * pow(3, -1, len(WORDS)) % len(WORDS)
 
 
-def _unfolded(lives: int) -> dict[str, Life]:
+def folded(report: Report) -> int:
+    """The states of all classes as one number."""
+    lives = 0
+    for name in reversed(CLASSES):
+        lives = lives * 3 + tuple(Life).index(report.lives.get(name, Life.UNKNOWN))
+    return lives
+
+
+def unfolded(lives: int) -> dict[str, Life]:
     states = tuple(Life)
     return {name: states[lives // 3**place % 3] for place, name in enumerate(CLASSES)}
 

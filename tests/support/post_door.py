@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from heliograph.plan import Carrier, Entrance
-from heliograph.v1 import envelope_pb2, intake_pb2
+from heliograph.posted import Request
+from heliograph.v1 import intake_pb2
 from heliograph_collector import post
 from support.ports import HOST
 from support.scripted_intake import Collector
@@ -21,10 +22,10 @@ async def post_door(
     pem = folder / "post.pem"
     pem.write_bytes(collector.who.key + collector.who.certificate)
 
-    async def accept(envelope: bytes, way: str) -> intake_pb2.Receipt:
+    async def accept(request: Request, way: str) -> intake_pb2.SubmitResponse:
         if ways is not None:
-            ways.append(way)
-        return await collector.take(envelope_pb2.Envelope.FromString(envelope))
+            ways.append("" if request.place else way)
+        return await collector.respond(request.envelope, request.place, request.plan)
 
     async with post.serving(accept, HOST, 0, pem) as port:
         yield Entrance(carrier=Carrier.POST, host=HOST, port=port)

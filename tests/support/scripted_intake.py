@@ -27,7 +27,10 @@ from cryptography.x509.oid import NameOID
 from heliograph import codec, keys
 from heliograph.clock import SystemClock
 from heliograph.envelope import open_envelope
+from heliograph.pieces import cut
 from heliograph.plan import Limits, Plan, PlannedTask, Service
+from heliograph.posted import PLACE, RELAY, place_of
+from heliograph.relayed import signed
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc, plan_pb2
 
 if TYPE_CHECKING:
@@ -127,6 +130,8 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self.skew_us = 0
         self.full_for_s = 0  # no room for sessions: come back then
         self.knocks = 0
+        self.news = (0, b"")  # version and packed form of a plan that lone envelopes bring back
+        self.places: list[str] = []  # what each lone envelope said of where it came from
         self.used_token = False
         self.agents: dict[bytes, bytes] = {}
         self.batches: list[envelope_pb2.Batch] = []
@@ -215,7 +220,9 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     async def Submit(  # noqa: N802
         self, request: intake_pb2.SubmitRequest, context: "Context"
     ) -> intake_pb2.SubmitResponse:
-        return intake_pb2.SubmitResponse(receipt=await self.take(request.envelope))
+        said = [str(value) for key, value in context.invocation_metadata() or () if key == PLACE]
+        held = request.plan if request.HasField("plan") else None
+        return await self.respond(request.envelope.SerializeToString(), place_of(said), held)
 
     async def _listen(
         self, messages: AsyncIterator[intake_pb2.AgentMessage], answers: "Answers"
@@ -234,6 +241,21 @@ class Collector(intake_pb2_grpc.IntakeServicer):
                 case "goodbye":
                     await self._note(self.goodbyes, message.goodbye.reason)
         await answers.put(None)
+
+    async def respond(
+        self, raw: bytes, place: str, held: intake_pb2.PlanHeld | None
+    ) -> intake_pb2.SubmitResponse:
+        """What the door for lone envelopes says, or Submit."""
+        envelope = envelope_pb2.Envelope.FromString(raw)
+        receipt = await self.take(envelope)
+        self.places.append(place)
+        response = intake_pb2.SubmitResponse(receipt=receipt)
+        if place == RELAY:
+            response.receipts = signed(raw, envelope.key_id, receipt, self.who.signing)
+        piece = cut(self.news[1], self.news[0], held, len(raw)) if held and self.news[0] else None
+        if piece is not None:
+            response.plan.CopyFrom(piece)
+        return response
 
     async def take(self, envelope: envelope_pb2.Envelope) -> intake_pb2.Receipt:
         opened = open_envelope(envelope, self.who.sealing, self.agents.get)

@@ -10,10 +10,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
+from heliograph.posted import Request
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.codes import Codes
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.intake.answers import Answers
 from heliograph_collector.intake.by_voice import follow
 from heliograph_collector.intake.counters import Counters
 from heliograph_collector.intake.door import Door
@@ -56,6 +58,7 @@ class Intake:
     presence: Presence
     geo: Geo
     accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, way (geo.origin)
+    answer: Callable[[Request, str], Awaitable[pb.SubmitResponse]]  # the same, with all there is
 
 
 @asynccontextmanager
@@ -74,7 +77,8 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         clock=plot.clock,
         batches_per_hour=plot.batches_per_hour,
     )
-    service = IntakeService(door, presence, plot.keyring, plot.sessions, plot.rng)
+    answers = Answers(door, lambda _: plot.keyring.signing)
+    service = IntakeService(answers, presence, plot.keyring, plot.sessions, plot.rng)
     await plot.journal.append([_started(plot.clock, plot.journal.alive_before_us)])
     try:
         async with (
@@ -88,7 +92,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
                 group.create_task(roll.follow(service.fleet_changed)),
                 group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
             ]
-            yield Intake(port, roll, presence, geo, door.accept)
+            yield Intake(port, roll, presence, geo, door.accept, answers)
             for task in tasks:
                 task.cancel()
     finally:

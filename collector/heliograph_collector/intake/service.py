@@ -10,11 +10,12 @@ from typing import TypeAlias
 import grpc
 
 from heliograph import keys
+from heliograph.posted import PLACE, Request, place_of
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import RefusedError
 from heliograph_collector.intake import limits
-from heliograph_collector.intake.door import Door
+from heliograph_collector.intake.answers import Answers
 from heliograph_collector.intake.faults import Doubt, cut_off, fault_row, follow
 from heliograph_collector.intake.presence import Ending, Presence, Visit
 from heliograph_collector.intake.pulse import Span, moment, stall
@@ -44,16 +45,21 @@ class IntakeService:
     """The servicer that gRPC calls. `sessions` bounds how many agents may be connected."""
 
     def __init__(
-        self, door: Door, presence: Presence, keyring: Keyring, sessions: int, rng: random.Random
+        self,
+        answers: Answers,
+        presence: Presence,
+        keyring: Keyring,
+        sessions: int,
+        rng: random.Random,
     ) -> None:
-        self._door = door
+        self._door, self._answers = answers.door, answers
         self._presence = presence
         self._keyring = keyring
         self._sessions = sessions
         self._rng = rng
         self._unary = asyncio.Semaphore(limits.UNARY_AT_ONCE)
         self._farewells: asyncio.Queue[JournalRow] = asyncio.Queue(sessions)
-        self._looked = moment(door.clock)
+        self._looked = moment(answers.door.clock)
         self._stalls: list[Span] = []
         self._cut_off: Doubt | None = None
 
@@ -102,16 +108,20 @@ class IntakeService:
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
         """Never fails on what the envelope holds; that it may come again is a receipt too."""
-        later = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
+        receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
+        later = pb.SubmitResponse(receipt=receipt)
         if self._unary.locked():
-            return pb.SubmitResponse(receipt=later)
-        envelope = request.envelope.SerializeToString()
+            return later
+        handed = Request(
+            envelope=request.envelope.SerializeToString(),
+            place=_place(context),
+            plan=request.plan if request.HasField("plan") else None,
+        )
         try:
             async with self._unary, asyncio.timeout(limits.RPC_S):
-                receipt = await self._door.accept(envelope, _way(context), "submit")
+                return await self._answers(handed, _way(context), "submit")
         except TimeoutError:
-            receipt = later
-        return pb.SubmitResponse(receipt=receipt)
+            return later
 
     async def Session(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
@@ -233,9 +243,15 @@ class IntakeService:
 
 
 def _way(context: "Context | EnrolContext | SubmitContext") -> str:
-    """The addresses a call came by, as `geo.origin` takes them."""
+    """The addresses a call came by, as `geo.origin` takes them; none where it is by a proxy."""
+    if _place(context):
+        return ""
     said = [str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED]
     return ",".join([*said, context.peer()])
+
+
+def _place(context: "Context | EnrolContext | SubmitContext") -> str:
+    return place_of(str(v) for key, v in context.invocation_metadata() or () if key == PLACE)
 
 
 def _again(wait_s: int) -> tuple[tuple[str, str]]:

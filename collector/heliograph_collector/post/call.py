@@ -9,14 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from heliograph_collector.post.request import (
-    MAX_BODY,
-    MAX_HEAD,
-    RefusedError,
-    Request,
-    read,
-    refusal,
-)
+from heliograph.posted import MAX_BODY, MAX_HEAD, RefusedError, Request, read, refusal
 
 MAX_RECEIVED = MAX_BODY + MAX_HEAD + 32_768  # of encrypted bytes; an honest call stays far below
 _READ = 16_384  # a record of TLS

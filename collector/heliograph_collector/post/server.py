@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from heliograph.posted import Request, reply
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.post.call import Call
-from heliograph_collector.post.request import Request, reply
 
 AT_ONCE = 1_024  # calls; each holds a TLS state and what has come of a request
 DEADLINE_S = 10.0  # of a call, from its first packet to its answer
 BACKLOG = 512
 _BUSY_S = 5
-Accept: TypeAlias = Callable[[bytes, str], Awaitable[pb.Receipt]]
+Accept: TypeAlias = Callable[[Request, str], Awaitable[pb.SubmitResponse]]
 
 
 class PortTakenError(Exception):
@@ -89,13 +89,14 @@ class _Calls:
             task.cancel()
 
     async def _answer(self, call: Call, request: Request) -> None:
-        way = "" if request.elsewhere else ",".join(filter(None, (request.forwarded, call.peer)))
+        way = ",".join(filter(None, (request.forwarded, call.peer)))
         try:
             async with asyncio.timeout(self._deadline_s):
-                receipt = await self._accept(request.envelope, way)
+                response = await self._accept(request, way)
         except TimeoutError:
-            receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
-        call.answer(reply(receipt))
+            later = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
+            response = pb.SubmitResponse(receipt=later)
+        call.answer(reply(response))
 
 
 def _context(tls: Path) -> ssl.SSLContext:

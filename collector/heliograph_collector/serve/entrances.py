@@ -27,7 +27,7 @@ async def open_post(house: "House", door: "Intake", notice: Notice, stack: Async
     config, port = house.config, 0
     if config.post:
         host, wanted = split_endpoint(config.post)
-        calls = post.serving(door.accept, host, wanted, tls_file(config.data))
+        calls = post.serving(door.answer, host, wanted, tls_file(config.data))
         try:
             port = await stack.enter_async_context(calls)
         except post.PortTakenError as error:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from heliograph import plan as p
-from heliograph.codec.words import at_most, port, text, word
+from heliograph.codec.words import CodecError, at_most, port, text, word
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16
 MAX_ADDRESSES = 8  # of one entrance
+PIN = 32
 
 
 def plan_to_pb(plan: p.Plan) -> ppb.Plan:
@@ -35,6 +36,7 @@ def plan_to_pb(plan: p.Plan) -> ppb.Plan:
         ),
         heartbeat_s=plan.heartbeat_s,
         entrances=[entrance_to_pb(e) for e in plan.entrances],
+        beacon_zone=plan.beacon_zone,
     )
 
 
@@ -64,6 +66,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         ),
         heartbeat_s=plan.heartbeat_s,
         entrances=entrances_from_pb(plan.entrances),
+        beacon_zone=text("beacon_zone", plan.beacon_zone, 253),
     )
 
 
@@ -74,6 +77,7 @@ def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
         port=e.port,
         addresses=e.addresses,
         server_name=e.server_name,
+        pin=e.pin,
     )
 
 
@@ -86,12 +90,15 @@ def entrances_from_pb(entrances: Sequence[ppb.Entrance]) -> tuple[p.Entrance, ..
 
 def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
     at_most("entrance.addresses", e.addresses, MAX_ADDRESSES)
+    if len(e.pin) != (PIN if e.carrier == p.Carrier.RELAY else 0):
+        raise CodecError("entrance.pin", f"a relay has one of {PIN} bytes, and nobody else any")
     return p.Entrance(
         carrier=p.Carrier(e.carrier),
         host=text("entrance.host", e.host, 253),
         port=port("entrance.port", e.port),
         addresses=tuple(text("entrance.addresses", a, 64) for a in e.addresses),
         server_name=text("entrance.server_name", e.server_name, 253),
+        pin=e.pin,
     )
 
 

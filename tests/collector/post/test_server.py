@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.pieces import Gathered, held_text
+from heliograph.posted import MAX_BODY
+from heliograph.relayed import believed
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import post
 from heliograph_collector.fleet import tls_file
-from heliograph_collector.post.request import MAX_BODY
 from heliograph_collector.store.rows import Kind
 from support.intake import HOST, Caller, House, enrolled, house
 
@@ -44,9 +46,12 @@ class Door:
                 writer.transport.abort()
 
     async def post(self, envelope: bytes, *fields: str, sni: str = "") -> pb.Receipt:
+        return (await self.hear(envelope, *fields, sni=sni)).receipt
+
+    async def hear(self, envelope: bytes, *fields: str, sni: str = "") -> pb.SubmitResponse:
         lines = ["POST /v1/envelopes HTTP/1.1", f"Content-Length: {len(envelope)}", *fields]
         answer = await self.say("\r\n".join((*lines, "", "")).encode() + envelope, sni=sni)
-        return pb.SubmitResponse.FromString(answer.partition(b"\r\n\r\n")[2]).receipt
+        return pb.SubmitResponse.FromString(answer.partition(b"\r\n\r\n")[2])
 
 
 @asynccontextmanager
@@ -55,7 +60,7 @@ async def door(
 ) -> AsyncIterator[Door]:
     async with house(data) as there:
         calls = post.serving(
-            there.intake.accept, HOST, 0, tls_file(data), at_once=at_once, deadline_s=deadline_s
+            there.intake.answer, HOST, 0, tls_file(data), at_once=at_once, deadline_s=deadline_s
         )
         async with calls as port:
             yield Door(there, port)
@@ -90,6 +95,42 @@ async def test_what_a_proxy_brings_gets_no_place(tmp_path: Path) -> None:
         await at.post(sealed(caller, 1), "Heliograph-Place: elsewhere")
         (row,) = await at.house.rows(Kind.ENVELOPE)
         assert (row.prefix, row.country, row.asn) == ("", "ZZ", 0)
+
+
+async def test_what_a_relay_brings_gets_no_place_and_a_receipt_that_can_be_believed(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path) as at:
+        caller = await enrolled(at.house)
+        envelope = sealed(caller, 1)
+        for expected in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
+            response = await at.hear(envelope, "Heliograph-Place: relay")
+            sealing, signing = at.house.keyring.sealing, at.house.keyring.signing
+            said = believed(envelope, sealing.id, response, signing.public)
+            assert said is not None
+            assert said.status == expected
+        assert not (await at.hear(envelope)).receipts, "who sees the pin needs none"
+        (row,) = await at.house.rows(Kind.ENVELOPE)
+        assert (row.prefix, row.country, row.carrier) == ("", "ZZ", "relay")
+
+
+async def test_a_newer_plan_comes_back_by_pieces_and_to_known_agents_alone(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        caller, plan = await enrolled(at.house), at.house.intake.roll.plan
+        version = at.house.intake.roll.plan_version
+        gathered, whole, sequence = Gathered(), None, 0
+        while whole is None:
+            sequence += 1
+            held = f"Heliograph-Plan: {held_text(gathered.held(version - 1))}"
+            response = await at.hear(sealed(caller, sequence), held)
+            whole = gathered.take(response.plan)
+        assert whole == plan.SerializeToString()
+        assert sequence == 1, "a plan of today needs a single small envelope"
+        again = f"Heliograph-Plan: {version - 1}"
+        assert not (await at.hear(sealed(caller, 2))).HasField("plan"), "who did not ask"
+        assert not (await at.hear(b"\xff" * 700, again)).HasField("plan")
+        newest = f"Heliograph-Plan: {version}"
+        assert not (await at.hear(sealed(caller, 3), newest)).HasField("plan")
 
 
 async def test_what_is_no_envelope_of_ours_is_refused_by_a_receipt(tmp_path: Path) -> None:
@@ -147,5 +188,5 @@ async def test_who_holds_the_door_shut_is_pushed_out_by_the_next(tmp_path: Path)
 async def test_a_taken_port_is_told(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         with pytest.raises(post.PortTakenError):
-            async with post.serving(at.house.intake.accept, HOST, at.port, tls_file(tmp_path)):
+            async with post.serving(at.house.intake.answer, HOST, at.port, tls_file(tmp_path)):
                 pytest.fail("two listen on one port")

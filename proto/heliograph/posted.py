@@ -1,18 +1,22 @@
-"""One HTTP/1.1 request, of which a single kind is answered. Pure.
+"""One envelope a connection: the HTTP/1.1 request of it and its answer. Pure.
 
 It is read by hand, as narrowly as an agent writes it: what is not understood is refused, and
 nothing is guessed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from heliograph import pieces
 from heliograph.envelope import SIZES
 from heliograph.v1 import intake_pb2 as pb
 
 PATH = b"/v1/envelopes"
 MAX_HEAD = 4_096
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
-ELSEWHERE = b"heliograph-place"  # a header: the peer is a proxy, and says nothing of the vantage
+PLACE = "heliograph-place"  # a header: the peer's address says nothing of the vantage
+ELSEWHERE, RELAY = "elsewhere", "relay"  # … for it is a proxy, or another volunteer's agent
+PLAN = "heliograph-plan"  # a header: how much of a plan the agent has, as `pieces` writes it
 _REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     411: "Length Required", 413: "Content Too Large", 422: "Unprocessable Content",
@@ -37,8 +41,9 @@ class RefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Request:
     envelope: bytes
-    forwarded: str  # what X-Forwarded-For says, "" when nothing does
-    elsewhere: bool
+    forwarded: str = ""  # what X-Forwarded-For says, "" when nothing does
+    place: str = ""  # ELSEWHERE, RELAY, or "" for the peer's own
+    plan: pb.PlanHeld | None = field(default=None, compare=False)  # None where nothing is said
 
 
 def read(received: bytes) -> Request | None:
@@ -55,16 +60,24 @@ def read(received: bytes) -> Request | None:
     if len(body) < length:
         return None
     forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
+    held = [value for name, value in headers if name == PLAN.encode()]
     return Request(
         envelope=body[:length],
         forwarded=b",".join(forwarded).decode("latin-1"),
-        elsewhere=any(name == ELSEWHERE for name, _ in headers),
+        place=place_of(v.decode("latin-1") for name, v in headers if name == PLACE.encode()),
+        plan=pieces.held_from(held[0].decode("latin-1")) if held else None,
     )
 
 
-def reply(receipt: pb.Receipt) -> bytes:
+def place_of(values: Iterable[str]) -> str:
+    """Of what PLACE says; what is not understood is no place either."""
+    said = list(values)
+    return "" if not said else RELAY if said == [RELAY] else ELSEWHERE
+
+
+def reply(response: pb.SubmitResponse) -> bytes:
     """The whole answer to an envelope, whatever became of it."""
-    body = pb.SubmitResponse(receipt=receipt).SerializeToString()
+    body, receipt = response.SerializeToString(), response.receipt
     again = f"Retry-After: {receipt.retry_after_s}\r\n" if receipt.retry_after_s else ""
     kind = f"Content-Type: application/x-protobuf\r\n{again}"
     return _said(_STATUS.get(receipt.status, 503), kind, body)

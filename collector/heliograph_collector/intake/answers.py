@@ -1,0 +1,60 @@
+"""What is said back to whoever hands in one envelope: its receipt, and news of the plan.
+
+A relay gets the receipt signed too, for nobody believes a relay. Only an envelope of a known agent
+brings anything of a plan back: it names entrances, which are not for everybody.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+
+from heliograph import pieces, relayed
+from heliograph.keys import SigningKey
+from heliograph.posted import RELAY, Request
+from heliograph.v1 import envelope_pb2
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.intake.door import Door
+
+_WELCOME = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
+
+
+@dataclass(slots=True)
+class Answers:
+    """`signer_of` is whose word an agent believes that sealed to the key of that id."""
+
+    door: Door
+    signer_of: Callable[[bytes], SigningKey]
+    _packed: tuple[int, bytes] = field(default=(0, b""))
+
+    async def __call__(
+        self, request: Request, way: str, carrier: str = "post"
+    ) -> pb.SubmitResponse:
+        """`way` is of addresses, as `geo.origin` takes it."""
+        relayed_one = request.place == RELAY
+        receipt = await self.door.accept(
+            request.envelope, "" if request.place else way, RELAY if relayed_one else carrier
+        )
+        response = pb.SubmitResponse(receipt=receipt)
+        if relayed_one:
+            response.receipts = self._signed(request.envelope, receipt)
+        piece = self._piece(request) if receipt.status in _WELCOME else None
+        if piece is not None:
+            response.plan.CopyFrom(piece)
+        return response
+
+    def _signed(self, envelope: bytes, receipt: pb.Receipt) -> bytes:
+        try:
+            key_id = envelope_pb2.Envelope.FromString(envelope).key_id
+        except DecodeError:
+            return b""
+        return relayed.signed(envelope, key_id, receipt, self.signer_of(key_id))
+
+    def _piece(self, request: Request) -> pb.PlanPiece | None:
+        roll = self.door.roll
+        if request.plan is None or request.plan.version >= roll.plan_version:
+            return None
+        if self._packed[0] != roll.plan_version:
+            self._packed = roll.plan_version, pieces.pack(roll.plan.SerializeToString())
+        version, packed = self._packed
+        return pieces.cut(packed, version, request.plan, len(request.envelope))
