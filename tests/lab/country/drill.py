@@ -7,6 +7,7 @@ step each. The API is asked twice: while the step lasts, and at the end, when la
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -57,12 +58,17 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     played: list[Played] = []
     lasts_s = sum(step.lasts_s for step in script.steps)
     say(f"{script.name}: {len(script.steps)} steps, {lasts_s // 60} minutes")
-    for step in script.steps:
-        began_s = _minute(60)
-        _put(country, step, in_force)
-        one = Played(step, began_s)
-        played.append(one)
-        _watch(country, one, say)
+    with ThreadPoolExecutor(1) as reader:  # its answer may take longer than the step
+        looks = []
+        for step in script.steps:
+            began_s = _minute(60)
+            _put(country, step, in_force)
+            one = Played(step, began_s)
+            played.append(one)
+            time.sleep(max(0.0, began_s + step.lasts_s - LOOK_S - time.time()))
+            looks.append(reader.submit(_look, country, one, say))
+        for look in looks:
+            look.result()
     for gate in country.gates.values():
         gate.lift_all()
     ended_s = time.time()
@@ -104,12 +110,10 @@ def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int
             in_force[place] = numbers or [(state, 0)]
 
 
-def _watch(country: Country, one: Played, say: Say) -> None:
-    """Ask near the step's end, when everything had its chance to be seen."""
-    lasts_s = one.step.lasts_s
-    time.sleep(max(0.0, one.began_s + lasts_s - LOOK_S - time.time()))
+def _look(country: Country, one: Played, say: Say) -> None:
+    """Asked near the step's end, when everything had its chance to be seen."""
     places = list(one.step.states)
-    said = words(country, places, one.began_s, lasts_s)
+    said = words(country, places, one.began_s, one.step.lasts_s)
     one.words = {place: Word(live) for place, live in zip(places, said, strict=True)}
     held = Counter(
         one.words[place].live in ACCEPTED[state] for place, state in one.step.states.items()
