@@ -132,6 +132,7 @@ class Config:
     verdicts_days: int = 180
     sessions: int = 2_000
     trusted_proxies: tuple[Network, ...] = ()
+    strangers: bool = False  # whoever has no invite is let into quarantine
     batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
     corroborate: tuple[str, ...] = ()  # to ask is to tell whom we watch
     radar_token_file: Path | None = None
@@ -272,6 +273,11 @@ KEYS = (
     Key("retention.observations_days", "observations_days", lambda e: e.whole(1, 3_650)),
     Key("retention.verdicts_days", "verdicts_days", lambda e: e.whole(1, 36_500)),
     Key("intake.trusted_proxies", "trusted_proxies", _networks),
+    Key(
+        "intake.without_invite",
+        "strangers",
+        lambda e: e.word(("refuse", "quarantine")) == "quarantine",
+    ),
     Key("limits.sessions", "sessions", lambda e: e.whole(1, 100_000)),
     Key("limits.batches_per_hour", "batches_per_hour", lambda e: e.whole(1, 100_000)),
     Key("corroborate.sources", "corroborate", _corroborate),

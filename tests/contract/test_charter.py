@@ -37,9 +37,8 @@ def plan(*signers: keys.SigningKey, body: bytes = b"plan") -> pb.SignedPlan:
 
 
 def test_a_chain_is_followed_from_any_of_its_links_also_over_expired_ones() -> None:
-    chain = [c.sign(FIRST, ROOTS[:2]), GOOD]
-    for version in range(3, 9):
-        chain.append(c.sign(replace(SECOND, version=version), ROOTS[1:3]))
+    later = [c.sign(replace(SECOND, version=n), ROOTS[1:3]) for n in range(3, 9)]
+    chain = [c.sign(FIRST, ROOTS[:2]), GOOD, *later]
     for held in (BEGUN, GOOD.charter, chain[4].charter):
         assert c.decode(c.follow(held, chain)).version == 8
     assert c.follow(chain[-1].charter, chain) == chain[-1].charter, "nothing newer came"

@@ -67,6 +67,7 @@ async def house(
     sessions: int = 2_000,
     batches_per_hour: int = 100_000,
     trusted_proxies: tuple[Network, ...] = (),
+    strangers: bool = False,
 ) -> AsyncIterator[House]:
     fleet, keyring = Fleet(data), open_keyring(data, [HOST])
     if fleet.plan() is None:
@@ -75,6 +76,8 @@ async def house(
     journal, registry = wrap(Journal(data / "journal.db")), CollectorRegistry()
     plot = Plot(
         endpoint=endpoint,
+        data=data,
+        strangers=strangers,
         fleet=fleet,
         keyring=keyring,
         journal=journal,

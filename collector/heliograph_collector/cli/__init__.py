@@ -25,6 +25,7 @@ MODULES = (
     "invite",
     "agents",
     "plan",
+    "keys",
     "geo",
     "backup",
     "restore",

@@ -53,12 +53,15 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet import open_keyring
+    from heliograph_collector.fleet.keyring import earlier
 
     config = config_of(args)
     try:
         key_id, count = bundle.check(args.file)
         keyring = open_keyring(config.data, [])
-        if key_id != keyring.sealing.id:
+        pairs = [(keyring.sealing, keyring.signing), *earlier(config.data)]
+        signing = next((signer for seal, signer in pairs if seal.id == key_id), None)
+        if signing is None:
             raise bundle.BundleError(
                 f"is sealed to another collector than the one in {config.data}: bring it to the "
                 "one that its agent has joined"
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     said = asyncio.run(_hand_in(config, keyring, args.file, count))
     settled = {name: what for name, what in said.items() if what is not None}
     receipts = args.receipts or args.file.with_name(f"{args.file.name}.receipts")
-    _write(receipts, bundle.pack_receipts(keyring.sealing.id, settled, keyring.signing))
+    _write(receipts, bundle.pack_receipts(key_id, settled, signing))
     return _tell(args, said, receipts)
 
 
@@ -126,6 +129,7 @@ async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
     from heliograph.clock import SystemClock
     from heliograph.envelope import EnvelopeError
     from heliograph_collector.fleet import Fleet
+    from heliograph_collector.fleet.keyring import Sealers
     from heliograph_collector.intake.counters import Counters
     from heliograph_collector.intake.door import Door
     from heliograph_collector.intake.geo import NOWHERE, Geo
@@ -144,7 +148,7 @@ async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
         raise CommandError(str(error)) from error
     fleet = Fleet(config.data)
     roll = Roll(fleet)
-    opener = Opener(keyring.sealing, roll.key_of)
+    opener = Opener(Sealers(config.data).get, roll.keys_of)
     door = Door(
         roll=roll,
         journal=journal,

@@ -3,19 +3,20 @@
 import argparse
 import asyncio
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_places, config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from heliograph.clock import Clock
+    from heliograph.keys import SealingKey
     from heliograph.spoken import Heard, Report
     from heliograph_collector.config import Config
-    from heliograph_collector.fleet import Agent, Codes, Fleet, Keyring
+    from heliograph_collector.fleet import Agent, Codes, Fleet
 
 EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
 HOUR_S = 3_600
@@ -43,15 +44,16 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph.spoken import MisheardError, hear
     from heliograph_collector.fleet import Fleet, open_keyring
+    from heliograph_collector.fleet.keyring import earlier
 
     try:
         heard = hear(" ".join(args.code))
     except MisheardError as error:
         raise CommandError(f"the code {error}.") from error
     config, clock = config_of(args), SystemClock()
-    keyring = open_keyring(config.data, [])
+    sealers = [open_keyring(config.data, []).sealing, *(s for s, _ in earlier(config.data))]
     with closing(Fleet(config.data)) as fleet:
-        agent, report = _proven(heard, fleet, keyring, clock)
+        agent, report = _proven(heard, fleet, sealers, clock)
         _keep(report, agent, fleet, clock)
         delivered = asyncio.run(_deliver(config, fleet))
     _tell(args, agent, report, delivered=delivered)
@@ -59,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _proven(
-    heard: "Heard", fleet: "Fleet", keyring: "Keyring", clock: "Clock"
+    heard: "Heard", fleet: "Fleet", sealers: "Sequence[SealingKey]", clock: "Clock"
 ) -> "tuple[Agent, Report]":
     """Whose it is and what it says. Raises CommandError; a proof that fails is counted."""
     from heliograph import spoken
-    from heliograph_collector.fleet import Codes
+    from heliograph_collector.fleet import Codes, agent_keys
 
     codes, now_s = Codes(fleet), clock.wall_us() // 1_000_000
     if codes.unproven(now_s - HOUR_S) >= TRIES:
@@ -71,9 +73,11 @@ def _proven(
             f"{TRIES} codes of the last hour proved nothing, so somebody may be guessing: "
             "try again in an hour."
         )
+    others = agent_keys.others(fleet)
     for agent in fleet.agents():
         if spoken.number_of(agent.id) == heard.who:
-            report = _report(heard, keyring, agent, now_s // 60)
+            public_keys = (agent.public_key, *others.get(agent.id, ()))
+            report = _report(heard, sealers, public_keys, agent.id, now_s // 60)
             if report is not None:
                 _in_time(report, agent, now_s // 60)
                 return agent, report
@@ -84,14 +88,24 @@ def _proven(
     )
 
 
-def _report(heard: "Heard", keyring: "Keyring", agent: "Agent", now_min: int) -> "Report | None":
+def _report(
+    heard: "Heard",
+    sealers: "Sequence[SealingKey]",
+    public_keys: "Sequence[bytes]",
+    agent: bytes,
+    now_min: int,
+) -> "Report | None":
+    """By any key that the agent has or had, and any of ours: who is in the dark knows old ones."""
     from heliograph import keys
 
-    try:
-        key = keyring.sealing.shared_with(agent.public_key, keys.CODE)
-    except ValueError:  # no point of the curve: such an agent can prove nothing
-        return None
-    return heard.report(key, agent.id, now_min)
+    for sealer in sealers:
+        for public_key in public_keys:
+            with suppress(ValueError):  # no point of the curve: such an agent can prove nothing
+                key = sealer.shared_with(public_key, keys.CODE)
+                report = heard.report(key, agent, now_min)
+                if report is not None:
+                    return report
+    return None
 
 
 def _in_time(report: "Report", agent: "Agent", now_min: int) -> None:

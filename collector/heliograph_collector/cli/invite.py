@@ -32,6 +32,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--expires", type=seconds, default="7d", metavar="TIME", help="as 30m, 12h or 7d (7d)"
     )
     command.add_argument(
+        "--open",
+        action="store_true",
+        help="a line for everybody, without a token: who joins by it is in quarantine at first "
+        "(needs intake.without_invite: quarantine)",
+    )
+    command.add_argument(
         "--control", action="store_true", help="for an agent of your own on a clean network"
     )
     command.add_argument(
@@ -42,6 +48,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import Fleet, invite_line, open_keyring
+    from heliograph_collector.fleet.charters import keep_charter, pin_of
     from heliograph_collector.fleet.plans import standing
 
     config = config_of(args)
@@ -49,10 +56,19 @@ def run(args: argparse.Namespace) -> int:
     keyring = open_keyring(config.data, [split_endpoint(where)[0]])
     now_s = SystemClock().wall_us() // 1_000_000
     role = "control" if args.control else "volunteer"
+    if args.open and not config.strangers:
+        raise CommandError(
+            "nobody is let in without a token: set intake.without_invite to quarantine first."
+        )
     with closing(Fleet(config.data)) as fleet:
-        token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=now_s + args.expires)
-        plan = standing(fleet)
-    line = invite_line(where, keyring.pin, token, () if plan is None else plan[0].entrances)
+        token = b""
+        if not args.open:
+            end_s = now_s + args.expires
+            token = fleet.invite(role=role, uses=args.uses, now_s=now_s, expires_s=end_s)
+        keep_charter(fleet, config.data, keyring, now_s)
+        charter, plan = pin_of(fleet), standing(fleet)
+    entrances = () if plan is None else plan[0].entrances
+    line = invite_line(where, keyring.pin, token, entrances, charter=charter)
     print(line)
     if sys.stderr.isatty():
         _draw(line)

@@ -7,6 +7,8 @@ from heliograph.codec import plan_from_pb, plan_to_pb
 from heliograph.plan import Entrance, Limits, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
+from heliograph_collector.fleet.charters import standing_charter
+from heliograph_collector.fleet.keyring import KeysError
 from heliograph_collector.fleet.registry import Fleet
 
 LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
@@ -33,7 +35,13 @@ def standing(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
 
 
 def issue(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:
-    """Sign `draft` as the next version. Its own version and dates are overwritten."""
+    """Sign `draft` as the next version. Its own version and dates are overwritten.
+
+    Raises KeysError when agents would not take it by this key.
+    """
+    charter = standing_charter(fleet)
+    if charter is not None and signer.public not in charter.plan.keys:
+        raise KeysError("The key that signs plans was replaced meanwhile: restart `serve`.")
     while True:
         before = standing(fleet)
         version = 1 if before is None else before[0].version + 1

@@ -29,14 +29,28 @@ CREATE TABLE IF NOT EXISTS admissions (
 CREATE TABLE IF NOT EXISTS plans (
   version INTEGER PRIMARY KEY, plan BLOB NOT NULL, signature BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS agent_keys (
+  public_key BLOB PRIMARY KEY, agent BLOB NOT NULL, state TEXT NOT NULL, at_s INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS charters (version INTEGER PRIMARY KEY, signed BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS codes (
   agent BLOB NOT NULL, minute INTEGER NOT NULL, received_us INTEGER NOT NULL, body BLOB NOT NULL,
   handed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (agent, minute)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
 """
+# What later editions added to `agents`.
+_ADDED = {
+    "key_since_s": "INTEGER NOT NULL DEFAULT 0",
+    "charter": "INTEGER NOT NULL DEFAULT 0",
+    "trial_s": "INTEGER",
+    "agreements": "INTEGER NOT NULL DEFAULT 0",
+    "cloned_s": "INTEGER",
+    "forks": "INTEGER NOT NULL DEFAULT 0",
+}
 _SELECT = """
-SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access
+SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
+  key_since_s, charter, trial_s, agreements, cloned_s
 FROM agents
 """
 
@@ -61,6 +75,17 @@ class Agent:
     country: str = "ZZ"
     asn: int = 0
     access: str = "unknown"
+    key_since_s: int = 0  # since when its present key is that; 0 for since it was enrolled
+    charter: int = 0  # the newest that it is known to follow
+    trial_s: int | None = None  # since when it is in quarantine, for it came without an invite
+    agreements: int = 0  # hours in which it saw what others saw, while in quarantine
+    cloned_s: int | None = None  # when its key was found to be used by two at once
+
+    @property
+    def voice(self) -> str:
+        """What its results count as, one of store.rows.Role."""
+        heard = self.trial_s is None and self.cloned_s is None
+        return self.role if heard else "quarantine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +98,7 @@ class Sighting:
     country: str
     asn: int
     access: str
+    charter: int = 0
 
 
 class Fleet:
@@ -89,6 +115,7 @@ class Fleet:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            _add_columns(self._db)
         except (OSError, sqlite3.Error):
             self._db.close()
             raise
@@ -147,9 +174,12 @@ class Fleet:
     def saw(self, sightings: Sequence[Sighting]) -> None:
         with self.transaction() as db:
             db.executemany(
-                "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?"
-                " WHERE id = ?",
-                [(s.at_s, s.version, s.country, s.asn, s.access, s.agent) for s in sightings],
+                "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?,"
+                " charter = max(charter, ?) WHERE id = ?",
+                [
+                    (s.at_s, s.version, s.country, s.asn, s.access, s.charter, s.agent)
+                    for s in sightings
+                ],
             )
 
     # plans
@@ -177,6 +207,18 @@ class Fleet:
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _add_columns(db: sqlite3.Connection) -> None:
+    """A second process may have been quicker with any of them."""
+    for name, kind in _ADDED.items():
+        if name in {row[1] for row in db.execute("PRAGMA table_info(agents)")}:
+            continue
+        try:
+            db.execute(f"ALTER TABLE agents ADD COLUMN {name} {kind}")
+        except sqlite3.OperationalError as error:
+            if "duplicate column" not in str(error):
+                raise
 
 
 def _hash(token: bytes) -> bytes:
@@ -218,6 +260,11 @@ def _agents(db: sqlite3.Connection, where: str, values: tuple[bytes, ...] = ()) 
             country=r[7],
             asn=r[8],
             access=r[9],
+            key_since_s=r[10],
+            charter=r[11],
+            trial_s=r[12],
+            agreements=r[13],
+            cloned_s=r[14],
         )
         for r in rows
     ]

@@ -85,7 +85,7 @@ def _row(word: Word, agent: Agent) -> JournalRow:
         received_us=word.received_us,
         country=agent.country,
         asn=agent.asn,
-        role=Role(agent.role),
+        role=Role(agent.voice),
         carrier=CARRIER,
         sequence=FIRST + word.minute,
         body=word.body,

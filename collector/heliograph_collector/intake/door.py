@@ -1,11 +1,13 @@
 """The one way in for an envelope, whatever carried it: open, check, journal, then the receipt."""
 
 import asyncio
+import sqlite3
 
 from heliograph.clock import Clock
 from heliograph.envelope import EnvelopeError
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
+from heliograph_collector.fleet import doubts
 from heliograph_collector.fleet.registry import Agent
 from heliograph_collector.intake import limits, opening
 from heliograph_collector.intake.counters import Counters
@@ -101,7 +103,7 @@ class Door:
             country=place.country,
             asn=place.asn,
             prefix=place.prefix,
-            role=Role(agent.role),
+            role=Role(agent.voice),
             carrier=carrier,
             sequence=sequence,
             body=sifted.opened.compressed,
@@ -112,9 +114,20 @@ class Door:
         except JournalError:
             return _retry(sequence, _JOURNAL_S), "journal"
         if position is None:
-            return ipb.Receipt(sequence=sequence, status=ipb.STATUS_DUPLICATE), ""
+            return await self._again(agent, sequence, row.body)
         self.counters.took(sifted.good, sifted.bad, sifted.time_bad)
         return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
+
+    async def _again(self, agent: Agent, sequence: int, body: bytes) -> tuple[ipb.Receipt, str]:
+        """A number that was used: by the same batch, or by another one of a second machine."""
+        try:
+            before = await self.journal.body_of(agent.id, sequence)
+            if before is None or before == body:
+                return ipb.Receipt(sequence=sequence, status=ipb.STATUS_DUPLICATE), ""
+            await self.roll.doubt(doubts.fork, agent, self.clock.wall_us() // 1_000_000)
+        except (JournalError, sqlite3.Error):
+            return _retry(sequence, _JOURNAL_S), "journal"
+        return _rejected(sequence, "forked"), "forked"
 
     def _count(self, carrier: str, receipt: ipb.Receipt, reason: str) -> ipb.Receipt:
         status = ipb.Status.Name(receipt.status).removeprefix("STATUS_").lower()

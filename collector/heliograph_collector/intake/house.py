@@ -13,7 +13,7 @@ from heliograph.clock import Clock
 from heliograph.posted import Request
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.codes import Codes
-from heliograph_collector.fleet.keyring import Keyring
+from heliograph_collector.fleet.keyring import Keyring, Sealers
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.intake.answers import Answers
 from heliograph_collector.intake.by_voice import follow
@@ -36,6 +36,7 @@ class Plot:
     """What intake is built from."""
 
     endpoint: str
+    data: Path
     fleet: Fleet
     keyring: Keyring
     journal: Journal
@@ -47,6 +48,7 @@ class Plot:
     sessions: int = 2_000
     batches_per_hour: int = 240
     trusted_proxies: tuple[Network, ...] = ()
+    strangers: bool = False  # whoever has no invite is let into quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
     """Answers inside the block. Raises PortTakenError, GeoError."""
     geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret, plot.trusted_proxies)
     roll = Roll(plot.fleet)
-    opener = Opener(plot.keyring.sealing, roll.key_of)
+    opener = Opener(Sealers(plot.data).get, roll.keys_of)
     presence = Presence()
     door = Door(
         roll=roll,
@@ -78,7 +80,9 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         batches_per_hour=plot.batches_per_hour,
     )
     answers = Answers(door, lambda _: plot.keyring.signing)
-    service = IntakeService(answers, presence, plot.keyring, plot.sessions, plot.rng)
+    service = IntakeService(
+        answers, presence, plot.keyring, plot.sessions, plot.rng, strangers=plot.strangers
+    )
     await plot.journal.append([_started(plot.clock, plot.journal.alive_before_us)])
     try:
         async with (

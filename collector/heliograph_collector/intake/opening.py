@@ -1,7 +1,7 @@
 """Opens envelopes and looks through what is in them, in a few threads."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,9 +28,16 @@ class Sifted:
 
 
 class Opener:
-    def __init__(self, key: SealingKey, public_key_of: Callable[[bytes], bytes | None]) -> None:
-        self._key = key
-        self._public_key_of = public_key_of
+    """`sealer` finds the key that an envelope is sealed to; `keys_of` the keys of an agent, the
+    present one first, then those that it signed by before."""
+
+    def __init__(
+        self,
+        sealer: Callable[[bytes], SealingKey | None],
+        keys_of: Callable[[bytes], Sequence[bytes]],
+    ) -> None:
+        self._sealer = sealer
+        self._keys_of = keys_of
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
 
     async def open(self, message: pb.Envelope, received_us: int) -> Sifted:
@@ -43,7 +50,30 @@ class Opener:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, message: pb.Envelope, received_us: int) -> Sifted:
-        return sift(envelope.open_envelope(message, self._key, self._public_key_of), received_us)
+        if message.version != envelope.VERSION:
+            raise envelope.EnvelopeError("unknown_version")
+        key = self._sealer(message.key_id)
+        if key is None:
+            raise envelope.EnvelopeError("unknown_key")
+        return sift(self._unsealed(message, key), received_us)
+
+    def _unsealed(self, message: pb.Envelope, key: SealingKey) -> envelope.Opened:
+        """By the agent's present key; where that did not sign, by each that it had before."""
+        known: Sequence[bytes] = ()
+
+        def nth(agent: bytes) -> bytes | None:
+            nonlocal known
+            known = known or self._keys_of(agent)
+            return known[turn] if turn < len(known) else None
+
+        turn = 0
+        while True:
+            try:
+                return envelope.open_envelope(message, key, nth)
+            except envelope.EnvelopeError as error:
+                turn += 1
+                if error.reason != "bad_signature" or turn >= len(known):
+                    raise
 
 
 def parse(message: bytes) -> pb.Envelope:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
@@ -46,6 +47,9 @@ class Visit:
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
     link: Link = Link.UNKNOWN
     plan_version: int = 0
+    charter_version: int = 0
+    came_us: int = field(init=False)
+    doubled: bool = False  # told that another machine speaks by its key at the same time
     spared_us: int = 0  # its silence counts from then at the earliest: before, we could not hear
     ending: Ending | None = None
     limit: asyncio.Timeout | None = None  # of the read under way
@@ -53,6 +57,7 @@ class Visit:
 
     def __post_init__(self) -> None:
         self.vantage = Vantage.of(self.place.country, self.place.asn, self.hello)
+        self.came_us = self.heard_us
 
     def gone_us(self, heartbeat_s: int) -> int:
         """When it will have been silent too long."""
@@ -73,7 +78,7 @@ class Visit:
             country=self.place.country,
             asn=self.place.asn,
             prefix=self.place.prefix,
-            role=Role(self.agent.role),
+            role=Role(self.agent.voice),
             body=self.hello.SerializeToString(),
             heard_us=heard_us,
             since_s=self.agent.created_s,
@@ -131,6 +136,18 @@ class Presence:
             self._missing[visit.agent.id] = visit
         return None
 
+    def doubles(self, heartbeat_s: int) -> list[Visit]:
+        """Visits of agents that speak in two sessions at once: an older one was still heard two
+        beats after a newer one came, which a half-open leftover never is. Each but once."""
+        found = []
+        for visits in self._visits.values():
+            for older, newer in pairwise(visits):
+                late_us = older.heard_us - newer.came_us
+                if late_us > 2 * heartbeat_s * 1_000_000 and not (older.doubled and newer.doubled):
+                    older.doubled = newer.doubled = True
+                    found += [older, newer]
+        return found
+
     def lost(self, now_us: int, heartbeat_s: int) -> list[Visit]:
         """Who has now been silent too long, until they were `told` or are back."""
         return [v for v in self._missing.values() if v.gone_us(heartbeat_s) <= now_us]
@@ -148,7 +165,7 @@ class Presence:
 
     def links(self) -> Counter[tuple[str, int, str, Link]]:
         """How many volunteers' vantages per (country, network, access) say what of their link."""
-        here = [v[-1] for v in self._visits.values() if v[-1].agent.role == Role.VOLUNTEER]
+        here = [v[-1] for v in self._visits.values() if v[-1].agent.voice == Role.VOLUNTEER]
         places = ((visit.vantage, visit.link) for visit in here)
         return Counter((place.country, place.asn, place.access, link) for place, link in places)
 

@@ -5,13 +5,17 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from heliograph import charter
 from heliograph.v1 import plan_pb2 as pb
+from heliograph_collector.fleet import agent_keys
+from heliograph_collector.fleet.charters import chain
 from heliograph_collector.fleet.plans import standing
 from heliograph_collector.fleet.registry import Agent, Fleet, Sighting
 
 log = logging.getLogger("heliograph.intake")
 
 _LOOK_S = 1.0
+Doubt = Callable[[Fleet, bytes, int], bool]
 _WRITE_EVERY = 30  # looks between two writes of who was seen
 
 
@@ -24,7 +28,8 @@ class Roll:
         self._seen: dict[bytes, Sighting] = {}
         self._changes = -1
         self.plan = pb.SignedPlan()
-        self.plan_version = 0
+        self.plan_version = self.charter_version = 0
+        self._other_keys: dict[bytes, tuple[bytes, ...]] = {}
         self.heartbeat_s = 15
         self.reload()
 
@@ -32,9 +37,32 @@ class Roll:
         """Also one that was revoked."""
         return self._agents.get(agent)
 
-    def key_of(self, agent: bytes) -> bytes | None:
+    def keys_of(self, agent: bytes) -> tuple[bytes, ...]:
+        """All that it may have signed an envelope by, the present one first."""
         found = self._agents.get(agent)
-        return None if found is None else found.public_key
+        return () if found is None else (found.public_key, *self._other_keys.get(agent, ()))
+
+    async def doubt(self, doubt: Doubt, agent: Agent, now_s: int) -> None:
+        """Note what makes `agent` doubtful; from the next look on its word is not counted."""
+        if await asyncio.to_thread(doubt, self.fleet, agent.id, now_s):
+            log.warning(
+                "Agent %s seems to run on two machines; its results are kept and not counted. "
+                "See `agents list`, then `agents revoke` or `agents clear`.",
+                agent.id.hex(),
+            )
+            await asyncio.to_thread(self.reload, again=True)
+
+    def offer_key(self, agent: Agent, public_key: bytes, now_s: int) -> None:
+        """Raises RefusedError, sqlite3.Error."""
+        agent_keys.offer(self.fleet, agent.id, public_key, now_s)
+        self._other_keys = agent_keys.others(self.fleet)
+
+    def confirm(self, agent: Agent, public_key: bytes, now_s: int) -> bool:
+        """Whether that was the next key, and is the present one from here."""
+        if not agent_keys.confirm(self.fleet, agent.id, public_key, now_s):
+            return False
+        self.reload(again=True)
+        return True
 
     def enrolled(self) -> int:
         return sum(1 for agent in self._agents.values() if agent.revoked_s is None)
@@ -46,17 +74,21 @@ class Roll:
     def saw(self, sighting: Sighting) -> None:
         self._seen[sighting.agent] = sighting
 
-    def reload(self) -> bool:
-        """Whether anybody else has written since the last time."""
+    def reload(self, *, again: bool = False) -> bool:
+        """Whether anybody else has written since the last time; `again` to read it anyhow."""
         changes = self.fleet.changes()
-        if changes == self._changes:
+        if changes == self._changes and not again:
             return False
         # In place: one enrolled while we read is in already, and nobody ever leaves the table.
         self._agents.update({agent.id: agent for agent in self.fleet.agents()})
+        self._other_keys = agent_keys.others(self.fleet)
         found = standing(self.fleet)
         if found is not None:
-            plan, self.plan = found
-            self.plan_version, self.heartbeat_s = plan.version, plan.heartbeat_s
+            plan, signed = found
+            charters = chain(self.fleet)
+            signed.charters.extend(charters)
+            self.plan, self.plan_version, self.heartbeat_s = signed, plan.version, plan.heartbeat_s
+            self.charter_version = charter.decode(charters[-1].charter).version if charters else 0
         self._changes = changes  # only now: what could not be read is looked for again
         return True
 

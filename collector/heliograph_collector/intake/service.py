@@ -12,6 +12,7 @@ import grpc
 from heliograph import keys
 from heliograph.posted import PLACE, Request, place_of
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet import agent_keys, doubts
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import RefusedError
 from heliograph_collector.intake import limits
@@ -51,11 +52,15 @@ class IntakeService:
         keyring: Keyring,
         sessions: int,
         rng: random.Random,
+        *,
+        strangers: bool = False,
     ) -> None:
+        """`strangers`: who has no invite is let into quarantine."""
         self._door, self._answers = answers.door, answers
         self._presence = presence
         self._keyring = keyring
         self._sessions = sessions
+        self._strangers = strangers
         self._rng = rng
         self._unary = asyncio.Semaphore(limits.UNARY_AT_ONCE)
         self._farewells: asyncio.Queue[JournalRow] = asyncio.Queue(sessions)
@@ -88,13 +93,18 @@ class IntakeService:
         if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
             raise RefusedError("bad_proof")
         roll = self._door.roll
-        agent = await asyncio.to_thread(
-            roll.fleet.enrol,
-            request.token,
-            request.public_key,
-            request.agent_version[:_MAX_VERSION],
-            self._door.clock.wall_us() // 1_000_000,
-        )
+        now_s = self._door.clock.wall_us() // 1_000_000
+        version = request.agent_version[:_MAX_VERSION]
+        if request.token:
+            agent = await asyncio.to_thread(
+                roll.fleet.enrol, request.token, request.public_key, version, now_s
+            )
+        elif self._strangers:
+            agent = await asyncio.to_thread(
+                doubts.enrol_stranger, roll.fleet, request.public_key, version, now_s
+            )
+        else:
+            raise RefusedError("invite_wanted")
         roll.add(agent)
         return pb.EnrolResponse(
             agent=agent.id,
@@ -102,6 +112,7 @@ class IntakeService:
             sealing_key=self._keyring.sealing.public,
             plan=roll.plan,
             role=agent.role,
+            key_expires_s=agent_keys.expires_s(agent),
         )
 
     async def Submit(  # noqa: N802
@@ -194,6 +205,7 @@ class IntakeService:
                 rows.append(self._farewells.get_nowait())  # a country that goes to bed, at once
             await self._write(rows)
             await self._confess()
+            await self._notice_doubles()
 
     async def _write(self, rows: list[JournalRow]) -> None:
         """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
@@ -228,6 +240,20 @@ class IntakeService:
             self._cut_off = doubt
             del self._stalls[: len(stalls)]
 
+    async def _notice_doubles(self) -> None:
+        """Told to the operator by the log and the roll, to the volunteers by their sessions."""
+        roll, now_s = self._door.roll, self._door.clock.wall_us() // 1_000_000
+        for visit in self._presence.doubles(roll.heartbeat_s):
+            if not visit.outbox.full():
+                advice = pb.Advice(reason="cloned")
+                visit.outbox.put_nowait(pb.CollectorMessage(advice=advice))
+            try:
+                await roll.doubt(doubts.doubled, visit.agent, now_s)
+                visit.agent = roll.get(visit.agent.id) or visit.agent
+            except sqlite3.Error as error:
+                visit.doubled = False
+                log.warning("fleet.db: %s", error)
+
     def fleet_changed(self) -> None:
         """Another process wrote fleet.db: push the plan, end the revoked."""
         for visit in self._presence:
@@ -235,6 +261,7 @@ class IntakeService:
             if agent is None or agent.revoked_s is not None:
                 visit.end(Ending.REVOKED)
             else:
+                visit.agent = agent
                 offer_plan(visit, self._door)
 
     def end_all(self) -> None:

@@ -7,7 +7,9 @@ opened (sequence 0) still tells which it was. Nothing here raises what an agent 
 import asyncio
 import random
 import secrets
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias, TypeGuard
 
 import grpc
@@ -16,11 +18,13 @@ from heliograph import keys
 from heliograph.observation import Link
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.fleet.registry import Agent, Sighting
+from heliograph_collector.fleet import agent_keys
+from heliograph_collector.fleet.registry import Agent, RefusedError, Sighting
 from heliograph_collector.intake import limits
 from heliograph_collector.intake.door import Door
 from heliograph_collector.intake.geo import Place
 from heliograph_collector.intake.presence import Ending, Visit
+from heliograph_collector.intake.roll import Roll
 
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
@@ -65,7 +69,7 @@ async def greet(context: Context, door: Door, place: Place) -> Visit:
         raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
     if not _is_message(message) or not message.HasField("hello"):
         raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = proven(message.hello, nonce, door.roll.get)
+    agent = proven(message.hello, nonce, door.roll, door.clock.wall_us() // 1_000_000)
     return Visit(
         agent=agent,
         place=place,
@@ -73,21 +77,40 @@ async def greet(context: Context, door: Door, place: Place) -> Visit:
         heard_us=door.clock.monotonic_us(),
         outbox=asyncio.Queue(2 * limits.WINDOW),
         plan_version=message.hello.plan_version,
+        charter_version=message.hello.charter_version,
     )
 
 
-def proven(hello: pb.Hello, nonce: bytes, get: Callable[[bytes], Agent | None]) -> Agent:
-    """The agent that signed this very nonce. Raises HelloRefusedError."""
+def proven(hello: pb.Hello, nonce: bytes, roll: Roll, now_s: int) -> Agent:
+    """The agent that signed this very nonce, by its present key or by the next one that it offered.
+
+    Raises HelloRefusedError.
+    """
     if hello.ByteSize() > limits.HELLO_BYTES:
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = get(hello.agent)
+    agent = roll.get(hello.agent)
     if agent is None:
         raise HelloRefusedError("unknown_agent", grpc.StatusCode.UNAUTHENTICATED)
     if not keys.verify(agent.public_key, hello.signature, keys.HELLO, nonce):
-        raise HelloRefusedError("bad_signature", grpc.StatusCode.UNAUTHENTICATED)
+        return _by_another(agent, hello, nonce, roll, now_s)
     if agent.revoked_s is not None:
         raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
+    if agent_keys.too_old(agent, now_s):
+        raise HelloRefusedError("key_expired", grpc.StatusCode.UNAUTHENTICATED)
     return agent
+
+
+def _by_another(agent: Agent, hello: pb.Hello, nonce: bytes, roll: Roll, now_s: int) -> Agent:
+    """The next key's first hello confirms it; one it had before is a copy that somebody kept."""
+    for key in roll.keys_of(agent.id)[1:]:
+        if not keys.verify(key, hello.signature, keys.HELLO, nonce):
+            continue
+        if agent.revoked_s is not None:
+            raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
+        if roll.confirm(agent, key, now_s):
+            return roll.get(agent.id) or agent
+        raise HelloRefusedError("key_replaced", grpc.StatusCode.UNAUTHENTICATED)
+    raise HelloRefusedError("bad_signature", grpc.StatusCode.UNAUTHENTICATED)
 
 
 class Session:
@@ -114,6 +137,7 @@ class Session:
 
     async def run(self) -> Ending:
         self.offer_plan()
+        await self._ask_for_a_key()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speak())
@@ -142,6 +166,8 @@ class Session:
                     await self._beat(message.heartbeat)
                 case "envelope":
                     await self._take(group, message.envelope)
+                case "renewal":
+                    await self._renew(message.renewal)
                 case "goodbye":
                     self.farewell = message.goodbye.reason
                     return Ending.GOODBYE
@@ -206,6 +232,22 @@ class Session:
         )
         await self._say(pb.CollectorMessage(clock=clock))
 
+    async def _ask_for_a_key(self) -> None:
+        agent, now_s = self._visit.agent, self._door.clock.wall_us() // 1_000_000
+        if agent_keys.due(agent, now_s):
+            await self._say(_renewed(agent.public_key, agent_keys.expires_s(agent)))
+
+    async def _renew(self, renewal: pb.Renewal) -> None:
+        """What proves nothing changes nothing; the agent will ask again."""
+        agent, now_s = self._visit.agent, self._door.clock.wall_us() // 1_000_000
+        said = agent.id + renewal.public_key
+        signatures = ((agent.public_key, renewal.by_present), (renewal.public_key, renewal.by_next))
+        if not all(keys.verify(key, given, keys.RENEWAL, said) for key, given in signatures):
+            return
+        with suppress(RefusedError, sqlite3.Error):
+            await asyncio.to_thread(self._door.roll.offer_key, agent, renewal.public_key, now_s)
+            await self._say(_renewed(renewal.public_key, now_s + agent_keys.LIFE_S))
+
     async def _acknowledge(self) -> None:
         while (taking := await self._receipts.get()) is not None:
             receipt = await taking
@@ -236,9 +278,12 @@ def _is_message(read: object) -> TypeGuard[pb.AgentMessage]:
 def offer_plan(visit: Visit, door: Door) -> None:
     """Hand over the standing plan once, if it is newer than the agent's. A full outbox waits for
     the next heartbeat."""
-    if visit.plan_version < door.roll.plan_version and not visit.outbox.full():
-        visit.outbox.put_nowait(pb.CollectorMessage(plan=door.roll.plan))
-        visit.plan_version = door.roll.plan_version
+    roll = door.roll
+    behind = 0 < visit.charter_version < roll.charter_version
+    if (behind or visit.plan_version < roll.plan_version) and not visit.outbox.full():
+        visit.outbox.put_nowait(pb.CollectorMessage(plan=roll.plan))
+        visit.plan_version = max(visit.plan_version, roll.plan_version)
+        visit.charter_version = visit.charter_version and roll.charter_version
 
 
 def sighting(visit: Visit, wall_us: int) -> Sighting:
@@ -250,4 +295,9 @@ def sighting(visit: Visit, wall_us: int) -> Sighting:
         country=place.country,
         asn=place.asn,
         access=place.access,
+        charter=min(visit.hello.charter_version, 2**31),
     )
+
+
+def _renewed(public_key: bytes, expires_s: int) -> pb.CollectorMessage:
+    return pb.CollectorMessage(renewed=pb.Renewed(public_key=public_key, expires_s=expires_s))

@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from heliograph.services import ServicesError, load, shipped
 from heliograph_collector.config import Config, split_endpoint
-from heliograph_collector.fleet import Fleet, KeysError, invite_line, open_keyring
+from heliograph_collector.fleet import Fleet, Keyring, KeysError, invite_line, open_keyring
+from heliograph_collector.fleet.charters import WARN_S, keep_charter, pin_of
 from heliograph_collector.fleet.plans import keep_fresh
 from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
@@ -78,14 +79,31 @@ async def _open(config: Config, stack: AsyncExitStack) -> House:
         services=services,
         password=password_file(config),
     )
-    keep_fresh(fleet, keyring.signing, services, house.clock.wall_us() // 1_000_000)
+    now_s = house.clock.wall_us() // 1_000_000
+    try:
+        _charter(fleet, config, keyring, now_s)
+    except KeysError as error:
+        raise CannotServeError(str(error)) from error
+    keep_fresh(fleet, keyring.signing, services, now_s)
     return house
+
+
+def _charter(fleet: Fleet, config: Config, keyring: Keyring, now_s: int) -> None:
+    """Raises KeysError."""
+    left_s = keep_charter(fleet, config.data, keyring, now_s).expires_s - now_s
+    if left_s < WARN_S:
+        log.warning(
+            "The charter ends in %d days; then agents take no new plan. Bring the root keys and "
+            "say `heliograph-collector keys renew`.",
+            max(0, left_s // 86_400),
+        )
 
 
 async def _door(house: House, stack: AsyncExitStack) -> Intake:
     config = house.config
     plot = Plot(
         endpoint=config.grpc,
+        data=config.data,
         fleet=house.fleet,
         keyring=house.keyring,
         journal=house.journal,
@@ -97,6 +115,7 @@ async def _door(house: House, stack: AsyncExitStack) -> Intake:
         sessions=config.sessions,
         batches_per_hour=config.batches_per_hour,
         trusted_proxies=config.trusted_proxies,
+        strangers=config.strangers,
     )
     try:
         door = await stack.enter_async_context(intake(plot))
@@ -138,7 +157,8 @@ def _control(house: House, door: Intake) -> Control:
                 role="control", uses=1, now_s=now_s, expires_s=now_s + _INVITE_S
             )
         )
-        return invite_line(endpoint, house.keyring.pin, token)
+        charter = await asyncio.to_thread(pin_of, house.fleet)
+        return invite_line(endpoint, house.keyring.pin, token, charter=charter)
 
     return Control(
         state=house.config.data / "control",

@@ -67,7 +67,7 @@ class Desk:
             k_anonymity=house.config.k_anonymity,
             book=self._detector.book,
             blind=self._detector.blind,
-            public_key=house.keyring.signing.public,
+            public_key=house.keyring.log.public,
             operator_hash=hash_password(password, secrets.token_bytes(16)),
         )
 

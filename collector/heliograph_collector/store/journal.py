@@ -99,6 +99,13 @@ class Journal:
             lambda: table.read(self._reader, after, limit, limit_bytes, kinds)
         )
 
+    async def body_of(self, agent: bytes, sequence: int) -> bytes | None:
+        """What an envelope held that was taken in, None when it is not kept any more.
+
+        Raises JournalError.
+        """
+        return await self._on_reader(lambda: table.body_of(self._reader, agent, sequence))
+
     @property
     def position(self) -> int:
         """The highest position ever committed."""

@@ -119,6 +119,15 @@ def insert(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | N
     return positions
 
 
+def body_of(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | None:
+    """None when there is no such envelope, or not any more."""
+    found = db.execute(
+        "SELECT body FROM log WHERE kind = 'envelope' AND agent = ? AND sequence = ?",
+        (agent, sequence),
+    ).fetchone()
+    return None if found is None else bytes(found[0])
+
+
 def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
     db.execute("UPDATE journal SET alive_us = ?", (at_us,))
 

@@ -30,6 +30,7 @@ class State(StrEnum):
 class Role(StrEnum):
     VOLUNTEER = "volunteer"
     CONTROL = "control"
+    QUARANTINE = "quarantine"  # stored and shown to the operator; its word is not counted
 
 
 class Kind(StrEnum):

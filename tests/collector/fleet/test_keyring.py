@@ -28,6 +28,7 @@ def test_a_new_host_goes_into_the_certificate_and_the_pin_stays(tmp_path: Path) 
     assert open_keyring(tmp_path, []).tls == after.tls
     assert {"collector.example", "192.0.2.1"} <= set(hosts_of(after.tls_certificate))
     assert {path.name for path in (tmp_path / "keys").iterdir()} == {
+        "log.key",
         "sealing.key",
         "secret.key",
         "signing.key",
@@ -41,7 +42,7 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     files = list(keys.iterdir())
-    assert len(files) == 5
+    assert len(files) == 6
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
@@ -50,6 +51,7 @@ def test_many_who_come_first_agree(tmp_path: Path) -> None:
         made = list(pool.map(lambda _: open_keyring(tmp_path, []).tls, range(16)))
     assert len(set(made)) == 1
     assert sorted(f.name for f in (tmp_path / "keys").iterdir()) == [
+        "log.key",
         "sealing.key",
         "secret.key",
         "signing.key",

@@ -76,8 +76,9 @@ async def test_the_same_envelope_again_is_a_duplicate(tmp_path: Path) -> None:
     async with house(tmp_path) as home, channel(home) as stub:
         caller = await enrolled(home)
         call = await greeted(stub, caller)
-        await call.write(sent(caller, 1))
-        await call.write(sent(caller, 1))
+        envelope = sent(caller, 1)
+        await call.write(envelope)
+        await call.write(envelope)
         found = await receipts(call, 2)
         # Two threads open them: either may be the one that is stored.
         assert {r.status for r in found} == {pb.STATUS_STORED, pb.STATUS_DUPLICATE}
@@ -89,11 +90,12 @@ async def test_a_restart_keeps_what_was_taken_and_who_is_known(tmp_path: Path) -
     async with house(tmp_path) as home, channel(home) as stub:
         caller = await enrolled(home)
         call = await greeted(stub, caller)
-        await call.write(sent(caller, 1))
+        envelope = sent(caller, 1)
+        await call.write(envelope)
         await receipts(call, 1)
     async with house(tmp_path) as home, channel(home) as stub:
         call = await greeted(stub, replace(caller, keyring=home.keyring))
-        await call.write(sent(caller, 1))
+        await call.write(envelope)
         (receipt,) = await receipts(call, 1)
         assert receipt.status == pb.STATUS_DUPLICATE
         call.cancel()
