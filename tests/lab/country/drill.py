@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -73,7 +74,7 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
         gate.lift_all()
     ended_s = time.time()
     say("waiting for what was measured in the dark")
-    eventually(lambda: not behind(country, ended_s), "every agent's backlog sent", CAUGHT_UP_S)
+    wait_for_backlog(country, ended_s)
     for one in played:
         places = list(one.step.states)
         said = words(country, places, one.began_s, one.step.lasts_s)
@@ -191,6 +192,14 @@ def _query(
 
 def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def wait_for_backlog(country: Country, until_s: float) -> None:
+    """Raises AssertionError that names who still holds what."""
+    with suppress(AssertionError):
+        eventually(lambda: not behind(country, until_s), "every backlog sent", CAUGHT_UP_S)
+    held = {name: country.told(name) for name in behind(country, until_s)}
+    assert not held, f"after {CAUGHT_UP_S:.0f} s some still hold what they measured: {held}"
 
 
 def behind(country: Country, until_s: float) -> list[str]:
