@@ -174,6 +174,41 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedStep:
+    endpoint: str
+    operation: Operation
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a number of runs had in common: which steps failed, or that they were not measured."""
+
+    runs: int
+    not_measured: bool = False
+    failures: tuple[FailedStep, ...] = ()  # none when every step went well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Many runs of one test on one network, of which only this was kept."""
+
+    runs: int
+    span_us: int  # from the start of the first to that of the last
+    last_sequence: int
+    outcomes: tuple[Outcome, ...] = ()  # the commonest first; the rest of `runs` had others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """Which kinds of service lived, span by span, over a time without a way out."""
+
+    step_s: int
+    classes: tuple[str, ...]
+    lives: bytes  # a byte for each class of each span: 0 not known, 1 answers, 2 fails, 3 both
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The observations of one task, and the reason when it could not run soundly to its end."""
 
@@ -193,3 +228,5 @@ class Measurement:
     not_measured: str = ""
     observations: tuple[Observation, ...] = field(default_factory=tuple)
     clock_offset_us: int | None = None
+    summary: Summary | None = None  # in place of observations
+    digest: Digest | None = None  # in place of observations

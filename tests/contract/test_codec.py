@@ -12,13 +12,17 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import (
     Access,
     Certificate,
+    Digest,
     Dns,
     DnsAnswer,
     Epoch,
+    FailedStep,
     Http,
     Link,
     Measurement,
     Observation,
+    Outcome,
+    Summary,
     Tcp,
     Tls,
 )
@@ -115,6 +119,39 @@ measurements = st.builds(
     not_measured=text,
     observations=observations,
     clock_offset_us=st.none() | st.integers(-(2**62), 2**62),
+    summary=st.none()
+    | st.builds(
+        Summary,
+        runs=st.integers(100, 2**40),
+        span_us=st.integers(0, 10**12),
+        last_sequence=u64,
+        outcomes=st.lists(
+            st.builds(
+                Outcome,
+                runs=st.integers(0, 9),
+                not_measured=st.booleans(),
+                failures=st.lists(
+                    st.builds(
+                        FailedStep,
+                        endpoint=word,
+                        operation=st.sampled_from(Operation),
+                        failure=st.sampled_from(Failure),
+                    ),
+                    max_size=3,
+                ).map(tuple),
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
+    digest=st.none()
+    | st.builds(
+        Digest,
+        step_s=st.integers(1, 86_400),
+        classes=st.just(("domestic", "telegram")),
+        lives=st.lists(st.integers(0, 3), min_size=2, max_size=2)
+        .map(bytes)
+        .flatmap(lambda span: st.integers(1, 9).map(lambda n: span * n)),
+    ),
 )
 epochs = st.builds(
     Epoch,
@@ -235,6 +272,40 @@ def test_what_is_outside_the_vocabulary_is_refused_by_name(
     with pytest.raises(codec.CodecError) as caught:
         codec.measurement_from_pb(message)
     assert caught.value.place == place
+
+
+@pytest.mark.parametrize(
+    ("message", "place"),
+    [
+        (observation_pb2.Measurement(summary=observation_pb2.Summary()), "summary.runs"),
+        (
+            observation_pb2.Measurement(
+                summary=observation_pb2.Summary(runs=1, outcomes=[observation_pb2.Outcome(runs=2)])
+            ),
+            "summary.runs",
+        ),
+        (observation_pb2.Measurement(digest=observation_pb2.Digest(step_s=1)), "digest.step_s"),
+        (
+            observation_pb2.Measurement(
+                digest=observation_pb2.Digest(step_s=1, classes=["dns", "tor"], lives=b"\1\2\1")
+            ),
+            "digest.lives",
+        ),
+        (
+            observation_pb2.Measurement(
+                digest=observation_pb2.Digest(step_s=1, classes=["dns"], lives=b"\4")
+            ),
+            "digest.lives",
+        ),
+    ],
+)
+def test_sums_that_do_not_add_up_are_refused_by_name(
+    message: observation_pb2.Measurement, place: str
+) -> None:
+    message.link = "online"
+    with pytest.raises(codec.CodecError) as refused:
+        codec.measurement_from_pb(message)
+    assert refused.value.place == place
 
 
 def test_an_entrance_for_a_carrier_of_a_later_edition_is_passed_over() -> None:

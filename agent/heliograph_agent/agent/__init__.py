@@ -17,9 +17,10 @@ from google.protobuf.message import DecodeError
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
+from heliograph_agent.agent.darkness import Darkness
 from heliograph_agent.agent.lives import Lives, told_before
 from heliograph_agent.agent.measuring import Measuring, Place
-from heliograph_agent.agent.sealing import Sealing
+from heliograph_agent.agent.sealing import Sealing, Telling
 from heliograph_agent.agent.setting import Setting, read_setting
 from heliograph_agent.agent.signing import sign
 from heliograph_agent.agent.status import Status
@@ -58,6 +59,7 @@ class Agent:
         self._watch = VantageWatch(local_view, clock, setting.declared())
         plan, self._waiting = setting.effective()
         self.status = Status(setting.state, self.spool, self._tell)
+        self.darkness = Darkness(clock, self._boot)
         self.measuring = Measuring(
             spool=self.spool,
             runner=self._runner,
@@ -69,9 +71,17 @@ class Agent:
             offset_us=self._offset_us,
             stored=self._stored,
             online=lambda: self.uplink.hurry(),
+            saw=self.darkness.saw,
         )
         self.sealing = Sealing(
-            setting.state, setting.collector, self.spool, clock, closed=self._closed
+            setting.state,
+            setting.collector,
+            self.spool,
+            clock,
+            closed=self._closed,
+            dark=lambda: not self.uplink.reached.connected,
+            tell=self._dark_time,
+            over=self.darkness.over,
         )
         self._consent_stamp = self._stamp()
 
@@ -95,6 +105,7 @@ class Agent:
     async def once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
         """One pass of the plan, then deliver for a bounded time; how many results were stored."""
         done = 0
+        self.uplink.returning.at_once()
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(self.uplink.run())
             work = group.create_task(self.measuring.once(progress))
@@ -215,6 +226,12 @@ class Agent:
     def _stored(self, urgent: bool) -> None:
         self.sealing.note(urgent=urgent)
         self.status.changed()
+
+    def _dark_time(self) -> Telling | None:
+        place = self.measuring.place
+        if not self.darkness.worth_telling:
+            return None
+        return [*self.darkness.tellings(place.epoch, place.link)], place.epoch
 
     def _closed(self) -> None:
         self.uplink.wake()

@@ -60,6 +60,7 @@ class Measuring:
         offset_us: Callable[[], int | None],
         stored: Callable[[bool], None],
         online: Callable[[], None] = lambda: None,
+        saw: Callable[[Lives], None] = lambda lives: None,
     ) -> None:
         self.place = place
         self.plan = plan
@@ -73,6 +74,7 @@ class Measuring:
         self._offset_us = offset_us
         self._stored = stored  # True: something changed, deliver it at once
         self._online = online  # the link is whole, and was not before
+        self._saw = saw  # which kinds of service a result says something of
         self._triage = Triage()
         self._anchoring = asyncio.Lock()
         self._anchored_from_us = -1  # monotonic, when the last finished look at the anchors began
@@ -219,7 +221,9 @@ class Measuring:
     async def _store(
         self, task: Task, measurement: Measurement, epoch: Epoch, *, changed: bool
     ) -> None:
-        self.place.lives |= lives_of(measurement, task.service)
+        lives = lives_of(measurement, task.service)
+        self.place.lives |= lives
+        self._saw(lives)
         priority = self._triage.priority(measurement, task.priority)
         if changed:
             priority = min(priority, Priority.P1)

@@ -4,13 +4,16 @@ SQLite in WAL mode with one writer thread and group commit. Measurements wait op
 them is closed into an envelope; an envelope is sent, byte for byte the same, until it is settled.
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
-from heliograph_agent.spool.book import Seal, SpoolCounts
+from heliograph_agent.spool.book import SpoolCounts
 from heliograph_agent.spool.errors import SealError, SpoolError, SpoolFull
+from heliograph_agent.spool.fold import Seal
 from heliograph_agent.spool.priority import Priority, Triage
 from heliograph_agent.spool.shelf import Shelf
 from heliograph_agent.spool.writer import Writer
@@ -20,6 +23,7 @@ __all__ = ["Priority", "Spool", "SpoolCounts", "SpoolError", "SpoolFull", "Triag
 LIMIT_BYTES = 67_108_864
 MAX_MEASUREMENT = 240_000  # bytes: one alone must fit the largest envelope, however badly it packs
 MAX_ENVELOPE = 1_048_576  # bytes; the codec's own bound is lower
+NOTHING_ELSE = len(Priority)  # the worth of what may cost no result its place
 SETTLED = frozenset({"stored", "duplicate", "rejected", "retry"})
 
 
@@ -42,21 +46,49 @@ class Spool:
             lambda book: book.append(message, network, priority), worth=priority
         )
 
-    async def close_batch(self, seal: Seal, at_most: int = MAX_ENVELOPE) -> int | None:
+    async def close_batch(
+        self, seal: Seal, at_most: int = MAX_ENVELOPE, *, dark: bool = False
+    ) -> int | None:
         """Put the next open measurements, of one class, into an envelope; None when none is open.
 
         It holds as many as make `at_most` bytes. `seal` gets the envelope's number, the
         measurements and their epochs, also more than once; what it raises comes back here and
-        nothing has changed. Call again until None.
+        nothing has changed. Call again until None. `dark` when nothing goes out now: then batches
+        grow together, and sums are kept for the day when room runs short.
         """
         try:
-            return await self._writer.do(lambda book: book.close_batch(seal, at_most))
+            return await self._writer.do(lambda book: book.close_batch(seal, at_most, dark=dark))
         except SealError as failed:
             raise failed.error from None
 
-    async def waiting(self, limit: int) -> list[tuple[int, bytes]]:
-        """Up to `limit` envelopes that nobody acknowledged, the most useful first."""
-        return await self._writer.do(lambda book: book.waiting(limit))
+    async def digest(
+        self, tellings: Sequence[Measurement], epoch: Epoch, seal: Seal, at_most: int
+    ) -> None:
+        """Keep the first of `tellings` that fits into `at_most` bytes, to go before all else.
+
+        It takes the place of the one before. What `seal` raises comes back here.
+        """
+        bodies = [measurement_to_pb(one).SerializeToString(deterministic=True) for one in tellings]
+        try:
+            await self._writer.do(lambda book: book.digest(bodies, epoch, seal, at_most))
+        except SealError as failed:
+            raise failed.error from None
+
+    async def waiting(self, limit: int, held_to: int = 0) -> list[tuple[int, bytes]]:
+        """Up to `limit` envelopes that nobody acknowledged, the most useful first.
+
+        P2 and P3 with numbers up to `held_to` are left out. Say what is sent by `offer`, before.
+        """
+        return await self._writer.do(lambda book: book.waiting(limit, held_to))
+
+    async def offer(self, sequences: Sequence[int]) -> None:
+        """They may arrive from now on: nothing grows onto them, no sum stands in for them."""
+        with suppress(SpoolFull):  # the disk has no room to write that down; it is remembered
+            await self._writer.do(lambda book: book.offered(sequences), worth=NOTHING_ELSE)
+
+    async def backlog(self) -> tuple[int, int | None]:
+        """The youngest envelope's number, and the wall clock when the oldest was stored."""
+        return await self._writer.do(lambda book: book.backlog())
 
     async def settle(self, sequence: int, status: str, reason: str = "") -> None:
         """The collector's word on an envelope: stored, duplicate, rejected or retry."""

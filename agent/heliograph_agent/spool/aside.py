@@ -5,12 +5,13 @@ It reads envelopes and settles them, and neither closes batches nor mends anythi
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph_agent.spool.book import Book
 from heliograph_agent.spool.errors import SpoolError
+from heliograph_agent.spool.fold import KEPT_BACK
 from heliograph_agent.spool.schema import checksum
 
 BUSY_S = 10.0
@@ -22,7 +23,11 @@ def envelopes(path: Path) -> Iterator[bytes]:
     Raises SpoolError.
     """
     with _opened(path) as db:
-        order = "SELECT sequence FROM envelope ORDER BY priority > 1, sequence"
+        _offer_all(db)
+        order = (
+            f"SELECT sequence FROM envelope WHERE priority < {KEPT_BACK:d}"  # noqa: S608
+            " ORDER BY priority > 1, sequence"
+        )
         for (sequence,) in db.execute(order).fetchall():
             row = db.execute("SELECT crc, body FROM envelope WHERE sequence = ?", (sequence,))
             found = row.fetchone()
@@ -47,6 +52,23 @@ def settle(path: Path, settled: Mapping[int, tuple[str, str]], clock: Clock) -> 
         for sequence, (status, reason) in settled.items():
             book.settle(sequence, status, reason)
         db.execute("COMMIT")
+
+
+def _offer_all(db: sqlite3.Connection) -> None:
+    """What is carried away may arrive: nothing here may grow onto it or stand in for it.
+
+    A running agent notices that its file was written to. On a full disk it grows nothing either.
+    """
+    with suppress(sqlite3.OperationalError):
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("DELETE FROM envelope WHERE priority >= ?", (KEPT_BACK,))
+        db.execute(
+            "INSERT INTO gap VALUES ('exported', 0, 0)"
+            " ON CONFLICT (kind) DO UPDATE SET last_us = last_us + 1"
+        )
+        db.execute("COMMIT")
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 @contextmanager

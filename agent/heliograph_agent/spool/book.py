@@ -7,26 +7,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from heliograph.clock import Clock
-from heliograph.codec import epoch_from_pb
 from heliograph.observation import Epoch
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.errors import BoundError, SealError
+from heliograph_agent.spool.close import Closing, marked
+from heliograph_agent.spool.errors import BoundError
 from heliograph_agent.spool.floor import BLOCK, Floor
+from heliograph_agent.spool.fold import DIGEST, KEPT_BACK, Folds, Seal, let_go
 from heliograph_agent.spool.order import catch_up
 from heliograph_agent.spool.priority import Priority
+from heliograph_agent.spool.roll import ENDS, Rolled, roll_days, roll_hours
 from heliograph_agent.spool.room import Room
 from heliograph_agent.spool.schema import PAGE, checksum
 from heliograph_agent.spool.thin import SHEDDABLE, thin
 
-Seal = Callable[[int, Sequence[bytes], Sequence[Epoch]], bytes]
-
-BATCH_ROWS = 200
-NEARLY = 8  # a batch is as full as may be when one part in so many is not known to fit
-BATCH_BYTES = 200_000
 WAITING_BYTES = 2_097_152  # envelopes handed out at once, so that a long backlog stays on disk
 QUARANTINED = 64  # refused envelopes kept for their owner to look at
-# Batches of these classes are closed apart, so that the last can be dropped and the first never is.
-CLASSES = ((Priority.P0, Priority.P1), (Priority.P2, Priority.P2), (Priority.P3, Priority.P3))
+SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
+# What is done for room, until there is enough: a cause for the ledger, how many, whether at all.
+Step = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +40,7 @@ class SpoolCounts:
     limit_bytes: int = 0
     oldest_us: int | None = None  # wall clock when the oldest of them was stored
     dropped: Mapping[str, int] = field(default_factory=dict)
+    summed: Mapping[str, int] = field(default_factory=dict)  # results that go out in a sum alone
     problem: str = ""  # why the spool cannot be used now
 
     def with_refused(self, more: int) -> "SpoolCounts":
@@ -58,6 +57,8 @@ class Book:
         self.floor = Floor(path.with_name(f"{path.name}.floor"))
         self._clock = clock
         self.room = Room(db, path, limit_bytes)
+        self.folds = Folds(db, clock, self.floor)
+        self._closing = Closing(db, clock, self.folds, self._unreadable)
 
     def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
         """Raises BoundError when the rest of the room is for P0 and P1."""
@@ -78,19 +79,30 @@ class Book:
         )  # fmt: skip
         return sequence
 
-    def close_batch(self, seal: Seal, at_most: int) -> int | None:
+    def close_batch(self, seal: Seal, at_most: int, *, dark: bool) -> int | None:
         """None when nothing is open. What `seal` raises passes, and its caller rolls back."""
-        for best, worst in CLASSES:
-            rows = self._open_rows(best, worst)
-            if rows:
-                return self._close(rows, worst, seal, at_most)
-        return None
+        return self._closing.close(seal, at_most, dark=dark)
 
-    def waiting(self, limit: int) -> list[tuple[int, bytes]]:
-        """The most useful `limit` envelopes; fewer where they are large."""
+    def digest(self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, at_most: int) -> None:
+        """The first that fits, in place of the one before if nobody saw that."""
+        self.folds.digest(bodies, epoch, marked(seal), at_most)
+
+    def offered(self, numbers: Sequence[int]) -> None:
+        """Before they are handed out."""
+        self.folds.offered(numbers)
+
+    def backlog(self) -> tuple[int, int | None]:
+        """The youngest envelope's number, and when the oldest that waits was stored."""
+        return self._last("envelope"), self._oldest_us()
+
+    def waiting(self, limit: int, held_to: int = 0) -> list[tuple[int, bytes]]:
+        """The most useful `limit` envelopes; fewer where they are large.
+
+        Of P2 and P3 only those above `held_to`.
+        """
         found: list[tuple[int, bytes]] = []
         size = 0
-        for sequence in self._in_order(limit):
+        for sequence in self._in_order(limit, held_to):
             if len(found) >= limit or size > WAITING_BYTES:
                 break
             body = self._envelope(sequence)
@@ -101,6 +113,7 @@ class Book:
 
     def settle(self, sequence: int, status: str, reason: str) -> None:
         """Stored or duplicate: it is no longer ours. Rejected: kept apart, so that others pass."""
+        let_go(self.db, sequence)
         if status == "rejected":
             self.db.execute(
                 "INSERT OR REPLACE INTO quarantine SELECT sequence, ?, ?, measurements, crc, body"
@@ -121,13 +134,11 @@ class Book:
             "SELECT count(*), coalesce(sum(size), 0) FROM measurement"
         ).fetchone()
         waiting = self.db.execute(
-            "SELECT count(*), coalesce(sum(measurements), 0) FROM envelope"
+            "SELECT count(*), coalesce(sum(measurements), 0) FROM envelope WHERE priority < ?",
+            (KEPT_BACK,),
         ).fetchone()
         (quarantined,) = self.db.execute("SELECT count(*) FROM quarantine").fetchone()
-        (oldest,) = self.db.execute(
-            "SELECT coalesce((SELECT stored_us FROM envelope ORDER BY sequence LIMIT 1),"
-            " (SELECT stored_us FROM measurement ORDER BY sequence LIMIT 1))"
-        ).fetchone()
+        ledger = dict(self.db.execute("SELECT kind, count FROM gap WHERE count > 0"))
         return SpoolCounts(
             open=opened[0],
             open_bytes=opened[1],
@@ -136,37 +147,50 @@ class Book:
             quarantined=quarantined,
             bytes=self.room.used(),
             limit_bytes=self.room.limit_bytes,
-            oldest_us=oldest,
-            dropped=dict(self.db.execute("SELECT kind, count FROM gap WHERE count > 0")),
+            oldest_us=self._oldest_us(),
+            dropped={kind: n for kind, n in ledger.items() if kind not in SUMMED},
+            summed={SUMMED[kind]: n for kind, n in ledger.items() if kind in SUMMED},
         )
 
-    def relieve(self, worth: Priority) -> bool:
-        """In transactions of its own: drop some of what is worth no more than `worth`.
+    def _oldest_us(self) -> int | None:
+        (oldest,) = self.db.execute(
+            "SELECT coalesce((SELECT stored_us FROM envelope WHERE priority BETWEEN 0 AND ?"
+            " ORDER BY sequence LIMIT 1),"
+            " (SELECT stored_us FROM measurement ORDER BY sequence LIMIT 1))",
+            (KEPT_BACK - 1,),
+        ).fetchone()
+        return None if oldest is None else int(oldest)
 
-        Step by step, each with an empty journal: on a full disk there is no room for more of it.
+    def relieve(self, worth: int) -> bool:
+        """In transactions of its own: make room for something of `worth`.
+
+        What can be summed up is, routine first; then is dropped what is worth no more. Step by
+        step, each with an empty journal: on a full disk there is no room for more of it.
         """
+        if worth > max(SHEDDABLE):
+            return False
         aim = min(self.room.used() - PAGE, self.room.soft)
-        dropped = 0
-        for priority in SHEDDABLE:
-            while priority >= worth and self.room.used() > aim:
+        relieved = False
+        for step, priority in _STEPS:
+            while (step is not _thinning or priority >= worth) and self.room.used() > aim:
                 self.empty_journal()
-                gone = self._drop(priority)
-                if not gone:
+                if not self._in_one(step, priority):
                     break
-                dropped += gone
-        return dropped > 0
+                relieved = True
+        return relieved
 
     def empty_journal(self) -> None:
         """Write it back into the file; it begins anew in the space it has."""
         with suppress(sqlite3.OperationalError):  # what cannot be written back stays in it, safe
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
-    def _drop(self, priority: Priority) -> int:
+    def _in_one(self, step: Step, priority: Priority) -> bool:
+        """Whether anything gave way."""
         self.db.execute("BEGIN IMMEDIATE")
-        gone = thin(self.db, priority, self.room.step)
-        self.note(f"thinned_p{int(priority)}", gone)
+        cause, count, done = step(self.db, priority, self.room.step)
+        self.note(f"{cause}_p{int(priority)}", count)
         self.db.execute("COMMIT")
-        return gone
+        return done
 
     def note(self, kind: str, count: int) -> None:
         """Add to the ledger of what is missing."""
@@ -205,67 +229,17 @@ class Book:
             (epoch.id, checksum(body, epoch.id), body),
         )
 
-    def _open_rows(self, best: Priority, worst: Priority) -> list[tuple[int, str, bytes]]:
-        """Sequence, epoch and body of the next batch, less what is not as it was written."""
-        rows: list[tuple[int, str, bytes]] = []
-        size = 0
-        picked = self.db.execute(
-            "SELECT sequence, size FROM measurement WHERE priority BETWEEN ? AND ?"
-            " ORDER BY sequence LIMIT ?",
-            (int(best), int(worst), BATCH_ROWS),
-        ).fetchall()
-        for sequence, length in picked:
-            size += length
-            if rows and size > BATCH_BYTES:
-                break
-            epoch, priority, crc, body = self.db.execute(
-                "SELECT epoch, priority, crc, body FROM measurement WHERE sequence = ?", (sequence,)
-            ).fetchone()
-            if crc == checksum(body, sequence, priority, epoch):
-                rows.append((sequence, epoch, body))
-            else:
-                self._unreadable("measurement", sequence, 1)
-        return rows
-
-    def _close(
-        self, rows: list[tuple[int, str, bytes]], priority: Priority, seal: Seal, at_most: int
-    ) -> int:
-        number = self._last("envelope") + 1
-        epochs = [self._epoch(name) for name in dict.fromkeys(epoch for _, epoch, _ in rows)]
-        try:
-            rows, sealed = _sealed(number, rows, epochs, seal, at_most)
-        except (OSError, sqlite3.Error) as error:  # or it would be taken for the spool's own
-            raise SealError(error) from error
-        self.floor.give(number)
-        self.db.executemany(
-            "DELETE FROM measurement WHERE sequence = ?", [(sequence,) for sequence, *_ in rows]
-        )
-        self.db.execute("DELETE FROM epoch WHERE id NOT IN (SELECT epoch FROM measurement)")
-        self.db.execute(
-            "INSERT INTO envelope VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                number, int(priority), len(sealed), self._clock.wall_us(), len(rows),
-                checksum(sealed, number), sealed,
-            ),
-        )  # fmt: skip
-        return number
-
-    def _epoch(self, name: str) -> Epoch:
-        """As stored; one that was lost says of itself what it must and no more."""
-        row = self.db.execute("SELECT crc, body FROM epoch WHERE id = ?", (name,)).fetchone()
-        if row is None or row[0] != checksum(row[1], name):
-            return Epoch(id=name, started_us=0)
-        return epoch_from_pb(pb.Epoch.FromString(row[1]))
-
-    def _in_order(self, limit: int) -> Iterator[int]:
-        ranks = f"priority <= {Priority.P1:d}", f"priority > {Priority.P1:d}"
-        urgent = self._ends(ranks[0], "ASC", limit)
-        ((rest,),) = self.db.execute(f"SELECT count(*) FROM envelope WHERE {ranks[1]}").fetchall()  # noqa: S608
+    def _in_order(self, limit: int, held_to: int) -> Iterator[int]:
+        rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {held_to:d}"
+        ((many,),) = self.db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608
         return catch_up(
-            urgent,
-            self._ends(ranks[1], "ASC", limit),
-            self._ends(ranks[1], "DESC", limit),
-            newest_first=rest % 2 == 0,  # each one settled turns the order round
+            [
+                *self._ends(f"priority = {DIGEST:d}", "DESC", limit),
+                *self._ends(f"priority IN ({Priority.P0:d}, {Priority.P1:d})", "ASC", limit),
+            ],
+            self._ends(rest, "ASC", limit),
+            self._ends(rest, "DESC", limit),
+            newest_first=many % 2 == 0,  # each one settled turns the order round
         )
 
     def _ends(self, rank: str, direction: str, limit: int) -> list[int]:
@@ -290,36 +264,25 @@ class Book:
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
 
 
-def _sealed(
-    number: int,
-    rows: list[tuple[int, str, bytes]],
-    epochs: list[Epoch],
-    seal: Seal,
-    at_most: int,
-) -> tuple[list[tuple[int, str, bytes]], bytes]:
-    """As many of the rows as make an envelope of `at_most` bytes; one alone may make a larger.
+def _summing(roll: Callable[[sqlite3.Connection, Priority, int, int], Rolled], ends: int) -> Step:
+    def step(db: sqlite3.Connection, priority: Priority, want: int) -> tuple[str, int, bool]:
+        rolled = roll(db, priority, want, ends)
+        return "summed", rolled.runs, rolled.done
 
-    Found by halving: sizes come in steps, and what compresses how well is not known before.
-    """
-    fits, fails, best = 0, len(rows) + 1, None
-    size = len(rows)
-    while best is None or fails - fits > 1 + fails // NEARLY:
-        sealed = _seal_first(size, number, rows, epochs, seal)
-        if len(sealed) <= at_most or size == 1:
-            fits, best = size, (rows[:size], sealed)
-        else:
-            fails = size
-        size = (fits + fails) // 2
-    return best
+    return step
 
 
-def _seal_first(
-    size: int,
-    number: int,
-    rows: list[tuple[int, str, bytes]],
-    epochs: list[Epoch],
-    seal: Seal,
-) -> bytes:
-    named = {epoch for _, epoch, _ in rows[:size]}
-    bodies = [body for *_, body in rows[:size]]
-    return seal(number, bodies, [epoch for epoch in epochs if epoch.id in named])
+def _thinning(db: sqlite3.Connection, priority: Priority, want: int) -> tuple[str, int, bool]:
+    gone = thin(db, priority, want)
+    return "thinned", gone, gone > 0
+
+
+_STEPS: tuple[tuple[Step, Priority], ...] = (
+    *(
+        (_summing(roll, ends), priority)
+        for ends in ENDS
+        for priority in SHEDDABLE
+        for roll in (roll_hours, roll_days)
+    ),
+    *((_thinning, priority) for priority in SHEDDABLE),
+)

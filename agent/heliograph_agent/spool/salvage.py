@@ -11,17 +11,26 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from heliograph_agent.spool import schema
+from heliograph_agent.spool.fold import DAY, DIGEST, HOUR
+from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import PAGE, checksum
+from heliograph_agent.spool.thin import SHEDDABLE
 
 COLUMNS = {
     "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
-    "envelope": "sequence, priority, size, stored_us, measurements, crc, body",
+    "envelope": "sequence, priority, size, stored_us, measurements, crc, body, cover",
     "quarantine": "sequence, reason, stored_us, measurements, crc, body",
     "epoch": "rowid, id, crc, body",
     "gap": "rowid, kind, count, last_us",
 }
-CAUSES = frozenset({"damaged", "refused", "rejected", "thinned_p2", "thinned_p3", "unreadable"})
+CAUSES = frozenset(
+    {
+        "damaged", "refused", "rejected", "summed_p2", "summed_p3", "thinned_p2", "thinned_p3",
+        "unreadable",
+    }
+)  # fmt: skip
 MAX_COUNT = 1 << 40
+RANKS = frozenset({DIGEST, *Priority, *(p + kept for p in SHEDDABLE for kept in (HOUR, DAY))})
 # A ruined tree may lead in circles: so many times so many steps of SQLite's machine, then stop.
 PATIENCE, STEPS = 2_000, 50_000
 Row = tuple[int | str | bytes, ...]
@@ -87,8 +96,8 @@ def _as_written(table: str, row: Row) -> bool:
     match (table, *row):
         case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
             return crc == checksum(b, n, priority, epoch)
-        case ("envelope", int(n), int(), int(), int(), int(), int(crc), bytes(b)):
-            return crc == checksum(b, n)
+        case ("envelope", int(n), int(p), int(), int(), int(), int(crc), bytes(b), int()):
+            return crc == checksum(b, n) and p in RANKS
         case ("quarantine", int(n), str(), int(), int(), int(crc), bytes(b)):
             return crc == checksum(b, n)
         case ("epoch", str(name), int(crc), bytes(b)):

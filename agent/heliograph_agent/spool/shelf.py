@@ -78,8 +78,11 @@ class Shelf:
         book = Book(db, self.path, self._clock, self._limit)
         book.room.fit()
         db.execute("BEGIN IMMEDIATE")
-        if not _version(db):
+        version = _version(db)
+        if not version:
             schema.create(db)
+        elif version < schema.VERSION:
+            schema.upgrade(db)
         book.raise_sequences(doubtful=fresh and book.floor.read() is not None)
         db.execute("COMMIT")
         if fresh:
@@ -111,7 +114,8 @@ class Shelf:
             if _code(error) in OUTSIDE:
                 raise
             return False
-        ours = names == set(COLUMNS) if version == schema.VERSION else not (names or version)
+        known = 0 < version <= schema.VERSION
+        ours = names == set(COLUMNS) if known else not (names or version)
         return bool(verdict == "ok" and ours)
 
     def _mend(self, salvaging: Path) -> None:

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from heliograph_agent.spool.fold import drop_stand_in
 from heliograph_agent.spool.priority import Priority
 
 SHEDDABLE = (Priority.P3, Priority.P2)  # in this order; the others never
@@ -53,7 +54,7 @@ def _thin_table(db: sqlite3.Connection, table: str, priority: Priority, want_byt
     runs = runs_of(db.execute(select, (priority,)), min(RUN_BYTES, total // KEPT_AT_EACH_END))
     if not runs.firsts:
         return 0
-    counted = "measurements" if table == "envelope" else "1"
+    counted = "measurements, sequence, cover" if table == "envelope" else "1, 0, 0"
     dropped = 0
     for first in victims(runs.firsts, 1 + want_bytes * len(runs.firsts) // total):
         gone = db.execute(
@@ -61,7 +62,9 @@ def _thin_table(db: sqlite3.Connection, table: str, priority: Priority, want_byt
             f" RETURNING {counted}",
             (priority, first, runs.last_of(first)),
         ).fetchall()
-        dropped += sum(held for (held,) in gone)
+        dropped += sum(held for held, *_ in gone)
+        for cover in {cover for *_, cover in gone if cover}:
+            drop_stand_in(db, cover)
     return dropped
 
 

@@ -46,7 +46,7 @@ class _Result:
 @dataclass(slots=True)
 class _Job:
     act: Callable[[Book], Any]
-    worth: Priority  # what is worth no more may be dropped to make room for it
+    worth: int  # what is worth no more may be dropped to make room for it
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     result: _Result = field(default_factory=_Result)
@@ -78,7 +78,7 @@ class Writer:
         self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
         self._thread.start()
 
-    async def do(self, act: Callable[[Book], T], worth: Priority = Priority.P0) -> T:
+    async def do(self, act: Callable[[Book], T], worth: int = Priority.P0) -> T:
         """`act` inside a transaction that is on the disk when this returns. Raises SpoolError."""
         if self._closed:
             raise SpoolError("The spool is closed.")
@@ -167,7 +167,7 @@ class Writer:
             self._suspect = False
         return self._book
 
-    def _cure(self, error: Exception, worth: Priority, attempts: int) -> bool:
+    def _cure(self, error: Exception, worth: int, attempts: int) -> bool:
         """Whether there is reason to try again."""
         if _is_full(error):
             return self._book is not None and self._make_room(self._book, error, worth, attempts)
@@ -177,7 +177,7 @@ class Writer:
             return True
         return False
 
-    def _make_room(self, book: Book, error: Exception, worth: Priority, attempts: int) -> bool:
+    def _make_room(self, book: Book, error: Exception, worth: int, attempts: int) -> bool:
         """First the journal's own; then at the cost of lesser results."""
         if not attempts and isinstance(error, sqlite3.Error):
             book.empty_journal()

@@ -19,6 +19,7 @@ from heliograph_agent.uplink.attempts import Keep, nobody_asks
 from heliograph_agent.uplink.door import CONNECT_S, DoorError, Reason
 from heliograph_agent.uplink.offset import ClockFilter, Exchange
 from heliograph_agent.uplink.receipts import RETRY_S, settle, spool_trouble
+from heliograph_agent.uplink.returning import Returning
 from heliograph_agent.uplink.window import Window
 from heliograph_agent.uplink.wire import Wire
 
@@ -56,6 +57,7 @@ class Party:
     heard: Callable[[], None]  # the collector answered something
     rejected: Callable[[int, str], None]  # envelope, reason
     attempted: Keep = nobody_asks  # what was tried on each way
+    returning: Returning | None = None  # what waits after a long time away; None for nothing
 
 
 class Session:
@@ -215,13 +217,23 @@ class Session:
             return
         under_way = set(self._window)  # as of before the look: some are settled while we look
         with spool_trouble():
-            waiting = await self._party.spool.waiting(room + len(under_way))
-        for sequence, envelope in [w for w in waiting if w[0] not in under_way][:room]:
+            held_to = await self._held_to()
+            waiting = await self._party.spool.waiting(room + len(under_way), held_to)
+            chosen = [w for w in waiting if w[0] not in under_way][:room]
+            await self._party.spool.offer([sequence for sequence, _ in chosen])
+        for sequence, envelope in chosen:
             self._window.sent(sequence, self._party.clock.monotonic_us())
             message = envelope_pb2.Envelope.FromString(envelope)
             await wire.say(intake_pb2.AgentMessage(envelope=message))
-        if not waiting and not len(self._window):
+        if not waiting and not held_to and not len(self._window):
             self._idle.set()
+
+    async def _held_to(self) -> int:
+        returning, spool = self._party.returning, self._party.spool
+        if returning is None:
+            return 0
+        await returning.met(spool)  # we were greeted
+        return await returning.held_to(spool)
 
     async def _farewell(self, wire: Wire) -> None:
         """Wait until told to leave, then go properly, in bounded time."""

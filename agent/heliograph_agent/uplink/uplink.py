@@ -15,6 +15,7 @@ from heliograph_agent.uplink.attempts import Attempts
 from heliograph_agent.uplink.door import DoorError, Reason
 from heliograph_agent.uplink.ladder import Ladder
 from heliograph_agent.uplink.offset import ClockFilter
+from heliograph_agent.uplink.returning import Returning
 from heliograph_agent.uplink.rung import Rung, rungs
 from heliograph_agent.uplink.session import Party
 from heliograph_agent.uplink.ways import Ways
@@ -77,7 +78,8 @@ class Uplink:
         self.reached = Reached()
         self.ways = ways or Ways(party.clock, random.SystemRandom())
         self._state = state
-        self._party = replace(party, heard=self._heard)
+        self.returning = Returning(party.clock, self.ways.rng)
+        self._party = replace(party, heard=self._heard, returning=self.returning)
         self._heartbeat_s = heartbeat_s
         self._patience = patience
         self._changed = changed

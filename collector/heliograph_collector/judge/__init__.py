@@ -18,6 +18,7 @@ from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
 
 __all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
 
+SUMMARY = "summary"  # the endpoint of the verdict on a measurement that stands for many runs
 UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
 ANCHORS = "connectivity"  # the experiment that asks about the vantage and not about a target
 
@@ -26,11 +27,14 @@ def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
     """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
 
     A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one. Of an
-    agent's uplink, or of what it said by voice, there is no whole, and so no vote.
+    agent's uplink, of what it said by voice or in a digest, and of a sum of many runs there is no
+    whole, and so no vote: what a sum tells of outcomes is no evidence of what they mean.
     """
+    if taken.measurement.summary is not None:
+        return (Verdict(state=State.UNKNOWN, rule="summary.told", endpoint=SUMMARY),)
     if taken.measurement.experiment == UPLINK:
         return (Verdict(state=State.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
-    if taken.measurement.experiment == by_voice.EXPERIMENT:
+    if taken.measurement.experiment in by_voice.REPORTS:
         return by_voice.told(taken.measurement)
     return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
 

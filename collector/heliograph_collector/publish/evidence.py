@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from heliograph.observation import Observation
+from heliograph.observation import Observation, Summary
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.store.rows import Taken, Verdict
 
@@ -38,6 +38,17 @@ def document(taken: Taken, verdicts: Sequence[Verdict]) -> Json:
         "not_measured": m.not_measured,
         "verdicts": [verdict(v) for v in verdicts],
         "observations": [observation(o) for o in m.observations],
+        **({} if m.summary is None else {"summary": summary(m.summary)}),
+    }
+
+
+def summary(s: Summary) -> Json:
+    """What many runs came to; those in no outcome had yet others."""
+    return {
+        "runs": s.runs,
+        "span_s": s.span_us / 1e6,
+        "last_sequence": s.last_sequence,
+        "outcomes": [asdict(x) for x in s.outcomes],
     }
 
 

@@ -12,6 +12,7 @@ from heliograph.envelope import EnvelopeError, decompress
 from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph.v1 import observation_pb2 as opb
+from heliograph_collector.store.digests import stretches
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.rows import (
     JournalRow,
@@ -24,6 +25,7 @@ from heliograph_collector.store.rows import (
     is_established,
 )
 
+_PARTS = 1 << 16  # above every index of a batch: ids of what one of its measurements unfolds into
 _NOWHERE = Epoch(id="", started_us=0)
 
 
@@ -54,11 +56,15 @@ def _envelope(row: JournalRow, names: Pseudonyms, read: Read) -> None:
         read.refused.append(_refused(row, -1, error.reason, row.body))
         return
     epochs = _epochs(batch)
+    unfolded = False
     for index, message in enumerate(batch.measurements):
         try:
             measurement = measurement_from_pb(message)
             epoch = epochs.get(measurement.epoch, _NOWHERE)
-            read.taken.append(_taken(row, index, measurement, epoch, names))
+            told = [measurement] if unfolded else stretches(measurement)
+            unfolded = unfolded or len(told) > 1  # one of a batch, which is all that agents send
+            for part, one in enumerate(told):
+                read.taken.append(_taken(row, index + part * _PARTS, one, epoch, names))
         except CodecError as error:
             body = message.SerializeToString()
             read.refused.append(_refused(row, index, str(error)[:200], body))

@@ -2,6 +2,7 @@
 
 from heliograph import observation as o
 from heliograph.codec.facts import observation_from_pb, observation_to_pb
+from heliograph.codec.told import digest_from_pb, digest_to_pb, summary_from_pb, summary_to_pb
 from heliograph.codec.words import at_most, text, word
 from heliograph.v1 import observation_pb2 as opb
 
@@ -26,6 +27,8 @@ def measurement_to_pb(m: o.Measurement) -> opb.Measurement:
         not_measured=m.not_measured,
         observations=[observation_to_pb(x) for x in m.observations],
         clock_offset_us=m.clock_offset_us,
+        summary=summary_to_pb(m.summary),
+        digest=digest_to_pb(m.digest),
     )
 
 
@@ -49,6 +52,8 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         not_measured=text("not_measured", m.not_measured),
         observations=tuple(observation_from_pb(index, x) for index, x in enumerate(m.observations)),
         clock_offset_us=m.clock_offset_us if m.HasField("clock_offset_us") else None,
+        summary=summary_from_pb(m.summary) if m.HasField("summary") else None,
+        digest=digest_from_pb(m.digest) if m.HasField("digest") else None,
     )
 
 

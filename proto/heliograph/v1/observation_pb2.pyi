@@ -506,6 +506,8 @@ class Measurement(_message.Message):
     NOT_MEASURED_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     CLOCK_OFFSET_US_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """this agent's running number, given by the spool, never reused"""
     experiment: _builtins.str
@@ -532,6 +534,14 @@ class Measurement(_message.Message):
     """collector minus agent, when known"""
     @_builtins.property
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]: ...
+    @_builtins.property
+    def summary(self) -> Global___Summary:
+        """in place of observations: it stands for many runs"""
+
+    @_builtins.property
+    def digest(self) -> Global___Digest:
+        """in place of observations: how a dark time went"""
+
     def __init__(
         self,
         *,
@@ -551,16 +561,138 @@ class Measurement(_message.Message):
         not_measured: _builtins.str = ...,
         observations: _abc.Iterable[Global___Observation] | None = ...,
         clock_offset_us: _builtins.int | None = ...,
+        summary: Global___Summary | None = ...,
+        digest: Global___Digest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "clock_offset_us", b"clock_offset_us"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "clock_offset_us", b"clock_offset_us", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "summary", b"summary", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_offset_us: _TypeAlias = _typing.Literal["clock_offset_us"]  # noqa: Y015
     _WhichOneofArgType__clock_offset_us: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_offset_us) -> _WhichOneofReturnType__clock_offset_us | None: ...
 
 Global___Measurement: _TypeAlias = Measurement  # noqa: Y015
+
+@_typing.final
+class Summary(_message.Message):
+    """What many runs of one test came to, when there was no room to keep them one by one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    SPAN_US_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    runs: _builtins.int
+    span_us: _builtins.int
+    """from the start of the first, which is the measurement's, to the last's"""
+    last_sequence: _builtins.int
+    """of the last run; the measurement has that of the first"""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]:
+        """the commonest first; runs in none of them had yet others"""
+
+    def __init__(
+        self,
+        *,
+        runs: _builtins.int = ...,
+        span_us: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        outcomes: _abc.Iterable[Global___Outcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "outcomes", b"outcomes", "runs", b"runs", "span_us", b"span_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Summary: _TypeAlias = Summary  # noqa: Y015
+
+@_typing.final
+class Outcome(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NOT_MEASURED_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    runs: _builtins.int
+    not_measured: _builtins.bool
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedStep]:
+        """none when every step went well"""
+
+    def __init__(
+        self,
+        *,
+        runs: _builtins.int = ...,
+        not_measured: _builtins.bool = ...,
+        failures: _abc.Iterable[Global___FailedStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "not_measured", b"not_measured", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
+@_typing.final
+class FailedStep(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    endpoint: _builtins.str
+    operation: _builtins.str
+    failure: _builtins.str
+    def __init__(
+        self,
+        *,
+        endpoint: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        failure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "failure", b"failure", "operation", b"operation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedStep: _TypeAlias = FailedStep  # noqa: Y015
+
+@_typing.final
+class Digest(_message.Message):
+    """Which kinds of service lived, span by span. Told early; what was measured follows by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_S_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    LIVES_FIELD_NUMBER: _builtins.int
+    step_s: _builtins.int
+    """length of one span; the first begins at the measurement's start"""
+    lives: _builtins.bytes
+    """one byte for each class of each span: 0 not known, 1 answers, 2 fails, 3 both"""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """heliograph.spoken.CLASSES"""
+
+    def __init__(
+        self,
+        *,
+        step_s: _builtins.int = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        lives: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "lives", b"lives", "step_s", b"step_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Digest: _TypeAlias = Digest  # noqa: Y015
 
 @_typing.final
 class Epoch(_message.Message):
