@@ -105,6 +105,8 @@ def _own(data: Path) -> bytes:
 
 def _sentence(proof: Proof) -> str:
     good = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
+    if proof.acts:
+        good += f" {proof.acts} of them are the operator's own words."
     head = f"Head {proof.head}"
     if proof.bad is None:
         return f"{good}\n{head}"
@@ -114,6 +116,7 @@ def _sentence(proof: Proof) -> str:
 def _as_json(proof: Proof) -> dict[str, Any]:
     return {
         "entries": proof.entries,
+        "operator": proof.acts,
         "head": proof.head,
         "bad": proof.bad,
         "why": proof.why,

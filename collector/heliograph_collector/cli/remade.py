@@ -1,10 +1,11 @@
 """For `log verify --again`: entries of a log, made again from a collector's data directory."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from heliograph_collector.cli import CommandError
 from heliograph_collector.detect.again import Comparison, Rows, compare
@@ -12,7 +13,9 @@ from heliograph_collector.detect.chain import body_of
 from heliograph_collector.detect.checkpoint import FOLDER
 from heliograph_collector.store.journal_table import read
 from heliograph_collector.store.rows import JournalRow
+from heliograph_collector.store.standing import is_operators
 
+OPERATORS = "that are the operator's own words"
 _ROWS, _BYTES = 1_000, 1 << 26  # read at once
 
 
@@ -22,14 +25,28 @@ def remade(lines: Iterable[bytes], entries: int, data: Path) -> Comparison:
     for needed in (secret, journal):
         if not needed.exists():
             raise CommandError(f"{needed} is not there: --again wants the collector's --data.")
-    bodies = ((number, body_of(line)) for number, line in enumerate(islice(lines, entries), 1))
+    acts: list[int] = []
+    bodies = _detectors(islice(lines, entries), acts)
     try:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
             oldest = next((row.position for row in read(db, 0, 1, 1)), 1 << 62)
             rows = _reader(db)
-            return compare(bodies, data / FOLDER, secret.read_bytes(), rows, oldest)
+            made = compare(bodies, data / FOLDER, secret.read_bytes(), rows, oldest)
     except sqlite3.Error as error:
         raise CommandError(f"{journal} cannot be read ({error}).") from error
+    if acts:
+        made.uncovered[OPERATORS] = len(acts)
+    return made
+
+
+def _detectors(lines: Iterable[bytes], acts: list[int]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The detector's bodies, numbered; the operator's own words are nothing to compute."""
+    for number, line in enumerate(lines, 1):
+        body = body_of(line)
+        if is_operators(body):
+            acts.append(number)
+        else:
+            yield number, body
 
 
 def sentences(made: Comparison) -> Iterator[str]:

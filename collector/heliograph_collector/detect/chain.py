@@ -8,12 +8,14 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from heliograph.keys import ALERT, SigningKey
 from heliograph.keys import verify as signed_by
+from heliograph_collector.detect.acts import flaw
+from heliograph_collector.store.standing import is_operators
 
 FORMAT = 1
 START = "0" * 64  # the hash before the first entry
@@ -25,12 +27,14 @@ class Proof:
     """`entries` lines hold, up to `head`; then perhaps one is bad (its number, from 1, and why).
 
     That nothing was cut off at the end is proved by comparing `head` with one published elsewhere.
+    `acts` of them are the operator's.
     """
 
     entries: int
     head: str
     bad: int | None = None
     why: str = ""
+    acts: int = field(default=0, compare=False)
 
 
 class _BadError(Exception):
@@ -61,16 +65,18 @@ def verify(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof:
 
     `public` is the collector's Ed25519 key (RFC 8032), `head` the hash the last line must have.
     """
-    number, before = 0, START
+    number, before, acts = 0, START, 0
+    hashes: list[bytes] = []
     for raw in lines:
         try:
-            _check(raw, number + 1, before, public)
+            acts += _refers(_check(raw, number + 1, before, public), hashes)
         except _BadError as error:
-            return Proof(number, before, number + 1, str(error))
+            return Proof(number, before, number + 1, str(error), acts)
         number, before = number + 1, hash_of(raw)
+        hashes.append(bytes.fromhex(before))
     if head and head != before:
-        return Proof(number, before, number + 1, "entries are missing at the end")
-    return Proof(number, before)
+        return Proof(number, before, number + 1, "entries are missing at the end", acts)
+    return Proof(number, before, acts=acts)
 
 
 def body_of(raw: bytes) -> dict[str, Any]:
@@ -79,7 +85,8 @@ def body_of(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _check(raw: bytes, number: int, before: str, public: bytes) -> None:
+def _check(raw: bytes, number: int, before: str, public: bytes) -> Any:
+    """The body."""
     entry = _parsed(raw)
     signature = entry.pop("signature", "")
     if entry.get("format") != FORMAT:
@@ -90,6 +97,21 @@ def _check(raw: bytes, number: int, before: str, public: bytes) -> None:
         raise _BadError("it does not follow the entry before it")
     if not signed_by(public, _signature(signature), ALERT, canonical(entry)):
         raise _BadError("its signature is not this collector's")
+    return entry.get("body")
+
+
+def _refers(body: Any, hashes: Sequence[bytes]) -> bool:
+    """Whether it is an operator's, which must speak of one before it, by number and hash."""
+    if not isinstance(body, dict) or not is_operators(body):
+        return False
+    wrong = flaw(body)
+    if wrong:
+        raise _BadError(wrong)
+    number, digest = body["about"]["entry"], body["about"]["hash"]
+    earlier = isinstance(number, int) and 0 < number <= len(hashes)
+    if not earlier or hashes[number - 1].hex() != digest:
+        raise _BadError("it is the operator's, and speaks of an entry that is not there")
+    return True
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
-from heliograph_collector.detect import hints
+from heliograph_collector.detect import acts, hints
 from heliograph_collector.detect.alert_log import AlertLog, Grounds, body, lines_of
 from heliograph_collector.detect.chain import body_of, hash_of
 from heliograph_collector.detect.incident import Incident, State
@@ -14,9 +14,11 @@ from heliograph_collector.detect.lookout import REMEMBERED_US
 from heliograph_collector.detect.record import incident_of, micros
 from heliograph_collector.detect.revision import Change, Revision, revise
 from heliograph_collector.store.incidents import Book, Entry
+from heliograph_collector.store.standing import Act, is_operators
 
 REVISE_US = 60_000_000  # least time between two entries that change nothing but particulars
 _OVER = (State.CLOSED, State.WITHDRAWN)
+_CALLS = {Act.CONFIRMED: Change.CONFIRMED, Act.WITHDRAWN: Change.WITHDRAWN}
 
 
 class Ledger:
@@ -52,6 +54,24 @@ class Ledger:
             at_us,
         )
 
+    def act(self, saying: acts.Saying, at_us: int) -> Entry:
+        """Write down an operator's word beside the detector's. Raises ActError, OSError."""
+        standing = self.book.standing(saying.incident)
+        taken = acts.admit(saying, standing)
+        entries = self.book.of(saying.incident)
+        if taken.act in _CALLS and any(_matters(e, taken.seen) for e in entries):
+            raise acts.ChangedError("It has changed since you looked: look again, then say so.")
+        about = next(e for e in reversed(entries) if not is_operators(e.body))
+        return self._put([acts.body(taken, about, at_us, self._calls_for(taken))])[0]
+
+    def _calls_for(self, saying: acts.Saying) -> bool:
+        """Subscribers are called by the operator's verdicts too, and not twice for the same."""
+        call = _CALLS.get(saying.act)
+        done = {change for id_, change in self._calls if id_ == saying.incident}
+        if call is Change.WITHDRAWN:  # told to those who were told of the beginning
+            return Change.CONFIRMED in done and not done & {Change.CLOSED, Change.WITHDRAWN}
+        return call is not None and call not in done
+
     def _news(self, found: Iterable[Incident], at_us: int) -> list[Revision]:
         self._forget(at_us - REMEMBERED_US)
         before = list(self.said.values())
@@ -72,7 +92,9 @@ class Ledger:
     def _write(self, news: Sequence[tuple[Revision, Grounds]], at_us: int) -> Sequence[Entry]:
         if not news:
             return ()
-        bodies: list[Mapping[str, Any]] = [body(r, grounds, at_us) for r, grounds in news]
+        return self._put([body(r, grounds, at_us) for r, grounds in news])
+
+    def _put(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[Entry]:
         first = self._log.proof.entries + 1
         lines = self._log.write(bodies)
         entries = [
@@ -85,6 +107,11 @@ class Ledger:
 
     def _take(self, entry: Entry) -> None:
         self.book.take(entry)
+        if is_operators(entry.body):
+            call = _CALLS.get(Act(entry.body["change"]))
+            if call and entry.body["alert"]:
+                self._calls.add((entry.incident, call))
+            return
         incident = incident_of(entry.body["incident"])
         self.said[incident.id] = incident
         self._when[incident.id] = micros(entry.body["at"])
@@ -98,6 +125,12 @@ class Ledger:
                 del self.said[id_], self._when[id_]
                 self._known.discard(id_)
                 self._calls = {call for call in self._calls if call[0] != id_}
+
+
+def _matters(entry: Entry, seen: int) -> bool:
+    """Whether it is news to who saw the entries up to `seen`: particulars and notes are not."""
+    small = (Change.REVISED, Act.ACKNOWLEDGED, Act.ANNOTATED)
+    return entry.number > seen and entry.body["change"] not in small
 
 
 def _amended(grounds: Grounds) -> Grounds:

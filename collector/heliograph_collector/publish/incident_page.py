@@ -43,6 +43,7 @@ class Said:
     change: str
     sentence: str  # "" when it is the one before it
     called: bool
+    words: str = ""  # an operator's own
 
 
 def recent(watched: bool, under_way: Sequence[Json], over: Sequence[Json]) -> Recent:
@@ -117,10 +118,19 @@ def _facts(incident: Json) -> list[tuple[str, str]]:
         ("Ended", _ended(incident)),
         ("How", words.how(incident["layer"], incident["method"])),
         ("First said", story.at(incident["suspected"])),
-        ("Confirmed", story.at(incident["confirmed"]) if incident["confirmed"] else "not yet"),
+        ("Confirmed", _confirmed(incident)),
         ("How sure", story.sure(incident)),
     ]
     return [(name, value) for name, value in told if value]
+
+
+def _confirmed(incident: Json) -> str:
+    """By whom, and when. The operator's word and the detector's are told apart."""
+    own = story.at(incident["confirmed"]) if incident["confirmed"] else "not yet"
+    if "operator" not in incident["confirmed_by"]:
+        return own
+    when = story.at(incident["operator"]["confirmed"]["at"])
+    return f"by the operator, {when}; by the detector: {own}"
 
 
 def _ended(incident: Json) -> str:
@@ -153,10 +163,17 @@ def _said(history: Sequence[tuple[Json, Json | None]]) -> list[Said]:
                 change=f"{change}: {news}" if alert["change"] == "revised" and news else change,
                 sentence="" if same or then is None else then["sentence"],
                 called=alert["called"],
+                words=_quoted(alert),
             )
         )
         before = then
     return told
+
+
+def _quoted(alert: Json) -> str:
+    """What an operator wrote, and the name if one was chosen."""
+    by = f" ({alert['name']})" if alert["name"] else ""
+    return f"“{alert['text']}”{by}" if alert["text"] else by.strip()
 
 
 def _news(before: Json | None, then: Json | None) -> str:

@@ -12,6 +12,7 @@ from heliograph_collector.publish import story, words
 from heliograph_collector.publish.bands import band, tenths
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.store.incidents import Entry
+from heliograph_collector.store.standing import DETECTOR, Standing, is_operators
 
 Json = dict[str, Any]
 OPEN = ("suspected", "confirmed")
@@ -22,10 +23,10 @@ _PLACE = ("country", "region", "asn", "access")
 
 def document(entries: Sequence[Entry], titles: Mapping[str, str], k: int) -> Json | None:
     """One incident by all its entries, in order; None when too few stand behind it to be shown."""
-    told = state(entries[-1].body["incident"], titles, k)
+    told = state(Standing(entries).state(), titles, k)
     if told is None:
         return None
-    told["evidence"] = [_evidence(entry) for entry in entries]
+    told["evidence"] = [_evidence(entry) for entry in entries if not is_operators(entry.body)]
     told["alerts"] = [_alert(entry) for entry in entries]
     told["updated"] = _floor(entries[-1].body["at"])
     told["links"] = {
@@ -40,11 +41,15 @@ def history(
     entries: Sequence[Entry], titles: Mapping[str, str], k: int
 ) -> list[tuple[Json, Json | None]]:
     """What was said when: (alert, the incident as it was then, None when it may not be told)."""
-    return [(_alert(e), state(e.body["incident"], titles, k)) for e in entries]
+    standing, told = Standing(), []
+    for entry in entries:
+        standing.take(entry)
+        told.append((_alert(entry), state(standing.state(), titles, k)))
+    return told
 
 
 def state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json | None:
-    """What one entry says of its incident, within what may be said."""
+    """What a `Standing` says of its incident, within what may be said."""
     parts = _parts(record["parts"], k)
     if not parts and k > 1:
         return None
@@ -54,6 +59,10 @@ def state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json 
         "kind": record["kind"],
         "label": record["label"],
         "state": record["state"],
+        "detected": record.get("detected", record["state"]),
+        "confirmed_by": list(record.get("confirmed_by", ())),
+        "withdrawn_by": record.get("withdrawn_by", ""),
+        "operator": _operator(record.get("operator")),
         "scope": {name: record["scope"][name] for name in (*_PLACE, "service")},
         "title": words.service(service, titles) if service else "",
         "sentence": "",
@@ -70,6 +79,18 @@ def state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json 
     }
     told["sentence"] = story.sentence(told)
     return told
+
+
+def _operator(said: Mapping[str, Any] | None) -> Json | None:
+    """The operator's own words; who said them only by a name that was chosen."""
+    if said is None:
+        return None
+    one = {name: _word(said[name]) for name in ("acknowledged", "confirmed", "withdrawn")}
+    return {**one, "notes": [_word(note) for note in said["notes"]]}
+
+
+def _word(told: Mapping[str, Any] | None) -> Json | None:
+    return None if told is None else {**told, "at": _floor(told["at"])}
 
 
 def _parts(parts: Iterable[Mapping[str, Any]], k: int) -> list[Json]:
@@ -102,9 +123,12 @@ def _evidence(entry: Entry) -> Json:
 
 
 def _alert(entry: Entry) -> Json:
-    """What was said when; `called`: subscribers were."""
+    """What was said when, by whom, in which words; `called`: subscribers were."""
     return {
         "entry": entry.number,
+        "by": entry.body.get("by", DETECTOR),
+        "name": entry.body.get("name", ""),
+        "text": entry.body.get("text", ""),
         "at": _floor(entry.body["at"]),
         "change": entry.body["change"],
         "called": bool(entry.body["alert"]),

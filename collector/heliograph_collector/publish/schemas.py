@@ -47,6 +47,25 @@ _COUNTS: Json = {
 _SPAN = _object(earliest=_TIME, latest=_TIME)
 _NUMBER: Json = {"type": "integer", "minimum": 1}
 _HASH: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_MAYBE: Json = {"type": ["object", "null"]}
+_NOTE = _object(entry=_NUMBER, at=_TIME, name=WORD, text=WORD)
+_VERDICT = _object(
+    entry=_NUMBER,
+    at=_TIME,
+    name=WORD,
+    text=WORD,
+    until={"type": ["integer", "null"], "description": "The entry by which it stands no more."},
+)
+_OPERATOR: Json = {
+    **_object(
+        acknowledged=_NOTE | _MAYBE,
+        confirmed=_VERDICT | _MAYBE,
+        withdrawn=_VERDICT | _MAYBE,
+        notes=_list(_NOTE),
+    ),
+    **_MAYBE,
+    "description": "What the operator says of it, each an entry of the log; null: nothing.",
+}
 _CELL: Json = {
     "country": WORD,
     "region": WORD,
@@ -177,6 +196,9 @@ SCHEMAS: Json = {
         entry=_NUMBER,
         at=_TIME,
         change=WORD,
+        by={"type": "string", "enum": ["detector", "operator"]},
+        name={"type": "string", "description": "Of an operator who chose to be named."},
+        text={"type": "string", "description": "What the operator says of it."},
         called={"type": "boolean", "description": "Subscribers were called."},
     ),
     "Incident": _object(
@@ -184,6 +206,10 @@ SCHEMAS: Json = {
         kind={"type": "string", "enum": list(KINDS)},
         label=WORD,
         state={"type": "string", "enum": ["suspected", "confirmed", "closed", "withdrawn"]},
+        detected={"type": "string", "enum": ["suspected", "confirmed", "closed", "withdrawn"]},
+        confirmed_by=_list({"type": "string", "enum": ["detector", "operator"]}),
+        withdrawn_by={"type": "string", "enum": ["", "detector", "operator"]},
+        operator=_OPERATOR,
         scope=_object(**_CELL, service=WORD),
         title={"type": "string", "description": "Of the service; empty for a network silence."},
         sentence=WORD,

@@ -25,10 +25,12 @@ _FINE_S = 300  # a shorter bracket is told to the second
 def sentence(incident: Json) -> str:
     """What happened where, when and how surely, in one sentence; times are brackets in UTC."""
     text = f"{_beginning(incident)} {between(incident['started'])}{_ending(incident)}."
+    by_operator = "operator" in incident.get("confirmed_by", ())
     if incident["state"] == "withdrawn":
-        return f"Withdrawn: it was said that {text}"
+        by = " by the operator" if incident.get("withdrawn_by") == "operator" else ""
+        return f"Withdrawn{by}: it was said that {text}"
     if incident["confirmed"] is None:
-        return f"Not confirmed: {text}"
+        return f"{'Confirmed by the operator' if by_operator else 'Not confirmed'}: {text}"
     return text[0].upper() + text[1:]
 
 

@@ -64,6 +64,10 @@ CHANGES = {  # what a log entry did
     "closed": "closed",
     "resumed": "resumed",
     "withdrawn": "withdrawn",
+    "operator_acknowledged": "seen by the operator",
+    "operator_annotated": "note by the operator",
+    "operator_confirmed": "confirmed by the operator",
+    "operator_withdrawn": "withdrawn by the operator",
 }
 HELD = {  # what stands against an incident
     "few_votes": "too few votes to confirm it",

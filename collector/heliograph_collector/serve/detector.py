@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Gauge
 
 from heliograph.clock import Clock
+from heliograph_collector.detect.acts import Saying
 from heliograph_collector.detect.alert_log import AlertLogError
 from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.detect.opinions import opinions
@@ -141,6 +142,14 @@ class Detector:
                 self._late.add(opinion, now_us)
             self._tell(await asyncio.to_thread(self._keeper.say, now_us))
         return True
+
+    async def act(self, saying: Saying) -> Entry:
+        """Write down an operator's word between two looks, and tell it. Raises ActError, OSError,
+        AlertLogError."""
+        async with self._turn:
+            entry = await asyncio.to_thread(self._keeper.act, saying, self._clock.wall_us())
+            self._tell([entry])
+        return entry
 
     async def reopen(self) -> bool:
         """Look at one late window again, if one is due; whether there was any. Raises OSError."""

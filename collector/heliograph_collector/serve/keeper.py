@@ -9,6 +9,7 @@ import msgspec
 
 from heliograph.keys import SigningKey
 from heliograph_collector.detect import checkpoint
+from heliograph_collector.detect.acts import Saying
 from heliograph_collector.detect.alert_log import FILE, Grounds
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.ledger import Ledger
@@ -86,6 +87,9 @@ class Keeper:
         if frame is not None and frame[2]:
             checkpoint.add(self._saved, frame)
         late = [opinion for opinion in heard if not lookout.hear(opinion)]
+        over = lookout.glance(now_us)
+        if over is not None:
+            checkpoint.add(self._saved, over)
         if now_us - self._saved_us >= SAVE_US or not lookout.traceable:
             lookout.forget(now_us)
             self._amended = {
@@ -105,6 +109,10 @@ class Keeper:
         entries = self.ledger.say(found, self._grounds(now_us), now_us, self._amended)
         self._said = now_us, found
         return entries
+
+    def act(self, saying: Saying, now_us: int) -> Entry:
+        """Write down an operator's word. Raises ActError, OSError."""
+        return self.ledger.act(saying, now_us)
 
     def amend(self, found: Mapping[str, Incident]) -> None:
         """Know these better than the live channel does. Raises OSError."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from heliograph_collector.store.standing import Standing
+
 START = "0" * 64  # the head of a log without entries
 
 
@@ -28,6 +30,7 @@ class Book:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: list[Entry] = []
         self._of: dict[str, list[Entry]] = {}
+        self._standing: dict[str, Standing] = {}
         for entry in entries:
             self.take(entry)
 
@@ -44,24 +47,25 @@ class Book:
         """Raises ValueError when it is not the one that comes next."""
         if entry.number != len(self._entries) + 1:
             raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
+        self._standing.setdefault(entry.incident, Standing()).take(entry)
         # Another thread may be reading: who sees the new head must find all that it proves.
         self._of.setdefault(entry.incident, []).append(entry)
         self._entries.append(entry)
 
     def incidents(self) -> list[dict[str, Any]]:
         """The newest state of each, newest start first; `alerts` are the numbers of its entries."""
-        found = [_state(entries) for entries in list(self._of.values())]
+        found = [standing.state() for standing in list(self._standing.values())]
         return sorted(found, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
 
     def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the word of the record
         """The newest state of one, as `incidents` gives it."""
-        entries = self._of.get(id)
-        return _state(entries) if entries else None
+        standing = self._standing.get(id)
+        return standing.state() if standing else None
 
     def of(self, id: str) -> list[Entry]:  # noqa: A002 the word of the record
         """All entries about one incident, in order."""
         return list(self._of.get(id, ()))
 
-
-def _state(entries: Sequence[Entry]) -> dict[str, Any]:
-    return {**entries[-1].body["incident"], "alerts": [entry.number for entry in entries]}
+    def standing(self, id: str) -> Standing | None:  # noqa: A002 the word of the record
+        """What both say of one, to be read; None when it was never told."""
+        return self._standing.get(id)
