@@ -123,6 +123,7 @@ class EnrolResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     KEY_EXPIRES_S_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signing_key: _builtins.bytes
     """Ed25519 public key that signs plans and receipts"""
@@ -132,6 +133,8 @@ class EnrolResponse(_message.Message):
     """heliograph.plan.ROLES"""
     key_expires_s: _builtins.int
     """when the agent's key is to be another"""
+    certificate: _builtins.bytes
+    """PEM, where this goes by file: who comes by the network was shown it"""
     @_builtins.property
     def plan(self) -> _plan_pb2.SignedPlan: ...
     def __init__(
@@ -143,10 +146,11 @@ class EnrolResponse(_message.Message):
         plan: _plan_pb2.SignedPlan | None = ...,
         role: _builtins.str = ...,
         key_expires_s: _builtins.int = ...,
+        certificate: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "key_expires_s", b"key_expires_s", "plan", b"plan", "role", b"role", "sealing_key", b"sealing_key", "signing_key", b"signing_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "certificate", b"certificate", "key_expires_s", b"key_expires_s", "plan", b"plan", "role", b"role", "sealing_key", b"sealing_key", "signing_key", b"signing_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
