@@ -16,6 +16,7 @@ from heliograph_collector.control import Assessor
 from heliograph_collector.echo import Echo, PortTakenError
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.rules import RULES_VERSION
+from heliograph_collector.publish.aggregation import KNOWN
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.live import Announcer
@@ -23,12 +24,14 @@ from heliograph_collector.serve.assess import TimeCheck
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
 from heliograph_collector.serve.corroboration import Corroboration
+from heliograph_collector.serve.days import DayKeeper
 from heliograph_collector.serve.desk import Desk
 from heliograph_collector.serve.detector import Detector
 from heliograph_collector.serve.dumps import DumpKeeper
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
+from heliograph_collector.store.days import By
 from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -84,6 +87,7 @@ class Rooms:
         self._announcer = Announcer(self._feed)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
+        self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
         self._writer = Writer(
             house.journal,
             self._store,
@@ -107,6 +111,7 @@ class Rooms:
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
+                group.create_task(self._days.run())
                 if self._house.config.dumps_days:
                     group.create_task(self._dumps.run())
                 group.create_task(self._corroboration.run(self._feed))
@@ -181,7 +186,7 @@ def _study(house: "House") -> Study:
         data=house.config.data,
         journal=house.journal.id,
         secret=house.keyring.secret,
-        key=house.keyring.signing,
+        key=house.keyring.log,
         versions={
             "heliograph": __version__,
             "rules": str(RULES_VERSION),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.days import COUNTS, KEY, By, Live, cells, day_of
 from heliograph_collector.store.queries import Query, Question
-from heliograph_collector.store.rows import TIME_BAD
 
 MAX_ROWS = 10_000  # of one answer
 _GRAINS = {
@@ -53,6 +53,10 @@ class Wanted:
     axes: Sequence[str] = ()
     grain: str = "day"
 
+    @property
+    def by(self) -> By:
+        return By(self.k, tuple(self.known))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
@@ -65,20 +69,23 @@ class Total:
     ok: int
 
 
-def totals(wanted: Wanted) -> Query:
-    """Up to MAX_ROWS and one more, so that one who asks for too much is told so."""
+def totals(wanted: Wanted, live: Live) -> Query:
+    """Up to MAX_ROWS and one more, so that one who asks for too much is told so.
+
+    `live` is counted from the verdicts, the rest read from the days that are summed.
+    """
     names = [f"axis{i}" for i in range(len(wanted.axes))]
     shown = [f"{_axis(a, wanted.grain)} AS {n}" for a, n in zip(wanted.axes, names, strict=True)]
     by = f"GROUP BY {', '.join(names)} ORDER BY {', '.join(names)}" if names else ""
-    inner, q = _cells(wanted)
-    outer = Question().where("1")
+    inner, parameters = _cells(wanted, live)
+    outer = Question().where("anomaly + confirmed + failure + ok > 0")
     outer.where("net IN {asns:Array(UInt32)}", asns=_some(wanted.asns))
-    sums = [f"sum({_floor(*pair)})" for pair in _COUNTS]
+    sums = [f"sum({name})" for name in COUNTS]
     text = f"""
 SELECT {", ".join([*shown, *sums])}, count() AS cells_ FROM ({inner}) WHERE {outer.text}
 {by} LIMIT {{limit:UInt32}}"""  # noqa: S608 our own words
-    values = {"limit": MAX_ROWS + 1, "k": wanted.k, "known": list(wanted.known)}
-    return Query(text, q.parameters | outer.parameters | values, _total)
+    values = {"limit": MAX_ROWS + 1} | wanted.by.parameters
+    return Query(text, parameters | outer.parameters | values, _total)
 
 
 def complete(found: Sequence[Total]) -> list[Total]:
@@ -91,46 +98,29 @@ def complete(found: Sequence[Total]) -> list[Total]:
     return list(found)
 
 
-# (measurements, vantages) of each count. What too few confirm is an anomaly all the same.
-_COUNTS = (
-    ("if(pc >= {k:UInt32}, a, a + c)", "if(pc >= {k:UInt32}, pa, pb)"),
-    ("c", "pc"),
-    ("f", "pf"),
-    ("o", "po"),
-)
-
-
-def _floor(measurements: str, vantages: str) -> str:
-    """Nothing of fewer than k; else the next lower multiple of k."""
-    whole = f"intDiv({measurements}, {{k:UInt32}}) * {{k:UInt32}}"
-    return f"if({vantages} >= {{k:UInt32}}, {whole}, 0)"
-
-
-def _cells(wanted: Wanted) -> tuple[str, Question]:
+def _cells(wanted: Wanted, live: Live) -> tuple[str, dict[str, object]]:
     """The table. A filter inside of it may only name what its cells are told apart by, never ASN:
     small networks are put together before anybody picks one."""
-    q = Question().between("started", wanted.since_us, wanted.until_us)
-    q.where("endpoint = ''").where("role = 'volunteer'").where("rule != {bad:String}", bad=TIME_BAD)
+    kept = Question().where("day >= {first:Date}", first=day_of(wanted.since_us))
+    kept.where("day < {end:Date}", end=day_of(wanted.until_us))
+    _narrow(kept, wanted)
+    counted, parts = Question(), []
+    if live:
+        among = live.among("day", "country", "days")
+        kept.where(f"NOT ({among.text})", **among.parameters)
+        among = live.among("toDate(started, 'UTC')", "country", "verdicts")
+        counted.where(f"({among.text})", **among.parameters)
+        parts.append(cells(_narrow(counted, wanted)))
+    columns = ", ".join((*KEY, *COUNTS))
+    parts.append(f"SELECT {columns} FROM days FINAL WHERE {kept.text}")  # noqa: S608 our own words
+    return " UNION ALL ".join(parts), kept.parameters | counted.parameters
+
+
+def _narrow(q: Question, wanted: Wanted) -> Question:
     q.where("country IN {countries:Array(String)}", countries=_some(wanted.countries))
     q.where("experiment IN {experiments:Array(String)}", experiments=_some(wanted.experiments))
     q.where("domain(target) IN {domains:Array(String)}", domains=_some(wanted.domains))
-    q.where("target = {input:String}", input=wanted.input or None)
-    sure, bad = "state = 'blocked' AND method IN {known:Array(String)}", "state = 'blocked'"
-    says = {"a": f"{bad} AND NOT ({sure})", "c": sure, "f": "state IN ('down', 'unknown')"}
-    says["o"] = "state = 'reachable'"
-    counts = [f"countIf({s}) AS {name}0" for name, s in says.items()]
-    people = [f"uniqExactIf(nym, {s}) AS p{name}0" for name, s in (says | {"b": bad}).items()]
-    summed = [f"sum({n}0) AS {n}" for n in (*says, *(f"p{name}" for name in (*says, "b")))]
-    text = f"""
-SELECT country, day, experiment, target, if(people >= {{k:UInt32}}, asn, 0) AS net,
-  {", ".join(summed)}
-FROM (
-  SELECT country, asn, toDate(started, 'UTC') AS day, experiment, target, uniqExact(nym) AS people,
-    {", ".join(counts + people)}
-  FROM verdicts FINAL WHERE {q.text} GROUP BY country, asn, day, experiment, target
-) GROUP BY country, day, experiment, target, net
-HAVING greatest(pa, pb, pc, pf, po) >= {{k:UInt32}}"""  # noqa: S608 our own conditions
-    return text, q
+    return q.where("target = {input:String}", input=wanted.input or None)
 
 
 def _axis(axis: str, grain: str) -> str:

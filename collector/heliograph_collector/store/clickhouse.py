@@ -97,8 +97,12 @@ class ClickHouse:
             self._lock = None
 
     def command(self, statement: str) -> None:
-        """One statement of our own. Only the writing thread may call this and `insert`."""
+        """One statement of our own. Only the writing thread may call this, `put`, `insert`."""
         self._writer.run(lambda c: c.command(statement))
+
+    def put(self, statement: str, parameters: Mapping[str, object]) -> None:
+        """An INSERT … SELECT of our own."""
+        self._writer.run(lambda c: c.command(statement, parameters=dict(parameters)))
 
     def insert(self, table: str, columns: "pa.Table", token: str) -> None:
         """On a server a block counts once, however often it comes with the same token."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from heliograph_collector.store.clickhouse import (
     StoreError,
     TooMuchError,
 )
+from heliograph_collector.store.days import By, Days, live, marks
 from heliograph_collector.store.lock import DirectoryInUseError
 from heliograph_collector.store.queries import Query, Question
 from heliograph_collector.store.rows import (
@@ -50,9 +52,11 @@ _KEPT = {
     "verdicts": "started",
     "presence": "received",
     "minute_cells": "start",
+    "days": "day",
 }  # table → the time its retention counts from; the other cells stay for ever
 
-TABLES = (*_KEPT, "cells", "blocks")
+_AS_LONG = ("verdicts", "presence", "days")
+TABLES = (*sorted(_KEPT.keys() - {"days"}), "cells", "blocks")  # days are made again from verdicts
 
 _T = TypeVar("_T")
 
@@ -72,9 +76,10 @@ class Store:
         """Raises StoreError when `url` is none of these."""
         self._clickhouse = ClickHouse(url, limits or Limits())
         # A measurement is never kept without its verdicts.
-        long = dict.fromkeys(("verdicts", "presence"), max(verdicts_days, observations_days))
+        long = dict.fromkeys(_AS_LONG, max(verdicts_days, observations_days))
         long["minute_cells"] = minutes_days
-        self._days = {table: long.get(table, observations_days) for table in _KEPT}
+        self._kept = {table: long.get(table, observations_days) for table in _KEPT}
+        self._days = Days(self._clickhouse)
         self.closed = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
@@ -167,13 +172,8 @@ class Store:
 
         Raises TooMuchError over opinions.MAX_OPINIONS, StoreError.
         """
-        found = await self._read(opinions.opinions(service, country, since_us, until_us))
-        if len(found) > opinions.MAX_OPINIONS:
-            raise TooMuchError(
-                f"{service} in {country} has more than {opinions.MAX_OPINIONS} verdicts in that "
-                "time: ask for a shorter one."
-            )
-        return found
+        asked = opinions.opinions(service, country, since_us, until_us)
+        return opinions.complete(await self._read(asked), service, country)
 
     async def world_tally(
         self,
@@ -188,25 +188,30 @@ class Store:
         """How a service fares in all other countries: each bin in which anybody knows.
 
         What a vantage said last counts for `fresh_s` (a bin if 0, else whole bins). Down and k of n
-        endpoints are bad as well as blocked; slowness is not known here. Raises TooMuchError over
-        opinions.MAX_BINS, StoreError.
+        endpoints are bad as well as blocked; slowness is not known here. Raises StoreError.
         """
-        if until_us - since_us > opinions.MAX_BINS * bin_s * queries.US:
-            raise TooMuchError(
-                f"More than {opinions.MAX_BINS} bins: ask for a shorter time, or wider bins."
-            )
         asked = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
         return await self._read(opinions.world_tally(*asked))
 
     async def totals(self, wanted: aggregation.Wanted) -> list[aggregation.Total]:
-        """Raises TooMuchError over aggregation.MAX_ROWS, StoreError."""
-        return aggregation.complete(await self._read(aggregation.totals(wanted)))
+        """Raises TooMuchError, StoreError."""
+        window = (wanted.since_us, wanted.until_us)
+        counted = live(await self._read(marks(*window)), wanted.by, *window)
+        return aggregation.complete(await self._read(aggregation.totals(wanted, counted)))
+
+    async def due_days(self, before_us: int, by: By, *, every: bool) -> list[date]:
+        """Days before that are not summed; `every` looks at all verdicts. Raises StoreError."""
+        return await self._write(lambda: self._days.due(before_us, by, every=every))
+
+    async def sum_up(self, day: date, by: By) -> bool:
+        """Sum a day for `totals`, if it is not; whether it was done now. Raises StoreError."""
+        return await self._write(lambda: self._days.sum_up(day, by))
 
     async def measurements(
         self, wanted: MeasurementFilter, cursor: str = "", limit: int = 50
     ) -> MeasurementPage:
         """A page, newest first. Raises ValueError for a cursor that is not one of ours."""
-        after = _parse_cursor(cursor)
+        after = queries.parse_cursor(cursor)
         size = max(1, min(limit, MAX_PAGE))
         found = await self._read(queries.found(wanted, after, size + 1))
         if not found:
@@ -246,9 +251,12 @@ class Store:
 
     async def judge_again(self, judgements: Sequence[Judgement]) -> None:
         """In place of what was said under a lower number. Raises StoreError."""
-        await self._write(
-            lambda: self._clickhouse.insert("verdicts", columns.judgements(judgements), "")
-        )
+
+        def put() -> None:
+            self._days.touch((j.taken.started_us, j.taken.vantage.country) for j in judgements)
+            self._clickhouse.insert("verdicts", columns.judgements(judgements), "")
+
+        await self._write(put)
 
     async def cells(self, wanted: CellFilter) -> list[Cell]:
         """As stored: `rollup.in_every_bin` adds the rows of nobody. Raises StoreError."""
@@ -300,8 +308,8 @@ class Store:
             cluster = self._clickhouse.cluster
             words = migrations.cluster(cluster) if cluster else migrations.LOCAL
             migrations.migrate(self._clickhouse.command, self._versions, words)
-            for table, days in self._days.items():
-                self._keep(table, days)
+            for table, most in self._kept.items():
+                self._keep(table, most)
         except (StoreError, migrations.SchemaError):
             self._clickhouse.close()
             raise
@@ -337,6 +345,7 @@ class Store:
             "observations": columns.observations(fresh),
             "measurements": columns.measurements(fresh),
         }
+        self._days.touch((t.started_us, t.vantage.country) for t, _ in block.judged)
         token = f"{block.journal}-{block.first}-{block.last}"
         if not again:
             self._mark(block, _BEGUN)
@@ -389,12 +398,3 @@ async def _within(pool: ThreadPoolExecutor, work: Callable[[], _T], deadline_s: 
             return await asyncio.get_running_loop().run_in_executor(pool, work)
     except TimeoutError:
         raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str] | None:
-    if not cursor:
-        return None
-    started, dot, id_ = cursor.partition(".")
-    if not (dot and started.isascii() and started.isdigit() and len(started) < 18):
-        raise ValueError("not a cursor of this store")
-    return int(started), id_

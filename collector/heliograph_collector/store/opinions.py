@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.queries import US, Query, Question
 from heliograph_collector.store.rows import TIME_BAD, Opinion, State, Vantage, WorldTally
 
@@ -20,13 +21,26 @@ FROM verdicts FINAL WHERE {q.text} ORDER BY started, id LIMIT {{limit:UInt32}}""
     return Query(text, q.parameters | {"limit": MAX_OPINIONS + 1}, _opinion)
 
 
+def complete(found: list[Opinion], service: str, country: str) -> list[Opinion]:
+    """Raises TooMuchError over MAX_OPINIONS."""
+    if len(found) > MAX_OPINIONS:
+        raise TooMuchError(
+            f"{service} in {country} has more than {MAX_OPINIONS} verdicts in that time: "
+            "ask for a shorter one."
+        )
+    return found
+
+
 def world_tally(
     service: str, not_country: str, since_us: int, until_us: int, bin_s: int, fresh_s: int
 ) -> Query:
     """Per bin the newest opinion of each vantage within `fresh_s` before its end, then by network.
 
     A vantage in doubt abstains; a network fails when more than half of its vantages do.
+    Raises TooMuchError over MAX_BINS.
     """
+    if until_us - since_us > MAX_BINS * bin_s * US:
+        raise TooMuchError(f"More than {MAX_BINS} bins: ask for a shorter time, or wider bins.")
     q = _voting(service, since_us - fresh_s * US, until_us)
     q.where("country != {country:String}", country=not_country)
     text = f"""

@@ -303,3 +303,13 @@ def paired(taken: Sequence[Taken], given: Sequence[Given]) -> tuple[Judged, ...]
         if judged == last[id_]:
             verdicts.setdefault(id_, []).append(verdict)
     return tuple((t, tuple(verdicts.get(t.id, ()))) for t in taken)
+
+
+def parse_cursor(cursor: str) -> tuple[int, str] | None:
+    """Raises ValueError when it is not one of ours."""
+    if not cursor:
+        return None
+    started, dot, id_ = cursor.partition(".")
+    if not (dot and started.isascii() and started.isdigit() and len(started) < 18):
+        raise ValueError("not a cursor of this store")
+    return int(started), id_

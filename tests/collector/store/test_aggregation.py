@@ -2,47 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from zlib import crc32
 
 import pytest
 
 from heliograph_collector.store import aggregation
-from heliograph_collector.store.aggregation import Total, Wanted
+from heliograph_collector.store.aggregation import Total
 from heliograph_collector.store.engine import Store, TooMuchError
 from heliograph_collector.store.rows import TIME_BAD, Judged, Role, State, Vantage, Verdict
-from support.rows import DAY, KZ, T0, US, block, blocked, reachable, taken
+from support.crowds import MIDNIGHT, asked, said
+from support.rows import DAY, KZ, T0, block, blocked, reachable
 
-MIDNIGHT = T0 // DAY * DAY
 DOWN = Verdict(state=State.DOWN, rule="x.down")
 UNKNOWN = Verdict(state=State.UNKNOWN, rule="x.doubt")
 PAGE = blocked(method="block_page")
 SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
-
-
-def asked(**changes: object) -> Wanted:
-    week = {"since_us": MIDNIGHT, "until_us": MIDNIGHT + 7 * DAY, "k": 1, "known": ["block_page"]}
-    return Wanted(**(week | changes))  # type: ignore[arg-type] # each test says what it changes
-
-
-def said(
-    verdict: Verdict,
-    people: int,
-    each: int = 1,
-    *,
-    first: int = 0,
-    at_us: int = T0,
-    service: str = "telegram",
-    vantage: Vantage = KZ,
-) -> list[Judged]:
-    """`people` vantages, each of which measured `each` times, and all say the same."""
-    rows: list[Judged] = []
-    for who in range(people):
-        for turn in range(each):
-            name = f"{vantage.country}{vantage.asn}-{first + who}"
-            number = crc32(f"{name} {turn} {at_us} {service}".encode())
-            one = taken(number, at_us=at_us + turn * US, who=name, service=service, vantage=vantage)
-            rows.append((one, (verdict,)))
-    return rows
 
 
 async def keep(store: Store, *crowds: Sequence[Judged]) -> None:
