@@ -5,7 +5,7 @@ one, and then no YAML library is loaded.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
 from heliograph.observation import Access
-from heliograph_agent.net.address import host_port, https_host_port
+from heliograph_agent.net.address import host_port, https_host_port, literal
 
 if TYPE_CHECKING:
     from yaml import Node
 
+    from heliograph.plan import Entrance
     from heliograph_agent.net.config import NetConfig
     from heliograph_agent.uplink.proxy import Proxy
     from heliograph_agent.uplink.rung import Use
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MAX_FILE = 262_144
 MAX_PEM = 4_194_304
 MAX_DOH = 16
+RELAY_BYTES = 20_000_000  # a day that is lent to others
+LISTED = "listed"  # in place of a relay's line: those that the plan lists
 PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
@@ -47,6 +50,19 @@ class Config:
     access: Access | None = None
     proxy: "Proxy | None" = None
     proxy_use: "Use | None" = None
+    relays: tuple[str, ...] = ()  # lines of other volunteers' agents, or LISTED
+    beacon: bool = False  # a last word may be said by DNS
+    relay_listen: tuple[str, int] | None = None  # where other volunteers are answered
+    relay_bytes_per_day: int = RELAY_BYTES
+
+    def entrances(self, listed: "Sequence[Entrance]") -> "tuple[Entrance, ...]":
+        """Those of the plan, other volunteers' agents only as far as this one's owner wants it."""
+        from heliograph.plan import Carrier
+        from heliograph.relayed import parse_line
+
+        own = (parse_line(line) for line in self.relays if line != LISTED)
+        wanted = (x for x in listed if x.carrier is not Carrier.RELAY or LISTED in self.relays)
+        return (*wanted, *own)
 
     def ways(self, clock: Clock, rng: Random) -> "Ways":
         """How the uplink goes out."""
@@ -158,7 +174,7 @@ def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
         values = [key.parse(text) for text in texts]
         if len(values) > MAX_DOH:
             raise ValueError(f"more than {MAX_DOH}")
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):
         shown = ", ".join(text.rpartition("@")[2] for text in texts)[:64]  # never a password
         raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
     return tuple(values) if key.many else values[0]
@@ -206,6 +222,31 @@ def _proxy_use(text: str) -> "Use":
     return Use(text)
 
 
+def _relay(text: str) -> str:
+    from heliograph.relayed import parse_line
+
+    if text != LISTED:
+        parse_line(text)
+    return "".join(text.split())
+
+
+def _listen(text: str) -> tuple[str, int]:
+    """No name: an agent answers where its owner says, and nowhere by chance."""
+    if literal(text):
+        raise ValueError("no port")
+    return host_port(text, "relay.listen")
+
+
+def _yes_or_no(text: str) -> bool:
+    return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
+
+
+def _bytes_per_day(text: str) -> int:
+    if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 100_000:
+        raise ValueError("too small")
+    return int(text)
+
+
 def _bytes_per_month(text: str) -> int:
     if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 1_000_000:
         raise ValueError("too small")
@@ -233,6 +274,15 @@ KEYS: Mapping[str, Key] = {
     "plan.services_file": Key("services_file", "an existing services file", _file),
     "uplink.proxy": Key("proxy", PROXY, _proxy),
     "uplink.proxy_use": Key("proxy_use", "last, always", _proxy_use),
+    "uplink.relays": Key(
+        "relays",
+        f"a list of at most {MAX_DOH} lines of `heliograph-agent relay`, or {LISTED}",
+        _relay,
+        many=True,
+    ),
+    "uplink.beacon": Key("beacon", "yes, no", _yes_or_no),
+    "relay.listen": Key("relay_listen", "address:port of this machine", _listen),
+    "relay.bytes_per_day": Key("relay_bytes_per_day", "a whole number from 100000", _bytes_per_day),
     "limits.bytes_per_month": Key(
         "bytes_per_month", "a whole number from 1000000", _bytes_per_month
     ),

@@ -22,8 +22,8 @@ DEFAULT = "~/.local/state/heliograph-agent"
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
 KEY, COLLECTOR, PLAN, CONSENT = "agent.key", "collector.json", "plan.pb", "consent.json"
 STATUS, PAUSED, LOCK, SPOOL, CONFIG = "status.json", "paused.json", "lock", "spool.db", "config.yml"
-UPLINK = "uplink.json"
-OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK)
+UPLINK, RELAY_KEY = "uplink.json", "relay.pem"
+OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY)
 
 
 class StateError(Exception):

@@ -39,7 +39,7 @@ class Entrance:
     port: int
     addresses: tuple[str, ...] = ()  # where it is also found, when no resolver says so
     server_name: str = ""  # said in the ClientHello in place of the host
-    pin: bytes = b""  # of a relay alone: SHA-256 of its own SubjectPublicKeyInfo
+    pin: str = ""  # of a relay alone: SHA-256 of its own SubjectPublicKeyInfo, in hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

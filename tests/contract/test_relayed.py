@@ -7,7 +7,7 @@ from heliograph.plan import Carrier, Entrance
 from heliograph.relayed import PREFIX, RelayLineError, believed, line_of, parse_line, signed
 from heliograph.v1 import intake_pb2 as pb
 
-RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin=bytes(range(32)))
+RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin=bytes(range(32)).hex())
 SIGNER, OTHER = keys.SigningKey(bytes(range(32))), keys.SigningKey(bytes(32))
 ENVELOPE, KEY_ID = b"sealed", b"12345678"
 STORED = pb.Receipt(sequence=7, status=pb.STATUS_STORED)

@@ -130,6 +130,8 @@ class Agent:
 
     async def _work(self, stop: asyncio.Event) -> None:
         """Measure and send until told to stop or to pause; then end in good order."""
+        from heliograph_agent.agent import neighbours
+
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(self.uplink.run())
             telling = group.create_task(self.status.run())
@@ -137,6 +139,7 @@ class Agent:
                 group.create_task(self.measuring.run()),
                 group.create_task(self.sealing.run()),
                 group.create_task(self._follow_network()),
+                group.create_task(neighbours.lend(lambda: self.setting, self._clock, self._rng)),
             ]
             self.status.changed()
             reason = await self._until_told(stop)
@@ -186,6 +189,7 @@ class Agent:
     @cached_property
     def uplink(self) -> "Uplink":
         """Made, and its libraries loaded, once the agent runs."""
+        from heliograph_agent.agent import neighbours
         from heliograph_agent.agent.tries import Tries
         from heliograph_agent.uplink import backoff
         from heliograph_agent.uplink.session import Party
@@ -210,8 +214,11 @@ class Agent:
             heartbeat_s=lambda: self.setting.plan.heartbeat_s,
             patience=lambda failures: backoff.wait_s(failures, self._rng),
             changed=self.status.changed,
-            entrances=lambda: self.setting.plan.entrances,
+            entrances=lambda: neighbours.entrances(self.setting),
             ways=self.setting.config.ways(self._clock, self._rng),
+            last_word=neighbours.last_word(
+                lambda: self.setting, lambda: self.measuring.place.lives, self._clock
+            ),
         )
 
     def _runner(self, plan: Plan) -> "Runner":
@@ -348,6 +355,7 @@ class Agent:
             "connected": reached.connected,
             "way": reached.way,
             "last_success_us": reached.last_success_us,
+            "last_word_us": reached.last_word_us,
             "last_failure": {"grpc": failure} if reached.last_failure else {},
             "link": place.link.value,
             "epoch": place.epoch.id,

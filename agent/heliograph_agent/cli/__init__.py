@@ -22,6 +22,7 @@ MODULES = (
     "pause",
     "export",
     "code",
+    "relay",
     "leave",
     "experiments",
 )

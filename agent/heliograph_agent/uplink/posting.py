@@ -8,31 +8,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from google.protobuf.message import DecodeError
-
-from heliograph.failure import Failure, Operation
-from heliograph.plan import Entrance
+from heliograph import posted
 from heliograph.v1 import intake_pb2
-from heliograph_agent.net import Seen, Stream, Trace
-from heliograph_agent.net.http import Exchange
-from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import Step
+from heliograph_agent.net import Trace
 from heliograph_agent.uplink.door import DoorError, Reason
-from heliograph_agent.uplink.reach import Found
-from heliograph_agent.uplink.receipts import RETRY_S, settle, spool_trouble
-from heliograph_agent.uplink.rung import SMALL
+from heliograph_agent.uplink.lone import Lone
+from heliograph_agent.uplink.news import News, Word
+from heliograph_agent.uplink.receipts import RETRY_S, SETTLED, settle, spool_trouble
+from heliograph_agent.uplink.rung import SMALL, Rung
 from heliograph_agent.uplink.session import Party
 from heliograph_agent.uplink.window import MAX_HOLD_S
 
+LOOK_AGAIN_S = 30.0  # while a backlog waits for its time
 LOOK = 64  # envelopes of which the next is chosen
-HTTP_S = 12.0  # from the request's first byte to the receipt
-MAX_ANSWER = 4_096
-_HEADERS = {
-    "Content-Type": "application/x-protobuf",
-    "User-Agent": "Mozilla/5.0",  # shorter than a browser's, and read by the collector alone
-    "Accept": "*/*",
-    "Accept-Language": "en",
-}
+PATIENCE = 4  # answers in a row that settle nothing, until a relay is no way
 
 
 class Posting:
@@ -41,22 +30,23 @@ class Posting:
     def __init__(
         self,
         party: Party,
-        entrance: Entrance,
-        find: Callable[[Trace], Awaitable[Found]],
-        scrub: Callable[[], Scrubber],
+        rung: Rung,
+        post: Callable[[Lone, Trace], Awaitable[intake_pb2.SubmitResponse]],
         idle: asyncio.Event,
         *,
-        elsewhere: bool,
+        news: News,
+        word: Word,
         tried: Callable[[Trace], None],
         held: Callable[[], None],
     ) -> None:
-        self._party, self._entrance, self._find = party, entrance, find
-        self._scrub, self._tried, self._held = scrub, tried, held
-        self._headers = _HEADERS | ({"Heliograph-Place": "elsewhere"} if elsewhere else {})
+        self._party, self._rung, self._post = party, rung, post
+        self._news, self._word, self._tried, self._held = news, word, tried, held
         self._idle = idle
+        self._unsettled = 0
         self._work = asyncio.Event()
         self._leaving = False
         self._hold_until_us = 0
+        self._held_back = False  # something lies in the spool whose time has not come
 
     def wake(self) -> None:
         """There may be something new in the spool."""
@@ -85,9 +75,9 @@ class Posting:
     async def _rest(self, left_s: float | None) -> None:
         """Until there is work, or something else to do."""
         hold_s = self._on_hold_s()
-        if not hold_s:
+        if not hold_s and not self._held_back:
             self._idle.set()
-        waits = [wait for wait in (left_s, hold_s) if wait]
+        waits = [wait for wait in (left_s, hold_s, LOOK_AGAIN_S * self._held_back) if wait]
         with suppress(TimeoutError):
             async with asyncio.timeout(min(waits, default=None)):
                 await self._work.wait()
@@ -98,67 +88,50 @@ class Posting:
     async def _next(self) -> tuple[int, bytes] | None:
         """The first small one of those that are due, else the first."""
         with spool_trouble():
-            waiting = await self._party.spool.waiting(LOOK)
-        small = (each for each in waiting if len(each[1]) <= SMALL)
-        return next(small, waiting[0] if waiting else None)
+            waiting = await self._waiting()
+            small = (each for each in waiting if len(each[1]) <= SMALL)
+            chosen = next(small, waiting[0] if waiting else None)
+            if chosen is not None:
+                await self._party.spool.offer([chosen[0]])
+        return chosen
+
+    async def _waiting(self) -> list[tuple[int, bytes]]:
+        """After a long time away one of a backlog finds out whether anybody is there at all."""
+        returning, spool = self._party.returning, self._party.spool
+        if returning is None:
+            return await spool.waiting(LOOK)
+        held_to = await returning.held_to(spool)
+        found = await spool.waiting(LOOK, held_to)
+        self._held_back = bool(held_to)
+        return found if found or returning.was_met else await spool.waiting(1)
 
     async def _deliver(self, sequence: int, envelope: bytes) -> None:
         """Raises DoorError."""
         trace = Trace(self._party.clock)
+        place = posted.ELSEWHERE if self._rung.proxied else ""
         try:
-            receipt = await self._post(envelope, trace)
+            response = await self._post(Lone(envelope, self._news.held(), place), trace)
         finally:
             self._tried(trace)
+        receipt = self._word(envelope, response)
         if receipt.sequence not in (0, sequence):
             raise DoorError(Reason.REFUSED)
-        self._party.heard()
-        self._held()
+        self._news.take(response)
+        self._is_heard(receipt)
+        if self._party.returning is not None and not self._unsettled:
+            with spool_trouble():
+                await self._party.returning.met(self._party.spool)
         if not await settle(self._party, sequence, receipt):
             wait_s = min(receipt.retry_after_s or RETRY_S, MAX_HOLD_S)
             self._hold_until_us = self._party.clock.monotonic_us() + wait_s * 1_000_000
 
-    async def _post(self, envelope: bytes, trace: Trace) -> intake_pb2.Receipt:
-        found = await self._find(trace)
-        try:
-            return await self._exchange(found.stream, envelope, trace)
-        finally:
-            found.stream.close()
-
-    async def _exchange(self, stream: Stream, envelope: bytes, trace: Trace) -> intake_pb2.Receipt:
-        host = self._entrance.server_name or self._entrance.host
-        host = f"[{host}]" if ":" in host else host
-        exchange = Exchange(
-            stream.reader,
-            stream.writer,
-            f"https://{host}/v1/envelopes",
-            method="POST",
-            headers=self._headers,
-            content=envelope,
-            keep=MAX_ANSWER,
-        )
-
-        async def ask() -> None:
-            await exchange.round_trip()
-            await exchange.read_body(MAX_ANSWER)
-
-        step = Step(trace, self._scrub(), Operation.HTTP_ROUND_TRIP, stream.seen, "")
-        seen = await step.take(ask, HTTP_S, lambda: {"http": exchange.whole(MAX_ANSWER)})
-        if not seen.ok:
-            raise DoorError(_reason(seen))
-        return _receipt(bytes(exchange.body))
-
-
-def _reason(seen: Seen) -> Reason:
-    late = seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-    return Reason.NO_ANSWER if late else Reason.UNREACHABLE
-
-
-def _receipt(body: bytes) -> intake_pb2.Receipt:
-    """Raises DoorError: whatever answers there is no collector's door."""
-    try:
-        receipt = intake_pb2.SubmitResponse.FromString(body).receipt
-    except DecodeError as error:
-        raise DoorError(Reason.REFUSED) from error
-    if receipt.status == intake_pb2.STATUS_UNSPECIFIED:
-        raise DoorError(Reason.REFUSED)
-    return receipt
+    def _is_heard(self, receipt: intake_pb2.Receipt) -> None:
+        """A relay that brings no word of the collector is not the collector. Raises DoorError."""
+        if self._rung.by_relay and receipt.status not in SETTLED:
+            self._unsettled += 1
+            if self._unsettled >= PATIENCE:
+                raise DoorError(Reason.NO_ANSWER)
+            return
+        self._unsettled = 0
+        self._party.heard()
+        self._held()

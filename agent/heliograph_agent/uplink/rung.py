@@ -25,6 +25,15 @@ class Rung:
     proxied: bool = False
 
     @property
+    def by_relay(self) -> bool:
+        """Behind it stands another volunteer's agent, whose word is worth nothing."""
+        return self.entrance.carrier is Carrier.RELAY
+
+    def pin(self, collector: bytes) -> bytes:
+        """Whose key has to be shown; `collector` is the one that the invite pins."""
+        return bytes.fromhex(self.entrance.pin) if self.by_relay else collector
+
+    @property
     def name(self) -> str:
         """The same for the same way, also after a restart; as a measurement's target."""
         e = self.entrance
@@ -35,11 +44,17 @@ class Rung:
 
 def rungs(endpoint: str, entrances: Sequence[Entrance], proxy: Use | None) -> tuple[Rung, ...]:
     """The session at the endpoint that was joined, the first door for lone envelopes, the other
-    entrances as they are listed, and all of them by the proxy.
+    entrances as they are listed, and all of them by the proxy; other volunteers' agents last.
 
     `proxy` is None where there is none. Raises ValueError when `endpoint` is none.
     """
     listed = tuple(dict.fromkeys(_in_order(endpoint, entrances)))
+    own = tuple(entrance for entrance in listed if entrance.carrier is not Carrier.RELAY)
+    relays = tuple(entrance for entrance in listed if entrance.carrier is Carrier.RELAY)
+    return (*_each(own, proxy), *_each(relays, proxy))
+
+
+def _each(listed: tuple[Entrance, ...], proxy: Use | None) -> tuple[Rung, ...]:
     proxied = tuple(Rung(entrance, proxied=True) for entrance in listed)
     if proxy is Use.ALWAYS:
         return proxied

@@ -10,10 +10,12 @@ from typing import Protocol
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.net.trace import Trace
-from heliograph_agent.state import UPLINK, State, StateError
+from heliograph_agent.state import UPLINK, Collector, State, StateError
 from heliograph_agent.uplink.attempts import Attempts
 from heliograph_agent.uplink.door import DoorError, Reason
 from heliograph_agent.uplink.ladder import Ladder
+from heliograph_agent.uplink.last_word import LastWord
+from heliograph_agent.uplink.news import News, by_relay, its_own
 from heliograph_agent.uplink.offset import ClockFilter
 from heliograph_agent.uplink.returning import Returning
 from heliograph_agent.uplink.rung import Rung, rungs
@@ -50,6 +52,7 @@ class Reached:
     last_success_us: int = 0
     last_failure: str = ""
     last_failure_us: int = 0
+    last_word_us: int = 0  # when the collector last answered a word by DNS
 
 
 class Going(Protocol):
@@ -73,6 +76,7 @@ class Uplink:
         changed: Callable[[], None],
         entrances: Callable[[], Sequence[Entrance]] = tuple,
         ways: Ways | None = None,
+        last_word: LastWord | None = None,
     ) -> None:
         self.offsets = ClockFilter()
         self.reached = Reached()
@@ -84,7 +88,9 @@ class Uplink:
         self._patience = patience
         self._changed = changed
         self._entrances = entrances
+        self._last_word = last_word
         self._ladder: Ladder | None = None
+        self._news = News(lambda: party.facts().plan_version, party.take_plan)
         self._attempts = Attempts(party.clock, party.attempted)
         self._notes: asyncio.Queue[tuple[str, Trace]] = asyncio.Queue(NOTES)
         self._failures = 0
@@ -160,6 +166,7 @@ class Uplink:
             finally:
                 self._going = None
             self._set(replace(self.reached, connected=False))
+            await self._say_last_word()
             if not self._leaving:
                 await self._wait()
 
@@ -194,30 +201,54 @@ class Uplink:
             heartbeat_s=self._heartbeat_s(),
             idle=self._idle,
             heard=lambda: self.reached.connected,
-            tried=lambda trace: self._note(rung, trace),
+            tried=lambda trace: self._note(rung.name, trace),
         )
         self._going = streaming
         await streaming.run()
 
     async def _post(self, rung: Rung) -> None:
+        from heliograph_agent.uplink.lone import hand_over
         from heliograph_agent.uplink.posting import Posting
 
         collector = self._state.collector()
         if collector is None or self._ladder is None:
             raise DoorError(Reason.UNKNOWN_AGENT)
-        pin, ladder = collector.pin, self._ladder
+        pin, ladder = rung.pin(collector.pin), self._ladder
         posting = Posting(
             self._party,
-            rung.entrance,
-            lambda trace: self.ways.finder(rung, pin, trace).find(rung.entrance),
-            self.ways.scrub,
+            rung,
+            lambda lone, trace: hand_over(self.ways, rung, pin, lone, trace),
             self._idle,
-            elsewhere=rung.proxied,
-            tried=lambda trace: self._note(rung, trace),
+            news=self._news,
+            word=by_relay(collector) if rung.by_relay else its_own,
+            tried=lambda trace: self._note(rung.name, trace),
             held=lambda: self._held(rung),
         )
         self._going = posting
         await posting.run(lambda: ladder.probe_in_s(self._party.clock.monotonic_us()))
+
+    async def _say_last_word(self) -> None:
+        """When every way has failed, and only where both sides allow it."""
+        now_us, collector = self._party.clock.monotonic_us(), self._collector()
+        if self._last_word is None or collector is None or self._leaving or not self._failures:
+            return
+        if not self._last_word.due(now_us):
+            return
+        words = self._last_word.words(collector, self._party.clock.wall_us())
+        if words is None:
+            return
+        trace = Trace(self._party.clock)
+        await self.ways.net(trace).resolve(words.name, query_type="AAAA")
+        wall_us = self._party.clock.wall_us()
+        if self._last_word.spoke(words, trace, wall_us, self._party.clock.monotonic_us()):
+            log.info("the collector took in by DNS what answers here")
+            self._set(replace(self.reached, last_word_us=wall_us))
+        self._note(self._last_word.target, trace)
+
+    def _collector(self) -> Collector | None:
+        with suppress(StateError):
+            return self._state.collector()
+        return None
 
     def _failed(self, rung: Rung | None, reason: Reason) -> None:
         if self._leaving:
@@ -240,7 +271,8 @@ class Uplink:
 
     def _is_last(self, rung: Rung | None, reason: Reason) -> bool:
         """Whether a pass over all ways is over; what no other way would cure ends it too."""
-        refused = reason is Reason.REFUSED and rung and rung.entrance.carrier is Carrier.POST
+        lone = rung is not None and rung.entrance.carrier is not Carrier.STREAM
+        refused = reason is Reason.REFUSED and lone
         if rung is None or self._ladder is None or (reason not in ON_THE_WAY and not refused):
             return True
         before = self._ladder.probes
@@ -307,9 +339,9 @@ class Uplink:
             kept = {"good": ladder.good, "probes": ladder.probes}
             self._state.write_json(UPLINK, kept, durable=False)
 
-    def _note(self, rung: Rung, trace: Trace) -> None:
+    def _note(self, target: str, trace: Trace) -> None:
         with suppress(asyncio.QueueFull):
-            self._notes.put_nowait((rung.name, trace))
+            self._notes.put_nowait((target, trace))
 
     async def _write_notes(self) -> None:
         while True:

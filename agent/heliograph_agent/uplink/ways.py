@@ -11,6 +11,7 @@ from heliograph_agent.uplink.proxy import Proxy
 from heliograph_agent.uplink.rung import Rung, Use
 
 if TYPE_CHECKING:
+    from heliograph_agent.net import Net
     from heliograph_agent.net.scrub import Scrubber
     from heliograph_agent.net.tcp import Wire
     from heliograph_agent.uplink.reach import Finder
@@ -39,13 +40,18 @@ class Ways:
         from heliograph_agent.uplink.reach import Finder
 
         return Finder(
-            net=self._opened().bind(trace),
+            net=self.net(trace),
             trace=trace,
             scrub=self.scrub(),
             pin=pin,
             doh=self.config.doh,
             proxy=self.proxy if rung.proxied else None,
         )
+
+    def net(self, trace: Trace) -> "Net":
+        """The door out, with this uplink's patience, writing into `trace`."""
+        net: Net = self._opened().bind(trace)
+        return net
 
     def scrub(self) -> "Scrubber":
         from heliograph_agent.net.own import OwnAddresses

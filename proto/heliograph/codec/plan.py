@@ -77,7 +77,7 @@ def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
         port=e.port,
         addresses=e.addresses,
         server_name=e.server_name,
-        pin=e.pin,
+        pin=bytes.fromhex(e.pin),
     )
 
 
@@ -98,7 +98,7 @@ def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
         port=port("entrance.port", e.port),
         addresses=tuple(text("entrance.addresses", a, 64) for a in e.addresses),
         server_name=text("entrance.server_name", e.server_name, 253),
-        pin=e.pin,
+        pin=e.pin.hex(),
     )
 
 

@@ -1,0 +1,191 @@
+"""A relay: this agent's own way out, lent to volunteers who have none. Off unless configured.
+
+It answers one request, `POST /v1/envelopes`, and takes one thing: an envelope sealed to the very
+collector that it serves itself, in one of the sizes that there are. It opens no connection that
+anybody else names, so it is nobody's proxy; it can read nothing, and keeps no trace of who came.
+"""
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from google.protobuf.message import DecodeError
+
+from heliograph import envelope, posted
+from heliograph.keys import key_id
+from heliograph.plan import Carrier, Entrance
+from heliograph.v1 import envelope_pb2, intake_pb2
+from heliograph_agent.net.trace import Trace
+from heliograph_agent.state import Collector, State
+from heliograph_agent.uplink.cargo import BUSY_S, FAILED_S, Cargo, Parcel
+from heliograph_agent.uplink.door import DoorError
+from heliograph_agent.uplink.lone import Lone, hand_over
+from heliograph_agent.uplink.relay_key import context
+from heliograph_agent.uplink.relay_tls import CHUNK, Secured
+from heliograph_agent.uplink.rung import Rung, rungs
+from heliograph_agent.uplink.ways import Ways
+
+AT_ONCE, PEER_AT_ONCE = 32, 8  # connections: of all peers, of one
+READ_S, WAIT_S = 8.0, 8.0  # for a request to be whole; for the collector's word to come
+RUNG_S = 30.0  # for one way, from the first step to the answer
+WORKERS = 4
+log = logging.getLogger("heliograph.uplink")
+
+
+@dataclass(slots=True)
+class Relay:
+    """`run` never returns but by being cancelled; raises StateError, or OSError where `listen`
+    cannot be had."""
+
+    state: State
+    collector: Collector
+    ways: Ways
+    listen: tuple[str, int]
+    bytes_per_day: int
+    entrances: Callable[[], Sequence[Entrance]]
+    port: int = 0  # once it answers
+    carried: int = 0  # envelopes that the collector signed for, in this run
+    _good: str = ""
+    _tls: ssl.SSLContext = field(init=False)
+    _cargo: Cargo = field(init=False)
+    _open: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
+
+    def __post_init__(self) -> None:
+        salt = secrets.token_bytes(16)
+        self._cargo = Cargo(self.ways.clock, salt, self.bytes_per_day)
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        host, port = self.listen
+        async with asyncio.TaskGroup() as group:
+            calls: set[asyncio.Task[None]] = set()
+
+            def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                call = group.create_task(self._call(reader, writer))
+                calls.add(call)
+                call.add_done_callback(calls.discard)
+
+            self._tls = context(self.state, self.ways.clock)
+            server = await asyncio.start_server(begin, host, port, limit=CHUNK, backlog=AT_ONCE)
+            self.port = int(server.sockets[0].getsockname()[1])
+            for _ in range(WORKERS):
+                group.create_task(self._carry())
+            ready()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                server.close()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = (writer.get_extra_info("peername") or ("",))[0]
+        peer = self._cargo.peer(str(address))
+        self._make_room(peer)
+        self._open[writer] = peer
+        try:
+            with suppress(OSError, EOFError, TimeoutError):
+                line = Secured(self._tls, reader, writer)
+                await line.write(await self._answer(line, peer))
+        finally:
+            self._open.pop(writer, None)
+            writer.close()
+
+    def _make_room(self, peer: bytes) -> None:
+        """Who holds the door shut is pushed out by the next."""
+        mine = [writer for writer, whose in self._open.items() if whose == peer]
+        if len(mine) >= PEER_AT_ONCE:
+            mine[0].transport.abort()
+        elif len(self._open) >= AT_ONCE:
+            next(iter(self._open)).transport.abort()
+
+    async def _answer(self, line: Secured, peer: bytes) -> bytes:
+        """Raises OSError, EOFError, TimeoutError."""
+        try:
+            async with asyncio.timeout(READ_S):
+                await line.shake_hands()
+                request = await _request(line)
+        except posted.RefusedError as refused:
+            return posted.refusal(refused.status)
+        if not self._is_ours(request.envelope):
+            return posted.refusal(422)
+        return posted.reply(await self._handed_on(peer, request))
+
+    def _is_ours(self, raw: bytes) -> bool:
+        """Sealed to our collector, by all that can be seen from outside."""
+        try:
+            message = envelope_pb2.Envelope.FromString(raw)
+        except DecodeError:
+            return False
+        mine = envelope_pb2.Envelope(
+            version=envelope.VERSION, key_id=key_id(self.collector.sealing_key),
+            sealed=message.sealed,
+        )  # fmt: skip
+        return len(message.sealed) in envelope.SIZES and mine.SerializeToString() == raw
+
+    async def _handed_on(self, peer: bytes, request: posted.Request) -> intake_pb2.SubmitResponse:
+        lone = Lone(request.envelope, request.plan, posted.RELAY)
+        parcel = self._cargo.offer(peer, lone)
+        if isinstance(parcel, int):
+            return _later(parcel)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                response = await asyncio.shield(parcel.answered)
+        except TimeoutError:
+            return _later(BUSY_S)  # it goes on; the answer waits for who asks again
+        if response is None:
+            return _later(FAILED_S)
+        self._cargo.told(parcel)
+        return response
+
+    async def _carry(self) -> None:
+        while True:
+            parcel = await self._cargo.next()
+            response: intake_pb2.SubmitResponse | None = None
+            try:
+                response = await self._deliver(parcel)
+            finally:
+                self._cargo.done(parcel, response)
+            self.carried += bool(response and response.receipts)
+
+    async def _deliver(self, parcel: Parcel) -> intake_pb2.SubmitResponse | None:
+        """By the way that delivered last, then by each other; None when none is open."""
+        for rung in self._rungs():
+            trace = Trace(self.ways.clock)  # the own uplink tells how its ways are
+            try:
+                async with asyncio.timeout(RUNG_S):
+                    response = await hand_over(
+                        self.ways, rung, self.collector.pin, parcel.lone, trace
+                    )
+            except (DoorError, TimeoutError):
+                continue
+            self._good = rung.name
+            return response
+        return None
+
+    def _rungs(self) -> list[Rung]:
+        """Never another relay: what goes in circles arrives nowhere."""
+        own = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
+        known = rungs(self.collector.endpoint, own, self.ways.proxy_use)
+        return sorted(known, key=lambda rung: rung.name != self._good)
+
+
+async def _request(line: Secured) -> posted.Request:
+    """Raises RefusedError, OSError, EOFError."""
+    received = bytearray()
+    while True:
+        piece = await line.read()
+        if not piece:
+            raise EOFError
+        received += piece
+        if len(received) > posted.MAX_HEAD + posted.MAX_BODY:
+            raise posted.RefusedError(413)
+        request = posted.read(bytes(received))
+        if request is not None:
+            return replace(request, forwarded="", place="")
+
+
+def _later(seconds: int) -> intake_pb2.SubmitResponse:
+    receipt = intake_pb2.Receipt(status=intake_pb2.STATUS_RETRY, retry_after_s=seconds)
+    return intake_pb2.SubmitResponse(receipt=receipt)
