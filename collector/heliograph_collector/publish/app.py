@@ -6,11 +6,13 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from heliograph_collector.publish import openapi
 from heliograph_collector.publish.aggregation import Aggregation
 from heliograph_collector.publish.blindness import Blindness
 from heliograph_collector.publish.cases import Cases
+from heliograph_collector.publish.desk import Desk
 from heliograph_collector.publish.dumps import Dumps
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
 from heliograph_collector.publish.feed import Feed
@@ -31,13 +33,18 @@ _STATIC = {
 }
 
 
-def build(feed: Feed) -> web.Application:
+_UNDELAYED = ("healthz", "readyz", "metrics", "envelopes")  # they show no incident
+
+
+def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     """The application, ready for an AppRunner. It starts no task of its own."""
-    app = web.Application(middlewares=[add_headers, answer_problems], client_max_size=MAX_BODY)
-    static = {name: _content(name) for name in _STATIC}
+    desk = desk or Desk(feed)
     shelf = Shelf(feed)
+    around = [add_headers, answer_problems, _look_first(shelf)]
+    app = web.Application(middlewares=around, client_max_size=MAX_BODY)
+    static = {name: _content(name) for name in _STATIC}
     assets = {name: _address(name, body) for name, body in static.items()}
-    reading, cases = Reading(feed, shelf, assets), Cases(feed, shelf)
+    reading, cases = Reading(feed, shelf, assets, desk), Cases(feed, shelf)
     measurements, health = Measurements(feed), Health(feed)
     app.router.add_get("/", reading.page)
     app.router.add_get("/api/v1/status", reading.status)
@@ -50,7 +57,7 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/api/v1/incidents", cases.many)
     app.router.add_get("/api/v1/incidents/{id}", cases.one)
     app.router.add_get("/api/v1/log", Ledger(feed).__call__)
-    app.router.add_get("/api/v1/coverage", Blindness(feed, shelf).__call__)
+    app.router.add_get("/api/v1/coverage", Blindness(feed, shelf, desk).__call__)
     app.router.add_get("/feeds/incidents.atom", cases.atom)
     app.router.add_get("/feeds/incidents.json", cases.json_feed)
     dumps = Dumps(feed, assets)
@@ -59,14 +66,26 @@ def build(feed: Feed) -> web.Application:
     app.router.add_get("/dumps/README.json", dumps.dictionary)
     app.router.add_get("/dumps/{name}", dumps.file)
     app.router.add_get("/api/v1/stream", Stream(feed.bus).__call__, allow_head=False)
-    app.router.add_post("/v1/envelopes", Envelopes(feed).__call__)
-    app.router.add_get("/healthz", health.alive)
-    app.router.add_get("/readyz", health.ready)
-    app.router.add_get("/metrics", health.metrics)
+    app.router.add_post("/v1/envelopes", Envelopes(feed).__call__, name="envelopes")
+    app.router.add_get("/healthz", health.alive, name="healthz")
+    app.router.add_get("/readyz", health.ready, name="readyz")
+    app.router.add_get("/metrics", health.metrics, name="metrics")
     app.router.add_get("/openapi.json", _openapi(openapi.document()))
     app.router.add_get("/static/{name}", _static(static))
     app.on_shutdown.append(_let_go(feed))
     return app
+
+
+def _look_first(shelf: Shelf) -> Middleware:
+    """The incidents are made before they are asked for, so that nobody's answer blocks another."""
+
+    @web.middleware
+    async def look(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.route.name not in _UNDELAYED:
+            await shelf.look()
+        return await handler(request)
+
+    return look
 
 
 def _let_go(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:

@@ -25,9 +25,8 @@ UNMEASURED = "nobody_measured"
 
 
 class Blindness:
-    def __init__(self, feed: Feed, shelf: Shelf) -> None:
-        self._feed, self._shelf = feed, shelf
-        self._desk = Desk(feed)
+    def __init__(self, feed: Feed, shelf: Shelf, desk: Desk) -> None:
+        self._feed, self._shelf, self._desk = feed, shelf, desk
 
     async def __call__(self, request: web.Request) -> web.Response:
         asked = parse(request.query, COVERAGE)

@@ -1,9 +1,9 @@
 """Asks the store for the cells of a window; all readers share one look at the world now."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from heliograph_collector.publish import scope, snapshot
 from heliograph_collector.publish.feed import AgentCounts, Feed, LinkCount
@@ -11,34 +11,64 @@ from heliograph_collector.publish.snapshot import Snapshot
 from heliograph_collector.store.rows import Cell, Silence, Vote
 
 _SNAPSHOT_US = 1_000_000  # how old an answer may be …
-_HISTORY_US = 60_000_000  # … and the bins that are over, which only late data changes
-_RECENT_US = 2 * snapshot.BIN_S * 1_000_000
+_ATTENDED_US = 40_000_000  # … of a desk at which somebody looks by himself, every 17 s at least …
+_HISTORY_US = 60_000_000  # … and the bins that are over, which only late data changes …
+_TOLD_US = 900_000_000  # … where that is told
+_WIDTH_US = snapshot.BIN_S * 1_000_000
+_RECENT_US = 2 * _WIDTH_US
+_AT_ONCE = 12  # bins in one question: an hour of the whole world is much
 _THRIFT = 5  # either may be so many times older than it took to make: counting leaves room for work
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class _History:
-    cells: list[Cell]
-    until_us: int = 0
-    stale_us: int = 0  # monotonic
+class _Bin:
+    measured: Sequence[Cell]  # by somebody
+    shown: Sequence[Cell]
 
 
 class Desk:
+    """`touch` it with the moments of what was stored. While `attended`, somebody calls `look`
+    again and again, and readers get what was seen then and never wait."""
+
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._turn = asyncio.Lock()
-        self._now: tuple[int, str, Snapshot] | None = None  # stale when, last event, the world
-        self._history = _History([])
+        self._now: tuple[int, int, str, Snapshot] | None = None  # seen, stale when, last event
+        self._made: dict[object, object] = {}  # from that snapshot
+        self._bins: dict[int, _Bin] = {}  # that are over, by their start
+        self._whole_us = 0  # when all of them are asked for again
+        self._touched: set[int] = set()
+        self.attended = False
+
+    def touch(self, moments_us: Iterable[int]) -> None:
+        self._touched.update(at_us // _WIDTH_US * _WIDTH_US for at_us in moments_us)
 
     async def now(self) -> Snapshot:
-        """Seconds old at most, and no older than the last event; however many ask, asked once."""
+        """Seconds old, and no older than the last event; however many ask, asked once."""
+        kept = self._now
+        if self.attended and kept and self._monotonic_us() < kept[0] + _ATTENDED_US:
+            return kept[3]
+        return await self.look()
+
+    async def look(self) -> Snapshot:
+        """No older than a second, or five times what it takes."""
         async with self._turn:
             began_us, told = self._monotonic_us(), self._feed.bus.last
             kept = self._now
-            if kept is None or began_us >= kept[0] or kept[1] != told:
+            if kept is None or began_us >= kept[1] or kept[2] != told:
                 world = await self._take()
-                kept = self._now = (self._stale_us(began_us, _SNAPSHOT_US), told, world)
-            return kept[2]
+                kept = (began_us, self._stale_us(began_us, _SNAPSHOT_US), told, world)
+                self._now, self._made = kept, {}
+            return kept[3]
+
+    async def made(self, world: Snapshot, key: object, make: Callable[[], _T]) -> _T:
+        """`make` once for each key and snapshot, in another thread: for what readers share."""
+        made = self._made if self._now and self._now[3] is world else {}
+        if key not in made:
+            made[key] = await asyncio.to_thread(make)
+        return cast("_T", made[key])
 
     def _monotonic_us(self) -> int:
         return self._feed.clock.monotonic_us()
@@ -51,36 +81,66 @@ class Desk:
         at_us = self._feed.clock.wall_us()
         since_us, until_us = snapshot.window(at_us)
         cut_us = until_us - _RECENT_US
-        history = await self._past(since_us, cut_us)
-        measured = [*history, *await self._cells(cut_us, until_us)]
+        await self._past(since_us, cut_us)
+        bins = [*self._bins.values(), *(await self._look_at(cut_us, until_us)).values()]
         # Presence lives on this thread; the counting need not.
         return await asyncio.to_thread(
-            self._compose, at_us, measured, self._feed.links(), self._feed.agents()
+            self._compose, at_us, bins, self._feed.links(), self._feed.agents()
         )
 
     def _compose(
-        self, at_us: int, measured: list[Cell], links: Sequence[LinkCount], agents: AgentCounts
+        self, at_us: int, bins: Sequence[_Bin], links: Sequence[LinkCount], agents: AgentCounts
     ) -> Snapshot:
         feed, k = self._feed, self._feed.k_anonymity
-        shown = feed.merge_small(measured, k)
+        shown = [cell for one in bins for cell in one.shown]
+        measured = [cell for one in bins for cell in one.measured]
         return snapshot.compose(at_us, k, feed.services, shown, measured, links, agents)
 
-    async def _past(self, since_us: int, cut_us: int) -> list[Cell]:
-        began_us, kept = self._monotonic_us(), self._history
-        if began_us >= kept.stale_us or not since_us <= kept.until_us <= cut_us:
-            cells = await self._cells(since_us, cut_us)
-            self._history = _History(cells, cut_us, self._stale_us(began_us, _HISTORY_US))
-        elif kept.until_us < cut_us:
-            cells = [c for c in kept.cells if c.start_us >= since_us]
-            cells += await self._cells(kept.until_us, cut_us)
-            self._history = _History(cells, cut_us, kept.stale_us)
-        return self._history.cells
+    async def _past(self, since_us: int, cut_us: int) -> None:
+        """Of the bins that are over those that are not known, or no more so as they were."""
+        began_us, starts = self._monotonic_us(), range(since_us, cut_us, _WIDTH_US)
+        whole = began_us >= self._whole_us
+        touched, self._touched = self._touched, set()
+        wanted = [at for at in starts if whole or at in touched or at not in self._bins]
+        try:
+            for first_us, last_us in _stretches(wanted):
+                self._bins |= await self._look_at(first_us, last_us + _WIDTH_US)
+        except BaseException:
+            self._touched |= touched
+            raise
+        self._bins = {at: self._bins[at] for at in starts}
+        if whole:
+            least_us = _TOLD_US if self.attended else _HISTORY_US
+            self._whole_us = self._stale_us(began_us, least_us)
 
-    async def _cells(self, since_us: int, until_us: int) -> list[Cell]:
+    async def _look_at(self, since_us: int, until_us: int) -> dict[int, _Bin]:
         """Of whole networks: regions are not told apart on the page."""
         votes, silences = await _ask(self._feed, since_us, until_us, snapshot.BIN_S, {})
-        window = (since_us, until_us, snapshot.BIN_S)
-        return await asyncio.to_thread(_rollup, self._feed, votes, silences, window, {"region": ""})
+        return await asyncio.to_thread(self._by_bin, votes, silences, since_us, until_us)
+
+    def _by_bin(
+        self, votes: Sequence[Vote], silences: Sequence[Silence], since_us: int, until_us: int
+    ) -> dict[int, _Bin]:
+        found: dict[int, _Bin] = {}
+        for at_us in range(since_us, until_us, _WIDTH_US):
+            window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
+            voted = [v for v in votes if v.start_us == at_us]
+            gone = [s for s in silences if s.start_us == at_us]
+            cells = _rollup(self._feed, voted, gone, window, {"region": ""})
+            busy = [cell for cell in cells if cell.vantages]
+            shown = self._feed.merge_small(cells, self._feed.k_anonymity)
+            found[at_us] = _Bin(busy, [cell for cell in shown if cell.vantages or cell.silent])
+        return found
+
+
+def _stretches(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first, last) of neighbours, at most so many at once."""
+    first = 0
+    for n in range(1, len(starts) + 1):
+        apart = n == len(starts) or starts[n] != starts[n - 1] + _WIDTH_US
+        if apart or n - first == _AT_ONCE:
+            yield starts[first], starts[n - 1]
+            first = n
 
 
 def _rollup(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 
 from heliograph_collector.publish import status
 from heliograph_collector.publish.desk import Desk
@@ -17,18 +18,24 @@ PATIENCE_S = 15.0  # time passes too: readings age, links change
 
 
 class Announcer:
-    """`touch` when a block was stored; `run` belongs in the collector's TaskGroup."""
+    """`touch` when a block was stored; `run` belongs in the collector's TaskGroup.
 
-    def __init__(self, feed: Feed) -> None:
+    It attends to the `desk` that readers share.
+    """
+
+    def __init__(self, feed: Feed, desk: Desk | None = None) -> None:
         self._feed = feed
-        self._desk = Desk(feed)
+        self._desk = desk or Desk(feed)
         self._touched = asyncio.Event()
         self._last: Snapshot | None = None
 
-    def touch(self) -> None:
+    def touch(self, moments_us: Iterable[int] = ()) -> None:
+        """With the moments of what the block holds."""
+        self._desk.touch(moments_us)
         self._touched.set()
 
     async def run(self) -> None:
+        self._desk.attended = True
         while True:
             await self.look()
             await asyncio.sleep(PAUSE_S)
@@ -42,7 +49,7 @@ class Announcer:
         """Publish what differs from the last look; the first one has nothing to differ from."""
         self._touched.clear()
         try:
-            now = await self._desk.now()
+            now = await self._desk.look()
         except StoreError as error:
             log.warning("nothing announced: %s", error)
             return

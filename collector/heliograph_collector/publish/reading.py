@@ -25,7 +25,7 @@ from heliograph_collector.publish.query import (
 )
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from heliograph_collector.web.headers import public_json
+from heliograph_collector.web.headers import Prepared, prepared, public_json, public_prepared
 from heliograph_collector.web.problem import Problem
 
 STATUS = (COUNTRY,)
@@ -38,9 +38,8 @@ _SCOPE = ("country", "region", "asn", "access", "service")
 
 
 class Reading:
-    def __init__(self, feed: Feed, shelf: Shelf, assets: Mapping[str, str]) -> None:
-        self._feed, self._shelf = feed, shelf
-        self._desk = Desk(feed)
+    def __init__(self, feed: Feed, shelf: Shelf, assets: Mapping[str, str], desk: Desk) -> None:
+        self._feed, self._shelf, self._desk = feed, shelf, desk
         self._assets = assets
 
     async def page(self, request: web.Request) -> web.Response:
@@ -104,8 +103,13 @@ class Reading:
 
     async def status(self, request: web.Request) -> web.Response:
         asked = parse(request.query, STATUS)
-        body = status.document(await self._desk.now(), asked.get("country", ""))
-        return public_json(request, body, max_age_s=5)
+        world, country = await self._desk.now(), asked.get("country", "")
+
+        def make() -> Prepared:
+            return prepared(status.document(world, country))
+
+        told = await self._desk.made(world, ("status", country), make)
+        return public_prepared(request, told, max_age_s=5)
 
     async def timeline(self, request: web.Request) -> web.Response:
         asked = parse(request.query, TIMELINE)

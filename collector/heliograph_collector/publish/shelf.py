@@ -1,5 +1,7 @@
 """The incidents of the book as documents, made again only when the log says something new."""
 
+import asyncio
+
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.incidents import OPEN, Json, document, history, place_of, us
 
@@ -9,9 +11,16 @@ RECENT_US = 7 * 86_400_000_000
 class Shelf:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
+        self._turn = asyncio.Lock()
         self._head = ""
         self._kept: dict[str, tuple[int, Json | None]] = {}  # id → last entry, document
         self._all: list[Json] = []
+
+    async def look(self) -> None:
+        """Make what is new of `all` in another thread: after a start that may be thousands."""
+        if self._head != self.head:
+            async with self._turn:
+                await asyncio.to_thread(self.all)
 
     @property
     def head(self) -> str:

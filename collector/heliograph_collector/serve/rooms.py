@@ -12,6 +12,7 @@ from aiohttp import web
 
 from heliograph import __version__
 from heliograph_collector.config import split_endpoint
+from heliograph_collector.console.app import routes as console_routes
 from heliograph_collector.control import Assessor
 from heliograph_collector.echo import Echo, PortTakenError
 from heliograph_collector.judge import judge
@@ -19,11 +20,14 @@ from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.publish.aggregation import KNOWN
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.desk import Desk as World
 from heliograph_collector.publish.live import Announcer
 from heliograph_collector.serve.assess import TimeCheck
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
+from heliograph_collector.serve.console import office
 from heliograph_collector.serve.corroboration import Corroboration
+from heliograph_collector.serve.courier import Alerts
 from heliograph_collector.serve.days import DayKeeper
 from heliograph_collector.serve.desk import Desk
 from heliograph_collector.serve.detector import Detector
@@ -74,6 +78,7 @@ class Rooms:
         )
         self._desk = Desk(house, door, self._store, self._detector)
         self._corroboration = Corroboration(house)
+        self._alerts = Alerts(house, self._detector.book, bus)
         feed = self._desk.feed(bus, read_password(house.password))
         dumps = config.data / "dumps"
         self._feed = replace(
@@ -84,7 +89,9 @@ class Rooms:
         self._dumps = DumpKeeper(
             self._store, dumps, house.clock, config.k_anonymity, config.dumps_days
         )
-        self._announcer = Announcer(self._feed)
+        self._world = World(self._feed)
+        self._announcer = Announcer(self._feed, self._world)
+        self._office = office(house)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
         self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
@@ -104,6 +111,7 @@ class Rooms:
             await self._open_page(stack)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._detector.run())  # silence is told without the store
+                group.create_task(self._alerts.run())
                 await self._open_store(stack)
                 self._desk.opened(self._problems)
                 if self._house.config.echo:
@@ -135,8 +143,10 @@ class Rooms:
 
     async def _open_page(self, stack: AsyncExitStack) -> None:
         host, port = split_endpoint(self._house.config.http)
+        app = build(self._feed, self._world)
+        console_routes(app, self._office)
         runner = web.AppRunner(
-            build(self._feed),
+            app,
             access_log=None,  # it would hold addresses
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
@@ -178,7 +188,7 @@ class Rooms:
         self._detector.took(block)
         self._desk.took(block)
         self._cells.touch(_times(block))
-        self._announcer.touch()
+        self._announcer.touch(_times(block))
 
 
 def _study(house: "House") -> Study:

@@ -1,6 +1,8 @@
 """What every answer carries: a strict policy for browsers, and how long it may be kept."""
 
+import gzip
 import json
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -64,13 +66,45 @@ _PUBLIC_PATHS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer that many get: made and compressed once."""
+
+    body: bytes
+    zipped: bytes
+    digest: str
+
+
+def prepared(body: dict[str, Any], moment: str = "at") -> Prepared:
+    """As `public_json` would answer it."""
+    text = json.dumps(body).encode()
+    return Prepared(text, gzip.compress(text, 6, mtime=0), _digest(body, moment))
+
+
+def public_prepared(request: web.Request, answer: Prepared, *, max_age_s: int) -> web.Response:
+    headers = {"ETag": f'W/"{answer.digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
+    headers["Vary"] = "Accept-Encoding"
+    if matches(request, answer.digest):
+        return web.Response(status=304, headers=headers)
+    body, accepted = answer.body, request.headers.get("Accept-Encoding", "")
+    if "gzip" in accepted and "gzip;q=0" not in accepted.replace(" ", ""):
+        body, headers["Content-Encoding"] = answer.zipped, "gzip"
+    return web.Response(
+        body=body, content_type="application/json", charset="utf-8", headers=headers
+    )
+
+
 def public_json(
     request: web.Request, body: dict[str, Any], *, max_age_s: int, moment: str = "at"
 ) -> web.Response:
     """JSON with a weak ETag that does not change with the hands of the clock alone (`moment`)."""
+    digest = _digest(body, moment)
+    return _public(request, json.dumps(body), "application/json", digest, max_age_s=max_age_s)
+
+
+def _digest(body: dict[str, Any], moment: str) -> str:
     lasting = {name: value for name, value in body.items() if name != moment}
-    tag = json.dumps(lasting, sort_keys=True).encode()
-    return public_text(request, json.dumps(body), "application/json", tag, max_age_s=max_age_s)
+    return sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def public_text(
@@ -78,11 +112,18 @@ def public_text(
 ) -> web.Response:
     """With a weak ETag of `tag`; 304 to whoever has that already."""
     digest = sha256(tag).hexdigest()[:20]
+    return _public(request, text, content_type, digest, max_age_s=max_age_s)
+
+
+def _public(
+    request: web.Request, text: str, content_type: str, digest: str, *, max_age_s: int
+) -> web.Response:
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
     if matches(request, digest):
         return web.Response(status=304, headers=headers)
     response = web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
     if len(text) > 1024:
+        response.headers["Vary"] = "Accept-Encoding"
         response.enable_compression()
     return response
 

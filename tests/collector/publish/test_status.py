@@ -89,7 +89,7 @@ async def test_many_readers_cost_one_question(serve: Serve) -> None:
     assert feed.k_anonymity == 5
     for _ in range(5):
         assert (await client.get("/api/v1/status")).status == 200
-    assert len(asked) == 2  # the history, and the last minutes
+    assert len(asked) == 7  # the history hour by hour, and the last minutes
     world.clock.advance_us(2_000_000)
     await client.get("/api/v1/status")
     assert len(asked) == 3
