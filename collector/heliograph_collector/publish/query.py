@@ -12,6 +12,7 @@ from heliograph.observation import Access
 from heliograph_collector.publish.words import KINDS
 from heliograph_collector.store.rows import State
 from heliograph_collector.web.problem import Problem
+from heliograph_collector.web.tongues import LANGS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -183,6 +184,7 @@ REGION = _text(
     "1 to 16 letters, digits or hyphens such as KZ-ALA",
     "KZ-ALA",
 )
+LANG = choice("lang", "Language of the page; the browser's own when not given.", tuple(LANGS), "ru")
 _BELOW_2_32 = (
     "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|"
     "42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5]"

@@ -14,6 +14,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from aiohttp import web
 from markupsafe import Markup, escape
 
 LANGS: Mapping[str, str] = MappingProxyType(  # what each calls itself, in the order of the switch
@@ -182,6 +183,7 @@ class Tongue:
 
     lang: str = DEFAULT
     asked: bool = False  # in the address: then links keep it
+    here: str = "/"  # the page's own path and query, without the language
 
     def __call__(self, key: str, **values: object) -> str:
         return say(self.lang, key, **values)
@@ -203,10 +205,22 @@ class Tongue:
         joint = "&" if "?" in address else "?"
         return f"{address}{joint}lang={lang}{hash_}{fragment}"
 
+    @property
+    def switch(self) -> list[tuple[str, str, str]]:
+        """(language, what it calls itself, this page in it), for all."""
+        return [(lang, name, self.other(self.here, lang)) for lang, name in LANGS.items()]
 
-def tongue(asked: str, accept: str) -> Tongue:
+
+def tongue(asked: str, accept: str, here: str = "/") -> Tongue:
     """By the parameter `lang` and the header Accept-Language."""
-    return Tongue(choose(asked, accept), asked in LANGS)
+    return Tongue(choose(asked, accept), asked in LANGS, here)
+
+
+def of(request: web.Request) -> Tongue:
+    """The language of a page that is asked for; whether `lang` may be that is for query.py."""
+    here = request.rel_url.without_query_params("lang")
+    accept = request.headers.get("Accept-Language", "")
+    return tongue(request.query.get("lang", ""), accept, here.raw_path_qs)
 
 
 @cache
