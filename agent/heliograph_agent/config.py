@@ -29,6 +29,7 @@ MAX_PEM = 4_194_304
 MAX_DOH = 16
 RELAY_BYTES = 20_000_000  # a day that is lent to others
 LISTED = "listed"  # in place of a relay's line: those that the plan lists
+MAX_LIST = 64  # of anything
 PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
@@ -48,6 +49,9 @@ class Config:
     country: str = ""
     region: str = ""
     access: Access | None = None
+    local_targets: bool = False
+    without: tuple[str, ...] = ()  # categories, experiments or services that are never run
+    quiet_hours: frozenset[int] = frozenset()  # of this machine's clock, in which nothing is run
     proxy: "Proxy | None" = None
     proxy_use: "Use | None" = None
     relays: tuple[str, ...] = ()  # lines of other volunteers' agents, or LISTED
@@ -79,6 +83,10 @@ class Config:
         chosen = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
         return replace(chosen, doh=self.doh) if self.doh else chosen
 
+    def planned_net(self) -> "NetConfig":
+        """The same for what a plan asks for, which may not look behind this machine's router."""
+        return replace(self.net(), local_targets=self.local_targets)
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -88,6 +96,8 @@ class Key:
     allowed: str
     parse: Callable[[str], Any]  # raises ValueError
     many: bool = False
+    most: int = MAX_DOH
+    whole: Callable[[tuple[Any, ...]], Any] = tuple  # of what each of many was parsed to
 
 
 def load(path: Path) -> Config:
@@ -172,12 +182,12 @@ def _key(name: str, where: str) -> Key:
 def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
     try:
         values = [key.parse(text) for text in texts]
-        if len(values) > MAX_DOH:
-            raise ValueError(f"more than {MAX_DOH}")
+        if len(values) > key.most:
+            raise ValueError(f"more than {key.most}")
     except (ValueError, KeyError, OSError):
         shown = ", ".join(text.rpartition("@")[2] for text in texts)[:64]  # never a password
         raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
-    return tuple(values) if key.many else values[0]
+    return key.whole(tuple(values)) if key.many else values[0]
 
 
 def _names(prefix: str) -> str:
@@ -253,6 +263,29 @@ def _bytes_per_month(text: str) -> int:
     return int(text)
 
 
+def _allow(text: str) -> bool:
+    return {"allow": True, "refuse": False}[text]
+
+
+def _test_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", text):
+        raise ValueError("no name of a test")
+    return text
+
+
+def _hours(text: str) -> frozenset[int]:
+    """`22-6` is from 22:00 to 6:00."""
+    found = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", text)
+    first, last = (int(found[1]), int(found[2])) if found else (24, 24)
+    if first > 23 or last > 24 or first == last:
+        raise ValueError("no hours")
+    return frozenset(hour % 24 for hour in range(first, last if last > first else last + 24))
+
+
+def _united(hours: tuple[frozenset[int], ...]) -> frozenset[int]:
+    return frozenset[int]().union(*hours)
+
+
 def country_code(text: str) -> str:
     """An ISO 3166-1 alpha-2 code in capitals. Raises ValueError."""
     if not re.fullmatch(r"[A-Za-z]{2}", text):
@@ -271,6 +304,17 @@ KEYS: Mapping[str, Key] = {
     "net.resolver": Key("resolver", "address:port, such as 9.9.9.9:53", _resolver),
     "net.doh": Key("doh", f"a list of at most {MAX_DOH} https URLs", _doh, many=True),
     "net.ca_file": Key("ca_file", "a PEM file with certificates", _pem_file),
+    "net.local_targets": Key("local_targets", "refuse, allow", _allow),
+    "opt_out.tests": Key(
+        "without",
+        f"a list of at most {MAX_LIST} categories, experiments or services, such as web",
+        _test_name,
+        many=True,
+        most=MAX_LIST,
+    ),
+    "opt_out.hours": Key(
+        "quiet_hours", "a list of hours, such as 22-6", _hours, many=True, whole=_united
+    ),
     "plan.services_file": Key("services_file", "an existing services file", _file),
     "uplink.proxy": Key("proxy", PROXY, _proxy),
     "uplink.proxy_use": Key("proxy_use", "last, always", _proxy_use),

@@ -5,13 +5,17 @@ A plan may narrow what is run at any time. It can never widen it: what is new wa
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import Any
 
 from heliograph.observation import Access
 from heliograph.plan import Plan, PlannedTask, Service
+from heliograph_agent import bytes_a_day, risks
 
-VERSION = 1  # of the words below; a change of what they promise raises it
+VERSION = 2  # of the words below; a change of what they promise raises it
 EVERYTHING = "*"
+
+NETWORKS = ("own", "allowed", "unasked")  # whose network it is: mine, or who owns it knows
 
 RISKS = """\
 Who can see it
@@ -20,11 +24,13 @@ Who can see it
   The collector's operator sees the results, your network and country, and when this machine is on.
   The operator does not keep your address. Others see only numbers of whole networks and countries.
 Risks
+  {here}
   This is not anonymity: somebody watching your line can tell that you run Heliograph.
   Where measuring censorship is punished, that can be dangerous for you. Think of those around you.
   If this network belongs to somebody else (employer, school, neighbour), ask them first.
 Stopping
-  `heliograph-agent pause` stops at once and works offline; `leave --erase` deletes its files."""
+  `heliograph-agent pause` stops at once and works offline; `leave --erase` deletes its files.
+  What you never want to run, and hours to keep free, stand in config.yml (opt_out); they win."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class Consent:
     country: str = ""
     region: str = ""
     access: Access = Access.UNKNOWN
+    network: str = "unasked"  # one of NETWORKS
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +55,7 @@ class Consent:
             "country": self.country,
             "region": self.region,
             "access": self.access.value,
+            "network": self.network,
         }
 
 
@@ -63,6 +71,7 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
             country=str(stored["country"]),
             region=str(stored["region"]),
             access=Access(stored["access"]),
+            network=str(stored.get("network", "unasked")),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -102,7 +111,7 @@ def _known_hosts(service: Service, consent: Consent) -> Service:
     )
 
 
-def terms(plan: Plan, collector: str) -> str:
+def terms(plan: Plan, collector: str, country: str = "") -> str:
     """What somebody should know before saying yes."""
     titles = {service.name: service for service in plan.services}
     lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
@@ -114,12 +123,15 @@ def terms(plan: Plan, collector: str) -> str:
             f"  {about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"
         )
     megabytes = plan.limits.bytes_per_month / 1e6
+    daily = bytes_a_day.of_plan(plan) / 1e6
     lines += [
         "",
-        f"The tests take at most {megabytes:.0f} MB a month. Nothing else on this machine is read.",
+        f"The tests take some {daily:.1f} MB a day, at most {megabytes:.0f} MB a month.",
+        "Nothing else on this machine is read.",
         "",
     ]
-    return "\n".join(lines) + RISKS
+    here = fill(risks.words(country), 94).replace("\n", "\n  ")
+    return "\n".join(lines) + RISKS.format(here=here)
 
 
 def _every(seconds: int) -> str:

@@ -20,6 +20,7 @@ from heliograph.plan import Limits, Service
 from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.experiments import by_name
 from heliograph_agent.net import Net, Trace
+from heliograph_agent.net.barred import BarredError
 from heliograph_agent.net.deadline import Deadline
 
 DEADLINE_S = 120.0  # of one task
@@ -210,7 +211,7 @@ def _target(experiment: Experiment, task: Errand) -> Target:
 def _reason(error: Exception) -> str:
     """Of several exceptions a bug counts before a refusal."""
     leaves = list(_leaves(error))
-    bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun)]
+    bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun | BarredError)]
     if not bugs:
         return str(leaves[0])
     kind = type(bugs[0]).__name__

@@ -22,8 +22,10 @@ DEFAULT = "~/.local/state/heliograph-agent"
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
 KEY, COLLECTOR, PLAN, CONSENT = "agent.key", "collector.json", "plan.pb", "consent.json"
 STATUS, PAUSED, LOCK, SPOOL, CONFIG = "status.json", "paused.json", "lock", "spool.db", "config.yml"
-UPLINK, RELAY_KEY = "uplink.json", "relay.pem"
-OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY)
+UPLINK, RELAY_KEY, NEXT_KEY = "uplink.json", "relay.pem", "agent.key.next"
+JOINING = "joining"  # the invite of a request that went out by file
+OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
+        NEXT_KEY, JOINING)  # fmt: skip
 
 
 class StateError(Exception):
@@ -41,6 +43,7 @@ class Collector:
     sealing_key: bytes
     agent: bytes
     role: str = "volunteer"
+    charter: bytes = b""  # the newest that was followed; "" where the join knew of none
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class State:
                 "sealing_key": _b64(c.sealing_key),
                 "agent": c.agent.hex(),
                 "role": c.role,
+                "charter": _b64(c.charter),
             },
         )
 
@@ -165,6 +169,7 @@ class State:
                 sealing_key=_bytes(stored["sealing_key"], 32),
                 agent=bytes.fromhex(stored["agent"]),
                 role=str(stored["role"]),
+                charter=base64.b64decode(stored.get("charter", ""), validate=True),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(

@@ -15,6 +15,7 @@ import pytest
 
 from heliograph.plan import PlannedTask
 from heliograph.v1 import intake_pb2
+from support import local_targets
 from support.scripted_intake import Collector, intake, plan_of, serving
 
 DEADLINE_S = 30.0
@@ -105,7 +106,7 @@ async def status(state: Path) -> dict[str, object]:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    return tmp_path / "agent"
+    return local_targets.allow(tmp_path / "agent")
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ async def test_what_was_not_agreed_to_waits_for_a_yes(state: Path, log: Path) ->
         old = first.getsockname()[1]
         async with intake(plan_of(tcp(old))) as collector:
             code, out, _ = await command(
-                "join", collector.invite(), "--state", str(state), stdin="yes\n"
+                "join", collector.invite(), "--state", str(state), stdin="\nno\nyes\n"
             )
             assert code == 0
             assert f"127.0.0.1:{old}" in out

@@ -96,18 +96,23 @@ async def test_join_shows_what_will_run_and_asks(
     state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with intake(PLAN) as collector:
-        answers(monkeypatch, "no\n")
+        answers(monkeypatch, "kz\nno\nno\n")
         assert await call("join", collector.invite(), "--state", str(state.root)) == 1
         out, err = capsys.readouterr()
         assert "192.0.2.1:9: tcp, every 1 min" in out
         assert "Who can see it" in out
+        assert "In KZ the network is censored and watched" in out.replace("\n ", "")
         assert "Nothing will run" in err
+        answers(monkeypatch, "kz\nyes\n")  # somebody else's network, and nobody asked
+        assert await call("join", collector.invite(), "--state", str(state.root)) == 1
+        assert "ask its owner first" in capsys.readouterr().err
         assert state.read(CONSENT) is None
-        answers(monkeypatch, "yes\n")
+        answers(monkeypatch, "kz\nallowed\nyes\n")
         assert await call("join", collector.invite(), "--state", str(state.root)) == 0
     stored = state.read_json(CONSENT)
     assert stored
     assert stored["scope"] == ["tcp 192.0.2.1:9"]
+    assert (stored["network"], stored["country"], stored["version"]) == ("allowed", "KZ", 2)
     assert state.path(KEY).stat().st_mode & 0o777 == 0o600
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, started
 
@@ -66,7 +67,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with started(serve, home / "serve.log"):
         eventually(lambda: (home / "data" / "serving.json").exists(), "the collector's start")
         invite = ask(collector("invite", *data, "--endpoint", door)).strip()
-        ask(agent("join", invite, "--yes", "--state", home / "agent"))
+        ask(agent("join", invite, "--yes", "--state", local_targets.allow(home / "agent")))
         yield home / "agent"
 
 

@@ -32,9 +32,8 @@ class Lab:
             "plan": {"services_file": str(home / "services.yml")},
         }
         (home / "collector.yml").write_text(yaml.safe_dump(settings))
-        (home / "agent.yml").write_text(
-            yaml.safe_dump({"net": {"resolver": f"{RESOLVER}:53", "ca_file": str(border.ca_file)}})
-        )
+        net = {"resolver": f"{RESOLVER}:53", "ca_file": str(border.ca_file)}
+        (home / "agent.yml").write_text(yaml.safe_dump({"net": net | {"local_targets": "allow"}}))
 
     def serve(self) -> list[str]:
         return self.border.abroad.command(

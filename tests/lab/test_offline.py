@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support import local_targets
 from support.netns import Namespace, namespace
 from support.programs import agent, ask, collector, eventually, started
 
@@ -57,6 +58,7 @@ def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
     with started(island.command(serve), tmp_path / "serve.log"):
         eventually(lambda: answers(island, data), "the collector")
         invite = ask(collector("invite", "--data", data, "--endpoint", DOOR)).strip()
+        local_targets.allow(state)
         ask(island.command(agent("join", invite, "--yes", "--state", state, "--country", "KZ")))
         with started(
             island.command(agent("run", "--once", "--state", state)), tmp_path / "agent.log"

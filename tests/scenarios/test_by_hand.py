@@ -15,7 +15,7 @@ import zstandard
 
 from heliograph import bundle
 from heliograph.v1 import envelope_pb2
-from support import serve_process
+from support import local_targets, serve_process
 from support.ports import HOST, free_port
 from support.programs import agent, ask, collector
 from support.waiting import until_now
@@ -41,7 +41,7 @@ class Hands:
         ask(collector("plan", "set", "--data", self.data, plan))
         with serve_process.served(self.data) as served:
             invite = ask(collector("invite", "--data", self.data)).strip()
-            ask(agent("join", invite, "--yes", "--state", self.state))
+            ask(agent("join", invite, "--yes", "--state", local_targets.allow(self.state)))
             until_now(lambda: "http" in served.places)
 
     def measure(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from heliograph import keys, spoken
 from heliograph_agent.state import State
 from heliograph_collector.fleet import Codes, Fleet
-from support import loopback_plan, serve_process
+from support import local_targets, loopback_plan, serve_process
 from support.ports import free_port
 from support.programs import agent, ask, collector
 
@@ -83,7 +83,7 @@ def line(tmp_path: Path) -> Line:
     with serve_process.served(made.data, config=made.config) as served:
         served.wait_for("http")
         invite = ask(collector("invite", *made.at)).strip()
-        ask(agent("join", invite, "--yes", "--state", made.state))
+        ask(agent("join", invite, "--yes", "--state", local_targets.allow(made.state)))
     return made
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, kill, started
 
@@ -73,7 +74,8 @@ class World:
         with started(self.serve(), self.home / "serve.log"):
             eventually(self.up, "the collector's first start")
             invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
-            ask(agent("join", invite.strip(), "--yes", "--state", self.home / "agent"))
+            state = local_targets.allow(self.home / "agent")
+            ask(agent("join", invite.strip(), "--yes", "--state", state))
 
     def get(self, path: str) -> bytes:
         password = (self.home / "data" / "keys" / "operator.password").read_text().strip()

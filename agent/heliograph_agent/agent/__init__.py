@@ -12,11 +12,10 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
 from heliograph.clock import Clock
 from heliograph.plan import Plan
-from heliograph.v1 import plan_pb2
+from heliograph_agent.agent import renewing
+from heliograph_agent.agent.adopting import Adopting
 from heliograph_agent.agent.darkness import Darkness
 from heliograph_agent.agent.lives import Lives, told_before
 from heliograph_agent.agent.measuring import Measuring, Place
@@ -24,13 +23,12 @@ from heliograph_agent.agent.sealing import Sealing, Telling
 from heliograph_agent.agent.setting import Setting, read_setting
 from heliograph_agent.agent.signing import sign
 from heliograph_agent.agent.status import Status
-from heliograph_agent.config import Config, ConfigError
+from heliograph_agent.config import Config
 from heliograph_agent.net import Net, Trace
 from heliograph_agent.net.local import local_view
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
-from heliograph_agent.state import CONSENT, PAUSED, PLAN, SPOOL, STATUS, StateError
-from heliograph_agent.uplink.signed import PlanError, open_plan
+from heliograph_agent.state import PAUSED, SPOOL, STATUS, StateError
 from heliograph_agent.vantage import VantageWatch
 
 if TYPE_CHECKING:
@@ -51,13 +49,14 @@ class Agent:
     """Made once per process; holds the spool from `open` to `close`."""
 
     def __init__(self, setting: Setting, clock: Clock, rng: random.Random) -> None:
-        self.setting = setting
         self._clock = clock
         self._rng = rng
+        self._cloned = False
         self._boot = setting.boot()
         self.spool = Spool(setting.state.path(SPOOL), clock=clock)
         self._watch = VantageWatch(local_view, clock, setting.declared())
-        plan, self._waiting = setting.effective()
+        self.adopting = Adopting(setting, clock, self._offset_us, self._adopted)
+        plan = self.adopting.plan
         self.status = Status(setting.state, self.spool, self._tell)
         self.darkness = Darkness(clock, self._boot)
         self.measuring = Measuring(
@@ -83,7 +82,10 @@ class Agent:
             tell=self._dark_time,
             over=self.darkness.over,
         )
-        self._consent_stamp = self._stamp()
+
+    @property
+    def setting(self) -> Setting:
+        return self.adopting.setting
 
     async def open(self) -> None:
         """The spool is open, or says why not; the first schedule is computed."""
@@ -175,9 +177,7 @@ class Agent:
             if self._paused():
                 log.info("paused")
                 return "pause"
-            if self._stamp() != self._consent_stamp:
-                self._consent_stamp = self._stamp()
-                self._agreed()
+            self.adopting.look()
             await self._nap(stop)
         return "shutdown"
 
@@ -195,13 +195,16 @@ class Agent:
         from heliograph_agent.uplink.session import Party
         from heliograph_agent.uplink.uplink import Uplink
 
+        state, agent = self.setting.state, self.setting.collector.agent
         party = Party(
-            agent=self.setting.collector.agent,
+            agent=agent,
             sign=self._sign,
             spool=self.spool,
             clock=self._clock,
             facts=self._facts,
-            take_plan=self._take_plan,
+            take_plan=self.adopting.take_plan,
+            renew=lambda said: renewing.answer(state, agent, said),
+            advised=self._advised,
             heard=lambda: None,
             rejected=self._rejected,
             attempted=Tries(
@@ -248,46 +251,19 @@ class Agent:
         log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
         self.status.changed()
 
-    def _take_plan(self, signed: plan_pb2.SignedPlan) -> None:
-        """Verified, newer, written down, and then run as far as it was agreed to."""
-        try:
-            plan = open_plan(
-                signed, self.setting.collector.signing_key, above=self.setting.plan.version
-            )
-            self.setting.state.write(PLAN, signed.SerializeToString())
-        except (PlanError, StateError) as error:
-            if signed.plan != self._held():
-                log.warning("a plan was refused: %s", error)
-            return
-        log.info("plan %d taken", plan.version)
-        self.setting = self.setting.with_plan(plan)
-        self._adopt()
-
-    def _held(self) -> bytes:
-        try:
-            return plan_pb2.SignedPlan.FromString(self.setting.state.read(PLAN) or b"").plan
-        except (StateError, DecodeError):
-            return b""
-
-    def _agreed(self) -> None:
-        try:
-            self.setting = self.setting.with_consent()
-        except StateError as error:
-            log.warning("%s", error)
-            return
-        self._adopt()
-
-    def _adopt(self) -> None:
-        try:
-            plan, waiting = self.setting.effective()
-        except ConfigError as error:
-            log.warning("%s", error)
-            return
-        if waiting and waiting != self._waiting:
-            log.warning("the plan has new targets: see `heliograph-agent plan`")
-        self._waiting = waiting
+    def _adopted(self, plan: Plan) -> None:
+        self.sealing.serve(self.setting.collector)
         self.measuring.adopt(plan)
         self.status.changed()
+
+    def _advised(self, reason: str) -> None:
+        if reason == "cloned" and not self._cloned:
+            self._cloned = True
+            log.warning(
+                "another machine uses this agent's key: leave on one of them "
+                "(`heliograph-agent leave --erase`) and join there with an invite of its own"
+            )
+            self.status.changed()
 
     def _paused(self) -> bool:
         try:
@@ -302,12 +278,6 @@ class Agent:
         with suppress(StateError):
             self.setting.state.remove(PAUSED)
         return False
-
-    def _stamp(self) -> int:
-        try:
-            return self.setting.state.path(CONSENT).stat().st_mtime_ns
-        except OSError:
-            return 0
 
     def _offset_us(self) -> int | None:
         return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
@@ -324,6 +294,7 @@ class Agent:
             region=epoch.region,
             access=epoch.access,
             plan_version=self.setting.plan.version,
+            charter_version=self.adopting.charter_version,
         )
 
     def _allowance(self, plan: Plan) -> Allowance | None:
@@ -360,7 +331,8 @@ class Agent:
             "link": place.link.value,
             "epoch": place.epoch.id,
             "plan_version": self.setting.plan.version,
-            "not_agreed": list(self._waiting),
+            "not_agreed": list(self.adopting.waiting),
+            "cloned": self._cloned,
             "last_results": dict(place.last_results),
             "lives": dict(place.lives),
             "allowance": allowance.to_json(self._clock.wall_us()),
@@ -379,6 +351,6 @@ class _Way:
             from heliograph_agent.net.real import Door
 
             config, clock, rng = self._make
-            self._door = Door(config.net(), clock, rng)
+            self._door = Door(config.planned_net(), clock, rng)
         net: Net = self._door.bind(trace)
         return net

@@ -52,6 +52,10 @@ class Sealing:
         self._urgent = asyncio.Event()
         self._troubled = False
 
+    def serve(self, collector: Collector) -> None:
+        """Its keys may be others: what is closed from now on is sealed to them."""
+        self._collector = collector
+
     def note(self, *, urgent: bool) -> None:
         """A measurement was appended."""
         self._open += 1

@@ -10,6 +10,7 @@ from heliograph.observation import Access
 from heliograph.plan import Plan
 from heliograph_agent.config import Config, ConfigError
 from heliograph_agent.consent import Consent, narrow, read_consent
+from heliograph_agent.opt_out import without
 from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, not_joined
 from heliograph_agent.uplink.signed import PlanError, read_plan
 from heliograph_agent.vantage import Declared
@@ -41,9 +42,11 @@ class Setting:
 
         And what waits for a yes. Raises ConfigError.
         """
-        plan, waiting = narrow(self.plan.of_role(self.collector.role), self.consent)
+        whole = without(self.plan.of_role(self.collector.role), self.config.without)
+        plan, waiting = narrow(whole, self.consent)
         if self.config.services_file:
             plan = _with_services(plan, Path(self.config.services_file))
+            plan = without(plan, self.config.without)
         own = self.config.bytes_per_month or self._unsaid_limit()
         least = min(own, plan.limits.bytes_per_month)
         return replace(plan, limits=replace(plan.limits, bytes_per_month=least)), waiting

@@ -2,17 +2,21 @@
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.state import COLLECTOR, CONSENT, PLAN, Collector, State, StateError
+from heliograph_agent.cli import asking
+from heliograph_agent.state import COLLECTOR, CONSENT, JOINING, PLAN, Collector, State, StateError
 
 if TYPE_CHECKING:
+    from heliograph.v1 import plan_pb2
     from heliograph_agent.consent import Consent
     from heliograph_agent.uplink.invite import Invite
     from heliograph_agent.uplink.ways import Ways
@@ -25,7 +29,23 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Enrol this machine with a collector, and agree to what it will run.",
         epilog="Example: heliograph-agent join heliograph1:… --country KZ --access mobile",
     )
-    p.add_argument("invite", metavar="INVITE", help="the line that begins with heliograph1:")
+    p.add_argument(
+        "invite", metavar="INVITE", nargs="?", help="the line that begins with heliograph1:"
+    )
+    p.add_argument(
+        "--request",
+        metavar="FILE",
+        type=Path,
+        help="where nothing leads to the collector: write what its operator is to be brought",
+    )
+    p.add_argument(
+        "--response", metavar="FILE", type=Path, help="go on with what came back from there"
+    )
+    p.add_argument(
+        "--network",
+        choices=("own", "allowed"),
+        help="whose this network is: yours, or somebody's who has allowed it; else you are asked",
+    )
     p.add_argument(
         "--yes",
         action="store_true",
@@ -54,27 +74,110 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph.clock import SystemClock
-    from heliograph_agent.config import load
-    from heliograph_agent.uplink.invite import InviteError, parse_invite
-
-    try:
-        invite = parse_invite(args.invite)
-    except InviteError as error:
-        raise cli.CommandError(str(error)) from error
     state = cli.state_of(args)
+    if (args.request and args.response) or not (args.invite or args.response):
+        print(
+            "heliograph-agent: say which INVITE; --request writes what is to be brought to the "
+            "operator, --response reads what came back.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     state.prepare()
     with state.locked():
+        invite = _invite(args, state)
+        if args.request:
+            return _request(args.request, invite, state)
         collector = _present(state)
-        if collector is None:
-            ways = load(cli.config_of(args)).ways(SystemClock(), random.SystemRandom())
-            collector = asyncio.run(_enrol(invite, state, ways))
+        if args.response and collector is None:
+            collector = _by_file(args.response, invite, state)
+        elif collector is None:
+            collector = _by_network(args, invite, state)
         elif (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
             raise cli.CommandError(
                 f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
                 "--state for this invite, or run `heliograph-agent leave` first."
             )
         return _agree(args, state, collector)
+
+
+def _invite(args: argparse.Namespace, state: State) -> "Invite":
+    """As typed, or as it was when the request was written."""
+    from heliograph_agent.uplink.invite import InviteError, parse_invite
+
+    line = args.invite
+    if line is None:
+        kept = state.read(JOINING) if args.response else None
+        if kept is None:
+            raise cli.CommandError(
+                f"No request went out from {state.root}: name the INVITE too, or the --state."
+            )
+        line = kept.decode("ascii", "replace")
+    try:
+        invite = parse_invite(line)
+    except InviteError as error:
+        raise cli.CommandError(str(error)) from error
+    if (args.request or args.response) and not invite.charter:
+        raise cli.CommandError(
+            "This invite names no charter by which an answer could be believed: ask the operator "
+            "for a new one."
+        )
+    if args.request:
+        state.write(JOINING, line.encode())
+    return invite
+
+
+def _request(file: Path, invite: "Invite", state: State) -> int:
+    from heliograph import keys
+    from heliograph_agent.uplink.by_file import request
+
+    signer = keys.SigningKey(state.private_key(make=True) or b"")
+    _write(file, request(invite, signer))
+    print(
+        f"{file} is written. Bring it to the collector's operator, who says `heliograph-collector "
+        "enrol FILE`; with what comes back: heliograph-agent join --response FILE"
+    )
+    return 0
+
+
+def _by_file(file: Path, invite: "Invite", state: State) -> Collector:
+    from heliograph import keys
+    from heliograph_agent.uplink.by_file import MAX_BYTES, ByFileError, read_response
+
+    signer = keys.SigningKey(state.private_key(make=True) or b"")
+    try:
+        with file.open("rb") as stream:
+            enrolled = read_response(stream.read(MAX_BYTES), invite, signer)
+    except OSError as error:
+        raise cli.CommandError(f"Cannot read {file} ({error.strerror}).") from error
+    except ByFileError as error:
+        raise cli.CommandError(f"{file} {error}.") from error
+    _take(state, enrolled.collector, enrolled.plan)
+    state.remove(JOINING)
+    return enrolled.collector
+
+
+def _by_network(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
+    from heliograph.clock import SystemClock
+    from heliograph_agent.config import load
+
+    ways = load(cli.config_of(args)).ways(SystemClock(), random.SystemRandom())
+    return asyncio.run(_enrol(invite, state, ways))
+
+
+def _take(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
+    """The plan checked, both written down. Raises CommandError."""
+    from heliograph.clock import SystemClock
+    from heliograph_agent.uplink.signed import PlanError, open_plan
+
+    try:
+        open_plan(plan, collector, SystemClock().wall_us() // 1_000_000)
+    except PlanError as error:
+        raise cli.CommandError(
+            f"The plan that {collector.endpoint} sent is refused: {error}. Nothing was started; "
+            "tell the collector's operator."
+        ) from error
+    state.write(PLAN, plan.SerializeToString())
+    state.save_collector(collector)
 
 
 def _present(state: State) -> Collector | None:
@@ -92,21 +195,13 @@ async def _enrol(invite: "Invite", state: State, ways: "Ways") -> Collector:
     from heliograph import keys
     from heliograph_agent.uplink.door import DoorError
     from heliograph_agent.uplink.enrol import enrol
-    from heliograph_agent.uplink.signed import PlanError, open_plan
 
     signer = keys.SigningKey(state.private_key(make=True) or b"")
     try:
         collector, plan = await enrol(invite, ways, signer)
-        open_plan(plan, collector.signing_key)
     except DoorError as error:
         raise cli.CommandError(_sentence(error.reason, invite.endpoint)) from error
-    except PlanError as error:
-        raise cli.CommandError(
-            f"The plan that {invite.endpoint} sent is refused: {error}. Nothing was started; "
-            "tell the collector's operator."
-        ) from error
-    state.write(PLAN, plan.SerializeToString())
-    state.save_collector(collector)
+    _take(state, collector, plan)
     return collector
 
 
@@ -115,29 +210,44 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
     from heliograph.observation import Access
     from heliograph_agent import consent as c
     from heliograph_agent.cli.plan import stored_plan
+    from heliograph_agent.config import load
+    from heliograph_agent.opt_out import careful, without
+    from heliograph_agent.risks import is_grave
 
-    plan = stored_plan(state)
+    config = load(cli.config_of(args))
+    plan = without(stored_plan(state), config.without)
     before = c.read_consent(state.read_json(CONSENT))
-    scope = frozenset({c.EVERYTHING}) if args.yes else c.scope_of(plan)
+    country = args.country or config.country or (before.country if before else "")
+    if before is None and not country and not args.yes:
+        country = asking.country()
+    covered = careful(plan) if is_grave(country) else plan
+    scope = frozenset({c.EVERYTHING}) if args.yes else c.scope_of(covered)
     asked = c.Consent(
         given_us=SystemClock().wall_us(),
         plan_version=plan.version,
         scope=scope,
-        country=args.country or "",
+        country=country,
         region=args.region or "",
         access=Access(args.access),
+        network=args.network or "unasked",
     )
-    if before is not None and not c.narrow(plan, before)[1]:
+    if before is not None and not c.narrow(covered, before)[1]:
         return _again(state, collector, before, asked)
-    print(c.terms(plan, collector.endpoint))
-    if not args.yes and not _yes():
-        print(
-            "Nothing will run. To agree later, run the same command again; the invite stays good.",
-            file=sys.stderr,
-        )
-        return 1
+    print(c.terms(covered, collector.endpoint, country))
+    if not args.yes:
+        network = args.network or asking.network()
+        if network is None or not asking.yes():
+            print(
+                "Nothing will run. To agree later, run the same command again; the invite stays "
+                "good.",
+                file=sys.stderr,
+            )
+            return 1
+        asked = replace(asked, network=network)
     state.write_json(CONSENT, asked.to_json())
     print("Joined. Start measuring with `heliograph-agent run`.")
+    if covered.tasks != plan.tasks:
+        print("What else the plan holds: `heliograph-agent plan`.")
     return 0
 
 
@@ -157,9 +267,15 @@ def _again(state: State, collector: Collector, before: "Consent", asked: "Consen
     return 0
 
 
-def _yes() -> bool:
-    print('\nType "yes" to agree: ', end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("yes", "y")
+def _write(file: Path, data: bytes) -> None:
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+    except OSError as error:
+        raise cli.CommandError(
+            f"Cannot write {file} ({error.strerror}): name another place."
+        ) from error
 
 
 def _sentence(reason: str, endpoint: str) -> str:
@@ -169,6 +285,8 @@ def _sentence(reason: str, endpoint: str) -> str:
         "pin_mismatch": f"Whoever answers at {endpoint} does not hold the key that the invite "
         "names: somebody may be intercepting the connection. Nothing was sent. Ask the operator, "
         "by another way, for a new invite.",
+        "charter": f"Whoever answers at {endpoint} does not go by the charter that the invite "
+        "names. Nothing was started. Ask the operator, by another way, for a new invite.",
         "bad_invite": "The invite was used already, has expired or was withdrawn: ask the "
         "collector's operator for a new one.",
     }.get(

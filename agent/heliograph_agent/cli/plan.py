@@ -3,13 +3,17 @@
 import argparse
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
 from heliograph_agent.state import CONSENT, PLAN, State, not_joined
 
 if TYPE_CHECKING:
-    from heliograph.plan import Plan
+    from collections.abc import Mapping
+
+    from heliograph.plan import Plan, PlannedTask, Service
+    from heliograph_agent.config import Config
     from heliograph_agent.consent import Consent
 
 
@@ -25,18 +29,28 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph_agent import bytes_a_day
     from heliograph_agent import consent as c
+    from heliograph_agent.config import load
+    from heliograph_agent.opt_out import left_out, without
 
     state = cli.state_of(args)
     plan = stored_plan(state)
     consent = c.read_consent(state.read_json(CONSENT))
     if args.agree:
         consent = _agree(state, plan, consent)
-    waiting = c.narrow(plan, consent)[1] if consent else tuple(sorted(c.scope_of(plan)))
+    config = load(cli.config_of(args))
+    wanted = without(plan, config.without)
+    waiting = c.narrow(wanted, consent)[1] if consent else tuple(sorted(c.scope_of(wanted)))
     if args.json:
-        print(json.dumps({**asdict(plan), "not_agreed": waiting}, ensure_ascii=False))
+        more = {
+            "not_agreed": waiting,
+            "opted_out": sorted({_about(t, {}) for t in left_out(plan, config.without)}),
+            "bytes_a_day": bytes_a_day.of_plan(wanted),
+        }
+        print(json.dumps(asdict(plan) | more, ensure_ascii=False))
         return 0
-    _show(plan, waiting)
+    _show(plan, waiting, config)
     return 0
 
 
@@ -63,14 +77,21 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
 
     from heliograph.clock import SystemClock
     from heliograph_agent import consent as c
+    from heliograph_agent.uplink.signed import Age, age_of
 
     if before is None:
         raise cli.CommandError(
             "Nothing was agreed to yet: run `heliograph-agent join INVITE` again."
         )
+    now_us = SystemClock().wall_us()
+    if age_of(plan, now_us // 1_000_000) is not Age.FRESH:
+        raise cli.CommandError(
+            "This plan has expired: it goes on as it is, and nothing is added to it. Agree when "
+            "the collector was reached and has renewed it."
+        )
     agreed = replace(
         before,
-        given_us=SystemClock().wall_us(),
+        given_us=now_us,
         plan_version=plan.version,
         scope=before.scope | c.scope_of(plan),
     )
@@ -78,14 +99,50 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
     return agreed
 
 
-def _show(plan: "Plan", waiting: tuple[str, ...]) -> None:
+def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
+    from heliograph.clock import SystemClock
+    from heliograph_agent import bytes_a_day
+    from heliograph_agent.opt_out import left_out, without
+    from heliograph_agent.uplink.signed import STALE_S, Age, age_of
+
     services = {service.name: service for service in plan.services}
+    wanted = without(plan, config.without)
     print(f"Plan {plan.version}, services of {plan.services_version}")
-    for task in plan.tasks:
-        service = services.get(task.service)
-        about = service.title if service else task.target or "this machine's own connection"
-        print(f"  every {task.interval_s:>6} s  {task.experiment:<14} {about}")
-    print(f"At most {plan.limits.bytes_per_month / 1e6:.0f} MB a month.")
+    for task in wanted.tasks:
+        daily = bytes_a_day.of_task(task, services.get(task.service)) / 1e6
+        print(
+            f"  every {task.interval_s:>6} s  {task.experiment:<14} {_about(task, services)}, "
+            f"{daily:.1f} MB a day"
+        )
+    print(
+        f"Some {bytes_a_day.of_plan(wanted) / 1e6:.1f} MB a day, at most "
+        f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month."
+    )
+    unwanted = left_out(plan, config.without)
+    if unwanted:
+        print("Never run, by your opt_out: " + ", ".join(_about(t, services) for t in unwanted))
+    if config.quiet_hours:
+        hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
+        print(f"Nothing is run in the hours from {hours}, by your opt_out.")
     if waiting:
         print("Not run, because you did not agree to it: " + ", ".join(waiting))
         print("To agree: heliograph-agent plan --agree")
+    age = age_of(plan, SystemClock().wall_us() // 1_000_000)
+    if age is not Age.FRESH:
+        print(
+            f"It expired on {_day(plan.expires_s)} and goes on as it is until "
+            f"{_day(plan.expires_s + STALE_S)}."
+            if age is Age.STALE
+            else f"It expired on {_day(plan.expires_s)}, too long ago: nothing is run by it."
+        )
+
+
+def _about(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
+    service = services.get(task.service)
+    if service is not None:
+        return service.title
+    return task.target or task.service or "this machine's own connection"
+
+
+def _day(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(min(at_s, 2**37), UTC):%Y-%m-%d}"

@@ -50,6 +50,13 @@ async def _main(agent: "Agent", *, once: bool) -> int:
     try:
         await agent.open()
         print("heliograph-agent: running", file=sys.stderr, flush=True)
+        if agent.adopting.waiting:
+            print(
+                "heliograph-agent: the plan holds more than you agreed to; only that runs. See "
+                "`heliograph-agent plan`, then `plan --agree`.",
+                file=sys.stderr,
+                flush=True,
+            )
         if once:
             return await _once(agent, stop)
         await agent.run(stop)

@@ -21,5 +21,6 @@ class NetConfig:
     quic_s: float = 10  # one QUIC handshake
     hop_s: float = 3  # what a router or a server has to answer one limited packet
     tor_s: float = 100  # a bootstrap; a task has 120, and a censored one would take minutes
+    local_targets: bool = True  # whether a private network, or this machine's own, may be visited
     hosts_file: str = "/etc/hosts"
     resolv_conf: str = "/etc/resolv.conf"

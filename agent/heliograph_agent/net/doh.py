@@ -4,8 +4,11 @@ The resolver's own name is looked up by the system; give an address in the URL t
 What fails on the way (a reset, a certificate) is the failure of the lookup.
 """
 
+from collections.abc import Callable
+
 from heliograph.failure import Failure
 from heliograph_agent.net.address import https_host_port, literal
+from heliograph_agent.net.barred import BarredError
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.http import Exchange
@@ -21,12 +24,20 @@ _HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
 
 
 async def ask_doh(
-    question: Question, url: str, system: System, roots: Roots, now_s: int, count: Count
+    question: Question,
+    url: str,
+    system: System,
+    roots: Roots,
+    now_s: int,
+    count: Count,
+    barred: Callable[[str], bool] = lambda _: False,
 ) -> Reply:
-    """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL. The caller
-    bounds the wait."""
+    """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL, or leads where
+    none may go. The caller bounds the wait."""
     host, port = https_host_port(url, "resolver")
     address = literal(host) or await address_of(host, system, count)
+    if barred(address):
+        raise BarredError
     wire = await open_wire(address, port, count)
     try:
         securing = Securing(server_name=host)

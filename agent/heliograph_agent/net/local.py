@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from heliograph_agent.net import netlink
+from heliograph_agent.net.barred import Network, network_of
 from heliograph_agent.net.netlink import DefaultRoute, Held
 
 _UNSENT = ("192.0.2.1", "2001:db8::1")  # documentation addresses; a UDP connect sends nothing
@@ -33,6 +34,12 @@ def own_addresses() -> tuple[str, ...]:
     loopback = _loopback_interfaces()
     known = netlink.held() or _routed()
     return tuple(h.address for h in known if h.interface not in loopback and not _loops(h.address))
+
+
+def own_networks() -> tuple[Network, ...]:
+    """The networks that this machine's interfaces stand in, loopback left out."""
+    known = netlink.held() or _routed()
+    return tuple({network_of(h.address, h.prefix): None for h in known if not _loops(h.address)})
 
 
 def view_of(held: Iterable[Held], routes: Iterable[DefaultRoute]) -> LocalView:

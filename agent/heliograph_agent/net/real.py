@@ -6,10 +6,11 @@ from dataclasses import replace
 from random import Random
 
 from heliograph.clock import Clock
-from heliograph.failure import Operation
-from heliograph.observation import Tcp, Udp
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import MAX_BODY, QuicConnection
 from heliograph_agent.net.address import host_port, name_port
+from heliograph_agent.net.barred import BarredError, Bars
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns_exchange import Linger, ask, ask_tcp
 from heliograph_agent.net.dns_message import Question
@@ -19,6 +20,7 @@ from heliograph_agent.net.exchange import Talk
 from heliograph_agent.net.hop import HopProbe, RawLine, Start, payload_of
 from heliograph_agent.net.http import Exchange
 from heliograph_agent.net.http3 import Http3Exchange
+from heliograph_agent.net.local import own_networks
 from heliograph_agent.net.own import OwnAddresses
 from heliograph_agent.net.quic import QuicShake, RealQuic, require_aioquic
 from heliograph_agent.net.raw import raw_helper
@@ -56,6 +58,11 @@ class Door:
         )
 
         self._own = OwnAddresses(clock)
+        self._bars = Bars(clock, own_networks)
+
+    def bars(self, literal: str) -> bool:
+        """Whether no test may go there."""
+        return not self.config.local_targets and self._bars(literal)
 
     def bind(self, trace: Trace) -> "RealNet":
         return RealNet(self, trace, self._own.scrubber())
@@ -107,6 +114,9 @@ class RealNet:
             nonlocal wire
             wire = await open_wire(address, port, self._count)
 
+        barred = self._barred(address, on, Operation.CONNECT)
+        if barred is not None:
+            return barred, None
         facts: Facts = {"tcp": Tcp(address=address, port=port)}
         step = self._step(Operation.CONNECT, on, endpoint)
         seen = await step.take(work, self._door.config.connect_s, lambda: facts)
@@ -189,6 +199,9 @@ class RealNet:
         endpoint: str = "",
     ) -> Seen:
         """Also raises ValueError when `address` is a name."""
+        barred = self._barred(address, on, Operation.EXCHANGE)
+        if barred is not None:
+            return barred
         talk, deadline_s = Talk(speech), self._door.config.udp_s
         return await self._step(Operation.EXCHANGE, on, endpoint).take(
             lambda: talk.in_datagram(address, port, deadline_s, self._count),
@@ -209,6 +222,9 @@ class RealNet:
     ) -> tuple[Seen, QuicConnection | None]:
         """Also raises ValueError when `address` is a name or no CA set is named `trust`."""
         require_aioquic()
+        barred = self._barred(address, on, Operation.QUIC_HANDSHAKE)
+        if barred is not None:
+            return barred, None
         roots = self._door.trust.chosen(trust)
         shake = QuicShake(server_name=server_name, alpn=alpn)
 
@@ -253,6 +269,9 @@ class RealNet:
     ) -> Seen:
         """Also raises ValueError when `address` is a name, or `send` unknown."""
         ipaddress.ip_address(address)
+        barred = self._barred(address, on, Operation.HOP)
+        if barred is not None:
+            return barred
         probe = HopProbe(
             ttl=ttl,
             send=send,
@@ -317,6 +336,8 @@ class RealNet:
         if lookup.engine in ("dot", "doh"):
             return self._asking_in_private(lookup, question)
         server = host_port(lookup.resolver, "resolver")
+        if door.bars(server[0]):
+            raise BarredError
 
         async def by_server() -> None:
             if lookup.engine == "udp":
@@ -336,13 +357,29 @@ class RealNet:
 
         async def work() -> None:
             roots, now_s = door.trust.roots(""), door.clock.wall_us() // 1_000_000
+            rest = (door.system, roots, now_s, self._count, door.bars)
             if server is None:
-                reply = await ask_doh(question, url, door.system, roots, now_s, self._count)
+                reply = await ask_doh(question, url, *rest)
             else:
-                reply = await ask_dot(question, server, door.system, roots, now_s, self._count)
+                reply = await ask_dot(question, server, *rest)
             lookup.settle(reply)
 
         return work
+
+    def _barred(self, address: str, on: Seen | None, operation: Operation) -> Seen | None:
+        """What stands for a step to an address where none may go: no observation, for none was
+        made. Where a lookup led there, that lookup says so; else raises BarredError."""
+        if not self._door.bars(address):
+            return None
+        if on is None:
+            raise BarredError
+        seen = Observation(
+            operation=operation,
+            started_us=self._trace.elapsed_us(),
+            duration_us=0,
+            failure=Failure.DNS_BOGON_ERROR,
+        )
+        return Seen(on.index, seen)
 
     def _step(self, operation: Operation, on: Seen | None, endpoint: str) -> Step:
         return Step(self._trace, self._scrub, operation, on, endpoint)

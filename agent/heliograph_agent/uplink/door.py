@@ -28,6 +28,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no_answer"
     UNKNOWN_AGENT = "unknown_agent"
     BAD_INVITE = "bad_invite"
+    CHARTER = "charter"  # not the one that the invite names
     BUSY = "busy"
     ENDED = "ended"
     REFUSED = "refused"

@@ -4,15 +4,18 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
-from heliograph import __version__, keys
+from heliograph import keys
+from heliograph.charter import CharterError
 from heliograph.plan import Carrier
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.trace import Trace
 from heliograph_agent.state import Collector
 from heliograph_agent.uplink.bridge import target_of
+from heliograph_agent.uplink.by_file import begun, request_of
 from heliograph_agent.uplink.door import DoorError, Reason, open_channel, reason_of
 from heliograph_agent.uplink.invite import Invite
 from heliograph_agent.uplink.rung import Rung, rungs
+from heliograph_agent.uplink.signed import chartered
 from heliograph_agent.uplink.ways import Ways
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ def _collector(
     """Raises DoorError."""
     if answer.agent != keys.agent_id(signer.public) or len(answer.sealing_key) != 32:
         raise DoorError(Reason.REFUSED)
-    return Collector(
+    known = Collector(
         endpoint=invite.endpoint,
         pin=invite.pin,
         certificate=certificate,
@@ -83,6 +86,12 @@ def _collector(
         agent=answer.agent,
         role=answer.role or "volunteer",
     )
+    if not invite.charter:
+        return known
+    try:
+        return chartered(known, begun(invite, answer.plan))
+    except CharterError as error:
+        raise DoorError(Reason.CHARTER) from error
 
 
 async def _ask(
@@ -90,14 +99,8 @@ async def _ask(
 ) -> intake_pb2.EnrolResponse:
     import grpc
 
-    request = intake_pb2.EnrolRequest(
-        token=invite.token,
-        public_key=signer.public,
-        proof=signer.sign(keys.ENROL, invite.token),
-        agent_version=__version__,
-    )
     try:
-        return await stub.Enrol(request, timeout=ENROL_S)
+        return await stub.Enrol(request_of(invite, signer), timeout=ENROL_S)
     except grpc.aio.AioRpcError as error:
         raise DoorError(_reason_of(error)) from error
 

@@ -18,8 +18,9 @@ class InviteError(ValueError):
 class Invite:
     endpoint: str
     pin: bytes
-    token: bytes
+    token: bytes  # empty where anybody may come, into quarantine
     entrances: tuple[Entrance, ...] = ()  # besides the endpoint
+    charter: bytes = b""  # SHA-256 of the one that the agent begins with
 
 
 def parse_invite(line: str) -> Invite:
@@ -43,9 +44,11 @@ def parse_invite(line: str) -> Invite:
         entrances = codec.entrances_from_pb(message.entrances)
     except (binascii.Error, DecodeError, ValueError) as error:  # CodecError is one
         raise _cut_short() from error
-    if len(message.pin) != 32 or not message.token:
+    if len(message.pin) != 32 or len(message.charter) not in (0, 32):
         raise _cut_short()
-    return Invite(message.endpoint, message.pin, message.token, entrances)
+    if not (message.token or message.charter):
+        raise _cut_short()
+    return Invite(message.endpoint, message.pin, message.token, entrances, message.charter)
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:

@@ -42,6 +42,7 @@ class Facts:
     region: str = ""
     access: Access = Access.UNKNOWN
     plan_version: int = 0
+    charter_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class Party:
     heard: Callable[[], None]  # the collector answered something
     rejected: Callable[[int, str], None]  # envelope, reason
     attempted: Keep = nobody_asks  # what was tried on each way
+    renew: Callable[[intake_pb2.Renewed], intake_pb2.Renewal | None] = lambda _: None
+    advised: Callable[[str], None] = lambda _: None  # the reason
     returning: Returning | None = None  # what waits after a long time away; None for nothing
 
 
@@ -119,6 +122,7 @@ class Session:
             region=facts.region,
             access=facts.access,
             boot=facts.boot,
+            charter_version=facts.charter_version,
         )
 
     async def _converse(self, wire: Wire) -> None:
@@ -146,9 +150,9 @@ class Session:
             except TimeoutError as error:
                 raise DoorError(Reason.NO_ANSWER) from error
             self._party.heard()
-            await self._take(message)
+            await self._take(message, wire)
 
-    async def _take(self, message: intake_pb2.CollectorMessage) -> None:
+    async def _take(self, message: intake_pb2.CollectorMessage, wire: Wire) -> None:
         match message.WhichOneof("message"):
             case "ack":
                 for receipt in message.ack.receipts:
@@ -160,6 +164,10 @@ class Session:
                 self._take_clock(message.clock)
             case "advice":
                 self._take_advice(message.advice)
+            case "renewed":
+                renewal = await asyncio.to_thread(self._party.renew, message.renewed)
+                if renewal is not None:
+                    await wire.say(intake_pb2.AgentMessage(renewal=renewal))
 
     async def _settle(self, receipt: intake_pb2.Receipt) -> None:
         # 0 is one that could not be opened: receipts come in the order in which we sent.
@@ -178,6 +186,7 @@ class Session:
             self._offsets.add(Exchange(sent_us, clock.received_us, clock.sent_us, now_us))
 
     def _take_advice(self, advice: intake_pb2.Advice) -> None:
+        self._party.advised(advice.reason)
         if advice.heartbeat_s:
             self._beat_s = _bounded(advice.heartbeat_s)
         if advice.retry_after_s:

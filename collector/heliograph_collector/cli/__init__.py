@@ -23,6 +23,7 @@ MODULES = (
     "serve",
     "simulate",
     "invite",
+    "enrol",
     "agents",
     "plan",
     "keys",
@@ -33,6 +34,7 @@ MODULES = (
     "export",
     "rejudge",
     "log",
+    "alerts",
     "evaluate",
 )
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after

@@ -8,6 +8,7 @@ from typing import Any
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.fleet import Agent, Fleet
+from heliograph_collector.fleet.doubts import clear
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -18,7 +19,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         epilog="Example: heliograph-collector agents list",
         allow_abbrev=False,
     )
-    actions = command.add_subparsers(dest="action", metavar="list|revoke", required=True)
+    actions = command.add_subparsers(dest="action", metavar="list|revoke|clear", required=True)
     listing = actions.add_parser(
         "list",
         help="print the agents",
@@ -33,7 +34,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     revoking.add_argument("id", metavar="ID", help="its id, or the beginning of it")
-    for action in (listing, revoking):
+    clearing = actions.add_parser(
+        "clear",
+        help="let one count that is in quarantine, or was found on two machines",
+        epilog="Example: heliograph-collector agents clear 3f9a",
+        allow_abbrev=False,
+    )
+    clearing.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    for action in (listing, revoking, clearing):
         add_places(action)
 
 
@@ -42,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.action == "revoke":
             return _revoke(fleet, args.id)
+        if args.action == "clear":
+            return _clear(fleet, args.id)
         agents = fleet.agents()
     finally:
         fleet.close()
@@ -54,15 +64,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _revoke(fleet: Fleet, wanted: str) -> int:
+def _clear(fleet: Fleet, wanted: str) -> int:
+    agent = _one(fleet, wanted)
+    if not clear(fleet, agent.id):
+        raise CommandError(f"{agent.id.hex()} counts already.")
+    print(f"{agent.id.hex()} counts from now on.")
+    return 0
+
+
+def _one(fleet: Fleet, wanted: str) -> Agent:
+    """Raises CommandError."""
     found = [a for a in fleet.agents() if len(wanted) >= 4 and a.id.hex().startswith(wanted)]
     if len(found) != 1:
         count = "no agent's id begins" if not found else f"{len(found)} agents' ids begin"
         raise CommandError(f"{count} with {wanted!r}: give more of it, as `agents list` shows it.")
-    if not fleet.revoke(found[0].id, SystemClock().wall_us() // 1_000_000):
-        raise CommandError(f"{found[0].id.hex()} is revoked already.")
-    print(f"Revoked {found[0].id.hex()}.")
+    return found[0]
+
+
+def _revoke(fleet: Fleet, wanted: str) -> int:
+    agent = _one(fleet, wanted)
+    if not fleet.revoke(agent.id, SystemClock().wall_us() // 1_000_000):
+        raise CommandError(f"{agent.id.hex()} is revoked already.")
+    print(f"Revoked {agent.id.hex()}.")
     return 0
+
+
+def _state(agent: Agent) -> str:
+    if agent.revoked_s is not None:
+        return "revoked"
+    if agent.cloned_s is not None:
+        return "on two machines"
+    return "" if agent.trial_s is None else f"in quarantine, {agent.agreements} agreements"
 
 
 def _table(agents: list[Agent]) -> list[str]:
@@ -76,7 +108,7 @@ def _table(agents: list[Agent]) -> list[str]:
             f"AS{a.asn}" if a.asn else "-",
             a.access,
             _time(a.last_seen_s) or "never",
-            "revoked" if a.revoked_s is not None else "",
+            _state(a),
         ).rstrip()
         for a in agents
     ]
@@ -93,6 +125,10 @@ def _as_json(agent: Agent) -> dict[str, Any]:
         "created": _time(agent.created_s),
         "last_seen": _time(agent.last_seen_s),
         "revoked": _time(agent.revoked_s),
+        "cloned": _time(agent.cloned_s),
+        "quarantined": _time(agent.trial_s),
+        "agreements": agent.agreements,
+        "charter": agent.charter,
     }
 
 

@@ -104,7 +104,8 @@ class Country:
 
     def configure_agents(self, more: Mapping[str, Any] | None = None) -> None:
         """They trust the lab's CA too, and ask the resolver of where they are."""
-        settings = {"net": {"ca_file": str(self.ca.ca_file)}, **(more or {})}
+        net = {"ca_file": str(self.ca.ca_file), "local_targets": "allow"}
+        settings = {"net": net, **(more or {})}
         self._write("agent.yml", yaml.safe_dump(settings))
 
     def start_collector(self) -> None:

@@ -1,0 +1,12 @@
+"""The switch without which an agent visits nothing on loopback."""
+
+from pathlib import Path
+
+SWITCH = "net: {local_targets: allow}\n"
+
+
+def allow(state: Path) -> Path:
+    """In the configuration of the agent that lives, or will live, in `state`; returns `state`."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / "config.yml").write_text(SWITCH)
+    return state
