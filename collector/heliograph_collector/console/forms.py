@@ -1,0 +1,63 @@
+"""What a browser sends with a form: read with limit and deadline, and from our own pages only."""
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from heliograph_collector.web.problem import Problem
+
+MAX_BODY = 524_288  # a plan in a text field is the longest
+_MAX_FIELDS = 100
+_DEADLINE_S = 10.0
+_FORM = "application/x-www-form-urlencoded"
+
+
+async def read(request: web.Request) -> Mapping[str, str]:
+    """The fields; of one that stands twice, the first. Raises Problem 400, 408, 413, 415."""
+    if request.content_type != _FORM:
+        raise Problem(415, "Not a form", f"A form is sent as {_FORM}.")
+    try:
+        async with asyncio.timeout(_DEADLINE_S):
+            body = await _body(request)
+    except TimeoutError:
+        raise Problem(408, "Too slow", f"A form must be here within {_DEADLINE_S:g} s.") from None
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        raise Problem(400, "Not a form", "The fields cannot be read as UTF-8.") from None
+    return dict(reversed(pairs))
+
+
+async def _body(request: web.Request) -> bytes:
+    body = bytearray()
+    if (request.content_length or 0) <= MAX_BODY:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > MAX_BODY:
+                break
+        else:
+            return bytes(body)
+    raise Problem(413, "Too large", f"A form has at most {MAX_BODY} bytes.")
+
+
+def from_ourselves(request: web.Request) -> bool:
+    """Whether the page that sent this form is one of ours. Every browser says so with a form."""
+    return request.headers.get("Origin", "") == f"{scheme(request)}://{request.host}"
+
+
+def scheme(request: web.Request) -> str:
+    """As the browser sees it: TLS ends at a proxy, which says so. Who lies harms itself alone."""
+    told = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+    return "https" if told == "https" or request.secure else "http"
+
+
+def way(request: web.Request) -> str:
+    """The addresses it came by, the peer last."""
+    return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
