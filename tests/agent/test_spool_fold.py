@@ -20,7 +20,7 @@ from support.quick_disk import quick_folder
 from support.results import EPOCH, contents, measurement, plain_seal
 
 SMALL = 6_208
-LIMIT = 786_432
+LIMIT = 983_040
 HOUR_US = 3_600_000_000
 
 

@@ -119,7 +119,9 @@ class Closing:
         named = {name: epochs[name] for _, name, _ in rows}
         if priority in SHEDDABLE:
             bodies = [body for *_, body in rows]
-            cover = self._folds.cover(priority, bodies, named, seal, at_most)
+            cover = self._folds.cover(
+                priority, bodies, named, seal, at_most, grown=tail is not None
+            )
         if tail is not None:
             rows, named = [*tail.rows, *rows], tail.epochs | named
         self._folds.closed(kept, rows, named, cover)

@@ -48,7 +48,6 @@ class Tail:
     kept: Sealed
     rows: Rows
     epochs: dict[str, Epoch]
-    hour: int
     version: int  # of the file, which another process changes
     cover: int = 0
 
@@ -59,6 +58,7 @@ class Standing:
 
     key: int  # which hour or day of the wall clock
     kept: Sealed
+    members: int  # envelopes that it can stand in for
     tally: Tally = field(default_factory=Tally)
     epochs: dict[str, Epoch] = field(default_factory=dict)
 
@@ -85,10 +85,13 @@ class Folds:
     def tail(self, priority: Priority) -> Tail | None:
         """What the next batch of this class may grow onto: nobody else can have seen it."""
         tail, hour = self._tails.get(priority), self._hours.get(priority)
-        if tail is None or tail.hour != self._hour() or not self._is_ours(tail):
+        if tail is None or not self._is_ours(tail):
             return None
-        summed = hour is not None and hour.kept.number == tail.cover and self._stands(hour)
-        return tail if summed or not tail.cover else None
+        if not tail.cover:
+            return tail
+        # What is summed up belongs to one hour, and to a sum that is still going on.
+        same = hour is not None and (hour.key, hour.kept.number) == (self._hour(), tail.cover)
+        return tail if same and hour is not None and self._stands(hour) else None
 
     def grow(self, tail: Tail) -> None:
         """Another envelope takes its place."""
@@ -97,9 +100,7 @@ class Folds:
     def closed(self, sealed: Sealed, rows: Rows, epochs: dict[str, Epoch], cover: int) -> None:
         """The youngest of its class now."""
         self._db.execute("UPDATE envelope SET cover = ? WHERE sequence = ?", (cover, sealed.number))
-        self._tails[Priority(sealed.rank)] = Tail(
-            sealed, rows, epochs, self._hour(), self._version(), cover
-        )
+        self._tails[Priority(sealed.rank)] = Tail(sealed, rows, epochs, self._version(), cover)
 
     def cover(
         self,
@@ -108,8 +109,13 @@ class Folds:
         epochs: dict[str, Epoch],
         seal: Seal,
         at_most: int,
+        *,
+        grown: bool,
     ) -> int:
-        """Add a batch to its hour; the number of the hour's stand-in."""
+        """Add a batch to its hour; the number of the hour's stand-in.
+
+        For one envelope alone it is an empty row: it would be as large as that.
+        """
         hour = self._hours.get(priority)
         standing = hour is not None and self._stands(hour)
         if hour is not None and standing and hour.key != self._hour():
@@ -120,6 +126,7 @@ class Folds:
         for body in bodies:
             hour.tally.add(body)
         hour.epochs |= epochs
+        hour.members += not grown
         self._seal(hour, seal, at_most)
         return hour.kept.number
 
@@ -138,7 +145,7 @@ class Folds:
             number=number, rank=DIGEST, stored_us=self._clock.wall_us(), measurements=0, body=sealed
         )
         self.keep(kept)
-        self._digest = Tail(kept, [], {}, 0, self._version())
+        self._digest = Tail(kept, [], {}, self._version())
 
     def offered(self, numbers: Sequence[int]) -> None:
         """They may arrive from now on: they grow no more, and nothing stands in for them."""
@@ -160,6 +167,7 @@ class Folds:
             day = self._days[priority] = self._begin(key, priority + DAY)
         day.tally.merge(hour.tally)
         day.epochs |= hour.epochs
+        day.members += hour.members
         self._seal(day, seal, at_most)
         self._db.execute(
             "UPDATE envelope SET cover = ? WHERE sequence = ?", (day.kept.number, hour.kept.number)
@@ -168,12 +176,12 @@ class Folds:
     def _begin(self, key: int, rank: int) -> Standing:
         stored_us = self._clock.wall_us()
         empty = Sealed(number=0, rank=rank, stored_us=stored_us, measurements=0, body=b"")
-        return Standing(key, empty)
+        return Standing(key, empty, 0)
 
     def _seal(self, standing: Standing, seal: Seal, at_most: int) -> None:
         number, sealed = standing.kept.number or self.next(), b""
         epochs = [standing.epochs[name] for name in sorted(standing.tally.epochs())]
-        for detail in DETAILS:
+        for detail in DETAILS if standing.members > 1 else ():
             sealed = seal(number, standing.tally.bodies(detail), epochs)
             if len(sealed) <= at_most:
                 break

@@ -28,39 +28,50 @@ def roll_hours(db: sqlite3.Connection, priority: Priority, want_bytes: int, ends
     groups = db.execute(
         "SELECT s.sequence, s.size, sum(m.size), sum(m.measurements) FROM envelope s"
         " JOIN envelope m ON m.cover = s.sequence AND m.priority = ?"
-        " WHERE s.priority = ? GROUP BY s.sequence ORDER BY s.sequence",
+        " WHERE s.priority = ? AND s.size > 0 GROUP BY s.sequence",
         (priority, priority + HOUR),
     ).fetchall()
-    return _roll(db, priority, want_bytes, _within(db, priority, groups, ends))
+    return _roll(db, priority, want_bytes, groups, ends)
 
 
 def roll_days(db: sqlite3.Connection, priority: Priority, want_bytes: int, ends: int) -> Rolled:
-    """Sums of hours in favour of the sums of their days, where no hour is whole any more."""
+    """Sums of hours, and results whose hour was not worth a sum, in favour of those of days."""
     groups = db.execute(
-        "SELECT s.sequence, s.size, sum(m.size), 0 FROM envelope s"
-        " JOIN envelope m ON m.cover = s.sequence"
-        " WHERE s.priority = ? GROUP BY s.sequence HAVING max(m.priority) = ? ORDER BY s.sequence",
-        (priority + DAY, priority),
+        "SELECT s.sequence, s.size, sum(h.size + coalesce(m.size, 0)), sum(coalesce(m.runs, 0))"
+        " FROM envelope s JOIN envelope h ON h.cover = s.sequence LEFT JOIN"
+        " (SELECT cover, sum(size) AS size, sum(measurements) AS runs FROM envelope"
+        "  WHERE cover > 0 AND priority = ? GROUP BY cover) m"
+        " ON m.cover = h.sequence AND h.priority = ?"
+        " WHERE s.priority = ? AND s.size > 0 GROUP BY s.sequence",
+        (priority, priority + HOUR, priority + DAY),
     ).fetchall()
-    return _roll(db, priority, want_bytes, _within(db, priority, groups, ends))
+    return _roll(db, priority, want_bytes, groups, ends)
 
 
 def _roll(
-    db: sqlite3.Connection,
-    priority: Priority,
-    want_bytes: int,
-    groups: list[Group],
+    db: sqlite3.Connection, priority: Priority, want_bytes: int, groups: list[Group], ends: int
 ) -> Rolled:
     """Those that free the most first: there many results are like each other."""
     freed, runs = 0, 0
-    for number, size, members, measurements in sorted(groups, key=lambda g: g[1] - g[2]):
+    within = _within(db, priority, groups, ends)
+    for number, size, members, measurements in sorted(within, key=lambda g: g[1] - g[2]):
         if freed >= want_bytes or members <= size:
             break
-        db.execute("DELETE FROM envelope WHERE cover = ? AND priority = ?", (number, int(priority)))
-        db.execute("UPDATE envelope SET priority = ? WHERE sequence = ?", (int(priority), number))
+        _replace(db, priority, number)
         freed += members - size
         runs += measurements
     return Rolled(runs, done=freed > 0)
+
+
+def _replace(db: sqlite3.Connection, priority: Priority, number: int) -> None:
+    """Let a sum go out, and nothing of what it sums up."""
+    db.execute(
+        "DELETE FROM envelope WHERE priority = ? AND cover IN"
+        " (SELECT sequence FROM envelope WHERE cover = ? AND priority = ?)",
+        (int(priority), number, priority + HOUR),
+    )
+    db.execute("DELETE FROM envelope WHERE cover = ?", (number,))
+    db.execute("UPDATE envelope SET priority = ? WHERE sequence = ?", (int(priority), number))
 
 
 def _within(
