@@ -94,7 +94,7 @@ class _Run:
         late = {row: micros(moment) for row, moment in self.late}
         self.lookout.read(rows(self.lookout.position, body["rows"]["last"]), late)
         self.lookout.until(self.until_us)
-        while self.frames and self.frames[0][1] <= self.until_us - CLOSE_US:
+        while self.frames and self.lookout.due(self.frames[0], self.until_us):
             self.lookout.again(self.frames.pop(0))
         self.lookout.close(self.until_us - CLOSE_US)
         return self.lookout.incidents()

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph_collector.detect import hints
-from heliograph_collector.detect.ballot import count, total
+from heliograph_collector.detect.ballot import Tally, count, total
 from heliograph_collector.detect.fold import Part
 from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, identity
 from heliograph_collector.detect.scope import Scope, join
@@ -134,15 +134,14 @@ class Blocked:
     ) -> None:
         """One more bin of its country's opinions; `new`: who made theirs for it; `down`: the rest
         of the world fails as well."""
-        inside = [o for o in country if self.holds(o.witness.place)]
+        inside = self._inside(country)
         young_us = int(self.limits.fresh_s * SECOND_US)
         if down and now_us - (self.confirmed_us or now_us) <= young_us:
             self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (DOWN,)
             return
         self._note(inside)
-        judged = [(o.witness, o.standing in BAD) for o in inside if o.standing is not Standing.DOWN]
-        seen = total(count(judged))
-        self._hear((o for o in inside if o.witness.nym in new), now_us)
+        seen = _tally(inside)
+        self._lately = self._heard((o for o in inside if o.witness.nym in new), now_us)
         if seen.votes < self.limits.witnesses:
             return  # silence is no recovery
         failing = [o for o in inside if o.standing in BAD]
@@ -150,7 +149,18 @@ class Blocked:
             self.kind, self.layer, self.method = causes(failing)
         self._clear = self._clear + 1 if seen.share <= self.limits.clear_share else 0
         needed = self.limits.wary_bins if self.wary else self.limits.clear_bins
-        if self._clear >= needed or (self._clear and not self.wary and self._well()):
+        quick = self._clear and not self.wary and self._well(self._lately)
+        if self._clear >= needed or quick:
+            self._end(now_us)
+
+    def glance(self, country: Sequence[Opinion], tests: Sequence[Opinion], now_us: int) -> None:
+        """Between two bins: over, if the newest tests alone show it. Else nothing is changed."""
+        inside = self._inside(country)
+        seen = _tally(inside)
+        if self.wary or seen.votes < self.limits.witnesses or seen.share > self.limits.clear_share:
+            return
+        if self._well(self._heard(self._inside(tests), now_us)):
+            self._note(inside)
             self._end(now_us)
 
     def fails_elsewhere(self, now_us: int) -> None:
@@ -185,17 +195,21 @@ class Blocked:
             hints=hints.on_the_hour(self.started),
         )
 
-    def _hear(self, new: Iterable[Opinion], now_us: int) -> None:
+    def _inside(self, country: Iterable[Opinion]) -> list[Opinion]:
+        return [o for o in country if self.holds(o.witness.place)]
+
+    def _heard(self, new: Iterable[Opinion], now_us: int) -> list[Opinion]:
+        """Of those so far and these, what was tested lately."""
         since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
         judged = (o for o in (*self._lately, *new) if o.standing is not Standing.DOWN)
-        self._lately = [o for o in judged if o.at_us >= since_us]
+        return [o for o in judged if o.at_us >= since_us]
 
-    def _well(self) -> bool:
+    def _well(self, tests: Sequence[Opinion]) -> bool:
         """Whether the newest tests alone show it: more likely by far of a service that fails one
         time in twenty-five than of one that fails every other time. One failure in it counts."""
         limits = self.limits
-        bad = {o.witness.nym for o in self._lately if o.standing in BAD}
-        lately = total(count((o.witness, o.witness.nym in bad) for o in self._lately))
+        bad = {o.witness.nym for o in tests if o.standing in BAD}
+        lately = total(count((o.witness, o.witness.nym in bad) for o in tests))
         rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
         good = (lately.votes - lately.hits) * math.log((1 - rate) / 0.5)
         return good + lately.hits * math.log(rate / 0.5) >= limits.clear_nats
@@ -218,6 +232,11 @@ class Blocked:
         self.closed_us = now_us
         confirmed = self.confirmed_us is not None
         self.state = State.CLOSED if confirmed else State.WITHDRAWN
+
+
+def _tally(inside: Iterable[Opinion]) -> Tally:
+    judged = ((o.witness, o.standing in BAD) for o in inside if o.standing is not Standing.DOWN)
+    return total(count(judged))
 
 
 def causes(bad: Iterable[Opinion]) -> tuple[Kind, str, str]:

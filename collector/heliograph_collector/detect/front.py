@@ -100,6 +100,19 @@ class Front:
         if loud or any(self.held):
             self._alarm(mine, now_us, needed, elsewhere)
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a confirmed block goes on here."""
+        return any(b.open and b.confirmed_us is not None for b in self.found)
+
+    def glance(self, mine: Sequence[Opinion], tests: Sequence[Opinion], now_us: int) -> bool:
+        """Between two bins; `mine`: the fresh opinions, `tests`: all since the last bin. Whether a
+        block was over."""
+        lasting = [b for b in self.found if b.open and b.confirmed_us is not None]
+        for blocked in lasting:
+            blocked.glance(mine, tests, now_us)
+        return any(not blocked.open for blocked in lasting)
+
     def forget(self, over_us: int, heard_us: int) -> None:
         """Blocks over before `over_us`, and who was last heard of before `heard_us`."""
         self.found = [b for b in self.found if b.open or (b.closed_us or 0) >= over_us]

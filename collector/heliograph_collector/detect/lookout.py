@@ -26,11 +26,13 @@ from heliograph_collector.detect.thresholds import DETECT_VERSION, THRESHOLDS, T
 from heliograph_collector.store.rows import JournalRow
 
 REMEMBERED_US = 5 * DAY_US  # so long what is over can still come again, or be corrected
-CLOSE_US = 45 * SECOND_US  # so long after its end a bin is closed
+CLOSE_US = 20 * SECOND_US  # so long after its end a bin is closed
+GLANCE_US = 10 * SECOND_US  # so often it is asked whether a block is over
 _BLIND_US = 90 * DAY_US
 _LATE = 1_000  # of these an entry can name
 
-Frame = tuple[int, int, list[Opinion]]  # which bins were closed, and what had come in before
+# Which bins were closed, or at which moment between them one was over, and what had come in before.
+Frame = tuple[int, int, list[Opinion]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Lookout:
     frame: list[Opinion] = field(default_factory=list)  # taken since a bin was closed
     late: list[tuple[int, int]] = field(default_factory=list)
     _now_us: int = 0
+    _glanced_us: int = 0
 
     @classmethod
     def new(
@@ -105,13 +108,36 @@ class Lookout:
         heard, self.frame = self.frame, []
         return since_us, self.reach.since_us, heard
 
+    def glance(self, now_us: int) -> Frame | None:
+        """End blocks that are over by now; what had come in, if there were any. While a bin is
+        still to be closed this waits: it would bring up again what was over after it."""
+        at_us = now_us // GLANCE_US * GLANCE_US
+        since_us, width_us = self.reach.since_us, self.reach.width_us
+        if at_us <= self._glanced_us or not since_us < at_us < since_us + width_us:
+            return None
+        self._glanced_us = at_us
+        if not self.reach.glance(at_us):
+            return None
+        heard, self.frame = self.frame, []
+        return self.reach.since_us, at_us, heard
+
     def again(self, frame: Frame) -> None:
         """Go through closed bins once more. Those in which nothing came need not be given."""
         since_us, until_us, heard = frame
         self.reach.close(since_us)
         for opinion in heard:
             self.reach.take(opinion)
-        self.reach.close(until_us)
+        if self._whole(until_us):
+            self.reach.close(until_us)
+        else:
+            self.reach.glance(until_us)
+
+    def due(self, frame: Frame, now_us: int) -> bool:
+        """Whether that was done by then: bins are closed some time after their end."""
+        return frame[1] + (CLOSE_US if self._whole(frame[1]) else 0) <= now_us
+
+    def _whole(self, at_us: int) -> bool:
+        return at_us % self.reach.width_us == 0
 
     def adopt(self, said: Iterable[Incident]) -> None:
         """Go on with what was open when all else was forgotten: a shutdown outlives our state."""

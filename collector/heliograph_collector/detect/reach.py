@@ -134,6 +134,31 @@ class Reach:
                 self._close(self.since_us + self.width_us)
         return closed
 
+    def glance(self, now_us: int) -> bool:
+        """Between two bins: end what is over by what has come in; whether anything was. Opinions
+        stay where they are, and count in their bins."""
+        ended = False
+        for name, service in self.services.items():
+            fronts = {c: f for c, f in service.fronts.items() if f.lasting}
+            if fronts:
+                votes = [o for o in self.waiting if o.service == name and o.at_us < now_us]
+                ended |= self._glance(service, fronts, votes, now_us)
+        return ended
+
+    def _glance(
+        self, service: Service, fronts: Mapping[str, Front], votes: list[Opinion], now_us: int
+    ) -> bool:
+        fresh_us = now_us - int(self.limits.fresh_s * SECOND_US)
+        latest = dict(service.latest)
+        new = _newer(latest, sorted(votes, key=_order))
+        latest = {voice: o for voice, o in latest.items() if o.at_us >= fresh_us}
+        by_country: defaultdict[str, list[Opinion]] = defaultdict(list)
+        for opinion in _worst(latest, new):
+            by_country[opinion.witness.place.country].append(opinion)
+        tests = [o for o in votes if o.standing is not Standing.UNKNOWN]
+        over = [front.glance(by_country[c], tests, now_us) for c, front in fronts.items()]
+        return any(over)
+
     def _idle(self) -> bool:
         return not self.waiting and not any(
             service.latest or any(any(front.held) for front in service.fronts.values())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 3  # raised with any change of a number here or of a formula; entries name it
+DETECT_VERSION = 4  # raised with any change of a number here or of a formula; entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

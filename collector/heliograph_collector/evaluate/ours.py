@@ -2,22 +2,27 @@
 
 What is decided at a moment is in the feed a little later. The runner looks once a second, the
 journal and the log of alerts are each synced to the disk before anybody reads them: a second and a
-half in all. A minute of verdicts is judged 45 s after its end, so that the slow are heard too.
+half in all. Agents send what they tested in batches, every half minute; a minute of verdicts is
+judged a while after its end, and what comes later counts in the next.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from heliograph_collector.detect import Incident, Watch, watch
 from heliograph_collector.detect.incident import Bracket, Kind, Turn
-from heliograph_collector.detect.lookout import CLOSE_US
+from heliograph_collector.detect.lookout import CLOSE_US, GLANCE_US
 from heliograph_collector.detect.reach import Reach
 from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.detect.signals import SECOND_US, Opinion
 from heliograph_collector.evaluate.replay import Alarm, Replay
 from heliograph_collector.evaluate.replay import Kind as Name
 
 FEED_US = 1_500_000  # from a decision to the row
+BATCH_US = 30 * SECOND_US  # an agent seals and sends what it has so often
+TAKEN_US = 2 * SECOND_US  # on its way, stored and judged
 _TICK_US = 5 * SECOND_US  # how often an incident is looked at while it is young
 _YOUNG_US = 900 * SECOND_US
 _NAMES: dict[Kind, Name] = {
@@ -42,6 +47,7 @@ class _Rows:
     known: set[tuple[str, Scope, bool]] = field(default_factory=set)
     told: set[tuple[str, bool]] = field(default_factory=set)
     turns: dict[str, int] = field(default_factory=dict)
+    glances: set[int] = field(default_factory=set)  # what was seen at these is said at once
 
     def look(self, incidents: Iterable[Incident], now_us: int) -> None:
         for incident in incidents:
@@ -97,9 +103,10 @@ class _Rows:
             return row
         for seen_us, when, scopes in ends(incident):
             over = any(row.scope.within(scope) for scope in scopes)
-            if seen_us + self.delay_us > row.at_us and over:
+            said_us = seen_us + (FEED_US if seen_us in self.glances else self.delay_us)
+            if said_us > row.at_us and over:
                 bracket = None if when is None else (when.earliest_us, when.latest_us)
-                return _ended(row, seen_us + self.delay_us, bracket)
+                return _ended(row, said_us, bracket)
         return row
 
 
@@ -117,6 +124,16 @@ def _ended(row: Alarm, at_us: int, bracket: tuple[int, int] | None) -> Alarm:
         bracket,
         row.incident,
     )
+
+
+def heard(opinions: Iterable[Opinion]) -> list[tuple[int, Opinion]]:
+    """In order of coming in, with that moment: an agent's batches close at a second of its own."""
+    found = []
+    for opinion in opinions:
+        phase_us = crc32(opinion.witness.nym.encode()) % BATCH_US
+        waits_us = (phase_us - opinion.at_us) % BATCH_US
+        found.append((opinion.at_us + waits_us + TAKEN_US, opinion))
+    return sorted(found, key=lambda one: (one[0], one[1].at_us, one[1].witness.nym))
 
 
 def ends(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[Scope, ...]]]:
@@ -174,15 +191,19 @@ def _reach(replay: Replay) -> list[Alarm]:
     if not replay.opinions:
         return []
     run, rows = Reach(replay.since_us), _Rows(FEED_US + CLOSE_US)
-    end_us = replay.since_us + run.width_us
-    for opinion in replay.opinions:
-        while opinion.at_us >= end_us:
-            run.close(end_us)
-            rows.look(run.findings(), end_us)
-            end_us += run.width_us
-        run.take(opinion)
-    while end_us <= replay.until_us:
-        run.close(end_us)
-        rows.look(run.findings(), end_us)
-        end_us += run.width_us
+    coming = deque(heard(replay.opinions))
+    for now_us in _looks(replay.since_us, replay.until_us):
+        while coming and coming[0][0] <= now_us:
+            run.take(coming.popleft()[1])
+        whole_us = now_us - CLOSE_US
+        if run.close(whole_us):
+            rows.look(run.findings(), whole_us)
+        elif now_us < run.since_us + run.width_us and run.glance(now_us):
+            rows.glances.add(now_us)
+            rows.look(run.findings(), now_us)
     return rows.finished(run.findings())
+
+
+def _looks(since_us: int, until_us: int) -> Iterator[int]:
+    """Moments at which the runner does something: bins are closed, and glanced at between."""
+    return iter(range(since_us + GLANCE_US, until_us + CLOSE_US + 1, GLANCE_US))

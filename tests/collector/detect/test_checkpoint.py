@@ -9,7 +9,7 @@ import pytest
 
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.incident import Incident
-from heliograph_collector.detect.lookout import Lookout
+from heliograph_collector.detect.lookout import CLOSE_US, Lookout
 from heliograph_collector.detect.signals import Fault, Opinion, Standing, Why
 from heliograph_collector.store.rows import JournalRow
 from support.dark_rows import SECRET, row_of
@@ -50,11 +50,11 @@ def go(lookout: Lookout, some: Sequence[JournalRow], opinions: Sequence[Opinion]
     for row in some:
         lookout.read([row])
         while opinions and opinions[0].at_us <= row.received_us:
-            lookout.close(opinions[0].at_us - 45_000_000)
+            lookout.close(opinions[0].at_us - CLOSE_US)
             lookout.hear(opinions[0])
             opinions = opinions[1:]
     lookout.until(some[-1].received_us)
-    lookout.close(some[-1].received_us - 45_000_000)
+    lookout.close(some[-1].received_us - CLOSE_US)
 
 
 def whole(seed: int) -> tuple[Incident, ...]:

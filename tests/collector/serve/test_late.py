@@ -144,7 +144,8 @@ async def test_a_store_that_is_away_or_asked_too_much_is_asked_again(tmp_path: P
         assert await shift.detector.reopen()
         await shift.look()
         first, whole, half = [until_us - since_us for _, _, since_us, until_us in shift.shelf.asked]
-        assert first <= whole == 2 * half
+        assert first <= whole
+        assert abs(whole - 2 * half) <= 60_000_000  # in whole minutes
         assert shift.confirmed() == []  # that half does not show how it began
 
 
