@@ -87,6 +87,10 @@ class Door:
         foreign = bearer is not None and bearer.id != agent.id
         return await self._keep(sifted, agent, NOWHERE if foreign else place, carrier, received_us)
 
+    def leave_of(self, agent: bytes) -> int | None:
+        """How many batches more this agent may send now; None when it has sent none yet."""
+        return self._agents.left(agent, self.clock.monotonic_us())
+
     def _quota_s(self, agent: Agent, received_us: int) -> int:
         last_s = agent.last_seen_s or agent.created_s
         absent_s = max(0, received_us // 1_000_000 - last_s)

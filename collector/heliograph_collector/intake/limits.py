@@ -72,13 +72,21 @@ class Rates:
             if len(self._buckets) > self._table:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        gained = (now_us - bucket.at_us) / 1_000_000 * self._per_s
-        bucket.level = min(self._burst, bucket.level + max(0.0, gained))
+        bucket.level = self._level(bucket, now_us)
         bucket.at_us = now_us
         if bucket.level >= 1:
             bucket.level -= 1
             return 0
         return ceil((1 - bucket.level) / self._per_s)
+
+    def left(self, key: object, now_us: int) -> int | None:
+        """Whole units there are now; None for a key that is not known here."""
+        bucket = self._buckets.get(key)
+        return None if bucket is None else int(self._level(bucket, now_us))
+
+    def _level(self, bucket: _Bucket, now_us: int) -> float:
+        gained = (now_us - bucket.at_us) / 1_000_000 * self._per_s
+        return min(self._burst, bucket.level + max(0.0, gained))
 
 
 def agent_rates(batches_per_hour: int) -> Rates:

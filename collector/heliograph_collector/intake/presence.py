@@ -46,6 +46,7 @@ class Visit:
     heard_us: int  # monotonic, as all times here
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
     link: Link = Link.UNKNOWN
+    queued: int = 0  # envelopes in its spool, as it told last
     plan_version: int = 0
     charter_version: int = 0
     came_us: int = field(init=False)

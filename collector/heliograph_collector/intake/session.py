@@ -223,6 +223,7 @@ class Session:
         received_us = self._door.clock.wall_us()
         if heartbeat.link in _LINKS:
             self._visit.link = Link(heartbeat.link)
+        self._visit.queued = heartbeat.queued
         self._door.roll.saw(sighting(self._visit, received_us))
         self.offer_plan()
         clock = pb.Clock(

@@ -80,6 +80,11 @@ class Writer:
         while True:
             await self._step(self._cursor)
 
+    @property
+    def behind(self) -> int | None:
+        """Journal entries that the store does not have yet; None before it has answered."""
+        return None if self._cursor is None else self._journal.position - self._cursor
+
     def problems(self) -> list[str]:
         """Sentences on why the store is not up to date; none when it is."""
         found = [self._trouble] if self._trouble else []
