@@ -60,6 +60,7 @@ class Intake:
     presence: Presence
     geo: Geo
     accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, way (geo.origin)
+    leave_of: Callable[[bytes], int | None]  # batches more that an agent may send now
     answer: Callable[[Request, str], Awaitable[pb.SubmitResponse]]  # the same, with all there is
 
 
@@ -96,7 +97,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
                 group.create_task(roll.follow(service.fleet_changed)),
                 group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
             ]
-            yield Intake(port, roll, presence, geo, door.accept, answers)
+            yield Intake(port, roll, presence, geo, door.accept, door.leave_of, answers)
             for task in tasks:
                 task.cancel()
     finally:
