@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from heliograph.beacon import MAX_ZONE
 from heliograph.codec import MAX_ADDRESSES, MAX_ENTRANCES
 from heliograph.plan import Carrier, Entrance
+from heliograph.relayed import RelayLineError, parse_line
 
 MAX_FILE = 1_048_576
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -119,6 +121,8 @@ class Config:
     endpoint: str = ""
     echo: str = ""  # "" for no echo service
     post: str = ""  # "" for no door where one connection brings one envelope
+    dns: str = ""  # "" for no door for last words by DNS
+    dns_zone: str = ""  # what that door answers for, and agents are told
     entrances: tuple[Entrance, ...] = ()  # what agents are told; () for the two doors themselves
     store_url: str = ""
     services_file: Path | None = None
@@ -184,7 +188,9 @@ def _entrances(entry: Entry) -> tuple[Entrance, ...]:
 
 
 def _entrance(item: Entry) -> Entrance:
-    keys = item.mapping(("carrier", "endpoint", "addresses", "server_name"))
+    keys = item.mapping(("relay", "carrier", "endpoint", "addresses", "server_name"))
+    if "relay" in keys:  # its line says all there is to say
+        return _relay(keys["relay"])
     for needed in ("carrier", "endpoint"):
         if needed not in keys:
             raise item.error(f"the key {needed} is missing")
@@ -193,7 +199,7 @@ def _entrance(item: Entry) -> Entrance:
     if len(addresses) > MAX_ADDRESSES:
         raise keys["addresses"].error(f"must list at most {MAX_ADDRESSES} addresses")
     return Entrance(
-        carrier=Carrier(keys["carrier"].word(tuple(Carrier))),
+        carrier=Carrier(keys["carrier"].word((Carrier.STREAM, Carrier.POST))),
         host=host,
         port=port,
         addresses=tuple(_address(x) for x in addresses),
@@ -212,6 +218,21 @@ def _server_name(entry: Entry) -> str:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", entry.text()):
         raise entry.error(f"{entry.text()[:64]!r} must be a host's name")
     return entry.text()
+
+
+def _zone(entry: Entry) -> str:
+    zone = entry.text().rstrip(".").lower()
+    labels = zone.split(".")
+    if len(zone) > MAX_ZONE or not all(re.fullmatch(r"[a-z0-9_-]{1,63}", x) for x in labels):
+        raise entry.error(f"must be a zone of at most {MAX_ZONE} characters, like b.example.org")
+    return zone
+
+
+def _relay(entry: Entry) -> Entrance:
+    try:
+        return parse_line(entry.text())
+    except RelayLineError as error:
+        raise entry.error(f"{error}") from None
 
 
 def _store(entry: Entry) -> str:
@@ -261,6 +282,8 @@ KEYS = (
     Key("endpoint", "endpoint", _endpoint),
     Key("echo.listen", "echo", _endpoint),
     Key("post.listen", "post", _endpoint),
+    Key("dns.listen", "dns", _endpoint),
+    Key("dns.zone", "dns_zone", _zone),
     Key("entrances", "entrances", _entrances),
     Key("store.url", "store_url", _store),
     Key("plan.services_file", "services_file", _path),

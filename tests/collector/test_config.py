@@ -15,6 +15,7 @@ http: 127.0.0.1:8000
 endpoint: collector.example:443
 echo: {listen: 127.0.0.1:8001}
 post: {listen: 127.0.0.1:8002}
+dns: {listen: "127.0.0.1:8003", zone: B.example.org.}
 entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], server_name: b.c}]
 store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml}
@@ -55,6 +56,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert config.data == tmp_path / "state", "paths are relative to the file"
     assert config.password_file == Path("/etc/password")
     assert config.sessions == 10_000
+    assert config.dns_zone == "b.example.org"
 
 
 def test_what_is_typed_goes_before_the_file(tmp_path: Path) -> None:
@@ -91,6 +93,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
             r"trusted_proxies\[0\]: '10.0.0.1/8' must be",
         ),
         ("entrances: [{carrier: post}]\n", 1, "the key endpoint is missing"),
+        ("entrances: [{relay: x}]\n", 1, "is no relay's line"),
+        ("dns: {zone: a b}\n", 1, "dns.zone: must be a zone of at most 100"),
         ("entrances: [{carrier: mail, endpoint: a:1}]\n", 1, "must be one of stream, post"),
         ("entrances: [{carrier: post, endpoint: a:1, addresses: [b]}]\n", 1, "must be an address"),
         ("entrances: [{carrier: post, endpoint: a:1, server_name: a b}]\n", 1, "a host's name"),

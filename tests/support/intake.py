@@ -230,9 +230,9 @@ async def tunnel(house: House, source: str) -> AsyncIterator[int]:
                 end.close()
 
 
-async def enrolled(house: House) -> Caller:
-    """A new volunteer, let in over the wire."""
-    caller = Caller(house.keyring)
+async def enrolled(house: House, signer: keys.SigningKey | None = None) -> Caller:
+    """A new volunteer, let in over the wire; with a key of its own, or `signer`."""
+    caller = Caller(house.keyring, signer) if signer else Caller(house.keyring)
     async with channel(house) as stub:
         await stub.Enrol(caller.enrol_request(house.invite()), timeout=10)
     return caller

@@ -67,7 +67,8 @@ def _act(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
     else:
         wanted = draft(read_yaml(Path(args.file)), services)
         if found is not None:  # they come from the collector's configuration, not from this file
-            wanted = replace(wanted, entrances=found[0].entrances)
+            told, zone = found[0].entrances, found[0].beacon_zone
+            wanted = replace(wanted, entrances=told, beacon_zone=zone)
         plan = issue(fleet, signing, wanted, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
 

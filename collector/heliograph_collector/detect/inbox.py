@@ -36,7 +36,9 @@ Signal = Presence | Fault | Replay
 _PURPOSE = b"detect"
 _SILENCE_US = int(37.5 * SECOND_US)  # of a loss that does not say when it was last heard
 _WAIT_US = 600 * SECOND_US  # so long a vantage that is back may take to upload what it measured
-_BY_HAND = frozenset({"bundle", "code"})  # whoever carried them, the maker's link did not
+_BY_HAND = frozenset(
+    {"bundle", "code", "dns", "relay"}
+)  # whoever carried them, the maker's link did not
 _POST_US = (
     300 * SECOND_US
 )  # who sends by post alone has no heartbeat; a batch comes every half minute

@@ -1,4 +1,4 @@
-"""Codes that came by voice: proven, kept in fleet.db, and handed to the journal by who holds it.
+"""Codes by voice and last words by DNS: proven, kept in fleet.db, handed to the journal later.
 
 So a command may take one in while `serve` runs or while it does not, and none counts twice.
 """
@@ -19,6 +19,7 @@ class Word:
     minute: int  # since 1970, UTC; with the agent it names the code for ever
     received_us: int
     body: bytes
+    carrier: str = "code"  # by voice, or "dns"
 
 
 class Codes:
@@ -42,19 +43,19 @@ class Codes:
         """False when one of this agent and minute was kept before."""
         with self._fleet.transaction() as db:
             done = db.execute(
-                "INSERT INTO codes (agent, minute, received_us, body) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (word.agent, word.minute, word.received_us, word.body),
+                "INSERT INTO codes (agent, minute, received_us, body, carrier)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (word.agent, word.minute, word.received_us, word.body, word.carrier),
             )
             return done.rowcount == 1
 
     def pending(self) -> list[Word]:
         """Those that the journal may not have yet."""
         with self._fleet.transaction() as db:
-            rows: list[tuple[bytes, int, int, bytes]] = db.execute(
-                "SELECT agent, minute, received_us, body FROM codes WHERE handed = 0"
+            rows: list[tuple[bytes, int, int, bytes, str]] = db.execute(
+                "SELECT agent, minute, received_us, body, carrier FROM codes WHERE handed = 0"
             ).fetchall()
-        return [Word(agent=a, minute=m, received_us=r, body=b) for a, m, r, b in rows]
+        return [Word(agent=a, minute=m, received_us=r, body=b, carrier=c) for a, m, r, b, c in rows]
 
     def handed_over(self, words: Iterable[Word]) -> None:
         """What they said is the journal's now; that they came stays known."""

@@ -133,6 +133,12 @@ class Sealers:
             self._look()
             return self._keys.get(key_id)
 
+    def all(self) -> tuple[SealingKey, ...]:
+        """Every one, for what does not say which it is sealed to."""
+        with self._lock:
+            self._look()
+            return tuple(self._keys.values())
+
     def _look(self) -> None:
         folder = self._data / "keys"
         files = (folder / "sealing.key", folder / "next" / "sealing.key")

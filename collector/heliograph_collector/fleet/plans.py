@@ -65,13 +65,21 @@ def keep_fresh(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s:
 
 
 def announce(
-    fleet: Fleet, signer: keys.SigningKey, entrances: tuple[Entrance, ...], now_s: int
+    fleet: Fleet,
+    signer: keys.SigningKey,
+    entrances: tuple[Entrance, ...],
+    now_s: int,
+    *,
+    beacon_zone: str = "",
 ) -> bool:
-    """Issue the standing plan again where it names other entrances; whether that was done."""
+    """Issue the standing plan again where it names other ways in; whether that was done."""
     found = standing(fleet)
-    if found is None or found[0].entrances == entrances:
+    if found is None:
         return False
-    issue(fleet, signer, replace(found[0], entrances=entrances), now_s)
+    wanted = replace(found[0], entrances=entrances, beacon_zone=beacon_zone)
+    if wanted == found[0]:
+        return False
+    issue(fleet, signer, wanted, now_s)
     return True
 
 

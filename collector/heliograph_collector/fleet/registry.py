@@ -39,14 +39,15 @@ CREATE TABLE IF NOT EXISTS codes (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
 """
-# What later editions added to `agents`.
+# What later editions added.
 _ADDED = {
-    "key_since_s": "INTEGER NOT NULL DEFAULT 0",
-    "charter": "INTEGER NOT NULL DEFAULT 0",
-    "trial_s": "INTEGER",
-    "agreements": "INTEGER NOT NULL DEFAULT 0",
-    "cloned_s": "INTEGER",
-    "forks": "INTEGER NOT NULL DEFAULT 0",
+    ("agents", "key_since_s"): "INTEGER NOT NULL DEFAULT 0",
+    ("agents", "charter"): "INTEGER NOT NULL DEFAULT 0",
+    ("agents", "trial_s"): "INTEGER",
+    ("agents", "agreements"): "INTEGER NOT NULL DEFAULT 0",
+    ("agents", "cloned_s"): "INTEGER",
+    ("agents", "forks"): "INTEGER NOT NULL DEFAULT 0",
+    ("codes", "carrier"): "TEXT NOT NULL DEFAULT 'code'",
 }
 _SELECT = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
@@ -211,11 +212,11 @@ class Fleet:
 
 def _add_columns(db: sqlite3.Connection) -> None:
     """A second process may have been quicker with any of them."""
-    for name, kind in _ADDED.items():
-        if name in {row[1] for row in db.execute("PRAGMA table_info(agents)")}:
+    for (table, name), kind in _ADDED.items():
+        if name in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
             continue
         try:
-            db.execute(f"ALTER TABLE agents ADD COLUMN {name} {kind}")
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
         except sqlite3.OperationalError as error:
             if "duplicate column" not in str(error):
                 raise

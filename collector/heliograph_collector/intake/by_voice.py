@@ -1,7 +1,8 @@
 """What was read out over the telephone, on its way to the journal, as what it is: a report.
 
-It becomes an envelope's row by the carrier `code`, with one measurement of the experiment `code`:
-one step per class, an exchange in the protocol `code`, whose reply is the word that was said.
+It becomes an envelope's row by the carrier `code` (or `dns`), with one measurement of the
+experiment `code`: one step per class, an exchange in the protocol `code`, whose reply is the word
+that was said.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ log = logging.getLogger("heliograph.intake")
 Find = Callable[[bytes], Agent | None]
 
 
-def word_of(report: Report, agent: Agent, received_us: int) -> Word:
+def word_of(report: Report, agent: Agent, received_us: int, carrier: str = CARRIER) -> Word:
     """Where it was made is where its agent was last seen."""
     made_us = report.minute * MINUTE_US
     access = agent.access if agent.access in set(Access) else Access.UNKNOWN
@@ -44,7 +45,9 @@ def word_of(report: Report, agent: Agent, received_us: int) -> Word:
     )
     raw = batch.SerializeToString(deterministic=True)
     body = zstandard.ZstdCompressor(write_content_size=True).compress(raw)
-    return Word(agent=agent.id, minute=report.minute, received_us=received_us, body=body)
+    return Word(
+        agent=agent.id, minute=report.minute, received_us=received_us, body=body, carrier=carrier
+    )
 
 
 async def hand_over(codes: Codes, find: Find, journal: Journal) -> None:
@@ -86,7 +89,7 @@ def _row(word: Word, agent: Agent) -> JournalRow:
         country=agent.country,
         asn=agent.asn,
         role=Role(agent.voice),
-        carrier=CARRIER,
+        carrier=word.carrier,
         sequence=FIRST + word.minute,
         body=word.body,
         since_s=agent.created_s,

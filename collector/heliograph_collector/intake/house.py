@@ -10,12 +10,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
+from heliograph.keys import SigningKey
 from heliograph.posted import Request
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.codes import Codes
-from heliograph_collector.fleet.keyring import Keyring, Sealers
+from heliograph_collector.fleet.keyring import Keyring, Sealers, earlier
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.intake.answers import Answers
+from heliograph_collector.intake.by_dns import Beacons
 from heliograph_collector.intake.by_voice import follow
 from heliograph_collector.intake.counters import Counters
 from heliograph_collector.intake.door import Door
@@ -62,6 +64,7 @@ class Intake:
     accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, way (geo.origin)
     leave_of: Callable[[bytes], int | None]  # batches more that an agent may send now
     answer: Callable[[Request, str], Awaitable[pb.SubmitResponse]]  # the same, with all there is
+    last_word: Callable[[bytes], Awaitable[str]]  # sealed in a DNS query → the address to answer
 
 
 @asynccontextmanager
@@ -69,7 +72,8 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
     """Answers inside the block. Raises PortTakenError, GeoError."""
     geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret, plot.trusted_proxies)
     roll = Roll(plot.fleet)
-    opener = Opener(Sealers(plot.data).get, roll.keys_of)
+    sealers = Sealers(plot.data)
+    opener = Opener(sealers.get, roll.keys_of)
     presence = Presence()
     door = Door(
         roll=roll,
@@ -80,7 +84,10 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         clock=plot.clock,
         batches_per_hour=plot.batches_per_hour,
     )
-    answers = Answers(door, lambda _: plot.keyring.signing)
+    answers = Answers(door, lambda key_id: _signer(plot, key_id))
+    beacons = Beacons(
+        Codes(plot.fleet), sealers.all, roll.get, roll.keys_of, plot.journal, plot.clock
+    )
     service = IntakeService(
         answers, presence, plot.keyring, plot.sessions, plot.rng, strangers=plot.strangers
     )
@@ -97,12 +104,21 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
                 group.create_task(roll.follow(service.fleet_changed)),
                 group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
             ]
-            yield Intake(port, roll, presence, geo, door.accept, door.leave_of, answers)
+            yield Intake(port, roll, presence, geo, door.accept, door.leave_of, answers, beacons.take)
             for task in tasks:
                 task.cancel()
     finally:
         opener.close()
         await asyncio.to_thread(roll.flush)
+
+
+def _signer(plot: Plot, key_id: bytes) -> SigningKey:
+    """Whose word an agent takes that seals to this key: who was long in the dark knows old ones."""
+    if key_id != plot.keyring.sealing.id:
+        for sealing, signing in earlier(plot.data):
+            if sealing.id == key_id:
+                return signing
+    return plot.keyring.signing
 
 
 def _started(clock: Clock, alive_before_us: int) -> JournalRow:

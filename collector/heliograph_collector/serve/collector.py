@@ -18,6 +18,7 @@ from heliograph_collector.fleet.plans import keep_fresh
 from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
 from heliograph_collector.intake.server import PortTakenError
+from heliograph_collector.serve.beacon import open_dns
 from heliograph_collector.serve.child import Control, dialled, keep_control
 from heliograph_collector.serve.entrances import open_post
 from heliograph_collector.serve.house import House
@@ -44,6 +45,7 @@ async def collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
         notice.post(grpc=dialled(split_endpoint(config.grpc)[0], door.port))
         log.info("Agents: %s (gRPC, TLS)", notice.grpc)
         await open_post(house, door, notice, stack)
+        await open_dns(house, door, notice, stack)
         await _rooms(house, door, notice, stack)
         yield
 

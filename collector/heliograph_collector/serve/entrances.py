@@ -37,7 +37,8 @@ async def open_post(house: "House", door: "Intake", notice: Notice, stack: Async
         notice.post(post=dialled(host, port))
         log.info("Agents: %s (HTTPS, one envelope a connection)", dialled(host, port))
     named = entrances(config, door.port, port)
-    announce(house.fleet, house.keyring.signing, named, house.clock.wall_us() // 1_000_000)
+    now_s = house.clock.wall_us() // 1_000_000
+    announce(house.fleet, house.keyring.signing, named, now_s, beacon_zone=config.dns_zone)
 
 
 def entrances(config: Config, grpc_port: int, post_port: int) -> tuple[Entrance, ...]:
