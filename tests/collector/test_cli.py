@@ -16,10 +16,10 @@ from heliograph.services import shipped
 from heliograph.v1.intake_pb2 import Invite
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
-from heliograph_collector.cli import planfile
 from heliograph_collector.cli.invite import seconds
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plans import default_plan, standing
+from heliograph_collector.serve import planfile
 
 
 class Ran:
