@@ -90,6 +90,11 @@ def read_yaml(file: Path) -> Entry:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from error
     if len(text) > MAX_FILE:
         raise ConfigError(f"{file}: is longer than {MAX_FILE} bytes.")
+    return parse_yaml(text, file)
+
+
+def parse_yaml(text: bytes, file: Path) -> Entry:
+    """The root of what stands, or is to stand, in `file`. Raises ConfigError."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
