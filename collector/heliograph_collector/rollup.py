@@ -78,6 +78,13 @@ def cells(
     return _cells(counts, silences, since_us, until_us, bin_s)
 
 
+def of_counts(
+    counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
+) -> list[Cell]:
+    """As `cells`, of votes that were counted where they lie, in bins of the same width."""
+    return _cells(counts, silences, since_us, until_us, bin_s)
+
+
 def bin_by_bin(
     counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
 ) -> list[Cell]:

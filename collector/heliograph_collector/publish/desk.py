@@ -167,11 +167,29 @@ async def _ask(
     return list(votes), list(silences)
 
 
+async def wide(
+    feed: Feed,
+    since_us: int,
+    until_us: int,
+    bin_s: int,
+    asked: Mapping[str, Any],
+    wider: Mapping[str, Any],
+) -> list[Cell]:
+    """Cells of what is `asked`, each place and service that `wider` blanks seen as one.
+
+    They have not passed k-anonymity. `wider` maps names of place and service to "" or 0.
+    """
+    window = (since_us, until_us, bin_s)
+    if feed.wide is not None:
+        return list(await feed.wide(*window, wider=wider.keys(), **asked))
+    votes, silences = await _ask(feed, *window, asked)
+    return await asyncio.to_thread(_rollup, feed, votes, silences, window, wider)
+
+
 async def series(
     feed: Feed, since_us: int, until_us: int, bin_s: int, asked: Mapping[str, Any]
 ) -> list[Cell | None]:
     """One cell per bin over all that `asked` leaves open; None where k-anonymity withholds it."""
-    votes, silences = await _ask(feed, since_us, until_us, bin_s, asked)
     where = {
         "country": asked.get("country", ""),
         "region": asked.get("region", ""),
@@ -179,9 +197,9 @@ async def series(
         "access": asked.get("access", ""),
     }
     service = asked.get("service", "")
-    wider = {**where, "service": service}
-    window = (since_us, until_us, bin_s)
-    measured = await asyncio.to_thread(_rollup, feed, votes, silences, window, wider)
+    all_of = {**where, "service": service}
+    wider = {name: value for name, value in all_of.items() if name not in asked}
+    measured = await wide(feed, since_us, until_us, bin_s, asked, wider)
     # Silence alone has no service: whatever was asked for, nobody could have reached it.
     measured = [replace(c, service=service) if not c.service else c for c in measured]
     blank = scope.blank(where, service, bin_s)
@@ -193,10 +211,9 @@ async def by_service(
     feed: Feed, since_us: int, until_us: int, bin_s: int, country: str
 ) -> dict[str, list[Cell | None]]:
     """The same for each service of a whole country, in the page's order."""
-    votes, silences = await _ask(feed, since_us, until_us, bin_s, {"country": country})
-    where = {"country": country, "region": "", "asn": 0, "access": ""}
-    window = (since_us, until_us, bin_s)
-    measured = await asyncio.to_thread(_rollup, feed, votes, silences, window, where)
+    nothing = {"region": "", "asn": 0, "access": ""}
+    where = {"country": country, **nothing}
+    measured = await wide(feed, since_us, until_us, bin_s, {"country": country}, nothing)
     shown = feed.merge_small(measured, feed.k_anonymity)
     lone = {c.service for c in shown if c.service and c.vantages} - set(feed.services)
     starts = range(since_us, until_us, bin_s * 1_000_000)

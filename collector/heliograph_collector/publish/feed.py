@@ -55,6 +55,8 @@ class Feed:
     `measurements` raises ValueError for a cursor that is not its own; all that read may raise
     StoreError.
     `totals` counts measurements for the aggregation.
+    `wide` takes what `votes` does, and in `wider` names of place and service that cells are not
+    told apart by; it gives what `cells` would, and no vote leaves the store. None: it cannot.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
     `book` is the alert log read so far, `public_key` (Ed25519, 32 bytes) what proves it. `blind`
     takes (since_us, until_us) and gives {"from", "until" (µs; until None: still), "because",
@@ -83,4 +85,5 @@ class Feed:
     public_key: bytes = b""
     totals: Callable[[Wanted], Awaitable[Sequence[Total]]] = _nothing
     dumps: Path | None = None  # the folder of daily files
+    wide: Callable[..., Awaitable[Sequence[Cell]]] | None = None
     annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()

@@ -1,7 +1,7 @@
 """Answers what publish asks: of the store once it is open, of intake, of itself."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph.plan import Service
@@ -9,10 +9,12 @@ from heliograph.services import Services
 from heliograph_collector.publish import feed as f
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.rollup import cells, merge_small
+from heliograph_collector.serve.wide import Wide
 from heliograph_collector.store.aggregation import Total, Wanted
 from heliograph_collector.store.engine import Store, StoreError
 from heliograph_collector.store.rows import (
     Block,
+    Cell,
     Judged,
     MeasurementFilter,
     MeasurementPage,
@@ -34,6 +36,7 @@ _T = TypeVar("_T")
 class Desk:
     def __init__(self, house: "House", door: "Intake", store: Store, detector: "Detector") -> None:
         self._house, self._door, self._store, self._detector = house, door, store, detector
+        self._counting = Wide(store, house.clock)
         self._problems: Callable[[], Sequence[str]] | None = None
         self._last_received_us: int | None = None
         self.trouble = ""  # why the store is not open yet
@@ -53,6 +56,7 @@ class Desk:
             votes=self._votes,
             silences=self._silences,
             totals=self._totals,
+            wide=self._wide,
             cells=cells,
             merge_small=merge_small,
             measurements=self._measurements,
@@ -89,6 +93,12 @@ class Desk:
     async def _silences(self, *window: int, **place: Any) -> list[Silence]:
         since_us, until_us, bin_s = window
         return await self._ask(lambda: self._store.silences(since_us, until_us, bin_s, **place))
+
+    async def _wide(self, *window: int, wider: Collection[str], **only: Any) -> list[Cell]:
+        since_us, until_us, bin_s = window
+        return await self._ask(
+            lambda: self._counting.cells(since_us, until_us, bin_s, wider=wider, **only)
+        )
 
     async def _totals(self, wanted: Wanted) -> list[Total]:
         return await self._ask(lambda: self._store.totals(wanted))

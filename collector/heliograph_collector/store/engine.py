@@ -1,7 +1,7 @@
 """The store: every write and every question goes through here, each kind in its own threads."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
@@ -18,7 +18,7 @@ from heliograph_collector.store.clickhouse import (
 )
 from heliograph_collector.store.days import By, Days, live, marks
 from heliograph_collector.store.lock import DirectoryInUseError
-from heliograph_collector.store.queries import Query, Question
+from heliograph_collector.store.queries import Query
 from heliograph_collector.store.rows import (
     Block,
     Cell,
@@ -127,42 +127,29 @@ class Store:
         for table, some in by_table.items():
             await self._write(partial(self._clickhouse.insert, table, columns.cells(some), ""))
 
-    async def votes(
-        self,
-        since_us: int,
-        until_us: int,
-        bin_s: int,
-        *,
-        country: str | None = None,
-        region: str | None = None,
-        asn: int | None = None,
-        access: str | None = None,
-        service: str | None = None,
-    ) -> list[Vote]:
-        """What each volunteer's vantage found in each bin, by whole targets."""
-        asked = Question().between("started", since_us, until_us)
-        asked.place(country, region, asn, access)
-        asked.where("service = {service:String}", service=service)
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **only: Any) -> list[Vote]:
+        """What each volunteer's vantage found in each bin, by whole targets.
+
+        `only`: any of country, region, asn, access, service, here as in `counts`, `silences`.
+        """
+        asked = queries.within(only).between("started", since_us, until_us)
         return await self._read(ballots.votes(asked, bin_s))
 
-    async def counts(self, since_us: int, until_us: int, bin_s: int) -> list[Count]:
-        """The votes of all cells of the world, counted: what `votes` would come to."""
-        asked = Question().between("started", since_us, until_us)
-        return await self._read(ballots.counts(asked, bin_s))
+    async def counts(
+        self, since_us: int, until_us: int, bin_s: int, *, wider: Collection[str] = (), **only: Any
+    ) -> list[Count]:
+        """The votes of all cells, or `only` of a place or service, counted where they lie.
+
+        `wider` names what of the place and service cells are not told apart by.
+        """
+        asked = queries.within(only).between("started", since_us, until_us)
+        return await self._read(ballots.counts(asked, bin_s, wider))
 
     async def silences(
-        self,
-        since_us: int,
-        until_us: int,
-        bin_s: int,
-        *,
-        country: str | None = None,
-        region: str | None = None,
-        asn: int | None = None,
-        access: str | None = None,
+        self, since_us: int, until_us: int, bin_s: int, **only: Any
     ) -> list[Silence]:
         """How many vantages of each place were gone without goodbye when each bin ended."""
-        asked = Question().place(country, region, asn, access)
+        asked = queries.within(only)
         return await self._read(queries.silences(asked, since_us, until_us, bin_s))
 
     async def opinions(

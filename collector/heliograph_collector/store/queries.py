@@ -1,6 +1,6 @@
 """Every question the store answers: fixed text, and values as the engine's typed parameters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,14 @@ class Question:
     @property
     def text(self) -> str:
         return " AND ".join(self.conditions) or "1"
+
+
+def within(only: Mapping[str, Any]) -> Question:
+    """A question about a place or service; raises TypeError for what is neither."""
+    if unknown := only.keys() - {"country", "region", "asn", "access", "service"}:
+        raise TypeError(f"no such filter: {', '.join(sorted(unknown))}")
+    q = Question().place(*(only.get(name) for name in ("country", "region", "asn", "access")))
+    return q.where("service = {service:String}", service=only.get("service"))
 
 
 @dataclass(frozen=True, slots=True)

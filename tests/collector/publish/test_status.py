@@ -92,7 +92,7 @@ async def test_many_readers_cost_one_question(serve: Serve) -> None:
     assert len(asked) == 7  # the history hour by hour, and the last minutes
     world.clock.advance_us(2_000_000)
     await client.get("/api/v1/status")
-    assert len(asked) == 3
+    assert len(asked) == 8
 
 
 async def test_late_data_reaches_the_page_within_a_minute(serve: Serve) -> None:
