@@ -17,6 +17,8 @@ from heliograph.beacon import MAX_ZONE
 from heliograph.codec import MAX_ADDRESSES, MAX_ENTRANCES
 from heliograph.plan import Carrier, Entrance
 from heliograph.relayed import RelayLineError, parse_line
+from heliograph_collector.courier.configured import receivers
+from heliograph_collector.courier.receiver import Receiver
 
 MAX_FILE = 1_048_576
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -133,6 +135,7 @@ class Config:
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
     k_anonymity: int = 5
+    public_url: str = ""  # where readers find the page, for links in what is sent to them
     dumps_days: int = 3_650  # 0 for no daily files
     password_file: Path | None = None
     country_file: Path | None = None
@@ -149,6 +152,7 @@ class Config:
     ris_url: str = ""  # "" for the source's own place
     ioda_url: str = ""
     radar_url: str = ""
+    alerts: tuple[Receiver, ...] = ()
 
     @property
     def store(self) -> str:
@@ -294,6 +298,7 @@ KEYS = (
     Key("plan.services_file", "services_file", _path),
     Key("control.endpoints", "control_endpoints", _controls),
     Key("feed.k_anonymity", "k_anonymity", lambda e: e.whole(1, 1_000)),
+    Key("feed.url", "public_url", _outside),
     Key("feed.dumps_days", "dumps_days", lambda e: e.whole(0, 36_500)),
     Key("console.password_file", "password_file", _path),
     Key("geo.country_file", "country_file", _path),
@@ -314,6 +319,7 @@ KEYS = (
     Key("corroborate.ris_url", "ris_url", _outside),
     Key("corroborate.ioda_url", "ioda_url", _outside),
     Key("corroborate.radar_url", "radar_url", _outside),
+    Key("alerts", "alerts", receivers),
 )
 
 

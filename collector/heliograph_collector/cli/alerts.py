@@ -1,0 +1,119 @@
+"""`heliograph-collector alerts`: who is told of incidents, and whether that works."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from heliograph_collector.cli import CommandError, add_places, config_of
+
+if TYPE_CHECKING:
+    from heliograph_collector.courier.receiver import Receiver
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "alerts",
+        help="list who is told of incidents, or send one a sample",
+        description="Works on the receivers that the configuration lists under alerts.",
+        epilog="Example: heliograph-collector alerts test newsroom --config collector.yml",
+        allow_abbrev=False,
+    )
+    actions = command.add_subparsers(dest="action", metavar="list|test|secret", required=True)
+    listing = actions.add_parser(
+        "list",
+        help="print the receivers",
+        epilog="Example: heliograph-collector alerts list --config collector.yml",
+        allow_abbrev=False,
+    )
+    listing.add_argument("--json", action="store_true", help="print a JSON array")
+    testing = actions.add_parser(
+        "test",
+        help="send a sample, and say what came of it",
+        description="Sends a message that says it is a test, once, by the way that is configured.",
+        epilog="Example: heliograph-collector alerts test newsroom --config collector.yml",
+        allow_abbrev=False,
+    )
+    testing.add_argument("name", metavar="NAME", help="the receiver's name")
+    making = actions.add_parser(
+        "secret",
+        help="print a new secret for a webhook",
+        epilog="Example: heliograph-collector alerts secret > newsroom.secret",
+        allow_abbrev=False,
+    )
+    for action in (listing, testing, making):
+        add_places(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.action == "secret":
+        return _secret()
+    receivers = config_of(args).alerts
+    if args.action == "test":
+        return _test(args, _named(receivers, args.name))
+    if args.json:
+        print(json.dumps([_as_json(receiver) for receiver in receivers], indent=2))
+    elif receivers:
+        print("\n".join(f"{r.name:<20}{r.kind:<10}{_place(r)}" for r in receivers))
+    else:
+        print("Nobody is told: the configuration lists no alerts.")
+    return 0
+
+
+def _secret() -> int:
+    import base64
+    import secrets
+
+    from heliograph_collector.courier.sealing import PREFIX
+
+    print(PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
+    return 0
+
+
+def _named(receivers: "tuple[Receiver, ...]", name: str) -> "Receiver":
+    for receiver in receivers:
+        if receiver.name == name:
+            return receiver
+    known = ", ".join(receiver.name for receiver in receivers) or "none"
+    raise CommandError(f"no receiver is called {name!r}; the configuration has: {known}.")
+
+
+def _test(args: argparse.Namespace, receiver: "Receiver") -> int:
+    import asyncio
+
+    from heliograph.clock import SystemClock
+    from heliograph_collector.courier.sending import DeliveryError
+    from heliograph_collector.serve.courier import secret, try_out
+    from heliograph_collector.serve.refusal import CannotServeError
+
+    try:
+        kept = secret(receiver)
+        base = config_of(args).public_url
+        said = asyncio.run(try_out(receiver, kept, base, SystemClock().wall_us()))
+    except CannotServeError as error:
+        raise CommandError(str(error)) from error
+    except DeliveryError as error:
+        raise CommandError(f"{receiver.name} was not told: {error}.") from error
+    print(f"{receiver.name} was told: {said}.")
+    return 0
+
+
+def _as_json(receiver: "Receiver") -> dict[str, Any]:
+    return {
+        "name": receiver.name,
+        "kind": receiver.kind.value,
+        "place": _place(receiver),
+        "countries": list(receiver.countries),
+        "kinds": list(receiver.kinds),
+        "services": list(receiver.services),
+        "states": list(receiver.states),
+        "suspected": receiver.suspected.value,
+    }
+
+
+def _place(receiver: "Receiver") -> str:
+    """Of an address no more than the host: the rest of it can be a secret."""
+    from heliograph_collector.courier.shapes import host_of
+
+    told = ", ".join(receiver.to) or receiver.room
+    host = host_of(receiver.url) or "an address in its file"
+    return f"{told} by {host}" if told else host

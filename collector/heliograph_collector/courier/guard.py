@@ -1,0 +1,79 @@
+"""Keeps outgoing requests off private networks: by name before, by address when connecting.
+
+A receiver's name could lead anywhere, and elsewhere a moment later: so what the resolver says is
+looked through, and the address that is really connected to once more.
+"""
+
+import ipaddress
+import socket
+from typing import Any
+
+from aiohttp import TCPConnector, ThreadedResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+_WRAPPED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
+
+class PrivateTargetError(OSError):
+    """An address that a receiver may not have unless its `private` is true."""
+
+
+def is_public(text: str) -> bool:
+    """False also for what is no address. An IPv4 address inside an IPv6 one counts as itself."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address.teredo or any(address in network for network in _WRAPPED):
+            return False
+        if inner is not None:
+            address = inner
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class PublicResolver(AbstractResolver):
+    """The system's resolver, of whose answers only public addresses are let through."""
+
+    def __init__(self, inner: AbstractResolver | None = None) -> None:
+        self._inner = inner or ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises OSError."""
+        found = await self._inner.resolve(host, port, family)
+        kept = [one for one in found if is_public(one["host"])]
+        if not kept:
+            raise PrivateTargetError("its name leads to no public address")
+        return kept
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+    """For a connector: a socket to this address, which is looked at for the last time."""
+    family, type_, proto, _, address = info
+    if not is_public(str(address[0])):
+        raise PrivateTargetError("its address is not public")
+    return _socket(family, type_, proto)
+
+
+def _socket(family: int, type_: int, proto: int) -> socket.socket:
+    made = socket.socket(family, type_, proto)
+    made.setblocking(False)
+    return made
+
+
+def connector(*, private: bool, resolver: AbstractResolver | None = None) -> TCPConnector:
+    """One connection for one request: nothing is kept open to a receiver."""
+    if private:
+        return TCPConnector(resolver=resolver, force_close=True, use_dns_cache=False)
+    return TCPConnector(
+        resolver=PublicResolver(resolver),
+        socket_factory=public_socket,
+        force_close=True,
+        use_dns_cache=False,
+    )

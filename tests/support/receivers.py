@@ -1,0 +1,49 @@
+"""Receivers of alerts on loopback that take, fail, hang, redirect or answer too much."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass
+class Receiving:
+    """What came to it; `status` may be changed between two tries."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    hang: bool = False
+    body: int = 2  # bytes of the answer
+    origin: str = ""
+    came: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.came.append((request.method, request.path_qs, headers, await request.read()))
+        self.arrived.set()
+        if self.hang:
+            await asyncio.Event().wait()
+        response = web.StreamResponse(status=self.status, headers=self.headers)
+        await response.prepare(request)
+        for _ in range(max(1, self.body // 65_536)):
+            await response.write(b"o" * min(65_536, self.body))
+        return response
+
+
+@asynccontextmanager
+async def receiving(**ways: Any) -> AsyncIterator[Receiving]:
+    found = Receiving(**ways)
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", found.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        found.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield found
+    finally:
+        await runner.cleanup()
