@@ -11,7 +11,7 @@ from heliograph_collector.fleet.charters import standing_charter
 from heliograph_collector.fleet.keyring import KeysError
 from heliograph_collector.fleet.registry import Fleet
 
-LIFE_S = 180 * 86_400  # as long as an agent behind a shutdown may go on by it
+LIFE_S = 60 * 86_400  # then it widens nothing; agents go on by it for half a year more
 # Reckoned together they are some 45 MB a day over IPv4 and 75 over both families; what the limit
 # below does not cover comes later than planned, anchors last.
 _SERVICES_S = {"anchors": 180, "telegram": 480, "whatsapp": 600, "signal": 600, "stun": 3_600}

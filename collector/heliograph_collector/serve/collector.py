@@ -12,15 +12,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from heliograph.services import ServicesError, load, shipped
 from heliograph_collector.config import Config, split_endpoint
-from heliograph_collector.fleet import Fleet, Keyring, KeysError, invite_line, open_keyring
-from heliograph_collector.fleet.charters import WARN_S, keep_charter, pin_of
-from heliograph_collector.fleet.plans import keep_fresh
+from heliograph_collector.fleet import Fleet, KeysError, invite_line, open_keyring
+from heliograph_collector.fleet.charters import pin_of
 from heliograph_collector.intake.geo import GeoError
 from heliograph_collector.intake.house import Intake, Plot, intake
 from heliograph_collector.intake.server import PortTakenError
 from heliograph_collector.serve.beacon import open_dns
 from heliograph_collector.serve.child import Control, dialled, keep_control
 from heliograph_collector.serve.entrances import open_post
+from heliograph_collector.serve.freshness import renew, stay_fresh
 from heliograph_collector.serve.house import House
 from heliograph_collector.serve.notice import Notice, password_file
 from heliograph_collector.serve.refusal import CannotServeError
@@ -81,24 +81,11 @@ async def _open(config: Config, stack: AsyncExitStack) -> House:
         services=services,
         password=password_file(config),
     )
-    now_s = house.clock.wall_us() // 1_000_000
     try:
-        _charter(fleet, config, keyring, now_s)
+        renew(house)
     except KeysError as error:
         raise CannotServeError(str(error)) from error
-    keep_fresh(fleet, keyring.signing, services, now_s)
     return house
-
-
-def _charter(fleet: Fleet, config: Config, keyring: Keyring, now_s: int) -> None:
-    """Raises KeysError."""
-    left_s = keep_charter(fleet, config.data, keyring, now_s).expires_s - now_s
-    if left_s < WARN_S:
-        log.warning(
-            "The charter ends in %d days; then agents take no new plan. Bring the root keys and "
-            "say `heliograph-collector keys renew`.",
-            max(0, left_s // 86_400),
-        )
 
 
 async def _door(house: House, stack: AsyncExitStack) -> Intake:
@@ -143,7 +130,7 @@ async def _rooms(house: House, door: Intake, notice: Notice, stack: AsyncExitSta
 
     rooms = Rooms(house, door, notice)
     group = await stack.enter_async_context(asyncio.TaskGroup())
-    running = [group.create_task(rooms.run())]
+    running = [group.create_task(rooms.run()), group.create_task(stay_fresh(house))]
     if "local" in house.config.control_endpoints:
         running.append(group.create_task(keep_control(_control(house, door))))
     stack.callback(lambda: [task.cancel() for task in running])
