@@ -23,9 +23,10 @@ MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
 KEY, COLLECTOR, PLAN, CONSENT = "agent.key", "collector.json", "plan.pb", "consent.json"
 STATUS, PAUSED, LOCK, SPOOL, CONFIG = "status.json", "paused.json", "lock", "spool.db", "config.yml"
 UPLINK, RELAY_KEY, NEXT_KEY = "uplink.json", "relay.pem", "agent.key.next"
+BROUGHT = "plan.brought"  # with receipts by file, and not looked at yet
 JOINING = "joining"  # the invite of a request that went out by file
 OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
-        NEXT_KEY, JOINING)  # fmt: skip
+        NEXT_KEY, JOINING, BROUGHT)  # fmt: skip
 
 
 class StateError(Exception):

@@ -131,7 +131,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self.full_for_s = 0  # no room for sessions: come back then
         self.knocks = 0
         self.news = (0, b"")  # version and packed form of a plan that lone envelopes bring back
-        self.places: list[str] = []  # what each lone envelope said of where it came from
+        self.places: list[str] = []  # what each call said of where it came from
         self.used_token = False
         self.agents: dict[bytes, bytes] = {}
         self.batches: list[envelope_pb2.Batch] = []
@@ -197,6 +197,8 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     ) -> AsyncIterator[intake_pb2.CollectorMessage]:
         self.knocks += 1
         self.peers.append(str(context.peer()))
+        said = [str(value) for key, value in context.invocation_metadata() or () if key == PLACE]
+        self.places.append(place_of(said))
         if self.full_for_s:
             again = (("retry-after-s", str(self.full_for_s)),)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", again)

@@ -92,6 +92,7 @@ class Agent:
         counts = await self.spool.counts()
         if counts.problem:
             log.warning("%s", counts.problem)
+        self._take_brought()
         self.measuring.first_look()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -177,9 +178,17 @@ class Agent:
             if self._paused():
                 log.info("paused")
                 return "pause"
+            self._take_brought()
             self.adopting.look()
             await self._nap(stop)
         return "shutdown"
+
+    def _take_brought(self) -> None:
+        """A plan that came by hand."""
+        from heliograph_agent.agent import neighbours
+
+        for signed in neighbours.brought(self.setting.state):
+            self.adopting.take_plan(signed)
 
     async def _nap(self, stop: asyncio.Event) -> None:
         with suppress(TimeoutError):

@@ -2,14 +2,18 @@
 each only as far as the owner's configuration has it."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
+
+from google.protobuf.message import DecodeError
 
 from heliograph.clock import Clock
 from heliograph.plan import Entrance
+from heliograph.v1 import plan_pb2
 from heliograph_agent.agent.lives import Lives, fresh
 from heliograph_agent.agent.setting import Setting
-from heliograph_agent.state import StateError
+from heliograph_agent.state import BROUGHT, State, StateError
 from heliograph_agent.uplink.last_word import LastWord
 
 log = logging.getLogger("heliograph.agent")
@@ -42,6 +46,15 @@ async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> Non
         log.warning("%s Nobody's results are handed on.", errors.exceptions[0])
     except* OSError:
         log.warning("relay.listen cannot be listened on: nobody's results are handed on")
+
+
+def brought(state: State) -> Iterator[plan_pb2.SignedPlan]:
+    """A plan that came with receipts by file, once; whoever brought it, it is checked like any."""
+    with suppress(StateError, DecodeError):
+        raw = state.read(BROUGHT)
+        if raw is not None:
+            state.remove(BROUGHT)
+            yield plan_pb2.SignedPlan.FromString(raw)
 
 
 def beacon_zone(setting: Setting) -> str:

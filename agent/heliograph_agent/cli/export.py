@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.state import SPOOL, Collector, State, StateError, not_joined
+from heliograph_agent.state import BROUGHT, SPOOL, Collector, State, StateError, not_joined
 
 if TYPE_CHECKING:
     from heliograph.bundle import Settled
@@ -141,6 +141,7 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
         raise cli.CommandError(f"{file} {error}.") from error
     except OSError as error:
         raise cli.CommandError(f"Cannot read {file} ({error.strerror}).") from error
+    _keep_plan(state, bundle.brought_along(data))
     spool = state.path(SPOOL)
     settled = {
         sequence: said[name]
@@ -151,6 +152,15 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     aside.settle(spool, changes, SystemClock())
     _tell(list(settled.values()), sum(1 for _ in aside.numbered(spool)))
     return 0
+
+
+def _keep_plan(state: State, packed: bytes) -> None:
+    """For `run` to look at: it takes what is newer and soundly signed, as from a session."""
+    from heliograph.pieces import unpack
+
+    if packed:
+        with suppress(ValueError):  # of a later edition
+            state.write(BROUGHT, unpack(packed))
 
 
 def _tell(settled: "list[Settled]", left: int) -> None:

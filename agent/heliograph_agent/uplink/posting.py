@@ -75,7 +75,7 @@ class Posting:
     async def _rest(self, left_s: float | None) -> None:
         """Until there is work, or something else to do."""
         hold_s = self._on_hold_s()
-        if not hold_s and not self._held_back:
+        if not hold_s and not self._held_back and not self._work.is_set():
             self._idle.set()
         waits = [wait for wait in (left_s, hold_s, LOOK_AGAIN_S * self._held_back) if wait]
         with suppress(TimeoutError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from heliograph import __version__, keys
 from heliograph.clock import Clock
 from heliograph.observation import Access, Link
+from heliograph.posted import PLACE
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool
 from heliograph_agent.uplink.attempts import Keep, nobody_asks
@@ -90,9 +91,10 @@ class Session:
         self.wake()
         self._bye.set()
 
-    async def run(self, stub: "IntakeAsyncStub") -> None:
-        """Raises DoorError with the reason, unless it was told to leave."""
-        wire = Wire(stub.Session())
+    async def run(self, stub: "IntakeAsyncStub", place: str = "") -> None:
+        """Raises DoorError with the reason, unless it was told to leave. `place` is what the peer's
+        address says of ours: posted.ELSEWHERE for nothing."""
+        wire = Wire(stub.Session(metadata=((PLACE, place),) if place else ()))
         try:
             await self._greet(wire)
             await self._converse(wire)
@@ -234,7 +236,8 @@ class Session:
             self._window.sent(sequence, self._party.clock.monotonic_us())
             message = envelope_pb2.Envelope.FromString(envelope)
             await wire.say(intake_pb2.AgentMessage(envelope=message))
-        if not waiting and not held_to and not len(self._window):
+        fresh = self._work.is_set()  # something came while we looked
+        if not fresh and not waiting and not held_to and not len(self._window):
             self._idle.set()
 
     async def _held_to(self) -> int:

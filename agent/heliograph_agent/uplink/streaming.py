@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from heliograph.failure import Failure
+from heliograph.posted import ELSEWHERE
 from heliograph_agent.net.trace import Trace
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.attempts import said
@@ -133,7 +134,8 @@ class Streaming:
         try:
             if self._bye:
                 self._session.leave(self._bye)
-            await self._session.run(intake_pb2_grpc.IntakeStub(channel))
+            place = ELSEWHERE if self._rung.proxied else ""
+            await self._session.run(intake_pb2_grpc.IntakeStub(channel), place)
         finally:
             self._session = None
             await channel.close()

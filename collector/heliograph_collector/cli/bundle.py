@@ -8,11 +8,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph import bundle
+from heliograph.pieces import pack
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.config import Config, split_endpoint
@@ -71,8 +72,18 @@ def run(args: argparse.Namespace) -> int:
     said = asyncio.run(_hand_in(config, keyring, args.file, count))
     settled = {name: what for name, what in said.items() if what is not None}
     receipts = args.receipts or args.file.with_name(f"{args.file.name}.receipts")
-    _write(receipts, bundle.pack_receipts(key_id, settled, signing))
+    _write(receipts, bundle.pack_receipts(key_id, settled, signing, _plan(config)))
     return _tell(args, said, receipts)
+
+
+def _plan(config: Config) -> bytes:
+    """The standing one, for agents that nothing else reaches; nothing before there is one."""
+    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.intake.roll import Roll
+
+    with closing(Fleet(config.data)) as fleet:
+        plan = Roll(fleet).plan
+    return pack(plan.SerializeToString()) if plan.plan else b""
 
 
 async def _hand_in(

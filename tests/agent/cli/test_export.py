@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from heliograph import bundle
+from heliograph import bundle, pieces
 from heliograph.clock import SystemClock
 from heliograph.keys import key_id
 from heliograph_agent import cli
+from heliograph_agent.agent import neighbours
 from heliograph_agent.spool import Spool, aside
 from heliograph_agent.state import SPOOL, State
 from support.scripted_intake import Collector, Identity, identity, plan_of
@@ -80,6 +81,23 @@ async def test_receipts_settle_what_they_name_beside_a_running_agent(
     ]
     await agent.put()
     assert sorted(await envelopes(agent)) == [4, 5], "and it goes on"
+
+
+async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
+    agent: Agent, who: Identity, tmp_path: Path
+) -> None:
+    await agent.put()
+    plan = Collector(who, plan_of()).signed(plan_of(version=9))
+    file, key = tmp_path / "r", key_id(who.sealing.public)
+    packed = pieces.pack(plan.SerializeToString())
+    for more in (packed, b"of a later edition"):
+        file.write_bytes(bundle.pack_receipts(key, {}, who.signing, more))
+        assert await command(agent, "--receipts", file) == 0
+    assert list(neighbours.brought(agent.state)) == [plan]
+    assert list(neighbours.brought(agent.state)) == [], "once"
+    file.write_bytes(bundle.pack_receipts(key, {}, who.signing, packed)[:-1])
+    assert await command(agent, "--receipts", file) == 1
+    assert list(neighbours.brought(agent.state)) == [], "what was changed on the way is not kept"
 
 
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(

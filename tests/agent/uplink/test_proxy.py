@@ -164,6 +164,7 @@ async def test_always_means_that_nothing_goes_past_it(
         assert resolver.queries == []
         assert collector.stored == {1, 2, 3}
         assert {peer.rpartition(":")[0] for peer in collector.peers} == {f"ipv4:{EXIT}"}
+        assert set(collector.places) == {"elsewhere"}, "where it stands is nobody's vantage"
 
 
 @SCHEMES
