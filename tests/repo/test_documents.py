@@ -37,7 +37,7 @@ def test_a_folder_has_its_manual(folder: str) -> None:
 
 def is_text(name: str) -> bool:
     path = ROOT / name
-    return name != "uv.lock" and path.suffix not in (".bin", ".png") and path.is_file()
+    return name != "uv.lock" and path.suffix not in (".bin", ".png", ".ttf") and path.is_file()
 
 
 def test_nothing_names_the_workplace() -> None:

@@ -22,12 +22,14 @@ from heliograph_collector.publish.measurements import Measurements
 from heliograph_collector.publish.query import parse
 from heliograph_collector.publish.reading import Reading
 from heliograph_collector.publish.shelf import Shelf
+from heliograph_collector.publish.stories import Stories
 from heliograph_collector.publish.stream import Stream
 from heliograph_collector.web.headers import add_headers, public_json
 from heliograph_collector.web.problem import Handler, answer_problems
 
 _STATIC = {
     "page.css": "text/css",
+    "stories.css": "text/css",
     "page.js": "text/javascript",
     "mark.svg": "image/svg+xml",
 }
@@ -52,8 +54,12 @@ def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     app.router.add_get("/api/v1/aggregation", Aggregation(feed).__call__)
     app.router.add_get("/api/v1/measurements", measurements.many)
     app.router.add_get("/api/v1/measurements/{id}", measurements.one)
-    app.router.add_get("/countries/{code}", reading.country)
-    app.router.add_get("/incidents/{id}", reading.incident)
+    stories = Stories(feed, shelf, desk, assets)
+    app.router.add_get("/countries/{code}", stories.country)
+    app.router.add_get("/incidents/{id}", stories.incident)
+    app.router.add_get("/incidents/{id}/embed", stories.embed)
+    app.router.add_get("/incidents/{id}/share.svg", stories.share_svg)
+    app.router.add_get("/incidents/{id}/share.png", stories.share_png)
     app.router.add_get("/api/v1/incidents", cases.many)
     app.router.add_get("/api/v1/incidents/{id}", cases.one)
     app.router.add_get("/api/v1/log", Ledger(feed).__call__)

@@ -1,29 +1,36 @@
-"""A country's page: its incidents, and each service over two days."""
+"""A country's page: its incidents, services, networks and regions on one axis of time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 
 from markupsafe import Markup
 
-from heliograph_collector.publish import sentences, strip, words
+from heliograph_collector.publish import regions, ribbon, sentences, story, strip, words
 from heliograph_collector.publish.frame import environment
 from heliograph_collector.publish.incident_page import Recent
+from heliograph_collector.publish.incidents import Json
 from heliograph_collector.publish.page import breakable
+from heliograph_collector.publish.panorama import WINDOWS, Mark, Panorama, Track
 from heliograph_collector.publish.query import write_time
-from heliograph_collector.publish.snapshot import Snapshot
-from heliograph_collector.store.rows import Cell
+from heliograph_collector.publish.snapshot import Group, Snapshot
+from heliograph_collector.store.rows import Cell, State
+from heliograph_collector.web.tongues import Tongue
 
-BIN_S = 3_600
-HOURS = 48
+DEFAULT_WINDOW = "day"
 _FRESH = 2  # bins
+_SYMBOLS = {**{s.value: words.SYMBOLS[s] for s in State}, "silent": "∅", "few": "…"}
+_DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One service in the whole country."""
+    """One service, network or region."""
 
     id: str
-    title: Markup
+    title: str | Markup
+    under: str
     state: str  # class name; "nothing" without data
     symbol: str
     word: str
@@ -31,39 +38,54 @@ class Row:
     strip: Markup
 
 
-def window(at_us: int) -> tuple[int, int]:
-    """(since, until), aligned to hours; the last one is in progress."""
-    width = BIN_S * 1_000_000
-    until_us = (at_us // width + 1) * width
-    return until_us - HOURS * width, until_us
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Some that belong together, under a title."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What is looked at: a country, for how long, and its incidents."""
+
+    country: str
+    window: str
+    incidents: Sequence[Json]
+    recent: Recent
+    too_much: bool = False
 
 
 def render(
-    world: Snapshot,
-    series: Mapping[str, Sequence[Cell | None]],
-    recent: Recent,
-    country: str,
-    assets: Mapping[str, str],
+    world: Snapshot, seen: Panorama, look: Look, t: Tongue, assets: Mapping[str, str]
 ) -> str:
-    since_us, until_us = window(world.at_us)
-    starts = range(since_us, until_us, BIN_S * 1_000_000)
+    country, place = look.country, words.country(look.country, t.lang)
     mine = replace(world, columns=tuple(c for c in world.columns if c.group.country == country))
-    titles = dict(world.services)
+    groups = [group for group in _groups(seen, dict(world.services), t) if group.rows]
+    told = partial(story.sentence, t=t)
+    lanes = ribbon.lanes(look.incidents, seen.starts, told, t.link)
     return (
         environment()
         .get_template("country.html")
         .render(
-            chosen=words.country(country),
+            t=t,
+            chosen=place,
             code=country,
             query=f"?country={country}",
-            recent=recent,
-            headline=_headline(mine, country),
-            rows=[
-                _row(name, words.service(name, titles), cells, starts)
-                for name, cells in series.items()
-            ],
+            recent=look.recent,
+            headline=_headline(mine, place, t),
+            windows=[(name, _path(country, name), name == look.window) for name in WINDOWS],
+            step=t(f"chart.step_{WINDOWS[look.window].bin_s}"),
+            too_much=look.too_much,
+            lanes=lanes.drawn,
+            lanes_told=t("country.incidents_count", n=lanes.count)
+            if lanes.count
+            else t("country.incidents_none"),
+            groups=groups,
+            shape=_shape(groups, look.window),
             networks=len(mine.columns),
-            axis=strip.axis(starts),
+            axis=ribbon.axis(seen.starts),
             k=world.k,
             at=write_time(world.at_us // 1_000_000 * 1_000_000),
             assets=assets,
@@ -71,24 +93,94 @@ def render(
     )
 
 
-def _headline(mine: Snapshot, country: str) -> str:
+def _path(country: str, window: str) -> str:
+    path = f"/countries/{country}"
+    return path if window == DEFAULT_WINDOW else f"{path}?window={window}"
+
+
+def _shape(groups: Sequence[Rows], window: str) -> str:
+    """Changes when rows do: then the script takes the whole table."""
+    text = repr((window, [[row.id for row in group.rows] for group in groups]))
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _headline(mine: Snapshot, place: str, t: Tongue) -> str:
     if not mine.columns:
-        return f"{words.country(country)}: nobody measures, or too few to be shown."
-    told, place = sentences.headline(mine), words.country(country)
-    return told if told.startswith(place) else f"{place}: {told}"
+        return t("country.nobody", country=place)
+    told = sentences.headline(mine)
+    return told if told.startswith(place) else t("country.title", country=place, told=told)
 
 
-def _row(name: str, title: str, cells: Sequence[Cell | None], starts: range) -> Row:
-    states = [cell.state if cell and cell.vantages else None for cell in cells]
-    fresh = [c for c in cells[-_FRESH:] if c and c.vantages]
-    newest = fresh[-1] if fresh else None
-    state = newest.state if newest else None
+def _groups(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Rows]:
+    networks = sorted(seen.networks.items(), key=lambda item: (item[0].asn == 0, item[0].asn))
+
+    def of(accesses: Sequence[str]) -> list[Row]:
+        return [_network(g, track, seen, t) for g, track in networks if g.access in accesses]
+
+    rest = sorted({group.access for group in seen.networks} - {"mobile", "fixed"})
+    return [
+        Rows(title=t("country.services"), rows=_services(seen, titles, t)),
+        Rows(title=t("country.networks_mobile"), rows=of(["mobile"])),
+        Rows(title=t("country.networks_fixed"), rows=of(["fixed"])),
+        Rows(title=t("country.networks_other"), rows=of(rest)),
+        Rows(title=t("country.regions"), rows=_regions(seen, t)),
+    ]
+
+
+def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]:
+    return [
+        _row(
+            strip.slug("service", name),
+            breakable(words.service(name, titles)),
+            "",
+            track,
+            seen.starts,
+            t,
+        )
+        for name, track in seen.services.items()
+    ]
+
+
+def _network(group: Group, track: Track, seen: Panorama, t: Tongue) -> Row:
+    together = not group.asn and not group.access
+    under = t("country.others") if together else words.access(group.access, t.lang)
+    title = words.network(group.asn, group.access, t.lang)
+    return _row(strip.slug("network", group), title, under, track, seen.starts, t)
+
+
+def _regions(seen: Panorama, t: Tongue) -> list[Row]:
+    named = [(regions.name(code, t.lang), code, track) for code, track in seen.regions.items()]
+    return [
+        _row(strip.slug("region", code), name, code if code != name else "", track, seen.starts, t)
+        for name, code, track in sorted(named, key=lambda one: one[0])
+    ]
+
+
+def _row(id_: str, title: str | Markup, under: str, track: Track, starts: range, t: Tongue) -> Row:
+    mark = _now(track)
+    state = mark.value if mark else "nothing"
     return Row(
-        id=strip.slug("service", name),
-        title=breakable(title),
-        state=state.value if state else "nothing",
-        symbol=words.SYMBOLS[state] if state else sentences.DASH,
-        word=words.STATES[state] if state else "no data",
-        how=words.how(newest.layer, newest.method) if newest else "",
-        strip=strip.draw(states, starts),
+        id=id_,
+        title=title,
+        under=under,
+        state=state,
+        symbol=_SYMBOLS.get(state, _DASH),
+        word=t("country.silent_now") if state == "silent" else words.word("state", state, t.lang),
+        how=_how(mark, track, t),
+        strip=ribbon.draw(track, starts, t),
     )
+
+
+def _now(track: Track) -> Mark | None:
+    """The newest of the last bins that tells anything; doubt and silence only when all do."""
+    last = [mark for mark in reversed(track.marks[-_FRESH:]) if mark]
+    return last[0] if last else None
+
+
+def _how(mark: Mark | None, track: Track, t: Tongue) -> str:
+    if mark is not Mark.BLOCKED:
+        return ""
+    if track.judged > 1:
+        return t("country.blocked_of", n=track.blocked, total=track.judged)
+    causes: Iterable[Cell] = [track.newest] if track.newest else []
+    return next((words.how(c.layer, c.method, t.lang) for c in causes), "")

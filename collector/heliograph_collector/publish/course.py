@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from heliograph_collector.publish import story
 from heliograph_collector.publish.incidents import us
+from heliograph_collector.web.tongues import Tongue
 
 HEIGHT = 34
 _LEAST = 0.8  # per cent: a bracket of seconds in a cut of days is still seen
@@ -23,7 +24,7 @@ class _Scale:
         return 100 * (at_us - self.since_us) / (self.until_us - self.since_us)
 
 
-def draw(incident: Mapping[str, Any], now_us: int) -> Markup:
+def draw(incident: Mapping[str, Any], now_us: int, alt: str, t: Tongue) -> Markup:
     """Inline SVG; the page defines the hatching, under the id `hatch`."""
     started, ended = incident["started"], incident["ended"]
     first, last = us(started["earliest"]), _last(incident, now_us)
@@ -39,12 +40,12 @@ def draw(incident: Mapping[str, Any], now_us: int) -> Markup:
         '<svg class="course" role="img" aria-label="{}" width="100%" height="{}">'
         '<line class="ground" x1="0" x2="100%" y1="{}" y2="{}"/>{}{}</svg>'
     ).format(
-        incident["sentence"],
+        alt,
         HEIGHT + 18,
         HEIGHT - 0.5,
         HEIGHT - 0.5,
         Markup("").join(parts),
-        _marks(incident, scale, now_us),
+        _marks(incident, scale, now_us, t),
     )
 
 
@@ -82,13 +83,13 @@ def _openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int
     return found if since is None else [*found, (since, until_us)]
 
 
-def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int) -> Markup:
+def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Tongue) -> Markup:
     """The times under its two ends."""
     marks = [(us(incident["started"]["earliest"]), "start", _short(incident["started"]))]
     if incident["ended"]:
         marks.append((us(incident["ended"]["latest"]), "end", _short(incident["ended"])))
     elif incident["closed"] is None:
-        marks.append((now_us, "end", "now"))
+        marks.append((now_us, "end", t("country.now")))
     return Markup("").join(
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
             f"{min(max(scale.x(at_us), 0), 100):.4g}%", HEIGHT + 14, anchor, text
@@ -98,6 +99,6 @@ def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int) -> Markup:
 
 
 def _short(bracket: Mapping[str, str]) -> str:
-    """Day, month, and the two times with a dash between."""
+    """Month, day, and the two times with a dash between."""
     low, high = story.moment(bracket["earliest"]), story.moment(bracket["latest"])
-    return f"{low.day} {low:%b} {low:%H:%M}\N{EN DASH}{high:%H:%M}"
+    return f"{low:%m-%d} {low:%H:%M}\N{EN DASH}{high:%H:%M}"

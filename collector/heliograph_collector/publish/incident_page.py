@@ -3,15 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from heliograph_collector.publish import course, story, words
+from markupsafe import Markup
+
+from heliograph_collector.publish import chart, course, facts, outside, story, words
+from heliograph_collector.publish.chart import View
 from heliograph_collector.publish.frame import environment
 from heliograph_collector.publish.incidents import OPEN, Json
 from heliograph_collector.publish.query import write_time
-from heliograph_collector.publish.sentences import dashed
+from heliograph_collector.publish.story import ENGLISH
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 MAX_OPEN, MAX_OVER = 12, 6
 _MAX_HISTORY = 100
+_MAX_EVIDENCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,162 +42,194 @@ class Recent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """One entry of the log."""
+class Seen:
+    """What the store told beside the incident: rows of its timeline; none while it is away."""
 
-    entry: int
-    at: str
-    change: str
-    sentence: str  # "" when it is the one before it
-    called: bool
-    words: str = ""  # an operator's own
+    frame: View
+    rows: Sequence[Json] = ()
+    k: int = 1
 
 
-def recent(watched: bool, under_way: Sequence[Json], over: Sequence[Json]) -> Recent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the page stands: its address, the key of the log, and the moment."""
+
+    base: str
+    key: str
+    now_us: int
+
+
+def recent(
+    watched: bool, under_way: Sequence[Json], over: Sequence[Json], t: Tongue = ENGLISH
+) -> Recent:
     return Recent(
         watched=watched or bool(under_way or over),
-        under_way=[line(i) for i in under_way[:MAX_OPEN]],
-        over=[line(i) for i in over[:MAX_OVER]],
+        under_way=[line(i, t) for i in under_way[:MAX_OPEN]],
+        over=[line(i, t) for i in over[:MAX_OVER]],
         more=len(under_way[MAX_OPEN:]) + len(over[MAX_OVER:]),
     )
 
 
-def line(incident: Json) -> Line:
-    facts = [
-        incident["state"],
-        words.KINDS.get(incident["kind"], incident["kind"]),
-        words.sure(incident["confidence"]),
+def line(incident: Json, t: Tongue = ENGLISH) -> Line:
+    told = [
+        words.word("incident_state", incident["state"], t.lang),
+        words.word("kind", incident["kind"], t.lang),
+        words.sure(incident["confidence"], t.lang),
     ]
     if incident["parts"]:
-        facts.append(f"{dashed(incident['parts'][0]['votes'])} votes")
+        votes = tongues.band(t.lang, incident["parts"][0]["votes"])
+        told.append(t("incident.votes_fact", votes=votes))
     return Line(
         id=incident["id"],
-        sentence=incident["sentence"],
+        sentence=story.sentence(incident, t),
         state=incident["state"],
-        facts=facts,
+        facts=told,
     )
+
+
+def picture(incident: Json, seen: Seen, now_us: int, t: Tongue) -> Markup:
+    """The votes over time; only how it went, when the store has nothing to tell."""
+    if chart.seen(seen.rows):
+        alt = _alt(incident, seen, t)
+        return chart.draw(incident, seen.rows, seen.frame, t, alt)
+    return course.draw(incident, now_us, story.sentence(incident, t), t)
 
 
 def render(
     incident: Json,
     history: Sequence[tuple[Json, Json | None]],
-    now_us: int,
-    key: str,
+    seen: Seen,
+    place: Place,
+    t: Tongue,
     assets: Mapping[str, str],
 ) -> str:
     country = incident["scope"]["country"]
-    said = _said(history)
+    said = facts.said(history, t)
     return (
         environment()
         .get_template("incident.html")
         .render(
+            t=t,
             incident=incident,
+            sentence=story.sentence(incident, t),
             country=country,
-            place=words.country(country),
-            kind=words.KINDS.get(incident["kind"], incident["kind"]),
+            place=words.country(country, t.lang),
+            badges=_badges(incident, t),
             under_way=incident["state"] in OPEN,
-            picture=course.draw(incident, now_us),
-            facts=_facts(incident),
-            parts=[_part(part, country) for part in incident["parts"]],
-            turns=[(turn["way"], story.turn(turn, country)) for turn in incident["turns"]],
-            hints=[words.HINTS.get(hint, hint) for hint in incident["hints"]],
-            held=[words.HELD.get(word, word) for word in incident["held"]],
+            silence=incident["kind"] == "network_silence",
+            picture=picture(incident, seen, place.now_us, t),
+            charted=chart.seen(seen.rows),
+            phases=_phases(incident, seen, t),
+            note=_note(seen, t),
+            rows=_timeline(incident, seen.frame),
+            facts=facts.known(incident, t),
+            parts=[facts.part(part, country, t) for part in incident["parts"]],
+            turns=[(turn["way"], story.turn(turn, country, t)) for turn in incident["turns"]],
+            hints=[words.word("hint", hint, t.lang) for hint in incident["hints"]],
+            held=[words.word("held", word, t.lang) for word in incident["held"]],
+            outside=outside.told(incident.get("corroboration", ()), t),
             said=said[-_MAX_HISTORY:],
             earlier=len(said[:-_MAX_HISTORY]),
-            versions=incident["evidence"][-1]["versions"],
-            key=key,
-            at=write_time(now_us // 1_000_000 * 1_000_000),
+            evidence=[facts.grounds(one) for one in incident["evidence"][-_MAX_EVIDENCE:]],
+            k=seen.k,
+            key=place.key,
+            base=place.base,
+            as_of=story.at(write_time(place.now_us), t),
+            at=write_time(place.now_us // 1_000_000 * 1_000_000),
             assets=assets,
         )
     )
 
 
+def render_embed(
+    incident: Json, seen: Seen, place: Place, t: Tongue, assets: Mapping[str, str]
+) -> str:
+    """For the frame of another page: the sentence and the picture, and the way to the rest."""
+    return (
+        environment()
+        .get_template("embed.html")
+        .render(
+            t=t,
+            incident=incident,
+            sentence=story.sentence(incident, t),
+            badges=_badges(incident, t),
+            picture=picture(incident, seen, place.now_us, t),
+            charted=chart.seen(seen.rows),
+            as_of=story.at(write_time(place.now_us), t),
+            assets=assets,
+        )
+    )
+
+
+def _badges(incident: Json, t: Tongue) -> list[tuple[str, str]]:
+    """(class, word). The log's label is English."""
+    state = words.word("incident_state", incident["state"], t.lang)
+    if incident["state"] in OPEN:
+        state = t("incident.open", state=state)
+    kind = words.word("kind", incident["kind"], t.lang)
+    label = [("", incident["label"])] if t.lang == ENGLISH.lang else []
+    return [(incident["state"], state), ("", kind), *label]
+
+
+def badge(incident: Json, t: Tongue) -> str:
+    """Its kind and state, for the picture to share."""
+    state = words.word("incident_state", incident["state"], t.lang)
+    return t("share.badge", kind=words.word("kind", incident["kind"], t.lang), state=state)
+
+
+def _note(seen: Seen, t: Tongue) -> str:
+    step = t(f"chart.step_{seen.frame.bin_s}")
+    return t("chart.note" if seen.k > 1 else "chart.note_exact", step=step)
+
+
+def _timeline(incident: Json, frame: View) -> str:
+    """The address of the rows of which the picture is made."""
+    asked = {
+        **chart.scope(incident),
+        "since": write_time(frame.since_us),
+        "until": write_time(frame.until_us),
+        "bin": frame.bin_s,
+    }
+    return f"/api/v1/timeline?{urlencode(asked)}"
+
+
+def _phases(incident: Json, seen: Seen, t: Tongue) -> list[dict[str, Any]]:
+    """Before, during and after as rows of a table."""
+    if not chart.seen(seen.rows):
+        return []
+    return [
+        {
+            "name": t(f"chart.{phase.name}"),
+            "counts": None
+            if phase.counts is None
+            else [facts.least(phase.counts[name], seen.k, t) for name in facts.COUNTS],
+        }
+        for phase in chart.phases(incident, seen.rows, seen.frame)
+    ]
+
+
+def _alt(incident: Json, seen: Seen, t: Tongue) -> str:
+    """The picture for those who hear it."""
+    told = [
+        t("chart.alt", phase=t(f"chart.{phase.name}"), told=_counted(phase, seen.k, t))
+        for phase in chart.phases(incident, seen.rows, seen.frame)
+    ]
+    return "; ".join(told)
+
+
+def _counted(phase: chart.Phase, k: int, t: Tongue) -> str:
+    if phase.counts is None:
+        return t("chart.nothing")
+    counts = phase.counts
+    named = [name for name in facts.COUNTS if counts[name]] or ["vantages"]
+    return tongues.listed(
+        t.lang,
+        [
+            t("chart.count", what=t(f"chart.is_{n}"), count=facts.least(counts[n], k, t))
+            for n in named
+        ],
+    )
+
+
 def render_missing(assets: Mapping[str, str]) -> str:
     return environment().get_template("missing.html").render(assets=assets)
-
-
-def _facts(incident: Json) -> list[tuple[str, str]]:
-    """Names and values, in the order a reader asks."""
-    told = [
-        ("Where", story.where(incident["parts"], incident["scope"])),
-        ("What", incident["title"] or "all traffic: machines that report to us fell silent"),
-        ("Began", story.between(incident["started"])),
-        ("Ended", _ended(incident)),
-        ("How", words.how(incident["layer"], incident["method"])),
-        ("First said", story.at(incident["suspected"])),
-        ("Confirmed", _confirmed(incident)),
-        ("How sure", story.sure(incident)),
-    ]
-    return [(name, value) for name, value in told if value]
-
-
-def _confirmed(incident: Json) -> str:
-    """By whom, and when. The operator's word and the detector's are told apart."""
-    own = story.at(incident["confirmed"]) if incident["confirmed"] else "not yet"
-    if "operator" not in incident["confirmed_by"]:
-        return own
-    when = story.at(incident["operator"]["confirmed"]["at"])
-    return f"by the operator, {when}; by the detector: {own}"
-
-
-def _ended(incident: Json) -> str:
-    if incident["ended"]:
-        return story.between(incident["ended"])
-    return {"withdrawn": "withdrawn", "closed": "not known"}.get(incident["state"], "not yet")
-
-
-def _part(part: Json, country: str) -> dict[str, Any]:
-    return {
-        "place": story.cell(part) or f"all of {words.country(country)}",
-        "votes": dashed(part["votes"]),
-        "share": f"{part['share']:.0%}",
-        "networks": part["networks"],
-        "spared": ", ".join(story.spared_in(part, other) for other in part["except"]),
-    }
-
-
-def _said(history: Sequence[tuple[Json, Json | None]]) -> list[Said]:
-    told: list[Said] = []
-    before: Json | None = None
-    for alert, then in history:
-        change = str(words.CHANGES.get(alert["change"], alert["change"]))
-        news = _news(before, then)
-        same = before is not None and then is not None and before["sentence"] == then["sentence"]
-        told.append(
-            Said(
-                entry=alert["entry"],
-                at=story.at(alert["at"]),
-                change=f"{change}: {news}" if alert["change"] == "revised" and news else change,
-                sentence="" if same or then is None else then["sentence"],
-                called=alert["called"],
-                words=_quoted(alert),
-            )
-        )
-        before = then
-    return told
-
-
-def _quoted(alert: Json) -> str:
-    """What an operator wrote, and the name if one was chosen."""
-    by = f" ({alert['name']})" if alert["name"] else ""
-    return f"“{alert['text']}”{by}" if alert["text"] else by.strip()
-
-
-def _news(before: Json | None, then: Json | None) -> str:
-    """What a revision changed."""
-    if before is None or then is None:
-        return ""
-    return ", ".join(word for name, word in _NEWS.items() if before[name] != then[name])
-
-
-_NEWS = {
-    "parts": "where, and how many",
-    "started": "when it began",
-    "ended": "when it ended",
-    "turns": "what came back",
-    "layer": "how",
-    "method": "in which way",
-    "confidence": "how sure",
-    "hints": "hints",
-    "held": "what stands against it",
-}

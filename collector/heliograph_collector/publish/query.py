@@ -184,6 +184,7 @@ REGION = _text(
     "1 to 16 letters, digits or hyphens such as KZ-ALA",
     "KZ-ALA",
 )
+WINDOW = choice("window", "How far back the page looks.", ("day", "week", "month"), "week")
 LANG = choice("lang", "Language of the page; the browser's own when not given.", tuple(LANGS), "ru")
 _BELOW_2_32 = (
     "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|"

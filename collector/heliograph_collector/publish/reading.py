@@ -1,14 +1,12 @@
 """What anybody may read: the page, the status and the timelines."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.publish import country_page, incident_page, page, status
-from heliograph_collector.publish.cases import found
-from heliograph_collector.publish.desk import Desk, by_service, series
+from heliograph_collector.publish import incident_page, page, status
+from heliograph_collector.publish.desk import Desk, series
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.query import (
     ACCESS,
@@ -24,7 +22,7 @@ from heliograph_collector.publish.query import (
     write_time,
 )
 from heliograph_collector.publish.shelf import Shelf
-from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.web.headers import Prepared, prepared, public_json, public_prepared
 from heliograph_collector.web.problem import Problem
 
@@ -33,7 +31,6 @@ TIMELINE = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 PAGE = (COUNTRY,)
 MAX_ROWS = 2_016  # a week in steps of five minutes
 _DAY_US = 86_400_000_000
-_COUNTRY = re.compile("[A-Z]{2}")
 _SCOPE = ("country", "region", "asn", "access", "service")
 
 
@@ -54,46 +51,9 @@ class Reading:
         response.enable_compression()
         return response
 
-    async def country(self, request: web.Request) -> web.Response:
-        parse(request.query, ())
-        code = request.match_info["code"]
-        if not _COUNTRY.fullmatch(code):
-            return self._missing()
-        try:
-            world = await self._desk.now()
-            since_us, until_us = country_page.window(world.at_us)
-            series = await by_service(self._feed, since_us, until_us, country_page.BIN_S, code)
-        except TooMuchError:
-            series = {}
-        except StoreError as error:
-            return self._away(str(error))
-        recent = self._recent(code, world.at_us)
-        html = country_page.render(world, series, recent, code, self._assets)
-        response = _html(html)
-        response.enable_compression()
-        return response
-
     def _recent(self, country: str, at_us: int) -> incident_page.Recent:
         under_way, over = self._shelf.recent(country, at_us)
         return incident_page.recent(bool(self._feed.public_key), under_way, over)
-
-    def _missing(self) -> web.Response:
-        missing = _html(incident_page.render_missing(self._assets))
-        missing.set_status(404)
-        return missing
-
-    async def incident(self, request: web.Request) -> web.Response:
-        """One incident's own page. It needs no store."""
-        parse(request.query, ())
-        try:
-            one = found(self._shelf, request)
-        except Problem:
-            return self._missing()
-        now_us, key = self._feed.clock.wall_us(), self._feed.public_key.hex()
-        history = self._shelf.history(one["id"])
-        response = _html(incident_page.render(one, history, now_us, key, self._assets))
-        response.enable_compression()
-        return response
 
     def _away(self, reason: str) -> web.Response:
         response = _html(page.render_away(reason, self._assets))

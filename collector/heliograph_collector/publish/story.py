@@ -1,147 +1,163 @@
-"""An incident in plain sentences, from what the feed may say of it and nothing else."""
+"""An incident in plain sentences, from what the feed may say of it and nothing else.
+
+The API tells them in English; pages in the reader's language, from the catalogues.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from heliograph_collector.publish import words
+from heliograph_collector.publish import regions, words
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 Json = Mapping[str, Any]
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
-_NETWORKS = {"mobile": "mobile networks", "fixed": "fixed lines", "hosting": "hosting networks"}
-_BEGAN = {
-    "service_blocking": "blocking",
-    "throttling": "throttling",
-    "partial": "partial blocking",
-}
+ENGLISH = Tongue()
+_NETWORKS = ("mobile", "fixed", "hosting")
 _NOWHERE = {"country": "", "region": "", "asn": 0, "access": ""}
 _NAMED = 3  # so many cells are named in a sentence
 _FINE_S = 300  # a shorter bracket is told to the second
 
 
-def sentence(incident: Json) -> str:
+def sentence(incident: Json, t: Tongue = ENGLISH) -> str:
     """What happened where, when and how surely, in one sentence; times are brackets in UTC."""
-    text = f"{_beginning(incident)} {between(incident['started'])}{_ending(incident)}."
-    by_operator = "operator" in incident.get("confirmed_by", ())
+    text = _plain(incident, t)
     if incident["state"] == "withdrawn":
-        by = " by the operator" if incident.get("withdrawn_by") == "operator" else ""
-        return f"Withdrawn{by}: it was said that {text}"
+        by_operator = incident.get("withdrawn_by") == "operator"
+        key = "story.withdrawn_by_operator" if by_operator else "story.withdrawn"
+        return t(key, text=text)
     if incident["confirmed"] is None:
-        return f"{'Confirmed by the operator' if by_operator else 'Not confirmed'}: {text}"
+        by_operator = "operator" in incident.get("confirmed_by", ())
+        return t("story.by_operator" if by_operator else "story.not_confirmed", text=text)
     return text[0].upper() + text[1:]
 
 
-def _beginning(incident: Json) -> str:
-    place = where(incident["parts"], incident["scope"])
+def _plain(incident: Json, t: Tongue) -> str:
+    told = {
+        "place": where(incident["parts"], incident["scope"], t),
+        "began": between(incident["started"], t=t),
+        "ended": _ending(incident, t),
+    }
     if incident["kind"] == "network_silence":
-        return f"{place} fell silent"
-    how = words.how(incident["layer"], incident["method"])
-    what = _BEGAN.get(incident["kind"], words.KINDS.get(incident["kind"], incident["kind"]))
-    told = f"{what} of {incident['title']}" + (f" ({how})" if how else "")
-    on = "on" if all(part["asn"] or part["access"] for part in incident["parts"]) else "in"
-    return f"{told} began {on} {place}"
+        return t("story.silence", **told)
+    how = words.how(incident["layer"], incident["method"], t.lang)
+    on = all(part["asn"] or part["access"] for part in incident["parts"])
+    return t(
+        "story.blocking_on" if on else "story.blocking_in",
+        what=words.word("kind", incident["kind"], t.lang),
+        title=incident["title"],
+        how=t("story.how", how=how) if how else "",
+        **told,
+    )
 
 
-def _ending(incident: Json) -> str:
+def _ending(incident: Json, t: Tongue) -> str:
     silence = incident["kind"] == "network_silence"
     if incident["ended"]:
         day = moment(incident["started"]["latest"]).date()
-        came = "came back" if silence else "ended"
-        return f" and {came} {between(incident['ended'], day)}"
+        when = between(incident["ended"], day, t)
+        return t("story.came_back" if silence else "story.over", when=when)
     if incident["state"] in ("suspected", "confirmed"):
-        return "; no return so far" if silence else " and goes on"
+        return t("story.no_return" if silence else "story.goes_on")
     return ""
 
 
-def where(parts: Sequence[Json], scope: Json) -> str:
-    """ "Kazakhstan", "mobile networks and AS9198 in Kazakhstan", "KZ-ALA, Kazakhstan"."""
-    country = words.country(scope["country"])
-    names = [cell(part) for part in parts or [scope]]
+def where(parts: Sequence[Json], scope: Json, t: Tongue = ENGLISH) -> str:
+    """ "Kazakhstan", "mobile networks and AS9198 in Kazakhstan", "Almaty, Kazakhstan"."""
+    country = words.country(scope["country"], t.lang)
+    names = [cell(part, t) for part in parts or [scope]]
     if not all(names):
         place = country
     else:
-        regions = any(part["region"] for part in parts or [scope])
-        place = f"{_listed(names)}{', ' if regions else ' in '}{country}"
-    spared = [spared_in(part, other) for part in parts for other in part["except"]]
-    return f"{place} except {_listed(spared)}" if any(spared) else place
+        inside = any(part["region"] for part in parts or [scope])
+        key = "story.in_region" if inside else "story.in_country"
+        place = t(key, names=_listed(names, t), country=country)
+    spared = [spared_in(part, other, t) for part in parts for other in part["except"]]
+    return t("story.except", place=place, names=_listed(spared, t)) if any(spared) else place
 
 
-def spared_in(part: Json, other: Json) -> str:
+def spared_in(part: Json, other: Json, t: Tongue = ENGLISH) -> str:
     """A cell inside another, without what both are called by."""
     both = [name for name in ("region", "asn", "access") if part[name] == other[name]]
-    return cell({**other, **{name: _NOWHERE[name] for name in both}})
+    return cell({**other, **{name: _NOWHERE[name] for name in both}}, t)
 
 
-def cell(scope: Json) -> str:
+def cell(scope: Json, t: Tongue = ENGLISH) -> str:
     """A cell inside its country; "" for the whole of it."""
-    asn, access, region = scope["asn"], str(scope["access"]), str(scope["region"])
-    who = f"AS{asn} {access}".rstrip() if asn else _NETWORKS.get(access, access)
-    return f"{who} in {region}" if who and region else who or region
+    region = regions.name(str(scope["region"]), t.lang) if scope["region"] else ""
+    who = network(scope["asn"], str(scope["access"]), t)
+    return t("story.who_in_region", who=who, region=region) if who and region else who or region
 
 
-def _listed(names: Sequence[str]) -> str:
+def network(asn: int, access: str, t: Tongue = ENGLISH) -> str:
+    """ "AS9198 fixed", "mobile networks"; "" for all of them."""
+    if asn and access:
+        return t("story.network", asn=f"AS{asn}", access=words.access(access, t.lang))
+    if asn:
+        return f"AS{asn}"
+    return t(f"story.{access}") if access in _NETWORKS else access
+
+
+def _listed(names: Sequence[str], t: Tongue) -> str:
     told = list(names[:_NAMED])
     if len(names) > _NAMED:
-        told.append(f"{len(names) - _NAMED} more")
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+        told.append(t("story.more", n=len(names) - _NAMED))
+    return tongues.listed(t.lang, told)
 
 
-def between(bracket: Json, told: object = None) -> str:
+def between(bracket: Json, told: object = None, t: Tongue = ENGLISH) -> str:
     """ "between 10:03 and 10:05 UTC on 5 January 2022"; without the day when it is `told`."""
     low, high = moment(bracket["earliest"]), moment(bracket["latest"])
     fine = (high - low).total_seconds() < _FINE_S
-    first, last = _clock(low, fine), _clock(high, fine)
+    first, last = (tongues.clock(t.lang, when, seconds=fine) for when in (low, high))
     if low == high:
-        return f"at {first} UTC{_on(low, told)}"
+        return t("story.at", time=first, day=_on(low, told, t))
     if low.date() == high.date():
-        return f"between {first} and {last} UTC{_on(low, told)}"
-    return f"between {first} UTC{_on(low, told)} and {last} UTC{_on(high, None)}"
+        return t("story.between", low=first, high=last, day=_on(low, told, t))
+    days = {"low_day": _on(low, told, t), "high_day": _on(high, None, t)}
+    return t("story.between_days", low=first, high=last, **days)
 
 
-def at(text: str) -> str:
+def at(text: str, t: Tongue = ENGLISH) -> str:
     """ "10:03:20 UTC on 5 January 2022" """
     when = moment(text)
-    return f"{_clock(when, True)} UTC{_on(when, None)}"
+    clock = tongues.clock(t.lang, when, seconds=True)
+    return t("story.moment", time=clock, day=tongues.day(t.lang, when))
 
 
-def turn(one: Json, country: str) -> str:
+def turn(one: Json, country: str, t: Tongue = ENGLISH) -> str:
     """A part came back, or went dark again."""
-    place = where(one["parts"], {**_NOWHERE, "country": country})
-    came = "came back" if one["way"] == "opening" else "went dark again"
-    return f"{place[0].upper()}{place[1:]} {came} {between(one['when'])}."
+    place = where(one["parts"], {**_NOWHERE, "country": country}, t)
+    key = "story.opening" if one["way"] == "opening" else "story.cut"
+    text = t(key, place=place, when=between(one["when"], t=t))
+    return text[0].upper() + text[1:]
 
 
-def sure(incident: Json) -> str:
+def sure(incident: Json, t: Tongue = ENGLISH) -> str:
     """How sure it is, and by whose votes."""
-    parts = incident["parts"]
-    told = f"{words.sure(incident['confidence'])} ({incident['confidence']:g} of 1)"
-    votes = [
-        f"{part['votes'].replace('-', chr(0x2013))} votes from "
-        f"{part['networks']} network{'' if part['networks'] == 1 else 's'}, "
-        f"{_most(part['share'])} of them {_hit(incident['kind'])}"
-        for part in parts[:1]
-    ]
-    more = f"; and {len(parts) - 1} more places" if len(parts) > 1 else ""
-    return f"{told}: {votes[0]}{more}" if votes else told
+    parts, value = incident["parts"], float(f"{incident['confidence']:g}")
+    word = words.sure(incident["confidence"], t.lang)
+    told = t("story.sure", word=word, value=int(value) if value == int(value) else value)
+    for part in parts[:1]:
+        told = t(
+            "story.sure_by",
+            sure=told,
+            votes=tongues.band(t.lang, part["votes"]),
+            n=part["networks"],
+            share=_most(part["share"], t),
+            hit=t("story.silent" if incident["kind"] == "network_silence" else "story.failing"),
+        )
+    return t("story.more_places", text=told, n=len(parts) - 1) if len(parts) > 1 else told
 
 
-def _most(share: float) -> str:
-    return "all" if share >= 1 else f"at least {share:.0%}"
+def _most(share: float, t: Tongue) -> str:
+    return (
+        t("story.all") if share >= 1 else t("story.at_least", share=tongues.percent(t.lang, share))
+    )
 
 
-def _hit(kind: str) -> str:
-    return "silent" if kind == "network_silence" else "failing"
-
-
-def _clock(when: datetime, fine: bool) -> str:
-    return f"{when:%H:%M:%S}" if fine else f"{when:%H:%M}"
-
-
-def _on(when: datetime, told: object) -> str:
-    return "" if when.date() == told else f" on {when.day} {_MONTHS[when.month - 1]} {when.year}"
+def _on(when: datetime, told: object, t: Tongue) -> str:
+    return "" if when.date() == told else t("story.on_day", day=tongues.day(t.lang, when))
 
 
 def moment(text: str) -> datetime:

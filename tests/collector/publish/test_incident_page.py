@@ -89,7 +89,7 @@ async def test_one_tells_how_it_went_and_how_sure_it_is(serve: Serve) -> None:
 async def test_what_stands_against_it_is_told(serve: Serve) -> None:
     page = await read(serve, f"/incidents/{DOUBT}")
     assert page.text["badges"].startswith("suspected, open")
-    assert "Against it it looks like a power cut" in page.text["world"]
+    assert "What speaks against it it looks like a power cut" in page.text["world"]
     assert "Confirmed not yet" in page.text["world"]
     gone = await read(serve, f"/incidents/{GONE}")
     assert "the service fails everywhere else too" in gone.text["world"]

@@ -1,0 +1,220 @@
+"""An incident's picture: how many vantages found what, before, in and after it. Pure.
+
+It stands on the rows of the public timeline and on nothing else: of each count the least number of
+its band, so that a bar says "at least so many". What is not known is hatched, silence is dotted
+outline, and a bin of too few is no bar.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from heliograph_collector.publish.incidents import us
+from heliograph_collector.publish.query import write_time
+
+Json = Mapping[str, Any]
+Say = Callable[..., str]
+HEIGHT, FOOT, HEAD = 200, 20, 18
+_MINUTE_US = 60_000_000
+_HOUR_US = 60 * _MINUTE_US
+_BINS_S = (300, 3_600, 86_400)
+_MAX_BINS = 300
+_PARTS = ("reachable", "unknown", "down", "blocked", "silent")  # from the ground up
+_FILLS = {"unknown": "url(#hatch)", "few": "url(#dots)", "bracket": "url(#hatch)"}
+_STEPS_US = tuple(m * _MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
+_MAX_TICKS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the picture shows: bins of `bin_s` from `since_us` to `until_us`."""
+
+    since_us: int
+    until_us: int
+    bin_s: int
+
+    def x(self, at_us: int) -> float:
+        """Per cent of the width."""
+        share = (at_us - self.since_us) / (self.until_us - self.since_us)
+        return min(max(100 * share, 0.0), 100.0)
+
+
+def view(incident: Json, now_us: int) -> View:
+    """The incident, and half as long before and after it: from half an hour to half a day."""
+    first = us(incident["started"]["earliest"])
+    end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
+    last = max(us(end) if end else now_us, us(incident["started"]["latest"]))
+    room = min(max((last - first) // 2, 30 * _MINUTE_US), 12 * _HOUR_US)
+    since, until = first - room, max(min(last + room, now_us), last)
+    bin_s = next((s for s in _BINS_S if until - since <= s * _MAX_BINS * 1_000_000), _BINS_S[-1])
+    width = bin_s * 1_000_000
+    return View(since // width * width, -(-until // width) * width, bin_s)
+
+
+def scope(incident: Json) -> dict[str, Any]:
+    """What the timeline is asked for: the incident's one part, or the cell that holds them all."""
+    parts = incident["parts"]
+    place = parts[0] if len(parts) == 1 else incident["scope"]
+    asked = {**{n: place[n] for n in ("country", "region", "asn", "access")}}
+    asked["service"] = incident["scope"]["service"]
+    return {name: value for name, value in asked.items() if value}
+
+
+def seen(rows: Sequence[Json]) -> bool:
+    """Whether there is anything to draw."""
+    return any(row["vantages"] or row["silent"] for row in rows)
+
+
+def draw(incident: Json, rows: Sequence[Json], frame: View, say: Say, alt: str) -> Markup:
+    """Inline SVG; the page defines `hatch` and `dots`. `rows` are the timeline's, in order."""
+    top = max((_total(row) for row in rows), default=0) or 1
+    parts = [
+        *_grid(top, say),
+        *(bar for run in _runs(rows) for bar in _stack(run, rows, frame, top)),
+        *_brackets(incident, frame),
+        *_phases(incident, frame, say),
+        *_ticks(frame),
+    ]
+    return Markup(
+        '<svg class="chart" role="img" aria-label="{}" width="100%" height="{}">{}</svg>'
+    ).format(alt, HEAD + HEIGHT + FOOT, Markup("").join(parts))
+
+
+def _total(row: Json) -> int:
+    counts = (row[name] or 0 for name in _PARTS)
+    return max(sum(counts), (row["vantages"] or 0) + (row["silent"] or 0))
+
+
+def _runs(rows: Sequence[Json]) -> Iterator[tuple[int, int]]:
+    """Neighbours that say the same are one bar."""
+    first = 0
+    for index in range(1, len(rows) + 1):
+        if index == len(rows) or _face(rows[index]) != _face(rows[first]):
+            yield first, index
+            first = index
+
+
+def _face(row: Json) -> tuple[object, ...]:
+    return (row["vantages"], *(row[name] for name in _PARTS))
+
+
+def _stack(run: tuple[int, int], rows: Sequence[Json], frame: View, top: int) -> Iterator[Markup]:
+    first, after = run
+    row, width = rows[first], frame.bin_s * 1_000_000
+    since, until = frame.since_us + first * width, frame.since_us + after * width
+    if row["vantages"] is None:
+        yield _rect("few", frame, since, until, (0, 6))
+        return
+    low = 0.0
+    for name in _PARTS:
+        high = low + HEIGHT * row[name] / top
+        if row[name]:
+            yield _rect(name, frame, since, until, (low, high))
+        low = high
+    rest = HEIGHT * (row["vantages"] + row["silent"]) / top
+    if rest > low:  # the bands' bottoms leave a gap: somebody measured, and it is not told what
+        yield _rect("unknown", frame, since, until, (low, rest))
+
+
+def _rect(
+    kind: str, frame: View, since_us: int, until_us: int, heights: tuple[float, float]
+) -> Markup:
+    low, high = heights
+    left, right = frame.x(since_us), frame.x(until_us)
+    fill = Markup(' fill="{}"').format(_FILLS[kind]) if kind in _FILLS else ""
+    return Markup('<rect class="{}"{} x="{}%" y="{}" width="{}%" height="{}"/>').format(
+        kind,
+        fill,
+        f"{left:.4g}",
+        f"{HEAD + HEIGHT - high:.4g}",
+        f"{max(right - left, 0):.4g}",
+        f"{high - low:.4g}",
+    )
+
+
+def _grid(top: int, say: Say) -> Iterator[Markup]:
+    for count in (0, top):
+        y = HEAD + HEIGHT - HEIGHT * count // top + 0.5
+        yield Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(y)
+    yield Markup('<text class="scale" x="2" y="{}">{}</text>').format(
+        HEAD + 14, say("chart.scale", count=top)
+    )
+
+
+def _brackets(incident: Json, frame: View) -> Iterator[Markup]:
+    """From the last moment it was not so to the first it was."""
+    for bracket in (incident["started"], incident["ended"]):
+        if bracket:
+            left, right = frame.x(us(bracket["earliest"])), frame.x(us(bracket["latest"]))
+            middle, half = (left + right) / 2, max((right - left) / 2, 0.25)
+            yield Markup(
+                '<rect class="bracket" fill="url(#hatch)" x="{}%" y="{}" width="{}%" height="{}"/>'
+            ).format(f"{middle - half:.4g}", HEAD - 4, f"{2 * half:.4g}", HEIGHT + 8)
+
+
+def _phases(incident: Json, frame: View, say: Say) -> Iterator[Markup]:
+    """Before, during and after, over their times where there is room for the word."""
+    began = frame.x(us(incident["started"]["earliest"]))
+    ended = frame.x(us(incident["ended"]["latest"])) if incident["ended"] else 100.0
+    spans = [("before", 0.0, began), ("during", began, ended), ("after", ended, 100.0)]
+    for name, left, right in spans:
+        if right - left > 12:
+            yield Markup(
+                '<text class="phase" x="{}%" y="11" text-anchor="middle">{}</text>'
+            ).format(f"{(left + right) / 2:.4g}", say(f"chart.{name}"))
+
+
+def _ticks(frame: View) -> Iterator[Markup]:
+    length = frame.until_us - frame.since_us
+    step = next((s for s in _STEPS_US if length <= s * _MAX_TICKS), _STEPS_US[-1])
+    day = ""
+    for at_us in range(-(-frame.since_us // step) * step, frame.until_us + 1, step):
+        x, text = frame.x(at_us), write_time(at_us)
+        if not 4 < x < 96:
+            continue
+        label = text[11:16] if text[:10] == day and step < 24 * _HOUR_US else text[5:10]
+        if label == text[5:10] and step < 24 * _HOUR_US:
+            label = f"{text[5:10]} {text[11:16]}"
+        day = text[:10]
+        yield Markup(
+            '<line class="tick" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
+            '<text x="{0}%" y="{3}" text-anchor="middle">{4}</text>'
+        ).format(f"{x:.4g}", HEAD + HEIGHT, HEAD + HEIGHT + 4, HEAD + HEIGHT + FOOT - 3, label)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What most bins of a time said, in the middle of its counts; None: nothing was told."""
+
+    name: str
+    counts: Mapping[str, int] | None
+
+
+def phases(incident: Json, rows: Sequence[Json], frame: View) -> list[Phase]:
+    """Before, during and after, from whole bins outside of the brackets."""
+    began, ended = incident["started"], incident["ended"]
+    last = us(ended["earliest"]) if ended else frame.until_us
+    spans = [
+        ("before", frame.since_us, us(began["earliest"])),
+        ("during", us(began["latest"]), last),
+    ]
+    spans += [("after", us(ended["latest"]), frame.until_us)] if ended else []
+    return [Phase(name, _middle(rows, frame, since, until)) for name, since, until in spans]
+
+
+def _middle(
+    rows: Sequence[Json], frame: View, since_us: int, until_us: int
+) -> Mapping[str, int] | None:
+    width = frame.bin_s * 1_000_000
+    whole = [
+        row
+        for index, row in enumerate(rows)
+        if frame.since_us + index * width >= since_us
+        and frame.since_us + (index + 1) * width <= until_us
+        and row["vantages"] is not None
+    ]
+    if not whole:
+        return None
+    return {n: sorted(row[n] for row in whole)[len(whole) // 2] for n in ("vantages", *_PARTS)}

@@ -1,0 +1,130 @@
+"""The picture that goes with a link, 1200 by 630: one sentence, and what happened. SVG and PNG."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 1200, 630
+_LEFT, _INNER, _SCALE = 60, 1080, 1.2
+_CHART_TOP = 322
+# (longest text, letters on a line, height of the letters): the first that takes the sentence
+_SIZES = ((92, 46, 46), (150, 54, 40), (230, 62, 35), (10_000, 74, 29))
+_MAX_LINES = 4
+_FAMILY = "DejaVu Sans Condensed"
+_BADGES = {"confirmed": "#b3320b", "suspected": "#6c5a12"}
+_STYLE = Markup("""
+text{font-family:'DejaVu Sans Condensed','Noto Sans',sans-serif;fill:#1b222c}
+.chart text,.course text{font-size:15px;fill:#57616e}.chart .phase{font-weight:700}
+.reachable{fill:#3aa98a}.blocked,.cut{fill:#d9480f}.down{fill:#4a525e}
+.silent{fill:#f6f5f1;stroke:#4a525e;stroke-dasharray:3 3}.opening{fill:#fff;opacity:.75}
+.bracket,.unknown{stroke:#9a8a4a;stroke-width:.75}.grid,.tick,.ground{stroke:#dedbd2}
+""")
+_DEFS = Markup(
+    '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><rect width="6" height="6" fill="#fbf8ea"/>'
+    '<path d="M0 0V6" stroke="#9a8a4a" stroke-width="2.5"/></pattern>'
+    '<pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse">'
+    '<circle cx="2" cy="2" r="1.1" fill="#57616e"/></pattern></defs>'
+)
+_MARK = Markup(
+    '<g transform="translate({} 40)"><circle cx="20" cy="20" r="20" fill="#1f3a5f"/>'
+    '<g transform="scale(1.25)"><circle cx="13" cy="18.5" r="6.5" fill="#f2b632"/>'
+    '<path d="M17.8 12.2 25 5M20.4 15.6 28 13.4M15.2 10.4 17 3.4" stroke="#f2b632" '
+    'stroke-width="2" stroke-linecap="round"/></g></g>'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    sentence: str
+    state: str  # the word of the log, for its colour
+    badge: str  # that word and the kind, as people say it
+    foot: str
+    chart: Markup
+    rtl: bool = False
+
+
+def svg(card: Card) -> str:
+    """A file of its own: no script, nothing from elsewhere."""
+    lines, size = _lines(card.sentence)
+    height = round(size * 1.28)
+    top = 122 + size
+    body = [
+        _MARK.format(WIDTH - _LEFT - 40 if card.rtl else _LEFT),
+        _text(card, "Heliograph", 54, 70, 30, "#1b222c", bold=True),
+        _badge(card),
+        *(
+            _text(card, line, 0, top + height * index, size, "#1b222c", bold=True)
+            for index, line in enumerate(lines)
+        ),
+        _chart(card.chart),
+        _text(card, card.foot, 0, HEIGHT - 22, 20, "#57616e"),
+    ]
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'
+        "<title>{2}</title><style>{3}</style>{4}"
+        '<rect width="{0}" height="{1}" fill="#ffffff"/>'
+        '<rect width="{0}" height="10" fill="{5}"/>{6}</svg>'
+    ).format(
+        WIDTH,
+        HEIGHT,
+        card.sentence,
+        _STYLE,
+        _DEFS,
+        _BADGES.get(card.state, "#57616e"),
+        Markup("").join(body),
+    )
+
+
+def _lines(sentence: str) -> tuple[Sequence[str], int]:
+    letters, size = next((n, s) for most, n, s in _SIZES if len(sentence) <= most)
+    lines = textwrap.wrap(sentence, letters, break_on_hyphens=False)
+    if len(lines) > _MAX_LINES:
+        lines = [*lines[: _MAX_LINES - 1], lines[_MAX_LINES - 1] + "\N{HORIZONTAL ELLIPSIS}"]
+    return lines, size
+
+
+def _text(
+    card: Card, text: str, indent: int, y: int, size: int, colour: str, *, bold: bool = False
+) -> Markup:
+    """One line from the side on which reading begins; the isolate orders it in every viewer."""
+    x, anchor = (WIDTH - _LEFT - indent, "end") if card.rtl else (_LEFT + indent, "start")
+    held = f"\u2067{text}\u2069" if card.rtl else text
+    weight = Markup(' font-weight="700"') if bold else ""
+    return Markup(
+        '<text x="{}" y="{}" text-anchor="{}" font-size="{}"{} style="fill:{}">{}</text>'
+    ).format(x, y, anchor, size, weight, colour, held)
+
+
+def _badge(card: Card) -> Markup:
+    x, anchor = (_LEFT, "start") if card.rtl else (WIDTH - _LEFT, "end")
+    held = f"\u2067{card.badge}\u2069" if card.rtl else card.badge
+    return Markup(
+        '<text x="{}" y="70" text-anchor="{}" font-size="26" font-weight="700" style="fill:{}">'
+        "{}</text>"
+    ).format(x, anchor, _BADGES.get(card.state, "#57616e"), held)
+
+
+def _chart(chart: Markup) -> Markup:
+    return Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>').format(
+        _LEFT, _CHART_TOP, _INNER, 238 * _SCALE - 18, _INNER / _SCALE, 238 - 15, chart
+    )
+
+
+def png(drawn: str) -> bytes:
+    """The same in dots, by resvg, with our own fonts: no other file is read."""
+    import resvg_py
+
+    with as_file(files(__package__).joinpath("fonts")) as folder:
+        return bytes(
+            resvg_py.svg_to_bytes(
+                svg_string=drawn,
+                skip_system_fonts=True,
+                font_files=[str(path) for path in sorted(folder.glob("*.ttf"))],
+                font_family=_FAMILY,
+                sans_serif_family=_FAMILY,
+            )
+        )

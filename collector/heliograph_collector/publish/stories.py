@@ -1,0 +1,237 @@
+"""The pages that tell: a country's, an incident's, and what can be taken from it elsewhere."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from aiohttp import web
+
+from heliograph_collector.publish import (
+    chart,
+    country_page,
+    incident_page,
+    page,
+    panorama,
+    share,
+    status,
+    story,
+)
+from heliograph_collector.publish.cases import found, origin
+from heliograph_collector.publish.desk import Desk, series
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.incident_page import Place, Seen
+from heliograph_collector.publish.incidents import Json, chosen
+from heliograph_collector.publish.panorama import WINDOWS, Panorama
+from heliograph_collector.publish.query import LANG, WINDOW, parse
+from heliograph_collector.publish.shelf import Shelf
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.web import tongues
+from heliograph_collector.web.headers import matches
+from heliograph_collector.web.problem import Problem
+from heliograph_collector.web.tongues import Tongue
+
+_COUNTRY = re.compile("[A-Z]{2}")
+_KEPT_US = 10_000_000  # how old a picture may be …
+_THRIFT = 5  # … or so many times older than it took to make
+_MOST = 48  # pictures kept
+_FRAMED = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors *"
+)
+_DRAWN = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    stale_us: int  # monotonic
+    value: Any
+
+
+class Stories:
+    def __init__(self, feed: Feed, shelf: Shelf, desk: Desk, assets: Mapping[str, str]) -> None:
+        self._feed, self._shelf, self._desk, self._assets = feed, shelf, desk, assets
+        self._kept: dict[object, _Kept] = {}
+        self._turns: dict[object, asyncio.Lock] = {}
+
+    async def country(self, request: web.Request) -> web.Response:
+        asked = parse(request.query, (WINDOW, LANG))
+        t, code = tongues.of(request), request.match_info["code"]
+        if not _COUNTRY.fullmatch(code):
+            return self._missing()
+        window, too_much = asked.get("window", country_page.DEFAULT_WINDOW), False
+        try:
+            world = await self._desk.now()
+            seen = await self._panorama(code, window, world.at_us)
+        except TooMuchError:
+            seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
+        except StoreError as error:
+            return self._away(str(error))
+        look = country_page.Look(
+            country=code,
+            window=window,
+            incidents=chosen(self._shelf.of(code), {"since": seen.starts.start}),
+            recent=self._recent(code, world.at_us, t),
+            too_much=too_much,
+        )
+        html = await asyncio.to_thread(country_page.render, world, seen, look, t, self._assets)
+        return _html(html)
+
+    def _recent(self, country: str, at_us: int, t: Tongue) -> incident_page.Recent:
+        under_way, over = self._shelf.recent(country, at_us)
+        return incident_page.recent(bool(self._feed.public_key), under_way, over, t)
+
+    async def incident(self, request: web.Request) -> web.Response:
+        """One incident's own page. Without the store it lacks the votes over time."""
+        t = _tongue(request)
+        try:
+            one = self._shelf.told(found(self._shelf, request))
+        except Problem:
+            return self._missing()
+        history, seen = self._shelf.history(one["id"]), await self._seen(one)
+        html = await asyncio.to_thread(
+            incident_page.render, one, history, seen, self._place(request), t, self._assets
+        )
+        return _html(html)
+
+    async def embed(self, request: web.Request) -> web.Response:
+        """A small page that others may frame: nothing in it can be clicked but the way to us."""
+        t = _tongue(request)
+        try:
+            one = found(self._shelf, request)
+        except Problem:
+            return self._missing()
+        seen = await self._seen(one)
+        response = _html(
+            incident_page.render_embed(one, seen, self._place(request), t, self._assets)
+        )
+        response.headers["Content-Security-Policy"] = _FRAMED
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
+
+    async def share_svg(self, request: web.Request) -> web.Response:
+        drawn = await self._drawn(request)
+        response = _file(request, drawn.encode(), "image/svg+xml", max_age_s=60)
+        response.headers["Content-Security-Policy"] = _DRAWN
+        return response
+
+    async def share_png(self, request: web.Request) -> web.Response:
+        drawn = await self._drawn(request)
+        dots = await self._once(("png", drawn), lambda: asyncio.to_thread(share.png, drawn))
+        return _file(request, dots, "image/png", max_age_s=60)
+
+    async def _drawn(self, request: web.Request) -> str:
+        """Raises Problem 404."""
+        t = _tongue(request)
+        one = found(self._shelf, request)
+        seen, now_us = await self._seen(one), self._feed.clock.wall_us()
+        return share.svg(
+            share.Card(
+                sentence=story.sentence(one, t),
+                state=one["state"],
+                badge=incident_page.badge(one, t),
+                foot=t("share.foot", number=one["alerts"][-1]["entry"]),
+                chart=incident_page.picture(one, seen, now_us, t),
+                rtl=t.direction == "rtl",
+            )
+        )
+
+    def _place(self, request: web.Request) -> Place:
+        key = self._feed.public_key.hex()
+        return Place(base=origin(request), key=key, now_us=self._feed.clock.wall_us())
+
+    async def _seen(self, incident: Json) -> Seen:
+        frame, k = chart.view(incident, self._feed.clock.wall_us()), self._feed.k_anonymity
+        asked = chart.scope(incident)
+
+        async def read() -> list[Json]:
+            cells = await series(self._feed, frame.since_us, frame.until_us, frame.bin_s, asked)
+            width = frame.bin_s * 1_000_000
+            return [
+                status.row(cell, frame.since_us + index * width, k)
+                for index, cell in enumerate(cells)
+            ]
+
+        try:
+            rows = await self._once((incident["id"], frame, tuple(asked.items())), read)
+        except StoreError:
+            rows = []
+        return Seen(frame=frame, rows=rows, k=k)
+
+    async def _panorama(self, country: str, window: str, at_us: int) -> Panorama:
+        starts, feed = WINDOWS[window].starts(at_us), self._feed
+
+        async def read() -> Panorama:
+            asked = (starts.start, starts.stop, starts.step // 1_000_000)
+            votes = await feed.votes(*asked, country=country)
+            silences = await feed.silences(*asked, country=country)
+            return await asyncio.to_thread(
+                panorama.compose,
+                feed.cells,
+                feed.merge_small,
+                feed.k_anonymity,
+                votes,
+                silences,
+                starts,
+                tuple(feed.services),
+            )
+
+        found: Panorama = await self._once((country, starts, feed.bus.last), read)
+        return found
+
+    async def _once(self, key: object, make: Any) -> Any:
+        """However many ask: made once, and kept for a moment."""
+        lock = self._turns.setdefault(key, asyncio.Lock())
+        try:
+            async with lock:
+                kept, began_us = self._kept.get(key), self._feed.clock.monotonic_us()
+                if kept is None or began_us >= kept.stale_us:
+                    value = await make()
+                    ended_us = self._feed.clock.monotonic_us()
+                    least_us = max(_KEPT_US, _THRIFT * (ended_us - began_us))
+                    kept = self._kept[key] = _Kept(ended_us + least_us, value)
+                    while len(self._kept) > _MOST:
+                        del self._kept[next(iter(self._kept))]
+                return kept.value
+        finally:
+            if not lock.locked():
+                self._turns.pop(key, None)
+
+    def _missing(self) -> web.Response:
+        missing = _html(incident_page.render_missing(self._assets))
+        missing.set_status(404)
+        return missing
+
+    def _away(self, reason: str) -> web.Response:
+        response = _html(page.render_away(reason, self._assets))
+        response.set_status(503)
+        response.headers["Retry-After"] = "3"
+        return response
+
+
+def _tongue(request: web.Request) -> Tongue:
+    """Of a page that is asked for nothing else. Raises Problem."""
+    parse(request.query, (LANG,))
+    return tongues.of(request)
+
+
+def _html(text: str) -> web.Response:
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
+    response = web.Response(text=text, content_type="text/html", headers=headers)
+    response.enable_compression()
+    return response
+
+
+def _file(request: web.Request, body: bytes, content_type: str, *, max_age_s: int) -> web.Response:
+    digest = sha256(body).hexdigest()[:20]
+    headers = {
+        "ETag": f'"{digest}"',
+        "Cache-Control": f"public, max-age={max_age_s}",
+        "Vary": "Accept-Language",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    if matches(request, digest):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type=content_type, headers=headers)
