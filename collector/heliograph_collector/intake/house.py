@@ -99,12 +99,14 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         ):
             tasks = [
                 group.create_task(service.tend()),
-                group.create_task(beat(service.look)),
+                group.create_task(beat(service.look, plot.clock, service.felt)),
                 group.create_task(stay_alive(plot.journal, plot.clock)),
                 group.create_task(roll.follow(service.fleet_changed)),
                 group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
             ]
-            yield Intake(port, roll, presence, geo, door.accept, door.leave_of, answers, beacons.take)
+            yield Intake(
+                port, roll, presence, geo, door.accept, door.leave_of, answers, beacons.take
+            )
             for task in tasks:
                 task.cancel()
     finally:

@@ -7,6 +7,7 @@ from math import ceil
 MESSAGE_BYTES = 262_144
 HELLO_S = 10.0  # from the challenge to a hello
 HELLO_BYTES = 1_024  # it is kept with every arrival
+LATE_S = 2.0  # so far behind, who comes anew is asked to come again, each at a moment of its own
 RPC_S = 30.0  # Enrol and Submit, and any one write to a slow reader
 WINDOW = 32  # envelopes of one session in work at once; agents keep 16 in flight
 UNARY_AT_ONCE = 200

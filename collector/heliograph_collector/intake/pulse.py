@@ -46,10 +46,13 @@ def stall(before: Moment, now: Moment) -> Span | None:
     return Span(now.wall_us - gone_us, now.wall_us) if gone_us >= STALL_US else None
 
 
-async def beat(look: Callable[[], object]) -> None:
-    """Look every second; never returns. It waits for nothing else: that would look like a hang."""
+async def beat(look: Callable[[], object], clock: Clock, felt: Callable[[float], object]) -> None:
+    """Look every second, and say by how many seconds that came late; never returns. It waits for
+    nothing else: that would look like a hang."""
     while True:
+        before_us = clock.monotonic_us()
         await asyncio.sleep(LOOK_S)
+        felt(max(0.0, (clock.monotonic_us() - before_us) / 1e6 - LOOK_S))
         look()
 
 

@@ -67,6 +67,7 @@ class IntakeService:
         self._looked = moment(answers.door.clock)
         self._stalls: list[Span] = []
         self._cut_off: Doubt | None = None
+        self._late_s = 0.0  # how far behind we are with everything
 
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
@@ -141,6 +142,10 @@ class IntakeService:
         if len(self._presence) >= self._sessions:
             counters.hellos.labels("full").inc()
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _again(_FULL_S))
+        if self._late_s > limits.LATE_S:  # a hello taken now would be late, and come again
+            counters.hellos.labels("busy").inc()
+            wait_s = self._rng.randint(_BUSY_S, _FULL_S)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
         place = self._door.geo.locate(_way(context), self._door.clock.wall_us())
         try:
             visit = await greet(context, self._door, place)
@@ -184,6 +189,10 @@ class IntakeService:
             self._farewells.put_nowait(row)
         self._door.counters.sessions.set(len(self._presence))
         self._door.counters.endings.labels(ending).inc()
+
+    def felt(self, late_s: float) -> None:
+        """By so much the last beat came late."""
+        self._late_s = late_s
 
     def look(self) -> None:
         """Find out whether we stood still since the last look, and then call nobody silent."""

@@ -6,7 +6,7 @@ heartbeats is dead. When it is cut off it says nothing and closes nothing.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = "simulate"
 ENROL_S = 30.0
 GREET_S = 20.0  # a collector under a storm of hellos is slow
+AGAIN = "retry-after-s"
 FIRST_WAIT_S, MOST_WAIT_S = 1.0, 60.0
 SILENT_BEATS = 3
 Batch = Callable[["Agent", int], envelope_pb2.Batch]
@@ -59,6 +60,7 @@ class Agent:
     plan_version: int = 0
     sequence: int = 0
     heard_s: float = 0.0
+    asked_s: float = 0.0  # so long it was told to stay away
     leaving: bool = False  # a goodbye is said, and how the stream ends is nobody's trouble
     call: "Call | None" = None
     awake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -155,7 +157,7 @@ class Agent:
         failures = 0
         while True:
             await self.awake.wait()
-            before_s = self.heard_s
+            before_s, self.asked_s = self.heard_s, 0.0
             try:
                 await self._session()
             except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
@@ -165,7 +167,7 @@ class Agent:
             await self.line.drop()
             failures = 1 if self.heard_s > before_s else failures + 1
             if self.awake.is_set():
-                await asyncio.sleep(wait_s(failures, self.rng))
+                await asyncio.sleep(max(self.asked_s, wait_s(failures, self.rng)))
 
     async def _session(self) -> None:
         """Raises AioRpcError, TimeoutError."""
@@ -175,6 +177,7 @@ class Agent:
                 challenge = await call.read()
                 if not isinstance(challenge, pb.CollectorMessage):
                     self.stage.tally.trouble(f"hello {(await call.code()).name.lower()}")
+                    self.asked_s = _asked_s(await call.trailing_metadata() or ())
                     return
                 await call.write(self._hello(challenge.challenge.nonce))
             self.call = call
@@ -278,6 +281,11 @@ def key_of(seed: int, number: int) -> tuple[keys.SigningKey, random.Random]:
 def wait_s(failures: int, rng: random.Random) -> float:
     """Full jitter below a ceiling that doubles with every failure."""
     return rng.uniform(0.0, min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10)))
+
+
+def _asked_s(metadata: Iterable[tuple[str, str | bytes]]) -> float:
+    wishes = [float(value) for key, value in metadata if key == AGAIN]
+    return min(MOST_WAIT_S, *wishes) if wishes else 0.0
 
 
 def _first(error: BaseException) -> BaseException:

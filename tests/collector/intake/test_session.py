@@ -14,6 +14,7 @@ from heliograph.v1 import plan_pb2
 from heliograph_collector.fleet.plans import issue, standing
 from heliograph_collector.intake import limits
 from heliograph_collector.store.rows import Kind
+from support.hand_clock import HandClock
 from support.intake import (
     Caller,
     House,
@@ -323,6 +324,32 @@ async def test_a_full_house_says_so(tmp_path: Path) -> None:
             await second.read()
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         call.cancel()
+
+
+async def test_who_comes_while_we_are_far_behind_is_asked_to_come_again(tmp_path: Path) -> None:
+    """A country that returns at once: a hello taken then would be late, and only come again."""
+    clock, told = HandClock(), []
+    async with house(tmp_path, clock=clock) as home, channel(home) as stub:
+        caller = await enrolled(home)
+
+        async def outcome() -> str:
+            call = stub.Session()
+            try:
+                await call.read()
+            except grpc.aio.AioRpcError as error:
+                told.append({key: str(value) for key, value in error.trailing_metadata() or ()})
+                return error.details() or ""
+            call.cancel()
+            return "welcome"
+
+        clock.advance_us(4_000_000)
+        async with asyncio.timeout(10):
+            while await outcome() != "busy":
+                pass
+            assert limits.LATE_S < int(told[-1]["retry-after-s"]) <= 60
+            while await outcome() != "welcome":
+                pass
+        (await greeted(stub, caller)).cancel()
 
 
 async def test_who_only_sends_rubbish_is_shown_the_door(tmp_path: Path) -> None:
