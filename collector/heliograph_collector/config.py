@@ -137,6 +137,9 @@ class Config:
     k_anonymity: int = 5
     public_url: str = ""  # where readers find the page, for links in what is sent to them
     dumps_days: int = 3_650  # 0 for no daily files
+    requests_a_minute: int = 1_200  # of one reader's network; 0 for no limit
+    metrics: str = "operator"  # counts exactly: not for everybody
+    log: str = "text"
     password_file: Path | None = None
     country_file: Path | None = None
     asn_file: Path | None = None
@@ -299,6 +302,9 @@ KEYS = (
     Key("control.endpoints", "control_endpoints", _controls),
     Key("feed.k_anonymity", "k_anonymity", lambda e: e.whole(1, 1_000)),
     Key("feed.url", "public_url", _outside),
+    Key("feed.requests_per_minute", "requests_a_minute", lambda e: e.whole(0, 1_000_000)),
+    Key("feed.metrics", "metrics", lambda e: e.word(("open", "operator"))),
+    Key("log", "log", lambda e: e.word(("text", "json"))),
     Key("feed.dumps_days", "dumps_days", lambda e: e.whole(0, 36_500)),
     Key("console.password_file", "password_file", _path),
     Key("geo.country_file", "country_file", _path),

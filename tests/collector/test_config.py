@@ -20,7 +20,9 @@ entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], s
 store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml}
 control: {endpoints: []}
-feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/"}
+feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
+  requests_per_minute: 0, metrics: open}
+log: json
 alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
 console: {password_file: /etc/password}
 geo: {country_file: c.mmdb, asn_file: a.mmdb}
@@ -74,7 +76,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     ("text", "line", "says"),
     [
         ("grcp: 1\n", 1, "grcp: unknown key; allowed: alerts, console, control"),
-        ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: dumps_days, k_anonymity, url"),
+        ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: dumps_days, k_anonymity, metrics"),
         ("feed:\n  k_anonymity: none\n", 2, "feed.k_anonymity: 'none' must be a whole number"),
         ("feed:\n  k_anonymity: 0\n", 2, "from 1 to 1000"),
         ("feed: 5\n", 1, "feed: must be a mapping"),

@@ -38,10 +38,14 @@ class Served:
         until_now(lambda: door in self.places or self.process.poll() is not None)
         assert door in self.places, self.log.read_text()[-4_000:]
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, *, operator: bool = False) -> tuple[int, str]:
         connection = http.client.HTTPConnection(str(self.places["http"]), timeout=30)
         try:
-            connection.request("GET", path)
+            headers = {}
+            if operator:
+                password = (self.data / "keys" / "operator.password").read_text().strip()
+                headers["Authorization"] = f"Bearer {password}"
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

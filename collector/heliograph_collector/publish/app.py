@@ -14,17 +14,20 @@ from heliograph_collector.publish.blindness import Blindness
 from heliograph_collector.publish.cases import Cases
 from heliograph_collector.publish.desk import Desk
 from heliograph_collector.publish.dumps import Dumps
-from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes
+from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes, way
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.front import Front
 from heliograph_collector.publish.health import Health
 from heliograph_collector.publish.ledger import Ledger
 from heliograph_collector.publish.measurements import Measurements
+from heliograph_collector.publish.methodology import Methodology
 from heliograph_collector.publish.query import parse
 from heliograph_collector.publish.reading import Reading
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.publish.stories import Stories
 from heliograph_collector.publish.stream import Stream
-from heliograph_collector.web.headers import add_headers, public_json
+from heliograph_collector.web.allowance import Allowance, limiting
+from heliograph_collector.web.headers import add_headers, allow_everywhere, public_json
 from heliograph_collector.web.problem import Handler, answer_problems
 
 _STATIC = {
@@ -32,23 +35,28 @@ _STATIC = {
     "stories.css": "text/css",
     "page.js": "text/javascript",
     "mark.svg": "image/svg+xml",
+    "world.svg": "image/svg+xml",
 }
 
 
 _UNDELAYED = ("healthz", "readyz", "metrics", "envelopes")  # they show no incident
 
 
+_COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
+
+
 def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     """The application, ready for an AppRunner. It starts no task of its own."""
     desk = desk or Desk(feed)
     shelf = Shelf(feed)
-    around = [add_headers, answer_problems, _look_first(shelf)]
+    around = [add_headers, answer_problems, *_limits(feed), _look_first(shelf)]
     app = web.Application(middlewares=around, client_max_size=MAX_BODY)
     static = {name: _content(name) for name in _STATIC}
     assets = {name: _address(name, body) for name, body in static.items()}
-    reading, cases = Reading(feed, shelf, assets, desk), Cases(feed, shelf)
+    reading, cases = Reading(feed, desk), Cases(feed, shelf)
     measurements, health = Measurements(feed), Health(feed)
-    app.router.add_get("/", reading.page)
+    app.router.add_get("/", Front(feed, shelf, assets, desk).page)
+    app.router.add_get("/methodology", Methodology(feed, assets).page)
     app.router.add_get("/api/v1/status", reading.status)
     app.router.add_get("/api/v1/timeline", reading.timeline)
     app.router.add_get("/api/v1/aggregation", Aggregation(feed).__call__)
@@ -78,8 +86,17 @@ def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     app.router.add_get("/metrics", health.metrics, name="metrics")
     app.router.add_get("/openapi.json", _openapi(openapi.document()))
     app.router.add_get("/static/{name}", _static(static))
+    allow_everywhere(app)
     app.on_shutdown.append(_let_go(feed))
     return app
+
+
+def _limits(feed: Feed) -> list[Middleware]:
+    if not feed.requests_a_minute:
+        return []
+    allowance = Allowance(feed.requests_a_minute, feed.clock)
+    costs = dict.fromkeys(_UNDELAYED, 0) | _COSTS
+    return [limiting(allowance, lambda request: feed.who(way(request)), costs)]
 
 
 def _look_first(shelf: Shelf) -> Middleware:

@@ -34,7 +34,7 @@ class Envelopes:
         try:
             async with asyncio.timeout(self._deadline_s):
                 body = await _body(request)
-                receipt = await self._feed.accept(body, _way(request))
+                receipt = await self._feed.accept(body, way(request))
         except TimeoutError:
             raise Problem(
                 408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."
@@ -44,7 +44,7 @@ class Envelopes:
         return _answer(receipt)
 
 
-def _way(request: web.Request) -> str:
+def way(request: web.Request) -> str:
     """The addresses it came by, the peer last: which of them count is the door's to say."""
     return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
 

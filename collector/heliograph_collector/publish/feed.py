@@ -11,6 +11,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.method import Method
 from heliograph_collector.store.aggregation import Total, Wanted
 from heliograph_collector.store.incidents import Book
 from heliograph_collector.store.rows import (
@@ -58,6 +59,8 @@ class Feed:
     `wide` takes what `votes` does, and in `wider` names of place and service that cells are not
     told apart by; it gives what `cells` would, and no vote leaves the store. None: it cannot.
     `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that may be shown.
+    `who` takes the addresses that a request came by, the peer last, and gives the reader's.
+    With `metrics_open` /metrics needs no password.
     `book` is the alert log read so far, `public_key` (Ed25519, 32 bytes) what proves it. `blind`
     takes (since_us, until_us) and gives {"from", "until" (µs; until None: still), "because",
     "country" ("": everywhere)}. `annotations` gives what sources outside say beside an incident,
@@ -83,7 +86,11 @@ class Feed:
     book: Book = field(default_factory=Book)
     blind: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
     public_key: bytes = b""
+    method: Method = field(default_factory=Method)  # what the page of methods tells
     totals: Callable[[Wanted], Awaitable[Sequence[Total]]] = _nothing
     dumps: Path | None = None  # the folder of daily files
     wide: Callable[..., Awaitable[Sequence[Cell]]] | None = None
+    who: Callable[[str], str] = lambda way: way.rpartition(",")[2]
+    requests_a_minute: int = 0  # of one network; 0: nobody is refused
+    metrics_open: bool = True
     annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()

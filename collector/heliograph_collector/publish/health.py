@@ -6,11 +6,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.web.auth import Operator
 
 
 class Health:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
+        self._operator = Operator(feed.operator_hash)
 
     async def alive(self, request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -22,5 +24,8 @@ class Health:
         return web.json_response(body, status=503 if problems else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
+        """Raises Problem 401 where they are for the operator alone."""
+        if not self._feed.metrics_open:
+            await self._operator.require(request)
         text = await asyncio.to_thread(generate_latest, self._feed.registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,5 +1,7 @@
 """`/api/v1/stream`: Server-Sent Events, with heartbeats, resumed by Last-Event-ID."""
 
+import asyncio
+
 from aiohttp import web
 
 from heliograph_collector.publish.bus import Bus, BusFullError, Event
@@ -9,6 +11,7 @@ from heliograph_collector.web.problem import Problem
 
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
+PATIENCE_S = 30.0  # with a reader that takes nothing of what was written
 
 
 class Stream:
@@ -22,7 +25,11 @@ class Stream:
             with self._bus.subscribe(request.headers.get("Last-Event-ID", "")[:64]) as subscription:
                 response = await _begin(request)
                 async for event in subscription.events(self._heartbeat_s):
-                    await response.write(b": alive\n\n" if event is None else lines(event))
+                    async with asyncio.timeout(PATIENCE_S):
+                        await response.write(b": alive\n\n" if event is None else lines(event))
+        except TimeoutError:  # the reader does not read; it may come back and resume
+            if request.transport is not None:
+                request.transport.abort()
         except BusFullError:
             raise Problem(
                 503,

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import signal
-import sys
 
 from heliograph_collector.config import Config
+from heliograph_collector.serve.logs import set_up
 from heliograph_collector.serve.refusal import CannotServeError
 
 __all__ = ["CannotServeError", "serve"]
@@ -13,10 +13,7 @@ __all__ = ["CannotServeError", "serve"]
 
 def serve(config: Config) -> int:
     """Run until SIGTERM or Ctrl-C. Raises CannotServeError."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    for name in ("asyncio", "grpc", "urllib3", "clickhouse_connect"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name callers' addresses
+    set_up(config.log)
     try:
         return asyncio.run(_until_told(config))
     except BaseExceptionGroup as group:

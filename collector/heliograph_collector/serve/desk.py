@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph.plan import Service
 from heliograph.services import Services
+from heliograph_collector.intake.geo import origin
 from heliograph_collector.publish import feed as f
 from heliograph_collector.publish.bus import Bus
 from heliograph_collector.rollup import cells, merge_small
+from heliograph_collector.serve.method import method
 from heliograph_collector.serve.wide import Wide
 from heliograph_collector.store.aggregation import Total, Wanted
 from heliograph_collector.store.engine import Store, StoreError
@@ -69,9 +71,13 @@ class Desk:
             registry=house.registry,
             services={s.name: s.title for s in _in_order(house.services)},
             k_anonymity=house.config.k_anonymity,
+            who=lambda way: str(origin(way, house.config.trusted_proxies) or ""),
+            requests_a_minute=house.config.requests_a_minute,
+            metrics_open=house.config.metrics == "open",
             book=self._detector.book,
             blind=self._detector.blind,
             public_key=house.keyring.log.public,
+            method=method(),
             operator_hash=hash_password(password, secrets.token_bytes(16)),
         )
 

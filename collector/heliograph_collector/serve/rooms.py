@@ -32,6 +32,7 @@ from heliograph_collector.serve.days import DayKeeper
 from heliograph_collector.serve.desk import Desk
 from heliograph_collector.serve.detector import Detector
 from heliograph_collector.serve.dumps import DumpKeeper
+from heliograph_collector.serve.guard import Guard
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
@@ -51,6 +52,7 @@ log = logging.getLogger("heliograph")
 _SHUTDOWN_S = 0.5  # for open pages; a live stream would never end by itself
 _AGAIN_S = 5.0
 _HEADER_BYTES = 4_096
+_KEEPALIVE_S = 20.0
 
 
 class Rooms:
@@ -108,8 +110,9 @@ class Rooms:
     async def run(self) -> None:
         """Until cancelled. Raises CannotServeError."""
         async with AsyncExitStack() as stack:
-            await self._open_page(stack)
+            guard = await self._open_page(stack)
             async with asyncio.TaskGroup() as group:
+                group.create_task(guard.run())
                 group.create_task(self._detector.run())  # silence is told without the store
                 group.create_task(self._alerts.run())
                 await self._open_store(stack)
@@ -141,12 +144,13 @@ class Rooms:
                 stack.push_async_callback(self._store.close)
                 return
 
-    async def _open_page(self, stack: AsyncExitStack) -> None:
+    async def _open_page(self, stack: AsyncExitStack) -> Guard:
         host, port = split_endpoint(self._house.config.http)
         app = build(self._feed, self._world)
         console_routes(app, self._office)
         runner = web.AppRunner(
             app,
+            keepalive_timeout=_KEEPALIVE_S,
             access_log=None,  # it would hold addresses
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
@@ -156,16 +160,19 @@ class Rooms:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(runner, host, port).start()
+            guard = Guard(lambda: runner.server())  # type: ignore[misc] # it is set up
+            served = await asyncio.get_running_loop().create_server(guard, host, port)
         except OSError as error:
             raise CannotServeError(
                 f"{self._house.config.http} cannot be listened on ({error.strerror}): "
                 "stop what listens there, or say --http HOST:PORT."
             ) from error
-        place = dialled(host, int(runner.addresses[0][1]))
+        stack.callback(served.close)
+        place = dialled(host, int(served.sockets[0].getsockname()[1]))
         self._notice.post(http=place)
         log.info("Page:   http://%s/", place)
         log.info("Operator's password: in %s", self._house.password)
+        return guard
 
     async def _answer_echo(self, endpoint: str, group: asyncio.TaskGroup) -> None:
         """Until cancelled. Raises CannotServeError."""

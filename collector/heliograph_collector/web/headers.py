@@ -38,11 +38,30 @@ def apply(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
     resource = request.match_info.route.resource
     public = resource is not None and resource.canonical in _PUBLIC_PATHS
-    if public and request.method in ("GET", "HEAD"):
+    if public and request.method in ("GET", "HEAD", "OPTIONS"):
         response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "ETag"
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
 
 
+def allow_everywhere(app: web.Application) -> None:
+    """Let scripts of other sites ask, of each public path, what they may do. They may read."""
+    for resource in app.router.resources():
+        if isinstance(resource, web.Resource) and resource.canonical in _PUBLIC_PATHS:
+            resource.add_route("OPTIONS", _preflight)
+
+
+async def _preflight(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=204, headers=_PREFLIGHT)
+
+
+_EXPOSED = "ETag, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
+_PREFLIGHT = {
+    "Allow": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID, Range",
+    "Access-Control-Max-Age": "86400",
+    "Cache-Control": "public, max-age=86400",
+}
 _PUBLIC_PATHS = frozenset(
     {
         "/api/v1/status",

@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiohttp import encode_basic_auth
 from prometheus_client import CollectorRegistry, Counter
 
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.web.auth import hash_password
 from support.fake_feed import World
 
 Serve = Callable[[Feed], Awaitable[Any]]
@@ -33,3 +35,13 @@ async def test_metrics_are_prometheus_text(serve: Serve) -> None:
     answer = await client.get("/metrics")
     assert answer.content_type == "text/plain"
     assert "heliograph_envelopes_total 3.0" in await answer.text()
+
+
+async def test_figures_are_for_the_operator_alone_where_that_is_said(serve: Serve) -> None:
+    feed = World().feed(metrics_open=False, operator_hash=hash_password("pass", b"s"))
+    client = await serve(feed)
+    refused = await client.get("/metrics")
+    assert refused.status == 401
+    assert "Basic" in refused.headers["WWW-Authenticate"]
+    told = {"Authorization": encode_basic_auth("prometheus", "pass")}
+    assert (await client.get("/metrics", headers=told)).status == 200

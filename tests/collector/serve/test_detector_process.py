@@ -96,7 +96,8 @@ async def test_cuts_are_in_the_feed_and_a_kill_changes_nothing(tmp_path: Path, c
         door.wait_for("http")
         until_now(lambda: restarts(door) > told)
         assert incidents(door) == first
-        assert 'heliograph_incidents{state="confirmed"} 1.0' in door.get("/metrics")[1]
+        figures = door.get("/metrics", operator=True)[1]
+        assert 'heliograph_incidents{state="confirmed"} 1.0' in figures
         capsys.readouterr()
         assert main(["log", "verify", "--again", "--json", "--data", str(data)]) == 0
         proof = json.loads(capsys.readouterr().out)
