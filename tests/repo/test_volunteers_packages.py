@@ -65,8 +65,8 @@ def test_the_one_file_is_built_without_a_network_and_runs_alone(tmp_path: Path) 
     venv = {"VENV": str(Path(sys.executable).parents[1])}
     nowhere = {"https_proxy": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
     subprocess.run(
-        [AGENT / "build-pex", made, "--no-compress"], env=os.environ | venv | nowhere, check=True, timeout=120,
-        capture_output=True,
+        [AGENT / "build-pex", made, "--no-compress"], env=os.environ | venv | nowhere,
+        check=True, timeout=120, capture_output=True,
     )  # fmt: skip
     for words, code, says in (
         (["status"], 1, "has not joined a collector yet"),
