@@ -3,24 +3,19 @@
 import argparse
 import asyncio
 import json
-from contextlib import closing, suppress
-from datetime import UTC, datetime
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_places, config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from heliograph.clock import Clock
-    from heliograph.keys import SealingKey
-    from heliograph.spoken import Heard, Report
+    from heliograph.spoken import Report
     from heliograph_collector.config import Config
     from heliograph_collector.fleet import Agent, Codes, Fleet
 
 EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
-HOUR_S = 3_600
-TRIES = 20  # an hour that may prove nothing, of all callers together
 PATIENCE_S = 15.0  # for a running `serve` to take it over; it looks every second
 LOOK_S = 0.25
 
@@ -42,92 +37,19 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
-    from heliograph.spoken import MisheardError, hear
-    from heliograph_collector.fleet import Fleet, open_keyring
-    from heliograph_collector.fleet.keyring import earlier
+    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.serve.voice import UnprovenError, keep, prove
 
-    try:
-        heard = hear(" ".join(args.code))
-    except MisheardError as error:
-        raise CommandError(f"the code {error}.") from error
     config, clock = config_of(args), SystemClock()
-    sealers = [open_keyring(config.data, []).sealing, *(s for s, _ in earlier(config.data))]
     with closing(Fleet(config.data)) as fleet:
-        agent, report = _proven(heard, fleet, sealers, clock)
-        _keep(report, agent, fleet, clock)
+        try:
+            agent, report = prove(" ".join(args.code), config.data, fleet, clock)
+            keep(agent, report, fleet, clock)
+        except UnprovenError as error:
+            raise CommandError(f"{error}.") from error
         delivered = asyncio.run(_deliver(config, fleet))
     _tell(args, agent, report, delivered=delivered)
     return 0
-
-
-def _proven(
-    heard: "Heard", fleet: "Fleet", sealers: "Sequence[SealingKey]", clock: "Clock"
-) -> "tuple[Agent, Report]":
-    """Whose it is and what it says. Raises CommandError; a proof that fails is counted."""
-    from heliograph import spoken
-    from heliograph_collector.fleet import Codes, agent_keys
-
-    codes, now_s = Codes(fleet), clock.wall_us() // 1_000_000
-    if codes.unproven(now_s - HOUR_S) >= TRIES:
-        raise CommandError(
-            f"{TRIES} codes of the last hour proved nothing, so somebody may be guessing: "
-            "try again in an hour."
-        )
-    others = agent_keys.others(fleet)
-    for agent in fleet.agents():
-        if spoken.number_of(agent.id) == heard.who:
-            public_keys = (agent.public_key, *others.get(agent.id, ()))
-            report = _report(heard, sealers, public_keys, agent.id, now_s // 60)
-            if report is not None:
-                _in_time(report, agent, now_s // 60)
-                return agent, report
-    codes.proved_nothing(now_s)
-    raise CommandError(
-        "the code adds up, but no agent of this collector made it in the last week: ask whether "
-        "it was made for this collector, whether that machine's clock is right, and for a new one."
-    )
-
-
-def _report(
-    heard: "Heard",
-    sealers: "Sequence[SealingKey]",
-    public_keys: "Sequence[bytes]",
-    agent: bytes,
-    now_min: int,
-) -> "Report | None":
-    """By any key that the agent has or had, and any of ours: who is in the dark knows old ones."""
-    from heliograph import keys
-
-    for sealer in sealers:
-        for public_key in public_keys:
-            with suppress(ValueError):  # no point of the curve: such an agent can prove nothing
-                key = sealer.shared_with(public_key, keys.CODE)
-                report = heard.report(key, agent, now_min)
-                if report is not None:
-                    return report
-    return None
-
-
-def _in_time(report: "Report", agent: "Agent", now_min: int) -> None:
-    from heliograph.spoken import PAST_MIN
-
-    if agent.revoked_s is not None:
-        raise CommandError(f"the code is of agent {agent.id.hex()}, which is revoked.")
-    if now_min - report.minute > PAST_MIN:
-        raise CommandError(
-            f"the code was made {_made(report)}, more than three days ago: ask for a new one."
-        )
-
-
-def _keep(report: "Report", agent: "Agent", fleet: "Fleet", clock: "Clock") -> None:
-    from heliograph_collector.fleet import Codes
-    from heliograph_collector.intake.by_voice import word_of
-
-    if not Codes(fleet).keep(word_of(report, agent, clock.wall_us())):
-        raise CommandError(
-            f"a code of agent {agent.id.hex()} made {_made(report)} was taken in before, and "
-            "counts once: nothing has changed."
-        )
 
 
 async def _deliver(config: "Config", fleet: "Fleet") -> bool:
@@ -166,17 +88,14 @@ async def _taken_over(codes: "Codes") -> bool:
 
 def _tell(args: argparse.Namespace, agent: "Agent", report: "Report", *, delivered: bool) -> None:
     from heliograph.spoken import summary
+    from heliograph_collector.serve.voice import made
 
     if args.json:
-        made = {"agent": agent.id.hex(), "made": _made(report), "delivered": delivered}
-        print(json.dumps({**made, "lives": dict(report.lives)}))
+        told = {"agent": agent.id.hex(), "made": made(report), "delivered": delivered}
+        print(json.dumps({**told, "lives": dict(report.lives)}))
         return
-    print(f"Agent {agent.id.hex()}, {_made(report)}, by voice:")
+    print(f"Agent {agent.id.hex()}, {made(report)}, by voice:")
     for line in summary(report):
         print(f"  {line}")
     if not delivered:
         print("Kept; the running collector has not taken it over yet, and will.")
-
-
-def _made(report: "Report") -> str:
-    return f"{datetime.fromtimestamp(report.minute * 60, UTC):%Y-%m-%d %H:%M} UTC"

@@ -2,17 +2,27 @@
 
 from aiohttp import web
 
-from heliograph_collector.console import frame, home
+from heliograph_collector.console import frame
+from heliograph_collector.console.diary import Diary
+from heliograph_collector.console.fleet import Fleet
 from heliograph_collector.console.gate import NOBODY, Gate
+from heliograph_collector.console.health import Health
+from heliograph_collector.console.home import Home
+from heliograph_collector.console.invites import Invites
+from heliograph_collector.console.live import Live
 from heliograph_collector.console.login import Login
 from heliograph_collector.console.office import Office
+from heliograph_collector.console.plans import Plans
+from heliograph_collector.console.voice import Voice
+
+PARTS = (Login, Home, Live, Fleet, Invites, Plans, Health, Voice, Diary)
 
 
 def routes(app: web.Application, office: Office) -> Gate:
-    """Adds them; a part of the console adds its own by the same `add`."""
+    """Adds them; a part of the console is made with the gate and adds its own."""
     gate = Gate(office)
     add = gate.add(app)
-    Login(gate).routes(add)
     add("GET", "/console/static/{name}", NOBODY, frame.static)
-    home.routes(add, office)
+    for part in PARTS:
+        part(gate).routes(add)
     return gate

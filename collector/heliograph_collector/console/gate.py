@@ -91,6 +91,16 @@ class Gate:
                 503, "No trail", "The audit trail cannot be written, so nothing was done."
             ) from error
 
+    def form(self, request: web.Request) -> Mapping[str, str]:
+        """What came with a POST; checked already."""
+        return request[_FORM]
+
+    def still(self, request: web.Request) -> bool:
+        """Whether who opened a stream may still read on; that alone keeps no session alive."""
+        id_ = request.cookies.get(cookie_name(request, "session"), "")
+        found = self.sessions.find(id_, touch=False)
+        return found is not None and self._stands(found)
+
     def person(self, name: str) -> Person | None:
         try:
             return self.office.operators.people().get(name)
@@ -133,11 +143,6 @@ class Gate:
 
 def may(role: str, wanted: str) -> bool:
     return wanted in ROLES and role in ROLES and ROLES.index(role) >= ROLES.index(wanted)
-
-
-def form_of(request: web.Request) -> Mapping[str, str]:
-    """What came with a POST; checked already."""
-    return request[_FORM]
 
 
 def login_token(request: web.Request, secret: bytes) -> str:

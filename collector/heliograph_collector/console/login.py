@@ -39,7 +39,7 @@ class Login:
         return self._form(request)
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
-        form = gate.form_of(request)
+        form = self._gate.form(request)
         name, password = form.get("name", "")[:64], form.get("password", "")
         if len(password) > passwords.MOST:
             return self._form(request, status=403, wrong=_WRONG)

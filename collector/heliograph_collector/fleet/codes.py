@@ -49,6 +49,12 @@ class Codes:
             )
             return done.rowcount == 1
 
+    def knows(self, agent: bytes, minute: int) -> bool:
+        with self._fleet.transaction() as db:
+            key = (agent, minute)
+            found = db.execute("SELECT 1 FROM codes WHERE agent = ? AND minute = ?", key)
+            return found.fetchone() is not None
+
     def pending(self) -> list[Word]:
         """Those that the journal may not have yet."""
         with self._fleet.transaction() as db:

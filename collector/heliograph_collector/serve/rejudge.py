@@ -4,6 +4,7 @@ Whole hours are taken in order, each with what lies within a control's reach of 
 uploads find the controls of their time, and that memory is bounded by an hour's measurements.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Report:
     looked_at: int = 0
     changed: int = 0  # measurements
     bins: int = 0  # of cells rolled up again
+    whole: bool = True  # false when it ended before its time
     moves: Counter[Move] = field(default_factory=Counter)
 
 
@@ -65,24 +67,27 @@ async def rejudge(
     *,
     write: bool,
     said: Said = lambda _: None,
+    most: int = 0,
 ) -> Report:
     """Judge again what `wanted` names; with `write` also put it in, cells too. Raises StoreError.
 
     Again does nothing: what is said already is not said twice. A run that was cut off goes on by
     being started again, but for the cells of what it had changed; `serve` rolls up the last day's.
+    It ends with the hour in which `most` measurements were looked at (0: never).
     """
     light, report = Light(services, observations=ROOM), Report()
     for since_us in range(wanted.since_us, wanted.until_us, HOUR_US):
         until_us = min(since_us + HOUR_US, wanted.until_us)
         some = [j async for j in _near(store, since_us, until_us, wanted.service)]
-        for judgement in some:
-            light.take(judgement.taken)
         inside = [j for j in some if wanted.takes(j) and since_us <= j.taken.started_us < until_us]
-        changed = list(_changed(inside, judge, light, report))
+        changed = await asyncio.to_thread(_again, some, inside, judge, light, report)
         if write and changed:
             await store.judge_again(changed)
             report.bins += await renew_all(store, [j.taken.started_us for j in changed])
         said(report.looked_at)
+        if most and report.looked_at >= most:
+            report.whole = until_us >= wanted.until_us
+            break
     return report
 
 
@@ -95,6 +100,19 @@ async def _near(
         for judgement in page:
             yield judgement
         after = (page[-1].taken.started_us, page[-1].taken.id)
+
+
+def _again(
+    some: Sequence[Judgement],
+    inside: Sequence[Judgement],
+    judge: Judge,
+    light: Light,
+    report: Report,
+) -> list[Judgement]:
+    """In a thread, so that whoever else is served in this process is not kept waiting."""
+    for judgement in some:
+        light.take(judgement.taken)
+    return list(_changed(inside, judge, light, report))
 
 
 def _changed(

@@ -1,8 +1,6 @@
 """Who comes into the console, by which cookie, and what a foreign page cannot do."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +11,6 @@ from heliograph_collector.console.sessions import IDLE_US, LIFE_US
 from support.office import PASSWORD, VIEWER, Caller, Shop, console
 
 OPEN = {"/console/login", "/console/static/{name}"}
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture
-async def caller(shop: Shop) -> AsyncIterator[Caller]:
-    async with console(shop.office()) as found:
-        yield found
 
 
 def cookies(caller: Caller) -> dict[str, str]:

@@ -1,0 +1,235 @@
+"""What an operator does at the console, over plain HTTP: fleet, invitations, plan, codes, trail."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heliograph.services import shipped
+from heliograph_agent.consent import scope_of
+from heliograph_collector.console import changes
+from heliograph_collector.console.office import Moved, Rehearsal
+from heliograph_collector.fleet.offers import offers
+from heliograph_collector.fleet.plans import default_plan, standing
+from support.office import PLAN, VIEWER, Caller, Shop, here
+
+
+def did(caller: Caller) -> list[tuple[str, str]]:
+    deeds, _ = caller.gate.office.trail.page(None, 50)
+    return [(deed.did, deed.outcome) for deed in deeds]
+
+
+async def test_revoking_wants_the_id_again(caller: Caller, shop: Shop) -> None:
+    agent = shop.enrol(1)
+    shop.here[agent] = here(queued=3)
+    await caller.log_in()
+    path = f"/console/fleet/{agent.hex()}"
+    _, page = await caller.get(path)
+    assert "3 envelopes in its spool" in page
+    assert "KZ-75" in page
+    assert (await caller.post(f"{path}/revoke", {"again": "000000"}))[0] == 400
+    assert shop.fleet.agents()[0].revoked_s is None
+    assert await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}) == (303, path)
+    assert shop.fleet.agents()[0].revoked_s == shop.now_s()
+    assert (await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}))[0] == 409
+    assert ("agent.revoke", "done") in did(caller)
+
+
+async def test_ten_thousand_are_searched_and_paged(caller: Caller, shop: Shop) -> None:
+    token = shop.fleet.invite(role="volunteer", uses=100_000, now_s=0, expires_s=9)
+    assert token
+    with shop.fleet.transaction() as db:
+        db.executemany(
+            "INSERT INTO agents (id, public_key, role, version, created_s, country, asn)"
+            " VALUES (?, ?, 'volunteer', '1.0', ?, ?, ?)",
+            [
+                (n.to_bytes(16, "big"), n.to_bytes(32, "big"), n, "KZ" if n % 100 else "IR", n % 7)
+                for n in range(10_000)
+            ],
+        )
+    await caller.log_in()
+    _, page = await caller.get("/console/fleet?page=2")
+    assert "10,000 agents" in page
+    assert "page 2 of 200" in page
+    _, page = await caller.get("/console/fleet?q=ir&state=away")
+    assert "100 agents" in page
+    _, page = await caller.get("/console/fleet?q=%3Cscript%3E&page=99999999")
+    assert "No agent is like that" in page
+    assert "<script>" not in page
+    _, page = await caller.get("/console/fleet/coverage")
+    assert "AS6" in page
+
+
+async def test_an_invitation_is_shown_once_and_withdrawn(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    await caller.get("/console/invites")
+    status, page = await caller.post(
+        "/console/invites", {"uses": "20", "life": "7d", "role": "volunteer"}
+    )
+    assert status == 200
+    assert page.count("heliograph1:") == 1
+    assert 'src="data:image/svg+xml;base64,' in page
+    _, page = await caller.get("/console/invites")
+    assert "heliograph1:" not in page
+    assert "20 of 20" in page
+    (offer,) = offers(shop.fleet)
+    path = f"/console/invites/{offer.id}/withdraw"
+    assert (await caller.post(path, {}))[0] == 303
+    assert (await caller.post(path, {}))[0] == 404
+    assert not offers(shop.fleet)[0].is_open(shop.now_s())
+    assert "heliograph1:" not in (shop.data / "audit.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"uses": "0"}, {"uses": "1e3"}, {"uses": "999999999999"}, {"life": "900y"}, {"role": "king"}],
+)
+async def test_an_invitation_that_cannot_be(caller: Caller, fields: dict[str, str]) -> None:
+    await caller.log_in()
+    sent = {"uses": "1", "life": "7d", "role": "volunteer", **fields}
+    status, page = await caller.post("/console/invites", sent)
+    assert status == 400
+    assert "is wanted" in page
+
+
+async def test_a_plan_is_previewed_signed_and_taken_back(caller: Caller, shop: Shop) -> None:
+    shop.enrol(1)
+    shop.enrol(2, role="control", country="NL")
+    await caller.log_in()
+    status, page = await caller.post("/console/plan/preview", {"plan": PLAN})
+    assert status == 200
+    assert "It asks for more than volunteers agreed to" in page
+    assert "127.0.0.2" in page
+    assert "1 volunteer and 1 control" in page
+    assert (await caller.post("/console/plan/send", {"plan": PLAN, "version": "0"}))[0] == 303
+    assert (await caller.post("/console/plan/send", {"plan": PLAN, "version": "0"}))[0] == 409
+    narrower = PLAN.replace("600", "1200")
+    _, page = await caller.post("/console/plan/preview", {"plan": narrower})
+    assert "every 10 min → every 20 min" in page
+    assert "stays within what volunteers agreed to" in page
+    await caller.post("/console/plan/send", {"plan": narrower, "version": "1"})
+    _, page = await caller.get("/console/plan/edit?from=1")
+    assert "interval_s: 600" in page
+    found = standing(shop.fleet)
+    assert found is not None
+    assert (found[0].version, found[0].tasks[1].interval_s) == (2, 1_200)
+    assert did(caller).count(("plan.send", "done")) == 2
+    assert (await caller.get("/console/plan/77"))[0] == 404
+
+
+async def test_a_plan_that_cannot_be_names_line_and_key(caller: Caller) -> None:
+    await caller.log_in()
+    wrong = PLAN.replace("interval_s: 600", "interval_s: never")
+    status, page = await caller.post("/console/plan/preview", {"plan": wrong})
+    assert status == 400
+    assert "plan, line 4: tasks[1].interval_s" in page
+    assert "interval_s: never" in page, "what was typed is not lost"
+    status, page = await caller.post("/console/plan/preview", {"plan": "tasks: [\x00"})
+    assert status == 400
+    status, page = await caller.post(
+        "/console/services/check", {"services": "version: a\nservices: {x: {titel: 1}}\n"}
+    )
+    assert status == 400
+    assert "services, line 2" in page
+
+
+async def test_services_are_checked_and_said_to_want_a_restart(caller: Caller) -> None:
+    await caller.log_in()
+    text = """version: "test.2"
+services:
+  telegram: {title: Telegram, experiment: telegram, endpoints: [
+    {id: dc1, kind: tcp, host: 127.0.0.9, port: 443, group: dc}]}
+"""
+    _, page = await caller.post("/console/services/check", {"services": text})
+    assert "Edition test.2 holds" in page
+    assert "adds 127.0.0.9; drops 127.0.0.2" in page
+    assert "taken in by a restart" in page
+
+
+def test_what_volunteers_are_asked_is_what_agents_ask() -> None:
+    plan = default_plan(shipped())
+    assert changes.scope(plan) == scope_of(plan)
+
+
+async def test_health_in_one_line_each(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    _, page = await caller.get("/console/health")
+    assert "nothing can be judged blocked" in page
+    assert "bad_signature" in page
+    shop.here[shop.enrol(1, role="control")] = here()
+    shop.here[shop.enrol(2)] = here(queued=400)
+    _, page = await caller.get("/console/health")
+    assert "1 of 1 connected control online" in page
+    assert "1 agent has a backlog, 400 envelopes in all" in page
+
+
+async def test_what_the_rules_of_today_would_move(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    status, page = await caller.post("/console/rules", {})
+    assert status == 409
+    assert "The store does not answer." in page
+    moved = Moved(
+        country="KZ", service="telegram", before="tls.reset", after="tls.reset_twice",
+        state_before="blocked", state_after="unknown", count=31,
+    )  # fmt: skip
+    shop.rehearsal = Rehearsal(
+        since_us=0, until_us=1, looked_at=9_000, changed=31, whole=False, moves=[moved]
+    )
+    assert await caller.post("/console/rules", {}) == (303, "/console/rules")
+    _, page = await caller.get("/console/rules")
+    assert "tls.reset_twice" in page
+    assert "There were more" in page
+
+
+async def test_a_code_is_understood_before_it_is_stored(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    status, page = await caller.post("/console/code", {"code": "54321"})
+    assert status == 400
+    assert "second group" in page
+    _, page = await caller.post("/console/code", {"code": "12345"})
+    assert "foreign sites: fail" in page
+    assert shop.kept == 0
+    _, page = await caller.post("/console/code/keep", {"code": "12345"})
+    assert "taken in, once" in page
+    assert shop.kept == 1
+    assert did(caller)[0] == ("code.keep", "done")
+
+
+async def test_the_trail_is_read_backwards_page_by_page(caller: Caller, shop: Shop) -> None:
+    trail = caller.gate.office.trail
+    for number in range(119):
+        trail.add(number * 1_000_000, "ann", f"deed {number}", "<b>")
+    with (shop.data / "audit.jsonl").open("a") as file:
+        file.write('{"at": "2022-\n')  # a crash cut it off
+    await caller.log_in()
+    seen, path = 0, "/console/trail"
+    while path:
+        _, page = await caller.get(path)
+        seen += page.count("deed ")
+        assert "<b>" not in page
+        _, _, rest = page.partition("/console/trail?before=")
+        path = f"/console/trail?before={rest.partition(chr(34))[0]}" if rest else ""
+    assert seen == 119
+
+
+async def test_the_stream_says_what_changed_and_ends_with_the_session(
+    caller: Caller, shop: Shop
+) -> None:
+    await caller.log_in(VIEWER)
+    shop.pulse = {"fleet": 1, "health": 1}
+    async with caller.client.get("/console/stream") as answer:
+        assert answer.content_type == "text/event-stream"
+        await answer.content.readuntil(b"welcome\n\n")
+        shop.pulse = {"fleet": 2, "health": 1}
+        event = await answer.content.readuntil(b"\n\n")
+        assert json.loads(event.partition(b"data: ")[2]) == {"topics": ["fleet"]}
+        caller.gate.office.operators.remove(VIEWER)
+        assert b"event: over" in await answer.content.read()
+    assert (await caller.get("/console/stream", Accept="text/event-stream"))[0] == 401
+
+
+def test_the_trail_is_for_its_owner_alone(shop: Shop, tmp_path: Path) -> None:
+    office = shop.office()
+    office.trail.add(0, "ann", "login")
+    for name in ("audit.jsonl", "operators.json", "operators.lock"):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
