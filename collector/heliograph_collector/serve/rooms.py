@@ -25,7 +25,7 @@ from heliograph_collector.publish.live import Announcer
 from heliograph_collector.serve.assess import TimeCheck
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
-from heliograph_collector.serve.console import office
+from heliograph_collector.serve.console import Bureau, Sources
 from heliograph_collector.serve.corroboration import Corroboration
 from heliograph_collector.serve.courier import Alerts
 from heliograph_collector.serve.days import DayKeeper
@@ -93,7 +93,6 @@ class Rooms:
         )
         self._world = World(self._feed)
         self._announcer = Announcer(self._feed, self._world)
-        self._office = office(house)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
         self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
@@ -105,6 +104,14 @@ class Rooms:
             clock=house.clock,
             rng=house.rng,
             on_block=self._on_block,
+        )
+        self._sources = Sources(
+            house=house,
+            door=door,
+            store=self._store,
+            problems=self._desk.problems,
+            behind=lambda: self._writer.behind,
+            received_us=lambda: self._feed.agents().last_received_us,
         )
 
     async def run(self) -> None:
@@ -147,7 +154,9 @@ class Rooms:
     async def _open_page(self, stack: AsyncExitStack) -> Guard:
         host, port = split_endpoint(self._house.config.http)
         app = build(self._feed, self._world)
-        console_routes(app, self._office)
+        bureau = Bureau(self._sources)
+        stack.callback(bureau.close)
+        console_routes(app, bureau.office())
         runner = web.AppRunner(
             app,
             keepalive_timeout=_KEEPALIVE_S,
