@@ -16,6 +16,7 @@ SESSION = web.RequestKey("session", Session)
 STATIC = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "incidents.css": "text/css",
 }
 # As the public pages', but forms may be sent home, and pictures may be written into the page.
 _POLICY = (
@@ -31,6 +32,8 @@ _HEADERS = {
 # In the order of the navigation: path, name.
 PLACES: list[tuple[str, str]] = [
     ("/console", "Overview"),
+    ("/console/incidents", "Incidents"),
+    ("/console/alerts", "Alerts"),
     ("/console/fleet", "Fleet"),
     ("/console/invites", "Invitations"),
     ("/console/plan", "Plan"),

@@ -62,6 +62,7 @@ class Courier:
     ) -> None:
         self._outbox, self.receivers, self._ways = outbox, receivers, ways
         self._clock, self._rng = clock, rng
+        self.changes = 0  # of the outbox, counted for pages that show it
         self._woken = {receiver.name: asyncio.Event() for receiver in receivers}
         self._tries = Counter(
             "heliograph_alert_tries",
@@ -74,6 +75,7 @@ class Courier:
         """Keep what each receiver wants of these; durable on return. Raises sqlite3.Error."""
         wanted = [(r.name, a) for a in alerts for r in self.receivers if r.wants(a)]
         await asyncio.to_thread(self._outbox.put, wanted, entry, head, self._clock.wall_us())
+        self.changes += len(wanted)
         for name, _ in wanted:
             self._woken[name].set()
 
@@ -83,6 +85,7 @@ class Courier:
         Raises sqlite3.Error.
         """
         done = await asyncio.to_thread(self._outbox.again, id_, self._clock.wall_us())
+        self.changes += 1
         for woken in self._woken.values():
             woken.set()
         return done
@@ -138,6 +141,7 @@ class Courier:
                 due.message.id, state=state, said=said, now_us=now_us, due_us=again
             )
         )
+        self.changes += 1
 
     async def _serve(self, receiver: Receiver) -> None:
         woken = self._woken[receiver.name]

@@ -55,6 +55,11 @@ class Alerts:
     def receivers(self) -> Sequence[Receiver]:
         return self._house.config.alerts
 
+    @property
+    def changes(self) -> int:
+        """Rises with every change of the outbox."""
+        return self._courier.changes if self._courier else 0
+
     async def deliveries(self, limit: int = 100) -> list[Delivery]:
         """The newest first. Raises sqlite3.Error."""
         if self._outbox is None:

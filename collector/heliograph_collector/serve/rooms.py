@@ -12,6 +12,7 @@ from aiohttp import web
 
 from heliograph import __version__
 from heliograph_collector.config import split_endpoint
+from heliograph_collector.console import alerts, incidents
 from heliograph_collector.console.app import routes as console_routes
 from heliograph_collector.control import Assessor
 from heliograph_collector.echo import Echo, PortTakenError
@@ -23,6 +24,7 @@ from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.desk import Desk as World
 from heliograph_collector.publish.live import Announcer
 from heliograph_collector.serve.assess import TimeCheck
+from heliograph_collector.serve.cases import Casebook, courier, with_pulse
 from heliograph_collector.serve.cells import CellKeeper
 from heliograph_collector.serve.child import dialled
 from heliograph_collector.serve.console import Bureau, Sources
@@ -156,7 +158,13 @@ class Rooms:
         app = build(self._feed, self._world)
         bureau = Bureau(self._sources)
         stack.callback(bureau.close)
-        console_routes(app, bureau.office())
+        book, told = self._detector.book, self._alerts
+        gate = console_routes(
+            app, with_pulse(bureau.office(), lambda: book.head, lambda: told.changes)
+        )
+        add = gate.add(app)
+        incidents.routes(add, gate, Casebook(self._feed, self._detector.act).registry())
+        alerts.routes(add, gate, courier(self._alerts))
         runner = web.AppRunner(
             app,
             keepalive_timeout=_KEEPALIVE_S,

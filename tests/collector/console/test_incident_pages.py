@@ -1,0 +1,159 @@
+"""The operator sees what the detectors found, says something of it, and the log keeps it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, CookieJar
+
+from heliograph_collector.detect.acts import Saying
+from heliograph_collector.detect.alert_log import FILE, lines_of
+from heliograph_collector.detect.chain import verify
+from heliograph_collector.store.standing import Act
+from support.browser_reader import Open
+from support.case_scene import PASSWORD, VIEWER, Scene, log_in, opened
+from support.casebook import KEY, part, silence
+
+TELEGRAM, MOBILE, DOUBT = "b10c" * 4, "a0b1" * 4, "d0bb" * 4
+CASES = "/console/incidents"
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with opened(tmp_path) as found:
+        yield found
+
+
+async def test_an_operator_confirms_what_appears_without_reload(
+    scene: Scene, reader: Open, tmp_path: Path
+) -> None:
+    """The incident comes up on an open page; the word is in the log, on both pages, and proved."""
+    async with reader(scene.origin) as seen:
+        page = seen.page
+        await log_in(seen)
+        await seen.goto(CASES)
+        assert await page.locator(".case").count() == 3
+        await seen.check()
+        await seen.live()
+        scene.finds(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
+        await page.wait_for_selector(f'a[href="{CASES}/{"c0de" * 4}"]')
+
+        await seen.goto(f"{CASES}/{DOUBT}")
+        await seen.check()
+        assert "power cut" in await seen.text("#case-known")
+        await page.fill("#text", "Two providers in Berlin say so by telephone.")
+        async with page.expect_navigation():
+            await page.click("button[value=confirmed]")
+        assert (await seen.text("h1")).startswith("Confirmed by the operator: fixed lines")
+        assert "Two providers" in await seen.text("#case-said")
+        assert await page.locator("button[value=confirmed]").count() == 0
+        await seen.goto(f"/incidents/{DOUBT}")
+        public = await seen.text("main")
+        assert "Confirmed by the operator" in public
+        assert "operator@" not in public
+    proof = verify(lines_of(tmp_path / FILE), KEY.public, scene.ledger.book.head)
+    assert (proof.bad, proof.acts) == (None, 1)
+
+
+async def test_what_somebody_is_typing_is_left_alone(scene: Scene, reader: Open) -> None:
+    async with reader(scene.origin) as seen:
+        page = seen.page
+        await log_in(seen)
+        await seen.goto(f"{CASES}/{MOBILE}")
+        await seen.live()
+        await page.fill("#text", "half a sen")
+        await scene.says(Saying(incident=MOBILE, act=Act.ACKNOWLEDGED, seen=99))
+        await page.wait_for_selector("#case-said li.operator")
+        assert await page.input_value("#text") == "half a sen"
+
+
+class Browser:
+    """A plain client with a browser's manners."""
+
+    def __init__(self, client: ClientSession, scene: Scene) -> None:
+        self._client, self._scene, self.token = client, scene, ""
+
+    async def get(self, path: str) -> tuple[int, str]:
+        headers = {"Accept": "text/html"}
+        async with self._client.get(self._scene.origin + path, headers=headers) as answer:
+            text = await answer.text()
+            self.token = text.partition('name="token" value="')[2].partition('"')[0] or self.token
+            return answer.status, text
+
+    async def post(self, path: str, **fields: str) -> tuple[int, str]:
+        headers = {"Accept": "text/html", "Origin": self._scene.origin}
+        async with self._client.post(
+            self._scene.origin + path, data={"token": self.token, **fields}, headers=headers
+        ) as answer:
+            return answer.status, await answer.text()
+
+
+async def in_as(client: ClientSession, scene: Scene, name: str) -> Browser:
+    browser = Browser(client, scene)
+    await browser.get("/console/login")
+    await browser.post("/console/login", name=name, password=PASSWORD)
+    return browser
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[ClientSession]:
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
+        yield session
+
+
+async def test_what_it_rests_on_is_shown_and_filters_narrow(
+    scene: Scene, client: ClientSession
+) -> None:
+    browser = await in_as(client, scene, "operator")
+    _, page = await browser.get(f"{CASES}/{TELEGRAM}")
+    assert "26 failing, 2 well" in page
+    assert "0 failing, 0 well, 7 in doubt" in page
+    assert "tls.reset" in page
+    _, page = await browser.get(f"{CASES}/{MOBILE}")
+    assert "AS29355 mobile" in page
+    assert "6 silent at once" in page
+    _, page = await browser.get(f"{CASES}?show=over&country=DE")
+    assert page.count('class="case ') == 1
+    assert "Withdrawn" in page
+    assert (await browser.get(f"{CASES}/nothing"))[0] == 404
+
+
+async def test_refusals_keep_what_was_typed(scene: Scene, client: ClientSession) -> None:
+    browser = await in_as(client, scene, "operator")
+    _, page = await browser.get(f"{CASES}/{TELEGRAM}")
+    seen = page.partition('name="seen" value="')[2].partition('"')[0]
+    here = f"{CASES}/{TELEGRAM}"
+    status, page = await browser.post(here, act="withdrawn", seen=seen, text="")
+    assert (status, "wants a reason" in page) == (409, True)
+    scene.finds(replace(scene.ledger.said[TELEGRAM], confidence=0.7))
+    status, page = await browser.post(here, act="withdrawn", seen=seen, text="<b>ours</b>")
+    assert status == 200, "particulars are no other state"
+    assert "&lt;b&gt;ours&lt;/b&gt;" in page
+    assert "Withdrawn by the operator" in page
+    assert (await browser.post(here, act="closed", seen=seen))[0] == 400
+    status, page = await browser.post(here, act="withdrawn", seen=seen, text="again")
+    assert (status, "already" in page, ">again<" in page) == (409, True, True)
+
+
+async def test_a_viewer_sees_and_says_nothing(scene: Scene, client: ClientSession) -> None:
+    browser = await in_as(client, scene, VIEWER)
+    _, page = await browser.get(f"{CASES}/{TELEGRAM}")
+    assert "Who says so" in page
+    assert "Say something" not in page
+    before = len(scene.ledger.book.entries)
+    assert (await browser.post(f"{CASES}/{TELEGRAM}", act="confirmed", seen="99"))[0] == 403
+    assert (await browser.post("/console/alerts", id="msg_0"))[0] == 403
+    assert len(scene.ledger.book.entries) == before
+    assert scene.sent == []
+
+
+async def test_deliveries_are_shown_and_sent_again(scene: Scene, client: ClientSession) -> None:
+    browser = await in_as(client, scene, "operator")
+    _, page = await browser.get("/console/alerts")
+    assert "desk.example.org" in page
+    assert "desk.example.org/x" not in page
+    assert "4 tries, the last no whole answer in 20 s" in page
+    assert (await browser.post("/console/alerts", id="msg_" + "0" * 32))[0] == 200
+    assert (await browser.post("/console/alerts", id="msg_1"))[0] == 404
+    assert scene.sent == ["msg_" + "0" * 32, "msg_1"]
