@@ -4,13 +4,17 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from heliograph_collector.web.tongues import Tongue
+
 
 @cache
 def environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["t"] = Tongue()  # of a page that has no other
+    return made

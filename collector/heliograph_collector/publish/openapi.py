@@ -8,11 +8,12 @@ from heliograph_collector.publish import (
     blindness,
     cases,
     dumps,
+    front,
     ledger,
     measurements,
     reading,
 )
-from heliograph_collector.publish.query import Parameter
+from heliograph_collector.publish.query import LANG, Parameter
 from heliograph_collector.publish.schemas import SCHEMAS, WORD, Json, ref
 
 
@@ -69,7 +70,8 @@ def _paths() -> Json:
         "/readyz": {"get": _ready()},
         "/metrics": {"get": _other("Prometheus text.", "text/plain")},
         "/openapi.json": {"get": _other("This document.", "application/json")},
-        "/": {"get": _other("The page.", "text/html", reading.PAGE)},
+        "/": {"get": _other("The page.", "text/html", front.PAGE)},
+        "/methodology": {"get": _other("How it is known.", "text/html", (LANG,))},
         "/countries/{code}": {"get": _country_page()},
         "/incidents/{id}": {"get": _incident_page()},
     }

@@ -3,20 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from markupsafe import Markup
 
 from heliograph.observation import Link
-from heliograph_collector.publish import sentences, strip, words
+from heliograph_collector.publish import atlas, sentences, strip, words
+from heliograph_collector.publish.atlas import Land, people
 from heliograph_collector.publish.bands import band
 from heliograph_collector.publish.frame import environment
+from heliograph_collector.publish.incident_page import Recent
+from heliograph_collector.publish.incidents import Json
 from heliograph_collector.publish.query import write_time
-from heliograph_collector.publish.sentences import dashed
+from heliograph_collector.publish.sentences import ENGLISH, clock
 from heliograph_collector.publish.snapshot import Column, Reading, Snapshot
-from heliograph_collector.publish.status import total_band
 from heliograph_collector.store.rows import State
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
-MAX_COLUMNS = 24
+MAX_COLUMNS = 24  # of one country's table
+_WORLD_COLUMNS = 6  # a table of the world with more would say less than the list of countries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,94 +58,112 @@ class Row:
     boxes: Sequence[Box]
 
 
-def render(whole: Snapshot, assets: Mapping[str, str], recent: object, country: str = "") -> str:
-    """HTML, of one country if told. `assets` maps a static file's name to its address."""
+def render(
+    whole: Snapshot,
+    assets: Mapping[str, str],
+    recent: Recent,
+    under_way: Sequence[Json] = (),
+    country: str = "",
+    t: Tongue = ENGLISH,
+) -> str:
+    """HTML, of one country if told. `assets` maps a static file's name to its address.
+
+    `under_way` are the documents of what is open in `recent`.
+    """
     chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
     snapshot = replace(whole, columns=chosen)
-    columns, coverage = chosen[:MAX_COLUMNS], whole.coverage
+    lands = atlas.lands(snapshot, under_way, t)
+    columns = _shown(chosen, country)
+    headline, below = sentences.world(snapshot, _said(under_way, recent), recent.watched, t)
     return (
         environment()
         .get_template("page.html")
         .render(
+            t=t,
             snapshot=snapshot,
-            heads=[head(column, whole.k) for column in columns],
-            rows=[_row(service, title, columns, whole) for service, title in whole.services],
+            headline=headline,
+            below=below,
             recent=recent,
+            lands=lands,
+            cut=sum(land.state in atlas.CUT for land in lands),
+            shapes=[] if country else atlas.shapes(lands, t),
+            view_box=atlas.view_box(),
+            symbols=atlas.SYMBOLS,
+            heads=[head(column, whole.k, t) for column in columns],
+            rows=[_row(service, title, columns, whole, t) for service, title in whole.services],
+            hidden=len(chosen) - len(columns) if columns else 0,
             query=f"?country={country}" if country else "",
-            headline=sentences.headline(snapshot),
-            lines=[(strip.slug(c.group), _mood(c), sentences.of_group(c, whole)) for c in columns],
-            hidden=len(chosen) - len(columns),
-            countries=_countries(whole),
-            chosen=words.country(country) if country else "",
+            chosen=words.country(country, t.lang) if country else "",
             code=country,
-            connected=coverage.agents.volunteers,
-            vantages=_vantages(sum(c.vantages for c in chosen), whole.k),
-            blind=[(strip.clock(a), strip.clock(b)) for a, b in coverage.blind],
-            voted=None if coverage.first_us is None else strip.clock(coverage.first_us),
+            connected=whole.coverage.agents.volunteers,
             at=write_time(whole.at_us // 1_000_000 * 1_000_000),
-            axis=strip.axis(whole.bins),
-            first=strip.clock(whole.since_us),
-            shape=_shape(columns, whole),
+            axis=strip.axis(whole.bins, t),
+            first=clock(whole.since_us, t),
+            shape=_shape(columns, lands, snapshot, t),
             assets=assets,
+            **_coverage(snapshot, t),
         )
     )
 
 
-def render_away(reason: str, assets: Mapping[str, str]) -> str:
-    """Instead of the page while the store does not answer; it asks for itself again."""
-    return environment().get_template("away.html").render(reason=reason, assets=assets)
-
-
-def _countries(snapshot: Snapshot) -> list[tuple[str, str]]:
-    codes = {column.group.country for column in snapshot.columns}
-    return sorted(((code, words.country(code)) for code in codes), key=lambda item: item[1])
-
-
-def _shape(columns: Sequence[Column], snapshot: Snapshot) -> str:
-    """Changes when rows or columns do: then the script takes the whole table."""
-    text = repr(([c.group for c in columns], snapshot.services))
-    return sha256(text.encode()).hexdigest()[:12]
-
-
-def _mood(column: Column) -> str:
-    states = {reading.state for reading in column.readings.values()}
-    if column.link is Link.OFFLINE:
-        return "offline"
-    for state in (State.BLOCKED, State.DOWN, State.REACHABLE, State.UNKNOWN):
-        if state in states:
-            return state.value
-    return "nothing"
-
-
-def head(column: Column, k: int) -> Head:
-    group = column.group
-    return Head(
-        id=strip.slug("head", group),
-        country=words.country(group.country),
-        network=words.network(group.asn, group.access),
-        access=words.access(group.access) if group.access else "",
-        link=words.LINKS[column.link],
-        link_class=column.link.value,
-        vantages=_vantages(column.vantages, k),
-        silent=f"{dashed(band(column.silent, k))} fell silent"
-        if column.silent >= max(k, 1)
-        else "",
+def _said(under_way: Sequence[Json], recent: Recent) -> sentences.Open:
+    return sentences.Open(
+        confirmed=[i["scope"]["country"] for i in under_way if i["state"] == "confirmed"],
+        suspected=[i["scope"]["country"] for i in under_way if i["state"] == "suspected"],
+        first=recent.under_way[0].sentence if recent.under_way else "",
     )
 
 
-def _vantages(count: int, k: int) -> str:
-    """In bands; exact where nobody asked for anonymity."""
-    if k <= 1:
-        return f"{count} vantage{'' if count == 1 else 's'}"
-    return dashed(f"{total_band(count, k)} vantages")
+def _shown(chosen: Sequence[Column], country: str) -> Sequence[Column]:
+    """The columns of the table."""
+    if country:
+        return chosen[:MAX_COLUMNS]
+    return chosen if len(chosen) <= _WORLD_COLUMNS else ()
 
 
-def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot) -> Row:
+def _coverage(snapshot: Snapshot, t: Tongue) -> dict[str, Any]:
+    seen = snapshot.coverage
+    return {
+        "vantages": people(sum(c.vantages for c in snapshot.columns), snapshot.k, t),
+        "blind": [(clock(low, t), clock(high, t)) for low, high in seen.blind],
+        "voted": None if seen.first_us is None else clock(seen.first_us, t),
+    }
+
+
+def render_away(reason: str, assets: Mapping[str, str], t: Tongue = ENGLISH) -> str:
+    """Instead of the page while the store does not answer; it asks for itself again."""
+    return environment().get_template("away.html").render(reason=reason, assets=assets, t=t)
+
+
+def _shape(columns: Sequence[Column], lands: Sequence[Land], snapshot: Snapshot, t: Tongue) -> str:
+    """Changes when rows or columns do: then the script takes the whole table."""
+    listed = [(land.code, len(land.lines)) for land in lands]
+    text = repr(([c.group for c in columns], listed, snapshot.services, t.lang))
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def head(column: Column, k: int, t: Tongue = ENGLISH) -> Head:
+    group = column.group
+    silent = column.silent if column.silent >= max(k, 1) else 0
+    count = tongues.band(t.lang, band(silent, k))
+    return Head(
+        id=strip.slug("head", group),
+        country=words.country(group.country, t.lang),
+        network=words.network(group.asn, group.access, t.lang),
+        access=words.access(group.access, t.lang) if group.access else "",
+        link=words.word("link", column.link.value, t.lang),
+        link_class=column.link.value,
+        vantages=people(column.vantages, k, t),
+        silent=t("now.silent", n=silent, count=count) if silent else "",
+    )
+
+
+def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot, t: Tongue) -> Row:
     return Row(
         name=service,
         title=breakable(title),
         boxes=[
-            box(column, column.readings[service], snapshot, sentences.place(column.group))
+            box(column, column.readings[service], snapshot, sentences.place(column.group, t), t)
             for column in columns
         ],
     )
@@ -150,7 +174,9 @@ def breakable(title: str) -> Markup:
     return Markup("<wbr>.").join(title.split("."))
 
 
-def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box:
+def box(
+    column: Column, reading: Reading, snapshot: Snapshot, where: str, t: Tongue = ENGLISH
+) -> Box:
     state = reading.state
     troubled = state in (State.BLOCKED, State.DOWN)
     return Box(
@@ -158,45 +184,46 @@ def box(column: Column, reading: Reading, snapshot: Snapshot, where: str) -> Box
         where=where,
         state=state.value if state else "nothing",
         symbol=words.SYMBOLS[state] if state else sentences.DASH,
-        word=words.STATES[state] if state else "no data",
-        how=_how(column, reading, troubled),
-        facts=_facts(reading, snapshot.k),
-        strip=strip.draw(reading.strip, snapshot.bins),
+        word=words.word("state", state.value if state else "nothing", t.lang),
+        how=_how(column, reading, troubled, t),
+        facts=_facts(reading, snapshot.k, t),
+        strip=strip.draw(reading.strip, snapshot.bins, t),
     )
 
 
-def _how(column: Column, reading: Reading, troubled: bool) -> str:
+def _how(column: Column, reading: Reading, troubled: bool, t: Tongue) -> str:
     if column.link is Link.OFFLINE:
-        return "vantages are offline: nothing is judged"
+        return t("now.how_offline")
     if reading.cell is None:
-        return "nobody measured in the last 15 minutes"
-    how = words.how(reading.cell.layer, reading.cell.method) if troubled else ""
+        return t("now.how_stale")
+    how = words.how(reading.cell.layer, reading.cell.method, t.lang) if troubled else ""
     if reading.state is State.DOWN:
-        return f"{how}, at the control too" if how else "at the control too"
-    return how or _doubt(column) if reading.state is not State.REACHABLE else ""
+        return t("now.how_both", how=how) if how else t("now.how_control")
+    return how or _doubt(column, t) if reading.state is not State.REACHABLE else ""
 
 
-def _doubt(column: Column) -> str:
-    if column.link in (Link.ONLINE, Link.UNKNOWN):
-        return "not enough to judge"
-    return "the link is not whole: not judged"
+def _doubt(column: Column, t: Tongue) -> str:
+    whole = column.link in (Link.ONLINE, Link.UNKNOWN)
+    return t("now.how_few") if whole else t("now.how_link")
 
 
-def _facts(reading: Reading, k: int) -> list[str]:
+def _facts(reading: Reading, k: int, t: Tongue) -> list[str]:
     cell = reading.cell
     if cell is None:
         return []
-    sure = "" if cell.state is State.UNKNOWN else words.sure(cell.confidence)
-    votes = f"{_counts(reading, k)} · {sure}" if sure else _counts(reading, k)
-    return [fact for fact in (votes, sentences.since(reading.since)) if fact]
+    sure = "" if cell.state is State.UNKNOWN else words.sure(cell.confidence, t.lang)
+    counts = _counts(reading, k, t)
+    votes = f"{counts} · {sure}" if sure else counts
+    return [fact for fact in (votes, sentences.since(reading.since, t)) if fact]
 
 
-def _counts(reading: Reading, k: int) -> str:
+def _counts(reading: Reading, k: int, t: Tongue) -> str:
     """As "10-19 of 20-49 vantages", with proper dashes."""
     cell = reading.cell
     if cell is None:
         return ""
-    count, people = getattr(cell, cell.state.value), _vantages(cell.vantages, k)
+    count, whole = getattr(cell, cell.state.value), people(cell.vantages, k, t)
     if count == cell.vantages:
-        return people if count == 1 else f"all {people}"
-    return f"{count if k <= 1 else dashed(band(count, k))} of {people}"
+        return whole if count == 1 else t("now.all_of", people=whole)
+    told = tongues.number(t.lang, count) if k <= 1 else tongues.band(t.lang, band(count, k))
+    return t("now.some_of", count=told, people=whole)

@@ -1,11 +1,11 @@
-"""What anybody may read: the page, the status and the timelines."""
+"""What any machine may read: the status and the timelines."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.publish import incident_page, page, status
+from heliograph_collector.publish import status
 from heliograph_collector.publish.desk import Desk, series
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.query import (
@@ -21,45 +21,19 @@ from heliograph_collector.publish.query import (
     parse,
     write_time,
 )
-from heliograph_collector.publish.shelf import Shelf
-from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.web.headers import Prepared, prepared, public_json, public_prepared
 from heliograph_collector.web.problem import Problem
 
 STATUS = (COUNTRY,)
 TIMELINE = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
-PAGE = (COUNTRY,)
 MAX_ROWS = 2_016  # a week in steps of five minutes
 _DAY_US = 86_400_000_000
 _SCOPE = ("country", "region", "asn", "access", "service")
 
 
 class Reading:
-    def __init__(self, feed: Feed, shelf: Shelf, assets: Mapping[str, str], desk: Desk) -> None:
-        self._feed, self._shelf, self._desk = feed, shelf, desk
-        self._assets = assets
-
-    async def page(self, request: web.Request) -> web.Response:
-        country = parse(request.query, PAGE).get("country", "")
-        try:
-            world = await self._desk.now()
-        except StoreError as error:
-            return self._away(str(error))
-        recent = self._recent(country, world.at_us)
-        html = page.render(world, self._assets, recent, country)
-        response = _html(html)
-        response.enable_compression()
-        return response
-
-    def _recent(self, country: str, at_us: int) -> incident_page.Recent:
-        under_way, over = self._shelf.recent(country, at_us)
-        return incident_page.recent(bool(self._feed.public_key), under_way, over)
-
-    def _away(self, reason: str) -> web.Response:
-        response = _html(page.render_away(reason, self._assets))
-        response.set_status(503)
-        response.headers["Retry-After"] = "3"
-        return response
+    def __init__(self, feed: Feed, desk: Desk) -> None:
+        self._feed, self._desk = feed, desk
 
     async def status(self, request: web.Request) -> web.Response:
         asked = parse(request.query, STATUS)
@@ -88,11 +62,6 @@ class Reading:
             ],
         }
         return public_json(request, body, max_age_s=30)
-
-
-def _html(text: str) -> web.Response:
-    headers = {"Cache-Control": "no-cache"}
-    return web.Response(text=text, content_type="text/html", headers=headers)
 
 
 def span(asked: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:

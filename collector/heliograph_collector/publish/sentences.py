@@ -1,19 +1,20 @@
-"""The state of the world in plain sentences."""
+"""The state of the world in plain sentences, in the reader's language."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from heliograph.observation import Link
 from heliograph_collector.publish import words
 from heliograph_collector.publish.snapshot import Bracket, Column, Group, Reading, Snapshot
-from heliograph_collector.publish.strip import clock
 from heliograph_collector.store.rows import State
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 DASH = "\N{EN DASH}"
-_A_NETWORK = {
-    "mobile": "a mobile network",
-    "fixed": "a fixed network",
-    "hosting": "a hosting network",
-}
+ENGLISH = Tongue()
+_NETWORKS = ("mobile", "fixed", "hosting")
+_NAMED = 3  # services in one sentence
 
 
 def dashed(text: str) -> str:
@@ -21,109 +22,186 @@ def dashed(text: str) -> str:
     return text.replace("-", DASH)
 
 
-def place(group: Group) -> str:
+def clock(us: int, t: Tongue = ENGLISH) -> str:
+    """ "13:05" """
+    return tongues.clock(t.lang, datetime.fromtimestamp(us // 1_000_000, UTC))
+
+
+def place(group: Group, t: Tongue = ENGLISH) -> str:
     """ "Kazakhstan, AS9198 fixed"; "Kazakhstan, a fixed network" when its number is not known."""
-    parts = [words.country(group.country)]
-    if not group.asn and group.access in _A_NETWORK:
-        return f"{parts[0]}, {_A_NETWORK[group.access]}"
-    if group.asn or group.country != "ZZ":
-        parts.append(words.network(group.asn, group.access))
-    known = group.access not in ("", "unknown")
-    return ", ".join(parts) + (f" {group.access}" if known else "")
+    country = words.country(group.country, t.lang)
+    if not group.asn and group.access in _NETWORKS:
+        return t("place.inside", country=country, network=t(f"place.a_{group.access}"))
+    if not group.asn and group.country == "ZZ":
+        return country
+    network = words.network(group.asn, group.access, t.lang)
+    if group.access in ("", "unknown"):
+        return t("place.inside", country=country, network=network)
+    access = words.access(group.access, t.lang)
+    return t("place.inside_access", country=country, network=network, access=access)
 
 
-def since(bracket: Bracket | None) -> str:
+def inside(group: Group, t: Tongue = ENGLISH) -> str:
+    """ "AS9198 fixed", where the country is told beside it."""
+    if not group.asn and group.access in _NETWORKS:
+        return t(f"place.a_{group.access}")
+    network = words.network(group.asn, group.access, t.lang)
+    if group.access in ("", "unknown"):
+        return network
+    access = words.access(group.access, t.lang)
+    return t("place.network_access", network=network, access=access)
+
+
+def since(bracket: Bracket | None, t: Tongue = ENGLISH) -> str:
     """The bracket; "before" when the beginning lies before all we look at."""
     if bracket is None:
         return ""
+    high = clock(bracket.latest_us, t)
     if bracket.earliest_us is not None:
-        return f"since {clock(bracket.earliest_us)}{DASH}{clock(bracket.latest_us)}"
-    return f"since before {clock(bracket.latest_us)}"
+        return t("now.since", low=clock(bracket.earliest_us, t), high=high)
+    return t("now.since_before", high=high)
 
 
-def of_group(column: Column, snapshot: Snapshot) -> str:
+def of_group(column: Column, snapshot: Snapshot, t: Tongue = ENGLISH, where: str = "") -> str:
     """One network: its link, then what is wrong, then how much is right."""
+    where = where or place(column.group, t)
     if column.link is Link.OFFLINE:
-        return f"{place(column.group)}: offline — nothing is judged."
-    parts = [words.LINKS[column.link]] if column.link is not Link.UNKNOWN else []
-    parts += _troubles(column, dict(snapshot.services)) + _rest(column)
-    return f"{place(column.group)}: {'; '.join(parts)}."
+        return t("now.offline", place=where)
+    parts = []
+    if column.link is not Link.UNKNOWN:
+        parts.append(words.word("link", column.link.value, t.lang))
+    parts += _troubles(column, dict(snapshot.services), t) + _rest(column, t)
+    return t("now.group", place=where, parts=t("now.semicolon").join(parts))
 
 
-def _troubles(column: Column, titles: Mapping[str, str]) -> list[str]:
+def _troubles(column: Column, titles: Mapping[str, str], t: Tongue) -> list[str]:
     told = []
     for state in (State.BLOCKED, State.DOWN):
         for service, reading in column.readings.items():
             if reading.state is state:
-                told.append(_trouble(titles[service], reading))
+                told.append(_trouble(titles[service], reading, t))
     return told
 
 
-def _trouble(title: str, reading: Reading) -> str:
-    cell = reading.cell
+def _trouble(title: str, reading: Reading, t: Tongue) -> str:
+    cell, state = reading.cell, reading.state
     layer = words.LAYERS.get(cell.layer, "") if cell else ""
-    how = f" ({layer})" if layer else ""
-    if reading.state is State.DOWN:
-        how = " for everybody"
-    word = words.STATES[reading.state] if reading.state else ""
-    return f"{title} {word}{how} {since(reading.since)}".rstrip()
+    how = t("now.layer", layer=layer) if layer else ""
+    if state is State.DOWN:
+        how = t("now.everybody")
+    word = words.word("state", state.value, t.lang) if state else ""
+    told = (t("now.trouble", service=title, state=word), how, since(reading.since, t))
+    return " ".join(part for part in told if part)
 
 
-def _rest(column: Column) -> list[str]:
+def _rest(column: Column, t: Tongue) -> list[str]:
     states = [reading.state for reading in column.readings.values()]
     good, unknown, missing = (states.count(s) for s in (State.REACHABLE, State.UNKNOWN, None))
     troubled = len(states) - good - unknown - missing
     told = []
     if good:
-        told.append(
-            "everything else reachable"
-            if good + troubled == len(states) and troubled
-            else _services(good)
-        )
+        whole = good + troubled == len(states) and troubled
+        told.append(t("now.rest") if whole else t("now.reachable", n=good))
     if unknown:
-        told.append(f"{unknown} unknown")
-    return told or ([] if troubled else ["nothing measured lately"])
+        told.append(t("now.unknown", n=unknown))
+    return told or ([] if troubled else [t("now.unmeasured")])
 
 
-def _services(good: int) -> str:
-    return "1 service reachable" if good == 1 else f"{good} services reachable"
-
-
-def headline(snapshot: Snapshot) -> str:
+def headline(snapshot: Snapshot, t: Tongue = ENGLISH) -> str:
+    """What all networks that are shown come to."""
     columns = snapshot.columns
     if not columns:
-        return "No network can be shown yet."
+        return t("now.none")
     if len(columns) == 1:
-        return of_group(columns[0], snapshot)
-    told = [*_blocked(snapshot), *_links(snapshot)]
+        return of_group(columns[0], snapshot, t)
+    told = troubles(columns, snapshot.services, t)
     if told:
-        text = "; ".join(told)
+        text = t("now.semicolon").join(told)
         return f"{text[0].upper()}{text[1:]}."
-    if any(r.state is State.REACHABLE for c in columns for r in c.readings.values()):
-        return f"No blocking seen from {len(columns)} networks."
-    return f"{len(columns)} networks report, and nothing can be judged yet."
+    if judged(columns):
+        return t("now.fine", n=len(columns))
+    return t("now.unjudged", n=len(columns))
 
 
-def _blocked(snapshot: Snapshot) -> list[str]:
-    counts: Mapping[str, int] = {
-        title: sum(c.readings[service].state is State.BLOCKED for c in snapshot.columns)
-        for service, title in snapshot.services
+def judged(columns: Sequence[Column]) -> bool:
+    """Whether anything is known to be reachable."""
+    return any(r.state is State.REACHABLE for c in columns for r in c.readings.values())
+
+
+def troubles(
+    columns: Sequence[Column], services: Sequence[tuple[str, str]], t: Tongue = ENGLISH
+) -> list[str]:
+    """What is blocked in how many of these networks, and which are cut off."""
+    return [*_blocked(columns, services, t), *_links(columns, t)]
+
+
+def _blocked(
+    columns: Sequence[Column], services: Sequence[tuple[str, str]], t: Tongue
+) -> list[str]:
+    counts = {
+        title: sum(c.readings[service].state is State.BLOCKED for c in columns)
+        for service, title in services
     }
-    total = len(snapshot.columns)
     worst = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
-    told = [f"{title} in {n}" for title, n in worst[:3]]
-    if not told:
+    if not worst:
         return []
-    told[0] = f"{worst[0][0]} is blocked in {worst[0][1]} of {total} networks"
-    if len(worst) > 3:
-        told.append(f"and {len(worst) - 3} more somewhere")
-    return [", ".join(told)]
+    (title, n), *rest = worst
+    told = [t("now.blocked", service=title, n=n, total=len(columns))]
+    told += [t("now.and_in", service=title, n=n) for title, n in rest[: _NAMED - 1]]
+    if len(worst) > _NAMED:
+        told.append(t("now.more", n=len(worst) - _NAMED))
+    return [t("list.comma").join(told)]
 
 
-def _links(snapshot: Snapshot) -> list[str]:
+def _links(columns: Sequence[Column], t: Tongue) -> list[str]:
     told = []
-    for link, word in ((Link.OFFLINE, "offline"), (Link.DOMESTIC_ONLY, "cut off from abroad")):
-        n = sum(c.link is link for c in snapshot.columns)
+    for link, key in ((Link.OFFLINE, "offline"), (Link.DOMESTIC_ONLY, "cut_off")):
+        n = sum(c.link is link for c in columns)
         if n:
-            told.append(f"{n} network{' is' if n == 1 else 's are'} {word}")
+            told.append(t(f"now.are_{key}", n=n))
     return told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """Incidents that are open: the country of each, and the first one, confirmed before
+    suspected, in a sentence."""
+
+    confirmed: Sequence[str] = ()
+    suspected: Sequence[str] = ()
+    first: str = ""
+
+
+def world(snapshot: Snapshot, open_: Open, watched: bool, t: Tongue = ENGLISH) -> tuple[str, str]:
+    """(the headline, what stands under it or ""): what is confirmed comes before all else.
+
+    `watched`: a detector is at work, so that none means none.
+    """
+    now = headline(snapshot, t)
+    below = now if judged(snapshot.columns) else ""
+    if len(open_.confirmed) == 1:
+        return open_.first, below
+    if open_.confirmed:
+        places = _places(open_.confirmed, t)
+        return t("front.confirmed", n=len(open_.confirmed), places=places), below
+    if open_.suspected:
+        places = _places(open_.suspected, t)
+        return t("front.suspected", n=len(open_.suspected), places=places), below
+    if not watched or len(snapshot.columns) < 2 or not judged(snapshot.columns):
+        return now, ""
+    countries = len({column.group.country for column in snapshot.columns})
+    calm = t(
+        "front.calm",
+        networks=t("front.in_networks", n=len(snapshot.columns)),
+        countries=t("front.in_countries", n=countries),
+    )
+    troubled = bool(troubles(snapshot.columns, snapshot.services, t))
+    return calm, now if troubled else ""
+
+
+def _places(codes: Sequence[str], t: Tongue) -> str:
+    names = [words.country(code, t.lang) for code in dict.fromkeys(codes)]
+    told = names[:_NAMED]
+    if len(names) > _NAMED:
+        told.append(t("front.more_places", n=len(names) - _NAMED))
+    return tongues.listed(t.lang, told)

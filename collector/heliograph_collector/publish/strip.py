@@ -10,8 +10,11 @@ from heliograph_collector.publish import words
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.publish.snapshot import Group
 from heliograph_collector.store.rows import State
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 HEIGHT = 20
+ENGLISH = Tongue()
 _HOUR_US = 3_600_000_000
 _TOP = {State.REACHABLE: 9, State.UNKNOWN: 5, State.BLOCKED: 0, State.DOWN: 0}
 
@@ -26,12 +29,15 @@ def runs(strip: Sequence[State | None]) -> Iterator[Run]:
             first = index
 
 
-def draw(strip: Sequence[State | None], starts: range) -> Markup:
-    """Inline SVG as wide as its cell. The page defines the hatching once, under the id `hatch`."""
+def draw(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> Markup:
+    """Inline SVG as wide as its cell, from left to right in any language.
+
+    The page defines the hatching once, under the id `hatch`.
+    """
     bars = Markup("").join(_bar(run, len(strip)) for run in runs(strip) if run[2] is not None)
     return Markup(
         '<svg class="strip" role="img" aria-label="{}" width="100%" height="{}">{}{}{}</svg>'
-    ).format(told(strip, starts), HEIGHT + 3, _ground(), bars, _ticks(starts))
+    ).format(told(strip, starts, t), HEIGHT + 3, _ground(), bars, _ticks(starts))
 
 
 def _ground() -> Markup:
@@ -73,10 +79,12 @@ def _ticks(starts: range) -> Markup:
     )
 
 
-def axis(starts: range) -> Markup:
+def axis(starts: range, t: Tongue = ENGLISH) -> Markup:
     """Hours under a column's head, to read the strips by."""
     labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(x, _label(start, starts))
+        Markup('<text x="{}" y="10">{}</text>').format(
+            x, tongues.digits(t.lang, _label(start, starts))
+        )
         for x, start in _hours(starts)
     )
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="12">{}</svg>').format(
@@ -104,17 +112,23 @@ def _when(us: int, starts: range) -> str:
     return f"{write_time(us)[5:10]} {clock(us)}" if _long(starts) else clock(us)
 
 
-def told(strip: Sequence[State | None], starts: range) -> str:
+def told(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> str:
     """The picture in words, for those who hear it."""
     if not strip:
-        return "no history"
+        return t("now.strip_none")
     end = starts[-1] + starts.step
     parts = [
-        f"{words.STATES[state] if state else 'no data'} {_when(starts[first], starts)} to "
-        f"{_when(starts[after] if after < len(strip) else end, starts)}"
+        t(
+            "now.strip_part",
+            state=words.word("state", state.value if state else "nothing", t.lang),
+            low=tongues.digits(t.lang, _when(starts[first], starts)),
+            high=tongues.digits(
+                t.lang, _when(starts[after] if after < len(strip) else end, starts)
+            ),
+        )
         for first, after, state in runs(strip)
     ]
-    return "Last hours, UTC: " + "; ".join(parts[-8:])
+    return t("now.strip", parts=t("now.semicolon").join(parts[-8:]))
 
 
 def slug(*parts: object) -> str:

@@ -191,6 +191,13 @@ class Tongue:
     def mark(self, key: str, **values: object) -> Markup:
         return mark(self.lang, key, **values)
 
+    def number(self, value: float) -> str:
+        """Without a point where none is needed."""
+        return number(self.lang, int(value) if value == int(value) else value)
+
+    def digits(self, text: str) -> str:
+        return digits(self.lang, text)
+
     @property
     def direction(self) -> str:
         return direction(self.lang)

@@ -28,7 +28,7 @@ async function refresh() {
     if (!answer.ok) throw new Error(String(answer.status));
     swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    say("lost", "Connection lost · as of");
+    say("lost", lamp.dataset.lostWord);
     soon(5_000);
   } finally {
     asking = false;
@@ -48,8 +48,9 @@ function swap(fresh) {
 
 // The element itself stays, so that focus, reading position and the live region do.
 function put(old, part) {
-  const changed = old.className !== part.className && old.tagName === "TD";
-  old.className = part.className;
+  const was = old.getAttribute("class");
+  const changed = was !== part.getAttribute("class") && (old.tagName === "TD" || old.tagName === "LI");
+  if (part.hasAttribute("class")) old.setAttribute("class", part.getAttribute("class"));
   if (part.dateTime) old.dateTime = part.dateTime;
   if (old.innerHTML !== part.innerHTML) old.innerHTML = part.innerHTML;
   if (changed) {
@@ -59,8 +60,8 @@ function put(old, part) {
 }
 
 const stream = new EventSource("/api/v1/stream");
-stream.addEventListener("open", () => { say("live", "Live"); soon(); });
-stream.addEventListener("error", () => say("lost", "Reconnecting · as of"));
+stream.addEventListener("open", () => { say("live", lamp.dataset.liveWord); soon(); });
+stream.addEventListener("error", () => say("lost", lamp.dataset.againWord));
 for (const name of ["cell", "coverage", "incident", "resync"]) stream.addEventListener(name, () => soon());
 setInterval(() => soon(), EVERY_MS);
 addEventListener("pagehide", () => stream.close());

@@ -1,0 +1,61 @@
+"""The front page, and one country's networks: the world now, in the reader's language."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from heliograph_collector.publish import incident_page, page
+from heliograph_collector.publish.desk import Desk
+from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.query import COUNTRY, LANG, parse
+from heliograph_collector.publish.shelf import Shelf
+from heliograph_collector.publish.snapshot import Snapshot
+from heliograph_collector.store.clickhouse import StoreError
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
+
+PAGE = (COUNTRY, LANG)
+
+
+class Front:
+    def __init__(self, feed: Feed, shelf: Shelf, assets: Mapping[str, str], desk: Desk) -> None:
+        self._feed, self._shelf, self._desk = feed, shelf, desk
+        self._assets = assets
+
+    async def page(self, request: web.Request) -> web.Response:
+        country = parse(request.query, PAGE).get("country", "")
+        t = tongues.of(request)
+        try:
+            world = await self._desk.now()
+        except StoreError as error:
+            return self._away(str(error), t)
+
+        def make() -> str:
+            return self._render(world, country, t)
+
+        if country:
+            return html(await asyncio.to_thread(make))
+        # All readers of a language share one page until something changes.
+        key = ("front", t.lang, t.asked, self._shelf.head)
+        return html(await self._desk.made(world, key, make))
+
+    def _render(self, world: Snapshot, country: str, t: Tongue) -> str:
+        under_way, over = self._shelf.recent(country, world.at_us)
+        watched = bool(self._feed.public_key)
+        recent = incident_page.recent(watched, under_way, over, t)
+        return page.render(world, self._assets, recent, under_way, country, t)
+
+    def _away(self, reason: str, t: Tongue) -> web.Response:
+        response = html(page.render_away(reason, self._assets, t))
+        response.set_status(503)
+        response.headers["Retry-After"] = "3"
+        return response
+
+
+def html(text: str) -> web.Response:
+    """A page that may be kept, but is asked for again; it differs by the reader's language."""
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language"}
+    response = web.Response(text=text, content_type="text/html", headers=headers)
+    response.enable_compression()
+    return response
