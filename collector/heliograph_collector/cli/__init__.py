@@ -23,6 +23,7 @@ MODULES = (
     "serve",
     "simulate",
     "invite",
+    "operator",
     "enrol",
     "agents",
     "plan",

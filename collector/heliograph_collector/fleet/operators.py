@@ -66,18 +66,28 @@ class Operators:
             self._read = (mark, self._parse())
         return self._read[1]
 
-    def add(self, name: str, role: str, password_hash: str, now_s: int) -> None:
-        """Raises OperatorsError."""
+    def may_add(self, name: str) -> None:
+        """Before a password is asked for. Raises OperatorsError."""
         if not _NAME.fullmatch(name):
             raise OperatorsError(
                 f"{name[:64]!r} is no name: 1 to 32 of a-z, 0-9, dot, dash and underscore, "
                 "a letter first"
             )
+        people = self.people()
+        if name in people:
+            raise OperatorsError(f"{name} is there already; `operator passwd` changes it")
+        if len(people) >= MAX_PEOPLE:
+            raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
+
+    def may_set(self, name: str) -> None:
+        """The same for another password. Raises OperatorsError."""
+        _not_first(name)
+        _known(self.people(), name)
+
+    def add(self, name: str, role: str, password_hash: str, now_s: int) -> None:
+        """Raises OperatorsError."""
         with self._changed() as people:
-            if name in people:
-                raise OperatorsError(f"{name} is there already; `operator passwd` changes it")
-            if len(people) >= MAX_PEOPLE:
-                raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
+            self.may_add(name)
             people[name] = Person(name=name, role=role, hash=password_hash, since_s=now_s)
 
     def remove(self, name: str) -> None:
@@ -90,8 +100,8 @@ class Operators:
     def set_hash(self, name: str, password_hash: str) -> None:
         """Raises OperatorsError."""
         with self._changed() as people:
-            _not_first(name)
-            people[name] = replace(_known(people, name), hash=password_hash)
+            self.may_set(name)
+            people[name] = replace(people[name], hash=password_hash)
 
     def set_totp(self, name: str, secret: str) -> None:
         """An empty one takes the second factor away. Raises OperatorsError."""
