@@ -38,6 +38,7 @@ from heliograph_collector.serve.guard import Guard
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.refusal import CannotServeError
+from heliograph_collector.serve.trials import Trials
 from heliograph_collector.store.days import By
 from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
 from heliograph_collector.store.migrations import SchemaError
@@ -97,6 +98,7 @@ class Rooms:
         self._announcer = Announcer(self._feed, self._world)
         self._echo = Echo()
         self._cells = CellKeeper(self._store, house.clock)
+        self._trials = Trials(house.fleet, house.clock, Pseudonyms(house.keyring.secret))
         self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
         self._writer = Writer(
             house.journal,
@@ -131,6 +133,7 @@ class Rooms:
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
+                group.create_task(self._trials.run())
                 group.create_task(self._days.run())
                 if self._house.config.dumps_days:
                     group.create_task(self._dumps.run())
@@ -212,6 +215,7 @@ class Rooms:
         self._detector.took(block)
         self._desk.took(block)
         self._cells.touch(_times(block))
+        self._trials.took(block)
         self._announcer.touch(_times(block))
 
 
