@@ -35,7 +35,10 @@ class Played:
     said: tuple[Said, ...]
 
 
-@pytest.fixture(scope="module", params=EVENTS, ids=lambda path: path.stem)
+TOGETHER = [pytest.param(e, marks=pytest.mark.xdist_group(e.stem), id=e.stem) for e in EVENTS]
+
+
+@pytest.fixture(scope="module", params=TOGETHER)
 def played(request: pytest.FixtureRequest) -> Played:
     path: Path = request.param
     replay = play(load(path), 3)

@@ -66,7 +66,10 @@ class Story:
             yield from incident.openings
 
 
-@pytest.fixture(scope="module", params=[11, 12, 13])
+SEEDS = [pytest.param(n, marks=pytest.mark.xdist_group(f"january{n}")) for n in (11, 12, 13)]
+
+
+@pytest.fixture(scope="module", params=SEEDS)
 def story(request: pytest.FixtureRequest) -> Story:
     replay = play(load(SHIPPED / "kazakhstan-2022.yml"), request.param)
     return Story(replay, watch(replay.signals, replay.until_us).incidents)
