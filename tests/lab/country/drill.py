@@ -124,16 +124,13 @@ def _look(country: Country, one: Played, say: Say) -> None:
 
 def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) -> list[str]:
     """One for each place: from the one-minute timelines of its anchors, site and messengers."""
-    asked = [
-        ("/api/v1/timeline", _query(country, place, service, began_s, step_s))
-        for place in places
-        for service in SERVICES
-    ]
-    cells = [list(answer["cells"]) for answer in country.get_many(asked)]
-    return [
-        told(dict(zip(SERVICES, cells[at : at + len(SERVICES)], strict=True)))
-        for at in range(0, len(cells), len(SERVICES))
-    ]
+    said = []
+    for place in places:
+        queries = [_query(country, place, service, began_s, step_s) for service in SERVICES]
+        answers = country.get_many([("/api/v1/timeline", query) for query in queries])
+        cells = [list(answer["cells"]) for answer in answers]
+        said.append(told(dict(zip(SERVICES, cells, strict=True))))
+    return said
 
 
 def told(rows: dict[str, list[dict[str, Any]]]) -> str:
