@@ -106,14 +106,16 @@ class Shop:
     def now_s(self) -> int:
         return self.clock.wall_us() // 1_000_000
 
-    def enrol(self, number: int, *, role: str = "volunteer", country: str = "KZ") -> bytes:
+    def enrol(
+        self, number: int, *, role: str = "volunteer", country: str = "KZ", asn: int = 9198
+    ) -> bytes:
         """One more agent, seen an hour ago; its id."""
         token = self.fleet.invite(role=role, uses=1, now_s=0, expires_s=1)
         key = SigningKey(number.to_bytes(32, "big")).public
         agent = self.fleet.enrol(token, key, "0.9.1", 0).id
         self.fleet.saw([
             Sighting(agent=agent, at_s=self.now_s() - 3_000, version="0.9.1", country=country,
-                     asn=9198, access="fixed")
+                     asn=asn, access="fixed")
         ])  # fmt: skip
         return agent
 

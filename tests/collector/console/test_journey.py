@@ -1,0 +1,124 @@
+"""An operator at a real browser: in, an invitation, an agent that joins; and who is kept out."""
+
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.fleet.operators import Operators
+from heliograph_collector.fleet.passwords import hash_password
+from support.browser_reader import Open, Reader
+from support.busy_shop import PATHS, busy_shop
+from support.loopback_plan import prepare
+from support.office import PASSWORD, VIEWER, Shop, console
+from support.operator_journey import agents_join, invite, log_in
+from support.serve_process import served
+from support.tcp_server import say_nothing, serving
+
+SESSION_OVER = "Log in"
+
+
+@pytest.mark.slow  # a whole collector and an agent, each a process of its own
+async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_path: Path) -> None:
+    async with serving(say_nothing) as port:
+        prepare(tmp_path, port)
+        told = (tmp_path / "run.yml").read_text() + "control: {endpoints: []}\n"
+        config = told.replace("services.yml", str(tmp_path / "services.yml"))
+        data = tmp_path / "data"
+        with served(data, config=config) as process:
+            process.wait_for("http")
+            password = (data / "keys" / "operator.password").read_text().strip()
+            origin = f"http://{process.places['http']}"
+            async with reader(origin, expected=("403", "ERR_")) as seen:
+                await log_in(seen, "not the password", right=False)
+                await log_in(seen, password)
+                line = await invite(seen, uses=1)
+                await seen.check()
+                with agents_join(line, tmp_path / "agent"):
+                    await _sees_it_come(seen)
+                    await _changes_the_plan(seen)
+                    await _revokes(seen)
+            operators = Operators(data)  # as the command does it
+            operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
+            async with reader(origin, expected=("403",)) as seen:
+                await log_in(seen, PASSWORD, VIEWER)
+                await _is_refused(seen)
+
+
+async def _sees_it_come(seen: Reader) -> None:
+    """On a page that stays open."""
+    page = seen.page
+    await seen.goto("/console/fleet")
+    await seen.live()
+    await page.evaluate("window.stayed = true")
+    await page.wait_for_selector(".state.here", timeout=60_000)
+    assert await page.evaluate("window.stayed")
+    assert "1 of 1 volunteer connected" in await seen.text("#line")
+    await page.click("tbody th a")
+    assert "in its spool" in await seen.text("#facts")
+
+
+async def _changes_the_plan(seen: Reader) -> None:
+    page = seen.page
+    await seen.goto("/console/plan/edit")
+    text = await page.input_value("#plan")
+    await page.fill("#plan", text.replace("interval_s: 10", "interval_s: 20", 1))
+    await page.click("text=Preview")
+    assert "every 10 s → every 20 s" in await seen.text(".changes")
+    assert "stays within what volunteers agreed to" in await seen.text("main")
+    await page.click("text=Sign and send")
+    assert await seen.text("h1") == "Plan 2"
+
+
+async def _revokes(seen: Reader) -> None:
+    page = seen.page
+    await seen.goto("/console/fleet")
+    await page.click("tbody th a")
+    again = await page.inner_text("label code")
+    await page.fill("input[name=again]", again)
+    await page.click("text=Revoke this agent")
+    await page.wait_for_selector(".state.revoked")
+    await seen.goto("/console/trail")
+    deeds = await seen.text("tbody")
+    for did in ("login", "invite.make", "plan.send", "agent.revoke"):
+        assert did in deeds
+
+
+async def _is_refused(seen: Reader) -> None:
+    """A viewer finds no button, and what it would send is refused and written down."""
+    await seen.goto("/console/plan")
+    assert await seen.page.locator("text=Edit the plan").count() == 0
+    answer = await seen.page.evaluate(
+        """async () => {
+          const token = document.querySelector("[name=token]").value;
+          const body = new URLSearchParams({ token, plan: "tasks: []", version: "2" });
+          return (await fetch("/console/plan/send", { method: "POST", body })).status;
+        }"""
+    )
+    assert answer == 403
+
+
+async def test_a_session_ends_under_an_open_page(reader: Open, shop: Shop) -> None:
+    async with console(shop.office()) as caller, reader(caller.origin) as seen:
+        await log_in(seen, PASSWORD)
+        await seen.live()
+        shop.clock.advance_us(31 * 60_000_000)
+        await seen.page.wait_for_selector('#live[data-state="lost"]')
+        assert "Logged out" in await seen.text("#live-word")
+        await seen.page.click("text=Fleet")
+        assert await seen.text("h1") == SESSION_OVER
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+async def test_pages_hold_on_each_screen(
+    reader: Open, tmp_path: Path, width: int, dark: bool
+) -> None:
+    """Axe clean and nothing too wide; half the pages on each of the two screens."""
+    with busy_shop(tmp_path) as shop:
+        async with (
+            console(shop.office()) as caller,
+            reader(caller.origin, width=width, dark=dark) as seen,
+        ):
+            await log_in(seen, PASSWORD)
+            for path in PATHS[width == 390 :: 2]:
+                await seen.goto(path)
+                await seen.check()
