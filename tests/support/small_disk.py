@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 _TESTS = Path(__file__).parents[1]
-_UNSHARED = ("unshare", "--mount", "--propagation", "private")
+UNSHARED = ("unshare", "--mount", "--propagation", "private")
 
 
 def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]
     """
     _require()
     done = subprocess.run(
-        [*_UNSHARED, sys.executable, "-m", module, directory],
+        [*UNSHARED, sys.executable, "-m", module, directory],
         cwd=_TESTS,
         env={**os.environ, "PYTHONPATH": str(_TESTS)},
         capture_output=True,
@@ -37,7 +37,7 @@ def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]
 
 
 def _require() -> None:
-    if shutil.which("unshare") and not subprocess.run([*_UNSHARED, "true"], check=False).returncode:
+    if shutil.which("unshare") and not subprocess.run([*UNSHARED, "true"], check=False).returncode:
         return
     reason = "needs root and unshare (util-linux) to mount a small disk"
     if os.environ.get("CI") == "true":

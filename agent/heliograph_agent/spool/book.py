@@ -55,6 +55,7 @@ class Book:
     def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock, limit_bytes: int) -> None:
         self.db = db
         self.floor = Floor(path.with_name(f"{path.name}.floor"))
+        self._offers = Floor(path.with_name(f"{path.name}.offered"))
         self._clock = clock
         self.room = Room(db, path, limit_bytes)
         self.folds = Folds(db, clock, self.floor)
@@ -89,7 +90,29 @@ class Book:
 
     def offered(self, numbers: Sequence[int]) -> None:
         """Before they are handed out."""
+        with suppress(OSError):  # a disk that is read-only loses no commit
+            self._offers.offer(self._last("measurement"), max(numbers, default=0))
         self.folds.offered(numbers)
+
+    def forget_doubtful(self) -> None:
+        """After a disk lost commits: drop what may have arrived in envelopes it knows nothing of.
+
+        One that went out was on the disk before. If its number was never given, as this file has
+        it, then what it held lies open here again, or in an older version of the last envelopes.
+        """
+        marks, last = self._offers.read(), self._last("envelope")
+        if marks is None or marks.envelope <= last:
+            return
+        open_rows = self.db.execute(
+            "DELETE FROM measurement WHERE sequence <= ?", (marks.measurement,)
+        ).rowcount
+        youngest = self.db.execute(
+            "DELETE FROM envelope WHERE sequence IN"
+            " (SELECT max(sequence) FROM envelope WHERE priority < ? GROUP BY priority)"
+            " RETURNING measurements",
+            (KEPT_BACK,),
+        ).fetchall()
+        self.note("unreadable", open_rows + sum(held for (held,) in youngest))
 
     def backlog(self) -> tuple[int, int | None]:
         """The youngest envelope's number, and when the oldest that waits was stored."""
@@ -203,7 +226,7 @@ class Book:
 
     def raise_sequences(self, doubtful: bool) -> None:
         """Go on above every number that may have been given, also by a database that is no more."""
-        marks = self.floor.read()
+        marks, offered = self.floor.read(), self._offers.read()
         for table in ("measurement", "envelope"):
             last = self._last(table)
             if marks is None:
@@ -213,6 +236,8 @@ class Book:
             else:
                 behind = doubtful or last + 2 * BLOCK < marks.measurement
                 floor = marks.measurement if behind else last
+            if table == "envelope" and offered is not None:
+                floor = max(floor, offered.envelope)
             if floor > last:
                 self.db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
                 self.db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, floor))

@@ -83,6 +83,7 @@ class Shelf:
             schema.create(db)
         elif version < schema.VERSION:
             schema.upgrade(db)
+        book.forget_doubtful()
         book.raise_sequences(doubtful=fresh and book.floor.read() is not None)
         db.execute("COMMIT")
         if fresh:
@@ -141,6 +142,7 @@ class Shelf:
             schema.create(new)
             salvage(damaged, self._beside("head"), new)
             book = Book(new, self.path, self._clock, self._limit)
+            book.forget_doubtful()
             book.raise_sequences(doubtful=True)
             book.note("damaged", 1)
             new.execute("COMMIT")

@@ -1,0 +1,90 @@
+"""A real collector's door behind a Unix socket, for agents that are killed too often for gRPC.
+
+Run as a program: `python -m support.fault_door FOLDER SOCKET`. One frame asks, one answers, each
+with four bytes of length before it. "E" and a public key enrols and answers the sealing key; "A",
+two bytes of network and an envelope answers a serialized receipt; "D" and an agent's id answers as
+JSON what the journal holds of it: envelope number and its measurements as [target, runs].
+"""
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+from heliograph.codec import CodecError, measurement_from_pb
+from heliograph.envelope import decompress
+from heliograph_collector.store.rows import Kind
+from support.intake import CLOCK, House, house
+
+
+async def frame(reader: asyncio.StreamReader) -> bytes:
+    """Raises IncompleteReadError at the end."""
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+
+
+def framed(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
+
+
+class Door:
+    def __init__(self, home: House) -> None:
+        self._home = home
+        self._held: defaultdict[bytes, list[tuple[int, list[tuple[str, int]]]]] = defaultdict(list)
+        self._read = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                writer.write(framed(await self._answer(await frame(reader))))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()  # an agent was killed
+
+    async def _answer(self, asked: bytes) -> bytes:
+        word, rest = asked[:1], asked[1:]
+        if word == b"E":
+            return self._enrol(rest)
+        if word == b"A":
+            way = f"100.{rest[0]}.{rest[1]}.7"  # a network of its own, with a rate of its own
+            return (await self._home.intake.accept(rest[2:], way)).SerializeToString()
+        return json.dumps(await self._dump(rest)).encode()
+
+    def _enrol(self, public: bytes) -> bytes:
+        agent = self._home.fleet.enrol(
+            self._home.invite(), public, "test", CLOCK.wall_us() // 1_000_000
+        )
+        self._home.intake.roll.add(agent)
+        return self._home.keyring.sealing.public
+
+    async def _dump(self, agent: bytes) -> list[tuple[int, list[tuple[str, int]]]]:
+        """As read back from the journal: a list, for a number may stand there only once."""
+        while rows := await self._home.journal.read(self._read, 500, kinds=[Kind.ENVELOPE]):
+            self._read = rows[-1].position
+            for row in rows:
+                self._held[row.agent].append((row.sequence, _told(row.body)))
+        return self._held.pop(agent, [])
+
+
+def _told(body: bytes) -> list[tuple[str, int]]:
+    found = []
+    for message in decompress(body).measurements:
+        try:
+            one = measurement_from_pb(message)
+        except CodecError as error:
+            found.append((f"not ours: {error}", 1))
+            continue
+        found.append((one.target, one.summary.runs if one.summary else 0))
+    return found
+
+
+async def main(folder: Path, socket: Path) -> None:
+    async with house(folder) as home:
+        server = await asyncio.start_unix_server(partial(Door.serve, Door(home)), socket)
+        async with server:
+            await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
