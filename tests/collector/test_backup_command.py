@@ -55,6 +55,8 @@ def test_a_collector_goes_on_from_its_backup(
     fleet, keyring = Fleet(data), open_keyring(data, [])
     token = fleet.invite(role="volunteer", uses=1, now_s=0, expires_s=10)
     (data / "alerts.jsonl").write_bytes(b"{}\n")
+    (data / "dumps").mkdir()
+    (data / "dumps" / "index.json").write_text('{"files": []}')
     (data / "detect").mkdir()
     (data / "detect" / "1-0.state").write_bytes(b"s")
     assert cli.main(["backup", str(saved), "--data", str(data)]) == 0
@@ -64,6 +66,7 @@ def test_a_collector_goes_on_from_its_backup(
     assert asyncio.run(look(again)) == (journal, 2, 1, True)
     assert (again / "alerts.jsonl").read_bytes() == b"{}\n"
     assert (again / "detect" / "1-0.state").read_bytes() == b"s"
+    assert (again / "dumps" / "index.json").read_text() == '{"files": []}'
     kept = open_keyring(again, [])
     assert (kept.pin, kept.secret) == (keyring.pin, keyring.secret)
     assert kept.sealing.public == keyring.sealing.public

@@ -1,6 +1,8 @@
 """`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
 
+import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import yaml
 
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
@@ -25,7 +28,8 @@ from support.waiting import until_now
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One collector for the tests that only look."""
-    with served(tmp_path_factory.mktemp("serve") / "data") as found:
+    config = NO_CONTROL + 'alerts: [{name: desk, kind: slack, url: "https://127.0.0.1:9/x"}]\n'
+    with served(tmp_path_factory.mktemp("serve") / "data", config=config) as found:
         found.wait_for("http")
         yield found
 
@@ -220,3 +224,18 @@ def test_health_and_reflection_answer(home: Served) -> None:
         (answer,) = reflect(iter([ask]), timeout=10)
         names = {service.name for service in answer.list_services_response.service}
         assert "heliograph.v1.Intake" in names
+
+
+def test_dashboard_and_alarm_rules_ask_for_figures_that_there_are(home: Served) -> None:
+    """By their names and labels' names, over all that a running collector gives."""
+    text = home.get("/metrics", operator=True)[1]
+    names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+    names |= {f"{name}_{end}" for name in names for end in ("bucket", "total")}
+    deploy = Path(__file__).parents[2] / "deploy" / "collector"
+    dashboard = json.loads((deploy / "grafana" / "heliograph.json").read_text())
+    rules = yaml.safe_load((deploy / "prometheus" / "heliograph.yml").read_text())
+    asked = [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
+    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    wanted = {name for expr in asked for name in re.findall(r"\b(?:heliograph|process)_\w+", expr)}
+    assert len(asked) > 20
+    assert wanted - names == set()

@@ -28,7 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     add_places(command)
 
 
-_BESIDE = ("fleet.db", "keys", "alerts.jsonl", "detect")  # the log, and what it can be made from
+# The log, and what it can be made from; the daily files, so that their revisions go on.
+_BESIDE = ("fleet.db", "keys", "alerts.jsonl", "detect", "dumps")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from prometheus_client import Gauge, ProcessCollector
+
 from heliograph.plan import Service
 from heliograph.services import Services
 from heliograph_collector.intake.geo import origin
@@ -53,6 +55,13 @@ class Desk:
 
     def feed(self, bus: Bus, password: str) -> f.Feed:
         house = self._house
+        readers = Gauge(
+            "heliograph_stream_readers", "Readers of live events.", registry=house.registry
+        )
+        readers.set_function(lambda: bus.readers)
+        ProcessCollector(registry=house.registry)
+        troubles = Gauge("heliograph_problems", "Reasons not to be ready.", registry=house.registry)
+        troubles.set_function(lambda: len(self.problems()))
         return f.Feed(
             clock=house.clock,
             votes=self._votes,

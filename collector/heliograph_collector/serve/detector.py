@@ -34,6 +34,8 @@ TICK_S = 1.0
 _ROWS = 1_000  # read at once
 _HEARD = 200_000  # opinions that may wait for a look: a minute of a very large collector
 _AGAIN_S = 5.0
+_STUCK_S = 180  # without a look: one takes some seconds after a long silence
+_BEHIND_S = 300.0  # of arrivals that nobody has judged by
 _THRIFT = 4  # the past gets a fifth of the time at most
 
 Spell = dict[str, Any]
@@ -78,6 +80,7 @@ class Detector:
         self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
         self._looked = False
         self._trouble = ""
+        self._stepped_us, self._late_by_s = clock.monotonic_us(), 0.0
         self._incidents = Gauge(
             "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
         )
@@ -94,7 +97,13 @@ class Detector:
 
     def problems(self) -> list[str]:
         """Sentences on why nothing is said; none when all is well."""
-        return [self._trouble] if self._trouble else []
+        found = [self._trouble] if self._trouble else []
+        idle_s = (self._clock.monotonic_us() - self._stepped_us) // 1_000_000
+        if not found and idle_s > _STUCK_S:
+            found.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
+        if self._late_by_s > _BEHIND_S:
+            found.append(f"The detectors are {self._late_by_s:.0f} s behind the journal.")
+        return found
 
     def took(self, block: Block) -> None:
         """Hear what a block's verdicts say; the oldest are let go when too many wait."""
@@ -134,14 +143,18 @@ class Detector:
             if rows:
                 await asyncio.to_thread(self._keeper.read, rows)
             if rows and rows[-1].position < last:
-                self._behind.set((now_us - rows[-1].received_us) / 1e6)
+                self._be_behind((now_us - rows[-1].received_us) / 1e6)
                 return False
-            self._behind.set(0)
+            self._be_behind(0.0)
             heard, self._heard = self._heard, []
             for opinion in await asyncio.to_thread(self._keeper.look, heard, now_us):
                 self._late.add(opinion, now_us)
             self._tell(await asyncio.to_thread(self._keeper.say, now_us))
         return True
+
+    def _be_behind(self, seconds: float) -> None:
+        self._late_by_s, self._stepped_us = seconds, self._clock.monotonic_us()
+        self._behind.set(seconds)
 
     async def act(self, saying: Saying) -> Entry:
         """Write down an operator's word between two looks, and tell it. Raises ActError, OSError,

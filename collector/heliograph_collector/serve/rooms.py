@@ -37,6 +37,7 @@ from heliograph_collector.serve.dumps import DumpKeeper
 from heliograph_collector.serve.guard import Guard
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
+from heliograph_collector.serve.readiness import Readiness
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.serve.trials import Trials
 from heliograph_collector.store.days import By
@@ -97,6 +98,9 @@ class Rooms:
         self._world = World(self._feed)
         self._announcer = Announcer(self._feed, self._world)
         self._echo = Echo()
+        self._ready = Readiness(
+            lambda: house.journal.alive(house.clock.wall_us()), self._store.health, config.data
+        )
         self._cells = CellKeeper(self._store, house.clock)
         self._trials = Trials(house.fleet, house.clock, Pseudonyms(house.keyring.secret))
         self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
@@ -130,6 +134,7 @@ class Rooms:
                 self._desk.opened(self._problems)
                 if self._house.config.echo:
                     group.create_task(self._answer_echo(self._house.config.echo, group))
+                group.create_task(self._ready.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
                 group.create_task(self._cells.run())
@@ -208,7 +213,7 @@ class Rooms:
             ) from error
 
     def _problems(self) -> list[str]:
-        parts = (self._writer, self._detector, self._echo)
+        parts = (self._writer, self._detector, self._echo, self._ready)
         return [problem for part in parts for problem in part.problems()]
 
     def _on_block(self, block: Block) -> None:

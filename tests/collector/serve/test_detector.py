@@ -203,3 +203,22 @@ async def test_a_shutdown_outlives_the_loss_of_all_state(tmp_path: Path, rows_le
         assert (after["id"], after["state"]) == (before["id"], "closed")
         assert holds(after["ended"], END)
         assert shift.alerts(after["id"]) == ["confirmed", "closed"]
+
+
+async def test_detectors_that_are_stuck_or_far_behind_are_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Shift(tmp_path) as shift:
+        assert shift.detector.problems() == []
+        shift.clock.advance_us(181_000_000)
+        assert shift.detector.problems() == [
+            "The detectors have not looked for 181 s: they are stuck."
+        ]
+        await shift.detector.step()
+        assert shift.detector.problems() == []
+        await shift.journal.append(cut()[:20])
+        monkeypatch.setattr("heliograph_collector.serve.detector._ROWS", 5)
+        shift.clock.advance_us(600_000_000)
+        assert not await shift.detector.step()
+        (told,) = shift.detector.problems()
+        assert told.endswith("s behind the journal.")
