@@ -1,34 +1,42 @@
-"""The collector blocked in each way: results arrive by another, by themselves, each once.
+"""The collector blocked in each way, and the country cut: word arrives, by itself where there is
+any way, else by hand; and all that was measured is there in the end, each result once.
 
 What it took is printed: seconds from the agents' start to a way that is open, as the agent has it,
-and to the fourth new result at the collector; batches are closed every half minute.
+to the first word of the new life at the collector, and to the fourth new result. Batches are closed
+every half minute.
 """
 
 import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from heliograph import bundle
+from heliograph.v1.envelope_pb2 import Envelope
+from heliograph_agent.spool import aside
+from heliograph_agent.state import SPOOL
 from lab.country.country import Country, country, eventually
 from lab.country.gate import TESTS
 from lab.country.interference import Interference
-from lab.country.topology import COLLECTOR, CONTROL, DOMESTIC, DOMESTIC_WEB
+from lab.country.topology import BEACON_ZONE, COLLECTOR, CONTROL, DOMESTIC, DOMESTIC_WEB
 from lab.country.world import require_for_test
+from support.programs import agent, ask
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 NAME = "collector.example"
 STREAM, POST, FRONT = f"stream://{NAME}:7443", f"post://{NAME}:7444", f"post://{CONTROL}:7444"
 FRONT += " as www.example.net"
 BOTH = (COLLECTOR, CONTROL)
-# What the network does, and the ways by which results may arrive all the same.
+RELAY_PORT = 7446
+CUT = (Interference(kind="abroad_cut"),)
+# What the network does, and the ways by which results may arrive all the same; none where it takes
+# a hand.
 CASES: dict[str, tuple[tuple[Interference, ...], tuple[str, ...]]] = {
     "open": ((), (STREAM,)),
     "name": ((Interference(kind="dns_nxdomain", names=(NAME,)),), (STREAM,)),
@@ -45,8 +53,15 @@ CASES: dict[str, tuple[tuple[Interference, ...], tuple[str, ...]]] = {
         (Interference(kind="address_dropped", addresses=BOTH),),
         (f"{STREAM} by proxy", f"{POST} by proxy"),
     ),
+    "loss": ((Interference(kind="lossy"),), (STREAM, POST, FRONT)),
+    "portal": ((Interference(kind="portal"),), (STREAM, POST, FRONT)),
+    "lent": ((), (STREAM,)),
+    "dark": (CUT, ("relay://",)),
+    "hand": (CUT, ()),
 }
-WITHIN_S = 150
+BY_HAND, BY_DNS = "hand", "portal"
+BLOCKED = set(CASES) - {"open", "lent"}
+WITHIN_S = 300  # lost packets have bad luck now and then; mostly each takes less than a minute
 LAST = 20  # results that an agent may still hold when it is stopped
 PLAN = {
     "heartbeat_s": 2,
@@ -61,11 +76,16 @@ ENTRANCES = [
     {"carrier": "post", "endpoint": f"{NAME}:7444"},
     {"carrier": "post", "endpoint": f"{CONTROL}:7444", "server_name": "www.example.net"},
 ]
+COLLECTS = {
+    "post": {"listen": "0.0.0.0:7444"},
+    "dns": {"listen": f"{COLLECTOR}:53", "zone": BEACON_ZONE},
+    "entrances": ENTRANCES,
+}
 TOPOLOGY = {
     "country": "KZ",
-    "regions": {"ala": "KZ-75"},
+    "regions": {name: f"KZ-{number:02}" for number, name in enumerate(CASES, 1)},
     "networks": [
-        {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": {"ala": 1}}
+        {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": {name: 1}}
         for asn, name in enumerate(CASES, 1)
     ],
     "domestic": {"names": ["gov.kz"]},
@@ -82,70 +102,155 @@ def lab(tmp_path: Path) -> Iterator[Country]:
     topology = tmp_path / "topology.yml"
     topology.write_text(yaml.safe_dump(TOPOLOGY))
     with country(tmp_path / "country", topology) as made:
-        made.collect(PLAN, {"post": {"listen": "0.0.0.0:7444"}, "entrances": ENTRANCES})
-        made.configure_agents({"uplink": {"proxy": f"socks5://{DOMESTIC_WEB}:1080"}})
+        made.collect(PLAN, COLLECTS)
         proxy = ["socks5", DOMESTIC_WEB, "1080"]
         made.start(DOMESTIC, "proxy", _program("support.proxy_server", *proxy))
+        _configure(made)
         made.populate()
-        wanted = {network.asn for network in made.topology.networks}
-        eventually(lambda: set(_stored(made)) >= wanted, "every agent seen by the collector", 90)
+        eventually(lambda: _stored(made).keys() == CASES.keys(), "word of every agent", 90)
         yield made
+
+
+def _configure(made: Country) -> None:
+    """What its owner chose: a proxy, a last word by DNS, to lend its line."""
+    made.configure_agent("both-both-1", {"uplink": {"proxy": f"socks5://{DOMESTIC_WEB}:1080"}})
+    made.configure_agent("portal-portal-1", {"uplink": {"beacon": True}})
+    made.configure_agent("lent-lent-1", {"relay": {"listen": f"0.0.0.0:{RELAY_PORT}"}})
 
 
 def _program(module: str, *arguments: str) -> list[str]:
     return ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m", module, *arguments]
 
 
-def _stored(made: Country) -> dict[int, list[int]]:
-    """Sequences that the collector has, by the network that sent them."""
-    found: dict[int, list[int]] = {}
+def _rows(made: Country, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Measurements of volunteers, with their networks, by the regions that they declare."""
     cursor = ""
     while True:
-        page: dict[str, Any] = made.get(
-            "/api/v1/measurements", limit=500, **({"cursor": cursor} if cursor else {})
-        )
+        more = query | ({"cursor": cursor} if cursor else {})
+        page: dict[str, Any] = made.get("/api/v1/measurements", limit=500, **more)
         for row in page["measurements"]:
-            if row["role"] == "volunteer":
-                found.setdefault(_network(row), []).append(int(row["sequence"]))
+            if row["role"] == "volunteer" and row["vantage"]["region"] in REGIONS:
+                yield REGIONS[row["vantage"]["region"]], row
         cursor = page.get("next_cursor") or ""
         if not cursor:
-            return found
+            return
 
 
-def _network(row: dict[str, Any]) -> int:
-    """What came by the proxy says nothing of its network; one network alone has need of it."""
-    return int(row["vantage"]["asn"]) or 1 + list(CASES).index("both")
+REGIONS = {f"KZ-{number:02}": name for number, name in enumerate(CASES, 1)}
 
 
-def _way(made: Country, name: str) -> tuple[bool, str]:
-    """As the agent last wrote it down; nothing while it starts."""
-    with suppress(OSError, ValueError):
-        told = json.loads((made.folder / name / "status.json").read_text())
-        return bool(told["connected"]), str(told.get("way"))
-    return False, ""
+def _stored(made: Country) -> dict[str, list[int]]:
+    """Sequences that the collector has, by the network that made them."""
+    found: dict[str, list[int]] = {}
+    for name, row in _rows(made):
+        found.setdefault(name, []).append(int(row["sequence"]))
+    return found
 
 
-def test_each_block_is_passed_by_some_way(lab: Country) -> None:
+def _lend(made: Country) -> None:
+    """The neighbour's line, which the one in the dark was given before."""
+    (place,) = made.topology.network("lent").agents
+    where = f"{place.address}:{RELAY_PORT}"
+    told = ask(agent("relay", where, "--json", "--state", made.folder / place.name))
+    made.configure_agent("dark-dark-1", {"uplink": {"relays": [json.loads(told)["line"]]}})
+
+
+def test_word_gets_out_of_each(lab: Country) -> None:
+    _lend(lab)
     lab.power_cut(list(lab.agents.keys() - {"control"}))
-    before = {asn: max(numbers) for asn, numbers in _stored(lab).items()}
+    before = {name: max(numbers) for name, numbers in _stored(lab).items()}
     for name, (blocks, _) in CASES.items():
         for block in blocks:
             lab.gates[name].apply(block)
+    lab.plan_anew(PLAN | {"heartbeat_s": 3})
     for place in lab.topology.agents:  # what they wrote down before says nothing of now
         (lab.folder / place.name / "status.json").unlink(missing_ok=True)
-    began = time.monotonic()
+    passage = Passage(lab, before, time.monotonic())
     for place in lab.topology.agents:
         lab.start_place(place)
-    passage = Passage(lab, before, began)
     try:
+        _by_dns_then_in(lab, passage)
+        _by_voice(lab, passage)
         eventually(passage.complete, "results past every block, by the way that is open", WITHIN_S)
+        _by_file(lab, passage)
+        eventually(lambda: _planned(lab), "the newest plan with everybody", 60)
     finally:
         passage.tell()
     lab.stop_agents()
-    for network in lab.topology.networks:
-        given = lab.given(network.agents[0].name)
-        what = f"what {network.name} has, each once, and next to all of {given}"
-        eventually(partial(_once_each, lab, network.asn, given), what, 60)
+    _hand_in_what_is_left(lab)
+    given = {name: lab.given(f"{name}-{name}-1") for name in CASES}
+    whole = {name: list(range(1, count + 1)) for name, count in given.items()}
+    what = f"what everybody measured, each once: {given}"
+    eventually(lambda: {n: sorted(s) for n, s in _stored(lab).items()} == whole, what, 60)
+    _tried_is_told(lab)
+
+
+def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
+    """Behind a portal a last word goes by DNS; then somebody pays."""
+
+    def word() -> bool:
+        passage.look()
+        return bool(lab.told(f"{BY_DNS}-{BY_DNS}-1").get("last_word_us"))
+
+    eventually(word, "the collector's answer to a word by DNS", WITHIN_S)
+    passage.note(BY_DNS, "a word by DNS")
+    lab.gates[BY_DNS].lift_all()
+
+
+def _by_voice(lab: Country, passage: "Passage") -> None:
+    """A code over the telephone."""
+    name = f"{BY_HAND}-{BY_HAND}-1"
+
+    def tested() -> bool:
+        passage.look()
+        return bool(lab.told(name).get("lives", {}).get("foreign", ("",))[0] == "fails")
+
+    eventually(tested, "what answers in the dark, as the agent has it", WITHIN_S)
+    said = ask(agent("code", "--words", "--state", lab.folder / name)).splitlines()[0]
+    assert "hosts abroad" in lab.import_("code", *said.split())
+    passage.note(BY_HAND, "a code by voice")
+
+
+def _by_file(lab: Country, passage: "Passage") -> None:
+    """Both ways, while the agent runs on in the dark."""
+    state, stick = lab.folder / f"{BY_HAND}-{BY_HAND}-1", lab.folder / "stick"
+    ask(agent("export", stick, "--state", state))
+    lab.import_("bundle", str(stick))
+    passage.note(BY_HAND, "a file")
+    ask(agent("export", "--receipts", f"{stick}.receipts", "--state", state))
+
+    def arrived() -> bool:
+        passage.look()
+        return BY_HAND in passage.took
+
+    eventually(arrived, "the file's results", 60)
+
+
+def _planned(lab: Country) -> bool:
+    """By session, by lone envelopes, by a relay, with receipts by file."""
+    versions = {name: lab.told(f"{name}-{name}-1").get("plan_version", 0) for name in CASES}
+    return len(set(versions.values())) == 1 and min(versions.values()) > 1
+
+
+def _hand_in_what_is_left(lab: Country) -> None:
+    """What a polite stop left in the spools, of all of them in one file: little, but for who takes
+    a hand anyhow."""
+    left: list[bytes] = []
+    for name in CASES:
+        mine = list(aside.envelopes(lab.folder / f"{name}-{name}-1" / SPOOL))
+        assert len(mine) <= LAST or name == BY_HAND, f"{name} holds {len(mine)} batches"
+        left += mine
+    if not left:
+        return
+    file = lab.folder / "rest"
+    file.write_bytes(b"".join(bundle.pack(Envelope.FromString(left[0]).key_id, left)))
+    lab.import_("bundle", str(file))
+
+
+def _tried_is_told(lab: Country) -> None:
+    """What failed on the way to the collector is a measurement like any other."""
+    told = {name for name, row in _rows(lab, experiment="uplink")}
+    assert told >= BLOCKED - {"bytes", "loss"}, "where every try may go well, nothing need be told"
 
 
 @dataclass
@@ -153,34 +258,47 @@ class Passage:
     """What came past the blocks, when, and by which ways."""
 
     lab: Country
-    before: dict[int, int]
+    before: dict[str, int]
     began: float
-    took: dict[int, float] = field(default_factory=dict)
+    took: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)  # any word
     ways: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in CASES})
     there: dict[str, float] = field(default_factory=dict)  # by a way that is open
 
-    def complete(self) -> bool:
-        for asn, numbers in _stored(self.lab).items():
-            if max(numbers) > self.before[asn] + 3:
-                self.took.setdefault(asn, time.monotonic() - self.began)
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self.began
+
+    def note(self, name: str, way: str) -> None:
+        """By hand, or by DNS."""
+        self.first.setdefault(name, self._now)
+        self.ways[name].add(f"{way} ({self._now:.0f} s)")
+
+    def look(self) -> None:
+        for name, numbers in _stored(self.lab).items():
+            fresh = max(numbers) - self.before.get(name, 0)
+            if fresh > 0:
+                self.first.setdefault(name, self._now)
+            if fresh > 3:
+                self.took.setdefault(name, self._now)
         for name, seen in self.ways.items():
-            connected, way = _way(self.lab, f"{name}-ala-1")
-            seen |= {way} if connected else set()
+            told = self.lab.told(f"{name}-{name}-1")
+            seen |= {str(told["way"])} if told.get("connected") else set()
             if self._as_expected(name):
-                self.there.setdefault(name, time.monotonic() - self.began)
-        return len(self.took) == len(CASES) and all(map(self._as_expected, CASES))
+                self.there.setdefault(name, self._now)
+
+    def complete(self) -> bool:
+        self.look()
+        alone = CASES.keys() - {BY_HAND}
+        return self.took.keys() >= alone and all(map(self._as_expected, alone))
 
     def tell(self) -> None:
-        for asn, name in enumerate(CASES, 1):
-            ways = ", ".join(sorted(self.ways[name]))
-            there, took = self.there.get(name, -1), self.took.get(asn, -1)
-            print(f"{name:8} way {there:5.1f} s, results {took:5.1f} s  {ways}")
+        for name, seen in self.ways.items():
+            there = f"{self.there[name]:5.1f}" if name in self.there and CASES[name][1] else "    -"
+            first, took = self.first.get(name, -1), self.took.get(name, -1)
+            ways = ", ".join(sorted(seen))
+            print(f"{name:8} way {there} s, word {first:5.1f} s, results {took:5.1f} s  {ways}")
 
     def _as_expected(self, name: str) -> bool:
-        return bool(self.ways[name] & set(CASES[name][1]))
-
-
-def _once_each(made: Country, asn: int, given: int) -> bool:
-    """The last batch may be on the way when an agent is stopped; it is kept, and goes later."""
-    numbers = _stored(made).get(asn, [])
-    return len(numbers) == len(set(numbers)) and len(numbers) >= given - LAST
+        expected = CASES[name][1]
+        return not expected or any(way.startswith(expected) for way in self.ways[name])

@@ -149,6 +149,7 @@ class Agent:
             await self._stop(working)
             await self.sealing.close_all()
             await self._leave(uplink, reason)
+            await self.sealing.close_all()  # what was tried in the end lies sealed too
             telling.cancel()
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:

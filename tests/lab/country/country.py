@@ -108,6 +108,11 @@ class Country:
         settings = {"net": net, **(more or {})}
         self._write("agent.yml", yaml.safe_dump(settings))
 
+    def configure_agent(self, name: str, more: Mapping[str, Any]) -> None:
+        """One that has more in its configuration than the others, from its next start on."""
+        settings = {"net": {"ca_file": str(self.ca.ca_file)}, **more}
+        self._write(f"{name}.yml", yaml.safe_dump(settings))
+
     def start_collector(self) -> None:
         serve = self._collector("serve", "--grpc", LISTENS, "--http", PAGES)
         self.collector = self.start(ABROAD, "collector", serve)
@@ -159,7 +164,10 @@ class Country:
         self.start_agent(place.name, place.name)
 
     def start_agent(self, name: str, space: str) -> None:
-        run = agent("run", "--state", self.folder / name, "--config", self.folder / "agent.yml")
+        """By a configuration of its own, where `configure_agent` wrote one."""
+        own = self.folder / f"{name}.yml"
+        config = own if own.exists() else self.folder / "agent.yml"
+        run = agent("run", "--state", self.folder / name, "--config", config)
         self.agents[name] = self.start(space, f"{name}-agent", run)
 
     def stop_agents(self) -> None:
@@ -177,6 +185,14 @@ class Country:
                 "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
             ).fetchone()
         return int(last)
+
+    def import_(self, *arguments: str) -> str:
+        """What came by hand, taken in beside the running collector."""
+        return ask(self.world.command(ABROAD, self._collector("import", *arguments)))
+
+    def plan_anew(self, plan: Mapping[str, Any]) -> None:
+        self._write("plan.yml", yaml.safe_dump(dict(plan)))
+        ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
 
     def told(self, name: str) -> dict[str, Any]:
         """What `status` would show of a running agent; a process to ask it costs a second."""
@@ -236,7 +252,7 @@ class Country:
 
     def _collector(self, *arguments: str) -> list[str]:
         places = ("--data", str(self.folder / "data"), "--config", f"{self.folder}/collector.yml")
-        words = 2 if arguments[0] in ("plan", "agents") else 1
+        words = 2 if arguments[0] in ("plan", "agents", "import") else 1
         return collector(*arguments[:words], *places, *arguments[words:])
 
     def _write(self, name: str, text: str) -> None:

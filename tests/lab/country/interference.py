@@ -12,7 +12,7 @@ from typing import Literal
 from lab.country.topology import DOMESTIC_DNS, DOMESTIC_WEB, Network
 
 Injection = Literal["", "rst", "dns"]
-Program = Literal["", "pages", "intercept", "headers"]  # of middleman.py
+Program = Literal["", "pages", "intercept", "headers", "portal"]  # of middleman.py
 
 PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = (
     8090,
@@ -53,7 +53,7 @@ class Measures:
 
 def measures(what: Interference, network: Network) -> Measures:
     """Raises ValueError, which names the kinds there are."""
-    kind = KINDS.get(what.kind)
+    kind = KINDS.get(what.kind) or CONDITIONS.get(what.kind)
     if kind is None:
         raise ValueError(f"there is no interference {what.kind!r}; there are: {', '.join(KINDS)}")
     return kind(what, _source(what, network))
@@ -277,6 +277,22 @@ def _whitelist(what: Interference, source: str) -> Measures:
     )
 
 
+def _lossy(what: Interference, source: str) -> Measures:
+    """Three packets of ten are lost, either way."""
+    del what
+    lost = "-m statistic --mode random --probability 0.3 -j DROP"
+    back = source.replace("-s ", "-d ", 1)
+    rules = (f"{source}{lost}", f"{back}{lost}") if source else (lost,)
+    return Measures(forward=rules, forward6=() if source else (lost,))
+
+
+def _portal(what: Interference, source: str) -> Measures:
+    """Until somebody pays, a page in place of whatever is asked by TCP; names are looked up."""
+    del what
+    turn = (f"{source}-p tcp -j DNAT --to-destination {{gate}}:{PROGRAM_HTTP}",)
+    return Measures(turn=turn, program="portal")
+
+
 def _cut(what: Interference, source: str) -> Measures:
     del what
     if not source:
@@ -337,3 +353,5 @@ KINDS: Mapping[str, Kind] = {
     "ech_dropped": _ech_dropped,
     "closed_to_abroad": _closed_to_abroad,
 }
+# What a line does by itself: nobody is blocked by it, so no experiment has to tell it.
+CONDITIONS: Mapping[str, Kind] = {"lossy": _lossy, "portal": _portal}

@@ -3,6 +3,7 @@
     python -m lab.country.middleman pages NAME…                   block pages for these Hosts
     python -m lab.country.middleman intercept NAME… --folder DIR    TLS with a CA of its own
     python -m lab.country.middleman headers                       an HTTP proxy that tidies headers
+    python -m lab.country.middleman portal                        a page that wants to be paid first
 
 Everything else is passed on untouched to where it was going. Runs in the gate's namespace.
 """
@@ -34,6 +35,11 @@ PAGE = (
     b"The page you have requested has been blocked under the Law on Communications.</body></html>"
 )
 
+WELCOME = (
+    b"<html><head><title>Welcome to Hotel Medeu</title></head><body>"
+    b"<form>Room and name, please.</form></body></html>"
+)
+
 REQUEST = re.compile(rb"(?i:GET|HEAD|POST|PUT|OPTIONS) \S+ HTTP/1\.[01]")
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
@@ -41,13 +47,15 @@ Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitabl
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["pages", "intercept", "headers"])
+    parser.add_argument("what", choices=["pages", "intercept", "headers", "portal"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args(arguments)
     names = [name.encode() for name in args.names]
     if args.what == "pages":
         asyncio.run(serve(PROGRAM_HTTP, partial(blocked, names)))
+    elif args.what == "portal":
+        asyncio.run(serve(PROGRAM_HTTP, portal))
     elif args.what == "headers":
         asyncio.run(serve(PROGRAM_PROXY, tidied))
     else:
@@ -94,6 +102,14 @@ async def blocked(
     if not any(b"\r\nhost: " + name in head for name in names):
         return False
     writer.write(BLOCK_PAGE % (len(PAGE), PAGE))
+    await writer.drain()
+    return True
+
+
+async def portal(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Whatever was said, and in whatever protocol."""
+    del first, reader
+    writer.write(BLOCK_PAGE % (len(WELCOME), WELCOME))
     await writer.drain()
     return True
 

@@ -16,6 +16,7 @@ from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import Services, shipped
 from lab.country.topology import (
     ABROAD_SIX,
+    BEACON_ZONE,
     COLLECTOR,
     CONTROL,
     DOH,
@@ -124,7 +125,10 @@ def resolver_conf(known: Abroad, folder: Path, ca: LoopbackCA) -> str:
     leaf = ca.leaf(*addresses)
     interfaces += f"  tls-port: {DOT_PORT}\n  tls-service-pem: {leaf.chain}\n"
     interfaces += f"  tls-service-key: {leaf.key}\n"
-    return _unbound(folder, "abroad", interfaces, f'  local-zone: "." static\n{zone}{six}')
+    words = f'  local-zone: "{BEACON_ZONE}." transparent\n'  # delegated to the collector
+    stub = f'stub-zone:\n  name: "{BEACON_ZONE}."\n  stub-addr: {COLLECTOR}\n'
+    own = f'  local-zone: "." static\n{zone}{six}{words}'
+    return _unbound(folder, "abroad", interfaces, own, stub)
 
 
 def domestic_conf(country: Topology, folder: Path) -> str:

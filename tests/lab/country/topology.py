@@ -21,6 +21,7 @@ RESOLVER, DOH, COLLECTOR, CONTROL, ECHO = (
     "45.90.2.53", "45.90.2.54", "45.90.3.1", "45.90.3.2", "45.90.3.3",
 )  # fmt: skip
 DOMESTIC_DNS, DOMESTIC_WEB = "5.2.0.53", "5.2.0.10"
+BEACON_ZONE = "b.collector.example"  # asked of the collector itself, where it answers
 ABROAD_SIX = "2a0d:5600:ffff::10"
 
 
