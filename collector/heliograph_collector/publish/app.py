@@ -13,6 +13,7 @@ from heliograph_collector.publish.aggregation import Aggregation
 from heliograph_collector.publish.blindness import Blindness
 from heliograph_collector.publish.cases import Cases
 from heliograph_collector.publish.desk import Desk
+from heliograph_collector.publish.docs import Docs
 from heliograph_collector.publish.dumps import Dumps
 from heliograph_collector.publish.envelopes import MAX_BODY, Envelopes, way
 from heliograph_collector.publish.feed import Feed
@@ -84,7 +85,9 @@ def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     app.router.add_get("/healthz", health.alive, name="healthz")
     app.router.add_get("/readyz", health.ready, name="readyz")
     app.router.add_get("/metrics", health.metrics, name="metrics")
-    app.router.add_get("/openapi.json", _openapi(openapi.document()))
+    told = openapi.document()
+    app.router.add_get("/openapi.json", _openapi(told))
+    app.router.add_get("/docs", Docs(told, assets).page)
     app.router.add_get("/static/{name}", _static(static))
     allow_everywhere(app)
     app.on_shutdown.append(_let_go(feed))

@@ -13,7 +13,7 @@ from heliograph_collector.publish import (
     measurements,
     reading,
 )
-from heliograph_collector.publish.query import LANG, Parameter
+from heliograph_collector.publish.query import LANG, WINDOW, Parameter
 from heliograph_collector.publish.schemas import SCHEMAS, WORD, Json, ref
 
 
@@ -71,9 +71,13 @@ def _paths() -> Json:
         "/metrics": {"get": _other("Prometheus text.", "text/plain")},
         "/openapi.json": {"get": _other("This document.", "application/json")},
         "/": {"get": _other("The page.", "text/html", front.PAGE)},
-        "/methodology": {"get": _other("How it is known.", "text/html", (LANG,))},
+        "/methodology": {"get": _methodology()},
         "/countries/{code}": {"get": _country_page()},
         "/incidents/{id}": {"get": _incident_page()},
+        "/incidents/{id}/embed": {"get": _picture("One incident, for other pages.", "text/html")},
+        "/incidents/{id}/share.svg": {"get": _picture("Its picture.", "image/svg+xml")},
+        "/incidents/{id}/share.png": {"get": _picture("Its picture.", "image/png")},
+        "/docs": {"get": _other("This document for people.", "text/html")},
     }
 
 
@@ -103,7 +107,11 @@ def _operation(summary: str, parameters: Sequence[Parameter], content: Mapping[s
     }
     if parameters:
         operation["parameters"] = [_parameter(p) for p in parameters]
-        operation["responses"]["400"] = _refusal("Names the parameter and what would do.")
+    operation["responses"] |= {
+        "400": _refusal("Names the parameter and what would do."),
+        "429": _refusal("Your network asks too often; Retry-After says when to come again."),
+        "503": _refusal("The store does not answer just now, or too many ask."),
+    }
     return operation
 
 
@@ -126,15 +134,29 @@ def _incident(operation: Json) -> Json:
 
 
 def _incident_page() -> Json:
-    operation = _incident(_other("The page of one.", "text/html"))
+    operation = _incident(_other("The page of one.", "text/html", (LANG,)))
     operation["responses"]["404"]["content"]["text/html"] = {}
     return operation
 
 
+def _methodology() -> Json:
+    operation = _other("How it is known.", "text/html", (LANG,))
+    operation["responses"]["404"] = _refusal("This collector does not tell.")
+    return operation
+
+
+def _picture(summary: str, media: str) -> Json:
+    operation = _incident(_other(summary, media, (LANG,)))
+    if media == "text/html":
+        operation["responses"]["404"]["content"][media] = {}
+    return operation
+
+
 def _country_page() -> Json:
-    operation = _other("The page of a country.", "text/html")
+    operation = _other("The page of a country.", "text/html", (WINDOW, LANG))
     schema = {"type": "string", "pattern": "^[A-Z]{2}$"}
-    operation["parameters"] = [{"name": "code", "in": "path", "required": True, "schema": schema}]
+    path = {"name": "code", "in": "path", "required": True, "schema": schema}
+    operation["parameters"].append(path)
     operation["responses"]["404"] = {"description": "No country.", "content": {"text/html": {}}}
     operation["responses"]["503"] = {"description": "Store away.", "content": {"text/html": {}}}
     return operation

@@ -1,6 +1,7 @@
 """`/openapi.json` is true: the routes that exist, and answers of the shape it says."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,18 @@ async def test_answers_have_the_shape_it_says(serve: Serve, path: str, tmp_path:
     answer = await client.get(path)
     schema = told["paths"][where]["get"]["responses"]["200"]["content"][answer.content_type]
     check(await answer.json(content_type=None), schema["schema"], path)
+
+
+async def test_the_document_is_there_for_people_too(serve: Serve) -> None:
+    answer = await (await serve(World().feed())).get("/docs")
+    text = await answer.text()
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    for path, item in document()["paths"].items():
+        assert f"GET {path}" in text or f"POST {path}" in text
+        for parameter in item.get("get", {}).get("parameters", []):
+            assert f"<code>{parameter['name']}</code>" in text
+    assert "//" not in re.sub(r"https?://www\.(bbc|w3)\.[a-z0-9./]+", "", text), "nothing foreign"
+    assert 'href="/docs"' in text
 
 
 def test_examples_are_read_by_what_they_document() -> None:
