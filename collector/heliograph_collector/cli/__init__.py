@@ -36,6 +36,7 @@ MODULES = (
     "rejudge",
     "log",
     "alerts",
+    "top",
     "evaluate",
 )
 OTHERWISE = {"import": "importing"}  # commands that no module can be named after
