@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from heliograph import __version__
-from heliograph_collector.config import split_endpoint
+from heliograph_collector.config import Config, split_endpoint
 from heliograph_collector.console import alerts, incidents
 from heliograph_collector.console.app import routes as console_routes
 from heliograph_collector.control import Assessor
@@ -65,14 +65,7 @@ class Rooms:
         self._house, self._notice = house, notice
         # No two neighbours of a restart may look alike: readers resume by it.
         bus = Bus(secrets.token_hex(4))
-        try:
-            self._store = Store(
-                config.store,
-                observations_days=config.observations_days,
-                verdicts_days=config.verdicts_days,
-            )
-        except StoreError as error:
-            raise CannotServeError(f"{error} Correct store.url.") from error
+        self._store = _store(config)
         self._detector = Detector(
             _study(house),
             house.journal,
@@ -222,6 +215,18 @@ class Rooms:
         self._cells.touch(_times(block))
         self._trials.took(block)
         self._announcer.touch(_times(block))
+
+
+def _store(config: Config) -> Store:
+    """Raises CannotServeError."""
+    try:
+        return Store(
+            config.store,
+            observations_days=config.observations_days,
+            verdicts_days=config.verdicts_days,
+        )
+    except StoreError as error:
+        raise CannotServeError(f"{error} Correct store.url.") from error
 
 
 def _study(house: "House") -> Study:
