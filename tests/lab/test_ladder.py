@@ -47,7 +47,7 @@ CASES: dict[str, tuple[tuple[Interference, ...], tuple[str, ...]]] = {
         tuple(Interference(kind="freeze", addresses=BOTH, port=p) for p in (7443, 7444)),
         (POST,),
     ),
-    "bytes": ((Interference(kind="freeze", addresses=BOTH),), (STREAM, POST)),
+    "bytes": ((Interference(kind="freeze", addresses=BOTH, size=16_000),), (STREAM, POST)),
     "address": ((Interference(kind="address_dropped", addresses=(COLLECTOR,)),), (FRONT,)),
     "both": (
         (Interference(kind="address_dropped", addresses=BOTH),),

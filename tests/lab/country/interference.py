@@ -35,6 +35,7 @@ class Interference:
     address: str = ""  # dns_bogon, dns_injected: what is answered
     port: int = 0
     rate_kbit: int = 0
+    size: int = 0  # freeze: bytes of a flow's answers that pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +260,8 @@ def _freeze(what: Interference, source: str) -> Measures:
                 for side, port in (("-d", "--dport"), ("-s", "--sport"))
             )
         )
-    over = f"-m connbytes --connbytes {FREEZE_BYTES}: --connbytes-dir reply --connbytes-mode bytes"
+    size = what.size or FREEZE_BYTES
+    over = f"-m connbytes --connbytes {size}: --connbytes-dir reply --connbytes-mode bytes"
     rules = [f"-s {a} -p tcp {over} -j DROP" for a in _four(what)]
     return Measures(forward=tuple(rules) or (f"-p tcp {over} -j DROP",))
 

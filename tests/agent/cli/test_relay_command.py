@@ -1,0 +1,129 @@
+"""`relay`, the keys that go with it, and what an agent does when it cannot be one."""
+
+import json
+import logging
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heliograph import codec, relayed
+from heliograph.clock import SystemClock
+from heliograph.plan import Carrier, Entrance
+from heliograph_agent import cli
+from heliograph_agent import config as c
+from heliograph_agent.agent import neighbours, read_setting
+from heliograph_agent.agent.setting import Setting
+from heliograph_agent.consent import Consent
+from heliograph_agent.state import CONSENT, PLAN, State
+from heliograph_agent.state import Collector as Known
+from support.scripted_intake import Collector, identity, plan_of
+
+HOST = "127.0.0.1"
+RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin="ab" * 32)
+POST = Entrance(carrier=Carrier.POST, host="a.example", port=7_444)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """Of an agent that has joined."""
+    made, there = State(tmp_path), Collector(identity(), plan_of())
+    who = there.who
+    made.save_collector(
+        Known(
+            endpoint="a.example:1", pin=who.pin, certificate="", agent=bytes(16),
+            signing_key=who.signing.public, sealing_key=who.sealing.public,
+        )
+    )  # fmt: skip
+    made.private_key(make=True)
+    made.write_json(CONSENT, Consent(1, 1, frozenset()).to_json())
+    made.write(PLAN, there.signed(plan_of()).SerializeToString())
+    return made
+
+
+def command(state: State, *words: str) -> int:
+    return cli.main(["relay", *words, "--state", str(state.root)])
+
+
+def test_the_line_names_the_place_and_says_when_nobody_is_answered(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(state, "relay.example:7446") == 0
+    said = capsys.readouterr()
+    named = relayed.parse_line(said.out)
+    assert (named.host, named.port, len(named.pin)) == ("relay.example", 7_446, 64)
+    assert "set the key relay.listen" in said.err
+    (state.root / "config.yml").write_text("relay: {listen: '0.0.0.0:7446'}\n")
+    assert command(state, "relay.example:7446", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"line": said.out.strip(), "listens": True}, "the same key, the same line"
+
+
+@pytest.mark.parametrize("place", ["192.0.2.7", "a b:1", "a.example"])
+def test_a_place_that_is_none_is_a_sentence(
+    place: str, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(state, place) == 1
+    assert place in capsys.readouterr().err
+
+
+def test_who_has_not_joined_has_nobody_to_hand_on_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(State(tmp_path / "none"), "a.example:1") == 1
+    assert "join INVITE" in capsys.readouterr().err
+
+
+def test_relays_are_used_only_as_far_as_the_owner_says() -> None:
+    listed = (POST, RELAY)
+    mine = replace(RELAY, host="192.0.2.8")
+    line = relayed.line_of(mine)
+    assert c.Config().entrances(listed) == (POST,)
+    assert c.Config(relays=(c.LISTED,)).entrances(listed) == listed
+    assert c.Config(relays=(line,)).entrances(listed) == (POST, mine)
+    parsed = c.parse(f"uplink: {{relays: [listed, '{line}'], beacon: yes}}".encode(), "x.yml")
+    assert (parsed.entrances(listed), parsed.beacon) == ((POST, RELAY, mine), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("uplink: {relays: [heliograph1:abc]}", "uplink.relays cannot be"),
+        ("uplink: {beacon: perhaps}", "uplink.beacon cannot be 'perhaps'; allowed: yes, no"),
+        ("relay: {listen: 7446}", "relay.listen cannot be '7446'"),
+        ("relay: {listen: 'relay.example:7446'}", "relay.listen cannot be"),
+        ("relay: {bytes_per_day: 5}", "relay.bytes_per_day cannot be '5'"),
+    ],
+)
+def test_a_mistake_in_a_key_is_named(text: str, says: str) -> None:
+    with pytest.raises(c.ConfigError, match=says):
+        c.parse(text.encode(), "x.yml")
+
+
+def test_a_last_word_needs_leave_of_both_sides(state: State) -> None:
+    for zone, willing, said in (("b.example", True, "b.example"), ("b.example", False, ""),
+                                ("", True, "")):  # fmt: skip
+        setting = read_setting(state, c.Config(beacon=willing))
+        setting = setting.with_plan(replace(setting.plan, beacon_zone=zone))
+        assert neighbours.beacon_zone(setting) == said
+    plan = replace(plan_of(), beacon_zone="b.example", entrances=(POST, RELAY))
+    assert codec.plan_from_pb(codec.plan_to_pb(plan)) == plan
+
+
+async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
+    state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        setting = read_setting(state, c.Config(relay_listen=(HOST, port)))
+        with caplog.at_level(logging.WARNING):
+            await neighbours.lend(_always(setting), SystemClock(), random.Random(1))
+    assert "relay.listen cannot be listened on" in caplog.text
+    assert str(port) not in caplog.text
+
+
+def _always(setting: Setting) -> Callable[[], Setting]:
+    return lambda: setting
