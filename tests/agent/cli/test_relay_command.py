@@ -39,7 +39,7 @@ def state(tmp_path: Path) -> State:
         )
     )  # fmt: skip
     made.private_key(make=True)
-    made.write_json(CONSENT, Consent(1, 1, frozenset()).to_json())
+    made.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
     made.write(PLAN, there.signed(plan_of()).SerializeToString())
     return made
 
