@@ -35,7 +35,7 @@ _LOSSES = """
 INSERT INTO presence
   (journal, position, received, kind, nym, prefix, role, country, region, asn, access)
 SELECT 'j', number, fromUnixTimestamp64Micro({since} + toInt64(number * {step}), 'UTC'),
-  ['arrival', 'lost'][1 + intDiv(number, {vantages}) % 2], 'nym' || toString(who), 'net',
+  if(cityHash64(number) % 40 = 0, 'lost', 'arrival'), 'nym' || toString(who), 'net',
   'volunteer',
   char(65 + c % 6, 65 + intDiv(c, 6)), '', 1000 + 20 * c + intDiv(cityHash64(who, 2) % 400, 20),
   if(cityHash64(who, 3) % 3 = 0, 'mobile', 'fixed')

@@ -1,0 +1,204 @@
+"""What readers ask, over many measurements, beside the raw engine's time for the same in the same
+run: ten million with HELIOGRAPH_BENCH_ROWS=10000000, a million in CI. Ratios decide, not times."""
+
+import asyncio
+import json
+import os
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from heliograph_collector.publish import status
+from heliograph_collector.publish.aggregation import KNOWN
+from heliograph_collector.publish.app import build
+from heliograph_collector.publish.bus import Bus
+from heliograph_collector.publish.desk import Desk, by_service
+from heliograph_collector.serve.days import DayKeeper
+from heliograph_collector.serve.wide import Wide
+from heliograph_collector.store import aggregation, days
+from heliograph_collector.store.aggregation import Wanted
+from heliograph_collector.store.days import By, Live
+from heliograph_collector.store.engine import Limits, Store
+from heliograph_collector.web.headers import prepared
+from support.fake_feed import World
+from support.hand_clock import HandClock
+from support.many_rows import load
+from support.rows import DAY, T0, US
+from support.waiting import until
+
+ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "1_000_000"))
+DAYS, K, HOUR = 30, 5, 3_600 * US
+FIRST = T0 // DAY * DAY + DAY // 2
+END = FIRST + DAYS * DAY
+SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 12)} | {"web": "Web"}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """With the limits that `serve` has; the making alone has more."""
+    maker = Store(f"chdb://{tmp_path}/store", limits=Limits(memory_mib=6_000), verdicts_days=99_999)
+    await maker.open()
+    await asyncio.to_thread(load, maker, ROWS, DAYS, END)
+    await maker.close()
+    store = Store(f"chdb://{tmp_path}/store", verdicts_days=99_999)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def timed(ask: Callable[[], Awaitable[Any]], times: int) -> tuple[float, float]:
+    """Milliseconds: the median, and what 95 of 100 stay under."""
+    took: list[float] = []
+    for _ in range(times):
+        began = time.perf_counter()
+        await ask()
+        took.append(1_000 * (time.perf_counter() - began))
+    return statistics.median(took), sorted(took)[int(0.95 * (len(took) - 1))]
+
+
+def said(name: str, ours: tuple[float, float], raw: float) -> None:
+    print(
+        f"{name}: {ours[0]:.0f} ms, p95 {ours[1]:.0f}; the raw engine {raw:.0f} ms; "
+        f"ratio {ours[0] / raw:.2f}"
+    )
+
+
+@pytest.mark.slow
+async def test_what_readers_ask_over_many_measurements(store: Store) -> None:
+    clock = HandClock(wall=END)
+    print(f"\n{ROWS} measurements, 5,000 vantages, {DAYS} days; load {os.getloadavg()[0]:.1f}")
+    await _month(store, clock)
+    feed = World(clock=clock).feed(
+        votes=store.votes,
+        silences=store.silences,
+        services=SERVICES,
+        wide=Wide(store, clock).cells,
+    )
+    await _country(store, feed)
+    await _world(store, feed, clock)
+
+
+async def _month(store: Store, clock: HandClock) -> None:
+    """A month by day and country, the day in progress counted live; the raw engine counts it all
+    from the verdicts, as was done before."""
+    began = time.perf_counter()
+    assert await DayKeeper(store, clock, By(K, KNOWN)).renew() == DAYS
+    print(f"{DAYS} days summed in {time.perf_counter() - began:.1f} s")
+    since_us = FIRST // DAY * DAY
+    axes = ("measurement_start_day", "probe_cc")
+    wanted = Wanted(since_us=since_us, until_us=END + DAY // 2, k=K, known=KNOWN, axes=axes)
+    whole = tuple(days.day_of(since_us + n * DAY) for n in range(DAYS + 1))
+    counted = aggregation.totals(wanted, Live(whole=whole))
+    ours = await timed(lambda: store.totals(wanted), 11)
+    with_room = Limits(query_mib=3_000, query_s=120)
+    raw, rows = await _raw(store, with_room, counted.text, counted.parameters)
+    said("an aggregation of a month", ours, raw)
+    assert [counted.row(row) for row in rows] == await store.totals(wanted), "and it is the same"
+    assert ours[0] < raw / 2
+
+
+async def _country(store: Store, feed: Any) -> None:
+    async def ask(country: str) -> Any:
+        return await by_service(feed, END - 48 * HOUR, END, 3_600, country)
+
+    cold = await timed(lambda: ask("AA"), 1)
+    warm = await timed(lambda: ask("AA"), 20)
+    raw = await timed(lambda: _votes(store), 3)
+    said(f"a country's two days ({cold[0]:.0f} ms at first)", warm, raw[0])
+    assert warm[0] < raw[0]
+
+
+async def _world(store: Store, feed: Any, clock: HandClock) -> None:
+    desk = Desk(feed)
+    cold = await timed(desk.look, 1)
+    desk.attended = True
+
+    async def status_of_the_world() -> Any:
+        world = await desk.now()
+        return await desk.made(world, "status", lambda: prepared(status.document(world)))
+
+    async def look() -> Any:
+        clock.advance_us(60 * US)
+        return await desk.look()
+
+    again = await timed(look, 5)
+    readers = await timed(status_of_the_world, 40)
+    raw = await timed(lambda: store.counts(END - 600 * US, END, 300), 5)
+    said(f"the world ({cold[0]:.0f} ms at first, {again[0]:.0f} a look)", readers, raw[0])
+    assert readers[0] < raw[0]
+
+
+async def _votes(store: Store) -> Any:
+    return await store.counts(
+        END - 48 * HOUR, END, 3_600, country="AA", wider=("region", "asn", "access")
+    )
+
+
+async def _raw(store: Store, limits: Limits, text: str, values: dict[str, Any]) -> Any:
+    """Milliseconds of the engine for a question of our own, and its rows."""
+    clickhouse = store._clickhouse
+    kept, clickhouse._limits = clickhouse._limits, limits
+    for handle in clickhouse._all[1:]:
+        handle.close()
+    took: list[float] = []
+    rows: list[Any] = []
+    for _ in range(3):
+        began = time.perf_counter()
+        rows = await asyncio.to_thread(clickhouse.ask, text, values)
+        took.append(1_000 * (time.perf_counter() - began))
+    clickhouse._limits = kept
+    for handle in clickhouse._all[1:]:
+        handle.close()
+    return statistics.median(took), rows
+
+
+class Ear(asyncio.Protocol):
+    """Listens to live events and counts those of all ears."""
+
+    heard = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        Ear.heard += data.count(b"event: ")
+
+
+@pytest.mark.slow
+async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None:
+    """Ten events a second would be a busy world: it tells itself every two seconds."""
+    readers, events, data = 1_000, 200, json.dumps({"country": "KZ", "text": "a" * 400})
+    bus = Bus("t", readers=readers)
+    runner = web.AppRunner(build(World().feed(bus=bus)), access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024).start()
+    port, loop = runner.addresses[0][1], asyncio.get_running_loop()
+    ears = [(await loop.create_connection(Ear, "127.0.0.1", port))[0] for _ in range(readers)]
+    await until(_true(lambda: bus.readers == readers))
+    before = time.process_time()
+    for _ in range(events):
+        bus.publish("cell", data)
+        await asyncio.sleep(0)
+    await until(_true(lambda: Ear.heard >= readers * events), 120)
+    each = (time.process_time() - before) / (readers * events)
+    print(
+        f"\n{readers} readers: {1e6 * each:.0f} µs for each event and reader, both sides; "
+        f"at ten events a second {readers * 10 * each:.2f} cores"
+    )
+    for ear in ears:
+        ear.abort()
+    await runner.cleanup()
+    assert readers * 10 * each < 1
+
+
+def _true(seen: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return seen()
+
+    return look
