@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from heliograph.envelope import SIZES
+from heliograph.posted import PLACE
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.web.problem import Problem
@@ -34,7 +35,8 @@ class Envelopes:
         try:
             async with asyncio.timeout(self._deadline_s):
                 body = await _body(request)
-                receipt = await self._feed.accept(body, way(request))
+                came = "" if PLACE in request.headers else way(request)  # by a proxy: from nowhere
+                receipt = await self._feed.accept(body, came)
         except TimeoutError:
             raise Problem(
                 408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."

@@ -38,6 +38,8 @@ async def test_what_proxies_say_goes_along_with_the_peer_last(serve: Serve) -> N
     said = [("X-Forwarded-For", "192.0.2.1, 192.0.2.2"), ("X-Forwarded-For", "192.0.2.3")]
     await client.post("/v1/envelopes", data=b"x", headers=said)
     assert world.envelopes == [(b"x", "192.0.2.1, 192.0.2.2,192.0.2.3,127.0.0.1")]
+    await client.post("/v1/envelopes", data=b"y", headers={"Heliograph-Place": "elsewhere"})
+    assert world.envelopes[1:] == [(b"y", "")], "where the user's own proxy stands is no vantage"
 
 
 async def test_the_largest_envelope_fits_and_nothing_larger(serve: Serve) -> None:
