@@ -80,7 +80,7 @@ class Desk:
             registry=house.registry,
             services={s.name: s.title for s in _in_order(house.services)},
             k_anonymity=house.config.k_anonymity,
-            who=lambda way: str(origin(way, house.config.trusted_proxies) or ""),
+            who=self._who,
             requests_a_minute=house.config.requests_a_minute,
             metrics_open=house.config.metrics == "open",
             book=self._detector.book,
@@ -108,6 +108,12 @@ class Desk:
     async def _silences(self, *window: int, **place: Any) -> list[Silence]:
         since_us, until_us, bin_s = window
         return await self._ask(lambda: self._store.silences(since_us, until_us, bin_s, **place))
+
+    def _who(self, way: str) -> str:
+        """Whom a request is counted for; this machine is not, nor are who come by its own proxy
+        that is not trusted to name them: they would all be one."""
+        found = origin(way, self._house.config.trusted_proxies)
+        return "" if found is None or found.is_loopback else str(found)
 
     async def _wide(self, *window: int, wider: Collection[str], **only: Any) -> list[Cell]:
         since_us, until_us, bin_s = window

@@ -20,7 +20,7 @@ from heliograph_collector.web.problem import Handler, Problem, respond
 WINDOW_S = 60
 MOST_CLIENTS = 20_000
 
-Who = Callable[[web.Request], str]  # the address that asks, "" when not known
+Who = Callable[[web.Request], str]  # the address that asks, "" for one that is not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,10 @@ def limiting(allowance: Allowance, who: Who, costs: Mapping[str, int]) -> Middle
         route = request.match_info.route
         path = route.resource.canonical if route.resource else request.path
         cost = costs.get(route.name or "", costs.get(path, 1))
-        if not cost or path.startswith(("/console", "/static/")):
+        address = who(request)
+        if not cost or not address or path.startswith(("/console", "/static/")):
             return await handler(request)
-        standing = allowance.take(who(request), cost)
+        standing = allowance.take(address, cost)
         response = respond(_too_many(standing)) if standing.wait_s else await handler(request)
         if not response.prepared:
             response.headers.update(standing.headers)

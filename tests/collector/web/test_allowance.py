@@ -69,6 +69,14 @@ async def test_only_a_proxy_that_is_trusted_says_who_asks() -> None:
         assert (await client.get("/api/v1/log", headers=told)).status == 429
 
 
+async def test_who_has_no_address_to_count_by_is_not_counted() -> None:
+    feed = World().feed(requests_a_minute=1, who=lambda way: "")
+    async with TestClient(TestServer(build(feed), host="127.0.0.1")) as client:
+        for _ in range(3):
+            answer = await client.get("/api/v1/log")
+            assert (answer.status, "RateLimit" in answer.headers) == (200, False)
+
+
 async def test_scripts_of_other_sites_may_read_what_is_public_and_nothing_else() -> None:
     asks = {"Origin": "https://news.example", "Access-Control-Request-Method": "GET"}
     async with TestClient(TestServer(build(World().feed()), host="127.0.0.1")) as client:
