@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aiohttp.web_protocol import RequestHandler
 
 EVERY_S = 5.0
-IDLE_ROUNDS = 4  # between two requests, or for the first one to be here whole
+IDLE_ROUNDS = 4  # between two requests, or for one to be here whole
 CROWDED_ROUNDS = 1  # the same when there is little room
 STUCK_ROUNDS = 6  # in which nothing of an answer was taken
 MOST = 4_096
@@ -67,7 +67,8 @@ class Guard:
         seen.stuck = seen.stuck + 1 if unread and unread >= seen.unread > 0 else 0
         seen.unread = unread
         asked = handler._current_request  # noqa: SLF001 aiohttp tells it nowhere else
-        busy = asked is not None or unread > 0
+        whole = asked is not None and asked.content.is_eof()  # its body too
+        busy = whole or unread > 0
         seen.idle = 0 if busy else seen.idle + 1
         return seen.idle > patience or seen.stuck >= STUCK_ROUNDS
 

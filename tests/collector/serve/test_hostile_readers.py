@@ -99,15 +99,16 @@ async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
     feed = evening().feed()
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(feed))
-        lazy = [await hold(stack, port, HOSTILE[how]) for how in ("idle", "slow to ask")]
+        ways = ("idle", "slow to ask", "slow to send")
+        lazy = [await hold(stack, port, HOSTILE[how]) for how in ways]
         live = await hold(stack, port, HOSTILE["streams unread"])
         await live[0].readuntil(b"welcome\n\n")
         for _ in range(IDLE_ROUNDS + 1):
             guard.round()
-        assert [await gone(socket) for socket in lazy] == [True, True]
+        assert [await gone(socket) for socket in lazy] == [True, True, True]
         feed.bus.publish("cell", "{}")
         assert b"event: cell" in await live[0].readuntil(b"\n\n")
-        assert guard.dropped == 2
+        assert guard.dropped == 3
 
 
 async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
