@@ -1,6 +1,7 @@
 """Every dataclass survives the wire, and no bytes from outside become a word we do not know."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -43,6 +44,12 @@ word = st.text(alphabet=string.ascii_lowercase, max_size=12)
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**63 - 1)
 ports = st.integers(0, 65_535)
+
+
+def with_pin(entrance: Entrance) -> Entrance:
+    """A relay has a key of its own, and nobody else one that is not pinned already."""
+    return replace(entrance, pin="ab" * 32) if entrance.carrier is Carrier.RELAY else entrance
+
 
 dns = st.builds(
     Dns,
@@ -174,9 +181,10 @@ plans = st.builds(
             port=ports,
             addresses=st.lists(word, max_size=2).map(tuple),
             server_name=word,
-        ),
+        ).map(with_pin),
         max_size=3,
     ).map(tuple),
+    beacon_zone=word,
     issued_s=u64,
     expires_s=u64,
     services_version=word,
@@ -326,6 +334,8 @@ def test_an_entrance_for_a_carrier_of_a_later_edition_is_passed_over() -> None:
         [plan_pb2.Entrance(carrier="post", host="h", port=70_000)],
         [plan_pb2.Entrance(carrier="post", host="h" * 254, port=1)],
         [plan_pb2.Entrance(carrier="post", host="h", port=1, addresses=["a"] * 9)],
+        [plan_pb2.Entrance(carrier="relay", host="h", port=1, pin=bytes(31))],
+        [plan_pb2.Entrance(carrier="post", host="h", port=1, pin=bytes(32))],
     ],
 )
 def test_entrances_have_bounds(entrances: list[plan_pb2.Entrance]) -> None:
