@@ -8,15 +8,6 @@ from heliograph_collector.courier.receiver import Alert
 
 VERSION = 1  # of the payload
 MOST = 50  # alerts in one message; the others are counted
-_STATES = {
-    "suspected": "suspected",
-    "confirmed": "confirmed",
-    "resumed": "confirmed",
-    "closed": "closed",
-    "withdrawn": "withdrawn",
-    "operator_confirmed": "confirmed",
-    "operator_withdrawn": "withdrawn",
-}
 _LEFT_OUT = ("evidence", "alerts", "turns")  # long, and behind the links
 
 
@@ -28,16 +19,16 @@ def alert(
     `incident` is as the API gives it after that entry, `about` in words what it rests on.
     `called`: of those whom the log calls subscribers; the others are for who wants suspicions.
     """
-    state = _STATES.get(body["change"])
-    minor = state == "suspected" or (state == "withdrawn" and incident["confirmed"] is None)
-    if state is None or not (body["alert"] or minor):
+    change = body["change"]
+    minor = change == "suspected" or (change == "withdrawn" and incident["confirmed"] is None)
+    if not (body["alert"] or minor):
         return None
     return {
         "entry": entry,
         "hash": hash_,
         "at": incident["updated"],
-        "change": body["change"],
-        "state": state,
+        "change": change,
+        "state": incident["state"],
         "by": body.get("by", "detector"),
         "called": bool(body["alert"]),
         "text": body.get("text", ""),

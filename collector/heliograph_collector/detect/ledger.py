@@ -11,7 +11,7 @@ from heliograph_collector.detect.alert_log import AlertLog, Grounds, body, lines
 from heliograph_collector.detect.chain import body_of, hash_of
 from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.detect.lookout import REMEMBERED_US
-from heliograph_collector.detect.record import incident_of, micros
+from heliograph_collector.detect.record import incident_of, micros, record
 from heliograph_collector.detect.revision import Change, Revision, revise
 from heliograph_collector.store.incidents import Book, Entry
 from heliograph_collector.store.standing import Act, is_operators
@@ -65,12 +65,13 @@ class Ledger:
         return self._put([acts.body(taken, about, at_us, self._calls_for(taken))])[0]
 
     def _calls_for(self, saying: acts.Saying) -> bool:
-        """Subscribers are called by the operator's verdicts too, and not twice for the same."""
+        """Subscribers are called by the operator's verdicts too, and not twice for the same; again
+        by a confirmation that takes back a withdrawal they were told of."""
         call = _CALLS.get(saying.act)
         done = {change for id_, change in self._calls if id_ == saying.incident}
         if call is Change.WITHDRAWN:  # told to those who were told of the beginning
             return Change.CONFIRMED in done and not done & {Change.CLOSED, Change.WITHDRAWN}
-        return call is not None and call not in done
+        return call is not None and (call not in done or Change.WITHDRAWN in done)
 
     def _news(self, found: Iterable[Incident], at_us: int) -> list[Revision]:
         self._forget(at_us - REMEMBERED_US)
@@ -78,9 +79,18 @@ class Ledger:
         noted = [_noted(incident, before) for incident in found]
         named, revisions = revise(before, noted, self._calls, self._least)
         now = {incident.id for incident in named}
-        news = [r for r in revisions if self._due(r, now, at_us)]
+        news = [self._reopening(r) for r in revisions if self._due(r, now, at_us)]
         self._known |= now
         return news
+
+    def _reopening(self, revision: Revision) -> Revision:
+        """Who was told that an operator withdrew it is told that there is new evidence."""
+        id_ = revision.incident.id
+        standing = self.book.standing(id_)
+        told = (id_, Change.WITHDRAWN) in self._calls
+        if standing and told and standing.reopens(record(revision.incident), revision.change):
+            return replace(revision, alert=True)
+        return revision
 
     def _due(self, revision: Revision, named: set[str], at_us: int) -> bool:
         """What only an earlier process or detector knew of is not taken back by this one."""
@@ -107,6 +117,9 @@ class Ledger:
 
     def _take(self, entry: Entry) -> None:
         self.book.take(entry)
+        standing = self.book.standing(entry.incident)
+        if standing and standing.state()["state"] in ("suspected", "confirmed"):
+            self._calls.discard((entry.incident, Change.WITHDRAWN))  # it may end once more
         if is_operators(entry.body):
             call = _CALLS.get(Act(entry.body["change"]))
             if call and entry.body["alert"]:

@@ -89,13 +89,16 @@ class Standing:
             self._word = act
             self._said[_NAMES[act]] = told | {"until": None}
 
+    def reopens(self, record: Mapping[str, Any], change: str) -> bool:
+        """Whether this would be new evidence against a withdrawal that stands."""
+        grown = any(not any(_within(c, old) for old in self._known) for c in _cells(record))
+        return self._word is Act.WITHDRAWN and (grown or change in ("confirmed", "resumed"))
+
     def _learn(self, entry: "Entry") -> None:
         record, change = entry.body["incident"], str(entry.body.get("change", ""))
-        cells = [tuple(part[name] for name in _PLACE) for part in record.get("parts", ())]
-        grown = any(not any(_within(cell, old) for old in self._known) for cell in cells)
-        if self._word is Act.WITHDRAWN and (grown or change in ("confirmed", "resumed")):
+        if self.reopens(record, change):
             self._end(entry.number)
-        self._known += [cell for cell in cells if cell not in self._known]
+        self._known += [cell for cell in _cells(record) if cell not in self._known]
         self.record, self.change, self.last = record, change, entry.number
 
     def _end(self, number: int) -> None:
@@ -129,6 +132,10 @@ def _together(detected: str, word: Act | None) -> str:
     if word is Act.CONFIRMED:
         return {"suspected": "confirmed", "withdrawn": "closed"}.get(detected, detected)
     return detected
+
+
+def _cells(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(part[name] for name in _PLACE) for part in record.get("parts", ())]
 
 
 def _within(cell: tuple[Any, ...], wider: tuple[Any, ...]) -> bool:

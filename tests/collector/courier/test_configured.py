@@ -1,5 +1,6 @@
 """The list `alerts`: read whole, and each mistake told with its file, line and key."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from heliograph_collector.cli import main
 from heliograph_collector.config import ConfigError, load_config
 from heliograph_collector.courier.receiver import Kind, Suspected
+from support.receivers import receiving
 
 GOOD = """\
 feed:
@@ -102,3 +104,18 @@ def test_the_command_lists_and_refuses(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["alerts", "secret", *place]) == 0
     made = capsys.readouterr().out
     assert made.startswith("whsec_")
+
+
+async def test_a_sample_is_sent_by_the_way_that_is_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with receiving() as phone:
+        item = f"{{name: phone, kind: ntfy, url: '{phone.origin}/alarms', private: true}}"
+        file = load(tmp_path, f"alerts:\n  - {item}\n")
+        command = ["alerts", "test", "phone", "--config", str(file), "--data", str(tmp_path)]
+        assert await asyncio.to_thread(main, command) == 0
+        assert "phone was told: answered 200." in capsys.readouterr().out
+        assert b"nothing has happened" in phone.came[0][3]
+        phone.status = 403
+        assert await asyncio.to_thread(main, command) == 1
+        assert "phone was not told: answered 403." in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Nothing is lost, a storm is one message, a day is tried, and nobody waits for a dead receiver."""
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.clock import SystemClock
 from heliograph_collector.courier import wording
 from heliograph_collector.courier.news import MOST, Message, alert
 from heliograph_collector.courier.outbox import MAX_WAITING, Outbox
@@ -14,10 +16,12 @@ from heliograph_collector.courier.receiver import Alert, Kind, Receiver, Suspect
 from heliograph_collector.courier.rounds import Courier, Ways
 from heliograph_collector.courier.sending import Arrived, DeliveryError
 from heliograph_collector.courier.shapes import Request
-from heliograph_collector.serve.courier import begin, news
+from heliograph_collector.serve.courier import begin, news, opened
 from heliograph_collector.store.incidents import Book
 from support.casebook import blocking, book, closed, evening_book, silence
 from support.hand_clock import HandClock
+from support.receivers import receiving
+from support.waiting import until
 
 HOUR_S = 3_600
 DESK = Receiver(name="desk", kind=Kind.SLACK, url="https://chat.example.org/x")
@@ -220,6 +224,29 @@ def test_particulars_and_notes_call_nobody() -> None:
     quiet = {**entry.body, "alert": False}
     incident: dict[str, Any] = {"confirmed": "2022-01-05T13:00:00Z", "updated": "", "links": {}}
     for change in ("revised", "resumed", "operator_annotated", "operator_acknowledged"):
-        body = quiet | {"change": change}
-        made = alert(1, entry.hash, body, incident, "")
-        assert made is None or change == "resumed"
+        assert alert(1, entry.hash, quiet | {"change": change}, incident, "") is None
+
+
+async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Real tasks, real servers: one never answers, the other is told at once."""
+    async with receiving(hang=True) as dead, receiving() as well, opened("", {}) as ways:
+        places = {"dead": dead, "well": well}
+        receivers = [
+            Receiver(name=name, kind=Kind.SLACK, url=f"{place.origin}/x", private=True)
+            for name, place in places.items()
+        ]
+        outbox = Outbox(tmp_path)
+        courier = Courier(outbox, receivers, ways, clock=SystemClock(), rng=random.Random(1))
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            running = group.create_task(courier.run())
+            (one,) = storm(1)
+            await courier.put([one], one["entry"], one["hash"])
+            await dead.arrived.wait()
+            await well.arrived.wait()
+            await until(lambda: arrived(outbox, "well"))
+            running.cancel()
+        outbox.close()
+
+
+async def arrived(outbox: Outbox, name: str) -> bool:
+    return any(one.receiver == name and one.state == "arrived" for one in outbox.deliveries())

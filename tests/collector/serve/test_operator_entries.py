@@ -111,6 +111,26 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
     assert stands == (state == "withdrawn")
 
 
+def test_who_was_told_of_a_withdrawal_is_told_of_what_came_after(desk: Desk) -> None:
+    desk.finds(CERTAIN)
+    desk.says(Act.WITHDRAWN, "Our carrier had a fault.")
+    desk.says(Act.CONFIRMED, "It had not.")
+    desk.says(Act.WITHDRAWN, "It had, after all.")
+    desk.finds(replace(CERTAIN, parts=(part(24.0, "KZ"), part(9.0, "UZ"))))
+    again = Desk(desk.file.parent)  # who was called is known from the log alone
+    again._now_us = desk._now_us
+    again.finds(replace(CERTAIN, state=State.CLOSED, closed_us=NOW_US))
+    called = [e.body["change"] for e in again.ledger.book.entries if e.body["alert"]]
+    assert called == [
+        "confirmed",
+        "operator_withdrawn",
+        "operator_confirmed",
+        "operator_withdrawn",
+        "revised",
+        "closed",
+    ]
+
+
 def test_what_may_not_be_said_is_refused_with_its_cure(desk: Desk) -> None:
     desk.finds(CERTAIN)
     for act, text, why in (
