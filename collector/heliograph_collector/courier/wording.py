@@ -62,7 +62,7 @@ def threads(alerts: Sequence[Alert]) -> list[str]:
 
 def _one(alert: Alert, base: str) -> list[str]:
     told = []
-    if alert["text"]:
+    if alert["text"] not in alert["about"]:
         told.append(f"The operator says: {alert['text']}")
     told.append(str(alert["about"]))
     if alert["entry"]:

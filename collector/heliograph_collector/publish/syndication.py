@@ -24,9 +24,17 @@ def told(incident: Json) -> str:
     how = words.how(incident["layer"], incident["method"])
     if how:
         lines.append(f"How: {how}.")
+    lines += [f"The operator says: “{text}”." for text in _reasons(incident)]
     lines += [f"Against it: {words.HELD.get(word, word)}." for word in incident["held"]]
     lines += [f"Hint: {words.HINTS.get(word, word)}." for word in incident["hints"]]
     return " ".join(lines)
+
+
+def _reasons(incident: Json) -> list[str]:
+    """Of the operator's verdict, where one stands."""
+    said = incident.get("operator") or {}
+    verdicts = [said[name] for name in ("confirmed", "withdrawn") if said.get(name)]
+    return [one["text"] for one in verdicts if one["until"] is None and one["text"]]
 
 
 def urn(seed: str, name: str) -> str:

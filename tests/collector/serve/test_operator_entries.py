@@ -15,6 +15,7 @@ from heliograph_collector.detect.alert_log import FILE, Grounds, lines_of
 from heliograph_collector.detect.chain import Proof, canonical, verify
 from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.detect.ledger import Ledger
+from heliograph_collector.publish import syndication
 from heliograph_collector.publish.incidents import document, history
 from heliograph_collector.store.incidents import Entry
 from heliograph_collector.store.standing import Act
@@ -192,3 +193,13 @@ def test_an_operators_entry_must_speak_of_one_that_is_there(desk: Desk) -> None:
         proof = verify([lines[0], canonical(forged | {"signature": signature})], KEY.public)
         assert (proof.bad, proof.entries) == (2, 1)
         assert "the operator's" in proof.why
+
+
+def test_feeds_give_the_operators_reason_while_it_stands(desk: Desk) -> None:
+    desk.finds(CERTAIN)
+    desk.says(Act.CONFIRMED, "Seen from Bishkek.")
+    assert "The operator says: “Seen from Bishkek.”." in syndication.told(desk.told())
+    desk.says(Act.WITHDRAWN, "It was our carrier.")
+    told = syndication.told(desk.told())
+    assert "our carrier" in told
+    assert "Bishkek" not in told
