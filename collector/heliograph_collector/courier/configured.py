@@ -85,7 +85,7 @@ def _receiver(item: Words) -> Receiver:
         if "room" in keys
         else "",
         sender=_address(keys["from"]) if "from" in keys else "",
-        to=tuple(_address(one) for one in keys["to"].items()) if "to" in keys else (),
+        to=_addresses(keys["to"]) if "to" in keys else (),
         user=keys["user"].text() if "user" in keys else "",
         private=private,
         **_filters(keys),
@@ -132,6 +132,13 @@ def _matching(entry: Words, pattern: re.Pattern[str], what: str) -> str:
 
 def _address(entry: Words) -> str:
     return _matching(entry, _ADDRESS, "an e-mail address")
+
+
+def _addresses(entry: Words) -> tuple[str, ...]:
+    items = entry.items()
+    if not 1 <= len(items) <= MOST:
+        raise entry.error(f"must list 1 to {MOST} addresses")
+    return tuple(_address(one) for one in items)
 
 
 def _path(entry: Words) -> Path:

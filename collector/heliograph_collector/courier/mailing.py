@@ -57,7 +57,7 @@ def _letter(
     letter = EmailMessage(policy=SMTP.clone(max_line_length=78))
     letter["From"] = Address("Heliograph", addr_spec=receiver.sender)
     letter["To"] = ", ".join(receiver.to)
-    letter["Subject"] = wording.title(message)[:_MAX_SUBJECT]
+    letter["Subject"] = " ".join(wording.title(message).split())[:_MAX_SUBJECT]
     letter["Date"] = format_datetime(datetime.fromtimestamp(now_us // 1_000_000, UTC))
     letter["Message-ID"] = f"<{message.id}@{domain}>"
     threads = wording.threads(message.alerts)

@@ -68,6 +68,7 @@ def test_all_of_it(tmp_path: Path) -> None:
         ("name: A b, kind: slack, url: 'https://n/t'", "alerts[0].name: 'A b' must be a short"),
         ("name: a, kind: slack, url: 'https://n/t', countries: [kz]", "countries[0]: 'kz' must be"),
         ("name: a, kind: slack, url: 'https://n/t', states: [over]", "states[0]: 'over' must be"),
+        ("name: a, kind: email, url: 'smtp://n', from: a@b, to: []", "to: must list 1 to 50"),
         ("name: a, kind: email, url: 'smtp+plain://n', from: a@b, to: [a@b]", "this machine only"),
         ("name: a, kind: email, url: 'smtp://n', from: a@b, to: ['a@b\\nBcc: c@d']", "to[0]: "),
     ],
