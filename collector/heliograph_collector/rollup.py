@@ -78,13 +78,6 @@ def cells(
     return _cells(counts, silences, since_us, until_us, bin_s)
 
 
-def of_counts(
-    counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
-) -> list[Cell]:
-    """As `cells`, of votes that were counted where they lie, in bins of the same width."""
-    return _cells(counts, silences, since_us, until_us, bin_s)
-
-
 def bin_by_bin(
     counts: Iterable[Count], silences: Iterable[Silence], since_us: int, until_us: int, bin_s: int
 ) -> list[Cell]:
@@ -288,8 +281,11 @@ def _commonest(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
 def _merge_bin(group: Sequence[Cell], k: int, shown: set[Key]) -> list[Cell]:
     """One country, service and bin."""
     others = Key(group[0].country, "", 0, "", group[0].service)
-    stays = [c for c in group if _key(c) != others and _stays(c, k, shown)]
-    small = [c for c in group if c not in stays]
+    stays: list[Cell] = []
+    small: list[Cell] = []
+    for cell in group:
+        kept = _key(cell) != others and _stays(cell, k, shown)
+        (stays if kept else small).append(cell)
     spare = sorted((c for c in stays if _people(c)), key=lambda c: (_people(c), _key(c)))
     while small and 0 < sum(map(_people, small)) < k and spare:
         small.append(spare.pop(0))
