@@ -22,6 +22,8 @@ def queue_of(counts: SpoolCounts) -> dict[str, Any]:
         "quarantined": counts.quarantined,
         "spool_bytes": counts.bytes,
         "oldest_us": counts.oldest_us,
+        "acked_measurements": counts.acked,
+        "summed": dict(counts.summed),
         "dropped": dict(counts.dropped),
         "problem": counts.problem,
     }

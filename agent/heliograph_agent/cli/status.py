@@ -11,6 +11,20 @@ from heliograph.clock import SystemClock
 from heliograph_agent import cli
 from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State, StateError, not_joined
 
+# Of results that there was no room to keep one by one; their number and outcomes arrive.
+SUMMED = {
+    "p3": "{} routine results are kept as sums of an hour or a day",
+    "p2": "{} failures that went on are kept as sums of an hour or a day",
+}
+MISSING = {
+    "thinned_p3": "{} routine results gave way, there was no room",
+    "thinned_p2": "{} failures that went on gave way, there was no room",
+    "refused": "{} results found no room at all",
+    "rejected": "{} refused results were thrown away after the last 64 batches",
+    "unreadable": "{} results cannot be read back from this disk",
+    "damaged": "the spool was mended {} times",
+}
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     p = commands.add_parser(
@@ -73,7 +87,7 @@ def _spooled(state: State) -> dict[str, Any]:
 
 
 def _show(told: Mapping[str, Any]) -> None:
-    way = _way(str(told.get("way") or "")) if told["connected"] else "no session"
+    way = _way(str(told.get("way") or ""), connected=bool(told["connected"]))
     failure = told.get("last_failure") or {}
     lines = {
         "agent": _activity(told),
@@ -83,8 +97,11 @@ def _show(told: Mapping[str, Any]) -> None:
         ),
         "network": f"{told.get('link', 'unknown')}, epoch {told.get('epoch') or '-'}",
         "plan": f"version {told.get('plan_version', 0)}",
-        "waiting": f"{told.get('queued_measurements', 0)} measurements, "
+        "waiting": f"{told.get('queued_measurements', 0)} results in "
         f"{told.get('queued_envelopes', 0)} batches, oldest {_when(told.get('oldest_us'))}",
+        "delivered": f"{told.get('acked_measurements', 0)} results",
+        "summed up": _many(told.get("summed"), SUMMED),
+        "missing": _many(told.get("dropped"), MISSING),
         "refused": f"{told['quarantined']} batches" if told.get("quarantined") else "",
         "problem": told.get("problem", ""),
     }
@@ -110,7 +127,18 @@ def _when(at_us: int | None) -> str:
     return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _way(name: str) -> str:
-    """Which of the ways, without saying where it leads."""
-    carrier = "connected, one batch at a time" if name.startswith("post:") else "connected"
-    return f"{carrier}, by your proxy" if name.endswith(" by proxy") else carrier
+def _many(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
+    """What is not there as it was measured, and why; nothing when all is."""
+    known = {words.get(name, name): n for name, n in (counts or {}).items()}
+    return "; ".join(text.format(n) if "{" in text else f"{n} {text}" for text, n in known.items())
+
+
+def _way(name: str, *, connected: bool) -> str:
+    """Which of the ways, without saying where it leads; the last one when none is open."""
+    kinds = {"post": "one batch at a time", "relay": "by another volunteer's agent"}
+    said = [kinds.get(name.partition(":")[0], "")]
+    said += ["by your proxy"] if name.endswith(" by proxy") else []
+    how = ", ".join(filter(None, said))
+    if connected:
+        return ", ".join(filter(None, ["connected", how]))
+    return f"no session (last tried: {how or 'a session'})" if name else "no session"

@@ -22,6 +22,7 @@ from heliograph_agent.spool.thin import SHEDDABLE, thin
 
 WAITING_BYTES = 2_097_152  # envelopes handed out at once, so that a long backlog stays on disk
 QUARANTINED = 64  # refused envelopes kept for their owner to look at
+ACKED = "acked"  # in the ledger, beside what is missing
 SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
 # What is done for room, until there is enough: a cause for the ledger, how many, whether at all.
 Step = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
@@ -41,6 +42,7 @@ class SpoolCounts:
     oldest_us: int | None = None  # wall clock when the oldest of them was stored
     dropped: Mapping[str, int] = field(default_factory=dict)
     summed: Mapping[str, int] = field(default_factory=dict)  # results that go out in a sum alone
+    acked: int = 0  # measurements that the collector said it has
     problem: str = ""  # why the spool cannot be used now
 
     def with_refused(self, more: int) -> "SpoolCounts":
@@ -150,7 +152,11 @@ class Book:
                 (QUARANTINED,),
             ).fetchall()
             self.note("rejected", sum(held for (held,) in gone))
-        self.db.execute("DELETE FROM envelope WHERE sequence = ?", (sequence,))
+        settled = self.db.execute(
+            "DELETE FROM envelope WHERE sequence = ? RETURNING measurements", (sequence,)
+        ).fetchall()
+        if status != "rejected":
+            self.note(ACKED, sum(held for (held,) in settled))
 
     def counts(self) -> SpoolCounts:
         opened = self.db.execute(
@@ -171,7 +177,8 @@ class Book:
             bytes=self.room.used(),
             limit_bytes=self.room.limit_bytes,
             oldest_us=self._oldest_us(),
-            dropped={kind: n for kind, n in ledger.items() if kind not in SUMMED},
+            dropped={kind: n for kind, n in ledger.items() if kind not in (*SUMMED, ACKED)},
+            acked=ledger.get(ACKED, 0),
             summed={SUMMED[kind]: n for kind, n in ledger.items() if kind in SUMMED},
         )
 

@@ -25,6 +25,7 @@ COLUMNS = {
 }
 CAUSES = frozenset(
     {
+        "acked",
         "damaged", "refused", "rejected", "summed_p2", "summed_p3", "thinned_p2", "thinned_p3",
         "unreadable",
     }

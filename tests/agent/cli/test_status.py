@@ -1,0 +1,65 @@
+"""`status` says in plain words what waits, what arrived, and what is missing and why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heliograph_agent.cli import main
+from heliograph_agent.state import STATUS, State
+from heliograph_agent.state import Collector as Known
+from support.scripted_intake import identity
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    """Of an agent that has joined."""
+    made, who = State(tmp_path), identity()
+    made.save_collector(
+        Known(
+            endpoint="a.example:1", pin=who.pin, certificate="", agent=bytes(16),
+            signing_key=who.signing.public, sealing_key=who.sealing.public,
+        )
+    )  # fmt: skip
+    return made
+
+
+def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
+    """Of an agent that runs: name of a line → what it says."""
+    state.path(STATUS).write_text(json.dumps(told))
+    with state.locked():
+        assert main(["status", "--state", str(state.root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+
+
+def test_what_waits_what_arrived_and_what_gave_way(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(
+        state,
+        capsys,
+        queued_measurements=3,
+        queued_envelopes=2,
+        oldest_us=1_641_380_400_000_000,
+        acked_measurements=41,
+        summed={"p3": 1_200},
+        dropped={"thinned_p2": 7, "damaged": 1},
+        way="post://collector.example:7444 by proxy",
+    )
+    assert lines["waiting"] == "3 results in 2 batches, oldest 2022-01-05 11:00:00 UTC"
+    assert lines["delivered"] == "41 results"
+    assert lines["summed up"] == "1200 routine results are kept as sums of an hour or a day"
+    assert lines["missing"] == (
+        "7 failures that went on gave way, there was no room; the spool was mended 1 times"
+    )
+    assert "last tried: one batch at a time, by your proxy" in lines["collector"]
+
+
+def test_nothing_is_said_of_what_is_all_there(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(state, capsys, connected=True, way="stream://collector.example:7443")
+    assert "missing" not in lines
+    assert "summed up" not in lines
+    assert ", connected, " in lines["collector"]
