@@ -108,7 +108,7 @@ def opening(minutes: float, *parts: Part, way: Way = Way.OPENING) -> Turn:
     return Turn(way, parts, bracket(minutes, 50), ago(minutes) + MINUTE)
 
 
-def evening_book() -> Book:
+def evening_book(city: str = "ALA") -> Book:
     """Telegram blocked on a fixed line; all mobiles silent; Almaty's cut over, with an opening."""
     mobile = silence(
         "a0b1" * 4,
@@ -119,10 +119,10 @@ def evening_book() -> Book:
     almaty = silence(
         "a1a7" * 4,
         300,
-        parts=(part(12.0, "KZ", "ALA", share=0.92, beyond=[Scope("KZ", "ALA", 0, "hosting")]),),
+        parts=(part(12.0, "KZ", city, share=0.92, beyond=[Scope("KZ", city, 0, "hosting")]),),
         turns=(
-            opening(240, part(8.0, "KZ", "ALA", 0, "fixed")),
-            opening(225, part(8.0, "KZ", "ALA", 0, "fixed"), way=Way.CUT),
+            opening(240, part(8.0, "KZ", city, 0, "fixed")),
+            opening(225, part(8.0, "KZ", city, 0, "fixed"), way=Way.CUT),
         ),
         hints=("network_cut",),
     )

@@ -64,14 +64,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """The vantages of one network while it lasted. `silent` counts for silences, the others for
-    services."""
+    """The vantages of one network while it lasted.
+
+    Of a silence (`silent`) `bad` are those that were away at once, `good` those here now.
+    """
 
     name: str
     bad: int
     good: int
     unknown: int
-    silent: int
+    silent: bool
 
     @property
     def widths(self) -> tuple[int, int, int]:

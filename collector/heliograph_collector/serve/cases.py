@@ -18,7 +18,7 @@ from heliograph_collector.courier.shapes import host_of
 from heliograph_collector.detect.acts import ActError, Saying
 from heliograph_collector.detect.alert_log import AlertLogError
 from heliograph_collector.publish import story, words
-from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.feed import Feed, LinkCount
 from heliograph_collector.publish.incidents import OPEN, Json, us
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.serve.courier import Alerts
@@ -82,7 +82,9 @@ class Casebook:
         where = {"country": scope["country"]}
         window = (since_us, until_us, _BIN_S)
         if not scope["service"]:
-            return gone(await self._feed.silences(*window, **where))
+            here = self._feed.links() if incident["state"] in OPEN else ()
+            mine = [one for one in here if one.country == scope["country"]]
+            return gone(await self._feed.silences(*window, **where), mine)
         return voted(await self._feed.votes(*window, **where, service=scope["service"]))
 
     async def _measured(self, incident: Json, since_us: int, until_us: int) -> list[i.Measured]:
@@ -172,22 +174,29 @@ def voted(votes: Sequence[Vote]) -> list[i.Network]:
                 bad=says.count("bad"),
                 good=says.count("good"),
                 unknown=says.count("unknown"),
-                silent=0,
+                silent=False,
             )
         )
     return sorted(found, key=lambda one: (-one.bad, -one.good, one.name))
 
 
-def gone(silences: Sequence[Silence]) -> list[i.Network]:
-    """How many vantages of each network were away at once, at most."""
+def gone(silences: Sequence[Silence], here: Sequence[LinkCount] = ()) -> list[i.Network]:
+    """How many vantages of each network were away at once, at most; and how many are `here`."""
     most: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for one in silences:
         most[one.asn, one.access][one.start_us] += one.vantages
-    found = [
-        i.Network(name=_network(asn, access), bad=0, good=0, unknown=0, silent=max(counts.values()))
-        for (asn, access), counts in most.items()
-    ]
-    return sorted(found, key=lambda one: (-one.silent, one.name))
+    live: dict[tuple[int, str], int] = defaultdict(int)
+    for link in here:
+        live[link.asn, link.access] += link.vantages
+    found = []
+    for asn, access in {*most, *live}:
+        away = max(most[asn, access].values(), default=0)
+        found.append(
+            i.Network(
+                name=_network(asn, access), bad=away, good=live[asn, access], unknown=0, silent=True
+            )
+        )
+    return sorted(found, key=lambda one: (-one.bad, -one.good, one.name))
 
 
 def courier(alerts: Alerts) -> a.Courier:
