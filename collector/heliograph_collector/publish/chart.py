@@ -21,7 +21,8 @@ _MINUTE_US = 60_000_000
 _HOUR_US = 60 * _MINUTE_US
 _BINS_S = (300, 3_600, 86_400)
 _MAX_BINS = 300
-_PARTS = ("reachable", "unknown", "down", "blocked", "silent")  # from the ground up
+_FOUND = ("reachable", "unknown", "down", "blocked", "silent")  # from the ground up
+_HEARD = ("heard", "silent")  # of a silence: whatever they found, they were there
 _FILLS = {"unknown": "url(#hatch)", "few": "url(#dots)", "bracket": "url(#hatch)"}
 _STEPS_US = tuple(m * _MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
 _MAX_TICKS = 6
@@ -62,6 +63,18 @@ def scope(incident: Json) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value}
 
 
+def parts(incident: Json) -> tuple[str, ...]:
+    """What the bars are made of, from the ground up."""
+    return _HEARD if incident["kind"] == "network_silence" else _FOUND
+
+
+def columns(incident: Json) -> tuple[str, ...]:
+    """What `phases` counts."""
+    if incident["kind"] == "network_silence":
+        return _HEARD
+    return ("vantages", "reachable", "blocked", "down", "unknown", "silent")
+
+
 def seen(rows: Sequence[Json]) -> bool:
     """Whether there is anything to draw."""
     return any(row["vantages"] or row["silent"] for row in rows)
@@ -69,48 +82,62 @@ def seen(rows: Sequence[Json]) -> bool:
 
 def draw(incident: Json, rows: Sequence[Json], frame: View, say: Say, alt: str) -> Markup:
     """Inline SVG; the page defines `hatch` and `dots`. `rows` are the timeline's, in order."""
-    top = max((_total(row) for row in rows), default=0) or 1
-    parts = [
-        *_grid(top, say),
-        *(bar for run in _runs(rows) for bar in _stack(run, rows, frame, top)),
+    names = parts(incident)
+    top = max((_total(row, names) for row in rows), default=0) or 1
+    drawn = [
+        *_grid(),
+        *(
+            bar
+            for run in _runs(rows, names)
+            for bar in _stack(run, rows[run[0]], frame, (names, top))
+        ),
         *_brackets(incident, frame),
+        _scale(top, say),
         *_phases(incident, frame, say),
         *_ticks(frame),
     ]
     return Markup(
         '<svg class="chart" role="img" aria-label="{}" width="100%" height="{}">{}</svg>'
-    ).format(alt, HEAD + HEIGHT + FOOT, Markup("").join(parts))
+    ).format(alt, HEAD + HEIGHT + FOOT, Markup("").join(drawn))
 
 
-def _total(row: Json) -> int:
-    counts = (row[name] or 0 for name in _PARTS)
+def count(row: Json, name: str) -> int:
+    """Of a row of the timeline; whoever found anything was heard from."""
+    return int(row["vantages" if name == "heard" else name] or 0)
+
+
+def _total(row: Json, names: Sequence[str]) -> int:
+    counts = (count(row, name) for name in names)
     return max(sum(counts), (row["vantages"] or 0) + (row["silent"] or 0))
 
 
-def _runs(rows: Sequence[Json]) -> Iterator[tuple[int, int]]:
+def _runs(rows: Sequence[Json], names: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Neighbours that say the same are one bar."""
     first = 0
     for index in range(1, len(rows) + 1):
-        if index == len(rows) or _face(rows[index]) != _face(rows[first]):
+        if index == len(rows) or _face(rows[index], names) != _face(rows[first], names):
             yield first, index
             first = index
 
 
-def _face(row: Json) -> tuple[object, ...]:
-    return (row["vantages"], *(row[name] for name in _PARTS))
+def _face(row: Json, names: Sequence[str]) -> tuple[object, ...]:
+    return (row["vantages"], *(count(row, name) for name in names))
 
 
-def _stack(run: tuple[int, int], rows: Sequence[Json], frame: View, top: int) -> Iterator[Markup]:
+def _stack(
+    run: tuple[int, int], row: Json, frame: View, scale: tuple[Sequence[str], int]
+) -> Iterator[Markup]:
     first, after = run
-    row, width = rows[first], frame.bin_s * 1_000_000
+    names, top = scale
+    width = frame.bin_s * 1_000_000
     since, until = frame.since_us + first * width, frame.since_us + after * width
     if row["vantages"] is None:
         yield _rect("few", frame, since, until, (0, 6))
         return
     low = 0.0
-    for name in _PARTS:
-        high = low + HEIGHT * row[name] / top
-        if row[name]:
+    for name in names:
+        high = low + HEIGHT * count(row, name) / top
+        if high > low:
             yield _rect(name, frame, since, until, (low, high))
         low = high
     rest = HEIGHT * (row["vantages"] + row["silent"]) / top
@@ -134,11 +161,14 @@ def _rect(
     )
 
 
-def _grid(top: int, say: Say) -> Iterator[Markup]:
-    for count in (0, top):
-        y = HEAD + HEIGHT - HEIGHT * count // top + 0.5
+def _grid() -> Iterator[Markup]:
+    for y in (HEAD + 0.5, HEAD + HEIGHT + 0.5):
         yield Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(y)
-    yield Markup('<text class="scale" x="2" y="{}">{}</text>').format(
+
+
+def _scale(top: int, say: Say) -> Markup:
+    """How many the full height is."""
+    return Markup('<text class="scale" x="2" y="{}">{}</text>').format(
         HEAD + 14, say("chart.scale", count=top)
     )
 
@@ -201,12 +231,16 @@ def phases(incident: Json, rows: Sequence[Json], frame: View) -> list[Phase]:
         ("during", us(began["latest"]), last),
     ]
     spans += [("after", us(ended["latest"]), frame.until_us)] if ended else []
-    return [Phase(name, _middle(rows, frame, since, until)) for name, since, until in spans]
+    names = columns(incident)
+    return [
+        Phase(name, _middle(rows, frame, (since, until), names)) for name, since, until in spans
+    ]
 
 
 def _middle(
-    rows: Sequence[Json], frame: View, since_us: int, until_us: int
+    rows: Sequence[Json], frame: View, span: tuple[int, int], names: Sequence[str]
 ) -> Mapping[str, int] | None:
+    since_us, until_us = span
     width = frame.bin_s * 1_000_000
     whole = [
         row
@@ -217,4 +251,4 @@ def _middle(
     ]
     if not whole:
         return None
-    return {n: sorted(row[n] for row in whole)[len(whole) // 2] for n in ("vantages", *_PARTS)}
+    return {n: sorted(count(row, n) for row in whole)[len(whole) // 2] for n in names}

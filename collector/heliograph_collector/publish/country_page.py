@@ -107,7 +107,7 @@ def _shape(groups: Sequence[Rows], window: str) -> str:
 def _headline(mine: Snapshot, place: str, t: Tongue) -> str:
     if not mine.columns:
         return t("country.nobody", country=place)
-    told = sentences.headline(mine)
+    told = sentences.headline(mine, t)
     return told if told.startswith(place) else t("country.title", country=place, told=told)
 
 

@@ -1,6 +1,6 @@
 """What the page of an incident lists: facts, parts, what was said, and what it stands on. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from heliograph_collector.publish.incidents import Json
 from heliograph_collector.web import tongues
 from heliograph_collector.web.tongues import Tongue
 
-COUNTS = ("vantages", "reachable", "blocked", "down", "unknown", "silent")
 _NEWS = ("parts", "started", "ended", "turns", "layer", "method", "confidence", "hints", "held")
 
 
@@ -27,12 +26,13 @@ class Said:
 
 def known(incident: Json, t: Tongue) -> list[tuple[str, str]]:
     """Names and values, in the order a reader asks."""
+    how = words.how(incident["layer"], incident["method"], t.lang)
     told = [
         ("where", story.where(incident["parts"], incident["scope"], t)),
         ("what", incident["title"] or t("incident.all_traffic")),
         ("began", story.between(incident["started"], t=t)),
         ("ended", _ended(incident, t)),
-        ("how", words.how(incident["layer"], incident["method"], t.lang)),
+        ("how", story.led(how, t) if how else ""),
         ("suspected", story.at(incident["suspected"], t)),
         ("confirmed", _confirmed(incident, t)),
         ("how_sure", story.sure(incident, t)),
@@ -126,7 +126,3 @@ def least(count: int, k: int, t: Tongue) -> str:
 
 def _band(count: int, k: int) -> str:
     return "0" if count == 0 else bands.band(count, k)
-
-
-def counts_named(t: Tongue) -> Mapping[str, str]:
-    return {name: t(f"chart.is_{name}") for name in COUNTS}

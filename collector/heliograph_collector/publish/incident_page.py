@@ -119,6 +119,8 @@ def render(
             silence=incident["kind"] == "network_silence",
             picture=picture(incident, seen, place.now_us, t),
             charted=chart.seen(seen.rows),
+            legend=[*chart.parts(incident), "few"],
+            columns=chart.columns(incident),
             phases=_phases(incident, seen, t),
             note=_note(seen, t),
             rows=_timeline(incident, seen.frame),
@@ -155,6 +157,7 @@ def render_embed(
             badges=_badges(incident, t),
             picture=picture(incident, seen, place.now_us, t),
             charted=chart.seen(seen.rows),
+            legend=chart.parts(incident),
             as_of=story.at(write_time(place.now_us), t),
             assets=assets,
         )
@@ -169,6 +172,14 @@ def _badges(incident: Json, t: Tongue) -> list[tuple[str, str]]:
     kind = words.word("kind", incident["kind"], t.lang)
     label = [("", incident["label"])] if t.lang == ENGLISH.lang else []
     return [(incident["state"], state), ("", kind), *label]
+
+
+def legend(incident: Json, seen: Seen, t: Tongue) -> list[tuple[str, str]]:
+    """(class, word) of what the bars of the picture are made of, where there are any."""
+    if not chart.seen(seen.rows):
+        return []
+    there = [n for n in chart.parts(incident) if any(chart.count(r, n) for r in seen.rows)]
+    return [(name, t(f"chart.is_{name}")) for name in there]
 
 
 def badge(incident: Json, t: Tongue) -> str:
@@ -202,7 +213,7 @@ def _phases(incident: Json, seen: Seen, t: Tongue) -> list[dict[str, Any]]:
             "name": t(f"chart.{phase.name}"),
             "counts": None
             if phase.counts is None
-            else [facts.least(phase.counts[name], seen.k, t) for name in facts.COUNTS],
+            else [facts.least(count, seen.k, t) for count in phase.counts.values()],
         }
         for phase in chart.phases(incident, seen.rows, seen.frame)
     ]
@@ -221,7 +232,7 @@ def _counted(phase: chart.Phase, k: int, t: Tongue) -> str:
     if phase.counts is None:
         return t("chart.nothing")
     counts = phase.counts
-    named = [name for name in facts.COUNTS if counts[name]] or ["vantages"]
+    named = [name for name, count in counts.items() if count] or list(counts)[:1]
     return tongues.listed(
         t.lang,
         [
@@ -231,5 +242,5 @@ def _counted(phase: chart.Phase, k: int, t: Tongue) -> str:
     )
 
 
-def render_missing(assets: Mapping[str, str]) -> str:
-    return environment().get_template("missing.html").render(assets=assets)
+def render_missing(assets: Mapping[str, str], t: Tongue = ENGLISH) -> str:
+    return environment().get_template("missing.html").render(assets=assets, t=t)

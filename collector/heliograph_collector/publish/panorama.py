@@ -1,4 +1,4 @@
-"""A country over time, in three looks at the same votes: its services, networks and regions. Pure.
+"""A country over time, in three looks at the same cells: its services, networks and regions. Pure.
 
 Each look is rolled up and passes k-anonymity for itself, as the timeline of each would, and none
 tells more than the timeline does: a state for each bin, silence, and that too few looked.
@@ -7,10 +7,10 @@ tells more than the timeline does: a state for each bin, silence, and that too f
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from heliograph_collector.publish.scope import widen_silences, widen_votes
 from heliograph_collector.publish.snapshot import Group
-from heliograph_collector.store.rows import Cell, Silence, State, Vote
+from heliograph_collector.store.rows import Cell, State
 
 
 class Mark(StrEnum):
@@ -63,10 +63,13 @@ class Panorama:
     regions: Mapping[str, Track]
 
 
-Cells = Callable[[Sequence[Vote], Sequence[Silence], int, int, int], Sequence[Cell]]
 MergeSmall = Callable[[Sequence[Cell], int], Sequence[Cell]]
 _FRESH = 2  # bins
-_NOWHERE = {"region": "", "asn": 0, "access": ""}
+LOOKS: Sequence[Mapping[str, Any]] = (  # what each is not told apart by
+    {"region": "", "asn": 0, "access": ""},
+    {"region": ""},
+    {"asn": 0, "access": ""},
+)
 
 
 def empty(starts: range) -> Panorama:
@@ -74,24 +77,17 @@ def empty(starts: range) -> Panorama:
 
 
 def compose(
-    cells: Cells,
     merge_small: MergeSmall,
     k: int,
-    votes: Sequence[Vote],
-    silences: Sequence[Silence],
+    measured: Sequence[Sequence[Cell]],
     starts: range,
     names: Iterable[str],
 ) -> Panorama:
-    """`votes` and `silences` of one country, in bins that begin at `starts`; `names` come first."""
+    """`measured`: cells of one country for each of `LOOKS`, in bins that begin at `starts`.
 
-    def look(**wider: object) -> tuple[list[Cell], list[Cell]]:
-        width_s = starts.step // 1_000_000
-        wide = widen_votes(votes, **wider), widen_silences(silences, **wider)
-        measured = list(cells(*wide, starts.start, starts.stop, width_s))
-        return measured, list(merge_small(measured, k))
-
-    whole, networks = look(**_NOWHERE), look(region="")
-    regions = look(asn=0, access="")
+    The services that have `names` come first.
+    """
+    whole, networks, regions = ((cells, merge_small(cells, k)) for cells in measured)
     return Panorama(
         starts=starts,
         services=_services(*whole, starts, names, k),

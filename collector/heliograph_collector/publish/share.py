@@ -1,24 +1,28 @@
 """The picture that goes with a link, 1200 by 630: one sentence, and what happened. SVG and PNG."""
 
-import textwrap
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 1200, 630
-_LEFT, _INNER, _SCALE = 60, 1080, 1.2
-_CHART_TOP = 322
-# (longest text, letters on a line, height of the letters): the first that takes the sentence
-_SIZES = ((92, 46, 46), (150, 54, 40), (230, 62, 35), (10_000, 74, 29))
-_MAX_LINES = 4
+_LEFT, _INNER, _SCALE = 60, 1080, 1.15
+_TEXT_TOP, _CHART_TOP = 118, 320
+_SIZES = (46, 40, 35, 29, 25)  # the first with which the sentence has room
+_LEADING = 1.28
+_ISOLATES = re.compile("[\u2066-\u2069]")
+# How wide letters of the bold font are, in its size; a little more than they are.
+_WIDE = frozenset("mwMW@жмшщюфЖМШЩЮФ")
+_NARROW = frozenset("fijlrtI.,:;()-' ")
 _FAMILY = "DejaVu Sans Condensed"
 _BADGES = {"confirmed": "#b3320b", "suspected": "#6c5a12"}
 _STYLE = Markup("""
 text{font-family:'DejaVu Sans Condensed','Noto Sans',sans-serif;fill:#1b222c}
 .chart text,.course text{font-size:15px;fill:#57616e}.chart .phase{font-weight:700}
-.reachable{fill:#3aa98a}.blocked,.cut{fill:#d9480f}.down{fill:#4a525e}
+.chart .scale{fill:#1b222c;stroke:#fff;stroke-width:4px;paint-order:stroke}
+.reachable{fill:#3aa98a}.heard{fill:#7f9cc0}.blocked,.cut{fill:#d9480f}.down{fill:#4a525e}
 .silent{fill:#f6f5f1;stroke:#4a525e;stroke-dasharray:3 3}.opening{fill:#fff;opacity:.75}
 .bracket,.unknown{stroke:#9a8a4a;stroke-width:.75}.grid,.tick,.ground{stroke:#dedbd2}
 """)
@@ -44,14 +48,15 @@ class Card:
     badge: str  # that word and the kind, as people say it
     foot: str
     chart: Markup
+    legend: Sequence[tuple[str, str]] = ()  # (class, word)
     rtl: bool = False
 
 
 def svg(card: Card) -> str:
     """A file of its own: no script, nothing from elsewhere."""
     lines, size = _lines(card.sentence)
-    height = round(size * 1.28)
-    top = 122 + size
+    height = round(size * _LEADING)
+    top = _TEXT_TOP + round(size * 0.9)
     body = [
         _MARK.format(WIDTH - _LEFT - 40 if card.rtl else _LEFT),
         _text(card, "Heliograph", 54, 70, 30, "#1b222c", bold=True),
@@ -61,7 +66,8 @@ def svg(card: Card) -> str:
             for index, line in enumerate(lines)
         ),
         _chart(card.chart),
-        _text(card, card.foot, 0, HEIGHT - 22, 20, "#57616e"),
+        _text(card, card.foot, 0, HEIGHT - 14, 18, "#57616e"),
+        *_legend(card),
     ]
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'
@@ -80,11 +86,35 @@ def svg(card: Card) -> str:
 
 
 def _lines(sentence: str) -> tuple[Sequence[str], int]:
-    letters, size = next((n, s) for most, n, s in _SIZES if len(sentence) <= most)
-    lines = textwrap.wrap(sentence, letters, break_on_hyphens=False)
-    if len(lines) > _MAX_LINES:
-        lines = [*lines[: _MAX_LINES - 1], lines[_MAX_LINES - 1] + "\N{HORIZONTAL ELLIPSIS}"]
+    """Whole words, in the largest letters with which they fit."""
+    lines: Sequence[str] = ()
+    for size in _SIZES:
+        lines = _wrapped(_ISOLATES.sub("", sentence), _INNER / size)
+        if len(lines) * size * _LEADING <= _CHART_TOP - _TEXT_TOP:
+            break
+    room = int((_CHART_TOP - _TEXT_TOP) / size / _LEADING)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], lines[room - 1] + "\N{HORIZONTAL ELLIPSIS}"]
     return lines, size
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and sum(map(_em, longer)) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _em(letter: str) -> float:
+    if letter in _WIDE:
+        return 0.95
+    if letter in _NARROW:
+        return 0.37
+    return 0.72 if letter.isupper() else 0.63
 
 
 def _text(
@@ -110,8 +140,22 @@ def _badge(card: Card) -> Markup:
 
 def _chart(chart: Markup) -> Markup:
     return Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>').format(
-        _LEFT, _CHART_TOP, _INNER, 238 * _SCALE - 18, _INNER / _SCALE, 238 - 15, chart
+        _LEFT, _CHART_TOP, _INNER, 238 * _SCALE, round(_INNER / _SCALE), 238, chart
     )
+
+
+def _legend(card: Card) -> Iterator[Markup]:
+    """What the colours are, at the far end of the last line."""
+    x = _LEFT if card.rtl else WIDTH - _LEFT
+    for kind, word in card.legend if card.rtl else reversed(card.legend):
+        width = round(sum(map(_em, word)) * 17) + 26
+        left = x if card.rtl else x - width
+        fill = Markup(' fill="url(#hatch)"') if kind == "unknown" else ""
+        yield Markup(
+            '<rect class="{}"{} x="{}" y="{}" width="16" height="12"/>'
+            '<text x="{}" y="{}" font-size="18" style="fill:#57616e">{}</text>'
+        ).format(kind, fill, left, HEIGHT - 26, left + 22, HEIGHT - 14, word)
+        x += (width + 14) * (1 if card.rtl else -1)
 
 
 def png(drawn: str) -> bytes:

@@ -20,7 +20,7 @@ from heliograph_collector.publish import (
     story,
 )
 from heliograph_collector.publish.cases import found, origin
-from heliograph_collector.publish.desk import Desk, series
+from heliograph_collector.publish.desk import Desk, series, wide
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.publish.incident_page import Place, Seen
 from heliograph_collector.publish.incidents import Json, chosen
@@ -60,7 +60,7 @@ class Stories:
         asked = parse(request.query, (WINDOW, LANG))
         t, code = tongues.of(request), request.match_info["code"]
         if not _COUNTRY.fullmatch(code):
-            return self._missing()
+            return self._missing(t)
         window, too_much = asked.get("window", country_page.DEFAULT_WINDOW), False
         try:
             world = await self._desk.now()
@@ -68,7 +68,7 @@ class Stories:
         except TooMuchError:
             seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
         except StoreError as error:
-            return self._away(str(error))
+            return self._away(str(error), t)
         look = country_page.Look(
             country=code,
             window=window,
@@ -89,7 +89,7 @@ class Stories:
         try:
             one = self._shelf.told(found(self._shelf, request))
         except Problem:
-            return self._missing()
+            return self._missing(t)
         history, seen = self._shelf.history(one["id"]), await self._seen(one)
         html = await asyncio.to_thread(
             incident_page.render, one, history, seen, self._place(request), t, self._assets
@@ -102,7 +102,7 @@ class Stories:
         try:
             one = found(self._shelf, request)
         except Problem:
-            return self._missing()
+            return self._missing(t)
         seen = await self._seen(one)
         response = _html(
             incident_page.render_embed(one, seen, self._place(request), t, self._assets)
@@ -134,6 +134,7 @@ class Stories:
                 badge=incident_page.badge(one, t),
                 foot=t("share.foot", number=one["alerts"][-1]["entry"]),
                 chart=incident_page.picture(one, seen, now_us, t),
+                legend=incident_page.legend(one, seen, t),
                 rtl=t.direction == "rtl",
             )
         )
@@ -164,16 +165,14 @@ class Stories:
         starts, feed = WINDOWS[window].starts(at_us), self._feed
 
         async def read() -> Panorama:
-            asked = (starts.start, starts.stop, starts.step // 1_000_000)
-            votes = await feed.votes(*asked, country=country)
-            silences = await feed.silences(*asked, country=country)
+            window = (starts.start, starts.stop, starts.step // 1_000_000)
+            asked = {"country": country}
+            measured = [await wide(feed, *window, asked, blank) for blank in panorama.LOOKS]
             return await asyncio.to_thread(
                 panorama.compose,
-                feed.cells,
                 feed.merge_small,
                 feed.k_anonymity,
-                votes,
-                silences,
+                measured,
                 starts,
                 tuple(feed.services),
             )
@@ -201,13 +200,13 @@ class Stories:
             if not lock.locked():
                 self._turns.pop(key, None)
 
-    def _missing(self) -> web.Response:
-        missing = _html(incident_page.render_missing(self._assets))
+    def _missing(self, t: Tongue) -> web.Response:
+        missing = _html(incident_page.render_missing(self._assets, t))
         missing.set_status(404)
         return missing
 
-    def _away(self, reason: str) -> web.Response:
-        response = _html(page.render_away(reason, self._assets))
+    def _away(self, reason: str, t: Tongue) -> web.Response:
+        response = _html(page.render_away(reason, self._assets, t))
         response.set_status(503)
         response.headers["Retry-After"] = "3"
         return response

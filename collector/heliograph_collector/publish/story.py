@@ -46,9 +46,14 @@ def _plain(incident: Json, t: Tongue) -> str:
         "story.blocking_on" if on else "story.blocking_in",
         what=words.word("kind", incident["kind"], t.lang),
         title=incident["title"],
-        how=t("story.how", how=how) if how else "",
+        how=t("story.how", how=led(how, t)) if how else "",
         **told,
     )
+
+
+def led(text: str, t: Tongue) -> str:
+    """Led by a mark where it begins with a foreign name in a language from the right."""
+    return f"\u200f{text}" if t.direction == "rtl" else text
 
 
 def _ending(incident: Json, t: Tongue) -> str:
