@@ -13,6 +13,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no name: each worker may draw them anew, and then no two collect the same tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 def _turn(item: pytest.Item) -> tuple[float, bool]:
     """By the time a test asks for, where it asks for more than the others."""
     limit = item.get_closest_marker("timeout")
