@@ -59,6 +59,9 @@ def test_a_collector_goes_on_from_its_backup(
     (data / "dumps" / "index.json").write_text('{"files": []}')
     (data / "detect").mkdir()
     (data / "detect" / "1-0.state").write_bytes(b"s")
+    for name in ("operators.json", "audit.jsonl"):
+        (data / name).write_text(name)
+        (data / name).chmod(0o600)
     assert cli.main(["backup", str(saved), "--data", str(data)]) == 0
     fleet.close()
     assert cli.main(["restore", str(saved), "--data", str(again)]) == 0
@@ -67,6 +70,9 @@ def test_a_collector_goes_on_from_its_backup(
     assert (again / "alerts.jsonl").read_bytes() == b"{}\n"
     assert (again / "detect" / "1-0.state").read_bytes() == b"s"
     assert (again / "dumps" / "index.json").read_text() == '{"files": []}'
+    for name in ("operators.json", "audit.jsonl"):
+        assert (again / name).read_text() == name
+        assert (again / name).stat().st_mode & 0o077 == 0
     kept = open_keyring(again, [])
     assert (kept.pin, kept.secret) == (keyring.pin, keyring.secret)
     assert kept.sealing.public == keyring.sealing.public

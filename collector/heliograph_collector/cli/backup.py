@@ -28,8 +28,17 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     add_places(command)
 
 
-# The log, and what it can be made from; the daily files, so that their revisions go on.
-_BESIDE = ("fleet.db", "keys", "alerts.jsonl", "detect", "dumps")
+# The log, and what it can be made from; the daily files, so that their revisions go on; who may
+# come into the console, and what they did there.
+_BESIDE = (
+    "fleet.db",
+    "keys",
+    "alerts.jsonl",
+    "detect",
+    "dumps",
+    "operators.json",
+    "audit.jsonl",
+)
 
 
 def run(args: argparse.Namespace) -> int:
