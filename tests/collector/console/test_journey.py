@@ -9,7 +9,7 @@ from heliograph_collector.fleet.passwords import hash_password
 from support.browser_reader import Open, Reader
 from support.busy_shop import PATHS, busy_shop
 from support.loopback_plan import prepare
-from support.office import PASSWORD, VIEWER, Shop, console
+from support.office import PASSWORD, PLAN, VIEWER, Shop, console
 from support.operator_journey import agents_join, invite, log_in
 from support.serve_process import served
 from support.tcp_server import say_nothing, serving
@@ -42,6 +42,9 @@ async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_pat
             async with reader(origin, expected=("403",)) as seen:
                 await log_in(seen, PASSWORD, VIEWER)
                 await _is_refused(seen)
+            async with reader(origin) as seen:
+                await log_in(seen, password)
+                await _finds_it_written(seen)
 
 
 async def _sees_it_come(seen: Reader) -> None:
@@ -84,7 +87,7 @@ async def _revokes(seen: Reader) -> None:
 
 
 async def _is_refused(seen: Reader) -> None:
-    """A viewer finds no button, and what it would send is refused and written down."""
+    """A viewer finds no button; the page behind it and what it would send are refused."""
     await seen.goto("/console/plan")
     assert await seen.page.locator("text=Edit the plan").count() == 0
     answer = await seen.page.evaluate(
@@ -95,6 +98,20 @@ async def _is_refused(seen: Reader) -> None:
         }"""
     )
     assert answer == 403
+    await seen.goto("/console/plan/edit")
+    assert await seen.text("h1") == "Not for you"
+    assert await seen.page.locator("textarea").count() == 0
+    await seen.goto("/console/plan")
+    assert await seen.text("h1") == "Plan 2"
+
+
+async def _finds_it_written(seen: Reader) -> None:
+    """Both tries, under the viewer's name; and the wrong password of before."""
+    await seen.goto("/console/trail")
+    for tried in ("GET /console/plan/edit", "POST /console/plan/send", "login"):
+        who = "-" if tried == "login" else VIEWER
+        row = seen.page.locator("tr", has_text=tried).filter(has=seen.page.locator(".refused"))
+        assert await row.locator(f"td:text-is('{who}')").count() == 1
 
 
 async def test_a_session_ends_under_an_open_page(reader: Open, shop: Shop) -> None:
@@ -106,6 +123,23 @@ async def test_a_session_ends_under_an_open_page(reader: Open, shop: Shop) -> No
         assert "Logged out" in await seen.text("#live-word")
         await seen.page.click("text=Fleet")
         assert await seen.text("h1") == SESSION_OVER
+
+
+async def test_a_form_of_a_session_that_is_over_does_nothing(reader: Open, shop: Shop) -> None:
+    office = shop.office()
+    office.issue(office.read_plan(PLAN, "plan"))
+    async with console(office) as caller, reader(caller.origin, expected=("401",)) as seen:
+        await log_in(seen, PASSWORD)
+        await seen.goto("/console/plan/edit")
+        await seen.page.fill("#plan", PLAN.replace("600", "300"))
+        await seen.page.click("text=Preview")
+        assert "every 10 min → every 5 min" in await seen.text(".changes")
+        shop.clock.advance_us(31 * 60_000_000)
+        await seen.page.click("text=Sign and send")
+        assert await seen.text("h1") == SESSION_OVER
+        await log_in(seen, PASSWORD)
+        await seen.goto("/console/plan")
+        assert await seen.text("h1") == "Plan 1"
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
