@@ -128,8 +128,9 @@ def merge_small(cells: Sequence[Cell], k: int) -> list[Cell]:
 
     Those are never under `k` either, or a reader could subtract: then the smallest of the cells
     that could have been shown joins them. A country under `k` says insufficient. An empty row
-    stays where its cell is shown in another bin. Confidence is told in tenths: exactly it would
-    tell the number of networks, and of two nested cells their difference.
+    stays where its cell is shown in another bin. Where enough fell silent, and fewer than `k` still
+    measure, the silence is told and no verdict: it would be theirs. Confidence is told in tenths:
+    exactly it would tell the number of networks, and of two nested cells their difference.
     """
     shown = {_key(c) for c in cells if _people(c) >= k}
     ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
@@ -138,7 +139,7 @@ def merge_small(cells: Sequence[Cell], k: int) -> list[Cell]:
         for _, group in groupby(ordered, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
         for cell in _merge_bin(list(group), k, shown)
     ]
-    return merged if k <= 1 else [replace(c, confidence=_tenths(c.confidence)) for c in merged]
+    return merged if k <= 1 else [_told(c, k) for c in merged]
 
 
 def own_vote(ballot: Ballot) -> State:
@@ -328,6 +329,13 @@ def _merged(key: Key, small: Sequence[Cell], k: int) -> Cell:
         prefixes=prefixes,
         layers=_layers(pair for c in small for pair in c.layers),
     )
+
+
+def _told(cell: Cell, k: int) -> Cell:
+    if 0 < cell.vantages < k:
+        silence = replace(_emptied(cell, INSUFFICIENT), silent=cell.silent)
+        return replace(silence, vantages=cell.vantages, unknown=cell.vantages)
+    return replace(cell, confidence=_tenths(cell.confidence))
 
 
 def _emptied(cell: Cell, method: str) -> Cell:

@@ -283,6 +283,18 @@ def test_a_dark_network_stays_in_sight() -> None:
     ]
 
 
+@pytest.mark.parametrize("state", [R, B])
+def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(state: State) -> None:
+    """Enough fell silent to be told; one who still measures is no verdict, and is nobody's."""
+    rows = roll(_network(9198, 1, state), [silence(19)])
+    (cell,) = merge_small(rows, 5)
+    assert (cell.asn, cell.vantages, cell.silent) == (9198, 1, 19)
+    assert (cell.state, cell.confidence, cell.layer, cell.method) == (U, 0.0, "", INSUFFICIENT)
+    assert (cell.reachable, cell.blocked, cell.unknown, cell.layers) == (0, 0, 1, ())
+    (exact,) = merge_small(rows, 1)
+    assert exact.state is state
+
+
 def test_k_of_one_shows_all() -> None:
     rows = roll([*_network(1, 1), *_network(2, 2)])
     assert sorted(merge_small(rows, 1), key=lambda c: c.asn) == rows

@@ -101,7 +101,7 @@ def compose(
 def _services(
     measured: Sequence[Cell], shown: Sequence[Cell], starts: range, names: Iterable[str], k: int
 ) -> dict[str, Track]:
-    told = {c.service for c in shown if c.service and c.vantages}
+    told = {c.service for c in shown if c.service and c.vantages >= max(k, 1)}
     silent = _silent(shown, k)
     order = [*names, *sorted(told - set(names))]
     return {
@@ -110,6 +110,7 @@ def _services(
             [c for c in shown if c.service == name],
             silent,
             starts,
+            k,
         )
         for name in order
     }
@@ -126,7 +127,7 @@ def _places(
     for cell in measured:
         seen.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
     return [
-        (mine[0], _track(seen.get(place, []), mine, _silent(mine, k), starts))
+        (mine[0], _track(seen.get(place, []), mine, _silent(mine, k), starts, k))
         for place, mine in sorted(by_place.items())
         if any(c.vantages or c.silent >= max(k, 1) for c in mine)
     ]
@@ -138,11 +139,11 @@ def _silent(shown: Iterable[Cell], k: int) -> set[int]:
 
 
 def _track(
-    measured: Iterable[Cell], shown: Iterable[Cell], silent: set[int], starts: range
+    measured: Iterable[Cell], shown: Iterable[Cell], silent: set[int], starts: range, k: int
 ) -> Track:
     by_start: dict[int, list[Cell]] = {}
-    for cell in shown:
-        if cell.vantages and cell.service:
+    for cell in shown:  # what is shown for its silence alone has no verdict
+        if cell.vantages >= max(k, 1) and cell.service:
             by_start.setdefault(cell.start_us, []).append(cell)
     # Where nothing is ever shown, nobody is told apart from too few.
     busy = {c.start_us for c in measured if c.vantages} if by_start else set()

@@ -7,10 +7,10 @@ import pytest
 
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from heliograph_collector.store.rows import State
+from heliograph_collector.store.rows import Silence, State
 from support.casebook import KEY, evening_book
 from support.evening import evening
-from support.fake_feed import NOW_US, World, crowd
+from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.read_page import Read
 
 Serve = Callable[[Feed], Awaitable[Any]]
@@ -57,6 +57,27 @@ async def test_few_are_no_data(serve: Serve) -> None:
     assert [a for _, a in few.elements if a.get("class") == "ribbon"] == [
         a for _, a in nobody.elements if a.get("class") == "ribbon"
     ]
+
+
+async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: Serve) -> None:
+    """Nor does anybody learn what that one found: on the page, in status and in the timeline."""
+    dark_us = NOW_US // BIN_US * BIN_US
+    world = World()
+    world.votes += crowd(20, State.REACHABLE, NOW_US - 3 * HOUR, dark_us - 4 * BIN_US)
+    world.votes += crowd(1, State.REACHABLE, dark_us - 4 * BIN_US, NOW_US)
+    world.silences += [
+        Silence(country="KZ", region="", asn=9198, access="fixed", start_us=at_us, vantages=19)
+        for at_us in range(dark_us - 4 * BIN_US, NOW_US, BIN_US)
+    ]
+    page = await read(serve, "/countries/KZ", world, k_anonymity=5)
+    assert page.text["service-telegram-now"].endswith("silent")
+    client = await serve(world.feed(k_anonymity=5))
+    (group,) = (await (await client.get("/api/v1/status")).json())["groups"]
+    told = {one["service"]: one for one in group["services"]}["telegram"]
+    assert (told["state"], told["confidence"], told["counts"]["reachable"]) == ("unknown", 0, "0-4")
+    asked = await client.get("/api/v1/timeline?country=KZ&service=telegram")
+    last = (await asked.json())["cells"][-1]
+    assert (last["state"], last["vantages"], last["silent"]) == ("unknown", 0, 10)
 
 
 async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
