@@ -3,7 +3,8 @@
 A plan may narrow what is run at any time. It can never widen it: what is new waits for another yes.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from textwrap import fill
 from typing import Any
@@ -14,6 +15,10 @@ from heliograph_agent import bytes_a_day, risks
 
 VERSION = 2  # of the words below; a change of what they promise raises it
 EVERYTHING = "*"
+# Tests and hosts are told apart by their looks, so that a yes to one is none to the other, and
+# nothing in a plan looks like a yes to everything.
+_TEST = re.compile(r"[a-z0-9_]+(?: .+)?", re.DOTALL)
+_HOST = re.compile(r"(?=[^ ]*[.:])[^\s*]+|localhost")
 
 NETWORKS = ("own", "allowed", "unasked")  # whose network it is: mine, or who owns it knows
 
@@ -79,8 +84,9 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
 
 def scope_of(plan: Plan) -> frozenset[str]:
     """The units of consent: every task with its options, and every host behind its service."""
-    return frozenset(_unit(t) for t in plan.tasks) | frozenset(
-        e.host for service in plan.services for e in service.endpoints
+    tests = (_unit(task) for task in plan.tasks)
+    return frozenset(filter(_TEST.fullmatch, tests)) | frozenset(
+        filter(_HOST.fullmatch, _hosts(plan))
     )
 
 
@@ -88,27 +94,37 @@ def narrow(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
     """The part of the plan that was agreed to, and the units that were not, sorted."""
     if EVERYTHING in consent.scope:
         return plan, ()
+    agreed = scope_of(plan) & consent.scope
+    tests, hosts = filter(_TEST.fullmatch, agreed), filter(_HOST.fullmatch, agreed)
     allowed = replace(
         plan,
-        tasks=tuple(task for task in plan.tasks if _unit(task) in consent.scope),
-        services=tuple(_known_hosts(service, consent) for service in plan.services),
+        tasks=_of(plan.tasks, frozenset(tests)),
+        services=tuple(_known_hosts(service, frozenset(hosts)) for service in plan.services),
     )
-    return allowed, tuple(sorted(scope_of(plan) - consent.scope))
+    every = frozenset(map(_unit, plan.tasks)) | frozenset(_hosts(plan))
+    return allowed, tuple(sorted(every - agreed))
 
 
 def _unit(task: PlannedTask) -> str:
     """Options too: a resolver or a domestic anchor is one more host that this machine visits."""
-    return f"{task.experiment} {task.service or task.target}".strip() + _options(task)
+    named = (name for name in (task.experiment, task.service, task.target) if name)
+    return " ".join(named) + _options(task)
 
 
 def _options(task: PlannedTask) -> str:
     return "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
 
 
-def _known_hosts(service: Service, consent: Consent) -> Service:
-    return replace(
-        service, endpoints=tuple(e for e in service.endpoints if e.host in consent.scope)
-    )
+def _hosts(plan: Plan) -> Iterator[str]:
+    return (e.host for service in plan.services for e in service.endpoints)
+
+
+def _of(tasks: Iterable[PlannedTask], agreed: Collection[str]) -> tuple[PlannedTask, ...]:
+    return tuple(task for task in tasks if _unit(task) in agreed)
+
+
+def _known_hosts(service: Service, agreed: Collection[str]) -> Service:
+    return replace(service, endpoints=tuple(e for e in service.endpoints if e.host in agreed))
 
 
 def terms(plan: Plan, collector: str, country: str = "") -> str:
@@ -118,6 +134,8 @@ def terms(plan: Plan, collector: str, country: str = "") -> str:
     for task in plan.tasks:
         service = titles.get(task.service)
         about = service.title if service else task.service or task.target or "your own connection"
+        if task.service and task.target:
+            about += f" at {task.target}"
         hosts = f" ({len(service.endpoints)} addresses)" if service else ""
         lines.append(
             f"  {about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"

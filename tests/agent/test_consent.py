@@ -82,6 +82,44 @@ def test_yes_to_everything_covers_what_comes_later() -> None:
     assert c.narrow(wider, always) == (wider, ())
 
 
+def test_no_plan_can_hide_a_yes_to_everything_among_its_hosts() -> None:
+    """A volunteer is shown how many addresses a service has, and not each of them."""
+    sly = replace(
+        PLAN,
+        services=(service("telegram", "web.telegram.example", c.EVERYTHING),),
+        tasks=(*PLAN.tasks, PlannedTask(experiment=c.EVERYTHING, interval_s=60)),
+    )
+    agreed = replace(AGREED, scope=c.scope_of(sly))
+    wider = replace(
+        PLAN,
+        tasks=(*PLAN.tasks, PlannedTask(experiment="tcp", target="192.0.2.1:1", interval_s=1)),
+    )
+    assert c.narrow(wider, agreed)[0].tasks == PLAN.tasks
+
+
+@pytest.mark.parametrize("hidden", ["tor", "tcp 192.0.2.1:1", "web https://banned.example/"])
+def test_a_host_that_reads_like_a_test_allows_no_test(hidden: str) -> None:
+    sly = replace(PLAN, services=(service("telegram", "web.telegram.example", hidden),))
+    agreed = replace(AGREED, scope=c.scope_of(sly))
+    experiment, _, target = hidden.partition(" ")
+    wider = replace(
+        PLAN,
+        tasks=(*PLAN.tasks, PlannedTask(experiment=experiment, target=target, interval_s=1)),
+    )
+    assert c.narrow(wider, agreed) == (PLAN, (hidden,))
+
+
+def test_a_target_beside_a_service_is_shown_and_waits_for_a_yes() -> None:
+    pages = PlannedTask(experiment="web", service="telegram", interval_s=60)
+    before = replace(PLAN, tasks=(*PLAN.tasks, pages))
+    agreed = replace(AGREED, scope=c.scope_of(before))
+    wider = replace(pages, target="https://banned.example/")
+    plan = replace(PLAN, tasks=(*PLAN.tasks, wider))
+    assert c.narrow(before, agreed) == (before, ())
+    assert c.narrow(plan, agreed) == (PLAN, ("web telegram https://banned.example/",))
+    assert "https://banned.example/" in c.terms(plan, "x:1")
+
+
 def test_what_is_for_controls_is_never_asked_of_a_volunteer() -> None:
     abroad = PlannedTask(experiment="outside_in", service="sites", interval_s=60, role="control")
     odd = PlannedTask(experiment="tcp", target="192.0.2.1:1", interval_s=60, role="pigeon")

@@ -140,7 +140,7 @@ def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
 def _about(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
     service = services.get(task.service)
     if service is not None:
-        return service.title
+        return f"{service.title} at {task.target}" if task.target else service.title
     return task.target or task.service or "this machine's own connection"
 
 
