@@ -100,5 +100,6 @@ def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Tongue) -
 
 def _short(bracket: Mapping[str, str]) -> str:
     """Month, day, and the two times with a dash between."""
-    low, high = story.moment(bracket["earliest"]), story.moment(bracket["latest"])
+    low = story.moment(bracket["earliest"])
+    high = story.up_to_minute(story.moment(bracket["latest"]))
     return f"{low:%m-%d} {low:%H:%M}\N{EN DASH}{high:%H:%M}"

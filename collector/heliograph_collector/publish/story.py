@@ -4,7 +4,7 @@ The API tells them in English; pages in the reader's language, from the catalogu
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from heliograph_collector.publish import regions, words
@@ -59,7 +59,7 @@ def led(text: str, t: Tongue) -> str:
 def _ending(incident: Json, t: Tongue) -> str:
     silence = incident["kind"] == "network_silence"
     if incident["ended"]:
-        day = moment(incident["started"]["latest"]).date()
+        day = ends(incident["started"])[1].date()
         when = between(incident["ended"], day, t)
         return t("story.came_back" if silence else "story.over", when=when)
     if incident["state"] in ("suspected", "confirmed"):
@@ -112,8 +112,7 @@ def _listed(names: Sequence[str], t: Tongue) -> str:
 
 def between(bracket: Json, told: object = None, t: Tongue = ENGLISH) -> str:
     """ "between 10:03 and 10:05 UTC on 5 January 2022"; without the day when it is `told`."""
-    low, high = moment(bracket["earliest"]), moment(bracket["latest"])
-    fine = (high - low).total_seconds() < _FINE_S
+    low, high, fine = ends(bracket)
     first, last = (tongues.clock(t.lang, when, seconds=fine) for when in (low, high))
     if low == high:
         return t("story.at", time=first, day=_on(low, told, t))
@@ -121,6 +120,19 @@ def between(bracket: Json, told: object = None, t: Tongue = ENGLISH) -> str:
         return t("story.between", low=first, high=last, day=_on(low, told, t))
     days = {"low_day": _on(low, told, t), "high_day": _on(high, None, t)}
     return t("story.between_days", low=first, high=last, **days)
+
+
+def ends(bracket: Json) -> tuple[datetime, datetime, bool]:
+    """(earliest, latest, whether to the second); told in minutes it only gets wider."""
+    low, high = moment(bracket["earliest"]), moment(bracket["latest"])
+    if (high - low).total_seconds() < _FINE_S:
+        return low, high, True
+    return low.replace(second=0, microsecond=0), up_to_minute(high), False
+
+
+def up_to_minute(when: datetime) -> datetime:
+    whole = when.replace(second=0, microsecond=0)
+    return whole if whole == when else whole + timedelta(minutes=1)
 
 
 def at(text: str, t: Tongue = ENGLISH) -> str:

@@ -1,12 +1,17 @@
 """`/api/v1/incidents`: what was cut where, since when, how surely, and on what grounds."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph_collector.detect.scope import Scope
+from heliograph_collector.publish import story
 from heliograph_collector.publish.feed import Feed
 from support import casebook
 from support.casebook import blocking, book, closed, evening_book, opening, part, silence
@@ -67,6 +72,22 @@ async def test_pages_add_up_also_while_new_ones_come_in(serve: Serve) -> None:
     assert await ids(client, "?limit=1") == ["f" * 16]
 
 
+@given(st.datetimes(datetime(2022, 1, 4, 23), datetime(2022, 1, 5, 1)), st.integers(0, 7_200))
+def test_a_bracket_in_words_is_never_narrower_than_it_is(low: datetime, seconds: int) -> None:
+    """What a newsroom quotes holds the true moment, as the API's bracket does."""
+    low = low.replace(microsecond=0, tzinfo=UTC)
+    high = low + timedelta(seconds=seconds)
+    bracket = {"earliest": low.isoformat(), "latest": high.isoformat()}
+    told = re.findall(r"\d\d:\d\d(?::\d\d)?", text := story.between(bracket))
+    days = re.findall(r"on (\d) January", text)
+    days, told = days * 2 if len(days) == 1 else days, told * 2 if len(told) == 1 else told
+    first, last = (
+        datetime.fromisoformat(f"2022-01-0{day}T{clock}+00:00")
+        for day, clock in zip(days, told, strict=True)
+    )
+    assert first <= low <= high <= last
+
+
 async def test_one_says_all_of_it(serve: Serve) -> None:
     client = await serve(World().feed(book=evening_book()))
     told = await (await client.get(f"/api/v1/incidents/{TELEGRAM}")).json()
@@ -118,7 +139,7 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
         (
             closed(silence(minutes=30, started=casebook.bracket(30, 600)), 10),
             (
-                "Kazakhstan fell silent between 13:03 and 13:13 UTC on 5 January 2022 and came "
+                "Kazakhstan fell silent between 13:03 and 13:14 UTC on 5 January 2022 and came "
                 "back between 13:32:40 and 13:33:20 UTC."
             ),
         ),
