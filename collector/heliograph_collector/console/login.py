@@ -7,11 +7,11 @@ import secrets
 from aiohttp import web
 
 from heliograph_collector.console import frame, gate
-from heliograph_collector.console.attempts import Attempts
 from heliograph_collector.console.forms import scheme, way
 from heliograph_collector.console.gate import NOBODY, VIEWER, Add, Gate
 from heliograph_collector.fleet import passwords
 from heliograph_collector.fleet.operators import OperatorsError, Person
+from heliograph_collector.web.attempts import Attempts
 from heliograph_collector.web.problem import Problem
 
 _STEP_S = 30  # of the second factor (RFC 6238)

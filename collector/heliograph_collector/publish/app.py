@@ -24,10 +24,13 @@ from heliograph_collector.publish.measurements import Measurements
 from heliograph_collector.publish.methodology import Methodology
 from heliograph_collector.publish.query import parse
 from heliograph_collector.publish.reading import Reading
+from heliograph_collector.publish.refusals import as_pages
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.publish.stories import Stories
 from heliograph_collector.publish.stream import Stream
-from heliograph_collector.web.allowance import Allowance, limiting
+from heliograph_collector.web.allowance import Allowance, limiting, network
+from heliograph_collector.web.attempts import HERE
+from heliograph_collector.web.auth import Operator
 from heliograph_collector.web.headers import add_headers, allow_everywhere, public_json
 from heliograph_collector.web.problem import Handler, answer_problems
 
@@ -50,12 +53,13 @@ def build(feed: Feed, desk: Desk | None = None) -> web.Application:
     """The application, ready for an AppRunner. It starts no task of its own."""
     desk = desk or Desk(feed)
     shelf = Shelf(feed)
-    around = [add_headers, answer_problems, *_limits(feed), _look_first(shelf)]
-    app = web.Application(middlewares=around, client_max_size=MAX_BODY)
     static = {name: _content(name) for name in _STATIC}
     assets = {name: _address(name, body) for name, body in static.items()}
+    around = [add_headers, as_pages(assets), answer_problems, *_limits(feed), _look_first(shelf)]
+    app = web.Application(middlewares=around, client_max_size=MAX_BODY)
     reading, cases = Reading(feed, desk), Cases(feed, shelf)
-    measurements, health = Measurements(feed), Health(feed)
+    operator = Operator(feed.operator_hash, feed.clock, lambda request: _place(feed, request))
+    measurements, health = Measurements(feed, operator), Health(feed, operator)
     app.router.add_get("/", Front(feed, shelf, assets, desk).page)
     app.router.add_get("/methodology", Methodology(feed, assets).page)
     app.router.add_get("/api/v1/status", reading.status)
@@ -100,6 +104,15 @@ def _limits(feed: Feed) -> list[Middleware]:
     allowance = Allowance(feed.requests_a_minute, feed.clock)
     costs = dict.fromkeys(_UNDELAYED, 0) | _COSTS
     return [limiting(allowance, lambda request: feed.who(way(request)), costs)]
+
+
+def _place(feed: Feed, request: web.Request) -> str:
+    """Where a password comes from, kept in memory only. A proxy of this machine says for whom it
+    asks, also where it is not trusted with more."""
+    told = way(request)
+    forwarded = told.rpartition(",")[0].rpartition(",")[2].strip()
+    address = feed.who(told) or forwarded
+    return network(address) if address else HERE
 
 
 def _look_first(shelf: Shelf) -> Middleware:

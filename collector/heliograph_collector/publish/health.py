@@ -10,9 +10,8 @@ from heliograph_collector.web.auth import Operator
 
 
 class Health:
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-        self._operator = Operator(feed.operator_hash)
+    def __init__(self, feed: Feed, operator: Operator) -> None:
+        self._feed, self._operator = feed, operator
 
     async def alive(self, request: web.Request) -> web.Response:
         return web.json_response({"alive": True})

@@ -46,9 +46,8 @@ _ID = re.compile("[0-9a-f]{32}")
 
 
 class Measurements:
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-        self._operator = Operator(feed.operator_hash)
+    def __init__(self, feed: Feed, operator: Operator) -> None:
+        self._feed, self._operator = feed, operator
 
     async def many(self, request: web.Request) -> web.Response:
         await self._operator.require(request)

@@ -14,7 +14,6 @@ from heliograph import spoken
 from heliograph.plan import Plan
 from heliograph_collector.config import ConfigError, parse_yaml, split_endpoint
 from heliograph_collector.console import office as o
-from heliograph_collector.console.attempts import HERE
 from heliograph_collector.fleet import Fleet, KeysError, invite_line
 from heliograph_collector.fleet.charters import keep_charter, pin_of
 from heliograph_collector.fleet.operators import Operators, OperatorsError
@@ -30,6 +29,7 @@ from heliograph_collector.serve.planfile import draft, render
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.serve.rejudge import Report, Wanted, rejudge
 from heliograph_collector.store.engine import Store, StoreError
+from heliograph_collector.web.attempts import HERE
 
 if TYPE_CHECKING:
     from heliograph_collector.intake.house import Intake

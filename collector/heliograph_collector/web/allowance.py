@@ -51,7 +51,7 @@ class Allowance:
 
     def take(self, address: str, cost: int = 1) -> Standing:
         """Spend `cost`, if there is so much."""
-        name = hashlib.blake2b(_network(address).encode(), key=self._key, digest_size=12).digest()
+        name = hashlib.blake2b(network(address).encode(), key=self._key, digest_size=12).digest()
         now_us = self._clock.monotonic_us()
         before, at_us = self._spent.pop(name, (0.0, now_us))
         spent = max(0.0, before - (now_us - at_us) / 1e6 * self._quota / WINDOW_S)
@@ -77,7 +77,8 @@ class Allowance:
             del self._spent[name]
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """Its /24 or /48; "-" for what is no address."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

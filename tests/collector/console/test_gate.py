@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from heliograph_collector.console.attempts import HERE, Attempts
 from heliograph_collector.console.gate import NOBODY, OPERATOR
 from heliograph_collector.console.gate import VIEWER as VIEWERS
 from heliograph_collector.console.sessions import IDLE_US, LIFE_US
+from heliograph_collector.web.attempts import FREE, HERE, Attempts
 from support.office import PASSWORD, VIEWER, Caller, Shop, console
 
 OPEN = {"/console/login", "/console/static/{name}"}
@@ -191,6 +191,15 @@ def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_i
     assert attempts.wait_s("operator", "another place", "a known browser", 200) == 0
     assert attempts.wait_s("operator", HERE, "", 200) == 0
     assert attempts.wait_s("operator", "another place", "", 3_700_000_000) == 0, "not for good"
+
+
+def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
+    attempts, guesses = Attempts(), 0
+    for turn in range(100):
+        guesses += attempts.wait_s("operator", HERE, "", turn) == 0
+        assert attempts.wait_s("vera", HERE, "", turn) == 0
+        attempts.was_right("vera", HERE, "")
+    assert guesses == FREE
 
 
 async def test_a_code_counts_once(caller: Caller, shop: Shop) -> None:

@@ -135,6 +135,40 @@ async def test_the_operator_comes_in_with_basic_or_bearer(serve: Serve, world: W
     assert (await client.get("/api/v1/measurements", headers=header("wrong"))).status == 401
 
 
+@pytest.mark.parametrize("path", ["/api/v1/measurements", "/metrics"])
+async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
+    serve: Serve, world: World, path: str
+) -> None:
+    feed = world.feed(operator_hash=KEPT, metrics_open=False, who=_said)
+    client = await serve(feed)
+    home, elsewhere = {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "198.51.100.9"}
+    assert (await client.get(path, headers=header() | home)).status == 200
+    tried = [
+        (await client.get(path, headers=header(f"guess {n}") | elsewhere)).status for n in range(8)
+    ]
+    assert tried == [401] * 5 + [429] * 3
+    refused = await client.get(path, headers=header() | elsewhere | {"Accept": "*/*"})
+    assert refused.status == 200, "who knows it, and was in already, is not kept waiting"
+    assert (await client.get(path, headers=header("typo") | home)).status == 401
+    world.clock.advance_us(3_700_000_000)
+    assert (await client.get(path, headers=header("again") | elsewhere)).status == 401
+
+
+async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT, who=_said))
+    path, answers = "/api/v1/measurements", []
+    for n in range(70):
+        headers = header(f"guess {n}") | {"X-Forwarded-For": f"198.51.{n}.9"}
+        answers.append((await client.get(path, headers=headers)).status)
+    assert answers.count(401) == 60
+    assert set(answers[60:]) == {429}
+
+
+def _said(way: str) -> str:
+    """As behind a proxy that is trusted."""
+    return way.split(",", maxsplit=1)[0]
+
+
 async def test_pages_follow_each_other_to_the_end(serve: Serve, world: World) -> None:
     client = await serve(world.feed(operator_hash=KEPT))
     ids: list[str] = []

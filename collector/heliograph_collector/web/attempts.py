@@ -64,6 +64,6 @@ class Attempts:
 def _keys(name: str, place: str, browser: str) -> tuple[tuple[str, str], ...]:
     if browser:
         return (("browser", browser),)
-    if place == HERE:
-        return (("place", place),)
+    if place == HERE:  # by name: else who is right by one may guess at another for ever
+        return ((place, name),)
     return (("place", place), ("name", name))
