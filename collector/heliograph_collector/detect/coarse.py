@@ -15,7 +15,8 @@ _SLACK = 1e-3  # votes are written down with three digits
 
 
 def coarse(incident: Incident, least: float) -> Incident:
-    """Votes are the least of their step, shares and confidence tenths, brackets a little wider.
+    """Votes are the least of their step, networks no more than these, shares and confidence tenths,
+    brackets a little wider.
 
     The same again for what is coarse already, and the incident itself where `least` (the k of
     k-anonymity) asks for none.
@@ -34,7 +35,10 @@ def coarse(incident: Incident, least: float) -> Incident:
 
 def _part(part: Part, least: float) -> Part:
     step = next((s for s in STEPS if part.votes >= s - _SLACK), part.votes)
-    return replace(part, votes=max(step, least), share=_tenths(part.share))
+    votes = max(step, least)
+    # A network has a vote or so: more of them than votes would say how many votes there were.
+    networks = min(part.networks, int(votes))
+    return replace(part, votes=votes, share=_tenths(part.share), networks=networks)
 
 
 def _turn(turn: Turn, least: float) -> Turn:

@@ -27,6 +27,16 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
     assert told["started"]["latest"].endswith(":22.000000Z")
 
 
+def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
+    """Nine votes are "5-9"; that they came from nine networks would say nine."""
+    spread = replace(part(9.0, "KZ"), networks=9)
+    cut = silence(parts=(spread,), turns=(opening(3, spread),))
+    told = record(coarse(cut, 5))
+    (at_large,), (back,) = told["parts"], told["turns"][0]["parts"]
+    assert (at_large["votes"], at_large["networks"], back["networks"]) == (5.0, 5, 5)
+    assert record(coarse(cut, 1))["parts"][0]["networks"] == 9
+
+
 def test_where_nobody_asks_for_anonymity_all_is_told() -> None:
     exact = silence(parts=(part(23.7, "KZ"),))
     assert coarse(exact, 1) is exact

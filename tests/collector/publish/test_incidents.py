@@ -72,10 +72,10 @@ async def test_pages_add_up_also_while_new_ones_come_in(serve: Serve) -> None:
     assert await ids(client, "?limit=1") == ["f" * 16]
 
 
-@given(st.datetimes(datetime(2022, 1, 4, 23), datetime(2022, 1, 5, 1)), st.integers(0, 7_200))
-def test_a_bracket_in_words_is_never_narrower_than_it_is(low: datetime, seconds: int) -> None:
+@given(st.integers(0, 7_200), st.integers(0, 7_200))
+def test_a_bracket_in_words_is_never_narrower_than_it_is(after: int, seconds: int) -> None:
     """What a newsroom quotes holds the true moment, as the API's bracket does."""
-    low = low.replace(microsecond=0, tzinfo=UTC)
+    low = datetime(2022, 1, 4, 23, tzinfo=UTC) + timedelta(seconds=after)
     high = low + timedelta(seconds=seconds)
     bracket = {"earliest": low.isoformat(), "latest": high.isoformat()}
     told = re.findall(r"\d\d:\d\d(?::\d\d)?", text := story.between(bracket))
