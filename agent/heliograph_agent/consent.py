@@ -19,6 +19,7 @@ EVERYTHING = "*"
 # nothing in a plan looks like a yes to everything.
 _TEST = re.compile(r"[a-z0-9_]+(?: .+)?", re.DOTALL)
 _HOST = re.compile(r"(?=[^ ]*[.:])[^\s*]+|localhost")
+_JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 
 NETWORKS = ("own", "allowed", "unasked")  # whose network it is: mine, or who owns it knows
 
@@ -49,6 +50,7 @@ class Consent:
     region: str = ""
     access: Access = Access.UNKNOWN
     network: str = "unasked"  # one of NETWORKS
+    bytes_per_month: int = 0  # that it was said to take at most; 0 where that was not noted
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class Consent:
             "region": self.region,
             "access": self.access.value,
             "network": self.network,
+            "bytes_per_month": self.bytes_per_month,
         }
 
 
@@ -77,6 +80,7 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
             region=str(stored["region"]),
             access=Access(stored["access"]),
             network=str(stored.get("network", "unasked")),
+            bytes_per_month=int(stored.get("bytes_per_month", 0)),
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -101,8 +105,12 @@ def narrow(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
         tasks=_of(plan.tasks, frozenset(tests)),
         services=tuple(_known_hosts(service, frozenset(hosts)) for service in plan.services),
     )
-    every = frozenset(map(_unit, plan.tasks)) | frozenset(_hosts(plan))
-    return allowed, tuple(sorted(every - agreed))
+    waiting = (frozenset(map(_unit, plan.tasks)) | frozenset(_hosts(plan))) - agreed
+    if 0 < consent.bytes_per_month < plan.limits.bytes_per_month:
+        limits = replace(plan.limits, bytes_per_month=consent.bytes_per_month)
+        allowed = replace(allowed, limits=limits)
+        waiting |= {f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month"}
+    return allowed, tuple(sorted(waiting))
 
 
 def _unit(task: PlannedTask) -> str:
@@ -137,9 +145,8 @@ def terms(plan: Plan, collector: str, country: str = "") -> str:
         if task.service and task.target:
             about += f" at {task.target}"
         hosts = f" ({len(service.endpoints)} addresses)" if service else ""
-        lines.append(
-            f"  {about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"
-        )
+        what = f"{about}{hosts}: {task.experiment}{_options(task)}, every {_every(task.interval_s)}"
+        lines.append(f"  {plain(what)}")
     megabytes = plan.limits.bytes_per_month / 1e6
     daily = bytes_a_day.of_plan(plan) / 1e6
     lines += [
@@ -150,6 +157,12 @@ def terms(plan: Plan, collector: str, country: str = "") -> str:
     ]
     here = fill(risks.words(country), 94).replace("\n", "\n  ")
     return "\n".join(lines) + RISKS.format(here=here)
+
+
+def plain(text: str) -> str:
+    """A collector's words on one line that can neither move a terminal's cursor nor turn the order
+    of letters, to hide what is agreed to."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "·" for c in text)
 
 
 def _every(seconds: int) -> str:

@@ -120,6 +120,29 @@ def test_a_target_beside_a_service_is_shown_and_waits_for_a_yes() -> None:
     assert "https://banned.example/" in c.terms(plan, "x:1")
 
 
+def test_no_plan_can_paint_over_its_own_terms() -> None:
+    """What moves a terminal's cursor, or the order of letters, could hide what is agreed to."""
+    rubbed_out = "Telegram\x1b[2K\x1b[1A\r\u202e\n\x9b2K"
+    sly = replace(
+        PLAN,
+        services=(replace(PLAN.services[0], title=rubbed_out),),
+        tasks=(*PLAN.tasks, PlannedTask(experiment="tcp\x1b[8m", target="a\x07", interval_s=1)),
+    )
+    text = c.terms(sly, "collector.example:7443")
+    assert all(letter.isprintable() for line in text.split("\n") for letter in line)
+    assert "tcp·[8m" in text
+    assert c.plain("a\u200cb") == "a\u200cb"
+
+
+def test_more_bytes_a_month_than_were_told_wait_for_a_yes() -> None:
+    agreed = replace(AGREED, bytes_per_month=300_000_000)
+    dear = replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=9_000_000_000))
+    cheap = replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=1_000_000))
+    assert c.narrow(dear, agreed) == (PLAN, ("9000 MB a month",))
+    assert c.narrow(cheap, agreed) == (cheap, ())
+    assert c.narrow(dear, AGREED) == (dear, ()), "who agreed before this was noted"
+
+
 def test_what_is_for_controls_is_never_asked_of_a_volunteer() -> None:
     abroad = PlannedTask(experiment="outside_in", service="sites", interval_s=60, role="control")
     odd = PlannedTask(experiment="tcp", target="192.0.2.1:1", interval_s=60, role="pigeon")
@@ -134,7 +157,7 @@ def test_what_is_for_controls_is_never_asked_of_a_volunteer() -> None:
 
 
 def test_it_survives_the_file() -> None:
-    told = replace(AGREED, country="KZ", region="KZ-75", access=Access.MOBILE)
+    told = replace(AGREED, bytes_per_month=5, country="KZ", region="KZ-75", access=Access.MOBILE)
     assert c.read_consent(told.to_json()) == told
 
 

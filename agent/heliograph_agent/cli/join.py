@@ -230,6 +230,7 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
         region=args.region or "",
         access=Access(args.access),
         network=args.network or "unasked",
+        bytes_per_month=covered.limits.bytes_per_month,
     )
     if before is not None and not c.narrow(covered, before)[1]:
         return _again(state, collector, before, asked)

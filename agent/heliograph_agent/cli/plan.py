@@ -94,6 +94,7 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
         given_us=now_us,
         plan_version=plan.version,
         scope=before.scope | c.scope_of(plan),
+        bytes_per_month=max(before.bytes_per_month, plan.limits.bytes_per_month),
     )
     state.write_json(CONSENT, agreed.to_json())
     return agreed
@@ -102,30 +103,30 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
 def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
     from heliograph.clock import SystemClock
     from heliograph_agent import bytes_a_day
+    from heliograph_agent.consent import plain
     from heliograph_agent.opt_out import left_out, without
     from heliograph_agent.uplink.signed import STALE_S, Age, age_of
 
     services = {service.name: service for service in plan.services}
     wanted = without(plan, config.without)
-    print(f"Plan {plan.version}, services of {plan.services_version}")
+    print(plain(f"Plan {plan.version}, services of {plan.services_version}"))
     for task in wanted.tasks:
         daily = bytes_a_day.of_task(task, services.get(task.service)) / 1e6
-        print(
-            f"  every {task.interval_s:>6} s  {task.experiment:<14} {_about(task, services)}, "
-            f"{daily:.1f} MB a day"
-        )
+        what = f"{task.experiment:<14} {_about(task, services)}, {daily:.1f} MB a day"
+        print(plain(f"  every {task.interval_s:>6} s  {what}"))
     print(
         f"Some {bytes_a_day.of_plan(wanted) / 1e6:.1f} MB a day, at most "
         f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month."
     )
     unwanted = left_out(plan, config.without)
     if unwanted:
-        print("Never run, by your opt_out: " + ", ".join(_about(t, services) for t in unwanted))
+        named = ", ".join(_about(task, services) for task in unwanted)
+        print(plain(f"Never run, by your opt_out: {named}"))
     if config.quiet_hours:
         hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
         print(f"Nothing is run in the hours from {hours}, by your opt_out.")
     if waiting:
-        print("Not run, because you did not agree to it: " + ", ".join(waiting))
+        print(plain("Not run, because you did not agree to it: " + ", ".join(waiting)))
         print("To agree: heliograph-agent plan --agree")
     age = age_of(plan, SystemClock().wall_us() // 1_000_000)
     if age is not Age.FRESH:
