@@ -5,17 +5,17 @@ its band, so that a bar says "at least so many". What is not known is hatched, s
 outline, and a bin of too few is no bar.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from heliograph_collector.publish.incidents import us
-from heliograph_collector.publish.query import write_time
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 Json = Mapping[str, Any]
-Say = Callable[..., str]
 HEIGHT, FOOT, HEAD = 200, 20, 18
 _MINUTE_US = 60_000_000
 _HOUR_US = 60 * _MINUTE_US
@@ -80,7 +80,7 @@ def seen(rows: Sequence[Json]) -> bool:
     return any(row["vantages"] or row["silent"] for row in rows)
 
 
-def draw(incident: Json, rows: Sequence[Json], frame: View, say: Say, alt: str) -> Markup:
+def draw(incident: Json, rows: Sequence[Json], frame: View, t: Tongue, alt: str) -> Markup:
     """Inline SVG; the page defines `hatch` and `dots`. `rows` are the timeline's, in order."""
     names = parts(incident)
     top = max((_total(row, names) for row in rows), default=0) or 1
@@ -92,9 +92,9 @@ def draw(incident: Json, rows: Sequence[Json], frame: View, say: Say, alt: str) 
             for bar in _stack(run, rows[run[0]], frame, (names, top))
         ),
         *_brackets(incident, frame),
-        _scale(top, say),
-        *_phases(incident, frame, say),
-        *_ticks(frame),
+        _scale(top, t),
+        *_phases(incident, frame, t),
+        *_ticks(frame, t),
     ]
     return Markup(
         '<svg class="chart" role="img" aria-label="{}" width="100%" height="{}">{}</svg>'
@@ -166,10 +166,10 @@ def _grid() -> Iterator[Markup]:
         yield Markup('<line class="grid" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(y)
 
 
-def _scale(top: int, say: Say) -> Markup:
+def _scale(top: int, t: Tongue) -> Markup:
     """How many the full height is."""
     return Markup('<text class="scale" x="2" y="{}">{}</text>').format(
-        HEAD + 14, say("chart.scale", count=top)
+        HEAD + 14, t("chart.scale", count=top)
     )
 
 
@@ -184,7 +184,7 @@ def _brackets(incident: Json, frame: View) -> Iterator[Markup]:
             ).format(f"{middle - half:.4g}", HEAD - 4, f"{2 * half:.4g}", HEIGHT + 8)
 
 
-def _phases(incident: Json, frame: View, say: Say) -> Iterator[Markup]:
+def _phases(incident: Json, frame: View, t: Tongue) -> Iterator[Markup]:
     """Before, during and after, over their times where there is room for the word."""
     began = frame.x(us(incident["started"]["earliest"]))
     ended = frame.x(us(incident["ended"]["latest"])) if incident["ended"] else 100.0
@@ -193,21 +193,21 @@ def _phases(incident: Json, frame: View, say: Say) -> Iterator[Markup]:
         if right - left > 12:
             yield Markup(
                 '<text class="phase" x="{}%" y="11" text-anchor="middle">{}</text>'
-            ).format(f"{(left + right) / 2:.4g}", say(f"chart.{name}"))
+            ).format(f"{(left + right) / 2:.4g}", t(f"chart.{name}"))
 
 
-def _ticks(frame: View) -> Iterator[Markup]:
+def _ticks(frame: View, t: Tongue) -> Iterator[Markup]:
+    """Times, and the day with the first of it."""
     length = frame.until_us - frame.since_us
     step = next((s for s in _STEPS_US if length <= s * _MAX_TICKS), _STEPS_US[-1])
-    day = ""
+    told = None
     for at_us in range(-(-frame.since_us // step) * step, frame.until_us + 1, step):
-        x, text = frame.x(at_us), write_time(at_us)
+        x, when = frame.x(at_us), tongues.when(at_us)
         if not 4 < x < 96:
             continue
-        label = text[11:16] if text[:10] == day and step < 24 * _HOUR_US else text[5:10]
-        if label == text[5:10] and step < 24 * _HOUR_US:
-            label = f"{text[5:10]} {text[11:16]}"
-        day = text[:10]
+        names = [tongues.short_day(t.lang, when)] if when.date() != told else []
+        names += [tongues.clock(t.lang, when)] if step < 24 * _HOUR_US else []
+        label, told = " ".join(names), when.date()
         yield Markup(
             '<line class="tick" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
             '<text x="{0}%" y="{3}" text-anchor="middle">{4}</text>'

@@ -85,7 +85,7 @@ def render(
             groups=groups,
             shape=_shape(groups, look.window),
             networks=len(mine.columns),
-            axis=ribbon.axis(seen.starts),
+            axis=ribbon.axis(seen.starts, t),
             k=world.k,
             at=write_time(world.at_us // 1_000_000 * 1_000_000),
             assets=assets,

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from heliograph_collector.publish import story
 from heliograph_collector.publish.incidents import us
+from heliograph_collector.web import tongues
 from heliograph_collector.web.tongues import Tongue
 
 HEIGHT = 34
@@ -85,9 +86,9 @@ def _openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int
 
 def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Tongue) -> Markup:
     """The times under its two ends."""
-    marks = [(us(incident["started"]["earliest"]), "start", _short(incident["started"]))]
+    marks = [(us(incident["started"]["earliest"]), "start", _short(incident["started"], t))]
     if incident["ended"]:
-        marks.append((us(incident["ended"]["latest"]), "end", _short(incident["ended"])))
+        marks.append((us(incident["ended"]["latest"]), "end", _short(incident["ended"], t)))
     elif incident["closed"] is None:
         marks.append((now_us, "end", t("country.now")))
     return Markup("").join(
@@ -98,8 +99,9 @@ def _marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Tongue) -
     )
 
 
-def _short(bracket: Mapping[str, str]) -> str:
-    """Month, day, and the two times with a dash between."""
+def _short(bracket: Mapping[str, str], t: Tongue) -> str:
+    """The day, and the two times with a dash between."""
     low = story.moment(bracket["earliest"])
     high = story.up_to_minute(story.moment(bracket["latest"]))
-    return f"{low:%m-%d} {low:%H:%M}\N{EN DASH}{high:%H:%M}"
+    times = f"{low:%H:%M}\N{EN DASH}{high:%H:%M}"
+    return f"{tongues.short_day(t.lang, low)} {tongues.digits(t.lang, times)}"

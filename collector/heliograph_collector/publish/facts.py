@@ -114,7 +114,7 @@ def grounds(evidence: Json) -> dict[str, Any]:
         "entry": evidence["entry"],
         "hash": evidence["hash"],
         "rows": f"{evidence['rows']['first']}\N{EN DASH}{evidence['rows']['last']}",
-        "window": f"{since:%m-%d %H:%M:%S}\N{EN DASH}{until:%H:%M:%S}",
+        "window": f"{since:%Y-%m-%d %H:%M:%S}\N{EN DASH}{until:%H:%M:%S}",
         "versions": ", ".join(f"{n} {v[:12]}" for n, v in evidence["versions"].items()),
     }
 

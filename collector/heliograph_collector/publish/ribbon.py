@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from heliograph_collector.publish.incidents import Json, us
 from heliograph_collector.publish.panorama import Mark, Track
-from heliograph_collector.publish.query import write_time
+from heliograph_collector.web import tongues
+from heliograph_collector.web.tongues import Tongue
 
 HEIGHT = 24
 _LANE = 14
@@ -19,7 +20,6 @@ _DAY_US = 24 * _HOUR_US
 _TOP = {Mark.REACHABLE: 12, Mark.UNKNOWN: 6, Mark.DOWN: 0, Mark.FEW: 16, Mark.SILENT: 20}
 _FILLS = {Mark.UNKNOWN: "url(#hatch)", Mark.FEW: "url(#dots)"}
 
-Say = Callable[..., str]
 Run = tuple[int, int, Mark | None, float]  # first bin, bin after the last, mark, share
 
 
@@ -31,12 +31,12 @@ def runs(track: Track) -> Iterator[Run]:
         first = after
 
 
-def draw(track: Track, starts: range, say: Say) -> Markup:
+def draw(track: Track, starts: range, t: Tongue) -> Markup:
     """One row, as wide as its cell."""
     bars = [_bar(run, len(starts)) for run in runs(track) if run[2]]
     return Markup(
         '<svg class="ribbon" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>'
-    ).format(told(track, starts, say), HEIGHT, _lines(starts, HEIGHT), Markup("").join(bars))
+    ).format(told(track, starts, t), HEIGHT, _lines(starts, HEIGHT), Markup("").join(bars))
 
 
 def _bar(run: Run, bins: int) -> Markup:
@@ -54,14 +54,14 @@ def _x(index: float, bins: int) -> str:
     return f"{100 * index / bins:.4g}%"
 
 
-def told(track: Track, starts: range, say: Say) -> str:
+def told(track: Track, starts: range, t: Tongue) -> str:
     """The row in words, for those who hear it: its last runs."""
     spoken = [
-        say(
+        t(
             "country.run",
-            what=say(_word(mark)),
-            since=moment(starts[first]),
-            until=moment(starts[after - 1] + starts.step),
+            what=t(_word(mark)),
+            since=moment(starts[first], t),
+            until=moment(starts[after - 1] + starts.step, t),
         )
         for first, after, mark, _ in runs(track)
     ]
@@ -74,9 +74,10 @@ def _word(mark: Mark | None) -> str:
     return f"state.{mark.value if mark else 'nothing'}"
 
 
-def moment(at_us: int) -> str:
-    """01-05 13:45"""
-    return write_time(at_us)[5:16].replace("T", " ")
+def moment(at_us: int, t: Tongue) -> str:
+    """5 Jan 13:45"""
+    when = tongues.when(at_us)
+    return f"{tongues.short_day(t.lang, when)} {tongues.clock(t.lang, when)}"
 
 
 def _step_us(starts: range) -> int:
@@ -101,10 +102,10 @@ def _lines(starts: range, height: int) -> Markup:
     )
 
 
-def axis(starts: range) -> Markup:
+def axis(starts: range, t: Tongue) -> Markup:
     """Days, and hours where there is room for them."""
     labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(x, _label(at_us, starts))
+        Markup('<text x="{}" y="10">{}</text>').format(x, _label(at_us, starts, t))
         for x, at_us in _marks(starts)
     )
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="13">{}</svg>').format(
@@ -112,9 +113,9 @@ def axis(starts: range) -> Markup:
     )
 
 
-def _label(at_us: int, starts: range) -> str:
-    text = moment(at_us)
-    return text[:5] if _step_us(starts) >= _DAY_US or text.endswith("00:00") else text[6:]
+def _label(at_us: int, starts: range, t: Tongue) -> str:
+    whole_day = _step_us(starts) >= _DAY_US or at_us % _DAY_US == 0
+    return (tongues.short_day if whole_day else tongues.clock)(t.lang, tongues.when(at_us))
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,7 @@ def _ticks(starts: range) -> Markup:
 def axis(starts: range, t: Tongue = ENGLISH) -> Markup:
     """Hours under a column's head, to read the strips by."""
     labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(
-            x, tongues.digits(t.lang, _label(start, starts))
-        )
+        Markup('<text x="{}" y="10">{}</text>').format(x, _label(start, starts, t))
         for x, start in _hours(starts)
     )
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="12">{}</svg>').format(
@@ -97,19 +95,22 @@ def clock(us: int) -> str:
     return write_time(us)[11:16]
 
 
-def _label(us: int, starts: range) -> str:
-    """The hour; at midnight of a long strip month and day."""
+def _label(us: int, starts: range, t: Tongue) -> str:
+    """The hour; at midnight of a long strip the day."""
     hour = clock(us)[:2]
-    return write_time(us)[5:10] if hour == "00" and _long(starts) else hour
+    if hour == "00" and _long(starts):
+        return tongues.short_day(t.lang, tongues.when(us))
+    return tongues.digits(t.lang, hour)
 
 
 def _long(starts: range) -> bool:
     return len(starts) * starts.step > 24 * _HOUR_US
 
 
-def _when(us: int, starts: range) -> str:
+def _when(us: int, starts: range, t: Tongue) -> str:
     """13:05, with its day where the strip is longer than one."""
-    return f"{write_time(us)[5:10]} {clock(us)}" if _long(starts) else clock(us)
+    hour = tongues.digits(t.lang, clock(us))
+    return f"{tongues.short_day(t.lang, tongues.when(us))} {hour}" if _long(starts) else hour
 
 
 def told(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> str:
@@ -121,10 +122,8 @@ def told(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> s
         t(
             "now.strip_part",
             state=words.word("state", state.value if state else "nothing", t.lang),
-            low=tongues.digits(t.lang, _when(starts[first], starts)),
-            high=tongues.digits(
-                t.lang, _when(starts[after] if after < len(strip) else end, starts)
-            ),
+            low=_when(starts[first], starts, t),
+            high=_when(starts[after] if after < len(strip) else end, starts, t),
         )
         for first, after, state in runs(strip)
     ]

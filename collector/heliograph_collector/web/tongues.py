@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -131,6 +131,11 @@ def band(lang: str, text: str) -> str:
     return digits(lang, text)
 
 
+def when(at_us: int) -> datetime:
+    """A moment in microseconds, in UTC."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
+
+
 def clock(lang: str, when: datetime, *, seconds: bool = False) -> str:
     """ "13:05" """
     return digits(lang, f"{when:%H:%M:%S}" if seconds else f"{when:%H:%M}")
@@ -145,6 +150,12 @@ def day(lang: str, when: datetime) -> str:
         month=say(lang, f"time.month_{when.month}"),
         year=digits(lang, str(when.year)),
     )
+
+
+def short_day(lang: str, when: datetime) -> str:
+    """ "5 Jan", where there is room for no more."""
+    month = say(lang, f"time.short_month_{when.month}")
+    return say(lang, "time.short", day=digits(lang, str(when.day)), month=month)
 
 
 def listed(lang: str, names: Sequence[str]) -> str:
@@ -197,6 +208,10 @@ class Tongue:
 
     def digits(self, text: str) -> str:
         return digits(self.lang, text)
+
+    def short_day(self, at: str) -> str:
+        """Of a moment as RFC 3339 writes it."""
+        return short_day(self.lang, datetime.fromisoformat(at))
 
     @property
     def direction(self) -> str:

@@ -43,7 +43,7 @@ async def test_the_strip_tells_its_days(serve: Serve) -> None:
     world.votes += crowd(6, State.BLOCKED, NOW_US - 2 * HOUR, NOW_US, how=("dns", "bogon"))
     page = await read(serve, "/countries/KZ?window=week", world)
     labels = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
-    assert "reachable 01-04 07:00 to 01-05 11:00; blocked 01-05 11:00 to 01-05 14:00" in labels[0]
+    assert "reachable 4 Jan 07:00 to 5 Jan 11:00; blocked 5 Jan 11:00 to 5 Jan 14:00" in labels[0]
     assert "DNS: the name leads to a private address" in page.text["service-telegram-now"]
     assert page.text["service-signal-now"].endswith("no data")
 

@@ -37,7 +37,7 @@ async def test_networks_regions_and_incidents_stand_under_services(serve: Serve)
     stays = [a["href"] for tag, a in page.elements if "stay" in (a.get("class") or "")]
     assert set(stays) == {f"/incidents/{i}" for i in (TELEGRAM, MOBILE, ALMATY)}
     labels = {a.get("aria-label") for tag, a in page.elements if a.get("class") == "ribbon"}
-    assert any("silent 01-05 08:45 to 01-05 11:30" in (label or "") for label in labels)
+    assert any("silent 5 Jan 08:45 to 5 Jan 11:30" in (label or "") for label in labels)
 
 
 async def test_too_few_are_told_apart_from_nobody_only_where_a_row_is_shown(serve: Serve) -> None:
@@ -46,7 +46,7 @@ async def test_too_few_are_told_apart_from_nobody_only_where_a_row_is_shown(serv
     world.votes += crowd(3, State.BLOCKED, ago(100), ago(40))
     page = await read(await serve(world.feed()), "/countries/KZ")
     label = next(a["aria-label"] for _, a in page.elements if a.get("class") == "ribbon")
-    assert "too few 01-05 12:15 to 01-05 13:15; no data" in (label or "")
+    assert "too few 5 Jan 12:15 to 5 Jan 13:15; no data" in (label or "")
     assert "blocked" not in (label or "")
     assert "region" not in str([a.get("id") for _, a in page.elements])
 

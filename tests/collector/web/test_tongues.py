@@ -77,6 +77,13 @@ def test_numbers_days_and_lists_are_written_as_the_language_does() -> None:
     assert tongues.territory("fa", "KZ") == "قزاقستان"
 
 
+def test_a_day_in_a_picture_cannot_be_taken_for_another() -> None:
+    """01-05 is the first of May to half of the world."""
+    told = {lang: tongues.short_day(lang, MOMENT) for lang in LANGS}
+    assert told == {"en": "5 Jan", "ru": "5 янв.", "kk": "5 қаң.", "fa": "۵ ژانویه"}
+    assert Tongue("fa").short_day("2022-01-05T13:05:09Z") == "۵ ژانویه"
+
+
 def test_russian_counts_in_three_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"one": "{n} сеть", "few": "{n} сети", "many": "{n} сетей"}
     monkeypatch.setattr(tongues, "catalogue", lambda lang: {"x": entry})
