@@ -17,6 +17,7 @@ from heliograph_collector.publish.incidents import Json
 from heliograph_collector.publish.query import write_time
 from heliograph_collector.publish.sentences import ENGLISH, clock
 from heliograph_collector.publish.snapshot import Column, Reading, Snapshot
+from heliograph_collector.publish.status import total_band
 from heliograph_collector.store.rows import State
 from heliograph_collector.web import tongues
 from heliograph_collector.web.tongues import Tongue
@@ -218,12 +219,19 @@ def _facts(reading: Reading, k: int, t: Tongue) -> list[str]:
 
 
 def _counts(reading: Reading, k: int, t: Tongue) -> str:
-    """As "10-19 of 20-49 vantages", with proper dashes."""
+    """As "10-19 of 20-49 vantages", with proper dashes. That all of a band say so is not told: who
+    is the only one to say something else would be."""
     cell = reading.cell
     if cell is None:
         return ""
     count, whole = getattr(cell, cell.state.value), people(cell.vantages, k, t)
+    if k > 1:
+        told, all_ = band(count, k), total_band(cell.vantages, k)
+        return whole if told == all_ else _some_of(tongues.band(t.lang, told), whole, t)
     if count == cell.vantages:
         return whole if count == 1 else t("now.all_of", people=whole)
-    told = tongues.number(t.lang, count) if k <= 1 else tongues.band(t.lang, band(count, k))
-    return t("now.some_of", count=told, people=whole)
+    return _some_of(tongues.number(t.lang, count), whole, t)
+
+
+def _some_of(count: str, people: str, t: Tongue) -> str:
+    return t("now.some_of", count=count, people=people)

@@ -1,6 +1,7 @@
 """Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,3 +129,25 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few
     with_few, without = await answers(few), await answers(0)
     ports = [text.split("127.0.0.1:")[1].split("/")[0] for text in (with_few[5], without[5])]
     assert [t.replace(ports[0], ports[1]) for t in with_few] == without
+
+
+async def test_the_page_tells_no_more_than_the_status(serve: Serve) -> None:
+    """Whether one of 25 found something else is nobody's to know: bands are alike."""
+
+    async def answers(others: int) -> tuple[str, str, str]:
+        world = World()
+        first_us = NOW_US - 4 * BIN_US
+        votes = crowd(25, State.REACHABLE, first_us, NOW_US + BIN_US)
+        different = [replace(v, reachable=0, blocked=1) for v in votes if v.nym in _first(others)]
+        world.votes = [v for v in votes if v.nym not in _first(others)] + different
+        client = await serve(world.feed())
+        paths = ("/api/v1/status", "/?country=KZ", "/countries/KZ")
+        status, page, country = [await (await client.get(path)).text() for path in paths]
+        return status, page, country
+
+    for with_one, without in zip(await answers(1), await answers(0), strict=True):
+        assert with_one.splitlines() == without.splitlines()
+
+
+def _first(count: int) -> set[str]:
+    return {f"9198-{n}" for n in range(count)}
