@@ -99,7 +99,7 @@ def compose(
     bins = range(since_us, until_us, BIN_S * 1_000_000)
     groups = sorted({_group(c) for c in shown if c.vantages or c.silent})
     people, folded = _fold(links, groups, k)
-    groups = sorted({*groups, *people})
+    groups = sorted({*groups, *people}, key=_others_last)
     by_key = _by_key(shown)
     services = _services(titles, shown)
     columns = tuple(_column(g, services, by_key, bins, people.get(g, Counter()), k) for g in groups)
@@ -115,6 +115,10 @@ def compose(
     return Snapshot(
         at_us=at_us, since_us=since_us, k=k, services=services, columns=columns, coverage=coverage
     )
+
+
+def _others_last(group: Group) -> tuple[str, bool, Group]:
+    return group.country, not group.asn and not group.access, group
 
 
 def _group(cell: Cell) -> Group:

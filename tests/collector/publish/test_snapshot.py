@@ -81,7 +81,7 @@ def test_few_are_not_shown_and_counted_as_withheld() -> None:
 
 def test_few_are_shown_among_their_country_s_other_networks() -> None:
     few = crowd(3, NO, CURRENT, CURRENT + 1, asn=1) + crowd(4, NO, CURRENT, CURRENT + 1, asn=3)
-    others, shown = take([*few, *crowd(9, OK, CURRENT, CURRENT + 1, asn=2)]).columns
+    shown, others = take([*few, *crowd(9, OK, CURRENT, CURRENT + 1, asn=2)]).columns
     assert (others.group, others.vantages) == (Group("KZ", 0, ""), 7)
     assert others.readings["telegram"].state is NO
     assert shown.group.asn == 2
@@ -91,10 +91,10 @@ def test_links_of_few_vantages_join_the_other_networks_or_nobody() -> None:
     few = LinkCount(country="KZ", asn=1, access="fixed", link=Link.OFFLINE, vantages=2)
     many = LinkCount(country="KZ", asn=2, access="fixed", link=Link.ONLINE, vantages=9)
     votes = crowd(6, OK, CURRENT, CURRENT + 1, asn=0, access="")
-    others, _ = take(votes, links=[few, many]).columns
+    _, others = take(votes, links=[few, many]).columns
     assert others.link is Link.UNKNOWN  # two people's link is their own affair
     more = LinkCount(country="KZ", asn=3, access="fixed", link=Link.OFFLINE, vantages=3)
-    others, shown = take(votes, links=[few, more, many]).columns
+    shown, others = take(votes, links=[few, more, many]).columns
     assert (others.group, others.link) == (Group("KZ", 0, ""), Link.OFFLINE)
     assert (shown.group.asn, shown.link, shown.vantages) == (2, Link.ONLINE, 9)
     alone = take([], links=[few])
