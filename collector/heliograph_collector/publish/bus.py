@@ -21,9 +21,13 @@ class BusFullError(Exception):
 
 
 class Subscription:
-    """One reader's queue. A reader that falls behind gets a resync and is let go."""
+    """One reader's queue. A reader that falls behind gets a resync and is let go.
 
-    def __init__(self, limit: int) -> None:
+    `since`: id of the event after which it begins, for a reader who goes before the next one.
+    """
+
+    def __init__(self, limit: int, since: str = "") -> None:
+        self.since = since
         self._queue: asyncio.Queue[Event] = asyncio.Queue(limit)
         self._dropped = False
 
@@ -91,7 +95,8 @@ class Bus:
         if len(self._open) >= self._readers:
             raise BusFullError
         missed = self._missed(last_id)
-        subscription = Subscription(self._queue)
+        resumed = bool(missed) and missed[0].name != RESYNC
+        subscription = Subscription(self._queue, last_id if resumed else self.last)
         for event in missed:
             subscription.offer(event)
         self._open.add(subscription)

@@ -23,7 +23,7 @@ class Stream:
         parse(request.query, ())
         try:
             with self._bus.subscribe(request.headers.get("Last-Event-ID", "")[:64]) as subscription:
-                response = await _begin(request)
+                response = await _begin(request, subscription.since)
                 async for event in subscription.events(self._heartbeat_s):
                     async with asyncio.timeout(PATIENCE_S):
                         await response.write(b": alive\n\n" if event is None else lines(event))
@@ -40,7 +40,8 @@ class Stream:
         return response
 
 
-async def _begin(request: web.Request) -> web.StreamResponse:
+async def _begin(request: web.Request, since: str) -> web.StreamResponse:
+    """With an id at once: who loses the line before the first event resumes too."""
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -50,7 +51,7 @@ async def _begin(request: web.Request) -> web.StreamResponse:
     )
     headers.apply(request, response)
     await response.prepare(request)
-    await response.write(f"retry: {RETRY_MS}\n: welcome\n\n".encode())
+    await response.write(f"id: {since}\nretry: {RETRY_MS}\n: welcome\n\n".encode())
     return response
 
 

@@ -49,6 +49,25 @@ async def test_who_comes_back_gets_what_was_missed(serve: Serve) -> None:
     assert b"id: t-2\n" in heard
 
 
+async def test_who_loses_the_line_before_any_event_misses_none(serve: Serve) -> None:
+    """A browser sends back the last id that it saw, be it that of the welcome."""
+    feed = World().feed()
+    feed.bus.publish("cell", "[0]")
+    client = await serve(feed)
+    async with client.get("/api/v1/stream") as answer:
+        welcome = await until(answer, b"welcome\n\n")
+    last_id = welcome.split(b"id: ")[1].split(b"\n")[0].decode()
+    feed.bus.publish("incident", "[1]")
+    again = {"Last-Event-ID": last_id}
+    async with client.get("/api/v1/stream", headers=again) as answer:
+        heard = await until(answer, b"[1]\n\n")
+    assert b"[0]" not in heard
+    assert b"id: t-1\n" in heard.partition(b"welcome")[0]  # what follows may be lost once more
+    other = await serve(World().feed(bus=Bus("u")))
+    async with other.get("/api/v1/stream", headers=again) as answer:
+        assert b"event: resync" in await until(answer, b"{}\n\n")
+
+
 async def test_an_id_of_another_run_means_resync(serve: Serve) -> None:
     client = await serve(World().feed())
     async with client.get("/api/v1/stream", headers={"Last-Event-ID": "s-9"}) as answer:
