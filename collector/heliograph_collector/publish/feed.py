@@ -94,3 +94,8 @@ class Feed:
     requests_a_minute: int = 0  # of one network; 0: nobody is refused
     metrics_open: bool = True
     annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether detectors are at work and see everything: then no incident means that none is."""
+        return bool(self.public_key) and not self.problems()

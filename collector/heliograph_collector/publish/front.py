@@ -37,13 +37,12 @@ class Front:
         if country:
             return html(await asyncio.to_thread(make))
         # All readers of a language share one page until something changes.
-        key = ("front", t.lang, t.asked, self._shelf.head)
+        key = ("front", t.lang, t.asked, self._shelf.head, self._feed.watched)
         return html(await self._desk.made(world, key, make))
 
     def _render(self, world: Snapshot, country: str, t: Tongue) -> str:
         under_way, over = self._shelf.recent(country, world.at_us)
-        watched = bool(self._feed.public_key)
-        recent = incident_page.recent(watched, under_way, over, t)
+        recent = incident_page.recent(self._feed.watched, under_way, over, t)
         return page.render(world, self._assets, recent, under_way, country, t)
 
     def _away(self, reason: str, t: Tongue) -> web.Response:

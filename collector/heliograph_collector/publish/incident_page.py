@@ -28,6 +28,7 @@ class Line:
     id: str
     sentence: str
     state: str
+    kind: str
     facts: Sequence[str]
 
 
@@ -63,7 +64,7 @@ def recent(
     watched: bool, under_way: Sequence[Json], over: Sequence[Json], t: Tongue = ENGLISH
 ) -> Recent:
     return Recent(
-        watched=watched or bool(under_way or over),
+        watched=watched,
         under_way=[line(i, t) for i in under_way[:MAX_OPEN]],
         over=[line(i, t) for i in over[:MAX_OVER]],
         more=len(under_way[MAX_OPEN:]) + len(over[MAX_OVER:]),
@@ -83,6 +84,7 @@ def line(incident: Json, t: Tongue = ENGLISH) -> Line:
         id=incident["id"],
         sentence=story.sentence(incident, t),
         state=incident["state"],
+        kind=incident["kind"],
         facts=told,
     )
 
@@ -179,7 +181,8 @@ def legend(incident: Json, seen: Seen, t: Tongue) -> list[tuple[str, str]]:
     if not chart.seen(seen.rows):
         return []
     there = [n for n in chart.parts(incident) if any(chart.count(r, n) for r in seen.rows)]
-    return [(name, t(f"chart.is_{name}")) for name in there]
+    back = [("back", t("incident.key_opening"))] if incident["turns"] else []
+    return [*((name, t(f"chart.is_{name}")) for name in there), *back]
 
 
 def badge(incident: Json, t: Tongue) -> str:

@@ -12,6 +12,7 @@ from aiohttp import web
 from heliograph_collector.publish import (
     chart,
     country_page,
+    facts,
     incident_page,
     page,
     panorama,
@@ -81,7 +82,7 @@ class Stories:
 
     def _recent(self, country: str, at_us: int, t: Tongue) -> incident_page.Recent:
         under_way, over = self._shelf.recent(country, at_us)
-        return incident_page.recent(bool(self._feed.public_key), under_way, over, t)
+        return incident_page.recent(self._feed.watched, under_way, over, t)
 
     async def incident(self, request: web.Request) -> web.Response:
         """One incident's own page. Without the store it lacks the votes over time."""
@@ -135,6 +136,7 @@ class Stories:
                 foot=t("share.foot", number=one["alerts"][-1]["entry"]),
                 chart=incident_page.picture(one, seen, now_us, t),
                 legend=incident_page.legend(one, seen, t),
+                facts=[] if chart.seen(seen.rows) else facts.in_short(one, t),
                 rtl=t.direction == "rtl",
             )
         )

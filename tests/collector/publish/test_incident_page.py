@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.detect.incident import State
+from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.store.clickhouse import StoreError
 from support.casebook import KEY, ago, blocking, book, closed, evening_book, silence
@@ -59,6 +59,28 @@ async def test_none_means_none_only_where_a_detector_watches(serve: Serve) -> No
     assert "incidents" not in blind.text
 
 
+async def test_a_detector_that_is_stuck_does_not_say_that_all_is_calm(serve: Serve) -> None:
+    """As soon as /readyz says so; what was said before stands."""
+    world = evening()
+    client = await serve(world.feed(book=book(), public_key=KEY.public, requests_a_minute=0))
+    calm = Read(await (await client.get("/")).text())
+    assert "No incident is open" in calm.text["headline"]
+    world.problems = ["The detectors have not looked for 200 s: they are stuck."]
+    assert (await client.get("/readyz")).status == 503
+    for path in ("/", "/countries/KZ"):
+        stuck = await (await client.get(path)).text()
+        assert "No incident is open" not in stuck
+        assert "none ended" not in stuck
+    page = await read(serve, "/", problems=lambda: world.problems)
+    assert "Mobile networks in Kazakhstan" in page.text["incidents"]
+    over = await read(serve, "/", problems=lambda: world.problems, book=book(_ended()))
+    assert "No incident is open" not in str(over.text)
+
+
+def _ended() -> Incident:
+    return closed(silence(minutes=60), 50)
+
+
 async def test_old_incidents_leave_the_front_page(serve: Serve) -> None:
     old = closed(silence(minutes=14_000), 12_000)
     page = await read(serve, "/", book=book(old, silence("1" * 16, 5)))
@@ -83,12 +105,19 @@ async def test_one_tells_how_it_went_and_how_sure_it_is(serve: Serve) -> None:
     hrefs = {a.get("href") for _, a in page.elements}
     assert f"/api/v1/incidents/{ALMATY}" in hrefs
     assert "/api/v1/log?after=6&limit=1" in hrefs
-    labels = [a.get("aria-label") for tag, a in page.elements if a.get("class") == "course"]
-    assert labels == [page.text["headline"]]
+    assert courses(page) == [("course network_silence closed", page.text["headline"])]
+
+
+def courses(page: Read) -> list[tuple[str, str]]:
+    """Class and words of each picture of how it went."""
+    found = [(a.get("class") or "", a.get("aria-label") or "") for _, a in page.elements]
+    return [one for one in found if one[0].startswith("course ")]
 
 
 async def test_what_stands_against_it_is_told(serve: Serve) -> None:
     page = await read(serve, f"/incidents/{DOUBT}")
+    assert [kind for kind, _ in courses(page)] == ["course network_silence suspected"]
+    assert "nothing here is sure" in page.text["picture"]
     assert page.text["badges"].startswith("suspected, open")
     assert "What speaks against it it looks like a power cut" in page.text["world"]
     assert "Confirmed not yet" in page.text["world"]
