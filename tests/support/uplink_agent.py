@@ -43,6 +43,7 @@ class Agent:
     patient_from: int = 0  # after so many failures it waits an hour
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     entrances: list[Entrance] = field(default_factory=list)  # as its plan has them
+    guards: bool = False  # those may not lead to this machine's own network
     attempts: list[Attempt] = field(default_factory=list)  # what it told of its ways
     clock: Clock = field(default_factory=SystemClock)
     ways: Ways | None = None
@@ -67,6 +68,7 @@ class Agent:
             patience=self.patience,
             changed=self.changed.set,
             entrances=lambda: self.entrances,
+            guarded=lambda way: self.guards and way in self.entrances,
             ways=self.ways,
         )
 

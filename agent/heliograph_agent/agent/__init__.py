@@ -221,14 +221,16 @@ class Agent:
                 self.spool, lambda: self.measuring.place, self._boot, self.status.changed
             ).keep,
         )
+        ways = self.setting.config.ways(self._clock, self._rng)
         return Uplink(
             self.setting.state,
             party,
             heartbeat_s=lambda: self.setting.plan.heartbeat_s,
             patience=lambda failures: backoff.wait_s(failures, self._rng),
             changed=self.status.changed,
-            entrances=lambda: neighbours.entrances(self.setting),
-            ways=self.setting.config.ways(self._clock, self._rng),
+            entrances=lambda: neighbours.entrances(self.setting, ways.leads_home),
+            guarded=lambda way: neighbours.guarded(self.setting, ways.leads_home, way),
+            ways=ways,
             last_word=neighbours.last_word(
                 lambda: self.setting, lambda: self.measuring.place.lives, self._clock
             ),

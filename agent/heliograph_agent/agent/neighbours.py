@@ -4,6 +4,7 @@ each only as far as the owner's configuration has it."""
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from google.protobuf.message import DecodeError
@@ -14,14 +15,43 @@ from heliograph.v1 import plan_pb2
 from heliograph_agent.agent.lives import Lives, fresh
 from heliograph_agent.agent.setting import Setting
 from heliograph_agent.state import BROUGHT, State, StateError
+from heliograph_agent.uplink.invite import split_endpoint
 from heliograph_agent.uplink.last_word import LastWord
 
+Home = Callable[[str], bool]  # whether that is at home: uplink.ways.Ways.leads_home
 log = logging.getLogger("heliograph.agent")
 
 
-def entrances(setting: Setting) -> Sequence[Entrance]:
+def entrances(setting: Setting, home: Home) -> Sequence[Entrance]:
     """Whatever ways in there are, without the relays that are not wanted."""
-    return setting.config.entrances(setting.plan.entrances)
+    return setting.config.entrances(_listed(setting, home))
+
+
+def guarded(setting: Setting, home: Home, entrance: Entrance) -> bool:
+    """Whether a way in may not lead home: only the plan names it, so it might have volunteers look
+    around behind their own routers. What the volunteer typed, or joined by, may lead anywhere."""
+    return (
+        not _may_stay_home(setting, home)
+        and entrance not in setting.config.entrances(())
+        and (entrance.host, entrance.port) != split_endpoint(setting.collector.endpoint)
+    )
+
+
+def _listed(setting: Setting, home: Home) -> Sequence[Entrance]:
+    """The plan's, without the addresses that no plan may send this machine to."""
+    listed = setting.plan.entrances
+    if _may_stay_home(setting, home):
+        return listed
+    return [
+        replace(e, addresses=tuple(a for a in e.addresses if not home(a)))
+        for e in listed
+        if not home(e.host)
+    ]
+
+
+def _may_stay_home(setting: Setting, home: Home) -> bool:
+    """Whoever joined a collector in a private network by its address has it there."""
+    return setting.config.local_targets or home(split_endpoint(setting.collector.endpoint)[0])
 
 
 async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> None:
@@ -32,13 +62,15 @@ async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> Non
     now = setting()
     if now.config.relay_listen is None:
         return
+    ways = now.config.ways(clock, rng)
     relay = Relay(
         state=now.state,
         collector=now.collector,
-        ways=now.config.ways(clock, rng),
+        ways=ways,
         listen=now.config.relay_listen,
         bytes_per_day=now.config.relay_bytes_per_day,
-        entrances=lambda: setting().plan.entrances,
+        entrances=lambda: _listed(setting(), ways.leads_home),
+        guarded=lambda entrance: guarded(setting(), ways.leads_home, entrance),
     )
     try:
         await relay.run(lambda: log.info("sealed results of other volunteers are handed on"))

@@ -5,7 +5,7 @@ answer is tried first, then those of DNS over HTTPS, then the addresses that the
 with the name, then without. Every step is written into the trace, and the pin alone is believed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.failure import Failure, Operation
@@ -48,6 +48,7 @@ class Finder:
     pin: bytes  # SHA-256 of the SubjectPublicKeyInfo
     doh: Sequence[str] = ()
     proxy: Proxy | None = None
+    barred: Callable[[str], bool] = lambda _: False  # where it may not lead
 
     async def find(self, entrance: Entrance) -> Found:
         """The first that shows the pin; the caller closes its stream.
@@ -56,6 +57,8 @@ class Finder:
         """
         reason, tried, names = Reason.UNREACHABLE, 0, _names(entrance)
         async for place, plain in self._places(entrance):
+            if self.barred(place):
+                continue
             for name in names:
                 stream, strange = await self._knock(place, entrance.port, name)
                 if stream is not None:

@@ -47,6 +47,7 @@ class Relay:
     listen: tuple[str, int]
     bytes_per_day: int
     entrances: Callable[[], Sequence[Entrance]]
+    guarded: Callable[[Entrance], bool] = lambda _: False  # as Rung has it
     port: int = 0  # once it answers
     carried: int = 0  # envelopes that the collector signed for, in this run
     _good: str = ""
@@ -167,7 +168,7 @@ class Relay:
     def _rungs(self) -> list[Rung]:
         """Never another relay: what goes in circles arrives nowhere."""
         own = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
-        known = rungs(self.collector.endpoint, own, self.ways.proxy_use)
+        known = rungs(self.collector.endpoint, own, self.ways.proxy_use, self.guarded)
         return sorted(known, key=lambda rung: rung.name != self._good)
 
 

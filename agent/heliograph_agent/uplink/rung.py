@@ -1,7 +1,7 @@
 """The ways to the collector, in the order in which they are tried. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from heliograph.plan import Carrier, Entrance
@@ -19,10 +19,12 @@ class Use(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One way: which entrance, and whether by the user's proxy."""
+    """One way: which entrance, and whether by the user's proxy. A `guarded` one may not lead into
+    a private network, nor into this machine's own: nobody but the plan has named it."""
 
     entrance: Entrance
     proxied: bool = False
+    guarded: bool = False
 
     @property
     def by_relay(self) -> bool:
@@ -42,7 +44,12 @@ class Rung:
         return f"{e.carrier}://{host}:{e.port}{said}{' by proxy' if self.proxied else ''}"
 
 
-def rungs(endpoint: str, entrances: Sequence[Entrance], proxy: Use | None) -> tuple[Rung, ...]:
+def rungs(
+    endpoint: str,
+    entrances: Sequence[Entrance],
+    proxy: Use | None,
+    guarded: Callable[[Entrance], bool] = lambda _: False,
+) -> tuple[Rung, ...]:
     """The session at the endpoint that was joined, the first door for lone envelopes, the other
     entrances as they are listed, and all of them by the proxy; other volunteers' agents last.
 
@@ -51,7 +58,8 @@ def rungs(endpoint: str, entrances: Sequence[Entrance], proxy: Use | None) -> tu
     listed = tuple(dict.fromkeys(_in_order(endpoint, entrances)))
     own = tuple(entrance for entrance in listed if entrance.carrier is not Carrier.RELAY)
     relays = tuple(entrance for entrance in listed if entrance.carrier is Carrier.RELAY)
-    return (*_each(own, proxy), *_each(relays, proxy))
+    every = (*_each(own, proxy), *_each(relays, proxy))
+    return tuple(replace(rung, guarded=guarded(rung.entrance)) for rung in every)
 
 
 def _each(listed: tuple[Entrance, ...], proxy: Use | None) -> tuple[Rung, ...]:

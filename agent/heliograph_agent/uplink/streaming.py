@@ -86,6 +86,9 @@ class Streaming:
 
     async def _begin(self) -> None:
         collector, entrance = self._collector(), self._rung.entrance
+        if self._rung.guarded:  # gRPC would go wherever the name leads
+            door = await self._look(collector)
+            return await self._converse(door, self._collector())
         try:
             await self._converse(Door(entrance.host, entrance.server_name or None), collector)
         except DoorError as error:
@@ -140,18 +143,19 @@ class Streaming:
             self._session = None
             await channel.close()
 
-    async def _look(self, collector: Collector, error: DoorError) -> Door:
-        """Another door to the same; raises DoorError, with why there is none, and StateError."""
+    async def _look(self, collector: Collector, error: DoorError | None = None) -> Door:
+        """Another door to the same, after `error` at the plain one; raises DoorError, with why
+        there is none, and StateError."""
         finder = self._ways.finder(self._rung, collector.pin, self._trace)
         try:
             async with asyncio.timeout(LOOK_S):
                 found = await finder.find(self._rung.entrance)
         except TimeoutError:
-            raise error from None
+            raise error or DoorError(Reason.UNREACHABLE) from None
         found.stream.close()
         shown = ssl.DER_cert_to_PEM_cert(found.certificate)
         if shown != collector.certificate:  # the same key, so the same collector
             self._state.save_collector(replace(collector, certificate=shown))
-        elif found.plain:
+        elif found.plain and error is not None:
             raise error
         return Door(found.place, found.name, shown)

@@ -75,6 +75,7 @@ class Uplink:
         patience: Callable[[int], float],
         changed: Callable[[], None],
         entrances: Callable[[], Sequence[Entrance]] = tuple,
+        guarded: Callable[[Entrance], bool] = lambda _: False,
         ways: Ways | None = None,
         last_word: LastWord | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class Uplink:
         self._heartbeat_s = heartbeat_s
         self._patience = patience
         self._changed = changed
-        self._entrances = entrances
+        self._entrances, self._guarded = entrances, guarded
         self._last_word = last_word
         self._ladder: Ladder | None = None
         self._news = News(lambda: party.facts().plan_version, party.take_plan)
@@ -178,7 +179,8 @@ class Uplink:
         collector = self._state.collector()
         if collector is None:
             raise DoorError(Reason.UNKNOWN_AGENT)
-        return rungs(collector.endpoint, self._entrances(), self.ways.proxy_use)
+        ways, use = self._entrances(), self.ways.proxy_use
+        return rungs(collector.endpoint, ways, use, self._guarded)
 
     async def _go(self, rung: Rung) -> None:
         """Raises DoorError, StateError; returns when told to leave or to look for a better way."""

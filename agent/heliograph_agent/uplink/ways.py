@@ -31,6 +31,7 @@ class Ways:
     use: Use = Use.LAST
     _door: Any = None
     _own: Any = None
+    _barred: Any = None
 
     @property
     def proxy_use(self) -> Use | None:
@@ -46,7 +47,23 @@ class Ways:
             pin=pin,
             doh=self.config.doh,
             proxy=self.proxy if rung.proxied else None,
+            barred=self.leads_home if rung.guarded else _nowhere,
         )
+
+    def leads_home(self, place: str) -> bool:
+        """Whether this is an address of a private network, or of this machine's own. Of a name
+        nothing is known, but of the one that every machine calls itself by."""
+        from heliograph_agent.net.address import literal
+
+        address = literal(place)
+        return self._bars(address) if address else place.lower() == "localhost"
+
+    def _bars(self, address: str) -> bool:
+        from heliograph_agent.net.barred import Bars
+        from heliograph_agent.net.local import own_networks
+
+        self._barred = self._barred or Bars(self.clock, own_networks)
+        return bool(self._barred(address))
 
     def net(self, trace: Trace) -> "Net":
         """The door out, with this uplink's patience, writing into `trace`."""
@@ -77,3 +94,8 @@ class Ways:
             )
             self._door = Door(config, self.clock, self.rng)
         return self._door
+
+
+def _nowhere(place: str) -> bool:
+    del place
+    return False

@@ -88,6 +88,33 @@ def test_relays_are_used_only_as_far_as_the_owner_says() -> None:
     assert (parsed.entrances(listed), parsed.beacon) == ((POST, RELAY, mine), True)
 
 
+def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> None:
+    def home(place: str) -> bool:
+        return place.startswith("192.168.") or place == "localhost"
+
+    near = replace(POST, host="192.168.1.1")
+    mixed = replace(POST, addresses=("192.168.1.1", "203.0.113.9"))
+    mine = replace(RELAY, host="192.168.1.5")
+    config = c.Config(relays=(relayed.line_of(mine),))
+    setting = read_setting(state, config)
+    setting = setting.with_plan(replace(setting.plan, entrances=(near, mixed)))
+
+    def ways(setting: Setting) -> dict[str, tuple[tuple[str, ...], bool]]:
+        found = neighbours.entrances(setting, home)
+        return {e.host: (e.addresses, neighbours.guarded(setting, home, e)) for e in found}
+
+    assert ways(setting) == {
+        mixed.host: (("203.0.113.9",), True), mine.host: ((), False),
+    }, "what the volunteer typed may lead anywhere"  # fmt: skip
+    everywhere = {
+        near.host: ((), False), mixed.host: (mixed.addresses, False), mine.host: ((), False),
+    }  # fmt: skip
+    allowed = replace(setting, config=replace(config, local_targets=True))
+    assert ways(allowed) == everywhere
+    collector = replace(setting.collector, endpoint="192.168.1.1:7443")
+    assert ways(replace(setting, collector=collector)) == everywhere, "joined there"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -51,8 +51,9 @@ class Place:
     system: DnsServer
     trace: Trace
 
-    async def find(self) -> Found:
-        finder = self.ways.finder(Rung(self.entrance), PIN, self.trace)
+    async def find(self, *, guarded: bool = False) -> Found:
+        rung = Rung(self.entrance, guarded=guarded)
+        finder = self.ways.finder(rung, PIN, self.trace)
         found = await finder.find(self.entrance)
         found.stream.close()
         return found
@@ -129,6 +130,20 @@ async def test_where_all_resolvers_lie_the_plan_s_addresses_are_left(
     with place(tmp_path, port, denies, denies, addresses=("not an address", HOST)) as at:
         found = await at.find()
     assert (found.place, found.plain) == (HOST, False)
+
+
+@pytest.mark.parametrize("system", [denies, says(HOST)])
+async def test_what_only_a_plan_names_leads_nowhere_at_home(
+    tmp_path: Path, port: int, system: Script
+) -> None:
+    """Else a hostile collector could have its volunteers try the doors behind their routers."""
+    with (
+        place(tmp_path, port, system, denies, addresses=(HOST,)) as at,
+        pytest.raises(DoorError) as refused,
+    ):
+        await at.find(guarded=True)
+    assert refused.value.reason is Reason.UNREACHABLE
+    assert {operation for operation, _ in at.steps} == {"resolve"}
 
 
 async def test_a_name_that_is_cut_is_left_out(tmp_path: Path, port: int) -> None:

@@ -14,6 +14,7 @@ from heliograph_agent.spool import Spool
 from heliograph_agent.state import UPLINK, State
 from heliograph_agent.uplink.ladder import MOST_PROBE_S
 from heliograph_agent.uplink.uplink import STEADY_US
+from heliograph_agent.uplink.ways import Ways
 from support.hand_clock import HandClock
 from support.ports import HOST, free_port
 from support.post_door import front, post_door
@@ -259,6 +260,35 @@ async def test_a_better_way_is_looked_for_and_kept_once_it_stood(
             await away.until(lambda: agent.state.read_json(UPLINK) == kept)  # with some heartbeat
     once_each(away, 2)
     await spool.close()
+
+
+class Abroad(Ways):
+    """Loopback is the Internet of a test."""
+
+    def leads_home(self, place: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("host", [HOST, "localhost"])
+async def test_a_session_goes_where_only_the_plan_leads_but_never_home(
+    agent: Agent, away: Collector, who: Identity, tmp_path: Path, host: str
+) -> None:
+    agent.guards = True
+    async with intake(who=who) as elsewhere, post_door(away, tmp_path) as entrance:
+        listed = Entrance(carrier=Carrier.STREAM, host=host, port=elsewhere.port)
+        async with running(agent, away):
+            agent.entrances = [listed, entrance]
+            await agent.put()
+            await agent.until(lambda: agent.waits.count(1) > 2)
+            assert not agent.uplink.reached.connected
+            assert agent.way(name_of(listed)) in ([], [("exchange", "connection_aborted")])
+        assert elsewhere.hellos == away.batches == []
+        agent.uplink.ways, agent.entrances = Abroad(agent.clock, RNG), [listed]
+        elsewhere.agents = away.agents
+        async with running(agent, away):
+            await elsewhere.until(lambda: bool(elsewhere.hellos))
+            await agent.empty()
+    assert elsewhere.stored == {1}
 
 
 async def test_the_next_network_gets_the_best_way_first(
