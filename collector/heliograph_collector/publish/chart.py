@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from heliograph_collector.publish import course
 from heliograph_collector.publish.incidents import us
 from heliograph_collector.web import tongues
 from heliograph_collector.web.tongues import Tongue
@@ -91,6 +92,7 @@ def draw(incident: Json, rows: Sequence[Json], frame: View, t: Tongue, alt: str)
             for run in _runs(rows, names)
             for bar in _stack(run, rows[run[0]], frame, (names, top))
         ),
+        *_openings(incident, frame),
         *_brackets(incident, frame),
         _scale(top, t),
         *_phases(incident, frame, t),
@@ -168,9 +170,16 @@ def _grid() -> Iterator[Markup]:
 
 def _scale(top: int, t: Tongue) -> Markup:
     """How many the full height is."""
-    return Markup('<text class="scale" x="2" y="{}">{}</text>').format(
-        HEAD + 14, t("chart.scale", count=top)
+    return Markup('<text class="scale" x="8" y="{}">{}</text>').format(
+        HEAD + 18, t("chart.scale", count=top)
     )
+
+
+def _openings(incident: Json, frame: View) -> Iterator[Markup]:
+    """Along the upper edge: while some had come back. Who, is told beside the picture."""
+    over = us(incident["ended"]["earliest"]) if incident["ended"] else frame.until_us
+    for since_us, until_us in course.openings(incident, over):
+        yield _rect("back", frame, since_us, until_us, (HEIGHT - 8, HEIGHT))
 
 
 def _brackets(incident: Json, frame: View) -> Iterator[Markup]:
@@ -207,7 +216,7 @@ def _ticks(frame: View, t: Tongue) -> Iterator[Markup]:
             continue
         names = [tongues.short_day(t.lang, when)] if when.date() != told else []
         names += [tongues.clock(t.lang, when)] if step < 24 * _HOUR_US else []
-        label, told = " ".join(names), when.date()
+        label, told = tongues.held(t.lang, " ".join(names)), when.date()
         yield Markup(
             '<line class="tick" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
             '<text x="{0}%" y="{3}" text-anchor="middle">{4}</text>'

@@ -1,4 +1,6 @@
-"""How an incident went, as a picture: what is sure is solid, the brackets are hatched."""
+"""How an incident went, as a picture: what is sure is solid, the brackets are hatched.
+
+What is only suspected, or was withdrawn, is an outline: nothing of it is sure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,14 +35,16 @@ def draw(incident: Mapping[str, Any], now_us: int, alt: str, t: Tongue) -> Marku
     scale = _Scale(first - room, last + (room if ended else 0))
     sure_until = us(ended["earliest"]) if ended else last
     parts = [_bar("cut", scale, us(started["latest"]), sure_until, 4)]
-    parts += [_opening(scale, since, until) for since, until in _openings(incident, sure_until)]
+    parts += [_opening(scale, since, until) for since, until in openings(incident, sure_until)]
     parts.append(_bar("bracket", scale, first, us(started["latest"]), 4))
     if ended:
         parts.append(_bar("bracket", scale, us(ended["earliest"]), us(ended["latest"]), 4))
     return Markup(
-        '<svg class="course" role="img" aria-label="{}" width="100%" height="{}">'
+        '<svg class="course {} {}" role="img" aria-label="{}" width="100%" height="{}">'
         '<line class="ground" x1="0" x2="100%" y1="{}" y2="{}"/>{}{}</svg>'
     ).format(
+        incident["kind"],
+        incident["state"],
         alt,
         HEIGHT + 18,
         HEIGHT - 0.5,
@@ -71,7 +75,7 @@ def _opening(scale: _Scale, since_us: int, until_us: int) -> Markup:
     return _bar("opening", scale, since_us, until_us, HEIGHT // 2)
 
 
-def _openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int]]:
+def openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int]]:
     """From each return of a part to the next cut, or to the end."""
     found: list[tuple[int, int]] = []
     since: int | None = None
@@ -104,4 +108,5 @@ def _short(bracket: Mapping[str, str], t: Tongue) -> str:
     low = story.moment(bracket["earliest"])
     high = story.up_to_minute(story.moment(bracket["latest"]))
     times = f"{low:%H:%M}\N{EN DASH}{high:%H:%M}"
-    return f"{tongues.short_day(t.lang, low)} {tongues.digits(t.lang, times)}"
+    text = f"{tongues.short_day(t.lang, low)} {tongues.digits(t.lang, times)}"
+    return tongues.held(t.lang, text)

@@ -35,7 +35,23 @@ def known(incident: Json, t: Tongue) -> list[tuple[str, str]]:
         ("how", story.led(how, t) if how else ""),
         ("suspected", story.at(incident["suspected"], t)),
         ("confirmed", _confirmed(incident, t)),
-        ("how_sure", story.sure(incident, t)),
+        ("how_sure", _sure(incident, t)),
+    ]
+    return [(t(f"incident.{name}"), value) for name, value in told if value]
+
+
+def _sure(incident: Json, t: Tongue) -> str:
+    """Nothing is sure of what was withdrawn, whatever was thought of it before."""
+    return "" if incident["state"] == "withdrawn" else story.sure(incident, t)
+
+
+def in_short(incident: Json, t: Tongue) -> list[tuple[str, str]]:
+    """What stands beside a picture that has little to show: how sure it is, and what is not."""
+    against = [words.word("held", word, t.lang) for word in incident["held"]]
+    told = [
+        ("how_sure", _sure(incident, t)),
+        ("against", against[0] if against else ""),
+        ("suspected", story.at(incident["suspected"], t)),
     ]
     return [(t(f"incident.{name}"), value) for name, value in told if value]
 

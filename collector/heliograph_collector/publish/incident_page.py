@@ -75,8 +75,9 @@ def line(incident: Json, t: Tongue = ENGLISH) -> Line:
     told = [
         words.word("incident_state", incident["state"], t.lang),
         words.word("kind", incident["kind"], t.lang),
-        words.sure(incident["confidence"], t.lang),
     ]
+    if incident["state"] != "withdrawn":
+        told.append(words.sure(incident["confidence"], t.lang))
     if incident["parts"]:
         votes = tongues.band(t.lang, incident["parts"][0]["votes"])
         told.append(t("incident.votes_fact", votes=votes))

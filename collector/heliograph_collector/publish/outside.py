@@ -33,7 +33,7 @@ def told(annotations: Iterable[Json], t: Tongue) -> list[Word]:
 
 def _word(one: Json, t: Tongue) -> Word:
     source, what = str(one.get("source", "")), str(one.get("what", ""))
-    signal = str(one.get("signal", ""))
+    signal = words.word("outside", f"signal_{one['signal']}", t.lang) if one.get("signal") else ""
     url = str(one.get("url", ""))
     return Word(
         what=what,

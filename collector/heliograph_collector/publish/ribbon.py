@@ -115,7 +115,8 @@ def axis(starts: range, t: Tongue) -> Markup:
 
 def _label(at_us: int, starts: range, t: Tongue) -> str:
     whole_day = _step_us(starts) >= _DAY_US or at_us % _DAY_US == 0
-    return (tongues.short_day if whole_day else tongues.clock)(t.lang, tongues.when(at_us))
+    text = (tongues.short_day if whole_day else tongues.clock)(t.lang, tongues.when(at_us))
+    return tongues.held(t.lang, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +183,13 @@ def _link(stay: _Stay, path: str, top: int, bins: int, sentence: str) -> Markup:
         _piece("bracket", stay.first, last, top, bins),
         _piece("sure", stay.sure, max(stay.unsure, stay.sure), top, bins),
     ]
-    return Markup('<a href="{}" class="stay {}" aria-label="{}"><title>{}</title>{}</a>').format(
-        path, stay.incident["state"], sentence, sentence, Markup("").join(parts)
+    return Markup('<a href="{}" class="stay {} {}" aria-label="{}"><title>{}</title>{}</a>').format(
+        path,
+        stay.incident["kind"],
+        stay.incident["state"],
+        sentence,
+        sentence,
+        Markup("").join(parts),
     )
 
 

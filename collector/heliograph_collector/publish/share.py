@@ -12,6 +12,7 @@ _LEFT, _INNER, _SCALE = 60, 1080, 1.15
 _TEXT_TOP, _CHART_TOP = 118, 320
 _SIZES = (46, 40, 35, 29, 25)  # the first with which the sentence has room
 _LEADING = 1.28
+_FACTS_TOP, _FACT, _NAMES = 428, 22, 200  # names and values: first line, size, width of the names
 _ISOLATES = re.compile("[\u2066-\u2069]")
 # How wide letters of the bold font are, in its size; a little more than they are.
 _WIDE = frozenset("mwMW@жмшщюфЖМШЩЮФ")
@@ -23,7 +24,10 @@ text{font-family:'DejaVu Sans Condensed','Noto Sans',sans-serif;fill:#1b222c}
 .chart text,.course text{font-size:15px;fill:#57616e}.chart .phase{font-weight:700}
 .chart .scale{fill:#1b222c;stroke:#fff;stroke-width:4px;paint-order:stroke}
 .reachable{fill:#3aa98a}.heard{fill:#7f9cc0}.blocked,.cut{fill:#d9480f}.down{fill:#4a525e}
-.silent{fill:#f6f5f1;stroke:#4a525e;stroke-dasharray:3 3}.opening{fill:#fff;opacity:.75}
+.silent{fill:#fcf7f9;stroke:#4a525e;stroke-dasharray:3 3}.opening{fill:#fff;opacity:.75}
+.network_silence .cut{fill:#8e1b3f}.back{fill:#3aa98a;stroke:#fff}
+.suspected .cut{fill:#faf6e6;stroke:#9a8a4a;stroke-dasharray:5 3}
+.withdrawn .cut{fill:#fff;stroke:#57616e;stroke-dasharray:5 3}
 .bracket,.unknown{stroke:#9a8a4a;stroke-width:.75}.grid,.tick,.ground{stroke:#dedbd2}
 """)
 _DEFS = Markup(
@@ -40,6 +44,8 @@ _MARK = Markup(
     'stroke-width="2" stroke-linecap="round"/></g></g>'
 )
 
+_FACT_LEADING = 28
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
@@ -49,6 +55,7 @@ class Card:
     foot: str
     chart: Markup
     legend: Sequence[tuple[str, str]] = ()  # (class, word)
+    facts: Sequence[tuple[str, str]] = ()  # (name, value), where the picture leaves room for them
     rtl: bool = False
 
 
@@ -67,6 +74,7 @@ def svg(card: Card) -> str:
         ),
         _chart(card.chart),
         _text(card, card.foot, 0, HEIGHT - 14, 18, "#57616e"),
+        *_facts(card),
         *_legend(card),
     ]
     return Markup(
@@ -142,6 +150,20 @@ def _chart(chart: Markup) -> Markup:
     return Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>').format(
         _LEFT, _CHART_TOP, _INNER, 238 * _SCALE, round(_INNER / _SCALE), 238, chart
     )
+
+
+def _facts(card: Card) -> Iterator[Markup]:
+    """Under a picture of how it went, which is low."""
+    y = _FACTS_TOP
+    for name, value in card.facts:
+        lines = _wrapped(_ISOLATES.sub("", value), (_INNER - _NAMES) / _FACT)[:2]
+        if y + len(lines) * _FACT_LEADING > HEIGHT - 30:
+            return
+        yield _text(card, name, 0, y, _FACT, "#57616e")
+        for line in lines:
+            yield _text(card, line, _NAMES, y, _FACT, "#1b222c")
+            y += _FACT_LEADING
+        y += 8
 
 
 def _legend(card: Card) -> Iterator[Markup]:

@@ -99,6 +99,11 @@ def isolated(lang: str, text: str) -> str:
     return text
 
 
+def held(lang: str, text: str) -> str:
+    """A text of the language inside a drawing, whose own direction is from the left."""
+    return f"\u2067{text}\u2069" if lang in RIGHT_TO_LEFT else text
+
+
 def direction(lang: str) -> str:
     """ "ltr" or "rtl", for the attribute dir."""
     return "rtl" if lang in RIGHT_TO_LEFT else "ltr"

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from heliograph_collector.publish import share
 from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
 
+DOUBT = "d0bb" * 4
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -99,3 +100,18 @@ async def test_others_may_frame_that_page_and_no_other(client: Any) -> None:
 async def test_of_none_there_is_none(client: Any, what: str) -> None:
     assert (await client.get(f"/incidents/{'0' * 16}/{what}")).status == 404
     assert (await client.get(f"/incidents/{MOBILE}/{what}?lang=xx")).status == 400
+
+
+async def test_where_there_is_little_to_draw_the_room_tells_how_unsure_it_is(client: Any) -> None:
+    told, bars = drawn(await (await client.get(f"/incidents/{DOUBT}/share.svg")).text())
+    assert "bracket" in bars
+    assert "low confidence" in told
+    assert "power cut" in told
+    told, _ = drawn(await (await client.get(f"/incidents/{TELEGRAM}/share.svg")).text())
+    assert "confidence" not in told
+
+
+async def test_what_came_back_in_between_is_drawn_and_explained(client: Any) -> None:
+    told, bars = drawn(await (await client.get(f"/incidents/{ALMATY}/share.svg")).text())
+    assert "back" in bars
+    assert "some came back" in told

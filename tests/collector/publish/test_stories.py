@@ -84,7 +84,7 @@ async def test_few_beside_an_incident_are_no_bar(serve: Serve) -> None:
     )
     classes = {a.get("class") for _, a in page.elements}
     assert "chart" not in classes
-    assert "course" in classes
+    assert "course service_blocking confirmed" in classes
 
 
 def test_the_window_holds_the_incident_and_grows_with_it() -> None:
@@ -105,7 +105,9 @@ async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
     page = await read(client, f"/incidents/{MOBILE}")
     told = page.text["world"]
     assert "Not ours, and annotation only" in told
-    assert "IODA · bgp : disagrees — its figures stayed up (99% of what was expected" in told
+    assert (
+        "IODA · routes (BGP) : disagrees — its figures stayed up (99% of what was expected" in told
+    )
     assert "What others say" not in (await read(client, f"/incidents/{TELEGRAM}")).text["world"]
     evil = [{"source": "x", "url": "javascript:alert(1)", "what": "agrees", "attribution": "<b>"}]
     plain = await serve(feed(long_evening(), annotations=lambda id_: evil))
@@ -119,7 +121,7 @@ async def test_a_story_has_all_that_print_needs(serve: Serve) -> None:
     parts = ["What is known", "Before, during, after", "What speaks against it", "How it is known"]
     parts += ["What is uncertain", "What we said, and when", "Evidence", "Check it yourself"]
     assert [part for part in parts if part not in told] == []
-    assert "before 10–19 0 during 0 10–19 after 10–19 0" in told
+    assert "before during after heard from 10–19 0 10–19 silent 0 10–19 0" in told
     assert "400–499" in told
 
 
