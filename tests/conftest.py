@@ -1,11 +1,18 @@
 """What holds for the whole suite."""
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from support import browser_reader
+
+
+def pytest_configure() -> None:
+    """A shell that starts the suite in the background lets it ignore Ctrl-C, and all children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
