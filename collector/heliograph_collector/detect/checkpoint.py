@@ -4,6 +4,7 @@ Two files each in DATA/detect: POSITION-HASH.state, and POSITION-HASH.opinions w
 since. A state is named by its content's SHA-256, which entries of the log give.
 """
 
+import errno
 import hashlib
 import os
 import struct
@@ -91,10 +92,16 @@ def find(folder: Path, hash_: str) -> Path | None:
 
 
 def add(saved: Saved, frame: Frame) -> None:
-    """What was heard before a bin closed, in order. Raises OSError."""
+    """What was heard before a bin closed, in order. Raises OSError: then nothing of it is there."""
     packed = zstandard.ZstdCompressor(3).compress(msgspec.json.encode(frame))
-    with saved.opinions.open("ab") as stream:
-        stream.write(_LENGTH.pack(len(packed)) + packed)
+    with saved.opinions.open("ab", buffering=0) as stream:
+        size, line = stream.tell(), _LENGTH.pack(len(packed)) + packed
+        try:
+            if stream.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(saved.opinions))
+        except OSError:
+            os.ftruncate(stream.fileno(), size)
+            raise
 
 
 def frames(file: Path) -> Iterator[Frame]:

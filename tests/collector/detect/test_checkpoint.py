@@ -1,5 +1,6 @@
 """A lookout that was put down and taken up again goes on as if nothing had been."""
 
+import resource
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -131,3 +132,19 @@ def test_old_states_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lookout.read([replace(rows(1)[position], position=position)])
         checkpoint.save(tmp_path, lookout)
     assert len(checkpoint.states(tmp_path)) == 3
+
+
+def test_what_a_full_disk_took_in_part_does_not_bury_what_follows(tmp_path: Path) -> None:
+    """A limit on the size of files takes a part and refuses the rest, as a full disk does."""
+    saved = checkpoint.save(tmp_path, Lookout.new("j", SECRET, at(0)))
+    frames = [(at(60 * n), at(60 * n + 60), heard(n)[:200]) for n in range(3)]
+    checkpoint.add(saved, frames[0])
+    whole, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (saved.opinions.stat().st_size + 100, hard))
+    try:
+        with pytest.raises(OSError, match=r"opinions|large"):
+            checkpoint.add(saved, frames[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (whole, hard))
+    checkpoint.add(saved, frames[2])
+    assert [frame[0] for frame in checkpoint.frames(saved.opinions)] == [at(0), at(120)]
