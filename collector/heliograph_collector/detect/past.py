@@ -28,6 +28,7 @@ class Reopened:
     since_us: int
     until_us: int
     due_us: int
+    after: int = 0  # the journal's entry after which all that came late was read
     heard: set[str] = field(default_factory=set)  # vantages …
     failing: set[str] = field(default_factory=set)  # … and those of them that failed
 
@@ -59,14 +60,19 @@ class Late:
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], Reopened] = {}
 
-    def add(self, opinion: Opinion, now_us: int) -> None:
+    @property
+    def after(self) -> int | None:
+        """The entry after which all that waits came; None when nothing does."""
+        return min((one.after for one in self._waiting.values()), default=None)
+
+    def add(self, opinion: Opinion, now_us: int, after: int = 0) -> None:
         if opinion.standing is Standing.UNKNOWN:
             return  # it votes for nothing
         key = opinion.witness.place.country, opinion.service
         one = self._waiting.get(key)
         if one is None:
             due_us = now_us + PAUSE_US
-            one = Reopened(*key, opinion.at_us, opinion.at_us, due_us)
+            one = Reopened(*key, opinion.at_us, opinion.at_us, due_us, after)
             self._waiting[key] = one
         one.take(opinion)
 
@@ -75,6 +81,7 @@ class Late:
         other = self._waiting.pop((one.country, one.service), one)
         one.since_us = min(one.since_us, other.since_us)
         one.until_us = max(one.until_us, other.until_us)
+        one.after = min(one.after, other.after)
         one.heard |= other.heard
         one.failing |= other.failing
         one.due_us = now_us + PAUSE_US

@@ -15,7 +15,7 @@ from heliograph_collector.detect.acts import Saying
 from heliograph_collector.detect.alert_log import AlertLogError
 from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.detect.opinions import opinions
-from heliograph_collector.detect.past import Late
+from heliograph_collector.detect.past import Late, Reopened
 from heliograph_collector.detect.signals import Opinion
 from heliograph_collector.detect.silence import Blind
 from heliograph_collector.publish.bus import Bus
@@ -26,7 +26,7 @@ from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.incidents import Book, Entry
 from heliograph_collector.store.journal import JournalError
-from heliograph_collector.store.rows import Block, JournalRow
+from heliograph_collector.store.rows import Block, JournalRow, Judged
 
 log = logging.getLogger("heliograph.detect")
 
@@ -48,6 +48,13 @@ class Rows(Protocol):
     def position(self) -> int: ...
     async def read(self, after: int, limit: int) -> list[JournalRow]: ...
     async def wait_beyond(self, position: int, timeout_s: float) -> bool: ...
+
+
+class Memory(Protocol):
+    """What was judged of entries after `position` and up to which; raises JournalError,
+    StoreError. Of None: nothing."""
+
+    async def since(self, position: int | None) -> tuple[int, Sequence[Judged]]: ...
 
 
 class Detector:
@@ -75,7 +82,10 @@ class Detector:
         self._herald = Herald(bus, titles or {}, study.k_anonymity)
         self._turn = asyncio.Lock()  # the keeper does one thing at a time
         self._late = Late()
+        self._open: Reopened | None = None  # what is being looked at again
         self._heard: list[Opinion] = []
+        self._upto, self._looked_upto = 0, 0  # the last entry of what was heard; at the last look
+        self._recalled = False  # whether what the process before us had in mind is heard again
         self._over: tuple[Blind, ...] = ()  # when we were blind, at the last look …
         self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
         self._looked = False
@@ -109,6 +119,7 @@ class Detector:
         """Hear what a block's verdicts say; the oldest are let go when too many wait."""
         self._heard.extend(opinions(block.judged))
         del self._heard[:-_HEARD]
+        self._upto = block.last
 
     def blind(self, since_us: int, until_us: int) -> list[Spell]:
         """When and where we could not tell, oldest first; "until" None: still."""
@@ -146,11 +157,45 @@ class Detector:
                 self._be_behind((now_us - rows[-1].received_us) / 1e6)
                 return False
             self._be_behind(0.0)
-            heard, self._heard = self._heard, []
-            for opinion in await asyncio.to_thread(self._keeper.look, heard, now_us):
-                self._late.add(opinion, now_us)
+            heard, self._heard, upto = self._heard, [], self._upto
+            try:
+                late = await asyncio.to_thread(self._keeper.look, heard, now_us)
+            except OSError:
+                self._heard = heard + self._heard  # who is heard twice is counted once
+                raise
+            for opinion in late:
+                self._late.add(opinion, now_us, self._looked_upto)
             self._tell(await asyncio.to_thread(self._keeper.say, now_us))
+            await asyncio.to_thread(self._settle, self._looked_upto)
+            self._looked_upto = upto
         return True
+
+    def _settle(self, upto: int) -> None:
+        """Note how far nothing can be lost by a kill. Raises OSError."""
+        waiting = [self._late.after, None if self._open is None else self._open.after]
+        if self._recalled and self._keeper.wrote:
+            self._keeper.note(min([upto, *(after for after in waiting if after is not None)]))
+
+    async def recall(self, memory: Memory) -> None:
+        """Hear again what the process before us may not have written down; once the store is open.
+
+        Patiently; nothing is lost by a kill in between.
+        """
+        while not self._recalled:
+            try:
+                await self._recall(memory)
+            except (StoreError, JournalError) as error:
+                log.warning("What was heard last is not recalled yet: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _recall(self, memory: Memory) -> None:
+        """Raises StoreError, JournalError."""
+        known = self._keeper.heard
+        upto, judged = await memory.since(known)
+        async with self._turn:
+            self._heard.extend(opinions(judged))
+            self._looked_upto = upto if known is None else known
+            self._upto, self._recalled = max(self._upto, upto), True
 
     def _be_behind(self, seconds: float) -> None:
         self._late_by_s, self._stepped_us = seconds, self._clock.monotonic_us()
@@ -169,18 +214,21 @@ class Detector:
         now_us = self._clock.wall_us()
         async with self._turn:
             said: Sequence[Incident] = list(self._keeper.ledger.said.values())
-        one = self._late.due(now_us, said)
+            one = self._open = self._late.due(now_us, said)
         if one is None:
             return False
         window = one.window(self._keeper.lookout.reach.since_us)
         try:
             found = await look_again(self._past, one, window, said)
-        except StoreError as error:
-            log.warning("Late data of %s in %s wait: %s", one.service, one.country, error)
+            async with self._turn:
+                await asyncio.to_thread(self._keeper.amend, found)
+        except (StoreError, OSError) as error:
             self._late.put_back(one, now_us)
-            return True
-        async with self._turn:
-            await asyncio.to_thread(self._keeper.amend, found)
+            if isinstance(error, OSError):
+                raise
+            log.warning("Late data of %s in %s wait: %s", one.service, one.country, error)
+        finally:
+            self._open = None
         return True
 
     async def _patiently_resume(self) -> None:

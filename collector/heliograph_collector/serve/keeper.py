@@ -1,6 +1,7 @@
 """The lookout with its files: checkpoints, the log, what late data amended. Nothing here waits for
 the network; the detector calls it in a thread, one call at a time."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from heliograph_collector.detect.acts import Saying
 from heliograph_collector.detect.alert_log import FILE, Grounds
 from heliograph_collector.detect.incident import Incident
 from heliograph_collector.detect.ledger import Ledger
-from heliograph_collector.detect.lookout import CLOSE_US, REMEMBERED_US, Lookout
+from heliograph_collector.detect.lookout import CLOSE_US, REMEMBERED_US, Frame, Lookout
 from heliograph_collector.detect.past import amended
 from heliograph_collector.detect.signals import SECOND_US, Opinion
 from heliograph_collector.store.incidents import Entry
@@ -22,6 +23,7 @@ from heliograph_collector.store.rows import JournalRow
 SAVE_US = 3_600 * SECOND_US
 _SAY_US = 60 * SECOND_US  # what was held back for being a particular is tried again
 _AMENDED = "amended.json"
+_HEARD = "heard.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,11 @@ class Study:
     k_anonymity: int
 
 
+class _Heard(msgspec.Struct):
+    journal: str
+    position: int
+
+
 class Keeper:
     """Opens and proves the log. Raises AlertLogError, OSError."""
 
@@ -46,8 +53,11 @@ class Keeper:
         self.lookout = Lookout.new(study.journal, study.secret, 0)
         self._saved = checkpoint.Saved(self._folder, "")
         self._saved_us = 0
+        self._frames: list[Frame] = []  # not yet written down
         self._amended: dict[str, Incident] = {}
         self._said: tuple[int, Sequence[Incident]] = (0, ())
+        self.heard: int | None = None  # the last entry of whose verdicts nothing can be lost
+        self.wrote = False  # whether all that was heard before the last look is written down
 
     def resume(self, last: int, now_us: int) -> None:
         """Take up the newest checkpoint that can be gone on from, or begin before the oldest row.
@@ -56,6 +66,7 @@ class Keeper:
         """
         study = self._study
         self._load_amended()
+        self._load_heard()
         found = checkpoint.newest(self._folder, study.journal, last, study.secret)
         if found is None:
             self.lookout = Lookout.new(study.journal, study.secret, now_us)
@@ -71,6 +82,7 @@ class Keeper:
     def save(self, now_us: int) -> None:
         """Raises OSError: then what is known stays known, and the next look tries again."""
         self._saved = checkpoint.save(self._folder, self.lookout)
+        self._frames.clear()  # the state holds what came of them
         self._saved_us = now_us
 
     def read(self, rows: Sequence[JournalRow]) -> None:
@@ -85,11 +97,12 @@ class Keeper:
         lookout.until(now_us)
         frame = lookout.close(now_us - CLOSE_US)
         if frame is not None and frame[2]:
-            checkpoint.add(self._saved, frame)
+            self._write(frame)
         late = [opinion for opinion in heard if not lookout.hear(opinion)]
         over = lookout.glance(now_us)
         if over is not None:
-            checkpoint.add(self._saved, over)
+            self._write(over)
+        self.wrote = frame is not None
         if now_us - self._saved_us >= SAVE_US or not lookout.traceable:
             lookout.forget(now_us)
             self._amended = {
@@ -99,6 +112,13 @@ class Keeper:
             }
             self.save(now_us)
         return late
+
+    def _write(self, frame: Frame) -> None:
+        """After those that could not be written before. Raises OSError."""
+        self._frames.append(frame)
+        while self._frames:
+            checkpoint.add(self._saved, self._frames[0])
+            del self._frames[0]
 
     def say(self, now_us: int) -> Sequence[Entry]:
         """Write down what is new. Raises OSError, AlertLogError."""
@@ -118,11 +138,26 @@ class Keeper:
         """Know these better than the live channel does. Raises OSError."""
         if found:
             self._amended.update(found)
-            file = self._folder / _AMENDED
-            new = file.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(self._amended))
-            new.replace(file)
+            self._put(_AMENDED, self._amended)
             self._said = 0, ()
+
+    def note(self, position: int) -> None:
+        """Of verdicts up to this entry all is written down, or was looked at. Raises OSError."""
+        if position != self.heard:
+            self._put(_HEARD, {"journal": self._study.journal, "position": position})
+            self.heard = position
+
+    def _load_heard(self) -> None:
+        """What is damaged, or of another journal, is as good as not there."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            found = msgspec.json.decode((self._folder / _HEARD).read_bytes(), type=_Heard)
+            self.heard = found.position if found.journal == self._study.journal else None
+
+    def _put(self, name: str, content: object) -> None:
+        file = self._folder / name
+        new = file.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(content))
+        new.replace(file)
 
     def _load_amended(self) -> None:
         """What is damaged is as good as not there: late data would bring it up again."""

@@ -38,6 +38,7 @@ from heliograph_collector.serve.guard import Guard
 from heliograph_collector.serve.keeper import Study
 from heliograph_collector.serve.notice import Notice, read_password
 from heliograph_collector.serve.readiness import Readiness
+from heliograph_collector.serve.recall import Recall
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.serve.trials import Trials
 from heliograph_collector.store.days import By
@@ -95,13 +96,15 @@ class Rooms:
             lambda: house.journal.alive(house.clock.wall_us()), self._store.health, config.data
         )
         self._cells = CellKeeper(self._store, house.clock)
-        self._trials = Trials(house.fleet, house.clock, Pseudonyms(house.keyring.secret))
+        names = Pseudonyms(house.keyring.secret)
+        self._recall = Recall(house.journal, self._store, names)
+        self._trials = Trials(house.fleet, house.clock, names)
         self._days = DayKeeper(self._store, house.clock, By(config.k_anonymity, KNOWN))
         self._writer = Writer(
             house.journal,
             self._store,
             TimeCheck(Assessor(judge, house.services.services)),
-            Pseudonyms(house.keyring.secret),
+            names,
             clock=house.clock,
             rng=house.rng,
             on_block=self._on_block,
@@ -127,6 +130,7 @@ class Rooms:
                 self._desk.opened(self._problems)
                 if self._house.config.echo:
                     group.create_task(self._answer_echo(self._house.config.echo, group))
+                group.create_task(self._detector.recall(self._recall))
                 group.create_task(self._ready.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())

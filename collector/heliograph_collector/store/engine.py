@@ -31,6 +31,7 @@ from heliograph_collector.store.rows import (
     MeasurementPage,
     Opinion,
     Silence,
+    Taken,
     Vote,
     WorldTally,
 )
@@ -235,6 +236,10 @@ class Store:
             Judgement(taken=one, verdicts=verdicts, number=numbers.get(one.id, 0))
             for one, verdicts in queries.paired(taken, given)
         ]
+
+    async def judged(self, taken: Sequence[Taken]) -> Sequence[Judged]:
+        """With their last verdicts. Raises StoreError."""
+        return queries.paired(taken, await self._read(queries.verdicts(taken))) if taken else ()
 
     async def judge_again(self, judgements: Sequence[Judgement]) -> None:
         """In place of what was said under a lower number. Raises StoreError."""

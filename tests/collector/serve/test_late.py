@@ -6,6 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from heliograph_collector.detect.signals import Witness
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.rows import Judged, Opinion, State, Vantage, Verdict, WorldTally
@@ -77,10 +79,10 @@ class Evening:
         """Up to the late upload, and to the first look after it."""
         for minute in range(int(BACK / 60)):
             since, until = at(60 * minute), at(60 * minute + 60)
-            shift.took(block(1, 1, *[j for j in self.now if since <= j[0].received_us < until]))
+            shift.took(block(1, 9, *[j for j in self.now if since <= j[0].received_us < until]))
             await shift.play([], 60 * minute + 60, tick_s=30)
         shift.shelf.stored, shift.shelf.world = self.stored(), self.world
-        shift.took(block(1, 1, *self.late))
+        shift.took(block(10, 10, *self.late))
         await shift.look()
 
 
@@ -113,6 +115,59 @@ async def test_what_was_missed_is_told_with_its_true_bracket(tmp_path: Path) -> 
         assert not await shift.detector.reopen()
         await shift.play([], UNTIL + 3_600, tick_s=60)
         assert len(shift.detector.book.entries) == 1
+
+
+class Memory:
+    """What the store and the journal have of an evening: entry 1 to 9 in time, 10 late."""
+
+    def __init__(self, evening: "Evening") -> None:
+        self.late = evening.late
+        self.asked: list[int | None] = []
+
+    async def since(self, position: int | None) -> tuple[int, list[Judged]]:
+        self.asked.append(position)
+        return 10, self.late if position is not None and position < 10 else []
+
+
+async def test_a_kill_between_the_upload_and_the_look_loses_nothing(tmp_path: Path) -> None:
+    """The block is in the store, and what it says of the past was only in mind."""
+    evening = Evening(late=lambda _: True)
+    memory = Memory(evening)
+    async with Shift(tmp_path) as shift:
+        await shift.detector.recall(memory)
+        await evening.play(shift)
+        assert not await shift.detector.reopen()
+    for start_s in (BACK + 20, BACK + 25):  # and once more, before anything came of it
+        async with Shift(tmp_path, start_s=start_s) as shift:
+            shift.shelf.stored, shift.shelf.world = evening.stored(), evening.world
+            await shift.detector.recall(memory)
+            await shift.play([], start_s + 5, tick_s=1)
+    async with Shift(tmp_path, start_s=BACK + 60) as shift:
+        shift.shelf.stored, shift.shelf.world = evening.stored(), evening.world
+        await shift.detector.recall(memory)
+        await shift.play([], BACK + 100, tick_s=10)
+        assert await shift.detector.reopen()
+        await shift.play([], BACK + 300, tick_s=10)
+        assert holds(only(shift)["started"], ONSET, slack_s=1)
+    async with Shift(tmp_path, start_s=BACK + 400) as shift:
+        await shift.detector.recall(memory)
+    assert memory.asked == [None, 9, 9, 9, 10]
+
+
+async def test_what_late_data_say_is_not_dropped_when_it_cannot_be_kept(tmp_path: Path) -> None:
+    evening = Evening(late=lambda _: True)
+    async with Shift(tmp_path) as shift:
+        await evening.play(shift)
+        await shift.play([], BACK + 40, tick_s=10)
+        held = tmp_path / "detect" / "amended.new"
+        held.mkdir()  # as a disk that takes nothing
+        with pytest.raises(OSError, match="amended"):
+            await shift.detector.reopen()
+        held.rmdir()
+        await shift.play([], BACK + 80, tick_s=10)
+        assert await shift.detector.reopen()
+        await shift.play([], BACK + 100, tick_s=10)
+        assert holds(only(shift)["started"], ONSET, slack_s=1)
 
 
 async def test_the_bracket_of_a_known_one_is_corrected_under_its_name(tmp_path: Path) -> None:
