@@ -47,11 +47,21 @@ class CellKeeper:
         self._store = store
         self._clock = clock
         self._widths = widths()
+        self.after: int | None = None  # the journal's entry after which that came which is to do,
+        # and which a start would not look at by itself
 
-    def touch(self, moments_us: Iterable[int]) -> None:
+    def touch(self, moments_us: Iterable[int], after: int | None = None) -> None:
+        """`after`: the journal's entry after which what touches them came."""
         moments = set(moments_us)
         for width in self._widths:
             width.touch(moments)
+        if after is not None and any(self._old(width) for width in self._widths):
+            self.after = after if self.after is None else min(after, self.after)
+
+    def _old(self, width: Width) -> bool:
+        """Whether there is something to do that a start would not. Half of that: time passes."""
+        before = (self._clock.wall_us() - width.before_s * US // 2) // width.us
+        return not width.kept_s and any(at < before for at in width.touched)
 
     async def run(self) -> None:
         now_us = self._clock.wall_us()
@@ -74,6 +84,8 @@ class CellKeeper:
             width.touched = {at for at in width.touched if at >= oldest}
         for first, last in list(stretches(sorted(width.touched), width.at_once)):
             await self._renew(width, first, last)
+        if not width.kept_s and not self._old(width):
+            self.after = None
 
     async def _renew(self, width: Width, first: int, last: int) -> None:
         """A stretch that fails is taken up again in the next round."""

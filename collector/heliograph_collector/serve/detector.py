@@ -5,7 +5,7 @@ What it knows is put down every hour; a restart goes on from there, by the rows 
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -85,6 +85,7 @@ class Detector:
         self._open: Reopened | None = None  # what is being looked at again
         self._heard: list[Opinion] = []
         self._upto, self._looked_upto = 0, 0  # the last entry of what was heard; at the last look
+        self._others: Sequence[Callable[[], int | None]] = ()
         self._recalled = False  # whether what the process before us had in mind is heard again
         self._over: tuple[Blind, ...] = ()  # when we were blind, at the last look …
         self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
@@ -173,22 +174,28 @@ class Detector:
     def _settle(self, upto: int) -> None:
         """Note how far nothing can be lost by a kill. Raises OSError."""
         waiting = [self._late.after, None if self._open is None else self._open.after]
+        waiting += [each() for each in self._others]
         if self._recalled and self._keeper.wrote:
             self._keeper.note(min([upto, *(after for after in waiting if after is not None)]))
 
-    async def recall(self, memory: Memory) -> None:
-        """Hear again what the process before us may not have written down; once the store is open.
+    async def recall(
+        self, memory: Memory, others: Sequence[Callable[[], int | None]] = ()
+    ) -> tuple[int, Sequence[Judged]]:
+        """Hear again what the process before us may not have written down, and give it to whoever
+        else may want it (and after which entry it came); once the store is open, patiently.
 
-        Patiently; nothing is lost by a kill in between.
+        Nothing is lost by a kill in between. Each of `others` says after which entry that came
+        which it still has in mind alone, None of nothing: that is recalled too.
         """
-        while not self._recalled:
+        self._others = others
+        while True:
             try:
-                await self._recall(memory)
+                return await self._recall(memory)
             except (StoreError, JournalError) as error:
                 log.warning("What was heard last is not recalled yet: %s", error)
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _recall(self, memory: Memory) -> None:
+    async def _recall(self, memory: Memory) -> tuple[int, Sequence[Judged]]:
         """Raises StoreError, JournalError."""
         known = self._keeper.heard
         upto, judged = await memory.since(known)
@@ -196,6 +203,7 @@ class Detector:
             self._heard.extend(opinions(judged))
             self._looked_upto = upto if known is None else known
             self._upto, self._recalled = max(self._upto, upto), True
+            return self._looked_upto, judged
 
     def _be_behind(self, seconds: float) -> None:
         self._late_by_s, self._stepped_us = seconds, self._clock.monotonic_us()

@@ -130,7 +130,7 @@ class Rooms:
                 self._desk.opened(self._problems)
                 if self._house.config.echo:
                     group.create_task(self._answer_echo(self._house.config.echo, group))
-                group.create_task(self._detector.recall(self._recall))
+                group.create_task(self._take_up())
                 group.create_task(self._ready.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
@@ -140,6 +140,12 @@ class Rooms:
                 if self._house.config.dumps_days:
                     group.create_task(self._dumps.run())
                 group.create_task(self._corroboration.run(self._feed))
+
+    async def _take_up(self) -> None:
+        """Go on with what the process before us had in mind alone."""
+        waiting = (lambda: self._cells.after,)
+        after, judged = await self._detector.recall(self._recall, waiting)
+        self._cells.touch([taken.started_us for taken, _ in judged], after)
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
         told = ""
@@ -216,7 +222,7 @@ class Rooms:
     def _on_block(self, block: Block) -> None:
         self._detector.took(block)
         self._desk.took(block)
-        self._cells.touch(_times(block))
+        self._cells.touch(_times(block), block.first - 1)
         self._trials.took(block)
         self._announcer.touch(_times(block))
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from heliograph.clock import SystemClock
 from heliograph_collector.rollup import cells, in_every_bin
 from heliograph_collector.serve.cells import CellKeeper, renew, renew_all, stretches
 from heliograph_collector.store.engine import Store, StoreError, TooMuchError
@@ -25,6 +26,7 @@ from heliograph_collector.store.rows import (
 )
 from support.rows import T0, US, taken
 from support.virtual_time import VirtualClock, run_virtually
+from support.waiting import until
 
 MINUTE_US, BIN_US = 60 * US, 300 * US
 HOUR_US = 3_600 * US
@@ -86,6 +88,44 @@ def test_a_start_renews_what_may_have_been_left_and_what_fails_is_asked_again() 
     assert 60 <= len(minutes) <= 63, "the last hour; an older minute is not kept"
     assert {width for width, _ in soon.asked} == {60}, "five minutes wait for their minute"
     assert fives <= {at for width, at in later.asked if width == 300}
+
+
+def test_old_bins_that_wait_say_after_which_entry_they_were_touched() -> None:
+    """What a kill would let go of; what is a few hours old a start renews by itself."""
+    found: list[int | None] = []
+
+    async def story(clock: VirtualClock) -> None:
+        keeper = CellKeeper(cast("Store", AwayStore(StoreError("away"))), clock)
+        keeper.touch([clock.wall_us() - HOUR_US], 5)
+        found.append(keeper.after)
+        for entry in (8, 7, 9):
+            keeper.touch([clock.wall_us() - 99 * HOUR_US], entry)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(keeper.run())
+            await asyncio.sleep(200)
+            running.cancel()
+        found.append(keeper.after)
+
+    run_virtually(story)
+    assert found == [None, 7]
+
+
+async def test_old_bins_that_are_rolled_up_hold_nothing_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heliograph_collector.serve.cells._EVERY_S", 0.01)
+    keeper = CellKeeper(store, SystemClock())
+    keeper.touch([T0], 7)
+    assert keeper.after == 7
+    running = asyncio.create_task(keeper.run())
+
+    async def done() -> bool:
+        return keeper.after is None
+
+    try:
+        await until(done)
+    finally:
+        running.cancel()
 
 
 def test_what_was_too_much_is_asked_for_in_smaller_pieces() -> None:

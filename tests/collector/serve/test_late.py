@@ -154,6 +154,19 @@ async def test_a_kill_between_the_upload_and_the_look_loses_nothing(tmp_path: Pa
     assert memory.asked == [None, 9, 9, 9, 10]
 
 
+async def test_what_others_have_in_mind_alone_is_recalled_too(tmp_path: Path) -> None:
+    """Old bins wait to be rolled up: until then a start begins before what touched them."""
+    evening = Evening(late=lambda _: False)
+    memory = Memory(evening)
+    for waits in (4, None):
+        async with Shift(tmp_path, start_s=BACK) as shift:
+            await shift.detector.recall(memory, [lambda: waits])  # noqa: B023 -- called in this turn
+            await shift.play([], BACK + 300, tick_s=10)
+    async with Shift(tmp_path, start_s=BACK + 300) as shift:
+        assert (await shift.detector.recall(memory))[0] == 10
+    assert memory.asked == [None, 4, 10]
+
+
 async def test_what_late_data_say_is_not_dropped_when_it_cannot_be_kept(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
     async with Shift(tmp_path) as shift:
