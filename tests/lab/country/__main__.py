@@ -7,7 +7,6 @@ python -m lab.country drill  [SCRIPT.yml]
 import argparse
 import contextlib
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,11 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.country import drill, prompt
+from lab.country import drill, prompt, window
 from lab.country.country import Country, country
-from lab.country.gate import TESTS
 from lab.country.scenario import script
-from lab.country.topology import ABROAD, COLLECTOR
 from lab.country.world import Missing
 
 SCRIPTS = Path(__file__).parents[1] / "scenarios"
@@ -32,12 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8088)
     args = parser.parse_args(arguments)
     try:
+        listening = socket.create_server(("127.0.0.1", args.port))
+    except OSError as error:
+        say(f"Port {args.port} cannot be had ({error.strerror}); --port names another.")
+        return 1
+    try:
         with (
+            listening,
             tempfile.TemporaryDirectory(prefix="heliograph-lab-") as folder,
             _peopled(Path(folder)) as made,
-            _window(made, args.port),
+            window.opened(made.world, listening) as origin,
         ):
-            return _lab(made, args.port) if args.what == "lab" else _drill(made, args)
+            say(f"the page: {origin}/")
+            return _lab(made) if args.what == "lab" else _drill(made, args)
     except Missing as reason:
         say(str(reason))
         return 1
@@ -61,22 +65,7 @@ def _peopled(folder: Path) -> Iterator[Country]:
         yield made
 
 
-@contextmanager
-def _window(made: Country, port: int) -> Iterator[None]:
-    with socket.create_server(("127.0.0.1", port)) as listening:
-        fd = listening.fileno()
-        carry = [sys.executable, "-m", "lab.country.window", str(fd), COLLECTOR, "8080"]
-        command = made.world.command(ABROAD, ["env", f"PYTHONPATH={TESTS}", *carry])
-        process = subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait(timeout=10)
-
-
-def _lab(made: Country, port: int) -> int:
-    say(f"the page: http://127.0.0.1:{port}/")
+def _lab(made: Country) -> int:
     say(prompt.obey(made, "show"))
     say("try: block telegram on kcell")
     with contextlib.suppress(EOFError):
@@ -89,7 +78,6 @@ def _lab(made: Country, port: int) -> int:
 
 
 def _drill(made: Country, args: argparse.Namespace) -> int:
-    say(f"the page: http://127.0.0.1:{args.port}/")
     played = drill.play(made, script(args.script, made.topology), say)
     looks = drill.looked(played, drill.incidents(made))
     print("\n".join([*drill.table(played), *map(str, looks)]))

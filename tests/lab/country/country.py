@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -146,9 +146,9 @@ class Country:
         )  # fmt: skip
         ask(self.world.command(space, joining))
 
-    def populate(self) -> None:
-        """Every agent of the country joins, some side by side, and starts."""
-        places = self.topology.agents
+    def populate(self, leave: Container[str] = ()) -> None:
+        """Every agent but those to `leave` out joins, some side by side, and starts."""
+        places = [place for place in self.topology.agents if place.name not in leave]
         invite = self.invite("--uses", str(len(places)))
         with ThreadPoolExecutor(JOIN_AT_ONCE) as hands:
             list(hands.map(lambda place: self.join_place(place, invite), places))

@@ -86,7 +86,7 @@ def _lift(country: Country, words: Sequence[str]) -> str:
 def _show(country: Country, words: Sequence[str]) -> str:
     del words
     lines = [
-        f"{name:9} {gate.network.title:14} {gate.network.access:8} "
+        f"{name:9} {gate.network.title:14} AS{gate.network.asn:<6} {gate.network.access:8} "
         f"{', '.join(what.kind for what in gate.applied.values()) or 'open'}"
         for name, gate in country.gates.items()
     ]
@@ -99,7 +99,8 @@ def _apply(country: Country, network: str, what: Interference) -> str:
     if network not in country.gates:
         raise Usage(f"networks are {', '.join(country.gates)}.")
     country.gates[network].apply(what)
-    return f"{what.kind} on {network}: in force"
+    asn = country.topology.network(network).asn
+    return f"{what.kind} on {network}: in force; on the page it is AS{asn}"
 
 
 def _service_on(country: Country, words: Sequence[str]) -> tuple[str, str, str]:

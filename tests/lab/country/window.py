@@ -9,9 +9,34 @@ python -m lab.country.window FD HOST PORT
 import asyncio
 import contextlib
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.country.topology import ABROAD, COLLECTOR
+
+if TYPE_CHECKING:
+    from lab.country.world import World
 
 CHUNK = 65_536
+TESTS = Path(__file__).parents[2]
+
+
+@contextmanager
+def opened(world: "World", listening: socket.socket) -> Iterator[str]:
+    """What connects to `listening` comes to the collector's pages; gives their origin out here."""
+    fd = listening.fileno()
+    carry = [sys.executable, "-m", "lab.country.window", str(fd), COLLECTOR, "8080"]
+    command = world.command(ABROAD, ["env", f"PYTHONPATH={TESTS}", *carry])
+    process = subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
+    try:
+        yield "http://{}:{}".format(*listening.getsockname())
+    finally:
+        process.kill()
+        process.wait(timeout=10)
 
 
 async def main(fd: int, host: str, port: int) -> None:

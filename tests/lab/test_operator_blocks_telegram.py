@@ -1,0 +1,172 @@
+"""An operator at a real browser before a country in a box: a guest joins, Telegram is blocked on
+one network, the incident comes up on the open page, and what is said of it is public and signed.
+
+What it took is printed: seconds from the block to the word on the public page and to the incident.
+"""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.country import prompt, window
+from lab.country.country import Country, country
+from lab.country.world import require_for_test
+from support.browser_reader import Open, Reader
+from support.operator_journey import invite, log_in
+from support.programs import ask, collector
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
+GUEST, ITS_REGION = "kcell-nqz-1", "KZ-71"  # nobody else is there
+KCELL, TELE2 = (f"#cell-KZ-{asn}-mobile-telegram" for asn in (29355, 48503))
+TOPOLOGY = {
+    "country": "KZ",
+    "regions": {"ala": "KZ-75", "nqz": ITS_REGION},
+    "networks": [
+        {"name": "kcell", "title": "Kcell", "asn": 29355, "access": "mobile",
+         "agents": {"ala": 5, "nqz": 1}},
+        {"name": "tele2", "title": "Tele2/Altel", "asn": 48503, "access": "mobile",
+         "agents": {"ala": 4}},
+    ],
+    "domestic": {"names": ["gov.kz"]},
+    "abroad": {
+        "names": ["www.example.com", "www.example.net", "www.example.org", "anchor.example"],
+        "collector": "collector.example",
+    },
+}  # fmt: skip
+PLAN = {
+    "heartbeat_s": 2,
+    "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
+    "tasks": [
+        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+        {"experiment": "telegram", "service": "telegram", "interval_s": 15},
+    ],
+}
+# A minute of failures is judged 20 s after its end, and three of them are enough.
+FOUND_MS = 260_000
+SEEN_MS = 120_000
+REASON = "Two readers in Astana say so by telephone."
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Country]:
+    """All but the guest are there."""
+    require_for_test()
+    topology = tmp_path / "topology.yml"
+    topology.write_text(yaml.safe_dump(TOPOLOGY))
+    with country(tmp_path / "country", topology, tested=("telegram",)) as made:
+        made.collect(PLAN)
+        made.populate(leave=(GUEST,))
+        yield made
+
+
+async def test_an_operator_confirms_what_was_blocked(
+    lab: Country, reader: Open, tmp_path: Path
+) -> None:
+    password = (lab.folder / "data" / "keys" / "operator.password").read_text().strip()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        window.opened(lab.world, door) as origin,
+    ):
+        async with reader(origin) as seen, reader(origin) as public:
+            await log_in(seen, password)
+            await _a_guest_comes(lab, seen)
+            await _telegram_is_blocked(lab, seen, public)
+            await _the_operator_confirms(seen, public)
+            await _anybody_can_tell(public, tmp_path / "alerts.jsonl")
+
+
+async def _a_guest_comes(lab: Country, seen: Reader) -> None:
+    line = await invite(seen)
+    await _stays_open(seen, "/console/fleet")
+    assert ITS_REGION not in await seen.text("#agents")
+    (place,) = (place for place in lab.topology.agents if place.name == GUEST)
+    await asyncio.to_thread(lab.join_place, place, line)
+    lab.start_place(place)
+    await seen.page.wait_for_selector(f"tr:has-text('{ITS_REGION}') .state.here")
+    assert "10 of 10 volunteers connected" in await seen.text("#line")
+    await _stayed(seen)
+
+
+async def _telegram_is_blocked(lab: Country, seen: Reader, public: Reader) -> None:
+    """On Kcell alone, as somebody at the lab's prompt does it; both pages turn by themselves."""
+    await _stays_open(public, "/")
+    for cell in (KCELL, TELE2):
+        await public.page.wait_for_selector(f"{cell}.reachable", timeout=SEEN_MS)
+    await _stays_open(seen, "/console/incidents")
+    assert "No incident is open" in await seen.text("#case-list")
+    await asyncio.to_thread(prompt.obey, lab, "block telegram on kcell")
+    began = time.monotonic()
+    await public.page.wait_for_selector(f"{KCELL}.blocked", timeout=SEEN_MS)
+    print(f"the public page says so after {time.monotonic() - began:.0f} s")
+    await seen.page.wait_for_selector("#case-list .case a", timeout=FOUND_MS)
+    print(f"the incident is there after {time.monotonic() - began:.0f} s")
+    told = await seen.text("#case-list .case")
+    assert "Telegram" in told
+    assert "AS29355" in told
+    await _stayed(seen)
+    await public.page.wait_for_selector("#incidents a:has-text('AS29355')")
+    assert await public.page.locator(f"{TELE2}.reachable").count() == 1
+    await _stayed(public)
+
+
+async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
+    """While somebody reads the incident's public page."""
+    await public.page.click("#incidents a:has-text('AS29355')")
+    await public.live()
+    await public.page.evaluate("window.stayed = true")
+    await seen.page.click("#case-list .case a")
+    assert "6 failing" in await seen.text("#case-votes")
+    await seen.page.fill("#text", REASON)
+    async with seen.page.expect_navigation():
+        await seen.page.click("button[value=confirmed]")
+    assert (await seen.text("h1")).startswith("Confirmed by the operator")
+    assert REASON in await seen.text("#case-said")
+    await public.page.wait_for_selector("text=confirmed by the operator")
+    assert REASON in await public.text("main")
+    await _stayed(public)
+
+
+async def _anybody_can_tell(public: Reader, file: Path) -> None:
+    """By the command that the page names, from the log that it links."""
+    page = public.page
+    link = await page.get_attribute("a:has-text('alerts.jsonl')", "href")
+    log = await (await page.context.request.get(public.origin + link)).body()
+    named = (await public.text("code:has-text('log verify')")).split()
+    assert named[:4] == ["heliograph-collector", "log", "verify", file.name]
+    proof = await asyncio.to_thread(_of, file, log, [*named[1:3], str(file), *named[4:]])
+    assert "1 of them are the operator's own words" in proof
+    bodies = [json.loads(line)["body"] for line in log.splitlines()]
+    (act,) = (body for body in bodies if body.get("by") == "operator")
+    assert (act["change"], act["text"], act["name"]) == ("operator_confirmed", REASON, "")
+    assert _spoken_of(bodies, act)["service"] == "telegram"
+
+
+def _of(file: Path, log: bytes, words: list[str]) -> str:
+    """What the collector's command says of this log."""
+    file.write_bytes(log)
+    return ask(collector(*words))
+
+
+def _spoken_of(bodies: list[dict[str, Any]], act: dict[str, Any]) -> dict[str, Any]:
+    """The detector's incident that an operator's entry is about."""
+    incident = bodies[act["about"]["entry"] - 1]["incident"]
+    assert incident["id"] == act["incident"]["id"]
+    return dict(incident["scope"])
+
+
+async def _stays_open(seen: Reader, path: str) -> None:
+    """From now on what changes there comes by itself."""
+    await seen.goto(path)
+    await seen.live()
+    await seen.page.evaluate("window.stayed = true")
+
+
+async def _stayed(seen: Reader) -> None:
+    assert await seen.page.evaluate("window.stayed"), "the page was loaded anew"
