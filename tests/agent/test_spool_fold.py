@@ -87,6 +87,21 @@ async def test_small_batches_become_one_until_somebody_may_have_seen_it(tmp_path
         assert list(contents(second[1]).values()) == ["d"]
 
 
+async def test_what_grew_or_gave_way_since_a_look_is_not_sent(tmp_path: Path) -> None:
+    """Else what is in it arrives twice: once by itself, and once in what it grew into."""
+    clock = HandClock()
+    async with opened(tmp_path / "spool.db", clock) as spool:
+        await spool.append(measurement("a"), EPOCH, Priority.P1)
+        await dark_batch(spool)
+        ((seen, _),) = await spool.waiting(5)
+        await spool.append(measurement("b"), EPOCH, Priority.P1)
+        await dark_batch(spool)
+        assert await spool.offer([seen]) == set()
+        ((number, envelope),) = await spool.waiting(5)
+        assert await spool.offer([seen, number]) == {number}
+        assert list(contents(envelope).values()) == ["a", "b"]
+
+
 async def test_an_export_ends_the_growing_too(tmp_path: Path) -> None:
     clock, path = HandClock(), tmp_path / "spool.db"
     async with opened(path, clock) as spool:

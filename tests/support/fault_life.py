@@ -133,7 +133,10 @@ class Life:
         waiting = await spool.waiting(self._rng.randrange(1, 12))
         self._rng.shuffle(waiting)
         for number, body in waiting:
-            await spool.offer([number])
+            if self._rng.random() < 0.1:
+                await self._close(spool)  # between a look and the word that something goes out
+            if not await spool.offer([number]):
+                continue
             for _ in range(self._rng.choice((1, 1, 2))):
                 await self._hand_over(spool, number, body, deaf=self._rng.random() < 0.4)
 

@@ -5,7 +5,6 @@ them is closed into an envelope; an envelope is sent, byte for byte the same, un
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
@@ -77,14 +76,19 @@ class Spool:
     async def waiting(self, limit: int, held_to: int = 0) -> list[tuple[int, bytes]]:
         """Up to `limit` envelopes that nobody acknowledged, the most useful first.
 
-        P2 and P3 with numbers up to `held_to` are left out. Say what is sent by `offer`, before.
+        P2 and P3 with numbers up to `held_to` are left out. Say by `offer` what is to be sent.
         """
         return await self._writer.do(lambda book: book.waiting(limit, held_to))
 
-    async def offer(self, sequences: Sequence[int]) -> None:
-        """They may arrive from now on: nothing grows onto them, no sum stands in for them."""
-        with suppress(SpoolFull):  # the disk has no room to write that down; it is remembered
-            await self._writer.do(lambda book: book.offered(sequences), worth=NOTHING_ELSE)
+    async def offer(self, sequences: Sequence[int]) -> set[int]:
+        """They may arrive from now on: nothing grows onto them, no sum stands in for them.
+
+        Send those that come back and no other: what is not there any more lies in another envelope.
+        """
+        try:
+            return await self._writer.do(lambda book: book.offered(sequences), worth=NOTHING_ELSE)
+        except SpoolFull:  # the disk has no room to write that down; it is remembered
+            return await self._writer.do(lambda book: book.there(sequences))
 
     async def backlog(self) -> tuple[int, int | None]:
         """The youngest envelope's number, and the wall clock when the oldest was stored."""

@@ -90,11 +90,18 @@ class Book:
         """The first that fits, in place of the one before if nobody saw that."""
         self.folds.digest(bodies, epoch, marked(seal), at_most)
 
-    def offered(self, numbers: Sequence[int]) -> None:
-        """Before they are handed out."""
+    def offered(self, numbers: Sequence[int]) -> set[int]:
+        """Before they are handed out. The others have grown, or gave way to a sum, since a look."""
+        there = self.there(numbers)
         with suppress(OSError):  # a disk that is read-only loses no commit
-            self._offers.offer(self._last("measurement"), max(numbers, default=0))
-        self.folds.offered(numbers)
+            self._offers.offer(self._last("measurement"), max(there, default=0))
+        self.folds.offered(there)
+        return there
+
+    def there(self, numbers: Sequence[int]) -> set[int]:
+        """Those of them that wait."""
+        ask = "SELECT 1 FROM envelope WHERE sequence = ?"
+        return {number for number in numbers if self.db.execute(ask, (number,)).fetchone()}
 
     def forget_doubtful(self) -> None:
         """After a disk lost commits: drop what may have arrived in envelopes it knows nothing of.

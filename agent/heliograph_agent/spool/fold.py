@@ -9,7 +9,7 @@ All that is remembered here is of one life of the agent and believed only while 
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
@@ -147,7 +147,7 @@ class Folds:
         self.keep(kept)
         self._digest = Tail(kept, [], {}, self._version())
 
-    def offered(self, numbers: Sequence[int]) -> None:
+    def offered(self, numbers: Collection[int]) -> None:
         """They may arrive from now on: they grow no more, and nothing stands in for them."""
         for number in numbers:
             self._tails = {p: t for p, t in self._tails.items() if t.kept.number != number}

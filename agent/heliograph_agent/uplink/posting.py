@@ -88,12 +88,12 @@ class Posting:
     async def _next(self) -> tuple[int, bytes] | None:
         """The first small one of those that are due, else the first."""
         with spool_trouble():
-            waiting = await self._waiting()
-            small = (each for each in waiting if len(each[1]) <= SMALL)
-            chosen = next(small, waiting[0] if waiting else None)
-            if chosen is not None:
-                await self._party.spool.offer([chosen[0]])
-        return chosen
+            while waiting := await self._waiting():
+                small = (each for each in waiting if len(each[1]) <= SMALL)
+                chosen = next(small, waiting[0])
+                if await self._party.spool.offer([chosen[0]]):
+                    return chosen
+        return None
 
     async def _waiting(self) -> list[tuple[int, bytes]]:
         """After a long time away one of a backlog finds out whether anybody is there at all."""

@@ -231,8 +231,8 @@ class Session:
             held_to = await self._held_to()
             waiting = await self._party.spool.waiting(room + len(under_way), held_to)
             chosen = [w for w in waiting if w[0] not in under_way][:room]
-            await self._party.spool.offer([sequence for sequence, _ in chosen])
-        for sequence, envelope in chosen:
+            there = await self._party.spool.offer([sequence for sequence, _ in chosen])
+        for sequence, envelope in (w for w in chosen if w[0] in there):
             self._window.sent(sequence, self._party.clock.monotonic_us())
             message = envelope_pb2.Envelope.FromString(envelope)
             await wire.say(intake_pb2.AgentMessage(envelope=message))

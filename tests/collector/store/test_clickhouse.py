@@ -149,7 +149,7 @@ async def test_every_table_syncs_what_it_takes(store: Store) -> None:
     rows = store._clickhouse.ask(
         "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'", {}
     )
-    assert len(rows) == 9
+    assert len(rows) == 11
     assert all("fsync_after_insert = 1, fsync_part_directory = 1" in full for _, full in rows)
 
 
