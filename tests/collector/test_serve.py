@@ -139,8 +139,9 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         async with stub_of(home) as stub:
             caller = await enrolled(home, stub)
             call = await greeted(stub, caller)
-            for sequence in range(1, 41):
-                await call.write(pb.AgentMessage(envelope=caller.envelope(sequence)))
+            spooled = {sequence: caller.envelope(sequence) for sequence in range(1, 41)}
+            for sequence, envelope in spooled.items():
+                await call.write(pb.AgentMessage(envelope=envelope))
                 if sequence > 16:
                     acknowledged += [r.sequence for r in await receipts(call, 1)]
             home.process.kill()
@@ -152,8 +153,8 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     with served(tmp_path / "data") as home:
         async with stub_of(home) as stub:
             call = await greeted(stub, caller)
-            for sequence in range(1, 41):
-                await call.write(pb.AgentMessage(envelope=caller.envelope(sequence)))
+            for envelope in spooled.values():
+                await call.write(pb.AgentMessage(envelope=envelope))
             again = await receipts(call, 40)
             call.cancel()
     duplicates = {r.sequence for r in again if r.status == pb.STATUS_DUPLICATE}
