@@ -88,8 +88,8 @@ class World:
     async def _measurement(self, id_: str) -> Judged | None:
         return next((judged for judged in self.judged if judged[0].id == id_), None)
 
-    async def _accept(self, envelope: bytes, peer: str) -> pb.Receipt:
-        self.envelopes.append((envelope, peer))
+    async def _accept(self, envelope: bytes, way: str, elsewhere: bool) -> pb.Receipt:
+        self.envelopes.append((envelope, "elsewhere" if elsewhere else way))
         return self.receipt
 
 

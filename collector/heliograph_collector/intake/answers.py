@@ -33,7 +33,10 @@ class Answers:
         """`way` is of addresses, as `geo.origin` takes it."""
         relayed_one = request.place == RELAY
         receipt = await self.door.accept(
-            request.envelope, "" if request.place else way, RELAY if relayed_one else carrier
+            request.envelope,
+            way,
+            RELAY if relayed_one else carrier,
+            elsewhere=bool(request.place),
         )
         response = pb.SubmitResponse(receipt=receipt)
         if relayed_one:

@@ -40,8 +40,11 @@ class Door:
         self._agents = limits.agent_rates(batches_per_hour)
         self._strangers = limits.stranger_rates()
 
-    async def accept(self, envelope: bytes, way: str, carrier: str = "post") -> ipb.Receipt:
-        """An envelope from anybody, whatever it holds; the address is forgotten here."""
+    async def accept(
+        self, envelope: bytes, way: str, carrier: str = "post", *, elsewhere: bool = False
+    ) -> ipb.Receipt:
+        """An envelope from anybody, whatever it holds; the address is forgotten here. `elsewhere`:
+        it is a proxy's or a relay's, which says how much may come from there and nothing more."""
         place = self.geo.locate(way, self.clock.wall_us())
         wait_s = self.stranger_waits_s(place)
         if wait_s:
@@ -53,7 +56,7 @@ class Door:
         if self.slots.locked():
             return self._count(carrier, _retry(0, _BUSY_S), "busy")
         async with self.slots:
-            return await self.take(message, place, carrier)
+            return await self.take(message, NOWHERE if elsewhere else place, carrier)
 
     def stranger_waits_s(self, place: Place) -> int:
         """Seconds until this network may try again, 0 for now."""

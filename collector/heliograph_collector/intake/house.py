@@ -61,7 +61,7 @@ class Intake:
     roll: Roll
     presence: Presence
     geo: Geo
-    accept: Callable[[bytes, str], Awaitable[pb.Receipt]]  # envelope, way (geo.origin)
+    accept: Callable[..., Awaitable[pb.Receipt]]  # Door.accept
     leave_of: Callable[[bytes], int | None]  # batches more that an agent may send now
     answer: Callable[[Request, str], Awaitable[pb.SubmitResponse]]  # the same, with all there is
     last_word: Callable[[bytes], Awaitable[str]]  # sealed in a DNS query → the address to answer

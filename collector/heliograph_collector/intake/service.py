@@ -73,7 +73,7 @@ class IntakeService:
         self, request: pb.EnrolRequest, context: EnrolContext
     ) -> pb.EnrolResponse:
         enrolments = self._door.counters.enrolments
-        place = self._door.geo.locate(_way(context), self._door.clock.wall_us())
+        place = self._door.geo.locate(_path(context), self._door.clock.wall_us())
         wait_s = _BUSY_S if self._unary.locked() else self._door.stranger_waits_s(place)
         if wait_s:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
@@ -131,7 +131,7 @@ class IntakeService:
         )
         try:
             async with self._unary, asyncio.timeout(limits.RPC_S):
-                return await self._answers(handed, _way(context), "submit")
+                return await self._answers(handed, _path(context), "submit")
         except TimeoutError:
             return later
 
@@ -279,9 +279,12 @@ class IntakeService:
 
 
 def _way(context: "Context | EnrolContext | SubmitContext") -> str:
-    """The addresses a call came by, as `geo.origin` takes them; none where it is by a proxy."""
-    if _place(context):
-        return ""
+    """The addresses of a vantage, as `geo.origin` takes them; none where it is by a proxy."""
+    return "" if _place(context) else _path(context)
+
+
+def _path(context: "Context | EnrolContext | SubmitContext") -> str:
+    """The addresses a call came by, whosever they are."""
     said = [str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED]
     return ",".join([*said, context.peer()])
 

@@ -35,8 +35,7 @@ class Envelopes:
         try:
             async with asyncio.timeout(self._deadline_s):
                 body = await _body(request)
-                came = "" if PLACE in request.headers else way(request)  # by a proxy: from nowhere
-                receipt = await self._feed.accept(body, came)
+                receipt = await self._feed.accept(body, way(request), PLACE in request.headers)
         except TimeoutError:
             raise Problem(
                 408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."

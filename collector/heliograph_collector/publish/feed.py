@@ -74,7 +74,8 @@ class Feed:
     merge_small: Callable[[Sequence[Cell], int], Sequence[Cell]]
     measurements: Callable[[MeasurementFilter, str, int], Awaitable[MeasurementPage]]
     measurement: Callable[[str], Awaitable[Judged | None]]
-    accept: Callable[[bytes, str], Awaitable[Receipt]]  # envelope, addresses on its way → receipt
+    # envelope, addresses on its way, whether they say nothing of its vantage → receipt
+    accept: Callable[[bytes, str, bool], Awaitable[Receipt]]
     problems: Callable[[], Sequence[str]]  # why the collector is not ready; empty when it is
     links: Callable[[], Sequence[LinkCount]]
     agents: Callable[[], AgentCounts]

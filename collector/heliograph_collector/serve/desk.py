@@ -72,7 +72,9 @@ class Desk:
             merge_small=merge_small,
             measurements=self._measurements,
             measurement=self._measurement,
-            accept=self._door.accept,
+            accept=lambda envelope, way, elsewhere: self._door.accept(
+                envelope, way, elsewhere=elsewhere
+            ),
             problems=self.problems,
             links=self._links,
             agents=self._agents,

@@ -10,6 +10,7 @@ from typing import cast
 import grpc
 import pytest
 
+from heliograph.posted import Request
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.intake.asn import write_table
@@ -67,6 +68,24 @@ async def test_what_is_no_envelope_is_refused_for_good(
         receipt = await posted(home, change(caller.seal(caller.batch(1))))
         assert (receipt.status, receipt.reason) == (pb.STATUS_REJECTED, reason)
         assert await home.rows(Kind.ENVELOPE) == []
+
+
+async def test_who_floods_by_way_of_others_keeps_no_relay_of_others_waiting(
+    tmp_path: Path,
+) -> None:
+    """Whose vantage an envelope is of is not asked of a relay's address; whose flood it is, is."""
+    async with house(tmp_path) as home:
+        caller = await enrolled(home)
+        flood = Request(envelope=b"", place="relay")
+        for _ in range(2_100):
+            refused = await home.intake.answer(flood, "198.51.100.5")
+        assert refused.receipt.status == pb.STATUS_RETRY
+        for place in ("relay", "elsewhere"):
+            sealed = caller.seal(caller.batch(7 if place == "relay" else 8))
+            answer = await home.intake.answer(Request(envelope=sealed, place=place), PEER)
+            assert answer.receipt.status == pb.STATUS_STORED
+        rows = await home.rows(Kind.ENVELOPE)
+        assert {(row.country, row.asn, row.prefix) for row in rows} == {("ZZ", 0, "")}
 
 
 async def test_strangers_and_the_revoked_are_told_apart(tmp_path: Path) -> None:

