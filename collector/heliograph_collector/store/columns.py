@@ -204,8 +204,9 @@ def refused(rows: Sequence[Refused], journal: str) -> "pa.Table":
     return _table([*_REFUSED, ("journal", "text", lambda _: journal)], rows)
 
 
-def cells(rows: Sequence[Cell]) -> "pa.Table":
-    return _table(_CELL, rows)
+def cells(rows: Sequence[Cell], written_us: int) -> "pa.Table":
+    written: Column = ("written", "time", lambda r: written_us)
+    return _table([*_CELL, written], rows)
 
 
 def blocks(journal: str, kind: str, first: int, last: int) -> "pa.Table":

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph_collector.store import aggregation, ballots, columns, migrations, opinions, queries
+from heliograph_collector.store.cells import Cells
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -80,7 +80,7 @@ class Store:
         long = dict.fromkeys(_AS_LONG, max(verdicts_days, observations_days))
         long["minute_cells"] = minutes_days
         self._kept = {table: long.get(table, observations_days) for table in _KEPT}
-        self._days = Days(self._clickhouse)
+        self._days, self._cells = Days(self._clickhouse), Cells(self._clickhouse)
         self.closed = False
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
@@ -122,11 +122,7 @@ class Store:
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
         """Cells as they are now, in place of those with the same key. Raises StoreError."""
-        by_table: dict[str, list[Cell]] = {}
-        for cell in cells:
-            by_table.setdefault(queries.CELLS.get(cell.bin_s, "cells"), []).append(cell)
-        for table, some in by_table.items():
-            await self._write(partial(self._clickhouse.insert, table, columns.cells(some), ""))
+        await self._write(lambda: self._cells.put(cells))
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **only: Any) -> list[Vote]:
         """What each volunteer's vantage found in each bin, by whole targets.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.store.cells import Cells
 from heliograph_collector.store.engine import DirectoryInUseError, Store, StoreError
 from heliograph_collector.store.rows import (
     TIME_BAD,
@@ -312,6 +313,24 @@ async def test_cells_are_replaced_by_key(store: Store) -> None:
     assert await store.cells(wanted) == [cell, other]
     assert await store.cells(replace(wanted, asn=0, region="", access="")) == [cell]
     assert await store.cells(replace(wanted, service="signal")) == []
+
+
+async def test_a_clock_that_is_set_back_leaves_no_old_cell_in_place(store: Store) -> None:
+    """What was written while it was ahead by a day is replaced all the same, after a start too."""
+    cell = Cell(
+        country="KZ", region="", asn=0, access="", service="telegram", start_us=T0, bin_s=300,
+        vantages=9, reachable=9, blocked=0, down=0, unknown=0, silent=0, state=State.REACHABLE,
+        confidence=0.9,
+    )  # fmt: skip
+    await store.replace_cells([cell])
+    ahead = "INSERT INTO cells SELECT * REPLACE (written + toIntervalDay(1) AS written) FROM cells"
+    await asyncio.to_thread(store._clickhouse.command, ahead)
+    store._cells = Cells(store._clickhouse)  # as in a process that has just begun
+    for silent in (1, 2):
+        newer = replace(cell, vantages=0, reachable=0, silent=silent, state=State.UNKNOWN)
+        await store.replace_cells([newer])
+        wanted = CellFilter(since_us=T0, until_us=T0 + HOUR, country="KZ")
+        assert await store.cells(wanted) == [newer]
 
 
 async def test_questions_are_answered_while_blocks_go_in(store: Store) -> None:
