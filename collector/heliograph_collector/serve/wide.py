@@ -16,6 +16,7 @@ from heliograph_collector.store.rows import DAY_US, Cell, Count, Silence
 _NOTHING = {"country": "", "region": "", "asn": 0, "access": ""}
 _OVER_US = 300_000_000
 _UNDER_WAY_US = 15_000_000
+_SETTLED_US = 600_000_000  # so long after its end most of what belongs to a bin is here
 _THRIFT = 5
 _MOST = 250_000  # cells, some 300 bytes each
 
@@ -65,7 +66,8 @@ class Wide:
 
     def _keep(self, asked: Any, found: Sequence[Cell], began_us: int) -> None:
         now_us = self._clock.monotonic_us()
-        least_us = _OVER_US if asked[1] <= self._clock.wall_us() else _UNDER_WAY_US
+        over = asked[1] + _SETTLED_US <= self._clock.wall_us()
+        least_us = _OVER_US if over else _UNDER_WAY_US
         self._kept.pop(asked, None)
         self._kept[asked] = (now_us + max(least_us, _THRIFT * (now_us - began_us)), found)
         while len(self._kept) > 1 and self._held() > _MOST:

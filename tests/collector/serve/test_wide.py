@@ -88,6 +88,21 @@ async def test_what_is_over_is_asked_once_and_the_present_soon_again(store: Stor
     assert asked == [midnight - DAY, midnight, midnight, midnight]
 
 
+async def test_what_has_only_just_ended_is_not_kept_as_if_it_were_over(store: Store) -> None:
+    """A timeline up to the last whole bin, asked as it ends: most of its votes are on their way."""
+    clock = HandClock(wall=T0 + 1)
+    wide = Wide(store, clock)
+    window = (T0 - HOUR, T0, 300)
+
+    async def last() -> int:
+        return sum(c.vantages for c in await wide.cells(*window, wider=("asn",), country="KZ"))
+
+    assert await last() == 0
+    await store.insert_block(block(1, 1, (taken(1, at_us=T0 - US), (reachable(),))))
+    clock.advance_us(20 * US)
+    assert await last() == 1
+
+
 def test_questions_are_cut_at_midnights_and_bins_stay_whole() -> None:
     midnight = T0 // DAY * DAY
     cut = list(days(midnight - HOUR, midnight + DAY + HOUR, 3_600))
