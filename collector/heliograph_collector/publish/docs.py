@@ -1,10 +1,12 @@
 """`/docs`: the OpenAPI document for people, on one page and without a script."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from markupsafe import Markup, escape
 
 from heliograph_collector.publish.frame import environment
 from heliograph_collector.publish.query import parse
@@ -12,6 +14,7 @@ from heliograph_collector.web.headers import public_text
 
 Json = Mapping[str, Any]
 _MAX_AGE_S = 300
+_QUOTED = re.compile("`([^`]+)`")
 _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
 
 
@@ -35,13 +38,18 @@ class Docs:
         """`document` does not change, so the page is made once."""
         template = environment().get_template("docs.html")
         self._html = template.render(
-            assets=assets, calls=calls(document), version=document["info"]["version"]
+            assets=assets, calls=calls(document), version=document["info"]["version"], quoted=quoted
         )
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, ())
         tag = self._html.encode()
         return public_text(request, self._html, "text/html", tag, max_age_s=_MAX_AGE_S)
+
+
+def quoted(text: str) -> Markup:
+    """What stands between backticks, as CommonMark has it in the document, is code."""
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 -- escaped
 
 
 def calls(document: Json) -> list[Call]:

@@ -108,6 +108,7 @@ def render(
 ) -> str:
     country = incident["scope"]["country"]
     said = facts.said(history, t)
+    drawn = picture(incident, seen, place.now_us, t)
     return (
         environment()
         .get_template("incident.html")
@@ -120,9 +121,9 @@ def render(
             badges=_badges(incident, t),
             under_way=incident["state"] in OPEN,
             silence=incident["kind"] == "network_silence",
-            picture=picture(incident, seen, place.now_us, t),
+            picture=drawn,
             charted=chart.seen(seen.rows),
-            legend=[*chart.parts(incident), "few"],
+            legend=legend(incident, drawn, t),
             columns=chart.columns(incident),
             phases=_phases(incident, seen, t),
             note=_note(seen, t),
@@ -150,6 +151,7 @@ def render_embed(
     incident: Json, seen: Seen, place: Place, t: Tongue, assets: Mapping[str, str]
 ) -> str:
     """For the frame of another page: the sentence and the picture, and the way to the rest."""
+    drawn = picture(incident, seen, place.now_us, t)
     return (
         environment()
         .get_template("embed.html")
@@ -158,9 +160,9 @@ def render_embed(
             incident=incident,
             sentence=story.sentence(incident, t),
             badges=_badges(incident, t),
-            picture=picture(incident, seen, place.now_us, t),
+            picture=drawn,
             charted=chart.seen(seen.rows),
-            legend=chart.parts(incident),
+            legend=legend(incident, drawn, t),
             as_of=story.at(write_time(place.now_us), t),
             assets=assets,
         )
@@ -177,13 +179,11 @@ def _badges(incident: Json, t: Tongue) -> list[tuple[str, str]]:
     return [(incident["state"], state), ("", kind), *label]
 
 
-def legend(incident: Json, seen: Seen, t: Tongue) -> list[tuple[str, str]]:
-    """(class, word) of what the bars of the picture are made of, where there are any."""
-    if not chart.seen(seen.rows):
-        return []
-    there = [n for n in chart.parts(incident) if any(chart.count(r, n) for r in seen.rows)]
-    back = [("back", t("incident.key_opening"))] if incident["turns"] else []
-    return [*((name, t(f"chart.is_{name}")) for name in there), *back]
+def legend(incident: Json, drawn: Markup, t: Tongue) -> list[tuple[str, str]]:
+    """(class, word) of the kinds of bars that a picture of votes has; none of how it went."""
+    names = [(name, f"chart.is_{name}") for name in (*chart.parts(incident), "few")]
+    known = [*names, ("back", "incident.key_opening")]
+    return [(name, t(word)) for name, word in known if f'<rect class="{name}"' in drawn]
 
 
 def badge(incident: Json, t: Tongue) -> str:

@@ -17,6 +17,7 @@ class Word:
     what: str  # class name
     verdict: str
     source: str
+    signal: str
     about: str
     why: str
     figures: str
@@ -38,7 +39,8 @@ def _word(one: Json, t: Tongue) -> Word:
     return Word(
         what=what,
         verdict=words.word("outside", what, t.lang),
-        source=" · ".join(word for word in (_NAMES.get(source, source), signal) if word),
+        source=_NAMES.get(source, source),
+        signal=signal,
         about=_about(one.get("entity", {}), t),
         why=words.word("outside", f"why_{one['why']}", t.lang) if one.get("why") else "",
         figures=_figures(one.get("figures", {}), t),

@@ -128,14 +128,15 @@ class Stories:
         t = _tongue(request)
         one = found(self._shelf, request)
         seen, now_us = await self._seen(one), self._feed.clock.wall_us()
+        picture = incident_page.picture(one, seen, now_us, t)
         return share.svg(
             share.Card(
                 sentence=story.sentence(one, t),
                 state=one["state"],
                 badge=incident_page.badge(one, t),
                 foot=t("share.foot", number=one["alerts"][-1]["entry"]),
-                chart=incident_page.picture(one, seen, now_us, t),
-                legend=incident_page.legend(one, seen, t),
+                chart=picture,
+                legend=incident_page.legend(one, picture, t),
                 facts=[] if chart.seen(seen.rows) else facts.in_short(one, t),
                 rtl=t.direction == "rtl",
             )

@@ -11,12 +11,30 @@ from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
 
 Serve = Callable[[Feed], Awaitable[Any]]
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")
+DOUBT = "d0bb" * 4
 EMBED = f"/incidents/{ALMATY}/embed"
 WAYS: Sequence[tuple[dict[str, Any], Sequence[str]]] = (
-    ({}, ("/", "/?country=KZ", *STORIES, EMBED, "/dumps/", "/incidents/nothing")),
+    (
+        {},
+        (
+            "/",
+            "/?country=KZ",
+            *STORIES,
+            EMBED,
+            "/dumps/",
+            "/docs",
+            "/nothing",
+            "/incidents/nothing",
+        ),
+    ),
     ({"dark": True}, ("/", *STORIES, EMBED)),
     ({"lang": "fa"}, ("/", *STORIES)),
     ({"lang": "kk", "width": 390}, ("/", *STORIES[:2])),
+    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs")),
+    (
+        {"width": 390, "dark": True},
+        ("/countries/KZ", f"/incidents/{ALMATY}", f"/incidents/{DOUBT}"),
+    ),
 )
 _NO_SUCH = "the server responded with a status of 404"
 _FOCUS = "document.activeElement.getAttribute('href')"

@@ -112,6 +112,8 @@ async def test_the_document_is_there_for_people_too(serve: Serve) -> None:
             assert f"<code>{parameter['name']}</code>" in text
     assert "//" not in re.sub(r"https?://www\.(bbc|w3)\.[a-z0-9./]+", "", text), "nothing foreign"
     assert 'href="/docs"' in text
+    assert "<code>log verify</code>" in text
+    assert "`" not in text
 
 
 def test_examples_are_read_by_what_they_document() -> None:
