@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from heliograph.beacon import MAX_ZONE
-from heliograph.codec import MAX_ADDRESSES, MAX_ENTRANCES
+from heliograph.codec import (
+    MAX_ADDRESSES,
+    MAX_ENTRANCES,
+    CodecError,
+    entrance_to_pb,
+    entrances_from_pb,
+)
 from heliograph.plan import Carrier, Entrance
 from heliograph.relayed import RelayLineError, parse_line
 from heliograph_collector.courier.configured import receivers
@@ -210,13 +216,18 @@ def _entrance(item: Entry) -> Entrance:
     addresses = keys["addresses"].items() if "addresses" in keys else []
     if len(addresses) > MAX_ADDRESSES:
         raise keys["addresses"].error(f"must list at most {MAX_ADDRESSES} addresses")
-    return Entrance(
+    entrance = Entrance(
         carrier=Carrier(keys["carrier"].word((Carrier.STREAM, Carrier.POST))),
         host=host,
         port=port,
         addresses=tuple(_address(x) for x in addresses),
         server_name=_server_name(keys["server_name"]) if "server_name" in keys else "",
     )
+    try:
+        entrances_from_pb([entrance_to_pb(entrance)])
+    except CodecError as error:
+        raise item.error(f"agents would take no such plan ({error})") from None
+    return entrance
 
 
 def _address(entry: Entry) -> str:

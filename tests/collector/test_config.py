@@ -101,6 +101,8 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("entrances: [{carrier: mail, endpoint: a:1}]\n", 1, "must be one of stream, post"),
         ("entrances: [{carrier: post, endpoint: a:1, addresses: [b]}]\n", 1, "must be an address"),
         ("entrances: [{carrier: post, endpoint: a:1, server_name: a b}]\n", 1, "a host's name"),
+        ("entrances: [{carrier: post, endpoint: a:1, server_name: a..b}]\n", 1, "is no host"),
+        ("entrances: [{carrier: post, endpoint: 'a..b:1'}]\n", 1, "is no host"),
         ("corroborate: {sources: [x]}\n", 1, r"sources\[0\]: 'x' must be one of ris, ioda, radar"),
         ("corroborate: {ioda_url: http://a.example}\n", 1, "ioda_url: must begin with https://"),
         ("corroborate: {ris_url: 'wss://[::1'}\n", 1, "ris_url: is no address"),

@@ -316,6 +316,23 @@ def test_sums_that_do_not_add_up_are_refused_by_name(
     assert refused.value.place == place
 
 
+NO_HOSTS = ("a..b", "x" * 64, ".", "a b", "a\r\nb: c", "\0", "*.a", "ü" * 80, "[::1", "a:1",
+            "fe80::1%a\r\nb: c")  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["h", "b_1.example.org.", "2001:db8::1", "192.0.2.1", "пример.рф"])
+def test_an_entrance_is_any_host_that_can_be_asked_for(host: str) -> None:
+    message = plan_pb2.Entrance(carrier="post", host=host, port=1, server_name=host)
+    (entrance,) = codec.entrances_from_pb([message])
+    assert (entrance.host, entrance.server_name) == (host, host)
+
+
+@pytest.mark.parametrize("zone", ["a..b", "x" * 64, "a b.example"])
+def test_a_zone_that_no_resolver_takes_is_refused(zone: str) -> None:
+    with pytest.raises(codec.CodecError, match="beacon_zone"):
+        codec.plan_from_pb(plan_pb2.Plan(beacon_zone=zone))
+
+
 def test_an_entrance_for_a_carrier_of_a_later_edition_is_passed_over() -> None:
     message = plan_pb2.Plan(
         entrances=[
@@ -336,6 +353,8 @@ def test_an_entrance_for_a_carrier_of_a_later_edition_is_passed_over() -> None:
         [plan_pb2.Entrance(carrier="post", host="h", port=1, addresses=["a"] * 9)],
         [plan_pb2.Entrance(carrier="relay", host="h", port=1, pin=bytes(31))],
         [plan_pb2.Entrance(carrier="post", host="h", port=1, pin=bytes(32))],
+        *([plan_pb2.Entrance(carrier="post", host=bad, port=1)] for bad in NO_HOSTS),
+        *([plan_pb2.Entrance(carrier="post", host="h", port=1, server_name=b)] for b in NO_HOSTS),
     ],
 )
 def test_entrances_have_bounds(entrances: list[plan_pb2.Entrance]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from heliograph import plan as p
-from heliograph.codec.words import CodecError, at_most, port, text, word
+from heliograph.codec.words import CodecError, at_most, host, port, text, word
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16
@@ -66,7 +66,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         ),
         heartbeat_s=plan.heartbeat_s,
         entrances=entrances_from_pb(plan.entrances),
-        beacon_zone=text("beacon_zone", plan.beacon_zone, 253),
+        beacon_zone=host("beacon_zone", plan.beacon_zone),
     )
 
 
@@ -94,10 +94,10 @@ def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
         raise CodecError("entrance.pin", f"a relay has one of {PIN} bytes, and nobody else any")
     return p.Entrance(
         carrier=p.Carrier(e.carrier),
-        host=text("entrance.host", e.host, 253),
+        host=host("entrance.host", e.host),
         port=port("entrance.port", e.port),
         addresses=tuple(text("entrance.addresses", a, 64) for a in e.addresses),
-        server_name=text("entrance.server_name", e.server_name, 253),
+        server_name=host("entrance.server_name", e.server_name),
         pin=e.pin.hex(),
     )
 

@@ -1,9 +1,13 @@
 """What a decoded field may be: its length, its words; and the error that names the field."""
 
+import ipaddress
+import re
 from collections.abc import Sized
 from enum import StrEnum
 from typing import TypeVar
 
+MAX_HOST = 253  # characters of a name
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 MAX_TEXT = 2_048  # characters of any one text field
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -21,6 +25,31 @@ def text(place: str, value: str, limit: int = MAX_TEXT) -> str:
     if len(value) > limit:
         raise CodecError(place, f"longer than {limit} characters")
     return value
+
+
+def host(place: str, value: str) -> str:
+    """A name that a resolver takes, or an address literal, or nothing. Whatever else a plan has in
+    its place would be met when every other way has failed: it is better met here."""
+    if value and not (_is_name(value) or _is_address(value)):
+        raise CodecError(place, f"{value[:64]!r} is no host")
+    return value
+
+
+def _is_name(value: str) -> bool:
+    try:
+        plain = value if value.isascii() else value.encode("idna").decode()
+    except UnicodeError:
+        return False
+    labels = plain.removesuffix(".").split(".")
+    return len(plain) <= MAX_HOST and all(map(_LABEL.fullmatch, labels))
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value  # behind which anything may stand
 
 
 def port(place: str, value: int) -> int:
