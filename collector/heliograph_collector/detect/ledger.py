@@ -79,7 +79,11 @@ class Ledger:
         noted = [_noted(incident, before) for incident in found]
         named, revisions = revise(before, noted, self._calls, self._least)
         now = {incident.id for incident in named}
-        news = [self._reopening(r) for r in revisions if self._due(r, now, at_us)]
+        news = [
+            self._reopening(r if r.incident.id in now else _gone(r, at_us))
+            for r in revisions
+            if self._due(r, now, at_us)
+        ]
         self._known |= now
         return news
 
@@ -138,6 +142,12 @@ class Ledger:
                 del self.said[id_], self._when[id_]
                 self._known.discard(id_)
                 self._calls = {call for call in self._calls if call[0] != id_}
+
+
+def _gone(revision: Revision, at_us: int) -> Revision:
+    """What is not found any more does not say since when it is over: by now."""
+    closed_us = revision.incident.closed_us or at_us
+    return replace(revision, incident=replace(revision.incident, closed_us=closed_us))
 
 
 def _matters(entry: Entry, seen: int) -> bool:

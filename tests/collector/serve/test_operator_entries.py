@@ -16,7 +16,7 @@ from heliograph_collector.detect.chain import Proof, canonical, verify
 from heliograph_collector.detect.incident import Incident, State
 from heliograph_collector.detect.ledger import Ledger
 from heliograph_collector.publish import syndication
-from heliograph_collector.publish.incidents import document, history
+from heliograph_collector.publish.incidents import chosen, document, history, us
 from heliograph_collector.store.incidents import Entry
 from heliograph_collector.store.standing import Act
 from support.casebook import KEY, MINUTE, ago, part, silence
@@ -85,6 +85,21 @@ def test_what_the_detector_lets_go_of_has_ended_where_the_operator_confirmed(des
     desk.finds(replace(DOUBT, state=State.WITHDRAWN, closed_us=NOW_US))
     told = desk.told()
     assert (told["state"], told["detected"], told["withdrawn_by"]) == ("closed", "withdrawn", "")
+
+
+@pytest.mark.parametrize("before", [DOUBT, CERTAIN])
+def test_what_is_not_found_any_more_is_over_since_then(desk: Desk, before: Incident) -> None:
+    """Else it goes on for ever in pictures, and in every later window that is asked for."""
+    desk.finds(before)
+    desk.finds()
+    told = desk.told()
+    assert told["detected"] == "withdrawn"
+    assert told["closed"] == told["updated"]
+    assert chosen([told], {"since": us(told["closed"]) + 1}) == []
+    number = len(desk.ledger.book.entries)
+    desk.finds()
+    assert len(desk.ledger.book.entries) == number
+    assert desk.proof().bad is None
 
 
 @pytest.mark.parametrize(
