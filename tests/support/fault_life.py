@@ -20,6 +20,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2
 from heliograph_agent.spool import Priority, Spool, SpoolError
+from heliograph_agent.spool.errors import SpoolFull
 from support.fault_door import frame, framed
 from support.hand_clock import HandClock
 from support.results import EPOCH, measurement
@@ -56,6 +57,7 @@ class Life:
         self._rng = random.Random(seed)
         self._name = seed
         self._count = 0
+        self._cut = self._rng.random() < 0.4  # nobody is reached in this life
         self._clock = HandClock(monotonic=self._rng.randrange(1, 10**12))
         self._clock.wall += self._rng.choice((0, 0, 0, -10, 10)) * YEAR_US
         self._file = os.open(agent.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -63,10 +65,10 @@ class Life:
     async def run(self, acts: int) -> None:
         """So many acts at random, if nobody kills it before."""
         spool = self._open()
+        ways = [self._append, self._append, self._close, self._turn]
+        ways += [] if self._cut else [self._send]
         for _ in range(acts):
-            act = self._rng.choice(
-                (self._append, self._append, self._close, self._send, self._turn)
-            )
+            act = self._rng.choice(ways)
             with suppress(SpoolError):  # the disk says no; it may say yes again
                 await act(spool)
         await self._end(spool)
@@ -75,16 +77,32 @@ class Life:
         """Everything out, over a way that is whole."""
         spool = self._open()
         for dark in (True, False):
-            while await spool.close_batch(self._seal, SMALL, dark=dark) is not None:
-                pass
-        while waiting := await spool.waiting(64):
-            for number, body in waiting:
-                await spool.offer([number])
-                await self._hand_over(spool, number, body)
+            while not await self._all_closed(spool, dark=dark):
+                if not await self._all_out(spool):
+                    break  # too full to close a batch, and nothing leaves: it is stuck
+        await self._all_out(spool)
         counts = await spool.counts()
         self._tell("held", json.dumps([counts.dropped, counts.summed, counts.waiting,
                                        counts.quarantined, counts.problem]))  # fmt: skip
         await spool.close()
+
+    async def _all_closed(self, spool: Spool, *, dark: bool) -> bool:
+        """Whether there was room for it."""
+        with suppress(SpoolFull):
+            while await spool.close_batch(self._seal, SMALL, dark=dark) is not None:
+                pass
+            return True
+        return False
+
+    async def _all_out(self, spool: Spool) -> int:
+        """How many left."""
+        count = 0
+        while waiting := await spool.waiting(64):
+            for number, body in waiting:
+                await spool.offer([number])
+                await self._hand_over(spool, number, body)
+            count += len(waiting)
+        return count
 
     def _open(self) -> Spool:
         return Spool(self._agent.spool, limit_bytes=self._agent.limit_bytes, clock=self._clock)
@@ -122,7 +140,7 @@ class Life:
         )
 
     async def _close(self, spool: Spool) -> None:
-        dark = self._rng.random() < 0.7
+        dark = self._cut or self._rng.random() < 0.7
         while await spool.close_batch(self._seal, SMALL, dark=dark) is not None:
             pass
         if self._rng.random() < 0.2:

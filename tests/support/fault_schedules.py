@@ -33,7 +33,7 @@ from support.fault_door import framed
 from support.fault_life import Agent, Life
 
 DISK = "size=5m"
-ACTS = 24
+ACTS = 40
 LIFE_S = 0.15
 DRAIN_S = 60.0
 FAULTS = ("none", "none", "kill", "kill", "kill", "full", "read-only", "short")
@@ -130,7 +130,7 @@ class Bench:
             report=self._folder / "report",
             socket=self._door,
             network=(seed % 65_536).to_bytes(2, "big"),
-            limit_bytes=rng.choice((400_000, 67_108_864)),
+            limit_bytes=rng.choice((120_000, 67_108_864)),
         )
         agent.report.unlink(missing_ok=True)
         flipped = False
