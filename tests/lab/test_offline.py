@@ -42,10 +42,12 @@ def answers(island: Namespace, data: Path) -> bool:
 
 
 def kazakhstan(island: Namespace, data: Path) -> dict[str, Any]:
-    """The one group that the status shows."""
-    (group,) = json.loads(fetch(island, data, "/api/v1/status?country=KZ"))["groups"]
-    found: dict[str, Any] = group
-    return found
+    """The one group that the status shows; nothing before it does."""
+    groups: list[dict[str, Any]] = json.loads(fetch(island, data, "/api/v1/status?country=KZ"))[
+        "groups"
+    ]
+    assert len(groups) <= 1
+    return groups[0] if groups else {}
 
 
 def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
@@ -80,7 +82,7 @@ def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
         assert states <= {"unknown"}
         with started(island.command(agent("run", "--state", state)), tmp_path / "agent.log"):
             eventually(
-                lambda: kazakhstan(island, data)["link"] == "offline", "the link's state", 60
+                lambda: kazakhstan(island, data).get("link") == "offline", "the link's state", 60
             )
         shown = kazakhstan(island, data)
         assert {service["state"] for service in shown["services"]} == {"unknown"}

@@ -228,7 +228,7 @@ class IntakeService:
         try:
             await door.journal.append(rows)
         except JournalError as error:
-            log.error("presence of %d agents not written: %s", len(rows), type(error).__name__)
+            log.error("presence of %d agents not written: %s", len(rows), error)
         else:
             self._presence.told(lost)
             door.counters.lost.inc(len(lost))
@@ -244,7 +244,7 @@ class IntakeService:
             if rows:
                 await self._door.journal.append(rows)
         except JournalError as error:
-            log.error("%d faults of ours not written: %s", len(rows), type(error).__name__)
+            log.error("%d faults of ours not written: %s", len(rows), error)
         else:
             self._cut_off = doubt
             del self._stalls[: len(stalls)]
