@@ -47,8 +47,10 @@ class Book:
         """Raises ValueError when it is not the one that comes next."""
         if entry.number != len(self._entries) + 1:
             raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
-        self._standing.setdefault(entry.incident, Standing()).take(entry)
-        # Another thread may be reading: who sees the new head must find all that it proves.
+        # Another thread may be reading: it finds each incident as it was or as it is, and who sees
+        # the new head must find all that it proves.
+        before = self._standing.get(entry.incident, Standing())
+        self._standing[entry.incident] = before.after(entry)
         self._of.setdefault(entry.incident, []).append(entry)
         self._entries.append(entry)
 

@@ -5,6 +5,7 @@ stay the detector's own.
 """
 
 from collections.abc import Iterable, Mapping
+from copy import copy, deepcopy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,14 @@ class Standing:
             self._hear(entry)
         else:
             self._learn(entry)
+
+    def after(self, entry: "Entry") -> "Standing":
+        """One that has taken it too; this one stays whole, for whoever reads it meanwhile."""
+        one = copy(self)
+        one._numbers, one._known = [*self._numbers], [*self._known]  # noqa: SLF001 of our own kind
+        one._said = deepcopy(self._said)  # noqa: SLF001
+        one.take(entry)
+        return one
 
     @property
     def word(self) -> Act | None:
