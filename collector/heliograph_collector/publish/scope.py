@@ -60,9 +60,14 @@ def blank(where: Mapping[str, Any], service: str, bin_s: int) -> Cell:
 def dense(
     empty: Cell, measured: Sequence[Cell], shown: Sequence[Cell], starts: Iterable[int]
 ) -> list[Cell | None]:
-    """A cell for each start; None where somebody measured and may not be shown."""
+    """A cell for each start; None where somebody measured and may not be shown.
+
+    Where nothing is ever shown, nobody is told apart from too few: by the minute it would say when
+    the one volunteer of a network was there.
+    """
     visible = {c.start_us: c for c in shown if _place(c) == _place(empty)}
-    busy = {c.start_us for c in measured if c.vantages}
+    told = any(c.vantages or c.silent for c in visible.values())
+    busy = {c.start_us for c in measured if c.vantages} if told else set()
     rows: list[Cell | None] = []
     for start in starts:
         cell = visible.get(start)

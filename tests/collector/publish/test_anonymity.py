@@ -122,6 +122,10 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few
             "/api/v1/coverage?country=UZ",
             "/feeds/incidents.json?country=UZ",
             "/api/v1/status?country=UZ",
+            *(f"/api/v1/timeline?country=UZ{more}" for more in ("", "&asn=8193", "&bin=1h")),
+            "/api/v1/timeline?country=UZ&asn=8193&access=fixed&service=telegram&bin=1m",
+            "/api/v1/timeline?asn=8193",
+            "/countries/UZ",
         ]
         told = [await (await client.get(path)).text() for path in paths]
         return [t.replace('"withheld_groups": 1', '"withheld_groups": 0') for t in told]

@@ -7,8 +7,9 @@ import pytest
 
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.rows import State
 from support.evening import evening
-from support.fake_feed import World
+from support.fake_feed import BIN_US, NOW_US, World, crowd
 
 Serve = Callable[[Feed], Awaitable[Any]]
 FIELDS = [
@@ -54,10 +55,18 @@ async def test_nobody_is_a_row(serve: Serve) -> None:
 
 
 async def test_too_few_are_a_row_without_numbers(serve: Serve) -> None:
-    cells = await rows(serve, f"country=UZ&service=telegram&{HOUR}")
-    assert [cell["vantages"] for cell in cells] == [None] * 11
-    assert {cell["state"] for cell in cells} == {"unknown"}
-    assert list(cells[0]) == FIELDS
+    """Where enough were in another bin; where never, they are not told apart from nobody."""
+    world = World()
+    world.votes += crowd(6, State.REACHABLE, NOW_US - 12 * BIN_US, NOW_US - 6 * BIN_US)
+    world.votes += crowd(3, State.REACHABLE, NOW_US - 6 * BIN_US, NOW_US)
+    client = await serve(world.feed())
+    answer = await client.get(f"/api/v1/timeline?country=KZ&service=telegram&{HOUR}")
+    cells = (await answer.json())["cells"]
+    assert [cell["vantages"] for cell in cells] == [5] * 6 + [None] * 5
+    assert {cell["state"] for cell in cells[6:]} == {"unknown"}
+    assert list(cells[-1]) == FIELDS
+    never = await rows(serve, f"country=UZ&service=telegram&{HOUR}")
+    assert never == await rows(serve, f"country=TJ&service=telegram&{HOUR}")
 
 
 async def test_what_is_left_open_is_added_up(serve: Serve) -> None:
