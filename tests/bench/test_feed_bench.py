@@ -17,7 +17,8 @@ from heliograph_collector.publish import status
 from heliograph_collector.publish.aggregation import KNOWN
 from heliograph_collector.publish.app import build
 from heliograph_collector.publish.bus import Bus
-from heliograph_collector.publish.desk import Desk, by_service
+from heliograph_collector.publish.desk import Desk, wide
+from heliograph_collector.publish.panorama import LOOKS
 from heliograph_collector.serve.days import DayKeeper
 from heliograph_collector.serve.wide import Wide
 from heliograph_collector.store import aggregation, days
@@ -104,7 +105,8 @@ async def _month(store: Store, clock: HandClock) -> None:
 
 async def _country(store: Store, feed: Any) -> None:
     async def ask(country: str) -> Any:
-        return await by_service(feed, END - 48 * HOUR, END, 3_600, country)
+        window = (END - 48 * HOUR, END, 3_600)
+        return await wide(feed, *window, {"country": country}, LOOKS[0])
 
     cold = await timed(lambda: ask("AA"), 1)
     warm = await timed(lambda: ask("AA"), 20)

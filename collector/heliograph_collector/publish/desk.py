@@ -205,24 +205,3 @@ async def series(
     blank = scope.blank(where, service, bin_s)
     shown = feed.merge_small(measured, feed.k_anonymity)
     return scope.dense(blank, measured, shown, range(since_us, until_us, bin_s * 1_000_000))
-
-
-async def by_service(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, country: str
-) -> dict[str, list[Cell | None]]:
-    """The same for each service of a whole country, in the page's order."""
-    nothing = {"region": "", "asn": 0, "access": ""}
-    where = {"country": country, **nothing}
-    measured = await wide(feed, since_us, until_us, bin_s, {"country": country}, nothing)
-    shown = feed.merge_small(measured, feed.k_anonymity)
-    lone = {c.service for c in shown if c.service and c.vantages} - set(feed.services)
-    starts = range(since_us, until_us, bin_s * 1_000_000)
-    return {
-        name: scope.dense(
-            scope.blank(where, name, bin_s),
-            [c for c in measured if c.service == name],
-            [c for c in shown if c.service == name],
-            starts,
-        )
-        for name in (*feed.services, *sorted(lone))
-    }

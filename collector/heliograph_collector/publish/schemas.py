@@ -22,8 +22,8 @@ _COUNT: Json = {
     "type": ["integer", "null"],
     "minimum": 0,
     "description": "Least number of the count's band (0, 1, 5, 10, 20, 50); exact where the "
-    "collector asks for no anonymity; null where somebody measured, too few to be shown, and enough "
-    "were in another row. Where enough never were, nobody is told apart from too few.",
+    "collector asks for no anonymity; null where somebody measured, too few to be shown, and "
+    "enough in another row. Where enough never were, nobody is told apart from too few.",
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.publish.desk import by_service, series
+from heliograph_collector.publish.desk import series, wide
+from heliograph_collector.publish.panorama import LOOKS
 from heliograph_collector.serve.wide import Wide, days
 from heliograph_collector.store.engine import Store
 from heliograph_collector.store.rows import Judged, Vantage
@@ -56,7 +57,9 @@ async def test_counted_by_the_store_or_by_us_it_is_the_same(store: Store) -> Non
     ours = World().feed(votes=store.votes, silences=store.silences, k_anonymity=2)
     theirs = replace(ours, wide=Wide(store, clock).cells)
     window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
-    assert await by_service(theirs, *window, "KZ") == await by_service(ours, *window, "KZ")
+    for blank in LOOKS:
+        seen = await wide(theirs, *window, {"country": "KZ"}, blank)
+        assert seen == await wide(ours, *window, {"country": "KZ"}, blank), blank
     for asked in (
         {},
         {"country": "KZ"},
@@ -80,22 +83,22 @@ async def test_what_is_over_is_asked_once_and_the_present_soon_again(store: Stor
             asked.append(since_us)
             return []
 
-    wide = Wide(Noting(), clock)  # type: ignore[arg-type] # it counts nothing
+    counting = Wide(Noting(), clock)  # type: ignore[arg-type] # it counts nothing
     midnight = T0 // DAY * DAY
     for seconds in (0, 20, 20):
         clock.advance_us(seconds * US)
-        await wide.cells(midnight - DAY, T0 + HOUR, 3_600, wider=("asn",), country="KZ")
+        await counting.cells(midnight - DAY, T0 + HOUR, 3_600, wider=("asn",), country="KZ")
     assert asked == [midnight - DAY, midnight, midnight, midnight]
 
 
 async def test_what_has_only_just_ended_is_not_kept_as_if_it_were_over(store: Store) -> None:
     """A timeline up to the last whole bin, asked as it ends: most of its votes are on their way."""
     clock = HandClock(wall=T0 + 1)
-    wide = Wide(store, clock)
+    counting = Wide(store, clock)
     window = (T0 - HOUR, T0, 300)
 
     async def last() -> int:
-        return sum(c.vantages for c in await wide.cells(*window, wider=("asn",), country="KZ"))
+        return sum(c.vantages for c in await counting.cells(*window, wider=("asn",), country="KZ"))
 
     assert await last() == 0
     await store.insert_block(block(1, 1, (taken(1, at_us=T0 - US), (reachable(),))))
