@@ -22,6 +22,7 @@ def busy_shop(data: Path) -> Iterator[Shop]:
     try:
         _enrol(shop)
         _plans(shop)
+        shop.standing = {"confirmed": 2, "suspected": 1}
         shop.ingest = replace(INGEST, behind=312)
         moved = Moved(
             country="KZ", service="telegram", before="tls.reset", after="tls.reset_after_hello",

@@ -69,6 +69,7 @@ class Shop:
     rehearsal: Rehearsal | None = None
     kept: int = 0  # codes
     pulse: dict[str, object] = field(default_factory=dict)
+    standing: dict[str, int] = field(default_factory=dict)  # open incidents
 
     def office(self, **changes: Any) -> Office:
         operators = Operators(self.data, PASSWORD)
@@ -93,6 +94,7 @@ class Shop:
             "rules": "7",
             "hear": self._hear,
             "pulse": lambda: self.pulse,
+            "standing": lambda: self.standing,
         }
         return Office(**(made | changes))
 

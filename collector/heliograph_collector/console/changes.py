@@ -66,6 +66,12 @@ def unit(task: PlannedTask) -> str:
     return f"{task.experiment} {task.service or task.target}".strip() + options
 
 
+def shown(task: PlannedTask) -> str:
+    """The same for people, who need not read a name twice."""
+    words = unit(task).split(" ", 1)
+    return words[1] if len(words) == 2 and task.service == task.experiment else " ".join(words)
+
+
 def services(before: Sequence[Service], after: Sequence[Service]) -> list[Change]:
     """One line for each service that is not as it was."""
     old, new = ({s.name: s for s in some} for some in (before, after))
@@ -108,7 +114,7 @@ def _settings(before: Plan | None, after: Plan) -> list[Change]:
 
 
 def _named(task: PlannedTask) -> str:
-    return unit(task) + (f" (by {task.role}s)" if task.role else "")
+    return shown(task) + (f" (by {task.role}s)" if task.role else "")
 
 
 def every(seconds: int) -> str:

@@ -16,7 +16,14 @@ class Home:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         found, ingest = await rows_of(self._office), self._office.ingest()
+        standing = self._office.standing
+        told = (
+            [("/console/incidents", "Incidents", verdicts.of_incidents(standing()))]
+            if standing
+            else []
+        )
         lines = (
+            *told,
             ("/console/fleet", "Fleet", verdicts.of_fleet(found)),
             ("/console/health#controls", "Controls", verdicts.of_controls(found)),
             ("/console/health#ingest", "Ingest", verdicts.of_ingest(ingest)),

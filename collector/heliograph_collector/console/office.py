@@ -106,3 +106,4 @@ class Office:
     rules: str  # which edition judges
     hear: Callable[[str, bool], Spoken]
     pulse: Callable[[], Mapping[str, object]]  # by topic: something that differs after a change
+    standing: Callable[[], Mapping[str, int]] | None = None  # open incidents, by their state

@@ -38,6 +38,11 @@ def country(code: str) -> str:
     return "unplaced" if code == "ZZ" else code
 
 
+def plain(code: str) -> str:
+    """A word of the program, as people read it."""
+    return code.replace("_", " ")
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """As "1 agent", "2 agents"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

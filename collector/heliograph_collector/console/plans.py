@@ -40,7 +40,7 @@ class Plans:
             text=self._office.write_plan(plan) if plan else "",
             history=await asyncio.to_thread(editions, self._office.fleet),
             every=changes.every,
-            unit=changes.unit,
+            unit=changes.shown,
         )
 
     async def before(self, request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """One plain line on each thing an operator worries about: pure, from what the office tells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.observation import Link
@@ -19,6 +19,17 @@ class Line:
 
     mood: str
     text: str
+
+
+def of_incidents(standing: Mapping[str, int]) -> Line:
+    """`standing`: how many are open, by state."""
+    sure, doubtful = standing.get("confirmed", 0), standing.get("suspected", 0)
+    if sure:
+        also = f", {doubtful:,} suspected" if doubtful else ""
+        return Line("bad", f"{count(sure, 'confirmed incident')} open{also}.")
+    if doubtful:
+        return Line("doubt", f"{count(doubtful, 'suspected incident')}, none confirmed.")
+    return Line("good", "No incident is open.")
 
 
 def of_fleet(rows: Sequence[Row]) -> Line:

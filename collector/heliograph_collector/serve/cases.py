@@ -45,6 +45,11 @@ class Casebook:
     def registry(self) -> i.Registry:
         return i.Registry(many=self._many, one=self._one, evidence=self._evidence, act=self._act)
 
+    def standing(self) -> Mapping[str, int]:
+        """How many are open, by state."""
+        states = [one["state"] for one in self._shelf.all()]
+        return {state: states.count(state) for state in OPEN}
+
     def _many(self) -> list[i.Line]:
         """Those that are open first, the confirmed before the suspected."""
         rank = {"confirmed": 0, "suspected": 1}

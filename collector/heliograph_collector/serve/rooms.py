@@ -170,11 +170,11 @@ class Rooms:
         bureau = Bureau(self._sources)
         stack.callback(bureau.close)
         book, told = self._detector.book, self._alerts
-        gate = console_routes(
-            app, with_pulse(bureau.office(), lambda: book.head, lambda: told.changes)
-        )
+        casebook = Casebook(self._feed, self._detector.act)
+        office = replace(bureau.office(), standing=casebook.standing)
+        gate = console_routes(app, with_pulse(office, lambda: book.head, lambda: told.changes))
         add = gate.add(app)
-        incidents.routes(add, gate, Casebook(self._feed, self._detector.act).registry())
+        incidents.routes(add, gate, casebook.registry())
         alerts.routes(add, gate, courier(self._alerts))
         runner = web.AppRunner(
             app,

@@ -10,6 +10,7 @@ from aiohttp import ClientSession, CookieJar
 from heliograph_collector.detect.acts import Saying
 from heliograph_collector.detect.alert_log import FILE, lines_of
 from heliograph_collector.detect.chain import verify
+from heliograph_collector.serve.cases import Casebook
 from heliograph_collector.store.standing import Act
 from support.browser_reader import Open
 from support.case_scene import PASSWORD, VIEWER, Scene, log_in, opened
@@ -158,3 +159,10 @@ async def test_deliveries_are_shown_and_sent_again(scene: Scene, client: ClientS
     assert (await browser.post("/console/alerts", id="msg_" + "0" * 32))[0] == 200
     assert (await browser.post("/console/alerts", id="msg_1"))[0] == 404
     assert scene.sent == ["msg_" + "0" * 32, "msg_1"]
+
+
+async def test_what_is_open_is_counted_for_the_first_page(scene: Scene) -> None:
+    casebook = Casebook(scene.feed, scene.says)
+    assert casebook.standing() == {"confirmed": 2, "suspected": 1}
+    scene.finds(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
+    assert casebook.standing() == {"confirmed": 3, "suspected": 1}

@@ -155,7 +155,7 @@ async def test_health_in_one_line_each(caller: Caller, shop: Shop) -> None:
     await caller.log_in()
     _, page = await caller.get("/console/health")
     assert "nothing can be judged blocked" in page
-    assert "bad_signature" in page
+    assert "bad signature" in page
     shop.here[shop.enrol(1, role="control")] = here()
     shop.here[shop.enrol(2)] = here(queued=400)
     _, page = await caller.get("/console/health")
@@ -233,3 +233,27 @@ def test_the_trail_is_for_its_owner_alone(shop: Shop, tmp_path: Path) -> None:
     office.trail.add(0, "ann", "login")
     for name in ("audit.jsonl", "operators.json", "operators.lock"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
+
+
+async def test_the_first_page_says_what_is_cut_before_all_else(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    for found, told in (
+        ({}, "No incident is open."),
+        ({"suspected": 1}, "1 suspected incident, none confirmed."),
+        ({"confirmed": 2, "suspected": 1}, "2 confirmed incidents open, 1 suspected."),
+    ):
+        shop.standing = found
+        _, page = await caller.get("/console")
+        assert told in page
+        assert page.index(told) < page.index("volunteer")
+
+
+async def test_codes_are_told_as_words(caller: Caller, shop: Shop) -> None:
+    shop.here[shop.enrol(1)] = here(link="domestic_only")
+    await caller.log_in()
+    _, page = await caller.get("/console/fleet")
+    assert "domestic only" in page
+    _, page = await caller.get("/console/health")
+    assert "bad signature" in page
+    _, page = await caller.get("/console/invites")
+    assert '<option value="7d" selected>7 days</option>' in page
