@@ -29,7 +29,7 @@ class Front:
         try:
             world = await self._desk.now()
         except StoreError as error:
-            return self._away(str(error), t)
+            return away(str(error), self._assets, t)
 
         def make() -> str:
             return self._render(world, country, t)
@@ -45,16 +45,18 @@ class Front:
         recent = incident_page.recent(self._feed.watched, under_way, over, t)
         return page.render(world, self._assets, recent, under_way, country, t)
 
-    def _away(self, reason: str, t: Tongue) -> web.Response:
-        response = html(page.render_away(reason, self._assets, t))
-        response.set_status(503)
-        response.headers["Retry-After"] = "3"
-        return response
+
+def away(reason: str, assets: Mapping[str, str], t: Tongue) -> web.Response:
+    """Instead of a page that the store has no answer for just now."""
+    response = html(page.render_away(reason, assets, t))
+    response.set_status(503)
+    response.headers["Retry-After"] = "3"
+    return response
 
 
 def html(text: str) -> web.Response:
     """A page that may be kept, but is asked for again; it differs by the reader's language."""
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language"}
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
     response = web.Response(text=text, content_type="text/html", headers=headers)
     response.enable_compression()
     return response

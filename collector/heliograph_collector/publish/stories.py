@@ -14,7 +14,6 @@ from heliograph_collector.publish import (
     country_page,
     facts,
     incident_page,
-    page,
     panorama,
     share,
     status,
@@ -23,6 +22,7 @@ from heliograph_collector.publish import (
 from heliograph_collector.publish.cases import found, origin
 from heliograph_collector.publish.desk import Desk, series, wide
 from heliograph_collector.publish.feed import Feed
+from heliograph_collector.publish.front import away, html
 from heliograph_collector.publish.incident_page import Place, Seen
 from heliograph_collector.publish.incidents import Json, chosen
 from heliograph_collector.publish.panorama import WINDOWS, Panorama
@@ -69,7 +69,7 @@ class Stories:
         except TooMuchError:
             seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
         except StoreError as error:
-            return self._away(str(error), t)
+            return away(str(error), self._assets, t)
         look = country_page.Look(
             country=code,
             window=window,
@@ -77,8 +77,9 @@ class Stories:
             recent=self._recent(code, world.at_us, t),
             too_much=too_much,
         )
-        html = await asyncio.to_thread(country_page.render, world, seen, look, t, self._assets)
-        return _html(html)
+        return html(
+            await asyncio.to_thread(country_page.render, world, seen, look, t, self._assets)
+        )
 
     def _recent(self, country: str, at_us: int, t: Tongue) -> incident_page.Recent:
         under_way, over = self._shelf.recent(country, at_us)
@@ -92,10 +93,10 @@ class Stories:
         except Problem:
             return self._missing(t)
         history, seen = self._shelf.history(one["id"]), await self._seen(one)
-        html = await asyncio.to_thread(
+        text = await asyncio.to_thread(
             incident_page.render, one, history, seen, self._place(request), t, self._assets
         )
-        return _html(html)
+        return html(text)
 
     async def embed(self, request: web.Request) -> web.Response:
         """A small page that others may frame: nothing in it can be clicked but the way to us."""
@@ -105,7 +106,7 @@ class Stories:
         except Problem:
             return self._missing(t)
         seen = await self._seen(one)
-        response = _html(
+        response = html(
             incident_page.render_embed(one, seen, self._place(request), t, self._assets)
         )
         response.headers["Content-Security-Policy"] = _FRAMED
@@ -204,28 +205,15 @@ class Stories:
                 self._turns.pop(key, None)
 
     def _missing(self, t: Tongue) -> web.Response:
-        missing = _html(incident_page.render_missing(self._assets, t))
+        missing = html(incident_page.render_missing(self._assets, t))
         missing.set_status(404)
         return missing
-
-    def _away(self, reason: str, t: Tongue) -> web.Response:
-        response = _html(page.render_away(reason, self._assets, t))
-        response.set_status(503)
-        response.headers["Retry-After"] = "3"
-        return response
 
 
 def _tongue(request: web.Request) -> Tongue:
     """Of a page that is asked for nothing else. Raises Problem."""
     parse(request.query, (LANG,))
     return tongues.of(request)
-
-
-def _html(text: str) -> web.Response:
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
-    response = web.Response(text=text, content_type="text/html", headers=headers)
-    response.enable_compression()
-    return response
 
 
 def _file(request: web.Request, body: bytes, content_type: str, *, max_age_s: int) -> web.Response:
