@@ -115,6 +115,7 @@ async def test_one_look_as_json_and_nothing_twice(place: Place) -> None:
     worst = found["countries"][0]
     assert (worst["country"], worst["networks"]) == ("KZ", 3)
     assert worst["services"]["telegram"]["blocked"] >= 1
+    assert worst["incidents"] == {"confirmed": 2, "suspected": 0}
     assert [one["state"] for one in found["incidents"]] == ["confirmed", "confirmed", "suspected"]
 
 
@@ -130,6 +131,27 @@ def test_the_stream_and_the_list_come_to_the_same() -> None:
     assert [age(s) for s in (-1, 59, 60, 7_200)] == ["0 s", "59 s", "1 min", "2 h"]
     text = '# HELP x\nheliograph_envelopes_total{a="b c"} 2\nheliograph_envelopes_total 3.0\nx 9\n'
     assert read_figures(text) == {"heliograph_envelopes_total": 5.0}
+
+
+def test_a_country_that_fell_silent_stays_on_the_screen() -> None:
+    seen = Picture()
+    place = {"country": "KZ", "asn": 9198, "access": "fixed", "service": "signal"}
+    for country, asn, state in (
+        ("KZ", 9198, "reachable"),
+        ("KZ", 29355, "unknown"),
+        ("DE", 1, "down"),
+    ):
+        seen.take_cell({**place, "country": country, "asn": asn, "state": state, "start": "x"})
+    assert {row.country: row.services["signal"].sign for row in seen.rows()} == {
+        "KZ": "✓ 1/2",  # half of it can tell nothing
+        "DE": "▼ 1/1",
+    }
+    cut = {"id": "a", "state": "confirmed", "started": {"latest": "1"}, "scope": {"country": "KZ"}}
+    seen.take_incident(cut)
+    for asn in (9198, 29355):
+        seen.take_cell({**place, "asn": asn, "state": "unknown", "start": None})
+    worst = seen.rows()[0]
+    assert (worst.country, worst.networks, worst.confirmed) == ("KZ", 0, 1)
 
 
 async def test_it_stops_within_a_second_of_ctrl_c(place: Place) -> None:

@@ -13,9 +13,15 @@ _Group = tuple[str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many networks of a country say what of one service."""
+    """How many networks of a country, of so many in all, say what of one service."""
 
     counts: Mapping[str, int]
+    networks: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all networks could tell: who is silent is not well."""
+        return sum(self.counts.get(state, 0) for state in ORDER[:3]) >= self.networks
 
     @property
     def worst(self) -> str:
@@ -24,11 +30,14 @@ class Tally:
 
     @property
     def sign(self) -> str:
-        """ "✓", or "✕ 2/3" where two of three that could tell are blocked."""
+        """ "✓" where all networks are well, "✓ 1/3" where two of three can tell nothing, and
+        "✕ 2/3" where two of three that could tell are blocked."""
         known = sum(self.counts.get(state, 0) for state in ORDER[:3])
         hit = self.counts.get(self.worst, 0)
         sign = SIGNS[self.worst]
-        return sign if self.worst in ("reachable", "unknown") else f"{sign} {hit}/{known}"
+        if self.worst == "unknown" or (self.worst == "reachable" and self.whole):
+            return sign
+        return f"{sign} {hit}/{self.networks if self.worst == 'reachable' else known}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,8 @@ class Row:
     country: str
     networks: int
     services: Mapping[str, Tally]
+    confirmed: int = 0  # incidents that are open
+    suspected: int = 0
 
 
 @dataclass
@@ -90,15 +101,23 @@ class Picture:
         return [*(n for n in self.titles if n in seen), *sorted(seen - self.titles.keys())]
 
     def rows(self) -> list[Row]:
-        """Countries, those with the most trouble first."""
-        countries: dict[str, list[dict[str, str]]] = {}
+        """Countries, those with the most trouble first. One that fell silent has no network left
+        to say anything, and is the last to be left out."""
+        told = [(one["state"], one.get("scope", {}).get("country")) for one in self.under_way()]
+        countries: dict[str, list[dict[str, str]]] = {place: [] for _, place in told if place}
         for (country, _, _), here in self.groups.items():
             countries.setdefault(country, []).append(here)
         rows = [
-            Row(country, len(groups), {name: _tally(groups, name) for name in self.services()})
+            Row(
+                country,
+                len(groups),
+                {name: _tally(groups, name) for name in self.services()},
+                told.count(("confirmed", country)),
+                told.count(("suspected", country)),
+            )
             for country, groups in countries.items()
         ]
-        return sorted(rows, key=lambda row: (-_trouble(row), row.country))
+        return sorted(rows, key=lambda row: (-row.confirmed, -_trouble(row), row.country))
 
     def under_way(self) -> list[Json]:
         """Open incidents, the confirmed first, the newest first."""
@@ -116,6 +135,7 @@ class Picture:
                 {
                     "country": row.country,
                     "networks": row.networks,
+                    "incidents": {"confirmed": row.confirmed, "suspected": row.suspected},
                     "services": {name: dict(t.counts) for name, t in row.services.items()},
                 }
                 for row in self.rows()
@@ -134,7 +154,8 @@ def _key(group: Json) -> _Group:
 
 def _tally(groups: Sequence[Mapping[str, str]], name: str) -> Tally:
     states = [here[name] for here in groups if name in here]
-    return Tally({state: states.count(state) for state in ORDER if state in states})
+    counts = {state: states.count(state) for state in ORDER if state in states}
+    return Tally(counts, len(groups))
 
 
 def _trouble(row: Row) -> int:

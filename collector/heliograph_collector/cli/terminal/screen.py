@@ -12,7 +12,7 @@ from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Static
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.cli.terminal.picture import Picture, Tally, age
+from heliograph_collector.cli.terminal.picture import Picture, Row, Tally, age
 from heliograph_collector.cli.terminal.wire import Wire, WireError, opened, refresh, take
 
 EVERY_S = 30.0  # between two looks where no stream lives …
@@ -149,6 +149,7 @@ class Top(App[None]):
             table.clear(columns=True)
             table.add_column("Where", width=6)
             table.add_column("Nets", width=4)
+            table.add_column("Open", width=4)
             for name in services:
                 title = self.picture.titles.get(name, name).removeprefix("www.")
                 table.add_column(title[:_COLUMN], width=_COLUMN)
@@ -157,6 +158,7 @@ class Top(App[None]):
             [
                 Text(row.country),
                 Text(str(row.networks), justify="right"),
+                _open(row),
                 *(_cell(row.services[name]) for name in services),
             ]
             for row in self.picture.rows()
@@ -183,6 +185,14 @@ class Top(App[None]):
         self.query_one("#told", Static).update(Text(text))
 
 
+def _open(row: Row) -> Text:
+    """Incidents: "2" are confirmed, "1?" is only suspected."""
+    if row.confirmed:
+        return Text(str(row.confirmed), "bold red", justify="right")
+    told = f"{row.suspected}?" if row.suspected else "·"
+    return Text(told, "yellow" if row.suspected else "dim", justify="right")
+
+
 def _fill(table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequence[str]) -> None:
     """In place where the rows are the same ones, so that nothing jumps under the cursor."""
     if [str(key.value) for key in table.rows] != list(keys):
@@ -199,7 +209,10 @@ def _fill(table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequen
 
 
 def _cell(tally: Tally) -> Text:
-    return Text(tally.sign, _COLOURS[tally.worst]) if tally.counts else Text("·", "dim")
+    if not tally.counts:
+        return Text("·", "dim")
+    partly = tally.worst == "reachable" and not tally.whole
+    return Text(tally.sign, "" if partly else _COLOURS[tally.worst])
 
 
 def _state(state: str) -> Text:
