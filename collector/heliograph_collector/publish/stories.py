@@ -65,9 +65,10 @@ class Stories:
         window, too_much = asked.get("window", country_page.DEFAULT_WINDOW), False
         try:
             world = await self._desk.now()
-            seen = await self._panorama(code, window, world.at_us)
-        except TooMuchError:
-            seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
+            try:
+                seen = await self._panorama(code, window, world.at_us)
+            except TooMuchError:
+                seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
         except StoreError as error:
             return away(str(error), self._assets, t)
         look = country_page.Look(

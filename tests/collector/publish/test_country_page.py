@@ -92,6 +92,15 @@ async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
     assert "Mobile networks in Kazakhstan" in page.text["incidents"]
 
 
+async def test_a_world_that_is_too_much_to_count_is_away_and_no_error_of_ours(serve: Serve) -> None:
+    async def votes(*window: int, **scope: Any) -> Any:
+        raise TooMuchError("over 384 MiB")
+
+    client = await serve(evening().feed(votes=votes))
+    answer = await client.get("/countries/KZ")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
+
+
 @pytest.mark.parametrize("code", ["kz", "KAZ", "K%00", "%C2%84"])
 async def test_no_country_is_a_page_that_helps(serve: Serve, code: str) -> None:
     client = await serve(evening().feed())
