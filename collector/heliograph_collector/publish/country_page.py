@@ -74,7 +74,7 @@ def render(
             code=country,
             query=f"?country={country}",
             recent=look.recent,
-            headline=_headline(mine, place, t),
+            headline=_headline(mine, look, place, t),
             windows=[(name, _path(country, name), name == look.window) for name in WINDOWS],
             step=t(f"chart.step_{WINDOWS[look.window].bin_s}"),
             too_much=look.too_much,
@@ -104,7 +104,17 @@ def _shape(groups: Sequence[Rows], window: str) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
-def _headline(mine: Snapshot, place: str, t: Tongue) -> str:
+def _headline(mine: Snapshot, look: Look, place: str, t: Tongue) -> str:
+    """What is measured now, unless that sounds well while something is open: votes of before a
+    silence are still fresh for a while."""
+    under_way = look.recent.under_way
+    if under_way and not sentences.troubles(mine.columns, mine.services, t):
+        open_ = {
+            state: [look.country for line in under_way if line.state == state]
+            for state in ("confirmed", "suspected")
+        }
+        said = sentences.Open(**open_, first=under_way[0].sentence)
+        return sentences.world(mine, said, look.recent.watched, t)[0]
     if not mine.columns:
         return t("country.nobody", country=place)
     told = sentences.headline(mine, t)
@@ -128,7 +138,10 @@ def _groups(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Rows]:
 
 
 def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]:
-    return [
+    """What works for those who are heard says nothing of the networks that are not."""
+    gone = sum(_now(track) is Mark.SILENT for track in seen.networks.values())
+    unheard = t("country.unheard", n=gone) if gone else ""
+    rows = [
         _row(
             strip.slug("service", name),
             breakable(words.service(name, titles)),
@@ -139,6 +152,7 @@ def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]
         )
         for name, track in seen.services.items()
     ]
+    return [replace(row, how=unheard) if row.state == "reachable" else row for row in rows]
 
 
 def _network(group: Group, track: Track, seen: Panorama, t: Tongue) -> Row:

@@ -178,7 +178,9 @@ def world(snapshot: Snapshot, open_: Open, watched: bool, t: Tongue = ENGLISH) -
     `watched`: a detector is at work, so that none means none.
     """
     now = headline(snapshot, t)
-    below = now if judged(snapshot.columns) else ""
+    troubled = bool(troubles(snapshot.columns, snapshot.services, t))
+    # That no blocking is seen is no word to stand under a silence.
+    below = now if judged(snapshot.columns) and troubled else ""
     if len(open_.confirmed) == 1:
         return open_.first, below
     if open_.confirmed:
@@ -195,7 +197,6 @@ def world(snapshot: Snapshot, open_: Open, watched: bool, t: Tongue = ENGLISH) -
         networks=t("front.in_networks", n=len(snapshot.columns)),
         countries=t("front.in_countries", n=countries),
     )
-    troubled = bool(troubles(snapshot.columns, snapshot.services, t))
     return calm, now if troubled else ""
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from heliograph_collector.detect.incident import State as Doubt
 from heliograph_collector.publish.feed import Feed
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.rows import Silence, State
-from support.casebook import KEY, evening_book
+from support.casebook import KEY, book, evening_book, silence
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.read_page import Read
@@ -18,7 +19,8 @@ HOUR = 3_600_000_000
 
 
 async def read(serve: Serve, path: str, world: World, **changes: Any) -> Read:
-    client = await serve(world.feed(book=evening_book(), public_key=KEY.public, **changes))
+    known = {"book": evening_book(), "public_key": KEY.public} | changes
+    client = await serve(world.feed(**known))
     answer = await client.get(path)
     assert answer.status == 200
     return Read(await answer.text())
@@ -78,6 +80,22 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
     asked = await client.get("/api/v1/timeline?country=KZ&service=telegram")
     last = (await asked.json())["cells"][-1]
     assert (last["state"], last["vantages"], last["silent"]) == ("unknown", 0, 10)
+
+
+@pytest.mark.parametrize("path", ["/", "/?country=KZ", "/countries/KZ"])
+async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: str) -> None:
+    """What was measured before it is still fresh, and all of it was well."""
+    world = World()
+    for asn in (7, 9198):
+        world.votes += crowd(9, State.REACHABLE, NOW_US - 3 * HOUR, NOW_US, asn=asn)
+    page = await read(serve, path, world, book=book(silence(minutes=3)))
+    assert page.text["headline"].startswith("Kazakhstan fell silent between 13:39:40 and 13:40:20")
+    assert "No blocking seen" not in page.text["headline"] + page.text.get("below", "")
+    calm = await read(serve, path, world, book=book())
+    assert "silent" not in calm.text["headline"]
+    doubt = silence(minutes=3, confirmed_us=None, state=Doubt.SUSPECTED)
+    page = await read(serve, path, world, book=book(doubt))
+    assert page.text["headline"].startswith("Nothing is confirmed; 1 suspected incident")
 
 
 async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
