@@ -1,7 +1,7 @@
 """An operator at a real browser before a country in a box: a guest joins, Telegram is blocked on
 one network, the incident comes up on the open page, and what is said of it is public and signed.
 
-What it took is printed: seconds from the block to the word on the public page and to the incident.
+What it took is printed: seconds from the block to the incident.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ PLAN = {
         {"experiment": "telegram", "service": "telegram", "interval_s": 15},
     ],
 }
-# A minute of failures is judged 20 s after its end, and three of them are enough.
+# A minute of failures is judged 20 s after its end, and two or three of them are enough.
 FOUND_MS = 260_000
-SEEN_MS = 120_000
+SEEN_MS = 90_000
 REASON = "Two readers in Astana say so by telephone."
 
 
@@ -69,7 +69,7 @@ def lab(tmp_path: Path) -> Iterator[Country]:
 async def test_an_operator_confirms_what_was_blocked(
     lab: Country, reader: Open, tmp_path: Path
 ) -> None:
-    password = (lab.folder / "data" / "keys" / "operator.password").read_text().strip()
+    password = lab.password_file.read_text().strip()
     with (
         socket.create_server(("127.0.0.1", 0)) as door,
         window.opened(lab.world, door) as origin,
@@ -83,14 +83,15 @@ async def test_an_operator_confirms_what_was_blocked(
 
 
 async def _a_guest_comes(lab: Country, seen: Reader) -> None:
-    line = await invite(seen)
+    invitation = await invite(seen)
     await _stays_open(seen, "/console/fleet")
     assert ITS_REGION not in await seen.text("#agents")
     (place,) = (place for place in lab.topology.agents if place.name == GUEST)
-    await asyncio.to_thread(lab.join_place, place, line)
+    await asyncio.to_thread(lab.join_place, place, invitation)
     lab.start_place(place)
-    await seen.page.wait_for_selector(f"tr:has-text('{ITS_REGION}') .state.here")
-    assert "10 of 10 volunteers connected" in await seen.text("#line")
+    row, line = f"tr:has-text('{ITS_REGION}') .state.here", "#line:has-text('10 of 10 volunteers')"
+    for came in (row, line):
+        await seen.page.wait_for_selector(came, timeout=SEEN_MS)
     await _stayed(seen)
 
 
@@ -103,16 +104,15 @@ async def _telegram_is_blocked(lab: Country, seen: Reader, public: Reader) -> No
     assert "No incident is open" in await seen.text("#case-list")
     await asyncio.to_thread(prompt.obey, lab, "block telegram on kcell")
     began = time.monotonic()
-    await public.page.wait_for_selector(f"{KCELL}.blocked", timeout=SEEN_MS)
-    print(f"the public page says so after {time.monotonic() - began:.0f} s")
     await seen.page.wait_for_selector("#case-list .case a", timeout=FOUND_MS)
     print(f"the incident is there after {time.monotonic() - began:.0f} s")
     told = await seen.text("#case-list .case")
     assert "Telegram" in told
     assert "AS29355" in told
+    assert "AS48503" not in told
     await _stayed(seen)
     await public.page.wait_for_selector("#incidents a:has-text('AS29355')")
-    assert await public.page.locator(f"{TELE2}.reachable").count() == 1
+    await public.page.wait_for_selector(f"{TELE2}.reachable")
     await _stayed(public)
 
 
@@ -122,7 +122,7 @@ async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
     await public.live()
     await public.page.evaluate("window.stayed = true")
     await seen.page.click("#case-list .case a")
-    assert "6 failing" in await seen.text("#case-votes")
+    assert "AS29355 mobile" in await seen.text("#case-votes")
     await seen.page.fill("#text", REASON)
     async with seen.page.expect_navigation():
         await seen.page.click("button[value=confirmed]")

@@ -6,6 +6,7 @@ python -m lab.country drill  [SCRIPT.yml]
 
 import argparse
 import contextlib
+import os
 import socket
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from lab.country.country import Country, country
 from lab.country.scenario import script
 from lab.country.world import Missing
 
+OTHER_PORT = "PYTHONPATH=tests .venv/bin/python -m lab.country lab --port 8089"
 SCRIPTS = Path(__file__).parents[1] / "scenarios"
 
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listening = socket.create_server(("127.0.0.1", args.port))
     except OSError as error:
-        say(f"Port {args.port} cannot be had ({error.strerror}); --port names another.")
+        say(f"Port {args.port}: {os.strerror(error.errno or 0)}. Another: {OTHER_PORT}")
         return 1
     try:
         with (
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             window.opened(made.world, listening) as origin,
         ):
             say(f"the page: {origin}/")
+            say(f"the console: {origin}/console, as operator; password in {made.password_file}")
             return _lab(made) if args.what == "lab" else _drill(made, args)
     except Missing as reason:
         say(str(reason))

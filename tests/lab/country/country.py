@@ -213,13 +213,18 @@ class Country:
             if network in ("", place.network) and region in ("", place.region)
         ]
 
+    @property
+    def password_file(self) -> Path:
+        """The operator's."""
+        return self.folder / "data" / "keys" / "operator.password"
+
     def get(self, path: str, **query: str | int) -> Any:
         """The collector's API as an operator."""
         return self.get_many([(path, query)])[0]
 
     def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
         """Several answers over one connection; a process for each would take longer than it."""
-        password = (self.folder / "data" / "keys" / "operator.password").read_text().strip()
+        password = self.password_file.read_text().strip()
         token = base64.b64encode(f"operator:{password}".encode()).decode()
         urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
