@@ -23,6 +23,7 @@ from heliograph_collector.web import tongues
 from heliograph_collector.web.tongues import Tongue
 
 MAX_COLUMNS = 24  # of one country's table
+_MANY_OPEN = 3  # from so many on, what ended stands under the map and not under them
 _WORLD_COLUMNS = 6  # a table of the world with more would say less than the list of countries
 
 
@@ -85,6 +86,7 @@ def render(
             headline=headline,
             below=below,
             recent=recent,
+            apart=_apart(recent),
             lands=lands,
             cut=sum(land.state in atlas.CUT for land in lands),
             shapes=[] if country else atlas.shapes(lands, t),
@@ -100,7 +102,7 @@ def render(
             at=write_time(whole.at_us // 1_000_000 * 1_000_000),
             axis=strip.axis(whole.bins, t),
             first=clock(whole.since_us, t),
-            shape=_shape(columns, lands, snapshot, t),
+            shape=_shape(columns, lands, snapshot, recent, t),
             assets=assets,
             **_coverage(snapshot, t),
         )
@@ -136,10 +138,17 @@ def render_away(reason: str, assets: Mapping[str, str], t: Tongue = ENGLISH) -> 
     return environment().get_template("away.html").render(reason=reason, assets=assets, t=t)
 
 
-def _shape(columns: Sequence[Column], lands: Sequence[Land], snapshot: Snapshot, t: Tongue) -> str:
-    """Changes when rows or columns do: then the script takes the whole table."""
+def _apart(recent: Recent) -> bool:
+    return len(recent.under_way) >= _MANY_OPEN
+
+
+def _shape(
+    columns: Sequence[Column], lands: Sequence[Land], snapshot: Snapshot, recent: Recent, t: Tongue
+) -> str:
+    """Changes when rows or columns do, or places: then the script takes the whole page."""
     listed = [(land.code, len(land.lines)) for land in lands]
-    text = repr(([c.group for c in columns], listed, snapshot.services, t.lang))
+    places = [c.group for c in columns], listed, _apart(recent)
+    text = repr((places, snapshot.services, t.lang))
     return sha256(text.encode()).hexdigest()[:12]
 
 

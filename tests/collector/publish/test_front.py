@@ -153,3 +153,16 @@ async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
     other = replace(method(), detect={**asdict(THRESHOLDS), "confirm_share": 0.77})
     client = await serve(World().feed(method=other))
     assert "when 77% are still silent" in await (await client.get("/methodology")).text()
+
+
+async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
+    """Under a long list of what is open half a page beside it would be empty."""
+    for many, after in ((1, "incidents"), (4, "map-title")):
+        openings = [casebook.silence(f"{n}" * 16, 10 + n) for n in range(many)]
+        over = casebook.closed(casebook.blocking(minutes=90), 60)
+        book = casebook.book(*openings, over)
+        page = await read(serve, evening().feed(book=book, public_key=KEY))
+        order = [
+            a["id"] for _, a in page.elements if a.get("id") in ("incidents", "map-title", "ended")
+        ]
+        assert order[order.index("ended") - 1] == after

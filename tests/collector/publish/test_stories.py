@@ -134,3 +134,11 @@ def test_regions_have_names_in_each_language() -> None:
     assert regions.name("IR-23") == "Tehran"
     assert regions.name("IR-23", "fa") == "استان تهران"
     assert regions.name("XX-1") == "XX-1"
+
+
+async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: Serve) -> None:
+    """Reachable on one line says nothing of two networks that fell silent."""
+    page = await read(await serve(feed(long_evening())), "/countries/KZ")
+    told = page.text["service-whatsapp-now"]
+    assert told.endswith("reachable of those heard; 2 networks are silent")
+    assert "heard" not in page.text["service-telegram-now"]
