@@ -22,11 +22,12 @@ from heliograph_collector.publish.bus import Bus
 from heliograph_collector.publish.herald import Herald
 from heliograph_collector.serve.keeper import Keeper, Study
 from heliograph_collector.serve.late import Past, look_again
+from heliograph_collector.serve.recall import Recalled
 from heliograph_collector.serve.refusal import CannotServeError
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.incidents import Book, Entry
 from heliograph_collector.store.journal import JournalError
-from heliograph_collector.store.rows import Block, JournalRow, Judged
+from heliograph_collector.store.rows import Block, JournalRow
 
 log = logging.getLogger("heliograph.detect")
 
@@ -51,10 +52,9 @@ class Rows(Protocol):
 
 
 class Memory(Protocol):
-    """What was judged of entries after `position` and up to which; raises JournalError,
-    StoreError. Of None: nothing."""
+    """What was judged of entries after `position`; raises JournalError, StoreError."""
 
-    async def since(self, position: int | None) -> tuple[int, Sequence[Judged]]: ...
+    async def since(self, position: int | None) -> Recalled: ...
 
 
 class Detector:
@@ -180,7 +180,7 @@ class Detector:
 
     async def recall(
         self, memory: Memory, others: Sequence[Callable[[], int | None]] = ()
-    ) -> tuple[int, Sequence[Judged]]:
+    ) -> tuple[int, Recalled]:
         """Hear again what the process before us may not have written down, and give it to whoever
         else may want it (and after which entry it came); once the store is open, patiently.
 
@@ -195,15 +195,15 @@ class Detector:
                 log.warning("What was heard last is not recalled yet: %s", error)
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _recall(self, memory: Memory) -> tuple[int, Sequence[Judged]]:
+    async def _recall(self, memory: Memory) -> tuple[int, Recalled]:
         """Raises StoreError, JournalError."""
         known = self._keeper.heard
-        upto, judged = await memory.since(known)
+        found = await memory.since(known)
         async with self._turn:
-            self._heard.extend(opinions(judged))
-            self._looked_upto = upto if known is None else known
-            self._upto, self._recalled = max(self._upto, upto), True
-            return self._looked_upto, judged
+            self._heard = [*found.heard, *self._heard]
+            self._looked_upto = found.upto if known is None else known
+            self._upto, self._recalled = max(self._upto, found.upto), True
+            return self._looked_upto, found
 
     def _be_behind(self, seconds: float) -> None:
         self._late_by_s, self._stepped_us = seconds, self._clock.monotonic_us()

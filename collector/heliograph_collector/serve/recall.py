@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from heliograph_collector.detect.opinions import opinions
+from heliograph_collector.detect.signals import Opinion
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.reading import read_rows
 from heliograph_collector.store.rows import JournalRow, Judged, Kind, Taken
 
 _ROWS = 500
 _AT_ONCE = 500  # measurements
-_MOST = 200_000  # measurements; of more the newest
+_MOST = 200_000  # opinions; of more the newest
+_MINUTE_US = 60_000_000
 
 
 class Kept(Protocol):
@@ -30,25 +34,36 @@ class Shelf(Protocol):
     async def judged(self, taken: Sequence[Taken]) -> Sequence[Judged]: ...
 
 
+@dataclass(slots=True)
+class Recalled:
+    """What was judged of entries up to `upto`, and the minutes of what was measured."""
+
+    upto: int
+    heard: list[Opinion] = field(default_factory=list)
+    moments_us: set[int] = field(default_factory=set)
+
+    def take(self, judged: Sequence[Judged]) -> None:
+        self.heard += opinions(judged)
+        del self.heard[:-_MOST]
+        self.moments_us |= {one.started_us // _MINUTE_US * _MINUTE_US for one, _ in judged}
+
+
 class Recall:
     def __init__(self, journal: Kept, store: Shelf, names: Pseudonyms) -> None:
         self._journal, self._store, self._names = journal, store, names
 
-    async def since(self, position: int | None) -> tuple[int, list[Judged]]:
-        """(up to which entry, verdicts as they stand): of envelopes after `position` whose blocks
-        are in; the others come by the writer. None: of nothing. Raises JournalError, StoreError."""
-        last = await self._store.cursor(self._journal.id)
-        taken: list[Taken] = []
+    async def since(self, position: int | None) -> Recalled:
+        """Verdicts as they stand, of envelopes after `position` whose blocks are in; the others
+        come by the writer. None: of nothing. Raises JournalError, StoreError."""
+        found = Recalled(await self._store.cursor(self._journal.id))
         if position is None:
-            return last, []
+            return found
         while rows := await self._journal.read(position, _ROWS, kinds=(Kind.ENVELOPE,)):
-            mine = [row for row in rows if row.position <= last]
-            taken += (await asyncio.to_thread(read_rows, mine, self._names)).taken
-            del taken[:-_MOST]
+            mine = [row for row in rows if row.position <= found.upto]
+            taken = (await asyncio.to_thread(read_rows, mine, self._names)).taken
+            for first in range(0, len(taken), _AT_ONCE):
+                found.take(await self._store.judged(taken[first : first + _AT_ONCE]))
             if len(mine) < len(rows):
                 break
             position = rows[-1].position
-        found: list[Judged] = []
-        for first in range(0, len(taken), _AT_ONCE):
-            found += await self._store.judged(taken[first : first + _AT_ONCE])
-        return last, found
+        return found

@@ -144,8 +144,8 @@ class Rooms:
     async def _take_up(self) -> None:
         """Go on with what the process before us had in mind alone."""
         waiting = (lambda: self._cells.after,)
-        after, judged = await self._detector.recall(self._recall, waiting)
-        self._cells.touch([taken.started_us for taken, _ in judged], after)
+        after, found = await self._detector.recall(self._recall, waiting)
+        self._cells.touch(found.moments_us, after)
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
         told = ""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.detect.signals import Witness
+from heliograph_collector.serve.recall import Recalled
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.rows import Judged, Opinion, State, Vantage, Verdict, WorldTally
 from support.dark_shift import Shift, holds
@@ -124,9 +125,11 @@ class Memory:
         self.late = evening.late
         self.asked: list[int | None] = []
 
-    async def since(self, position: int | None) -> tuple[int, list[Judged]]:
+    async def since(self, position: int | None) -> Recalled:
         self.asked.append(position)
-        return 10, self.late if position is not None and position < 10 else []
+        found = Recalled(10)
+        found.take(self.late if position is not None and position < 10 else [])
+        return found
 
 
 async def test_a_kill_between_the_upload_and_the_look_loses_nothing(tmp_path: Path) -> None:
