@@ -98,7 +98,7 @@ def _land(
         lines=[
             Line(
                 id=slug("line", column.group),
-                mood=mood(column),
+                mood=_mood(column, world.k),
                 text=_capital(
                     sentences.of_group(column, world, t, sentences.inside(column.group, t))
                 ),
@@ -136,6 +136,12 @@ def mood(column: Column) -> str:
         if state in states:
             return state.value
     return "nothing"
+
+
+def _mood(column: Column, k: int) -> str:
+    """Of its line: where nobody is left to tell anything, that they fell silent does."""
+    found = mood(column)
+    return "silent" if found == "nothing" and column.silent >= max(k, 1) else found
 
 
 def people(count: int, k: int, t: Tongue = ENGLISH) -> str:

@@ -154,8 +154,6 @@ def _shape(
 
 def head(column: Column, k: int, t: Tongue = ENGLISH) -> Head:
     group = column.group
-    silent = column.silent if column.silent >= max(k, 1) else 0
-    count = tongues.band(t.lang, band(silent, k))
     return Head(
         id=strip.slug("head", group),
         country=words.country(group.country, t.lang),
@@ -164,7 +162,7 @@ def head(column: Column, k: int, t: Tongue = ENGLISH) -> Head:
         link=words.word("link", column.link.value, t.lang),
         link_class=column.link.value,
         vantages=people(column.vantages, k, t),
-        silent=t("now.silent", n=silent, count=count) if silent else "",
+        silent=sentences.silent(column, k, t),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from heliograph.observation import Link
 from heliograph_collector.publish import words
+from heliograph_collector.publish.bands import band
 from heliograph_collector.publish.snapshot import Bracket, Column, Group, Reading, Snapshot
 from heliograph_collector.store.rows import State
 from heliograph_collector.web import tongues
@@ -70,8 +71,16 @@ def of_group(column: Column, snapshot: Snapshot, t: Tongue = ENGLISH, where: str
     parts = []
     if column.link is not Link.UNKNOWN:
         parts.append(words.word("link", column.link.value, t.lang))
+    parts += [told for told in [silent(column, snapshot.k, t)] if told]
     parts += _troubles(column, dict(snapshot.services), t) + _rest(column, t)
     return t("now.group", place=where, parts=t("now.semicolon").join(parts))
+
+
+def silent(column: Column, k: int, t: Tongue = ENGLISH) -> str:
+    """How many fell silent lately; "" for nobody, and for too few to be told."""
+    if column.silent < max(k, 1):
+        return ""
+    return t("now.silent", n=column.silent, count=tongues.band(t.lang, band(column.silent, k)))
 
 
 def _troubles(column: Column, titles: Mapping[str, str], t: Tongue) -> list[str]:

@@ -18,6 +18,8 @@ from heliograph_collector.web.tongues import LANGS
 from support import casebook
 from support.evening import evening
 from support.fake_feed import NOW_US, World, crowd
+from support.long_evening import feed as long_evening_feed
+from support.long_evening import long_evening
 from support.read_page import Read
 
 Serve = Callable[[Feed], Awaitable[Any]]
@@ -166,3 +168,14 @@ async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
             a["id"] for _, a in page.elements if a.get("id") in ("incidents", "map-title", "ended")
         ]
         assert order[order.index("ended") - 1] == after
+
+
+async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) -> None:
+    page = await read(serve, long_evening_feed(long_evening()))
+    (line,) = [
+        (a["class"], page.text[a["id"] or ""])
+        for _, a in page.elements
+        if (a.get("id") or "").startswith("line-KZ-29355")
+    ]
+    assert line[0] == "silent"
+    assert "10\u201319 fell silent; nothing measured lately" in line[1]
