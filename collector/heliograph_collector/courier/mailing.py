@@ -57,7 +57,7 @@ def _letter(
     letter = EmailMessage(policy=SMTP.clone(max_line_length=78))
     letter["From"] = Address("Heliograph", addr_spec=receiver.sender)
     letter["To"] = ", ".join(receiver.to)
-    letter["Subject"] = " ".join(wording.title(message).split())[:_MAX_SUBJECT]
+    letter["Subject"] = _one_line(wording.title(message))
     letter["Date"] = format_datetime(datetime.fromtimestamp(now_us // 1_000_000, UTC))
     letter["Message-ID"] = f"<{message.id}@{domain}>"
     threads = wording.threads(message.alerts)
@@ -68,6 +68,11 @@ def _letter(
         letter["Importance"] = "high"
     letter.set_content(wording.mail_text(message, base), cte="quoted-printable")
     return letter
+
+
+def _one_line(text: str) -> str:
+    """As a subject. What reads like an encoded word would be decoded here, line ends and all."""
+    return " ".join(text.replace("=?", "= ?").split())[:_MAX_SUBJECT]
 
 
 class Post:

@@ -130,3 +130,13 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
     assert one.letter["Importance"] is None
     with pytest.raises(DeliveryError, match="no connection"):
         await Post()(one)
+
+
+def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:
+    """Python decodes what reads like an encoded word, line ends and all."""
+    alert = dict(LETTER.alerts[0])
+    alert["incident"] = {**alert["incident"], "sentence": "=?utf-8?q?=0d=0aBcc:_x@example.net?="}
+    sly = Message(id="msg_8", alerts=[alert])
+    made = envelope(to(1, "smtp"), "", sly, quiet=False, base="", now_us=NOW_US)
+    head = email.message_from_bytes(bytes(made.letter)).keys()
+    assert "Bcc" not in head
