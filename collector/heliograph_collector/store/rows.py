@@ -13,8 +13,9 @@ MAX_AGE_US = 120 * DAY_US  # as long as a spool keeps
 MAX_AHEAD_US = DAY_US
 ESTABLISHED_US = 10 * DAY_US  # as detect weighs them: younger vantages confirm nothing
 UNPLACED = "ZZ"  # the country of what is in none that we know
-MAX_REGION = 16
 _COUNTRY = re.compile(r"[A-Z]{2}")
+# ISO 3166-2, with its country or without: nobody's free words are published.
+_REGION = re.compile(r"([A-Z]{2}-)?[A-Z0-9]{1,3}")
 TIME_BAD = "time.bad"  # the rule of a measurement whose time cannot be
 
 
@@ -61,7 +62,7 @@ class Vantage:
             country=declared if country == UNPLACED else country,
             asn=asn,
             access=said.access if said.access in set(Access) else Access.UNKNOWN,
-            region=said.region[:MAX_REGION],
+            region=said.region if _REGION.fullmatch(said.region) else "",
         )
 
 

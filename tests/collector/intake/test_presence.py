@@ -12,7 +12,7 @@ from heliograph_collector.intake.geo import NOWHERE, Place
 from heliograph_collector.intake.presence import Ending, Presence, Visit, silence_us
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.reading import read_rows
-from heliograph_collector.store.rows import Kind
+from heliograph_collector.store.rows import Kind, Vantage
 
 BEAT_S = 15
 GONE_US = silence_us(BEAT_S)
@@ -154,6 +154,16 @@ def test_whatever_the_order_nobody_is_lost_twice_or_while_here() -> None:
                 told = 0
             told += len(lost(presence, now_us))
             assert told <= (0 if here else 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("KZ-75", "KZ-75"), ("NOR", "NOR"), ("", ""), ("Tehran", ""), ("\x1b[2J", ""),
+     ("=?a?q?=0ABcc:x?=", ""), ("<b>x</b>", ""), ("kz-75", ""), ("KZ-75\n", "")],
+)  # fmt: skip
+def test_a_region_is_a_code_or_nothing(said: str, told: str) -> None:
+    """It stands in feeds, letters and terminals, and any agent may say what it likes."""
+    assert Vantage.of("KZ", 1, pb.Hello(region=said)).region == told
 
 
 def test_links_are_told_by_place_and_a_made_up_access_is_none() -> None:
