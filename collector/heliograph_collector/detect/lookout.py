@@ -93,6 +93,11 @@ class Lookout:
         self._now_us = max(now_us, self._now_us)
         self.watch.until(now_us)
 
+    def ahead_us(self, now_us: int) -> int:
+        """How far what was looked at lies beyond now, as after a clock was set back: until then
+        nothing is judged. 0 for not at all."""
+        return max(0, self.watch.fired_us - now_us, self.reach.since_us - now_us)
+
     def hear(self, opinion: Opinion) -> bool:
         """Whether it came in time to count."""
         if not self.reach.take(opinion):

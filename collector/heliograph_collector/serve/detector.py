@@ -36,6 +36,7 @@ _ROWS = 1_000  # read at once
 _HEARD = 200_000  # opinions that may wait for a look: a minute of a very large collector
 _AGAIN_S = 5.0
 _STUCK_S = 180  # without a look: one takes some seconds after a long silence
+_AHEAD_S = 60.0  # of what was judged already
 _BEHIND_S = 300.0  # of arrivals that nobody has judged by
 _THRIFT = 4  # the past gets a fifth of the time at most
 
@@ -91,7 +92,7 @@ class Detector:
         self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
         self._looked = False
         self._trouble = ""
-        self._stepped_us, self._late_by_s = clock.monotonic_us(), 0.0
+        self._stepped_us, self._late_by_s, self._ahead_s = clock.monotonic_us(), 0.0, 0.0
         self._incidents = Gauge(
             "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
         )
@@ -114,6 +115,11 @@ class Detector:
             found.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
         if self._late_by_s > _BEHIND_S:
             found.append(f"The detectors are {self._late_by_s:.0f} s behind the journal.")
+        if self._ahead_s > _AHEAD_S:
+            found.append(
+                f"The clock was set back: the detectors judge nothing for {self._ahead_s:.0f} s, "
+                "until it is where it was."
+            )
         return found
 
     def took(self, block: Block) -> None:
@@ -166,6 +172,7 @@ class Detector:
                 raise
             for opinion in late:
                 self._late.add(opinion, now_us, self._looked_upto)
+            self._ahead_s = self._keeper.lookout.ahead_us(now_us) / 1e6
             self._tell(await asyncio.to_thread(self._keeper.say, now_us))
             await asyncio.to_thread(self._settle, self._looked_upto)
             self._looked_upto = upto

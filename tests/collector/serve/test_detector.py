@@ -94,6 +94,20 @@ async def test_a_collector_that_was_away_tells_of_no_cut(tmp_path: Path) -> None
         assert shift.detector.book.incidents() == []
 
 
+async def test_a_clock_that_was_set_back_is_told_until_it_is_where_it_was(tmp_path: Path) -> None:
+    """Till then no minute is closed and no silence found: that nothing is said is no good news."""
+    rows = rows_of(live(country() + world(), Random(1), 1, churn=1.0))
+    async with Shift(tmp_path) as shift:
+        await shift.play(rows, 1_800, tick_s=60)
+        assert shift.detector.problems() == []
+        shift.clock.wall -= 900_000_000
+        await shift.play([], 1_000, tick_s=10)
+        (told,) = shift.detector.problems()
+        assert told.startswith("The clock was set back: the detectors judge nothing for 7")
+        await shift.play([], 1_800, tick_s=60)
+        assert shift.detector.problems() == []
+
+
 async def test_goodbyes_of_all_make_no_incident(tmp_path: Path) -> None:
     signals: Signals = live(country() + world(), Random(3), 1.5, churn=0)
     for i, witness in enumerate(country()):
