@@ -65,7 +65,7 @@ async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> Non
     ways = now.config.ways(clock, rng)
     relay = Relay(
         state=now.state,
-        collector=now.collector,
+        collector=lambda: setting().collector,
         ways=ways,
         listen=now.config.relay_listen,
         bytes_per_day=now.config.relay_bytes_per_day,

@@ -39,10 +39,10 @@ log = logging.getLogger("heliograph.uplink")
 @dataclass(slots=True)
 class Relay:
     """`run` never returns but by being cancelled; raises StateError, or OSError where `listen`
-    cannot be had."""
+    cannot be had. `collector` is as it is served now: its keys may become others."""
 
     state: State
-    collector: Collector
+    collector: Callable[[], Collector]
     ways: Ways
     listen: tuple[str, int]
     bytes_per_day: int
@@ -51,11 +51,13 @@ class Relay:
     port: int = 0  # once it answers
     carried: int = 0  # envelopes that the collector signed for, in this run
     _good: str = ""
+    _sealed_to: set[bytes] = field(default_factory=set)  # ids of the keys that it had in this run
     _tls: ssl.SSLContext = field(init=False)
     _cargo: Cargo = field(init=False)
     _open: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
 
     def __post_init__(self) -> None:
+        self._served()
         salt = secrets.token_bytes(16)
         self._cargo = Cargo(self.ways.clock, salt, self.bytes_per_day)
 
@@ -113,16 +115,24 @@ class Relay:
             return posted.refusal(422)
         return posted.reply(await self._handed_on(peer, request))
 
+    def _served(self) -> Collector:
+        """What was sealed to its earlier keys still comes from who was in the dark meanwhile."""
+        collector = self.collector()
+        self._sealed_to.add(key_id(collector.sealing_key))
+        return collector
+
     def _is_ours(self, raw: bytes) -> bool:
         """Sealed to our collector, by all that can be seen from outside."""
         try:
             message = envelope_pb2.Envelope.FromString(raw)
         except DecodeError:
             return False
+        self._served()
+        if message.key_id not in self._sealed_to:
+            return False
         mine = envelope_pb2.Envelope(
-            version=envelope.VERSION, key_id=key_id(self.collector.sealing_key),
-            sealed=message.sealed,
-        )  # fmt: skip
+            version=envelope.VERSION, key_id=message.key_id, sealed=message.sealed
+        )
         return len(message.sealed) in envelope.SIZES and mine.SerializeToString() == raw
 
     async def _handed_on(self, peer: bytes, request: posted.Request) -> intake_pb2.SubmitResponse:
@@ -157,7 +167,7 @@ class Relay:
             try:
                 async with asyncio.timeout(RUNG_S):
                     response = await hand_over(
-                        self.ways, rung, self.collector.pin, parcel.lone, trace
+                        self.ways, rung, self.collector().pin, parcel.lone, trace
                     )
             except (DoorError, TimeoutError):
                 continue
@@ -168,7 +178,7 @@ class Relay:
     def _rungs(self) -> list[Rung]:
         """Never another relay: what goes in circles arrives nowhere."""
         own = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
-        known = rungs(self.collector.endpoint, own, self.ways.proxy_use, self.guarded)
+        known = rungs(self.collector().endpoint, own, self.ways.proxy_use, self.guarded)
         return sorted(known, key=lambda rung: rung.name != self._good)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from heliograph.keys import SealingKey, key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool
+from heliograph_agent.state import Collector as Known
 from heliograph_agent.state import State
 from heliograph_agent.uplink.relay import AT_ONCE, Relay
 from heliograph_agent.uplink.relay_key import pin_of, relay_pem
@@ -49,16 +50,27 @@ async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
 
 @asynccontextmanager
 async def relay(
-    agent: Agent, there: Collector, folder: Path, *ways: Entrance, per_day: int = 10**9
+    agent: Agent,
+    there: Collector,
+    folder: Path,
+    *ways: Entrance,
+    per_day: int = 10**9,
+    sealed_to: Sequence[bytes] = (),
 ) -> AsyncIterator[tuple[Relay, Entrance]]:
-    """A neighbour that serves the same collector, and what its line says."""
+    """A neighbour that serves the same collector, and what its line says. `sealed_to`: the keys
+    that it is told of one after the other, instead of the collector's."""
     state = State(folder)
     state.prepare()
     agent.know(there)
     known = agent.state.collector()
     assert known is not None
     own = Ways(CLOCK, random.Random(1))
-    lent = Relay(state, known, own, (HOST, 0), per_day, lambda: ways)
+    told = [replace(known, sealing_key=key) for key in sealed_to] or [known]
+
+    def serves() -> Known:
+        return told.pop(0) if len(told) > 1 else told[0]
+
+    lent = Relay(state, serves, own, (HOST, 0), per_day, lambda: ways)
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         going = group.create_task(lent.run(ready.set))
@@ -91,6 +103,23 @@ async def test_a_dark_agent_delivers_by_its_neighbour_whatever_door_that_one_has
                 assert (len(there.batches) - before, lent.carried) == (3, 3)
     assert there.stored == set(range(1, 7))
     assert set(there.places) == {"relay"}, "the neighbour's address is nobody's vantage"
+
+
+async def test_a_neighbour_goes_on_lending_when_the_collector_has_other_keys(
+    agent: Agent, who: Identity, tmp_path: Path
+) -> None:
+    """Who followed the charter seals to the new key, who was long in the dark to the old one."""
+    keys_ = (SealingKey(bytes(31) + b"o").public, who.sealing.public)
+    for name, sealed_to in (("later", keys_), ("before", keys_[::-1])):
+        async with (
+            intake(who=who) as there,
+            relay(agent, there, tmp_path / name, sealed_to=sealed_to) as (lent, entrance),
+            running(agent, unreachable(there)),
+        ):
+            agent.entrances = [entrance]
+            await agent.put()
+            await agent.empty()
+            assert lent.carried == 1
 
 
 async def test_a_plan_comes_back_by_the_same_way(
