@@ -34,6 +34,13 @@ CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, receiver TEXT NOT NULL,
 CREATE INDEX IF NOT EXISTS message_due ON message (receiver, due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX IF NOT EXISTS message_made ON message (receiver, made_us);
 """
+_SET_BACK = (  # by so much as the clock was (?2) since then: nothing is to wait for it
+    "UPDATE waiting SET came_us = ?2 WHERE receiver = ?1 AND came_us > ?2",
+    """
+UPDATE message SET due_us = due_us - (ifnull(tried_us, made_us) - ?2),
+  tried_us = min(tried_us, ?2), made_us = min(made_us, ?2)
+WHERE receiver = ?1 AND due_us IS NOT NULL AND ifnull(tried_us, made_us) > ?2""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +116,8 @@ class Outbox:
         """(since when the oldest alert waits, None of none or too many open messages; when messages
         were made in the last hour)."""
         with self._turn:
+            for statement in _SET_BACK:
+                self._db.execute(statement, (receiver, now_us))
             (oldest,) = self._db.execute(
                 "SELECT MIN(came_us) FROM waiting WHERE receiver = ?", (receiver,)
             ).fetchone()

@@ -123,6 +123,20 @@ async def test_a_storm_is_one_message_and_then_one_a_minute(office: Office) -> N
     assert sum(len(d.alerts) for d in office.outbox.deliveries()) == 80
 
 
+async def test_a_clock_that_is_set_back_keeps_no_alert_waiting(office: Office) -> None:
+    """By a day, while one waits to be gathered, and once more between two tries."""
+    day_us = 24 * HOUR_S * 1_000_000
+    await office.takes(storm(1))
+    office.clock.wall -= day_us
+    office.post.fails = [DeliveryError("no connection")]
+    await office.works(3)
+    assert len(office.post.sent) == 1
+    office.clock.wall -= day_us
+    await office.works(10)
+    assert len(office.post.sent) == 2
+    assert [d.state for d in office.outbox.deliveries()] == ["arrived"]
+
+
 async def test_no_more_than_so_many_an_hour(tmp_path: Path) -> None:
     office = Office(tmp_path, Receiver(name="desk", kind=Kind.SLACK, per_hour=3, gather_s=0))
     for one in storm(20):
