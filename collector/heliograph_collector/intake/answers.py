@@ -21,10 +21,12 @@ _WELCOME = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
 
 @dataclass(slots=True)
 class Answers:
-    """`signer_of` is whose word an agent believes that sealed to the key of that id."""
+    """`signer_of` is whose word an agent believes that sealed to the key of that id; `present`
+    names the key that is sealed to today."""
 
     door: Door
     signer_of: Callable[[bytes], SigningKey]
+    present: bytes
     _packed: tuple[int, bytes] = field(default=(0, b""))
 
     async def __call__(
@@ -40,18 +42,22 @@ class Answers:
         )
         response = pb.SubmitResponse(receipt=receipt)
         if relayed_one:
-            response.receipts = self._signed(request.envelope, receipt)
+            response.receipts = self._signed(request, receipt)
         piece = self._piece(request) if receipt.status in _WELCOME else None
         if piece is not None:
             response.plan.CopyFrom(piece)
         return response
 
-    def _signed(self, envelope: bytes, receipt: pb.Receipt) -> bytes:
+    def _signed(self, request: Request, receipt: pb.Receipt) -> bytes:
+        """By the keys that the agent goes by: who has the newest plan took it by the present ones,
+        and believes no others, though this was sealed to one before."""
         try:
-            key_id = envelope_pb2.Envelope.FromString(envelope).key_id
+            key_id = envelope_pb2.Envelope.FromString(request.envelope).key_id
         except DecodeError:
             return b""
-        return relayed.signed(envelope, key_id, receipt, self.signer_of(key_id))
+        if request.plan is not None and request.plan.version >= self.door.roll.plan_version:
+            key_id = self.present
+        return relayed.signed(request.envelope, key_id, receipt, self.signer_of(key_id))
 
     def _piece(self, request: Request) -> pb.PlanPiece | None:
         roll = self.door.roll

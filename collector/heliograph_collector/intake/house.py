@@ -84,7 +84,7 @@ async def intake(plot: Plot) -> AsyncIterator[Intake]:
         clock=plot.clock,
         batches_per_hour=plot.batches_per_hour,
     )
-    answers = Answers(door, lambda key_id: _signer(plot, key_id))
+    answers = Answers(door, lambda key_id: _signer(plot, key_id), plot.keyring.sealing.id)
     beacons = Beacons(
         Codes(plot.fleet), sealers.all, roll.get, roll.keys_of, plot.journal, plot.clock
     )

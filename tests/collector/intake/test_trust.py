@@ -6,7 +6,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from heliograph import envelope, keys
+from heliograph import envelope, keys, relayed
+from heliograph.posted import Request
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import cli
@@ -150,6 +151,23 @@ async def test_the_collector_s_keys_change_and_old_envelopes_are_opened(
             db.execute("UPDATE agents SET charter = 2")
         assert cli.main(["keys", "retire", *data]) == 0
         assert "Deleted 1 replaced" in capsys.readouterr().out
+
+
+async def test_who_follows_the_new_keys_believes_what_a_relay_brings_for_old_envelopes(
+    tmp_path: Path,
+) -> None:
+    """Else what lay sealed in the spool would go by relays for ever, and be settled by none."""
+    async with house(tmp_path) as home:
+        caller, before = await enrolled(home), home.keyring
+        sealed = [caller.seal(caller.batch(n)) for n in (1, 2)]
+    assert cli.main(["keys", "rotate", "--data", str(tmp_path)]) == 0
+    async with house(tmp_path) as home:
+        newest = home.intake.roll.plan_version
+        for raw, version, ring in ((sealed[0], newest, home.keyring), (sealed[1], 0, before)):
+            handed = Request(envelope=raw, place="relay", plan=pb.PlanHeld(version=version))
+            said = await home.intake.answer(handed, "192.0.2.1")
+            found = relayed.believed(raw, ring.sealing.id, said, ring.signing.public)
+            assert found == pb.Receipt(status=pb.STATUS_STORED)
 
 
 def test_the_root_keys_leave_the_machine(
