@@ -49,7 +49,7 @@ class Track:
     """One row of the picture."""
 
     marks: tuple[Mark | None, ...]  # oldest first
-    shares: tuple[float, ...]  # of the services judged there, how many are blocked; 1 for a service
+    shares: tuple[float, ...]  # of the services judged there, how many are as the mark says, if bad
     newest: Cell | None = None  # the freshest cell of a last bin, one that is blocked before others
     blocked: int = 0  # services in that bin …
     judged: int = 0  # … of so many that are judged
@@ -162,9 +162,10 @@ def _track(
 def _bin(cells: Sequence[Cell], silent: bool, busy: bool) -> tuple[Mark | None, float]:
     states = [cell.state for cell in cells]
     judged = [state for state in states if state is not State.UNKNOWN]
-    if State.BLOCKED in states:
-        return Mark.BLOCKED, states.count(State.BLOCKED) / len(judged)
-    for state in (State.REACHABLE, State.DOWN, State.UNKNOWN):
+    for bad in (State.BLOCKED, State.DOWN):  # in the order of the map
+        if bad in states:
+            return Mark(bad.value), states.count(bad) / len(judged)
+    for state in (State.REACHABLE, State.UNKNOWN):
         if state in states:
             return Mark(state.value), 1.0
     if silent:

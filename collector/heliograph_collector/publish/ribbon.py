@@ -17,7 +17,7 @@ _MAX_LANES = 6
 _TOLD = 8  # so many runs are read out
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
-_TOP = {Mark.REACHABLE: 12, Mark.UNKNOWN: 6, Mark.DOWN: 0, Mark.FEW: 16, Mark.SILENT: 20}
+_TOP = {Mark.REACHABLE: 12, Mark.UNKNOWN: 6, Mark.FEW: 16, Mark.SILENT: 20}
 _FILLS = {Mark.UNKNOWN: "url(#hatch)", Mark.FEW: "url(#dots)"}
 
 Run = tuple[int, int, Mark | None, float]  # first bin, bin after the last, mark, share
@@ -42,7 +42,7 @@ def draw(track: Track, starts: range, t: Tongue) -> Markup:
 def _bar(run: Run, bins: int) -> Markup:
     first, after, mark, share = run
     assert mark is not None  # noqa: S101 -- the caller draws only what somebody saw
-    # Of a network's services few may be blocked: then the bar is lower, and never as low as green.
+    # Of a network's services few may be bad: then the bar is lower, and never as low as green.
     top = _TOP.get(mark, round(HEIGHT * 0.4 * (1 - share)))
     fill = Markup(' fill="{}"').format(_FILLS[mark]) if mark in _FILLS else ""
     return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(

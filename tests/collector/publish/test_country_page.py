@@ -98,6 +98,20 @@ async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: st
     assert page.text["headline"].startswith("Nothing is confirmed; 1 suspected incident")
 
 
+async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(
+    serve: Serve,
+) -> None:
+    """One of a network's services does not work anywhere: no surface says that all is well."""
+    world = World()
+    world.votes += crowd(9, State.DOWN, NOW_US - 3 * HOUR, NOW_US + BIN_US)
+    world.votes += crowd(9, State.REACHABLE, NOW_US - 3 * HOUR, NOW_US + BIN_US, service="whatsapp")
+    front = await read(serve, "/", world, book=book())
+    assert "a service is down" in str(front.text)
+    page = await read(serve, "/countries/KZ", world, book=book())
+    assert page.text["network-KZ-9198-fixed-now"].startswith("▼ down")
+    assert page.text["service-whatsapp-now"].startswith("✓ reachable")
+
+
 async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
     world = evening()
 
