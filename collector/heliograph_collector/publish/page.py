@@ -86,7 +86,7 @@ def render(
             headline=headline,
             below=below,
             recent=recent,
-            apart=_apart(recent),
+            layout=_layout(recent),
             lands=lands,
             cut=sum(land.state in atlas.CUT for land in lands),
             shapes=[] if country else atlas.shapes(lands, t),
@@ -138,8 +138,12 @@ def render_away(reason: str, assets: Mapping[str, str], t: Tongue = ENGLISH) -> 
     return environment().get_template("away.html").render(reason=reason, assets=assets, t=t)
 
 
-def _apart(recent: Recent) -> bool:
-    return len(recent.under_way) >= _MANY_OPEN
+def _layout(recent: Recent) -> str:
+    """ "quiet": nothing to list, and the map has the whole width; "apart": what ended is under the
+    map; else it is under what is open."""
+    if not recent.under_way and not recent.over:
+        return "quiet"
+    return "apart" if len(recent.under_way) >= _MANY_OPEN else "under"
 
 
 def _shape(
@@ -147,7 +151,7 @@ def _shape(
 ) -> str:
     """Changes when rows or columns do, or places: then the script takes the whole page."""
     listed = [(land.code, len(land.lines)) for land in lands]
-    places = [c.group for c in columns], listed, _apart(recent)
+    places = [c.group for c in columns], listed, _layout(recent)
     text = repr((places, snapshot.services, t.lang))
     return sha256(text.encode()).hexdigest()[:12]
 
