@@ -39,6 +39,7 @@ class Door:
         self._opener = opener
         self._agents = limits.agent_rates(batches_per_hour)
         self._strangers = limits.stranger_rates()
+        self._newcomers = limits.newcomer_rates()
 
     async def accept(
         self, envelope: bytes, way: str, carrier: str = "post", *, elsewhere: bool = False
@@ -61,6 +62,10 @@ class Door:
     def stranger_waits_s(self, place: Place) -> int:
         """Seconds until this network may try again, 0 for now."""
         return self._strangers.wait_s(place.prefix, self.clock.monotonic_us())
+
+    def newcomer_waits_s(self, place: Place) -> int:
+        """The same for one more from there that has no invite."""
+        return self._newcomers.wait_s(place.prefix, self.clock.monotonic_us())
 
     async def take(
         self, message: pb.Envelope, place: Place, carrier: str, bearer: Agent | None = None

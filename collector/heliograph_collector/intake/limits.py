@@ -18,6 +18,7 @@ MAX_EPOCHS = 64
 SESSION_S = 24 * 60.0  # ±10 %: ended by us, with word, before gRPC's 30 min (±10 %) would cut it
 HOUR_S = 3_600
 CREDIT_S = 90 * 86_400  # silence that is saved up as leave to catch up
+NEWCOMERS = 60  # without an invite, of one network at once, and so many an hour after that
 TABLE = 65_536  # keys a rate table remembers
 
 
@@ -102,3 +103,8 @@ def stranger_rates() -> Rates:
     One prefix may be a whole country's carrier-grade NAT, so this slows and never bans.
     """
     return Rates(per_s=50.0, burst=2_000.0)
+
+
+def newcomer_rates() -> Rates:
+    """Who asks for a place in quarantine, by prefix: there are few, and they are for the world."""
+    return Rates(per_s=NEWCOMERS / HOUR_S, burst=NEWCOMERS)

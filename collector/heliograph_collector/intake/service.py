@@ -75,6 +75,8 @@ class IntakeService:
         enrolments = self._door.counters.enrolments
         place = self._door.geo.locate(_path(context), self._door.clock.wall_us())
         wait_s = _BUSY_S if self._unary.locked() else self._door.stranger_waits_s(place)
+        if not wait_s and not request.token and self._strangers:
+            wait_s = self._door.newcomer_waits_s(place)
         if wait_s:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
         try:

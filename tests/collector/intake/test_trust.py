@@ -12,6 +12,7 @@ from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import cli
 from heliograph_collector.fleet import agent_keys, doubts
+from heliograph_collector.intake import limits
 from heliograph_collector.intake.presence import Presence, Visit
 from heliograph_collector.store.rows import Kind, Role
 from support.hand_clock import HandClock
@@ -244,6 +245,19 @@ async def test_another_batch_under_a_number_that_was_used_is_kept_apart(tmp_path
             assert flagged is (turn == doubts.FORKS)
         assert len(await home.rows(Kind.ENVELOPE)) == 1
         call.cancel()
+
+
+async def test_one_network_cannot_take_every_place_in_quarantine(tmp_path: Path) -> None:
+    """There are ten thousand, for all the world; an invite is not held up by who has none."""
+    async with house(tmp_path, strangers=True) as home, channel(home) as stub:
+        callers = [Caller(home.keyring) for _ in range(limits.NEWCOMERS + 1)]
+        for caller in callers[:-1]:
+            await stub.Enrol(caller.enrol_request(b""), timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Enrol(callers[-1].enrol_request(b""), timeout=10)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(home.fleet.agents()) == limits.NEWCOMERS
+        await enrolled(home)
 
 
 async def test_a_stranger_is_let_into_quarantine_where_that_is_open(tmp_path: Path) -> None:
