@@ -26,18 +26,27 @@ class Said:
 
 def known(incident: Json, t: Tongue) -> list[tuple[str, str]]:
     """Names and values, in the order a reader asks."""
-    how = words.how(incident["layer"], incident["method"], t.lang)
     told = [
         ("where", story.where(incident["parts"], incident["scope"], t)),
         ("what", incident["title"] or t("incident.all_traffic")),
         ("began", story.between(incident["started"], t=t)),
         ("ended", _ended(incident, t)),
-        ("how", story.led(how, t) if how else ""),
+        ("how", _how(incident, t)),
         ("suspected", story.at(incident["suspected"], t)),
         ("confirmed", _confirmed(incident, t)),
         ("how_sure", _sure(incident, t)),
     ]
     return [(t(f"incident.{name}"), value) for name, value in told if value]
+
+
+def _how(incident: Json, t: Tongue) -> str:
+    """In the words of the trade, and then in those of everybody."""
+    how = words.how(incident["layer"], incident["method"], t.lang)
+    if not how:
+        return ""
+    key = f"plainly.{incident['layer']}"
+    plain = f" \N{EM DASH} {t(key)}" if tongues.has(t.lang, key) else ""
+    return story.led(how, t) + plain
 
 
 def _sure(incident: Json, t: Tongue) -> str:

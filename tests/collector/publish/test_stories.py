@@ -142,3 +142,10 @@ async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: 
     told = page.text["service-whatsapp-now"]
     assert told.endswith("reachable of those heard; 2 networks are silent")
     assert "heard" not in page.text["service-telegram-now"]
+
+
+async def test_the_way_of_a_block_is_told_in_everybody_s_words_too(serve: Serve) -> None:
+    page = await read(await serve(feed(long_evening())), f"/incidents/{TELEGRAM}")
+    assert (
+        "TLS: reset after ClientHello — the connection is broken as soon as" in page.text["world"]
+    )
