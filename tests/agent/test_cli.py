@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -213,6 +214,16 @@ def test_pause_works_offline_and_before_anything_else(
     assert "Paused until 2" in capsys.readouterr().out
     assert cli.main(["resume", "--state", str(state.root)]) == 0
     assert cli.main(["resume", "--state", str(state.root)]) == 0
+
+
+def test_nothing_that_it_makes_is_for_others_to_read(state: State) -> None:
+    before = os.umask(0o022)
+    try:
+        assert cli.main(["pause", "--state", str(state.root)]) == 0
+        state.path("any").touch()
+    finally:
+        os.umask(before)
+    assert state.path("any").stat().st_mode & 0o077 == 0
 
 
 def test_until_takes_spans_and_moments() -> None:

@@ -85,6 +85,15 @@ def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> 
     assert len(log.splitlines()) < 10
 
 
+def test_nobody_else_on_the_machine_can_read_what_it_keeps(home: Served) -> None:
+    """Also where the directory was made by somebody else, and lets everybody in."""
+    assert home.places  # it runs
+    made = [file for file in home.data.rglob("*") if file.name != "serve.log"]
+    lax = {str(f.relative_to(home.data)) for f in made if f.lstat().st_mode & 0o077}
+    assert lax == set()
+    assert home.data / "journal.db" in made
+
+
 def test_a_second_one_on_the_same_directory_is_refused(home: Served) -> None:
     second = start(home.data)
     assert second.process.wait(30) == 1

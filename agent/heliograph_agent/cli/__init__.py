@@ -34,6 +34,7 @@ class CommandError(Exception):
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
+    os.umask(0o077)  # nothing that an agent makes is for others, whoever made the directory
     named = _MODULE_OF.get(argv[0], argv[0]) if argv else ""
     args = parser((named,) if named in MODULES else MODULES).parse_args(argv)
     module = import_module(f"heliograph_agent.cli.{_MODULE_OF.get(args.command, args.command)}")

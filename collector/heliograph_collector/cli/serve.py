@@ -1,6 +1,7 @@
 """`heliograph-collector serve`: the whole collector, in the foreground, until told to stop."""
 
 import argparse
+import os
 from typing import Any
 
 from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
@@ -32,6 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.serve import CannotServeError, serve
 
+    os.umask(0o077)  # journal and store tell who sent what, whoever made the directory
     config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
     try:
         return serve(config)
