@@ -14,12 +14,12 @@ from heliograph_collector.publish.incidents import Json
 from heliograph_collector.publish.page import breakable
 from heliograph_collector.publish.panorama import WINDOWS, Mark, Panorama, Track
 from heliograph_collector.publish.query import write_time
-from heliograph_collector.publish.snapshot import Group, Snapshot
+from heliograph_collector.publish.snapshot import BIN_S, FRESH_BINS, Group, Snapshot
 from heliograph_collector.store.rows import Cell, State
 from heliograph_collector.web.tongues import Tongue
 
 DEFAULT_WINDOW = "day"
-_FRESH = 2  # bins
+_YOUNG_US = FRESH_BINS * BIN_S * 1_000_000  # so long the status takes older votes too
 _SYMBOLS = {**{s.value: words.SYMBOLS[s] for s in State}, "silent": "∅", "few": "…"}
 _DASH = "\N{EN DASH}"
 
@@ -61,6 +61,7 @@ def render(
     world: Snapshot, seen: Panorama, look: Look, t: Tongue, assets: Mapping[str, str]
 ) -> str:
     country, place = look.country, words.country(look.country, t.lang)
+    seen = replace(seen, young=world.at_us - seen.starts[-1] < _YOUNG_US)
     mine = replace(world, columns=tuple(c for c in world.columns if c.group.country == country))
     groups = [group for group in _groups(seen, dict(world.services), t) if group.rows]
     told = partial(story.sentence, t=t)
@@ -139,7 +140,7 @@ def _groups(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Rows]:
 
 def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]:
     """What works for those who are heard says nothing of the networks that are not."""
-    gone = sum(_now(track) is Mark.SILENT for track in seen.networks.values())
+    gone = sum(_now(n, young=seen.young) is Mark.SILENT for n in seen.networks.values())
     unheard = t("country.unheard", n=gone) if gone else ""
     rows = [
         _row(
@@ -147,7 +148,7 @@ def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]
             breakable(words.service(name, titles)),
             "",
             track,
-            seen.starts,
+            seen,
             t,
         )
         for name, track in seen.services.items()
@@ -159,19 +160,19 @@ def _network(group: Group, track: Track, seen: Panorama, t: Tongue) -> Row:
     together = not group.asn and not group.access
     under = t("country.others") if together else words.access(group.access, t.lang)
     title = words.network(group.asn, group.access, t.lang)
-    return _row(strip.slug("network", group), title, under, track, seen.starts, t)
+    return _row(strip.slug("network", group), title, under, track, seen, t)
 
 
 def _regions(seen: Panorama, t: Tongue) -> list[Row]:
     named = [(regions.name(code, t.lang), code, track) for code, track in seen.regions.items()]
     return [
-        _row(strip.slug("region", code), name, code if code != name else "", track, seen.starts, t)
+        _row(strip.slug("region", code), name, code if code != name else "", track, seen, t)
         for name, code, track in sorted(named, key=lambda one: one[0])
     ]
 
 
-def _row(id_: str, title: str | Markup, under: str, track: Track, starts: range, t: Tongue) -> Row:
-    mark = _now(track)
+def _row(id_: str, title: str | Markup, under: str, track: Track, seen: Panorama, t: Tongue) -> Row:
+    mark = _now(track, young=seen.young)
     state = mark.value if mark else "nothing"
     return Row(
         id=id_,
@@ -181,14 +182,15 @@ def _row(id_: str, title: str | Markup, under: str, track: Track, starts: range,
         symbol=_SYMBOLS.get(state, _DASH),
         word=t("country.silent_now") if state == "silent" else words.word("state", state, t.lang),
         how=_how(mark, track, t),
-        strip=ribbon.draw(track, starts, t),
+        strip=ribbon.draw(track, seen.starts, t),
     )
 
 
-def _now(track: Track) -> Mark | None:
-    """The newest of the last bins that tells anything; doubt and silence only when all do."""
-    last = [mark for mark in reversed(track.marks[-_FRESH:]) if mark]
-    return last[0] if last else None
+def _now(track: Track, *, young: bool) -> Mark | None:
+    """That of the bin in progress, unless it has only begun and too few were there so far: then
+    that of the one before."""
+    *_, before, now = track.marks
+    return before if young and now in (None, Mark.FEW) and before else now
 
 
 def _how(mark: Mark | None, track: Track, t: Tongue) -> str:

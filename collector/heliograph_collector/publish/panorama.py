@@ -61,6 +61,7 @@ class Panorama:
     services: Mapping[str, Track]
     networks: Mapping[Group, Track]
     regions: Mapping[str, Track]
+    young: bool = False  # whether the last bin has only begun
 
 
 MergeSmall = Callable[[Sequence[Cell], int], Sequence[Cell]]

@@ -112,6 +112,24 @@ async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(
     assert page.text["service-whatsapp-now"].startswith("✓ reachable")
 
 
+async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> None:
+    """Three of nine have voted in it so far: the status says what it said, and so does the page."""
+    world = World()
+    world.clock.wall = NOW_US // (3 * BIN_US) * 3 * BIN_US + 60_000_000
+    began_us = world.clock.wall - 60_000_000
+    how = ("dns", "bogon")
+    world.votes += crowd(9, State.BLOCKED, began_us - HOUR, began_us, how=how)
+    world.votes += crowd(3, State.BLOCKED, began_us, began_us + BIN_US, how=how)
+    page = await read(serve, "/countries/KZ", world, book=book())
+    assert page.text["service-telegram-now"].startswith("✕ blocked DNS")
+    client = await serve(world.feed())
+    (group,) = (await (await client.get("/api/v1/status")).json())["groups"]
+    assert group["services"][0]["state"] == "blocked"
+    world.clock.advance_us(2 * 3 * BIN_US)  # and none came to them
+    page = await read(serve, "/countries/KZ", world, book=book())
+    assert "blocked" not in page.text["service-telegram-now"]
+
+
 async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
     world = evening()
 
