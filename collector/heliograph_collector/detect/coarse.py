@@ -29,6 +29,9 @@ def coarse(incident: Incident, least: float) -> Incident:
         turns=tuple(_turn(turn, least) for turn in incident.turns),
         started=_bracket(incident.started),
         ended=_bracket(incident.ended) if incident.ended else None,
+        suspected_us=_second(incident.suspected_us),
+        confirmed_us=_maybe(incident.confirmed_us),
+        closed_us=_maybe(incident.closed_us),
         confidence=_tenths(incident.confidence),
     )
 
@@ -43,12 +46,21 @@ def _part(part: Part, least: float) -> Part:
 
 def _turn(turn: Turn, least: float) -> Turn:
     parts = tuple(_part(part, least) for part in turn.parts)
-    return replace(turn, parts=parts, when=_bracket(turn.when))
+    return replace(turn, parts=parts, when=_bracket(turn.when), seen_us=_second(turn.seen_us))
 
 
 def _bracket(bracket: Bracket) -> Bracket:
     latest = -(-bracket.latest_us // _SECOND_US) * _SECOND_US
-    return Bracket(bracket.earliest_us // _SECOND_US * _SECOND_US, latest)
+    return Bracket(_second(bracket.earliest_us), latest)
+
+
+def _second(at_us: int) -> int:
+    """Also of what we saw ourselves: a silence is seen so long after somebody's last heartbeat."""
+    return at_us // _SECOND_US * _SECOND_US
+
+
+def _maybe(at_us: int | None) -> int | None:
+    return None if at_us is None else _second(at_us)
 
 
 def _tenths(share: float) -> float:

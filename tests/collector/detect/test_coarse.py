@@ -17,6 +17,9 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
         parts=(part(23.7, "KZ", share=0.957), part(9.9995, "KZ", "KZ-ALA")),
         turns=(opening(3, part(7.0, "KZ")),),
         started=Bracket(1_000_000_400_000, 1_000_041_000_001),
+        suspected_us=1_000_042_123_456,
+        confirmed_us=1_000_072_123_456,
+        closed_us=1_000_999_123_456,
         confidence=0.967,
     )
     told = record(coarse(exact, 5))
@@ -25,6 +28,8 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
     assert told["confidence"] == 0.9
     assert told["started"]["earliest"].endswith(":40.000000Z")
     assert told["started"]["latest"].endswith(":22.000000Z")
+    seen = [told["suspected"], told["confirmed"], told["closed"], told["turns"][0]["seen"]]
+    assert all(moment.endswith(".000000Z") for moment in seen), "somebody's last heartbeat and 37 s"
 
 
 def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
