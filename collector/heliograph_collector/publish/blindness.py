@@ -19,6 +19,7 @@ from heliograph_collector.web.problem import Problem
 Json = dict[str, Any]
 COVERAGE = (COUNTRY, SINCE, UNTIL)
 MAX_GAPS = 1_000
+_SECOND_US = 1_000_000
 _WEEK_US = 7 * 86_400_000_000
 _MOST_US = 366 * 86_400_000_000
 UNMEASURED = "nobody_measured"
@@ -73,10 +74,13 @@ def gaps(rows: Iterable[Mapping[str, Any]], country: str, known: set[str] | None
 
 
 def gap(row: Mapping[str, Any]) -> Json:
+    """In whole seconds, and no shorter by it: exactly, it may be when one vantage came or went."""
     because = str(row["because"])
     return {
-        "from": write_time(row["from"]),
-        "until": None if row["until"] is None else write_time(row["until"]),
+        "from": write_time(row["from"] // _SECOND_US * _SECOND_US),
+        "until": None
+        if row["until"] is None
+        else write_time(-(-row["until"] // _SECOND_US) * _SECOND_US),
         "because": because,
         "sentence": words.BLIND.get(because, because.replace("_", " ")),
         "country": row["country"],

@@ -49,6 +49,14 @@ async def test_it_says_when_and_why(serve: Serve) -> None:
     assert asked == [(1641384000_000_000, NOW_US)]
 
 
+async def test_nobody_learns_to_the_microsecond_when_a_vantage_came_or_went(serve: Serve) -> None:
+    """A country has too few from when the fifth left until another came."""
+    few = gap(20, "too_few_vantages", "KZ")
+    few |= {"from": few["from"] + 123_456, "until": few["until"] + 654_321}
+    (row,) = (await told(serve, evening(), blind=lambda since_us, until_us: [few]))["blind"]
+    assert (row["from"], row["until"]) == ("2022-01-05T13:23:20Z", "2022-01-05T13:28:21Z")
+
+
 async def test_hours_in_which_nobody_measured_are_blind_too(serve: Serve) -> None:
     world = World()
     world.votes += crowd(6, State.REACHABLE, NOW_US - 60 * MINUTE, NOW_US - 40 * MINUTE)
