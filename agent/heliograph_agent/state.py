@@ -101,6 +101,19 @@ class State:
                 "write there."
             ) from error
 
+    def promote(self, name: str, into: str) -> None:
+        """One file takes the place of another, and keeps it though the power fails. Raises
+        StateError."""
+        try:
+            self.path(name).replace(self.path(into))
+            folder = os.open(self.root, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise StateError(f"Cannot replace {self.path(into)} ({error.strerror}).") from error
+
     def remove(self, name: str) -> None:
         """Raises StateError; a file that is not there is removed already."""
         try:

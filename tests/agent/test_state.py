@@ -1,10 +1,13 @@
 """The agent's files: private, whole, bounded, held by one process."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from heliograph.v1 import intake_pb2
+from heliograph_agent.agent import renewing
 from heliograph_agent.state import (
     COLLECTOR,
     CONSENT,
@@ -46,6 +49,21 @@ def test_the_key_is_drawn_once(state: State) -> None:
     first = state.private_key(make=True)
     assert first == state.private_key(make=True) == state.private_key()
     assert len(first or b"") == 32
+
+
+def test_a_renewed_key_stays_renewed_when_the_power_fails(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector knows the key before by then as a copy that somebody kept, and nothing else."""
+    state.private_key(make=True)
+    agent, present = b"a" * 16, state.signer().public
+    offered = renewing.answer(state, agent, intake_pb2.Renewed(public_key=present))
+    assert offered is not None
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    assert renewing.answer(state, agent, intake_pb2.Renewed(public_key=offered.public_key)) is None
+    assert state.signer().public == offered.public_key
+    assert state.root.stat().st_ino in synced, "a name is on disk once its directory is"
 
 
 def test_the_collector_survives_the_file(state: State) -> None:

@@ -18,12 +18,12 @@ def answer(state: State, agent: bytes, said: intake_pb2.Renewed) -> intake_pb2.R
     try:
         present = state.signer()
         following = _next(state)
+        if said.public_key == following.public:
+            state.promote(NEXT_KEY, KEY)
+            log.info("this agent's key was renewed")
+            return None
     except StateError as error:
         log.warning("%s", error)
-        return None
-    if said.public_key == following.public:
-        state.path(NEXT_KEY).replace(state.path(KEY))
-        log.info("this agent's key was renewed")
         return None
     if said.public_key != present.public:
         return None
