@@ -63,3 +63,7 @@ if (topics.length) {
   addEventListener("pagehide", () => stream.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
+
+// On a telephone the row of places is wider than the screen: where one is must be in sight.
+const place = document.querySelector(".places [aria-current]");
+if (place) place.parentElement.scrollLeft = place.offsetLeft - (place.parentElement.clientWidth - place.offsetWidth) / 2;
