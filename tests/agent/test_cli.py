@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,27 @@ def test_pause_works_offline_and_before_anything_else(
     assert "Paused until 2" in capsys.readouterr().out
     assert cli.main(["resume", "--state", str(state.root)]) == 0
     assert cli.main(["resume", "--state", str(state.root)]) == 0
+
+
+async def test_a_yes_is_to_the_plan_that_was_shown(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another one may have come between looking and agreeing."""
+    async with intake(PLAN) as collector:
+        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        agreed = {**(state.read_json(CONSENT) or {}), "scope": ["tcp 192.0.2.1:9"]}
+        state.write_json(CONSENT, agreed)
+        wider = PlannedTask(experiment="tcp", target="192.0.2.2:9", interval_s=60)
+        plan = replace(PLAN, version=8, tasks=(*PLAN.tasks, wider))
+        state.write(PLAN_FILE, collector.signed(plan).SerializeToString())
+    capsys.readouterr()
+    assert cli.main(["plan", "--agree", "7", "--state", str(state.root)]) == 1
+    assert "plan 8 has come since plan 7" in capsys.readouterr().err
+    assert state.read_json(CONSENT) == agreed
+    assert cli.main(["plan", "--state", str(state.root)]) == 0
+    assert "To agree: heliograph-agent plan --agree 8\n" in capsys.readouterr().out
+    assert cli.main(["plan", "--agree", "8", "--state", str(state.root)]) == 0
+    assert "tcp 192.0.2.2:9" in (state.read_json(CONSENT) or {})["scope"]
 
 
 def test_nothing_that_it_makes_is_for_others_to_read(state: State) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from heliograph_agent.config import Config
     from heliograph_agent.consent import Consent
 
+PRESENT = -1  # whatever it is
+
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     p = commands.add_parser(
@@ -25,7 +27,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="Example: heliograph-agent plan --json",
     )
     p.add_argument("--json", action="store_true", help="the whole plan as one JSON object")
-    p.add_argument("--agree", action="store_true", help="agree to everything in the present plan")
+    p.add_argument(
+        "--agree",
+        metavar="VERSION",
+        type=int,
+        nargs="?",
+        const=PRESENT,
+        help="agree to everything in the plan of that version, or in the present one",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +46,12 @@ def run(args: argparse.Namespace) -> int:
     state = cli.state_of(args)
     plan = stored_plan(state)
     consent = c.read_consent(state.read_json(CONSENT))
-    if args.agree:
+    if args.agree is not None:
+        if args.agree not in (PRESENT, plan.version):
+            raise cli.CommandError(
+                f"Nothing was agreed to: plan {plan.version} has come since plan {args.agree}; "
+                "look at it with `heliograph-agent plan`."
+            )
         consent = _agree(state, plan, consent)
     config = load(cli.config_of(args))
     wanted = without(plan, config.without)
@@ -127,7 +141,7 @@ def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
         print(f"Nothing is run in the hours from {hours}, by your opt_out.")
     if waiting:
         print(plain("Not run, because you did not agree to it: " + ", ".join(waiting)))
-        print("To agree: heliograph-agent plan --agree")
+        print(f"To agree: heliograph-agent plan --agree {plan.version}")
     age = age_of(plan, SystemClock().wall_us() // 1_000_000)
     if age is not Age.FRESH:
         print(
