@@ -36,7 +36,7 @@ class Desk:
         self._feed = feed
         self._turn = asyncio.Lock()
         self._now: tuple[int, int, str, Snapshot] | None = None  # seen, stale when, last event
-        self._made: dict[object, object] = {}  # from that snapshot
+        self._made: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, _Bin] = {}  # that are over, by their start
         self._whole_us = 0  # when all of them are asked for again
         self._touched: set[int] = set()
@@ -46,7 +46,7 @@ class Desk:
         self._touched.update(at_us // _WIDTH_US * _WIDTH_US for at_us in moments_us)
 
     async def now(self) -> Snapshot:
-        """Seconds old, and no older than the last event; however many ask, asked once."""
+        """While attended what was seen last, be it 40 s ago; else as `look` gives it."""
         kept = self._now
         if self.attended and kept and self._monotonic_us() < kept[0] + _ATTENDED_US:
             return kept[3]
@@ -60,15 +60,16 @@ class Desk:
             if kept is None or began_us >= kept[1] or kept[2] != told:
                 world = await self._take()
                 kept = (began_us, self._stale_us(began_us, _SNAPSHOT_US), told, world)
-                self._now, self._made = kept, {}
+                self._now, self._made = kept, ({}, {})
             return kept[3]
 
     async def made(self, world: Snapshot, key: object, make: Callable[[], _T]) -> _T:
         """`make` once for each key and snapshot, in another thread: for what readers share."""
-        made = self._made if self._now and self._now[3] is world else {}
-        if key not in made:
-            made[key] = await asyncio.to_thread(make)
-        return cast("_T", made[key])
+        made, turns = self._made if self._now and self._now[3] is world else ({}, {})
+        async with turns.setdefault(key, asyncio.Lock()):
+            if key not in made:
+                made[key] = await asyncio.to_thread(make)
+            return cast("_T", made[key])
 
     def _monotonic_us(self) -> int:
         return self._feed.clock.monotonic_us()
