@@ -19,7 +19,7 @@ from heliograph_collector.web.problem import Problem
 
 _N, _R, _P = 2**14, 8, 1  # scrypt: 16 MiB and some 50 ms a try
 _MAX_PASSWORD = 1_024
-_QUEUE = 8  # tries that may wait for their turn
+_QUEUE = 32  # tries that may wait for their turn
 _NAME = "operator"  # whatever is said: there is but one
 _CHALLENGE = 'Basic realm="Heliograph operator", charset="UTF-8"'
 
@@ -56,7 +56,7 @@ class Operator:
         self._proven = b""
         self._home = ""  # from where that was said
         self._attempts = Attempts()
-        self._turn = asyncio.Semaphore(2)
+        self._turn = asyncio.Lock()
         self._waiting = 0
 
     async def require(self, request: web.Request) -> None:
@@ -68,15 +68,30 @@ class Operator:
             raise _refusal("That is not the operator's password.")
 
     async def _knows(self, password: str, request: web.Request) -> bool:
+        """Raises Problem 429, 503."""
         digest = hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
-        if self._proven and hmac.compare_digest(digest, self._proven):
+        if self._is_proven(digest):
             return True
+        if self._waiting >= _QUEUE:
+            raise _later(503, "Busy", 5)
+        self._waiting += 1
+        try:
+            async with self._turn:  # whoever asked beside us may have proven it meanwhile
+                return self._is_proven(digest) or await self._try(password, digest, request)
+        finally:
+            self._waiting -= 1
+
+    def _is_proven(self, digest: bytes) -> bool:
+        return bool(self._proven) and hmac.compare_digest(digest, self._proven)
+
+    async def _try(self, password: str, digest: bytes, request: web.Request) -> bool:
+        """Raises Problem 429."""
         place = self._named(self._place(request))
         proof = place if place == self._home else ""
         wait_s = self._attempts.wait_s(_NAME, place, proof, self._clock.monotonic_us())
         if wait_s:
             raise _later(429, "Too many tries", wait_s)
-        if not await self._is_right(password):
+        if not await asyncio.to_thread(verify_password, password, self._kept):
             return False
         self._attempts.was_right(_NAME, place, proof)
         self._proven, self._home = digest, place
@@ -85,17 +100,6 @@ class Operator:
     def _named(self, place: str) -> str:
         """What stands for it, so that no network is written down even here."""
         return place if place == HERE else hmac.digest(self._key, place.encode(), "sha256").hex()
-
-    async def _is_right(self, password: str) -> bool:
-        """Raises Problem 503."""
-        if self._waiting >= _QUEUE:
-            raise _later(503, "Busy", 5)
-        self._waiting += 1
-        try:
-            async with self._turn:
-                return await asyncio.to_thread(verify_password, password, self._kept)
-        finally:
-            self._waiting -= 1
 
 
 def password_of(header: str) -> str | None:

@@ -1,5 +1,6 @@
 """`/api/v1/measurements`: the evidence, for the operator alone."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
@@ -152,6 +153,18 @@ async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
     assert (await client.get(path, headers=header("typo") | home)).status == 401
     world.clock.advance_us(3_700_000_000)
     assert (await client.get(path, headers=header("again") | elsewhere)).status == 401
+
+
+async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(
+    serve: Serve, world: World
+) -> None:
+    """A page of somebody's own asks for a dozen things as it opens, before anything is known."""
+    client = await serve(world.feed(operator_hash=KEPT))
+
+    async def ask() -> int:
+        return int((await client.get("/api/v1/measurements", headers=header())).status)
+
+    assert await asyncio.gather(*(ask() for _ in range(20))) == [200] * 20
 
 
 async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: World) -> None:
