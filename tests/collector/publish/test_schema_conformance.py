@@ -19,6 +19,7 @@ from heliograph_collector.web.auth import hash_password
 from support.casebook import KEY, evening_book
 from support.evening import evening
 from support.fake_feed import NOW_US
+from support.hand_clock import HandClock
 
 EXAMPLES = 3  # of each kind for each operation; the seed is fixed
 ENDLESS = "/api/v1/stream"
@@ -26,15 +27,17 @@ ENDLESS = "/api/v1/stream"
 # a cursor is one of ours.
 NOT_BY_SCHEMA = {"since", "until", "bin", "axis_x", "axis_y", "cursor"}
 INCIDENT = "a1a7" * 4
+FORGOTTEN_US = 2 * 3_600_000_000  # wrong tries of before
 
 
-def feed(folder: Path) -> Feed:
+def feed(folder: Path, clock: HandClock) -> Feed:
     async def totals(wanted: Wanted) -> list[Total]:
         at = ("www.news.example", "KZ")[: len(wanted.axes)]
         return [Total(at=at, anomaly=5, confirmed=0, failure=5, ok=10)]
 
     blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
     return evening().feed(
+        clock=clock,
         totals=totals,
         dumps=folder,
         book=evening_book(),
@@ -45,14 +48,20 @@ def feed(folder: Path) -> Feed:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def clock() -> HandClock:
+    return HandClock(wall=NOW_US)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Iterator[str]:
     """The application on loopback, in a thread of its own: schemathesis does not await."""
     opened: Future[int] = Future()
     stop = asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        runner = web.AppRunner(build(feed(tmp_path_factory.mktemp("dumps"))), access_log=None)
+        folder = tmp_path_factory.mktemp("dumps")
+        runner = web.AppRunner(build(feed(folder, clock)), access_log=None)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -71,7 +80,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.slow  # every operation over HTTP
 @pytest.mark.parametrize("kind", ["POSITIVE", "NEGATIVE"])
-def test_every_operation_answers_as_its_document_says(address: str, kind: str) -> None:
+def test_every_operation_answers_as_its_document_says(
+    address: str, clock: HandClock, kind: str
+) -> None:
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis.errors import Unsatisfiable
@@ -100,6 +111,7 @@ def test_every_operation_answers_as_its_document_says(address: str, kind: str) -
         def ask(case: Any) -> None:
             nonlocal asked
             asked += 1
+            clock.monotonic += FORGOTTEN_US
             told = {"Authorization": "Bearer pass"} if "measurements" in case.path else {}
             answer = case.call(headers=told, timeout=20)
             case.validate_response(answer, excluded_checks=[positive_data_acceptance])
