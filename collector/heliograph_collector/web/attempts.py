@@ -56,8 +56,8 @@ class Attempts:
         self._counts.move_to_end(key)
         if now_us - count.last_us > _FORGET_US:
             count.tries = 0
-        while len(self._counts) > _PLACES:
-            self._counts.popitem(last=False)
+        if len(self._counts) > _PLACES:  # names are few, and forgotten by nobody's crowd
+            del self._counts[next(each for each in self._counts if each[0] != "name")]
         return count
 
 

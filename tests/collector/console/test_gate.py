@@ -193,6 +193,16 @@ def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_i
     assert attempts.wait_s("operator", "another place", "", 3_700_000_000) == 0, "not for good"
 
 
+def test_a_crowd_of_places_does_not_make_the_tries_at_a_name_forgotten() -> None:
+    """Tries at nobody's name, refused at once, cost nothing: thousands of them are cheap."""
+    attempts = Attempts()
+    for number in range(60):
+        assert attempts.wait_s("operator", f"place {number}", "", number) == 0
+    for number in range(5_000):
+        attempts.wait_s("", f"crowd {number}", "", 100 + number)
+    assert attempts.wait_s("operator", "another place", "", 6_000) > 0
+
+
 def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
     attempts, guesses = Attempts(), 0
     for turn in range(100):
