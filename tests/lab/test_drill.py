@@ -12,7 +12,7 @@ from lab.country.country import Country, country, eventually
 from lab.country.scenario import script
 from lab.country.world import require_for_test
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(1_300)]
 SHORT = Path(__file__).with_name("scenarios") / "kazakhstan-short.yml"
 
 
