@@ -75,6 +75,7 @@ def render(
             code=country,
             query=f"?country={country}",
             recent=look.recent,
+            looked=bool(mine.columns),
             headline=_headline(mine, look, place, t),
             windows=[(name, _path(country, name), name == look.window) for name in WINDOWS],
             step=t(f"chart.step_{WINDOWS[look.window].bin_s}"),

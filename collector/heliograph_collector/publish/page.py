@@ -86,7 +86,8 @@ def render(
             headline=headline,
             below=below,
             recent=recent,
-            layout=_layout(recent),
+            layout=_layout(recent, looked=bool(chosen)),
+            looked=bool(chosen),
             lands=lands,
             cut=sum(land.state in atlas.CUT for land in lands),
             shapes=[] if country else atlas.shapes(lands, t),
@@ -138,10 +139,10 @@ def render_away(reason: str, assets: Mapping[str, str], t: Tongue = ENGLISH) -> 
     return environment().get_template("away.html").render(reason=reason, assets=assets, t=t)
 
 
-def _layout(recent: Recent) -> str:
+def _layout(recent: Recent, *, looked: bool) -> str:
     """ "quiet": nothing to list, and the map has the whole width; "apart": what ended is under the
     map; else it is under what is open."""
-    if not recent.under_way and not recent.over:
+    if looked and not recent.under_way and not recent.over:
         return "quiet"
     return "apart" if len(recent.under_way) >= _MANY_OPEN else "under"
 
@@ -151,7 +152,7 @@ def _shape(
 ) -> str:
     """Changes when rows or columns do, or places: then the script takes the whole page."""
     listed = [(land.code, len(land.lines)) for land in lands]
-    places = [c.group for c in columns], listed, _layout(recent)
+    places = [c.group for c in columns], listed, _layout(recent, looked=bool(snapshot.columns))
     text = repr((places, snapshot.services, t.lang))
     return sha256(text.encode()).hexdigest()[:12]
 

@@ -12,7 +12,7 @@ _LEFT, _INNER, _SCALE = 60, 1080, 1.15
 _TEXT_TOP, _CHART_TOP = 118, 320
 _SIZES = (46, 40, 35, 29, 25)  # the first with which the sentence has room
 _LEADING = 1.28
-_FACTS_TOP, _FACT, _NAMES = 428, 22, 200  # names and values: first line, size, width of the names
+_FACTS_TOP, _FACT, _NAMES = 428, 22, 230  # names and values: first line, size, width of the names
 _ISOLATES = re.compile("[\u2066-\u2069]")
 # How wide letters of the bold font are, in its size; a little more than they are.
 _WIDE = frozenset("mwMW@жмшщюфЖМШЩЮФ")

@@ -179,3 +179,10 @@ async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) 
     ]
     assert line[0] == "silent"
     assert "10\u201319 fell silent; nothing measured lately" in line[1]
+
+
+@pytest.mark.parametrize("path", ["/", "/countries/FJ", "/?country=FJ"])
+async def test_where_nobody_looks_nothing_is_said_not_to_be(serve: Serve, path: str) -> None:
+    page = await read(serve, World().feed(public_key=KEY), path)
+    assert "an incident could not be told" in page.text["incidents"]
+    assert "No incident is open" not in page.text["incidents"]
