@@ -44,7 +44,7 @@ _MARK = Markup(
     'stroke-width="2" stroke-linecap="round"/></g></g>'
 )
 
-_FACT_LEADING = 28
+_FACT_LEADING, _LIGHT = 28, 0.92  # and how wide light letters are beside bold ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,8 @@ def _facts(card: Card) -> Iterator[Markup]:
     """Under a picture of how it went, which is low."""
     y = _FACTS_TOP
     for name, value in card.facts:
-        lines = _wrapped(_ISOLATES.sub("", value), (_INNER - _NAMES) / _FACT)[:2]
+        whole = _wrapped(_ISOLATES.sub("", value), (_INNER - _NAMES) / _FACT / _LIGHT)
+        lines = whole if len(whole) < 3 else [whole[0], f"{whole[1]}\N{HORIZONTAL ELLIPSIS}"]
         if y + len(lines) * _FACT_LEADING > HEIGHT - 30:
             return
         yield _text(card, name, 0, y, _FACT, "#57616e")
