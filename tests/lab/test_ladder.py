@@ -17,10 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from heliograph import bundle
-from heliograph.v1.envelope_pb2 import Envelope
-from heliograph_agent.spool import aside
-from heliograph_agent.state import SPOOL
+from lab.country.by_hand import hand_in
 from lab.country.country import Country, country, eventually
 from lab.country.gate import TESTS
 from lab.country.interference import Interference
@@ -233,18 +230,9 @@ def _planned(lab: Country) -> bool:
 
 
 def _hand_in_what_is_left(lab: Country) -> None:
-    """What a polite stop left in the spools, of all of them in one file: little, but for who takes
-    a hand anyhow."""
-    left: list[bytes] = []
-    for name in CASES:
-        mine = list(aside.envelopes(lab.folder / f"{name}-{name}-1" / SPOOL))
-        assert len(mine) <= LAST or name == BY_HAND, f"{name} holds {len(mine)} batches"
-        left += mine
-    if not left:
-        return
-    file = lab.folder / "rest"
-    file.write_bytes(b"".join(bundle.pack(Envelope.FromString(left[0]).key_id, left)))
-    lab.import_("bundle", str(file))
+    """Little, but for who takes a hand anyhow."""
+    left = hand_in(lab, (f"{name}-{name}-1" for name in CASES))
+    assert [n for n in left if left[n] > LAST and n != f"{BY_HAND}-{BY_HAND}-1"] == []
 
 
 def _tried_is_told(lab: Country) -> None:
