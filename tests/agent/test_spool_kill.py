@@ -1,12 +1,13 @@
 """kill -9 at random points of the spool's work: nothing reported is lost, nothing there twice."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from support.programs import CLEAN
 
 KILLS = 200
 TESTS = Path(__file__).parents[1]
@@ -18,7 +19,7 @@ def test_two_hundred_kills(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "support.spool_killing", tmp_path, str(KILLS), "1"],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**CLEAN, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
         timeout=240,

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.programs import CLEAN
 from support.quick_disk import quick_folder
 from support.small_disk import UNSHARED
 from support.waiting import until_now
@@ -21,7 +22,7 @@ from support.waiting import until_now
 SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "100"))
 SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 TESTS = Path(__file__).parents[1]
-ENV = {**os.environ, "PYTHONPATH": str(TESTS)}
+ENV = {**CLEAN, "PYTHONPATH": str(TESTS)}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import IO, TypeVar
 
 _T = TypeVar("_T")
 _STRIPPED = ("COVERAGE", "PYTHONDONTWRITEBYTECODE")  # neither is how a user runs them
-_CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(_STRIPPED)}
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(_STRIPPED)}
 
 
 def agent(*arguments: str | Path) -> list[str]:
@@ -26,7 +26,7 @@ def collector(*arguments: str | Path) -> list[str]:
 def ask(command: list[str], *, timeout_s: float = 60) -> str:
     """Standard output of a command that must succeed."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout_s, check=False, env=_CLEAN
+        command, capture_output=True, text=True, timeout=timeout_s, check=False, env=CLEAN
     )
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
@@ -66,5 +66,5 @@ def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
         stdout=output,
         stderr=output,
         start_new_session=True,
-        env=_CLEAN,
+        env=CLEAN,
     )

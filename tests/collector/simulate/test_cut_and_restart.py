@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.programs import collector
+from support.programs import CLEAN, collector
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "300"))
 SPEED = 1 if AGENTS > 1_000 else 5
@@ -41,7 +41,9 @@ def played(folder: Path, event: str, minutes: int) -> dict[str, Any]:
         "simulate", file, "--agents", str(AGENTS), "--speed", str(SPEED), "--json",
         "--until-confirmed", "--log", folder / "collector.log",
     )  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1_500, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=1_500, check=False, env=CLEAN
+    )
     print(done.stdout, done.stderr, (folder / "collector.log").read_text()[-2_000:])
     account: dict[str, Any] = json.loads(done.stdout)
     return account

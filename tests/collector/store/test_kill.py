@@ -1,12 +1,13 @@
 """Killed two hundred times at random moments: nothing acknowledged is lost, nothing is double."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from support.programs import CLEAN
 
 TESTS = Path(__file__).parents[2]
 KILLS = 200
@@ -23,7 +24,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_double(tmp_path: Path) -> N
             str(KILLS),
             "20220105",
         ],
-        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"},
+        env={**CLEAN, "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         timeout=580,
