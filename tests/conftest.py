@@ -1,10 +1,12 @@
 """What holds for the whole suite."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 
 import pytest
+from coverage import Coverage
 
 from support import browser_reader
 
@@ -13,6 +15,20 @@ def pytest_configure() -> None:
     """A shell that starts the suite in the background lets it ignore Ctrl-C, and all children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Whole years replayed are four times as slow when each line is counted, and their lines are
+    counted in the small tests beside them."""
+    counted = Coverage.current() if item.get_closest_marker("replay") else None
+    if counted is not None:
+        counted.stop()
+    try:
+        return (yield)
+    finally:
+        if counted is not None:
+            counted.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,6 +46,15 @@ def _turn(item: pytest.Item) -> tuple[float, bool]:
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0
     return -seconds, item.get_closest_marker("slow") is None
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """The commands keep what they write from other users; run in here, the next test would too."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

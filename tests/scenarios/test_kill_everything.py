@@ -1,4 +1,5 @@
-"""kill -9 of the agent and of the collector at random points, 200 each, while results flow.
+"""kill -9 of the agent and of the collector at random points, `HELIOGRAPH_KILLS` times each, while
+results flow.
 
 What must hold in the end: every measurement the agent ever committed is in the store exactly once.
 Sequences are given without gaps by the spool's own transactions, so the store must hold 1 … last.
@@ -25,7 +26,7 @@ from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, kill, started
 
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "200"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "100"))
 
 
 class World:

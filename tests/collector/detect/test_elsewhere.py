@@ -9,6 +9,8 @@ from heliograph_collector.detect.reach import reach
 from heliograph_collector.detect.signals import Opinion, Standing, Witness
 from support.dark_world import at, country, world
 
+pytestmark = pytest.mark.replay
+
 ONSET, END, UNTIL = 3_600.0, 7_200.0, 9_000.0
 SITES = {("KZ", 101), ("KZ", 202), ("XA", 201), ("XB", 103), ("XC", 102), ("XC", 203)}
 

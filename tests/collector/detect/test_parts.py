@@ -16,6 +16,8 @@ from heliograph_collector.evaluate.priors import Draw
 from heliograph_collector.evaluate.scenario import Scenario, play
 from heliograph_collector.evaluate.scenario_file import load
 
+pytestmark = pytest.mark.replay
+
 SCENARIOS = Path(heliograph_collector.evaluate.__file__).parent / "scenarios"
 
 

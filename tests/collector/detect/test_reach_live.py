@@ -11,6 +11,8 @@ from heliograph_collector.detect.signals import SECOND_US, Opinion, Place, Stand
 from heliograph_collector.detect.thresholds import THRESHOLDS
 from support.dark_world import OLD_US, at, country, people, world
 
+pytestmark = pytest.mark.replay
+
 WORDS = (Standing.GOOD, Standing.BLOCKED, Standing.PARTIAL, Standing.DOWN, Standing.UNKNOWN)
 MINUTES = 60
 

@@ -11,6 +11,8 @@ from heliograph_collector.detect.reach import reach
 from heliograph_collector.detect.signals import SECOND_US, Opinion, Place, Standing
 from support.dark_world import KZ, at, people, world
 
+pytestmark = pytest.mark.replay
+
 ONSET, UNTIL = 3_600.0, 12_000.0
 FEED_S = 1.5  # from a decision to the row
 Failing = Callable[[float, Random], bool]  # at this second, with this luck

@@ -27,12 +27,20 @@ ENDLESS = "/api/v1/stream"
 # a cursor is one of ours.
 NOT_BY_SCHEMA = {"since", "until", "bin", "axis_x", "axis_y", "cursor"}
 INCIDENT = "a1a7" * 4
+VALUES: dict[str, str | int] = {  # what an axis may show
+    "measurement_start_day": "2022-01-05",
+    "probe_cc": "KZ",
+    "probe_asn": 9198,
+    "test_name": "web_connectivity",
+    "domain": "www.news.example",
+    "input": "https://www.news.example/",
+}
 FORGOTTEN_US = 2 * 3_600_000_000  # wrong tries of before
 
 
 def feed(folder: Path, clock: HandClock) -> Feed:
     async def totals(wanted: Wanted) -> list[Total]:
-        at = ("www.news.example", "KZ")[: len(wanted.axes)]
+        at = tuple(VALUES[axis] for axis in wanted.axes)
         return [Total(at=at, anomaly=5, confirmed=0, failure=5, ok=10)]
 
     blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]

@@ -14,6 +14,8 @@ from heliograph_collector.evaluate.replay import Replay, Truth
 from heliograph_collector.evaluate.scenario import play
 from heliograph_collector.evaluate.scenario_file import load, shipped
 
+pytestmark = pytest.mark.replay
+
 EVENTS = [path for path in shipped() if path.stem != "kazakhstan-2022"]
 SLACK_US = 20 * SECOND_US
 DELAY_US = {"cut": 180 * SECOND_US, "block": 300 * SECOND_US, "throttle": 300 * SECOND_US}

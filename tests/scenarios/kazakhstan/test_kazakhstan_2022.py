@@ -20,6 +20,8 @@ from heliograph_collector.evaluate.replay import Replay, Truth
 from heliograph_collector.evaluate.scenario import play
 from heliograph_collector.evaluate.scenario_file import SHIPPED, load
 
+pytestmark = pytest.mark.replay
+
 SLACK_US = 20 * SECOND_US  # a heartbeat, and the five seconds over which a cut spreads
 NATIONAL_US, CUT_US, OPENING_US, SERVICE_US = (s * SECOND_US for s in (75, 120, 180, 300))
 HOUR_US = 3_600 * SECOND_US
