@@ -10,6 +10,8 @@ from coverage import Coverage
 
 from support import browser_reader
 
+COUNTED_S = 0.5  # of the processor, for coverage
+
 
 def pytest_configure() -> None:
     """A shell that starts the suite in the background lets it ignore Ctrl-C, and all children."""
@@ -19,15 +21,30 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Whole years replayed are four times as slow when each line is counted, and their lines are
-    counted in the small tests beside them."""
-    counted = Coverage.current() if item.get_closest_marker("replay") else None
-    if counted is not None:
+    """Counting lines makes a test three times as slow, and what has run for a while runs the same
+    lines again: they are counted for the first half second of a test, and of replays not at all.
+    """
+    counted = Coverage.current()
+    if counted is None:
+        return (yield)
+    stopped = []
+
+    def stop(*_: object) -> None:
         counted.stop()
+        stopped.append(True)
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.siginterrupt(signal.SIGVTALRM, False)  # no system call ends early for it
+    if item.get_closest_marker("replay"):
+        stop()
+    else:
+        signal.setitimer(signal.ITIMER_VIRTUAL, COUNTED_S)
     try:
         return (yield)
     finally:
-        if counted is not None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+        if stopped:
             counted.start()
 
 

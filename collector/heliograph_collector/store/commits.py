@@ -107,24 +107,30 @@ class Commits:
             )
 
     def _run(self) -> None:
-        while batch := self._take():
+        while (batch := self._take()) is not None:
             try:
                 results = self._commit(batch)
             except sqlite3.Error as error:
                 self._fail(batch, error)
+            except Exception as error:  # noqa: BLE001 a bug, for who asked; the journal goes on
+                for request in batch:
+                    request.future.set_exception(error)
             else:
                 for request, result in zip(batch, results, strict=True):
                     request.future.set_result(result)
                 self._wake()
         self._db.close()
 
-    def _take(self) -> list[_Request]:
-        """Some requests to commit together; none when closed and empty."""
+    def _take(self) -> list[_Request] | None:
+        """Some requests to commit together, none of them where their callers have all gone away
+        meanwhile; None when closed and empty."""
         batch: list[_Request] = []
         size = 0
         with self._changed:
             while not self._queue and not self._closing:
                 self._changed.wait()
+            if not self._queue:
+                return None
             while self._queue and (not batch or size < MAX_COMMIT_BYTES):
                 request = self._queue.popleft()
                 self._queued_bytes -= request.size
@@ -134,11 +140,13 @@ class Commits:
         return batch
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
+        if not batch:
+            return []
         self._db.execute("BEGIN IMMEDIATE")
         try:
             results = [request.work(self._db) for request in batch]
             self._db.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise

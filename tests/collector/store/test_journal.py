@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -264,3 +265,37 @@ async def test_a_second_opener_and_a_damaged_file_are_told_in_a_sentence(tmp_pat
     (tmp_path / "journal.db").write_bytes(b"no database" * 1_000)
     with pytest.raises(JournalError, match="restore it from a snapshot"):
         Journal(tmp_path / "journal.db")
+
+
+async def test_callers_who_all_go_away_leave_a_journal_that_works(journal: Journal) -> None:
+    """Their agents hang up while it commits for others: what they asked is left, and nothing else.
+
+    Without it one agent that hung up at the wrong moment ended the writing for everybody.
+    """
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(db: sqlite3.Connection) -> None:
+        entered.set()
+        leave.wait(20)
+
+    under_way = asyncio.create_task(journal._commits.submit(slow, 0, 30.0))
+    await asyncio.to_thread(entered.wait, 20)
+    gone = asyncio.create_task(journal.append([envelope(ANNA, 1)]))
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    leave.set()
+    await under_way
+    assert await journal.append([envelope(ANNA, 2)], deadline_s=10) == [1]
+
+
+async def test_a_bug_in_one_piece_of_work_does_not_end_the_writing(journal: Journal) -> None:
+    def wrong(db: sqlite3.Connection) -> None:
+        db.execute("UPDATE journal SET alive_us = 7")
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        await journal._commits.submit(wrong, 0, 30.0)
+    assert await journal.append([envelope(ANNA, 1)], deadline_s=10) == [1]
+    assert journal.alive_before_us == 0
