@@ -323,3 +323,14 @@ def test_a_floor_never_sinks(tmp_path: Path) -> None:
 def test_a_floor_of_rubbish_is_no_floor(tmp_path: Path) -> None:
     (tmp_path / "floor").write_bytes(os.urandom(2_000))
     assert Floor(tmp_path / "floor").read() is None
+
+
+async def test_a_schema_that_is_no_text_any_more_is_mended(tmp_path: Path) -> None:
+    """SQLite quotes it in what it says of the damage, and that cannot be decoded."""
+    path = tmp_path / "spool.db"
+    before = await fill(path)
+    damaged = path.read_bytes().replace(b"cover > 0", b"cover > \xb0")
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    async with opened(path) as spool:
+        assert dict(await spool.waiting(1_000)) == before

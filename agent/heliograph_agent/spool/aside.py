@@ -79,7 +79,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as db:
             db.execute("PRAGMA secure_delete = ON")
             yield db
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise SpoolError(
             f"Cannot use {path} ({error}): start the agent once, which mends it, and try again."
         ) from error

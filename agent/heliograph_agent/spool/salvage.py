@@ -16,6 +16,8 @@ from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import PAGE, checksum
 from heliograph_agent.spool.thin import SHEDDABLE
 
+# What SQLite says of it may quote the bits that flipped, and those need not be text.
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 COLUMNS = {
     "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
     "envelope": "sequence, priority, size, stored_us, measurements, crc, body, cover",
@@ -72,7 +74,7 @@ def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
         for table, columns in COLUMNS.items():
             try:
                 old.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
-            except sqlite3.DatabaseError:
+            except DAMAGE:
                 found = False
             for row in _readable(old, table, columns):
                 marks = ", ".join("?" * len(row))
@@ -122,6 +124,6 @@ def _readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row
                     after, step = max(after, row[0]), 1
                     yield values
             return
-        except sqlite3.DatabaseError:
+        except DAMAGE:
             after += step
             step *= 2

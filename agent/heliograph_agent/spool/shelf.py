@@ -15,7 +15,7 @@ from heliograph_agent.spool import schema
 from heliograph_agent.spool.book import Book
 from heliograph_agent.spool.errors import SpoolError
 from heliograph_agent.spool.room import journal_pages
-from heliograph_agent.spool.salvage import COLUMNS, has_our_head, salvage
+from heliograph_agent.spool.salvage import COLUMNS, DAMAGE, has_our_head, salvage
 from heliograph_agent.spool.schema import PAGE
 
 BUSY_S = 5.0
@@ -111,8 +111,8 @@ class Shelf:
                 tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
                 names = {name for (name,) in tables} - {"sqlite_sequence"}
                 version = _version(db)
-        except sqlite3.DatabaseError as error:
-            if _code(error) in OUTSIDE:
+        except DAMAGE as error:
+            if isinstance(error, sqlite3.Error) and _code(error) in OUTSIDE:
                 raise
             return False
         known = 0 < version <= schema.VERSION
