@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph import bundle
+from heliograph import bundle, posted
 from heliograph.pieces import pack
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_places, config_of
@@ -200,7 +200,8 @@ def _post(place: str, envelope: bytes) -> pb.Receipt:
     """Raises CommandError when it went away."""
     try:
         connection = _connection(place)
-        connection.request("POST", "/v1/envelopes", envelope)
+        # This machine brings it, and says nothing of the place where it was measured.
+        connection.request("POST", "/v1/envelopes", envelope, {posted.PLACE: posted.ELSEWHERE})
         reply = connection.getresponse()
         body, kind = reply.read(4_096), reply.getheader("Content-Type", "")
         connection.close()
