@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,10 +44,9 @@ class Watch:
             f"http://{self.http}", timeout=limits, read_bufsize=_MAX_EVENT
         ) as session:
             while True:
-                try:
+                with suppress(aiohttp.ClientError, TimeoutError, ValueError, OSError):
                     await self._follow(session)
-                except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
-                    await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_AGAIN_S)
 
     async def _follow(self, session: aiohttp.ClientSession) -> None:
         async with session.get("/api/v1/stream") as stream:
@@ -63,7 +63,6 @@ class Watch:
                     name = text.removeprefix("event: ")
                 elif text.startswith("data: ") and name == "incident":
                     self.saw(json.loads(text.removeprefix("data: ")))
-        await asyncio.sleep(_AGAIN_S)
 
     async def blind(self) -> bool:
         """Whether the collector says that it cannot tell a silence just now; no answer is no."""

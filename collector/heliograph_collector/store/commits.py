@@ -107,7 +107,7 @@ class Commits:
             )
 
     def _run(self) -> None:
-        while (batch := self._take()) is not None:
+        while batch := self._take():
             try:
                 results = self._commit(batch)
             except sqlite3.Error as error:
@@ -121,27 +121,23 @@ class Commits:
                 self._wake()
         self._db.close()
 
-    def _take(self) -> list[_Request] | None:
-        """Some requests to commit together, none of them where their callers have all gone away
-        meanwhile; None when closed and empty."""
+    def _take(self) -> list[_Request]:
+        """Some of callers who still wait, to commit together; none when closed and empty."""
         batch: list[_Request] = []
         size = 0
         with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
-            if not self._queue:
-                return None
-            while self._queue and (not batch or size < MAX_COMMIT_BYTES):
-                request = self._queue.popleft()
-                self._queued_bytes -= request.size
-                if request.future.set_running_or_notify_cancel():
-                    batch.append(request)
-                    size += request.size
+            while not batch and (self._queue or not self._closing):
+                while not self._queue and not self._closing:
+                    self._changed.wait()
+                while self._queue and (not batch or size < MAX_COMMIT_BYTES):
+                    request = self._queue.popleft()
+                    self._queued_bytes -= request.size
+                    if request.future.set_running_or_notify_cancel():
+                        batch.append(request)
+                        size += request.size
         return batch
 
     def _commit(self, batch: list[_Request]) -> list[Any]:
-        if not batch:
-            return []
         self._db.execute("BEGIN IMMEDIATE")
         try:
             results = [request.work(self._db) for request in batch]

@@ -5,7 +5,7 @@ stay the detector's own.
 """
 
 from collections.abc import Iterable, Mapping
-from copy import copy, deepcopy
+from copy import deepcopy
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +53,7 @@ class Standing:
 
     def after(self, entry: "Entry") -> "Standing":
         """One that has taken it too; this one stays whole, for whoever reads it meanwhile."""
-        one = copy(self)
-        one._numbers, one._known = [*self._numbers], [*self._known]  # noqa: SLF001 of our own kind
-        one._said = deepcopy(self._said)  # noqa: SLF001
+        one = deepcopy(self, {id(self.record): self.record})  # which nobody changes
         one.take(entry)
         return one
 
