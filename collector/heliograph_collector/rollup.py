@@ -99,8 +99,11 @@ def bin_by_bin(
     ]
 
 
-def in_every_bin(stored: Iterable[Cell], since_us: int, until_us: int, bin_s: int) -> list[Cell]:
-    """Stored cells of a window as `cells` would give them: each key in every bin."""
+def in_every_bin(
+    stored: Iterable[Cell], since_us: int, until_us: int, bin_s: int, *, empty: bool = True
+) -> list[Cell]:
+    """Stored cells of a window as `cells` would give them: each key in every bin; without those of
+    nobody, who neither measured nor fell silent, unless `empty`."""
     bin_us = bin_s * 1_000_000
     there = {(_key(c), c.start_us): c for c in stored if since_us <= c.start_us < until_us}
     silent: Counter[tuple[Place, int]] = Counter()
@@ -112,6 +115,7 @@ def in_every_bin(stored: Iterable[Cell], since_us: int, until_us: int, bin_s: in
         voted.get((key, start_us)) or _cell(key, start_us, bin_s, None, silent[key.place, start_us])
         for key in sorted(_keys(voted, silent))
         for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
+        if empty or (key, start_us) in voted or (key.place, start_us) in silent
     ]
 
 

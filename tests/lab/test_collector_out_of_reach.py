@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.country.by_hand import hand_in
 from lab.country.country import Country, country, eventually
 from lab.country.interference import Interference
 from lab.country.topology import COLLECTOR, DOH
@@ -21,12 +22,14 @@ from support.programs import agent, ask
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 NAME = "collector.example"
+NETWORKS = ("name", "address", "protocol", "power")
+REGIONS = {name: f"KZ-{number:02}" for number, name in enumerate(NETWORKS, 1)}
 SMALL = {
     "country": "KZ",
-    "regions": {"ala": "KZ-75"},
+    "regions": REGIONS,
     "networks": [
-        {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": {"ala": 1}}
-        for name, asn in (("name", 1), ("address", 2), ("protocol", 3), ("power", 4))
+        {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": {name: 1}}
+        for asn, name in enumerate(NETWORKS, 1)
     ],
     "domestic": {"names": ["gov.kz"]},
     "abroad": {
@@ -60,27 +63,23 @@ def lab(tmp_path: Path) -> Iterator[Country]:
     with country(tmp_path / "country", topology) as made:
         made.collect(PLAN)
         made.populate()
-        eventually(lambda: len(reached(made)) == 4, "four agents seen by the collector", 60)
+        eventually(lambda: all(stored(made).values()), "four agents seen by the collector", 60)
         yield made
 
 
-def reached(made: Country) -> set[int]:
-    """Networks whose measurements the collector has."""
-    return {row["vantage"]["asn"] for row in rows(made) if row["role"] == "volunteer"}
-
-
-def rows(made: Country) -> list[dict[str, Any]]:
-    return list(made.get("/api/v1/measurements", limit=500)["measurements"])
+def stored(made: Country) -> dict[str, list[int]]:
+    """Sequences of each network's agent that the collector has, by the region it declares."""
+    found: dict[str, list[int]] = {name: [] for name in NETWORKS}
+    names = {region: name for name, region in REGIONS.items()}
+    for row in made.get("/api/v1/measurements", limit=500)["measurements"]:
+        if row["role"] == "volunteer":
+            found[names[row["vantage"]["region"]]].append(int(row["sequence"]))
+    return found
 
 
 def status(made: Country, name: str) -> dict[str, Any]:
     told = ask(agent("status", "--json", "--state", made.folder / name))
     return dict(json.loads(told))
-
-
-def highest(made: Country, asn: int) -> int:
-    mine = [int(row["sequence"]) for row in rows(made) if row["vantage"]["asn"] == asn]
-    return max(mine, default=0)
 
 
 def cut_off(made: Country, name: str) -> bool:
@@ -95,29 +94,22 @@ def test_measuring_goes_on_and_everything_arrives(lab: Country) -> None:
     # A name is looked up when a session begins: those under way go on.
     lab.power_cut([place for name in ("name", "power") for place in lab.names(name)])
     lab.start_place(lab.topology.network("name").agents[0])
-    before = {n.name: highest(lab, n.asn) for n in lab.topology.networks}
+    before = {name: max(numbers) for name, numbers in stored(lab).items()}
     for name in BLOCKS:
-        eventually(partial(cut_off, lab, f"{name}-ala-1"), f"{name}: cut off and measuring", 120)
+        eventually(partial(cut_off, lab, f"{name}-{name}-1"), f"{name}: cut off and measuring", 120)
     for name in BLOCKS:
         lab.gates[name].lift_all()
     lab.start_place(lab.topology.network("power").agents[0])
-    for network in lab.topology.networks:
-        wanted = before[network.name] + 4
-        eventually(
-            partial(arrived, lab, network.asn, wanted), f"the backlog of {network.name}", 120
-        )
+    for name in NETWORKS:
+        wanted = before[name] + 4
+        eventually(partial(arrived, lab, name, wanted), f"the backlog of {name}", 120)
     lab.stop_agents()
-    for network in lab.topology.networks:
-        given = lab.given(network.agents[0].name)
-        whole = list(range(1, given + 1))
-        what = f"{given} measurements of {network.name}, each once"
-        eventually(partial(_is, lab, network.asn, whole), what, 20)
+    hand_in(lab, lab.names())  # what a busy machine left at the stop
+    given = {name: lab.given(f"{name}-{name}-1") for name in NETWORKS}
+    whole = {name: list(range(1, last + 1)) for name, last in given.items()}
+    what = f"what everybody measured, each once: {given}"
+    eventually(lambda: {n: sorted(s) for n, s in stored(lab).items()} == whole, what, 30)
 
 
-def _is(made: Country, asn: int, sequences: list[int]) -> bool:
-    mine = (int(row["sequence"]) for row in rows(made) if row["vantage"]["asn"] == asn)
-    return sorted(mine) == sequences
-
-
-def arrived(made: Country, asn: int, sequence: int) -> bool:
-    return highest(made, asn) >= sequence
+def arrived(made: Country, name: str, sequence: int) -> bool:
+    return max(stored(made)[name], default=0) >= sequence

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from heliograph.failure import Failure
 from heliograph_agent.endpoints import (
     Address,
     connected,
@@ -15,6 +16,7 @@ from heliograph_agent.protocols.client_hello import CHANCE, ClientHello
 from heliograph_agent.protocols.ech_config import EchConfig, config_in, parameter_of
 
 LABELS = ("real", "none", "grease")  # what passes a filter of names goes before what wakes it
+TRIES = 2  # of a hello that is met by silence: lost packets are silent too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +85,13 @@ async def _greet(
         config=key if label == "real" else None,
         grease=label in ("grease", "neutral"),
     )
-    async with connected(net, address, port, label=label) as stream:
-        if stream is not None:
-            await net.exchange(stream, speech)
+    for _ in range(TRIES):
+        async with connected(net, address, port, label=label) as stream:
+            if stream is None:
+                return
+            seen = await net.exchange(stream, speech)
+        if seen.observation.failure is not Failure.GENERIC_TIMEOUT_ERROR:
+            return
 
 
 EXPERIMENT = Experiment(

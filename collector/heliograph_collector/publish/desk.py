@@ -175,16 +175,20 @@ async def wide(
     bin_s: int,
     asked: Mapping[str, Any],
     wider: Mapping[str, Any],
+    *,
+    empty: bool = True,
 ) -> list[Cell]:
-    """Cells of what is `asked`, each place and service that `wider` blanks seen as one.
+    """Cells of what is `asked`, each place and service that `wider` blanks seen as one; those of
+    nobody only if `empty`.
 
     They have not passed k-anonymity. `wider` maps names of place and service to "" or 0.
     """
     window = (since_us, until_us, bin_s)
     if feed.wide is not None:
-        return list(await feed.wide(*window, wider=wider.keys(), **asked))
+        return list(await feed.wide(*window, wider=wider.keys(), empty=empty, **asked))
     votes, silences = await _ask(feed, *window, asked)
-    return await asyncio.to_thread(_rollup, feed, votes, silences, window, wider)
+    found = await asyncio.to_thread(_rollup, feed, votes, silences, window, wider)
+    return [cell for cell in found if empty or cell.vantages or cell.silent]
 
 
 async def series(

@@ -172,7 +172,9 @@ class Stories:
         async def read() -> Panorama:
             window = (starts.start, starts.stop, starts.step // 1_000_000)
             asked = {"country": country}
-            measured = [await wide(feed, *window, asked, blank) for blank in panorama.LOOKS]
+            measured = [
+                await wide(feed, *window, asked, blank, empty=False) for blank in panorama.LOOKS
+            ]
             return await asyncio.to_thread(
                 panorama.compose,
                 feed.merge_small,

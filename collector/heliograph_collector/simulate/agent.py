@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = "simulate"
 ENROL_S = 30.0
 GREET_S = 20.0  # a collector under a storm of hellos is slow
+KNOCKING = 500  # of one process at once: a fleet has a processor each, and these share one
 AGAIN = "retry-after-s"
 FIRST_WAIT_S, MOST_WAIT_S = 1.0, 60.0
 SILENT_BEATS = 3
@@ -42,6 +43,7 @@ class Stage:
     tally: Tally
     batch: Batch
     zero: "asyncio.Future[float]"  # loop time of the story's beginning
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(KNOCKING))
     heartbeat_s: float = 15.0
     ship_every_s: float = 0.0  # 0: no envelopes
 
@@ -171,27 +173,42 @@ class Agent:
 
     async def _session(self) -> None:
         """Raises AioRpcError, TimeoutError."""
-        call = self.line.stub().Session(metadata=self._metadata)
+        call: Call | None = None
         try:
-            async with asyncio.timeout(GREET_S):
-                challenge = await call.read()
-                if not isinstance(challenge, pb.CollectorMessage):
-                    self.stage.tally.trouble(f"hello {(await call.code()).name.lower()}")
-                    self.asked_s = _asked_s(await call.trailing_metadata() or ())
+            async with self.stage.turns:
+                call = self.line.stub().Session(metadata=self._metadata)
+                if not await self._greeted(call):
                     return
-                await call.write(self._hello(challenge.challenge.nonce))
-            self.call = call
-            self.stage.tally.hellos += 1
-            self.stage.tally.sessions += 1
-            if not self.arrived.is_set():
-                self.stage.tally.arrived += 1
-                self.arrived.set()
+            await self._visit(call)
+        finally:
+            if call is not None:
+                call.cancel()
+
+    async def _visit(self, call: "Call") -> None:
+        """Raises AioRpcError, TimeoutError."""
+        tally = self.stage.tally
+        self.call = call
+        tally.hellos += 1
+        tally.sessions += 1
+        if not self.arrived.is_set():
+            tally.arrived += 1
+            self.arrived.set()
+        try:
             await self._converse(call)
         finally:
-            if self.call is call:
-                self.call = None
-                self.stage.tally.sessions -= 1
-            call.cancel()
+            self.call = None
+            tally.sessions -= 1
+
+    async def _greeted(self, call: "Call") -> bool:
+        """Whether it was challenged and has answered. Raises AioRpcError, TimeoutError."""
+        async with asyncio.timeout(GREET_S):
+            challenge = await call.read()
+            if isinstance(challenge, pb.CollectorMessage):
+                await call.write(self._hello(challenge.challenge.nonce))
+                return True
+            self.stage.tally.trouble(f"hello {(await call.code()).name.lower()}")
+            self.asked_s = _asked_s(await call.trailing_metadata() or ())
+            return False
 
     def _hello(self, nonce: bytes) -> pb.AgentMessage:
         actor = self.actor

@@ -76,6 +76,13 @@ async def test_the_record_of_another_port_is_asked_for_by_that_port() -> None:
     ] * 2  # nobody had it: the system is asked too
 
 
+async def test_a_hello_that_is_met_by_silence_is_sent_once_more() -> None:
+    seen = await observed("ech", HOST, World(names={HOST: ("192.0.2.1",)}, ports={PLACE: None}))
+    told = [(o.endpoint, o.failure) for o in seen if o.exchange]
+    silence = Failure.GENERIC_TIMEOUT_ERROR
+    assert told == [(label, silence) for label in ("none", "none", "grease", "grease")]
+
+
 @pytest.mark.parametrize("text", ["!!", in_base64(published(b"short"))])
 async def test_a_key_that_is_none_is_refused_in_words(text: str) -> None:
     with pytest.raises(CannotRun, match="config "):

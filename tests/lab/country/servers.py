@@ -36,6 +36,9 @@ WEBSOCKETS = ("127.0.0.1", 8101)  # of the stand-ins, behind nginx
 DOT_PORT = 853
 IN_TLS = frozenset({EndpointKind.HTTPS, EndpointKind.TLS, EndpointKind.WEBSOCKET})
 TTL_S = 5  # so that a lie of the resolver is met within seconds
+PATIENCE_MS = (
+    1_000  # of resolvers with each other: on a busy machine answers take longer than lines
+)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,9 @@ def _unbound(folder: Path, name: str, interfaces: str, zone: str, forwards: str 
   num-threads: 1
   cache-max-negative-ttl: 2
   infra-host-ttl: 2
-  infra-cache-max-rtt: 1000
+  infra-cache-min-rtt: {PATIENCE_MS}
+  infra-cache-max-rtt: {4 * PATIENCE_MS}
+  discard-timeout: {8 * PATIENCE_MS}
   serve-expired: no
 {zone}remote-control:
   control-enable: yes
