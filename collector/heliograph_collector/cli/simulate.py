@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -75,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         until_confirmed=args.until_confirmed,
     )
+    # Terminated politely, it ends as by Ctrl-C: else the collector that it started would live on.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         account = asyncio.run(play(wish, _show if sys.stderr.isatty() else lambda _: None))
     except SimulationError as error:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from heliograph_collector.publish import scope, snapshot
 from heliograph_collector.publish.feed import AgentCounts, Feed, LinkCount
+from heliograph_collector.publish.renewed import Renewed
 from heliograph_collector.publish.snapshot import Snapshot
 from heliograph_collector.store.rows import Cell, Silence, Vote
 
@@ -19,6 +20,7 @@ _RECENT_US = 2 * _WIDTH_US
 _AT_ONCE = 12  # bins in one question: an hour of the whole world is much
 _THRIFT = 5  # either may be so many times older than it took to make: counting leaves room for work
 
+_KEPT = 48  # pictures
 _T = TypeVar("_T")
 
 
@@ -30,10 +32,12 @@ class _Bin:
 
 class Desk:
     """`touch` it with the moments of what was stored. While `attended`, somebody calls `look`
-    again and again, and readers get what was seen then and never wait."""
+    again and again, and readers get what was seen then and never wait. `kept` is for what else they
+    share."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
+        self.kept: Renewed[Any] = Renewed(feed.clock, _KEPT)
         self._turn = asyncio.Lock()
         self._now: tuple[int, int, str, Snapshot] | None = None  # seen, stale when, last event
         self._made: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it

@@ -3,9 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from aiohttp import web
 
@@ -27,6 +25,7 @@ from heliograph_collector.publish.incident_page import Place, Seen
 from heliograph_collector.publish.incidents import Json, chosen
 from heliograph_collector.publish.panorama import WINDOWS, Panorama
 from heliograph_collector.publish.query import LANG, WINDOW, parse
+from heliograph_collector.publish.renewed import Term
 from heliograph_collector.publish.shelf import Shelf
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.web import tongues
@@ -35,9 +34,7 @@ from heliograph_collector.web.problem import Problem
 from heliograph_collector.web.tongues import Tongue
 
 _COUNTRY = re.compile("[A-Z]{2}")
-_KEPT_US = 10_000_000  # how old a picture may be …
-_THRIFT = 5  # … or so many times older than it took to make
-_MOST = 48  # pictures kept
+_NOW, _DRAWING = Term(fresh_us=10_000_000, grace_us=45_000_000), Term(fresh_us=60_000_000)
 _FRAMED = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors *"
@@ -45,17 +42,9 @@ _FRAMED = (
 _DRAWN = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    stale_us: int  # monotonic
-    value: Any
-
-
 class Stories:
     def __init__(self, feed: Feed, shelf: Shelf, desk: Desk, assets: Mapping[str, str]) -> None:
         self._feed, self._shelf, self._desk, self._assets = feed, shelf, desk, assets
-        self._kept: dict[object, _Kept] = {}
-        self._turns: dict[object, asyncio.Lock] = {}
 
     async def country(self, request: web.Request) -> web.Response:
         asked = parse(request.query, (WINDOW, LANG))
@@ -66,7 +55,7 @@ class Stories:
         try:
             world = await self._desk.now()
             try:
-                seen = await self._panorama(code, window, world.at_us)
+                seen = await self.panorama(code, window, world.at_us)
             except TooMuchError:
                 seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
         except StoreError as error:
@@ -122,7 +111,9 @@ class Stories:
 
     async def share_png(self, request: web.Request) -> web.Response:
         drawn = await self._drawn(request)
-        dots = await self._once(("png", drawn), lambda: asyncio.to_thread(share.png, drawn))
+        dots = await self._desk.kept.get(
+            ("png", drawn), lambda: asyncio.to_thread(share.png, drawn), _DRAWING
+        )
         return _file(request, dots, "image/png", max_age_s=60)
 
     async def _drawn(self, request: web.Request) -> str:
@@ -161,12 +152,15 @@ class Stories:
             ]
 
         try:
-            rows = await self._once((incident["id"], frame, tuple(asked.items())), read)
+            rows = await self._desk.kept.get(
+                (incident["id"], frame, tuple(asked.items())), read, _NOW
+            )
         except StoreError:
             rows = []
         return Seen(frame=frame, rows=rows, k=k)
 
-    async def _panorama(self, country: str, window: str, at_us: int) -> Panorama:
+    async def panorama(self, country: str, window: str, at_us: int) -> Panorama:
+        """The data of a country's page. Raises StoreError."""
         starts, feed = WINDOWS[window].starts(at_us), self._feed
 
         async def read() -> Panorama:
@@ -186,26 +180,8 @@ class Stories:
 
         # What the store counts is seconds old anyway: an event need not make it again.
         told = feed.bus.last if feed.wide is None else ""
-        found: Panorama = await self._once((country, starts, told), read)
+        found: Panorama = await self._desk.kept.get((country, starts, told), read, _NOW)
         return found
-
-    async def _once(self, key: object, make: Any) -> Any:
-        """However many ask: made once, and kept for a moment."""
-        lock = self._turns.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                kept, began_us = self._kept.get(key), self._feed.clock.monotonic_us()
-                if kept is None or began_us >= kept.stale_us:
-                    value = await make()
-                    ended_us = self._feed.clock.monotonic_us()
-                    least_us = max(_KEPT_US, _THRIFT * (ended_us - began_us))
-                    kept = self._kept[key] = _Kept(ended_us + least_us, value)
-                    while len(self._kept) > _MOST:
-                        del self._kept[next(iter(self._kept))]
-                return kept.value
-        finally:
-            if not lock.locked():
-                self._turns.pop(key, None)
 
     def _missing(self, t: Tongue) -> web.Response:
         missing = html(incident_page.render_missing(self._assets, t))

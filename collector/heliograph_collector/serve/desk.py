@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 class Desk:
     def __init__(self, house: "House", door: "Intake", store: Store, detector: "Detector") -> None:
         self._house, self._door, self._store, self._detector = house, door, store, detector
-        self._counting = Wide(store, house.clock)
+        self.counting = Wide(store, house.clock)
         self._problems: Callable[[], Sequence[str]] | None = None
         self._last_received_us: int | None = None
         self.trouble = ""  # why the store is not open yet
@@ -120,7 +120,7 @@ class Desk:
     async def _wide(self, *window: int, wider: Collection[str], **only: Any) -> list[Cell]:
         since_us, until_us, bin_s = window
         return await self._ask(
-            lambda: self._counting.cells(since_us, until_us, bin_s, wider=wider, **only)
+            lambda: self.counting.cells(since_us, until_us, bin_s, wider=wider, **only)
         )
 
     async def _totals(self, wanted: Wanted) -> list[Total]:

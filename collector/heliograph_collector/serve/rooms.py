@@ -134,6 +134,8 @@ class Rooms:
                 group.create_task(self._ready.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._announcer.run())
+                group.create_task(self._world.kept.run())
+                group.create_task(self._desk.counting.kept.run())
                 group.create_task(self._cells.run())
                 group.create_task(self._trials.run())
                 group.create_task(self._days.run())

@@ -106,6 +106,17 @@ async def test_what_has_only_just_ended_is_not_kept_as_if_it_were_over(store: St
     assert await last() == 1
 
 
+async def test_those_of_nobody_can_be_left_out(store: Store) -> None:
+    """The panorama of a country needs none of them, and they are most of its cells."""
+    await store.insert_block(block(1, 1, *rows()))
+    counting = Wide(store, HandClock(wall=T0 + 2 * DAY))
+    window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
+    every = await counting.cells(*window, wider=("region",), country="KZ")
+    some = await counting.cells(*window, wider=("region",), country="KZ", empty=False)
+    assert some == [cell for cell in every if cell.vantages or cell.silent]
+    assert 0 < len(some) < len(every)
+
+
 def test_questions_are_cut_at_midnights_and_bins_stay_whole() -> None:
     midnight = T0 // DAY * DAY
     cut = list(days(midnight - HOUR, midnight + DAY + HOUR, 3_600))

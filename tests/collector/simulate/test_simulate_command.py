@@ -73,13 +73,14 @@ def test_what_is_wrong_is_said_in_a_sentence(words: list[str], code: int, says: 
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_and_all_that_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "terminated"])
+def test_a_word_ends_it_and_all_that_it_started(tmp_path: Path, word: signal.Signals) -> None:
     path = tmp_path / "long.yml"
     path.write_text(PLAY.format(seconds=59))
     command = collector("simulate", path, "--agents", "20", "--log", tmp_path / "log")
     with started(command, tmp_path / "out") as process:
         pids = eventually(lambda: _children(process.pid, 2), "a collector and agents")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(word)
         began = time.monotonic()
         assert process.wait(20) == 1
         took_s = time.monotonic() - began
