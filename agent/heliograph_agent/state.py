@@ -33,6 +33,10 @@ class StateError(Exception):
     """The state directory does not allow it; str() is the sentence for the user."""
 
 
+class HeldError(StateError):
+    """Another process has it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
     """Whom this agent serves, as told by the invite and confirmed by its enrolment."""
@@ -192,11 +196,11 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for this process alone. Raises StateError when another one runs."""
+        """Hold the directory for this process alone. Raises HeldError when another one runs."""
         handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _hold(handle):
-                raise StateError(
+                raise HeldError(
                     f"Another heliograph-agent is running on {self.root}: stop it first, or use "
                     "another --state."
                 )
@@ -224,8 +228,8 @@ def not_joined(state: State) -> StateError:
 
 
 def _hold(handle: int) -> bool:
-    """Patient for a moment: `status` looks at the lock by touching it."""
-    for _ in range(10):
+    """Patient for two seconds: `status` holds the lock while it counts what a spool holds."""
+    for _ in range(100):
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

@@ -9,7 +9,16 @@ from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State, StateError, not_joined
+from heliograph_agent.state import (
+    CONSENT,
+    PAUSED,
+    SPOOL,
+    STATUS,
+    HeldError,
+    State,
+    StateError,
+    not_joined,
+)
 
 # Of results that there was no room to keep one by one; their number and outcomes arrive.
 SUMMED = {
@@ -41,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
     collector = state.collector()
     if collector is None:
         raise not_joined(state)
-    running = state.running() is not None
+    held = _spooled(state)
     told: dict[str, Any] = {"connected": False, **_written(state)}
-    if not running:
-        told |= {"connected": False, **_spooled(state)}
+    if held is not None:
+        told |= {"connected": False, **held}
     told |= {
-        "running": running,
+        "running": held is None,
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
@@ -67,11 +76,13 @@ def _written(state: State) -> dict[str, Any]:
         return {}
 
 
-def _spooled(state: State) -> dict[str, Any]:
-    """Counts of a spool that no process has open."""
+def _spooled(state: State) -> dict[str, Any] | None:
+    """Counts of the spool; None while an agent has it open."""
     from heliograph_agent.agent.status import queue_of
     from heliograph_agent.spool import Spool
 
+    if state.running() is not None:
+        return None
     if not state.path(SPOOL).exists():
         return {"queued_measurements": 0, "queued_envelopes": 0}
 
@@ -82,8 +93,11 @@ def _spooled(state: State) -> dict[str, Any]:
         finally:
             await spool.close()
 
-    with state.locked():
-        return asyncio.run(count())
+    try:
+        with state.locked():
+            return asyncio.run(count())
+    except HeldError:  # it has only just started
+        return None
 
 
 def _show(told: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_agent.cli import main
-from heliograph_agent.state import STATUS, State
+from heliograph_agent.state import SPOOL, STATUS, State
 from heliograph_agent.state import Collector as Known
 from support.scripted_intake import identity
 
@@ -63,3 +63,14 @@ def test_nothing_is_said_of_what_is_all_there(
     assert "missing" not in lines
     assert "summed up" not in lines
     assert ", connected, " in lines["collector"]
+
+
+def test_an_agent_that_starts_in_that_moment_runs(
+    state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not there at the look, and is when its spool is to be opened."""
+    state.path(SPOOL).touch()
+    monkeypatch.setattr(State, "running", lambda _: None)
+    with state.locked():
+        assert main(["status", "--json", "--state", str(state.root)]) == 0
+    assert json.loads(capsys.readouterr().out)["running"] is True
