@@ -34,7 +34,7 @@ from heliograph_collector.web.problem import Problem
 from heliograph_collector.web.tongues import Tongue
 
 _COUNTRY = re.compile("[A-Z]{2}")
-_NOW, _DRAWING = Term(fresh_us=10_000_000, grace_us=45_000_000), Term(fresh_us=60_000_000)
+_NOW, _DRAWING = Term(fresh_us=10_000_000, grace_us=20_000_000), Term(fresh_us=60_000_000)
 _FRAMED = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors *"

@@ -18,7 +18,7 @@ from heliograph_collector.store.rows import DAY_US, Cell, Count, Silence
 
 _NOTHING = {"country": "", "region": "", "asn": 0, "access": ""}
 _OVER = Term(fresh_us=300_000_000, grace_us=900_000_000)
-_UNDER_WAY = Term(fresh_us=15_000_000, grace_us=45_000_000)
+_UNDER_WAY = Term(fresh_us=15_000_000, grace_us=30_000_000)
 _SETTLED_US = 600_000_000  # so long after its end most of what belongs to a bin is here
 _MOST = 250_000  # cells, some 300 bytes each
 
