@@ -128,7 +128,7 @@ def _rows(made: Country, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in page["measurements"]:
             if row["role"] == "volunteer" and row["vantage"]["region"] in REGIONS:
                 yield REGIONS[row["vantage"]["region"]], row
-        cursor = page.get("next_cursor") or ""
+        cursor = page["next"] or ""
         if not cursor:
             return
 

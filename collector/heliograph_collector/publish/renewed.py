@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from heliograph.clock import Clock
-from heliograph_collector.store.clickhouse import StoreError
 
 _T = TypeVar("_T")
 _THRIFT = 5  # fresh for at least so many times what it took to make: that leaves room for work
@@ -70,7 +69,7 @@ class Renewed(Generic[_T]):
             async with self._turn(key):
                 kept = self._kept.get(key)
                 if kept is not None:
-                    with suppress(StoreError):  # who asks when it is old is told
+                    with suppress(Exception):  # whatever it is, who asks when it is old meets it
                         await self._make(key, kept.make, kept.term)
             self._stale.pop(key, None)
 

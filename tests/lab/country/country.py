@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import yaml
 
-from heliograph_agent.state import STATUS
+from heliograph_agent.state import STATUS, State
 from heliograph_collector.intake.asn import write_table
 from lab.country import servers, wiring
 from lab.country.gate import TESTS, Gate
@@ -171,11 +172,14 @@ class Country:
         self.agents[name] = self.start(space, f"{name}-agent", run)
 
     def stop_agents(self) -> None:
-        """Politely, so that each writes down and sends what it has; returns when all are gone."""
+        """Politely, so that each writes down and sends what it has; returns when all are gone.
+
+        The lock says so: what was started is the way into a namespace, and ends before the agent.
+        """
         for process in self.agents.values():
             os.killpg(process.pid, signal.SIGTERM)
-        for process in self.agents.values():
-            process.wait(timeout=60)
+        for name in self.agents:
+            eventually(partial(_has_gone, self.folder / name), f"{name} has gone")
         self.agents.clear()
 
     def given(self, name: str) -> int:
@@ -277,6 +281,10 @@ class Country:
             self.world.run(ABROAD, "curl", "--silent", "--fail", f"http://{PAGES}/readyz")
             return True
         return False
+
+
+def _has_gone(folder: Path) -> bool:
+    return State(folder).running() is None
 
 
 def _documents(text: str) -> Iterator[Any]:
