@@ -192,33 +192,42 @@ def _sites(made: Country) -> str:
 def looked(
     made: Country, wanted: Matrix, filled: Mapping[str, Any]
 ) -> dict[str, list[Measurement]]:
-    """What each place saw, in the order of the columns; behind ABROAD's own, sites from outside."""
+    """What each place saw, in the order of the columns; behind ABROAD's own, sites from outside.
+
+    Those come when all else is done: on a slow line they would wait behind it.
+    """
     places = {ABROAD: EVERY}
     places |= {a.name: r.at_once for a, r in zip(made.topology.agents, wanted.rows, strict=True)}
+    keys = dict(zip(places, filled["keys"], strict=True))
+    jobs = [
+        _job(made, space, most, _tasks(made, wanted, filled, keys[space]))
+        for space, most in places.items()
+    ]
     sites = [
         {"experiment": INSIDE, "target": "", "service": f"{CLOSED}-{n.name}", "options": {}}
         for n in made.topology.networks
     ]
     inside = made.topology.agents[0].name  # of the open network
-    jobs = []
-    for space, key in zip(places, filled["keys"], strict=True):
-        tasks = [_task(made, name, wanted.columns[name], filled, key) for name in wanted.asked]
-        tasks += sites if space in (ABROAD, inside) else []
-        jobs.append({**_job(made, space, tasks), "at_once": places[space]})
-    _run(made, jobs)
-    return {
-        job["space"]: [seen for _, seen in sorted(told(Path(job["out"])).items())] for job in jobs
-    }
+    found = _run(made, jobs)
+    behind = _run(made, [_job(made, space, EVERY, sites) for space in (ABROAD, inside)])
+    return {space: seen + behind.get(space, []) for space, seen in found.items()}
 
 
-def _job(made: Country, space: str, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+def _job(made: Country, space: str, at_once: int, tasks: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "space": space,
         "config": str(made.folder / "agent.yml"),
         "services": str(made.folder / "services.yml"),
+        "at_once": at_once,
         "out": str(made.folder / f"{space}.seen"),
         "tasks": tasks,
     }
+
+
+def _tasks(
+    made: Country, wanted: Matrix, filled: Mapping[str, Any], key: peers.Keys
+) -> list[dict[str, Any]]:
+    return [_task(made, name, wanted.columns[name], filled, key) for name in wanted.asked]
 
 
 def _task(
@@ -233,7 +242,8 @@ def _task(
     return {"experiment": experiment, "target": target, "service": service, "options": options}
 
 
-def _run(made: Country, jobs: list[dict[str, Any]]) -> None:
+def _run(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measurement]]:
+    """What was seen from each space, in the order of the tasks."""
     program = ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m", "lab.country.looker"]
     done = subprocess.run(
         made.world.command("", program),
@@ -245,6 +255,9 @@ def _run(made: Country, jobs: list[dict[str, Any]]) -> None:
     )
     (made.folder / "looker.log").write_text(done.stderr)
     assert done.returncode == 0, done.stderr[-2_000:]
+    return {
+        job["space"]: [seen for _, seen in sorted(told(Path(job["out"])).items())] for job in jobs
+    }
 
 
 def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]]) -> Cells:
