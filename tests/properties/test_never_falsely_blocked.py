@@ -165,7 +165,7 @@ def test_every_experiment_has_its_shape() -> None:
 def test_a_cut_in_any_step_blocks_nothing_that_it_touches(name: str) -> None:
     """Stopped at a step: that one is interrupted, and none follows."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         run, control = data.draw(runs(name)), data.draw(runs(name, rate=0))
@@ -184,7 +184,7 @@ def cut_at(seen: Sequence[Observation], at: int) -> tuple[Observation, ...]:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_a_link_nothing_is_blocked(name: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(runs(name), runs(name, rate=0), st.sampled_from([x for x in Link if x != Link.ONLINE]))
     def holds(run: Measurement, control: Measurement, link: Link) -> None:
         assert not blocked(replace(run, link=link), view(control))
@@ -194,7 +194,7 @@ def test_without_a_link_nothing_is_blocked(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_a_good_control_nothing_is_blocked(name: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(runs(name), runs(name, rate=0), runs(name, rate=1))
     def holds(run: Measurement, good: Measurement, bad: Measurement) -> None:
         for control in (
@@ -214,7 +214,7 @@ def test_without_a_good_control_nothing_is_blocked(name: str) -> None:
 def test_failures_of_ipv6_alone_block_nothing(name: str) -> None:
     """Whatever happens to connections over IPv6 and to lookups of it, while IPv4 works."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         run, control = data.draw(runs(name, rate=0)), data.draw(runs(name, rate=0))

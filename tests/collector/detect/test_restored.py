@@ -39,7 +39,7 @@ def until(end: float) -> Failing:
     return lambda now, _: ONSET <= now < end
 
 
-@pytest.mark.parametrize("n", [10, 24])
+@pytest.mark.parametrize("n", [12])
 def test_the_closing_row_comes_within_three_minutes(n: int) -> None:
     took = []
     for seed in range(20):
@@ -54,19 +54,19 @@ def test_the_closing_row_comes_within_three_minutes(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [6, 12])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_what_fails_seven_times_of_ten_does_not_close_and_resume(n: int, seed: int) -> None:
     found = confirmed(seed, n, lambda now, rng: now >= ONSET and rng.random() < 0.7)
     assert [i.state for i in found] == [State.CONFIRMED]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_block_with_good_moments_now_and_then_is_one_block(seed: int) -> None:
     found = confirmed(seed, 12, lambda now, _: now >= ONSET and (now - ONSET) % 300 >= 45)
     assert [i.state for i in found] == [State.CONFIRMED]
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_what_is_blocked_again_within_the_hour_closes_slower(seed: int) -> None:
     """Six minutes blocked, three not: at most one end too many is told."""
     found = confirmed(seed, 12, lambda now, _: now >= ONSET and (now - ONSET) % 540 < 360)
