@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, started
 
@@ -49,7 +48,8 @@ def rss_mib(pid: int) -> float:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An enrolled agent whose collector is up, and whose plan has nothing due for an hour."""
+    """An enrolled agent whose collector is up; without a configuration of its own, as most are, and
+    without a target that it would visit."""
     home = tmp_path_factory.mktemp("idle")
     door = f"127.0.0.1:{free_port()}"
     (home / "collector.yml").write_text(yaml.safe_dump({"control": {"endpoints": []}}))
@@ -67,7 +67,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with started(serve, home / "serve.log"):
         eventually(lambda: (home / "data" / "serving.json").exists(), "the collector's start")
         invite = ask(collector("invite", *data, "--endpoint", door)).strip()
-        ask(agent("join", invite, "--yes", "--state", local_targets.allow(home / "agent")))
+        ask(agent("join", invite, "--yes", "--state", home / "agent"))
         yield home / "agent"
 
 

@@ -57,11 +57,11 @@ def _may_stay_home(setting: Setting, home: Home) -> bool:
 async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> None:
     """Be a relay, if that is configured, until cancelled. What prevents it is said, and the rest
     goes on."""
-    from heliograph_agent.uplink.relay import Relay
-
     now = setting()
     if now.config.relay_listen is None:
         return
+    from heliograph_agent.uplink.relay import Relay  # few lend their line, and the others hold less
+
     ways = now.config.ways(clock, rng)
     relay = Relay(
         state=now.state,
