@@ -10,7 +10,7 @@ from coverage import Coverage
 
 from support import browser_reader
 
-COUNTED_S = 1.5  # of the processor, for coverage
+COUNTED_S = 1.0  # of the processor, for coverage
 
 
 def pytest_configure() -> None:
@@ -22,7 +22,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Counting lines makes a test three times as slow, and what has run for a while runs the same
-    lines again: they are counted for a second and a half of each, and of replays not at all.
+    lines again: they are counted for a second of each, and of replays not at all.
     """
     counted = Coverage.current()
     if counted is None:

@@ -179,7 +179,7 @@ def test_sleep_is_not_made_up_for_in_a_burst(hours: int) -> None:
     assert busiest <= 3
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(
     cost=st.integers(10_000, 3_000_000),
     interval_s=st.integers(300, 3_600),

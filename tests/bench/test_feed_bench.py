@@ -35,7 +35,7 @@ from support.waiting import until
 
 ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "1_000_000"))
 DAYS, K, HOUR = 30, 5, 3_600 * US
-PACE_S = 0.05  # in which a second goes by, for those who ask every second
+PACE_S = 0.04  # in which a second goes by, for those who ask every second
 FIRST = T0 // DAY * DAY + DAY // 2
 END = FIRST + DAYS * DAY
 SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 12)} | {"web": "Web"}
@@ -115,7 +115,7 @@ async def _month(store: Store, clock: HandClock) -> None:
 
 
 async def _country(store: Store, clock: HandClock) -> None:
-    """The data of a big country's page for three minutes, somebody asking every second: it is
+    """The data of a big country's page for two minutes, somebody asking every second: it is
     counted anew behind their backs. Beside it one of its three looks, of the engine alone."""
     counting = Wide(store, clock)
     feed = World(clock=clock).feed(
@@ -134,7 +134,7 @@ async def _country(store: Store, clock: HandClock) -> None:
     async with asyncio.TaskGroup() as group:
         renewing = [group.create_task(kept.run()) for kept in (counting.kept, desk.kept)]
         cold = await timed(page, 1)
-        warm = await timed(page, 180, a_second_later)
+        warm = await timed(page, 120, a_second_later)
         for task in renewing:
             task.cancel()
     raw = await timed(lambda: _votes(store), 3)

@@ -1,5 +1,9 @@
-"""Ten million verdicts: how long the two questions of the front page take, beside a full scan."""
+"""Millions of verdicts: how long the two questions of the front page take, beside a full scan.
 
+Ten of them with HELIOGRAPH_BENCH_ROWS=10000000, three in CI. Ratios decide, not times.
+"""
+
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +15,7 @@ import pytest
 from heliograph_collector.store.engine import Limits, Store
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
-ROWS = 10_000_000
+ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "3_000_000"))
 DAYS = 30
 SLICES = 10
 DAY = 86_400 * US
@@ -61,7 +65,7 @@ async def timed(ask: Callable[[], Awaitable[Any]], times: int = 5) -> tuple[floa
 
 
 @pytest.mark.slow
-async def test_the_front_page_over_ten_million_rows(loaded: Store) -> None:
+async def test_the_front_page_over_millions_of_rows(loaded: Store) -> None:
     end = T0 + DAYS * DAY
 
     async def scan() -> Any:

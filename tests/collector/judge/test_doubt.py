@@ -115,7 +115,7 @@ views = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(measurements(), views)
 def test_any_measurement_gets_verdicts(measurement: Measurement, control: ControlView) -> None:
     """It never raises; each endpoint and the whole get one verdict, with evidence that exists."""
@@ -130,7 +130,7 @@ def test_any_measurement_gets_verdicts(measurement: Measurement, control: Contro
         assert all(0 <= index < len(decoded.observations) for index in verdict.evidence)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(measurements(), views)
 def test_no_blocking_without_link_and_control(m: Measurement, control: ControlView) -> None:
     good = control.measurement is not None and control.link is Link.ONLINE
@@ -160,7 +160,7 @@ def test_less_evidence_never_turns_doubt_into_blocking() -> None:
     for scenario in SCENARIOS:
         before = {v.endpoint: v for v in judge(scenario.taken, scenario.control)}
         count = len(scenario.taken.measurement.observations)
-        for _ in range(80):
+        for _ in range(40):
             kept = [index for index in range(count) if rng.random() < rng.choice((0.5, 0.8))]
             less = replace(scenario.taken, measurement=_keep(scenario.taken.measurement, kept))
             for verdict in _blocked(judge(less, scenario.control)):

@@ -13,7 +13,7 @@ import pytest
 
 from support.programs import CLEAN, collector
 
-AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "300"))
+AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 SPEED = 1 if AGENTS > 1_000 else 5
 WORLD = """\
 name: One country of five

@@ -1,6 +1,10 @@
-"""Killed two hundred times at random moments: nothing acknowledged is lost, nothing is double."""
+"""Killed again and again at random moments: nothing acknowledged is lost, nothing is double.
+
+`HELIOGRAPH_KILLS` times, 100 unless told.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 from support.programs import CLEAN
 
 TESTS = Path(__file__).parents[2]
-KILLS = 200
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "100"))
 
 
 @pytest.mark.slow
