@@ -77,8 +77,10 @@ async def test_who_floods_by_way_of_others_keeps_no_relay_of_others_waiting(
     async with house(tmp_path) as home:
         caller = await enrolled(home)
         flood = Request(envelope=b"", place="relay")
-        for _ in range(2_100):
+        for _ in range(20_000):  # faster than its allowance grows, on any machine
             refused = await home.intake.answer(flood, "198.51.100.5")
+            if refused.receipt.status == pb.STATUS_RETRY:
+                break
         assert refused.receipt.status == pb.STATUS_RETRY
         for place in ("relay", "elsewhere"):
             sealed = caller.seal(caller.batch(7 if place == "relay" else 8))

@@ -16,6 +16,8 @@ CFG_CMD, CFG_PARAMS, BIND, COPY_PACKET = 1, 2, 1, 2
 ATTR_HEADER, ATTR_VERDICT, ATTR_PAYLOAD = 1, 2, 10
 ACCEPT = 1
 WHOLE = 65_535
+RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5  # asm-generic/socket.h, linux/netlink.h
+ROOM = 8 * 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,9 @@ class Queue:
         self._number = number
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         self._socket.bind((0, 0))
+        # A busy machine lets many wait; what has no room is a packet lost, and no error of ours.
+        self._socket.setsockopt(socket.SOL_SOCKET, RCVBUFFORCE, ROOM)
+        self._socket.setsockopt(SOL_NETLINK, NO_ENOBUFS, 1)
         self._send(CONFIG, _attribute(CFG_CMD, struct.pack("!BxH", BIND, socket.AF_INET)))
         self._send(CONFIG, _attribute(CFG_PARAMS, struct.pack("!IB", WHOLE, COPY_PACKET)))
 

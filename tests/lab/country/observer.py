@@ -10,19 +10,30 @@ carries a TTL and an IP id of its own, as real injections do.
 
 import argparse
 import socket
+import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-
-from scapy.layers.dns import DNS, DNSRR
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.packet import Packet
+from dataclasses import dataclass
 
 from lab.country.nfqueue import Held, Queue
 
 TTL, IP_ID = 113, 0x4242
 DISTANCE_S = 0.04
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
+A, IN, ANSWERED, TO_QUESTION = 1, 1, 0x8180, 0xC00C  # RFC 1035 section 4.1
+RST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Of IPv4. `carried` begins with the header of TCP or UDP."""
+
+    source: bytes
+    target: bytes
+    protocol: int
+    carried: bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ttl", type=int, default=TTL)
     args = parser.parse_args(arguments)
     if args.what == "rst":
-        watch(args.queue, lambda packet: resets(packet, args.ttl))
-    watch(args.queue, lambda packet: forged_answer(packet, args.answer, args.ttl))
+        watch(args.queue, args.ttl, resets)
+    watch(args.queue, args.ttl, lambda packet: forged_answer(packet, args.answer))
     return 0
 
 
-def watch(number: int, react: Callable[[Packet], list[Packet]]) -> None:
+def watch(number: int, ttl: int, react: Callable[[Packet], list[Packet]]) -> None:
     """Until killed."""
     queue = Queue(number)
     mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -50,40 +61,57 @@ def watch(number: int, react: Callable[[Packet], list[Packet]]) -> None:
             queue.let_go(held.popleft()[1])
         for packet in queue.waiting(held[0][0] - time.monotonic() if held else None):
             held.append((time.monotonic() + DISTANCE_S, packet))
-            for forged in react(IP(packet.packet)):
-                mouth.sendto(bytes(forged), (forged.dst, 0))
+            for forged in react(read(packet.packet)):
+                mouth.sendto(written(forged, ttl), (socket.inet_ntoa(forged.target), 0))
 
 
-def resets(packet: Packet, ttl: int) -> list[Packet]:
+def read(packet: bytes) -> Packet:
+    return Packet(packet[12:16], packet[16:20], packet[9], packet[(packet[0] & 15) * 4 :])
+
+
+def written(packet: Packet, ttl: int) -> bytes:
+    """The kernel adds the sum."""
+    size = 20 + len(packet.carried)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, size, IP_ID, 0, ttl, packet.protocol, 0)
+    return head + packet.source + packet.target + packet.carried
+
+
+def resets(packet: Packet) -> list[Packet]:
     """One to each end, in the sequence numbers that they wait for."""
-    if TCP not in packet:
+    if packet.protocol != TCP:
         return []
-    tcp = packet[TCP]
-    to_client = IP(src=packet.dst, dst=packet.src, ttl=ttl, id=IP_ID) / TCP(
-        sport=tcp.dport, dport=tcp.sport, flags="R", seq=tcp.ack
-    )
-    to_server = IP(src=packet.src, dst=packet.dst, ttl=ttl, id=IP_ID) / TCP(
-        sport=tcp.sport, dport=tcp.dport, flags="R", seq=tcp.seq
-    )
-    return [to_client, to_server]
-
-
-def forged_answer(packet: Packet, answer: str, ttl: int) -> list[Packet]:
-    """To A queries only; the true reply comes too, later."""
-    if UDP not in packet:
-        return []
-    query = DNS(bytes(packet[UDP].payload))
-    if not query.qd or query.qd[0].qtype != 1:
-        return []
-    asked = query.qd[0].qname
-    reply = DNS(
-        id=query.id, qr=1, rd=1, ra=1, qd=query.qd, an=[DNSRR(rrname=asked, ttl=5, rdata=answer)]
-    )
+    client, server, sequence, acknowledged = struct.unpack_from("!HHII", packet.carried)
     return [
-        IP(src=packet.dst, dst=packet.src, ttl=ttl, id=IP_ID)
-        / UDP(sport=53, dport=packet[UDP].sport)
-        / reply
+        _reset(packet.target, packet.source, struct.pack("!HHI", server, client, acknowledged)),
+        _reset(packet.source, packet.target, struct.pack("!HHI", client, server, sequence)),
     ]
+
+
+def _reset(source: bytes, target: bytes, begins: bytes) -> Packet:
+    before, after = begins + struct.pack("!IBBH", 0, 5 << 4, RST, 8_192), bytes(2)
+    around = source + target + struct.pack("!HH", TCP, 20)
+    return Packet(source, target, TCP, before + _sum(around + before) + after)
+
+
+def _sum(data: bytes) -> bytes:
+    """RFC 1071, of an even number of bytes."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
+
+
+def forged_answer(packet: Packet, answer: str) -> list[Packet]:
+    """To A queries only; the true reply comes too, later."""
+    if packet.protocol != UDP:
+        return []
+    (client,), query = struct.unpack_from("!H", packet.carried), packet.carried[8:]
+    ends = query.index(0, 12) + 5  # of the one question: its name, type and class
+    if query[ends - 4 : ends] != struct.pack("!HH", A, IN):
+        return []
+    reply = query[:2] + struct.pack("!HHHHH", ANSWERED, 1, 1, 0, 0) + query[12:ends]
+    reply += struct.pack("!HHHIH", TO_QUESTION, A, IN, 5, 4) + socket.inet_aton(answer)
+    udp = struct.pack("!HHHH", 53, client, 8 + len(reply), 0)  # without a sum
+    return [Packet(packet.target, packet.source, UDP, udp + reply)]
 
 
 if __name__ == "__main__":
