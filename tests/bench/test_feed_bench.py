@@ -129,7 +129,7 @@ async def _country(store: Store, clock: HandClock) -> None:
 
     async def a_second_later() -> None:
         clock.advance_us(US)
-        await asyncio.sleep(PACE_S)
+        await asyncio.sleep(PACE_S)  # the real time in which others count
 
     async with asyncio.TaskGroup() as group:
         renewing = [group.create_task(kept.run()) for kept in (counting.kept, desk.kept)]

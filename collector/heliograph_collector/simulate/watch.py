@@ -46,7 +46,7 @@ class Watch:
             while True:
                 with suppress(aiohttp.ClientError, TimeoutError, ValueError, OSError):
                     await self._follow(session)
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_AGAIN_S)  # a stream that ended well is dialled no faster
 
     async def _follow(self, session: aiohttp.ClientSession) -> None:
         async with session.get("/api/v1/stream") as stream:

@@ -34,7 +34,7 @@ class Counting:
 async def running(kept: Renewed[int]) -> AsyncIterator[asyncio.TaskGroup]:
     async with asyncio.TaskGroup() as group:
         renewing = group.create_task(kept.run())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # until it runs
         yield group
         renewing.cancel()
 
@@ -95,7 +95,7 @@ async def test_a_store_that_cannot_answer_is_told_when_the_answer_is_old_and_not
         assert await kept.get("key", counting.make, TERM) == 1
         await counting.asked.get()
         await counting.asked.get()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # until it has met the bad news
         clock.advance_us(60 * US)
         counting.told.put_nowait(StoreError("it is being mended"))
         with pytest.raises(StoreError, match="mended"):

@@ -281,7 +281,7 @@ async def test_callers_who_all_go_away_leave_a_journal_that_works(journal: Journ
     under_way = asyncio.create_task(journal._commits.submit(slow, 0, 30.0))
     await asyncio.to_thread(entered.wait, 20)
     gone = asyncio.create_task(journal.append([envelope(ANNA, 1)]))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # until it waits in the queue
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone

@@ -253,7 +253,8 @@ def _run(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measuremen
         timeout=MOST_S,
         check=False,
     )
-    (made.folder / "looker.log").write_text(done.stderr)
+    with (made.folder / "looker.log").open("a") as log:  # both runs
+        log.write(done.stderr)
     assert done.returncode == 0, done.stderr[-2_000:]
     return {
         job["space"]: [seen for _, seen in sorted(told(Path(job["out"])).items())] for job in jobs
