@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Where it is set, as in many an image, each worker of the suite would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check fmt stubs bench lab drill plays clean
 
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from support.scenario import CATALOGUE, Scenario, scenario
+from support.scenario import CATALOGUE, Scenario, listed, scenario
 
 CONDITIONS = CATALOGUE / "conditions"
 
@@ -41,7 +39,7 @@ def conditions(folder: Path = CONDITIONS) -> tuple[Condition, ...]:
     rows = [
         (path.stem, entry)
         for path in sorted(folder.glob("*.yml"))
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
+        for entry in listed(path)
         if "name" in entry  # what has none holds parts that rows refer to
     ]
     return tuple(_condition(n, family, entry) for n, (family, entry) in enumerate(rows, 1))

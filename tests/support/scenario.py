@@ -6,8 +6,9 @@ order:
 a connection on the lookup that gave its address, anything else on the step before it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,18 @@ class Scenario:
         )
 
 
-def catalogue() -> Iterator[Scenario]:
+@cache
+def catalogue() -> tuple[Scenario, ...]:
     """Every scenario of every file, in order."""
-    for path in sorted(CATALOGUE.glob("*.yml")):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
-            yield scenario(entry)
+    return tuple(
+        scenario(entry) for path in sorted(CATALOGUE.glob("*.yml")) for entry in listed(path)
+    )
+
+
+def listed(path: Path) -> list[dict[str, Any]]:
+    """Each worker of the suite reads all of them, so not by the reader in Python."""
+    entries: list[dict[str, Any]] = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    return entries
 
 
 def scenario(entry: Mapping[str, Any]) -> Scenario:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import cache
 from random import Random
 
 import pytest
@@ -13,8 +14,12 @@ from heliograph_collector.evaluate.priors import DAY, HOUR, Draw
 from heliograph_collector.evaluate.scenario import Scenario, play
 
 DRAWN = 1_000
-SHUTDOWNS = [corpus.scenario(Draw("shutdown", seed)) for seed in range(DRAWN)]
 WIDE = 0.001  # an interval that a true prior leaves once in a thousand runs; the seeds are fixed
+
+
+@cache
+def shutdowns() -> list[Scenario]:
+    return [corpus.scenario(Draw("shutdown", seed)) for seed in range(DRAWN)]
 
 
 def held(hits: int, prior: float) -> bool:
@@ -27,18 +32,18 @@ def cuts(scenario: Scenario) -> list[float]:
 
 
 def test_mobile_only_and_one_city_come_as_often_as_they_do() -> None:
-    scopes = [s.events[0].scope for s in SHUTDOWNS]
+    scopes = [s.events[0].scope for s in shutdowns()]
     assert held(sum(scope is not None and scope.access == "mobile" for scope in scopes), 0.40)
     assert held(sum(scope is not None and scope.region != "" for scope in scopes), 0.40)
 
 
 def test_seven_of_ten_begin_on_the_hour() -> None:
-    assert held(sum(cuts(s)[0] % HOUR == 0 for s in SHUTDOWNS), 0.706)
-    assert held(sum(cuts(s)[0] % (HOUR / 2) == 0 for s in SHUTDOWNS), 0.848)
+    assert held(sum(cuts(s)[0] % HOUR == 0 for s in shutdowns()), 0.706)
+    assert held(sum(cuts(s)[0] % (HOUR / 2) == 0 for s in shutdowns()), 0.848)
 
 
 def test_four_of_nine_come_again_the_next_day() -> None:
-    again = [cuts(s) for s in SHUTDOWNS if len(s.events) > 1]
+    again = [cuts(s) for s in shutdowns() if len(s.events) > 1]
     assert held(len(again), 0.443)
     assert all(second - first == DAY for first, second in again)
 

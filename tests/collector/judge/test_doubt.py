@@ -27,7 +27,7 @@ from support.scenario import catalogue, taken
 ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")
 LABELS = ("", "redirect-1", "redirect-2", "dc-1", "dc-2", "web")
 HOSTS = ("a.example", "www.a.example", "other.example", "")
-SCENARIOS = tuple(catalogue())
+SCENARIOS = catalogue()
 
 names = st.sampled_from(HOSTS)
 dns = st.builds(

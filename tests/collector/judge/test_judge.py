@@ -13,7 +13,7 @@ from heliograph_collector.judge.worldwide import WORLD_ROWS
 from heliograph_collector.store.rows import State
 from support.scenario import Scenario, catalogue
 
-SCENARIOS = tuple(catalogue())
+SCENARIOS = catalogue()
 ROWS = (*(row for r in READINGS.values() for row in r.rows), *SERVICE_ROWS, *WORLD_ROWS)
 ANCHOR_RULES = {"anchors.reached", "anchors.silent"}
 

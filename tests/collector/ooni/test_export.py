@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from oonidata.models.nettests import (  # type: ignore[import-untyped] # it ships no types
-    NETTEST_MODELS,
-    BaseMeasurement,
-)
 
 from heliograph_collector.judge import judge
 from heliograph_collector.ooni import line, read
 from heliograph_collector.publish.ooni import document
 from support.scenario import Scenario, catalogue
 
-SCENARIOS = tuple(catalogue())
+SCENARIOS = catalogue()
 # What OONI's format cannot carry: the link, the control's age and link, moments of a body.
 GATES = ("link.", "control.", "none.")
 UNTOLD = ("http.frozen", "http.throttled")
@@ -71,6 +67,12 @@ def exported(scenario: Scenario) -> dict[str, Any]:
 
 
 def through_oonidata(body: dict[str, Any]) -> Any:
+    """Imported when needed: it takes long, and each worker of the suite collects this file."""
+    from oonidata.models.nettests import (  # type: ignore[import-untyped] # it ships no types
+        NETTEST_MODELS,
+        BaseMeasurement,
+    )
+
     return NETTEST_MODELS.get(body["test_name"], BaseMeasurement).from_dict(body)
 
 

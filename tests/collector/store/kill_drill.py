@@ -105,18 +105,26 @@ def one_life(place: Path, first: int, rng: random.Random) -> list[int]:
         os._exit(1)
     os.close(writing)
     young = rng.random() < 0.2
-    if not young:
-        select.select([reading], [], [], 60)
+    told = b"" if young else until_acknowledged(reading)
     time.sleep(rng.uniform(0.05, 0.4) if young else rng.uniform(0, 0.25))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status):
         raise SystemExit((place / "child.log").read_text()[-2_000:])
-    told = b""
     while select.select([reading], [], [], 0)[0] and (more := os.read(reading, 65_536)):
         told += more
     os.close(reading)
     return [int.from_bytes(told[n : n + 8], "big") for n in range(0, len(told), 8)]
+
+
+def until_acknowledged(reading: int) -> bytes:
+    """What came down the pipe until an envelope was safe; a torn block alone is none."""
+    told = b""
+    while (
+        not any(told) and select.select([reading], [], [], 60)[0] and (more := os.read(reading, 8))
+    ):
+        told += more
+    return told
 
 
 async def count(place: Path) -> dict[str, Any]:
