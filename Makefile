@@ -10,14 +10,11 @@ unexport PYTHONDONTWRITEBYTECODE
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
-# January 2022 takes a quarter of an hour, and the whole with it more than twenty minutes: `make plays` plays it.
-LATER := --ignore tests/lab/test_drill.py
-
 test: .venv/ready-dev check ## the whole suite, then the benches alone on the machine
 	@# A failure is looked at twice, since real processes share two cores here; -ra names each that needed it.
-	$(BIN)/python -m pytest -n 6 --dist loadgroup --no-loadscope-reorder --reruns 1 --ignore tests/bench $(LATER) --cov --cov-report=
+	$(BIN)/python -m pytest -n 6 --dist loadgroup --no-loadscope-reorder --reruns 1 --ignore tests/bench --durations=25 --durations-min=20 --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
-	$(BIN)/python -m pytest tests/bench -q -s -p no:cacheprovider
+	$(BIN)/python -m pytest tests/bench -q -s --durations=9 -p no:cacheprovider
 
 check: .venv/ready-dev ## lint, types, architecture
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from heliograph_collector.detect import gates, hints
 from heliograph_collector.detect.ballot import count, total
@@ -144,14 +145,15 @@ class Dark:
         )
 
     def _inside(self, roster: Roster) -> list[Seat]:
+        holds = cache(self.holds)  # many seats, few places
         return roster.of(
             self.country,
             lambda s: (
-                self.holds(s.witness.place)
-                and (
+                (
                     s.status is Status.LIVE
                     or (s.status is Status.SILENT and s.lost_us >= self.from_us)
                 )
+                and holds(s.witness.place)
             ),
         )
 

@@ -34,26 +34,33 @@ def fold(
 ) -> tuple[Part, ...]:
     """The cells with at least `share` hits and `least` votes that explain the ballot together."""
     rest, every = dict(ballot), cells_of(ballot)
+    cells: Mapping[Scope, Tally] = every
     parts: list[Part] = []
-    while found := _best(rest, every, share, least, limits):
+    while found := _best(rest, cells, every, share, least, limits):
         for scope in _split(found, rest, share, least, limits):
             inside = {place: tally for place, tally in rest.items() if scope.holds(place)}
             parts.append(_part(scope, inside, limits))
             rest = {place: tally for place, tally in rest.items() if place not in inside}
+        cells = cells_of(rest)
     return tuple(parts)
 
 
 def _best(
-    rest: Ballot, every: Mapping[Scope, Tally], share: float, least: float, limits: Thresholds
+    rest: Ballot,
+    cells: Mapping[Scope, Tally],
+    every: Mapping[Scope, Tally],
+    share: float,
+    least: float,
+    limits: Thresholds,
 ) -> Scope | None:
-    """Of cells with the same votes the widest; that it is narrower takes somebody it spares.
+    """Of cells of the rest with the same votes the widest; a narrower one takes somebody it spares.
 
     The whole country takes more than one network.
     """
     networks = networks_of(rest)
     ranked = [
         (round(_gain(tally, limits.noise), 6), -scope.fields, scope)
-        for scope, tally in cells_of(rest).items()
+        for scope, tally in cells.items()
         if tally.votes >= least - _SAME
         and tally.share >= share <= every[scope].share
         and (not scope.national or len(networks) >= limits.networks)
@@ -82,14 +89,13 @@ def _split(
     best: tuple[Scope, ...] = (scope,)
     gained = _gain(cells[scope], limits.noise) - limits.explain
     for name in ("region", "asn", "access"):
+        along = {scope._replace(**{name: here}) for here in {getattr(c, name) for c in cells}}
         children = [
             cell
-            for cell, tally in sorted(cells.items())
-            if cell == scope._replace(**{name: getattr(cell, name)})
-            and cell != scope
-            and tally.votes >= least - _SAME
-            and tally.share >= share
-            and _gain(tally, limits.noise) > limits.explain
+            for cell in sorted(along & cells.keys() - {scope})
+            if cells[cell].votes >= least - _SAME
+            and cells[cell].share >= share
+            and _gain(cells[cell], limits.noise) > limits.explain
         ]
         worth = sum(_gain(cells[cell], limits.noise) - limits.explain for cell in children)
         if len(children) > 1 and worth > gained:
@@ -125,8 +131,11 @@ def cells_of(ballot: Mapping[Place, Tally]) -> dict[Scope, Tally]:
     """What the votes come to in every cell, the intersections too."""
     cells: defaultdict[Scope, Tally] = defaultdict(Tally)
     for place, tally in ballot.items():
-        for scope in scopes_of(place):
-            cells[scope].add(tally)
+        votes, hits = tally.votes, tally.hits
+        for scope in scopes_of(place):  # the innermost loop of all detectors
+            cell = cells[scope]
+            cell.votes += votes
+            cell.hits += hits
     return cells
 
 
