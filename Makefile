@@ -5,14 +5,15 @@ BIN := .venv/bin
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check fmt stubs bench lab drill plays clean
+.PHONY: run test check compiled fmt stubs bench lab drill plays clean
 
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
-test: .venv/ready-dev check ## the whole suite, then the benches alone on the machine
-	@# A failure is looked at twice, since real processes share two cores here; -ra names each that needed it.
-	$(BIN)/python -m pytest -n 6 --dist loadgroup --no-loadscope-reorder --reruns 1 --ignore tests/bench --durations=25 --durations-min=20 --cov --cov-report=
+test: .venv/ready-dev ## lint, types, architecture; the whole suite; then the benches alone on the machine
+	@$(MAKE) --no-print-directory -j 2 check compiled
+	@# A failure is looked at twice, since real processes share two cores here; -rR names each that needed it.
+	$(BIN)/python -m pytest -n 5 --dist loadgroup --no-loadscope-reorder --reruns 1 -raR --ignore tests/bench --durations=25 --durations-min=20 --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
 	$(BIN)/python -m pytest tests/bench -q -s --durations=9 -p no:cacheprovider
 
@@ -25,6 +26,9 @@ check: .venv/ready-dev ## lint, types, architecture
 fmt: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+compiled: .venv/ready-dev # once, and not by each worker of the suite
+	-@$(BIN)/python -m pytest --collect-only --quiet --quiet --ignore tests/bench >/dev/null
 
 stubs: .venv/ready-dev ## regenerate proto/heliograph/v1/*_pb2*
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto proto/heliograph/v1/*.proto

@@ -24,7 +24,7 @@ from heliograph_collector.simulate.story import Actor
 from heliograph_collector.simulate.troupe import troupe
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "300"))
-BEATS = 10 * AGENTS  # once a second each
+BEATS = 6 * AGENTS  # once a second each
 CLOCK = SystemClock()
 BARE = (sys.executable, "-m", "support.bare_intake")
 

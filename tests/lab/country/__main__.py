@@ -61,7 +61,7 @@ def say(text: str) -> None:
 def _peopled(folder: Path) -> Iterator[Country]:
     with country(folder) as made:
         say("wired, sites up")
-        made.collect(drill.PLAN)
+        made.collect(drill.plan())
         say("collector and control up")
         made.populate()
         say(f"{len(made.agents) - 1} agents on {len(made.topology.networks)} networks up")

@@ -18,15 +18,6 @@ from lab.country.country import Country, eventually
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
 
 SITE = "https://www.wikipedia.org/"
-PLAN = {
-    "heartbeat_s": 2,
-    "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
-    "tasks": [
-        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
-        *({"experiment": name, "service": name, "interval_s": 15} for name in MESSENGERS),
-        {"experiment": "web", "target": SITE, "interval_s": 15},
-    ],
-}
 SERVICES = ("anchors", SITE, *MESSENGERS)
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
 CAUGHT_UP_S = 120.0
@@ -51,6 +42,22 @@ class Played:
     step: Step
     began_s: int
     words: dict[Place, Word] = field(default_factory=dict)
+
+
+def plan(messengers_s: int = 15) -> dict[str, Any]:
+    """What each agent does; a messenger is most of the work, of agents and collector alike."""
+    return {
+        "heartbeat_s": 2,
+        "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
+        "tasks": [
+            {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+            *(
+                {"experiment": name, "service": name, "interval_s": messengers_s}
+                for name in MESSENGERS
+            ),
+            {"experiment": "web", "target": SITE, "interval_s": 15},
+        ],
+    }
 
 
 def play(country: Country, script: Script, say: Say) -> list[Played]:
