@@ -1,5 +1,6 @@
 """What holds for the whole suite."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -11,6 +12,8 @@ from coverage import Coverage
 from support import browser_reader
 
 COUNTED_S = 1.0  # of the processor, for coverage
+
+gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
 
 
 def pytest_configure() -> None:
@@ -51,6 +54,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: they mostly wait, and at the end everybody would wait for them."""
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -14,7 +14,8 @@ from heliograph_collector.detect.signals import SECOND_US
 from support.dark_world import T0, at, live, world
 from support.detect_scenario import Event, load, opinions, presence
 
-pytestmark = pytest.mark.replay
+# Together: each worker would play the ten days anew.
+pytestmark = [pytest.mark.replay, pytest.mark.xdist_group("kazakhstan")]
 
 FILE = "kazakhstan_2022.yml"
 SLACK_US = 20 * SECOND_US  # heartbeats and the spread of a cut's own onset

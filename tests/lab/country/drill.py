@@ -44,18 +44,18 @@ class Played:
     words: dict[Place, Word] = field(default_factory=dict)
 
 
-def plan(messengers_s: int = 15) -> dict[str, Any]:
+def plan(site_s: int = 15, messengers_s: int = 15, anchors_s: int = 10) -> dict[str, Any]:
     """What each agent does; a messenger is most of the work, of agents and collector alike."""
     return {
         "heartbeat_s": 2,
         "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
         "tasks": [
-            {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+            {"experiment": "connectivity", "service": "anchors", "interval_s": anchors_s},
             *(
                 {"experiment": name, "service": name, "interval_s": messengers_s}
                 for name in MESSENGERS
             ),
-            {"experiment": "web", "target": SITE, "interval_s": 15},
+            {"experiment": "web", "target": SITE, "interval_s": site_s},
         ],
     }
 
