@@ -23,7 +23,7 @@ from heliograph_collector.simulate.part import Part, Word
 from heliograph_collector.simulate.story import Actor
 from heliograph_collector.simulate.troupe import troupe
 
-AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "300"))
+AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 BEATS = 6 * AGENTS  # once a second each
 CLOCK = SystemClock()
 BARE = (sys.executable, "-m", "support.bare_intake")

@@ -15,7 +15,7 @@ import pytest
 from heliograph_collector.store.engine import Limits, Store
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
-ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "3_000_000"))
+ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "2_000_000"))
 DAYS = 30
 SLICES = 10
 DAY = 86_400 * US

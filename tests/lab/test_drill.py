@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.xdist_group("drill"),
 ]
 SCENARIOS = Path(__file__).with_name("scenarios")
-THRIFTY = drill.plan(site_s=20, messengers_s=30, anchors_s=15)  # two cores do much else beside it
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
 
 
@@ -34,7 +33,7 @@ def needs_root() -> None:
 
 def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
     with country(tmp_path) as made:
-        made.collect(THRIFTY)
+        made.collect(drill.PLAN)
         made.populate()
         played = drill.play(made, script(SHORT, made.topology), print)
         found = drill.incidents(made)

@@ -19,7 +19,7 @@ from support.quick_disk import quick_folder
 from support.small_disk import UNSHARED
 from support.waiting import until_now
 
-SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "100"))
+SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "60"))
 SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 TESTS = Path(__file__).parents[1]
 ENV = {**CLEAN, "PYTHONPATH": str(TESTS)}

@@ -44,7 +44,7 @@ def told(seed: int, failing: dict[str, float], **more: set[tuple[str, int]]) -> 
     return list(reach(votes(seed, failing, **more), at(0), at(UNTIL)))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_sites_that_fail_in_many_countries_are_the_services_own_fault(seed: int) -> None:
     found = told(seed, {name: ONSET for name, _ in SITES}, sites=SITES)
     assert {i.scope.country for i in found} >= {"KZ"}  # said, and why it is held
@@ -53,7 +53,7 @@ def test_sites_that_fail_in_many_countries_are_the_services_own_fault(seed: int)
     assert {i.state for i in found} == {State.WITHDRAWN}  # it passed
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_neighbours_that_block_in_the_same_hour_are_both_told(seed: int) -> None:
     together = told(seed, {"KZ": ONSET, "XA": ONSET})
     assert {i.scope.country for i in together if i.confirmed_us is not None} == {"KZ", "XA"}
@@ -62,7 +62,7 @@ def test_neighbours_that_block_in_the_same_hour_are_both_told(seed: int) -> None
     assert {i.scope.country for i in apart if i.confirmed_us is not None} == set(hour)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_block_during_such_a_fault_is_told(seed: int) -> None:
     """The sites went an hour ago in three other countries; here the whole country goes now."""
     abroad = {("XA", 201), ("XB", 103), ("XC", 102)}

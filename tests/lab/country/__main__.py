@@ -61,7 +61,7 @@ def say(text: str) -> None:
 def _peopled(folder: Path) -> Iterator[Country]:
     with country(folder) as made:
         say("wired, sites up")
-        made.collect(drill.plan())
+        made.collect(drill.PLAN)
         say("collector and control up")
         made.populate()
         say(f"{len(made.agents) - 1} agents on {len(made.topology.networks)} networks up")
