@@ -33,17 +33,23 @@ def count(votes: Iterable[tuple[Witness, bool]]) -> Ballot:
     A network's vote in a place is a hit when more than half of its vantages there are. Who says
     to be in several places does not get more votes by it.
     """
-    booths: defaultdict[tuple[str, Place], list[bool]] = defaultdict(list)
+    booths: dict[tuple[str, Place], list[int]] = {}  # how many, and how many hits
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
     for witness, hit in votes:
-        booth = booths[witness.prefix, witness.place]
-        if not booth:
+        key = witness.prefix, witness.place
+        booth = booths.get(key)
+        if booth is None:
+            booths[key] = [1, hit]
             spans[witness.prefix, witness.place.country] += 1
-        booth.append(hit)
-    ballot: Ballot = defaultdict(Tally)
-    for (prefix, place), hits in booths.items():
+        else:
+            booth[0] += 1
+            booth[1] += hit
+    ballot: defaultdict[Place, Tally] = defaultdict(Tally)
+    for (prefix, place), (people, hits) in booths.items():
         weight = 1.0 / spans[prefix, place.country]
-        ballot[place].add(Tally(weight, weight * (2 * sum(hits) > len(hits))))
+        tally = ballot[place]
+        tally.votes += weight
+        tally.hits += weight * (2 * hits > people)
     return dict(ballot)
 
 
