@@ -27,7 +27,7 @@ fmt: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-compiled: .venv/ready-dev # once, and not by each worker of the suite
+compiled: .venv/ready-dev # once, and not by each worker of the suite; what is wrong the suite tells
 	-@$(BIN)/python -m pytest --collect-only --quiet --quiet --ignore tests/bench >/dev/null
 
 stubs: .venv/ready-dev ## regenerate proto/heliograph/v1/*_pb2*

@@ -33,6 +33,7 @@ def count(votes: Iterable[tuple[Witness, bool]]) -> Ballot:
     A network's vote in a place is a hit when more than half of its vantages there are. Who says
     to be in several places does not get more votes by it.
     """
+    # No object for each booth: with `cells_of` this is where detectors spend their time.
     booths: dict[tuple[str, Place], list[int]] = {}  # how many, and how many hits
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
     for witness, hit in votes:

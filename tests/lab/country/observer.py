@@ -5,7 +5,9 @@
 
 Rules of the gate hand those packets over. They go on unharmed after DISTANCE_S, as long as a line
 abroad would keep them: in a lab abroad is so near that the truth would always win. What is injected
-carries a TTL and an IP id of its own, as real injections do.
+carries a TTL and an IP id of its own, as real injections do. Packets are read and written by hand:
+a library that takes milliseconds for each falls behind on a busy machine, and who is late injects
+nothing.
 """
 
 import argparse
