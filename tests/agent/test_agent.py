@@ -270,7 +270,8 @@ async def test_leave_stops_the_agent_says_goodbye_and_erases(
                 assert (code, out) == (0, "Left.\n"), err
                 async with asyncio.timeout(DEADLINE_S):
                     assert await process.wait() == 0
-            await collector.until(lambda: collector.goodbyes == ["shutdown", "leave"])
+            # The agent that runs says its own in the second that a stop may take, or not at all.
+            await collector.until(lambda: collector.goodbyes[-1:] == ["leave"])
     assert not names_in(tmp_path)
 
 

@@ -20,7 +20,7 @@ from heliograph_collector.publish.bus import Bus
 from support.casebook import KEY, evening_book
 from support.evening import evening
 from support.hand_clock import HandClock
-from support.ports import free_port
+from support.ports import refusing_port
 from support.receivers import receiving
 from support.waiting import until
 
@@ -95,11 +95,12 @@ async def test_the_evening_on_a_small_screen(place: Place) -> None:
     assert top.return_code == 0
 
 
-async def test_what_is_dead_or_strange_is_told(place: Place) -> None:
-    dead = Top(f"http://127.0.0.1:{free_port()}")
-    async with dead.run_test(size=(80, 24)) as pilot:
-        await showing(dead, "nothing known yet: no answer")
-        await pilot.press("ctrl+c")
+async def test_what_is_dead_or_strange_is_told() -> None:
+    with refusing_port() as port:
+        dead = Top(f"http://127.0.0.1:{port}")
+        async with dead.run_test(size=(80, 24)) as pilot:
+            await showing(dead, "nothing known yet: no answer")
+            await pilot.press("ctrl+c")
     assert dead.return_code == 0
     async with receiving(body=10) as strange:
         with pytest.raises(WireError, match="something else than a collector"):

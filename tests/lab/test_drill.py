@@ -11,6 +11,7 @@ import pytest
 from lab.country import drill, heard
 from lab.country.by_hand import hand_in
 from lab.country.country import Country, country, eventually
+from lab.country.pace import Pace
 from lab.country.scenario import script
 from lab.country.topology import topology
 from lab.country.world import require_for_test
@@ -24,6 +25,7 @@ pytestmark = [
 ]
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
+PACE = 4.0
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def needs_root() -> None:
 
 
 def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
-    with country(tmp_path) as made:
+    with country(tmp_path, pace=Pace(PACE)) as made:
         made.collect(drill.PLAN)
         made.populate()
         played = drill.play(made, script(SHORT, made.topology), print)

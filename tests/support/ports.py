@@ -1,8 +1,18 @@
 """Ports nobody listens on, for servers that must be told theirs, and for refusals."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 HOST = "127.0.0.1"
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses whoever connects, and that nobody else is given meanwhile."""
+    with socket.socket() as bound:
+        bound.bind((HOST, 0))
+        yield int(bound.getsockname()[1])
 
 
 def free_port() -> int:

@@ -30,7 +30,9 @@ from heliograph_agent.spool import Priority, Spool
 from support.results import EPOCH, contents, measurement, plain_seal
 
 WORKERS = 4
-LIFE_S = (0.0, 0.12)  # from its first report to its end
+LIFE_REPORTS = (0, 40)  # after so many it ends, however busy the machine is …
+LAST_S = (0.0, 0.004)  # … and so much later, in the middle of whatever it does then
+STUCK_S = 20.0  # without a report
 
 
 class Life:
@@ -149,12 +151,12 @@ def one_life(path: Path, seed: int, ledger: Ledger) -> None:
         os._exit(1)
     os.close(write)
     heard = bytearray()
-    end: float | None = None
-    while end is None or time.monotonic() < end:
-        rest = 20.0 if end is None else end - time.monotonic()
-        if select.select([read], [], [], max(0.0, rest))[0]:
-            heard += os.read(read, 65_536)
-        end = end or time.monotonic() + rng.uniform(*LIFE_S)
+    wanted = rng.randint(*LIFE_REPORTS)
+    while heard.count(b"\n") <= wanted and select.select([read], [], [], STUCK_S)[0]:
+        if not (more := os.read(read, 65_536)):
+            break  # it ended by itself, which the count of what it reported tells
+        heard += more
+    time.sleep(rng.uniform(*LAST_S))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     while more := os.read(read, 65_536):

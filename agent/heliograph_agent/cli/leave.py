@@ -99,7 +99,7 @@ async def _tell(state: State, config: Path, clock: Clock) -> bool:
                     await agent.uplink.delivered()
             heard = agent.uplink.reached.connected
             agent.uplink.leave("leave")
-            await asyncio.wait([session], timeout=1.0)
+            await asyncio.wait([session], timeout=TELL_S)
             session.cancel()
         return heard
     finally:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
 SILENT_BEATS = 3  # heartbeats without any word from the collector: the session is dead
-GOODBYE_S = 0.3  # each of the two steps of a clean stop
+GOODBYE_S = 0.3  # each of the two steps of a clean stop …
+FOR_GOOD_S = 5.0  # … and of one that leaves the collector, which nobody waits for by the second
 MIN_BEAT_S, MAX_BEAT_S = 1, 300
 
 
@@ -250,11 +251,12 @@ class Session:
     async def _farewell(self, wire: Wire) -> None:
         """Wait until told to leave, then go properly, in bounded time."""
         await self._bye.wait()
+        step_s = FOR_GOOD_S if self._bye_reason == "leave" else GOODBYE_S
         with suppress(TimeoutError):  # what is not delivered by then, the next session sends
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(step_s):
                 await self._idle.wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(step_s):
                 goodbye = intake_pb2.Goodbye(reason=self._bye_reason)
                 await wire.say(intake_pb2.AgentMessage(goodbye=goodbye))
                 await wire.hang_up()

@@ -24,6 +24,7 @@ from heliograph_agent.state import STATUS, State
 from heliograph_collector.intake.asn import write_table
 from lab.country import servers, wiring
 from lab.country.gate import TESTS, Gate
+from lab.country.pace import Pace
 from lab.country.topology import (
     ABROAD,
     COLLECTOR,
@@ -47,9 +48,15 @@ class Country:
     """`folder` holds every configuration, state and log."""
 
     def __init__(
-        self, world: World, country: Topology, folder: Path, tested: Iterable[str] = servers.TESTED
+        self,
+        world: World,
+        country: Topology,
+        folder: Path,
+        tested: Iterable[str] = servers.TESTED,
+        pace: Pace | None = None,
     ) -> None:
         self.world, self.topology, self.folder = world, country, folder
+        self.pace = pace or Pace()
         self.abroad = servers.abroad(country, tested)
         self.ca = LoopbackCA(folder / "ca")
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
@@ -140,7 +147,7 @@ class Country:
 
     def join_by(self, invite: str, name: str, space: str, access: str, region: str) -> None:
         where = ["--region", region] if region else []
-        joining = agent(
+        joining = self._agent(
             "join", invite, "--yes", "--state", self.folder / name,
             "--config", self.folder / "agent.yml", "--country", self.topology.country,
             "--access", access, *where,
@@ -168,7 +175,7 @@ class Country:
         """By a configuration of its own, where `configure_agent` wrote one."""
         own = self.folder / f"{name}.yml"
         config = own if own.exists() else self.folder / "agent.yml"
-        run = agent("run", "--state", self.folder / name, "--config", config)
+        run = self._agent("run", "--state", self.folder / name, "--config", config)
         self.agents[name] = self.start(space, f"{name}-agent", run)
 
     def stop_agents(self) -> None:
@@ -262,7 +269,16 @@ class Country:
     def _collector(self, *arguments: str) -> list[str]:
         places = ("--data", str(self.folder / "data"), "--config", f"{self.folder}/collector.yml")
         words = 2 if arguments[0] in ("plan", "agents", "import") else 1
-        return collector(*arguments[:words], *places, *arguments[words:])
+        command = collector(*arguments[:words], *places, *arguments[words:])
+        return self._paced(command)
+
+    def _agent(self, *arguments: str | Path) -> list[str]:
+        return self._paced(agent(*arguments))
+
+    def _paced(self, command: list[str]) -> list[str]:
+        if self.pace.factor == 1.0:
+            return command
+        return ["env", f"PYTHONPATH={TESTS}", *self.pace.command(command)]
 
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -304,15 +320,19 @@ def _range(prefix: str, asn: int) -> tuple[int, int, int]:
 
 @contextmanager
 def country(
-    folder: Path, file: Path | None = None, tested: Iterable[str] = servers.TESTED
+    folder: Path,
+    file: Path | None = None,
+    tested: Iterable[str] = servers.TESTED,
+    pace: Pace | None = None,
 ) -> Iterator[Country]:
     """Wired, with its sites up; without collector and agents.
 
-    `tested` names services of the shipped list that have servers abroad.
+    `tested` names services of the shipped list that have servers abroad; `pace` is the clock of
+    its agents and its collector.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
-        made = Country(place, topology(file) if file else topology(), folder, tested)
+        made = Country(place, topology(file) if file else topology(), folder, tested, pace)
         try:
             made.wire()
             made.serve_sites()

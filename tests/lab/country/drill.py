@@ -4,7 +4,6 @@ Every step fills whole minutes of the clock, so that the timeline's one-minute c
 step each. The API is asked twice: while the step lasts, and at the end, when late data is in.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any
 
 from lab.country import heard
 from lab.country.country import Country, eventually
+from lab.country.pace import Pace
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
 
 SITE = "https://www.wikipedia.org/"
@@ -63,17 +63,17 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     with ThreadPoolExecutor(1) as reader:  # its answer may take longer than the step
         looks = []
         for step in script.steps:
-            began_s = _minute(60)
+            began_s = _next_minute(country.pace)
             _put(country, step, in_force)
             one = Played(step, began_s)
             played.append(one)
-            time.sleep(max(0.0, began_s + step.lasts_s - LOOK_S - time.time()))
+            country.pace.sleep_until(began_s + step.lasts_s - LOOK_S)
             looks.append(reader.submit(_look, country, one, say))
         for look in looks:
             look.result()
     for gate in country.gates.values():
         gate.lift_all()
-    ended_s = time.time()
+    ended_s = country.pace.now_s()
     say("waiting for what was measured in the dark")
     wait_for_backlog(country, ended_s)
     for one in played:
@@ -84,10 +84,10 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     return played
 
 
-def _minute(of_s: int) -> int:
-    """Waits for the clock's next full minute, and returns it."""
-    began_s = -(-int(time.time() * 10) // (10 * of_s)) * of_s
-    time.sleep(max(0.0, began_s - time.time()))
+def _next_minute(pace: Pace) -> int:
+    """Waits for the next full minute of the country's clock, and returns it."""
+    began_s = -(-int(pace.now_s() * 10) // 600) * 60
+    pace.sleep_until(began_s)
     return began_s
 
 
