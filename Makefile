@@ -1,21 +1,45 @@
 # Everything runs from .venv, which the first target makes from a bare python3 (>= 3.11).
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest
 
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check compiled fmt stubs bench lab drill plays clean
+.PHONY: help run test quick pure soak coverage check compiled fmt stubs bench lab drill plays clean
 
 run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
-test: .venv/ready-dev ## lint, types, architecture; the whole suite; then the benches alone on the machine
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+test: .venv/ready-dev ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
 	@$(MAKE) --no-print-directory -j 2 check compiled
-	@# A failure is looked at twice, since real processes share two cores here; -rR names each that needed it.
-	$(BIN)/python -m pytest -n 5 --dist loadgroup --no-loadscope-reorder --reruns 1 -raR --ignore tests/bench --durations=25 --durations-min=20 --cov --cov-report=
+	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
+
+quick: .venv/ready-dev ## lint, types, architecture, and the tests that start no program: see tests/support/quick.py
+	@$(MAKE) --no-print-directory -j 2 check pure
+
+pure: .venv/ready-dev
+	$(PYTEST) --quick -q -n 2
+
+# What is asked of each is the environment's; here stands what is asked of all where nobody says.
+soak: export HELIOGRAPH_KILLS ?= 200
+soak: export HELIOGRAPH_SCHEDULES ?= 1000
+soak: export HELIOGRAPH_DARK ?= whole
+soak: export HELIOGRAPH_DRILL ?= whole
+soak: export HELIOGRAPH_FLEET ?= 10000
+soak: export HELIOGRAPH_BENCH_ROWS ?= 10000000
+soak: .venv/ready-dev coverage ## hours: the long drill, long kills, many seeds, long benches, and coverage
+	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=60
+	for seed in 2 3 4 5; do HELIOGRAPH_SEED=$$seed $(PYTEST) tests/scenarios/test_fault_schedules.py -q || exit 1; done
+	$(PYTEST) tests/bench -q -s -p no:cacheprovider
+
+coverage: .venv/ready-dev ## a run of its own: counting lines makes what runs in the suite's process half as slow again
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/bench -m "not lab and not replay" -q --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
-	$(BIN)/python -m pytest tests/bench -q -s --durations=9 -p no:cacheprovider
 
 check: .venv/ready-dev ## lint, types, architecture
 	$(BIN)/ruff check .

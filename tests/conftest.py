@@ -3,17 +3,19 @@
 import gc
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
-from coverage import Coverage
 
-from support import browser_reader
-
-COUNTED_S = 1.0  # of the processor, for coverage
+from support import browser_reader, quick
 
 gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="the pure tests: see support/quick.py")
 
 
 def pytest_configure() -> None:
@@ -22,37 +24,18 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Counting lines makes a test three times as slow, and what has run for a while runs the same
-    lines again: they are counted for a second of each, and of replays not at all.
-    """
-    counted = Coverage.current()
-    if counted is None:
-        return (yield)
-    stopped = []
-
-    def stop(*_: object) -> None:
-        counted.stop()
-        stopped.append(True)
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.siginterrupt(signal.SIGVTALRM, False)  # no system call ends early for it
-    if item.get_closest_marker("replay"):
-        stop()
-    else:
-        signal.setitimer(signal.ITIMER_VIRTUAL, COUNTED_S)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-        if stopped:
-            counted.start()
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is not pure is not even imported."""
+    if not config.getoption("quick") or collection_path.suffix != ".py":
+        return None
+    return None if quick.is_pure(collection_path) else True
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long ones first: they mostly wait, and at the end everybody would wait for them."""
+    if config.getoption("quick"):
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, quick.LONG))]
+        quick.refuse_the_rest()
     items.sort(key=_turn)
 
 

@@ -3,9 +3,8 @@
 import ast
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -21,31 +20,42 @@ MAX_FUNCTION = 60
 MEDIAN_FUNCTION = 10
 
 
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_file_fits_its_room(path: Path) -> None:
-    lines = path.read_text().count("\n")
-    assert lines <= MAX_FILE, f"{lines} lines: make it a package of the same name"
-    long = [f"{name} ({size})" for name, size in functions(path) if size > MAX_FUNCTION]
-    assert not long, f"functions over {MAX_FUNCTION} lines: {', '.join(long)}"
+def test_every_file_fits_its_room() -> None:
+    lines = {path: path.read_text().count("\n") for path in SOURCES + TESTS}
+    long = [f"{named(path)}: {count} lines" for path, count in lines.items() if count > MAX_FILE]
+    assert not long, "make each a package of the same name: " + "; ".join(long)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_file_says_what_it_is_for(path: Path) -> None:
-    assert (ast.get_docstring(ast.parse(path.read_text())) or "").strip(), "first line: what for?"
-    assert path.stem not in VAGUE, "name it after what it is, in the field's own words"
+def test_every_function_fits_its_room_and_most_are_short() -> None:
+    sizes = ((path, *each) for path in SOURCES + TESTS for each in functions(path))
+    long = [f"{named(path)}: {name} ({n})" for path, name, n in sizes if n > MAX_FUNCTION]
+    assert not long, f"functions over {MAX_FUNCTION} lines: " + "; ".join(long)
+    ours = [size for path in SOURCES for _, size in functions(path)]
+    assert statistics.median(ours) <= MEDIAN_FUNCTION
 
 
-def test_functions_are_short_on_the_whole() -> None:
-    sizes = [size for path in SOURCES for _, size in functions(path)]
-    assert statistics.median(sizes) <= MEDIAN_FUNCTION
+def test_every_source_says_what_it_is_for() -> None:
+    silent = [named(path) for path in SOURCES if not (ast.get_docstring(tree(path)) or "").strip()]
+    assert not silent, "first line: what for? " + ", ".join(silent)
+    vague = [named(path) for path in SOURCES if path.stem in VAGUE]
+    assert not vague, "name it after what it is, in the field's own words: " + ", ".join(vague)
 
 
-@pytest.mark.parametrize("side", ["agent", "collector", "proto"])
-def test_a_source_root_is_not_itself_a_package(side: str) -> None:
-    assert not (ROOT / side / "__init__.py").exists()
+def test_no_source_root_is_itself_a_package() -> None:
+    sides = ("agent", "collector", "proto")
+    assert [side for side in sides if (ROOT / side / "__init__.py").exists()] == []

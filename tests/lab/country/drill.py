@@ -8,26 +8,36 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from lab.country import heard
 from lab.country.country import Country, eventually
+from lab.country.interference import Interference
 from lab.country.pace import Pace
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
 
 SITE = "https://www.wikipedia.org/"
-# With messengers tried twice a minute, a block of four minutes was called partial in the end.
-PLAN = {
-    "heartbeat_s": 2,
-    "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
-    "tasks": [
-        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
-        *({"experiment": name, "service": name, "interval_s": 15} for name in MESSENGERS),
-        {"experiment": "web", "target": SITE, "interval_s": 15},
-    ],
-}
+
+
+def plan(every_s: int = 15, heartbeat_s: int = 2) -> dict[str, Any]:
+    """What agents do, each messenger and the site so often.
+
+    With messengers tried twice a minute, a block of four minutes was called partial in the end.
+    """
+    return {
+        "heartbeat_s": heartbeat_s,
+        "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
+        "tasks": [
+            {"experiment": "connectivity", "service": "anchors", "interval_s": every_s * 2 // 3},
+            *({"experiment": name, "service": name, "interval_s": every_s} for name in MESSENGERS),
+            {"experiment": "web", "target": SITE, "interval_s": every_s},
+        ],
+    }
+
+
+PLAN = plan()
 SERVICES = ("anchors", SITE, *MESSENGERS)
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
 CAUGHT_UP_S = 120.0
@@ -103,13 +113,18 @@ def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int
                 gate.lift(number)
         slow = any(what.kind == "slow_line" for what in gate.applied.values())
         wanted = [
-            what
+            _as_fast(what, country.pace)
             for what in interferences(state, region, country.abroad)
             if not (slow and what.kind == "slow_line")
         ]
         numbers = [(state, gate.apply(what)) for what in wanted]
         if state != "ok":
             in_force[place] = numbers or [(state, 0)]
+
+
+def _as_fast(what: Interference, pace: Pace) -> Interference:
+    """A line that is slow by the country's clock."""
+    return replace(what, rate_kbit=round(what.rate_kbit * pace.factor))
 
 
 def _look(country: Country, one: Played, say: Say) -> None:
