@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.plan import PlannedTask
-from heliograph.v1 import intake_pb2
+from heliograph.v1 import envelope_pb2, intake_pb2
 from support import local_targets
-from support.scripted_intake import Collector, intake, plan_of, serving
+from support.scripted_intake import Collector, intake, plan_of, serving, stored
 
 DEADLINE_S = 30.0
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
@@ -275,20 +275,23 @@ async def test_leave_stops_the_agent_says_goodbye_and_erases(
     assert not names_in(tmp_path)
 
 
+def refuse_the_first(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
+    if batch.sequence > 1:
+        return stored(batch)
+    return intake_pb2.Receipt(
+        sequence=batch.sequence, status=intake_pb2.STATUS_REJECTED, reason="bad_batch"
+    )
+
+
 async def test_a_rejected_batch_is_kept_apart_and_told(state: Path, log: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as target:
         async with intake(plan_of(tcp(target.getsockname()[1]))) as collector:
-            good = collector.answer
-            collector.answer = lambda batch: intake_pb2.Receipt(
-                sequence=batch.sequence, status=intake_pb2.STATUS_REJECTED, reason="bad_batch"
-            )
+            collector.answer = refuse_the_first
             await joined(collector, state)
             async with running(state, log) as process:
                 await written(log, "the collector refused batch 1 (bad_batch)")
-                collector.answer = good
-                target.close()
-                seen = len(collector.batches)
-                await collector.until(lambda: len(collector.batches) > seen)
+                target.close()  # a change, so that the next result is delivered at once
+                await collector.until(lambda: len(collector.batches) > 1)
                 await end(process)
     assert (await status(state))["quarantined"] == 1
 

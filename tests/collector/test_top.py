@@ -24,6 +24,8 @@ from support.ports import refusing_port
 from support.receivers import receiving
 from support.waiting import until
 
+STOPPED_S = 12.0  # the stream beats every 15 s, an answer is waited for 30, the next look longer
+
 
 class Place:
     """A collector's page that a test can close."""
@@ -156,7 +158,8 @@ def test_a_country_that_fell_silent_stays_on_the_screen() -> None:
 
 
 async def test_it_stops_within_a_second_of_ctrl_c(place: Place) -> None:
-    """In a terminal of its own. Another second is for a machine that does other things."""
+    """In a terminal of its own. On a busy machine a second of work takes several; what could hold
+    it up, an answer or the next look, lasts longer than we wait."""
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "heliograph_collector", "top", "--url", place.origin]
     process = await asyncio.create_subprocess_exec(*command, stdin=its, stdout=its, stderr=its)
@@ -168,7 +171,7 @@ async def test_it_stops_within_a_second_of_ctrl_c(place: Place) -> None:
                 seen += await asyncio.to_thread(os.read, ours, 65_536)
         rest = asyncio.get_running_loop().run_in_executor(None, drain, ours)
         os.write(ours, b"\x03")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(STOPPED_S):
             assert await process.wait() == 0
         await rest
     finally:

@@ -26,7 +26,7 @@ from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, kill, started
 
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "60"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "24"))
 
 
 class World:
