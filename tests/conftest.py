@@ -11,6 +11,8 @@ import pytest
 
 from support import browser_reader, quick
 
+FIRST = ("drill", "matrix")  # of the lab: they mostly wait, and all else goes on beside them
+
 gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
 
 
@@ -50,11 +52,13 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-def _turn(item: pytest.Item) -> tuple[float, bool]:
-    """By the time a test asks for, where it asks for more than the others."""
+def _turn(item: pytest.Item) -> tuple[bool, float, bool]:
+    """The two that nobody may wait for in the end, then by the time that a test asks for."""
+    group = item.get_closest_marker("xdist_group")
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0
-    return -seconds, item.get_closest_marker("slow") is None
+    first = group is not None and group.args[0] in FIRST
+    return not first, -seconds, item.get_closest_marker("slow") is None
 
 
 @pytest.fixture(autouse=True)
