@@ -4,9 +4,30 @@ import os
 
 import pytest
 
+from lab.country.pace import BEHIND_S, Pace
+from support import quick
+
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="no workers, no groups")
 @pytest.mark.xdist_group("together")
 def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
     """Else each worker makes every costly fixture anew, and nobody notices but the clock."""
     assert request.node.nodeid.endswith("@together")
+
+
+def test_what_starts_programs_by_any_way_is_not_pure() -> None:
+    files = ["contract/test_codec.py", "collector/detect/test_silence.py"]
+    assert all(quick.is_pure(quick.TESTS / file) for file in files)
+    others = [
+        "lab/test_drill.py",
+        "collector/publish/test_page_in_browser.py",
+        "agent/test_agent.py",
+    ]
+    assert not any(quick.is_pure(quick.TESTS / file) for file in others)
+
+
+def test_a_fast_clock_starts_behind_and_catches_up() -> None:
+    pace = Pace(4.0, origin_s=100_000.0)
+    assert pace.wall_s(100_000.0) == 100_000.0 - BEHIND_S
+    assert pace.wall_s(100_060.0) - pace.wall_s(100_000.0) == 240.0
+    assert Pace(1.0).wall_s(100_000.0) == 100_000.0

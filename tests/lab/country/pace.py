@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+Ready = list[tuple[selectors.SelectorKey, int]]
 BEHIND_S = 7_200.0  # at the origin: what was just signed is never of a day to come
 
 
@@ -44,21 +45,21 @@ def hurry(pace: Pace) -> None:
     """Make this process live at a pace. uvloop keeps its own time, and is left out."""
     from heliograph.clock import SystemClock
 
-    class Selector(selectors.DefaultSelector):  # type: ignore[name-defined,misc]
-        def select(self, timeout: float | None = None) -> object:
+    class Selector(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Ready:
             return super().select(timeout and timeout / pace.factor)
 
-    def wall_us(_: SystemClock) -> int:
+    def wall_us(self: SystemClock) -> int:
         return int(pace.now_s() * 1_000_000)
 
-    def monotonic_us(_: SystemClock) -> int:
+    def monotonic_us(self: SystemClock) -> int:
         return int(time.monotonic() * pace.factor * 1_000_000)
 
-    def loop_time(_: asyncio.BaseEventLoop) -> float:
+    def loop_time(self: asyncio.BaseEventLoop) -> float:
         return time.monotonic() * pace.factor
 
     sys.modules["uvloop"] = None  # type: ignore[assignment]
-    selectors.DefaultSelector = Selector  # type: ignore[misc,assignment]
+    selectors.DefaultSelector = Selector  # type: ignore[misc]
     asyncio.BaseEventLoop.time = loop_time  # type: ignore[method-assign]
     SystemClock.wall_us = wall_us  # type: ignore[method-assign]
     SystemClock.monotonic_us = monotonic_us  # type: ignore[method-assign]
