@@ -23,7 +23,7 @@ quick: .venv/ready-dev ## lint, types, architecture, and the tests that start no
 	@$(MAKE) --no-print-directory -j 2 check pure
 
 pure: .venv/ready-dev
-	$(PYTEST) --quick -q -n 2
+	$(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
 soak: export HELIOGRAPH_KILLS ?= 200

@@ -8,10 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support import browser_reader, quick
 
 FIRST = ("drill", "matrix")  # of the lab: they mostly wait, and all else goes on beside them
+
+# On a busy machine any example may take long: the time decides no test.
+settings.register_profile("suite", parent=settings(), deadline=None)
+settings.load_profile("suite")
 
 gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
 

@@ -18,8 +18,8 @@ MEANS = frozenset({
     "subprocess", "asyncio.subprocess", "multiprocessing", "pty", "playwright", "chdb",
     "heliograph_collector.store.engine.Store",
 })  # fmt: skip
-# Where no import shows it: a call, a shared fixture, or the mark that a file gives itself.
-WORDS = re.compile(r"create_subprocess|os\.fork\(|\breader: browser_reader|mark\.(real|lab)\b")
+# Where no import shows it: a call, or a shared fixture.
+WORDS = re.compile(r"create_subprocess|os\.fork\(|\breader: browser_reader|mark\.lab\b")
 LONG = ("lab", "slow", "replay", "real")
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn"})
 

@@ -77,7 +77,7 @@ def ports(ca: LoopbackCA) -> Iterator[Ports]:
         yield Ports(talks, talks_udp, silent, silent_udp, quic, free_port())
 
 
-@pytest.fixture(params=["real", "fake"])
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.real), "fake"])
 async def scene(
     request: pytest.FixtureRequest, ports: Ports, ca: LoopbackCA
 ) -> AsyncIterator[Scene]:
