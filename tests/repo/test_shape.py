@@ -46,6 +46,6 @@ def test_functions_are_short_on_the_whole() -> None:
     assert statistics.median(sizes) <= MEDIAN_FUNCTION
 
 
-@pytest.mark.parametrize("side", ["agent", "collector", "proto"])
+@pytest.mark.parametrize("side", ["agent", "agent/raw", "collector", "proto"])
 def test_a_source_root_is_not_itself_a_package(side: str) -> None:
     assert not (ROOT / side / "__init__.py").exists()
