@@ -278,13 +278,13 @@ async def test_a_rejected_batch_is_kept_apart_and_told(state: Path, log: Path) -
     with socket.create_server(("127.0.0.1", 0)) as target:
         async with intake(plan_of(tcp(target.getsockname()[1]))) as collector:
             good = collector.answer
-            collector.answer = lambda batch: intake_pb2.Receipt(
-                sequence=batch.sequence, status=intake_pb2.STATUS_REJECTED, reason="bad_batch"
+            rejected = intake_pb2.Receipt(
+                sequence=1, status=intake_pb2.STATUS_REJECTED, reason="bad_batch"
             )
+            collector.answer = lambda batch: rejected if batch.sequence == 1 else good(batch)
             await joined(collector, state)
             async with running(state, log) as process:
                 await written(log, "the collector refused batch 1 (bad_batch)")
-                collector.answer = good
                 target.close()
                 seen = len(collector.batches)
                 await collector.until(lambda: len(collector.batches) > seen)
