@@ -1,28 +1,31 @@
-# Everything runs from .venv, which the first target makes from a bare python3 (>= 3.11).
+# Everything runs from VENV, which the first target makes from a bare PYTHON (>= 3.11).
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest
+# The generator holds protobuf at its own old version, so it is kept away from what users get.
+STUBS := .venv-stubs
 
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test quick pure soak coverage check compiled fmt stubs bench lab drill plays clean
 
-run: .venv/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
+run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-test: .venv/ready-dev ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
+test: $(VENV)/ready-dev ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
 	@$(MAKE) --no-print-directory -j 2 check compiled
 	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
 
-quick: .venv/ready-dev ## lint, types, architecture, and the tests that start no program: see tests/support/quick.py
+quick: $(VENV)/ready-dev ## lint, types, architecture, and the tests that start no program: see tests/support/quick.py
 	@$(MAKE) --no-print-directory -j 2 check pure
 
-pure: .venv/ready-dev
+pure: $(VENV)/ready-dev
 	$(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
@@ -32,56 +35,63 @@ soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
 soak: export HELIOGRAPH_FLEET ?= 10000
 soak: export HELIOGRAPH_BENCH_ROWS ?= 10000000
-soak: .venv/ready-dev coverage ## hours: the long drill, long kills, many seeds, long benches, and coverage
+soak: $(VENV)/ready-dev coverage ## hours: the long drill, long kills, many seeds, long benches, and coverage
 	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=60
 	for seed in 2 3 4 5; do HELIOGRAPH_SEED=$$seed $(PYTEST) tests/scenarios/test_fault_schedules.py -q || exit 1; done
 	$(PYTEST) tests/bench -q -s -p no:cacheprovider
 
-coverage: .venv/ready-dev ## a run of its own: counting lines makes what runs in the suite's process half as slow again
+coverage: $(VENV)/ready-dev ## a run of its own: counting lines makes what runs in the suite's process half as slow again
 	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/bench -m "not lab and not replay" -q --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --skip-empty --fail-under=$$(cat tests/coverage-floor)
 
-check: .venv/ready-dev ## lint, types, architecture
+check: $(VENV)/ready-dev ## lint, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fmt: .venv/ready-dev
+fmt: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-compiled: .venv/ready-dev # once, and not by each worker of the suite; what is wrong the suite tells
+compiled: $(VENV)/ready-dev # once, and not by each worker of the suite; what is wrong the suite tells
 	-@$(BIN)/python -m pytest --collect-only --quiet --quiet --ignore tests/bench >/dev/null
 
-stubs: .venv/ready-dev ## regenerate proto/heliograph/v1/*_pb2*
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto proto/heliograph/v1/*.proto
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --grpc_python_out=proto --mypy_grpc_out=quiet:proto proto/heliograph/v1/intake.proto
+stubs: $(STUBS)/ready ## regenerate proto/heliograph/v1/*_pb2*
+	PATH=$(CURDIR)/$(STUBS)/bin:$$PATH $(STUBS)/bin/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto proto/heliograph/v1/*.proto
+	PATH=$(CURDIR)/$(STUBS)/bin:$$PATH $(STUBS)/bin/python -m grpc_tools.protoc -I proto --grpc_python_out=proto --mypy_grpc_out=quiet:proto proto/heliograph/v1/intake.proto
 
-bench: .venv/ready-dev ## ratios measured side by side; prints, judges nothing but the stated limits
+bench: $(VENV)/ready-dev ## ratios measured side by side; prints, judges nothing but the stated limits
 	$(BIN)/python -m pytest tests/bench -s -p no:cacheprovider
 
-lab: .venv/ready-dev ## a country in a box to play with (root, Linux): see tests/lab/README.md
+lab: $(VENV)/ready-dev ## a country in a box to play with (root, Linux): see tests/lab/README.md
 	@PYTHONPATH=tests $(BIN)/python -m lab.country lab
 
-plays: .venv/ready-dev ## every experiment against every interference, and January 2022 in short
+plays: $(VENV)/ready-dev ## every experiment against every interference, and January 2022 in short
 	$(BIN)/python -m pytest tests/lab/test_matrix.py tests/lab/test_drill.py -q
 
-drill: .venv/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
+drill: $(VENV)/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
 	@PYTHONPATH=tests $(BIN)/python -m lab.country drill $(SCRIPT)
 
 clean: ## everything made here, but not heliograph-data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/ready: pyproject.toml
-	$(PYTHON) -m venv .venv
+# From nothing each time: what is tested is what a user gets today, not what was the newest once.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -e ".[collector]"
 	@touch $@
 
-.venv/ready-dev: .venv/ready
-	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic,raw]" --group dev
+$(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
+	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic]" -e agent/raw --group dev
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
+	@touch $@
+
+$(STUBS)/ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(STUBS)
+	$(STUBS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(STUBS)/bin/python -m pip install --quiet --group stubs
 	@touch $@

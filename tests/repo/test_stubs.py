@@ -3,22 +3,29 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 V1 = ROOT / "proto" / "heliograph" / "v1"
+PROGRAMS = ROOT / ".venv-stubs" / "bin"  # what make stubs makes: the generator is kept apart
 
 
 def test_stubs_are_fresh(tmp_path: Path) -> None:
+    if not (PROGRAMS / "python").exists():
+        reason = "needs the generator in .venv-stubs (make .venv-stubs/ready)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
     fresh = tmp_path / "proto" / "heliograph" / "v1"
     fresh.mkdir(parents=True)
     for proto in V1.glob("*.proto"):
         shutil.copy(proto, fresh)
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I", "proto"]
+    protoc = [str(PROGRAMS / "python"), "-m", "grpc_tools.protoc", "-I", "proto"]
     protos = sorted(str(p.relative_to(tmp_path)) for p in fresh.glob("*.proto"))
     intake = "proto/heliograph/v1/intake.proto"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
     for arguments in (
         ["--python_out=proto", "--mypy_out=quiet:proto", *protos],
         ["--grpc_python_out=proto", "--mypy_grpc_out=quiet:proto", intake],

@@ -1,9 +1,11 @@
 """A volunteer's bare install brings the agent and none of the collector's libraries."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,20 +19,22 @@ FORBIDDEN = {
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A venv into which `pip install .` alone was done, from a wheel built from this tree."""
-    home = tmp_path_factory.mktemp("bare")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", home, ROOT], check=True)
-    subprocess.run([sys.executable, "-m", "venv", home / "venv"], check=True)
-    (wheel,) = home.glob("*.whl")
-    python = home / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "--quiet", "install", wheel], check=True)
-    return home / "venv" / "bin"
+def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a venv into which `pip install .` alone was done."""
+    venv = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "install", *wheels.glob("heliograph-*.whl")], check=True)
+    return venv / "bin"
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(
+    *command: str | Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **(variables or {})}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
 
 
 @pytest.mark.xdist_group("install")
@@ -67,3 +71,26 @@ def test_the_collector_says_what_is_missing(bare: Path) -> None:
     assert answer.returncode == 1
     assert "heliograph[collector]" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.xdist_group("install")
+def test_a_test_with_raw_packets_says_what_to_install(bare: Path) -> None:
+    probed = run(bare / "heliograph-agent", "probe", "path", "127.0.0.1:9")
+    assert "pip install heliograph-raw" in probed.stdout + probed.stderr
+    assert "Traceback" not in probed.stderr
+    assert "No module" not in probed.stderr
+
+
+@pytest.mark.xdist_group("install")
+def test_the_raw_packet_helper_is_found_beside_the_agent(
+    bare: Path, wheels: Path, tmp_path: Path
+) -> None:
+    pip = [str(bare / "python"), "-m", "pip", "--quiet"]
+    wheel = next(wheels.glob("heliograph_raw-*.whl"))
+    subprocess.run([*pip, "install", "--target", tmp_path, wheel], check=True)
+    probed = run(
+        bare / "heliograph-agent", "probe", "path", "127.0.0.1:9", "--json",
+        variables={"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    answers = probed.stdout + probed.stderr
+    assert '"rst"' in answers or "CAP_NET_RAW" in answers

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import importlib.util
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-COMMAND = (sys.executable, "-m", "heliograph_raw")
+PROGRAM = "heliograph_raw"
+COMMAND = (sys.executable, "-m", PROGRAM)
 MAX_LINE = 4_096
 _START_S = 20.0  # scapy takes its time
 _GRACE_S = 6.0  # beyond what a request asks for: it may be a small machine, and a busy one
@@ -96,6 +98,10 @@ class RawHelper:
 @asynccontextmanager
 async def raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelper]:
     """Start the helper and stop it at the end. Raises RawUnavailable with the cure."""
+    if PROGRAM in command and importlib.util.find_spec(PROGRAM) is None:
+        raise RawUnavailable(
+            "Raw packets need a program of its own: pip install heliograph-raw beside the agent."
+        )
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE
     )

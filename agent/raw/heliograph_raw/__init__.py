@@ -18,3 +18,5 @@ none; `ttl` and `ipid` are those of the packet that came back (IPv6 has no `ipid
 first bytes of its payload. When the system refused to send or to connect, the answer is
 {"id": …, "errno": …}; what is no request is answered with {"id": …, "error": …}.
 """
+
+__version__ = "0.1.0"

@@ -48,7 +48,7 @@ def _obstacle() -> dict[str, str] | None:
     except ImportError:
         return {
             "problem": "scapy_missing",
-            "message": "Raw packets need scapy: install heliograph[raw].",
+            "message": "Raw packets need scapy: pip install scapy, beside heliograph-raw.",
         }
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
