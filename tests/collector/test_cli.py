@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.experiments import NAMES
 from heliograph.keys import SigningKey
 from heliograph.services import shipped
 from heliograph.v1.intake_pb2 import Invite
@@ -167,6 +168,16 @@ def test_a_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
         ("tasks:\n- {experiment: web, target: a b, interval_s: 60}\n", 2, "no blanks"),
         ("tasks:\n- {experiment: web, target: a, interval_s: 60, x: 1}\n", 2, "unknown key"),
         (
+            "tasks:\n- {experiment: web, target: a, interval_s: 60, options: {redirects: 11}}\n",
+            2,
+            "redirects cannot be '11'; allowed: 0 to 10.",
+        ),
+        (
+            "tasks:\n- {experiment: tcp, target: a, interval_s: 60, options: {ports: 1}}\n",
+            2,
+            "tcp has no option 'ports'; its options are: none.",
+        ),
+        (
             "limits: {bytes: 1}\ntasks:\n- {experiment: web, target: a, interval_s: 60}\n",
             1,
             "unknown",
@@ -186,7 +197,7 @@ def test_a_wrong_plan_is_told_with_its_place(
 
 
 def test_plans_can_ask_for_exactly_what_agents_can_run() -> None:
-    assert sorted(e.name for e in REGISTRY) == list(planfile.EXPERIMENTS)
+    assert sorted(e.name for e in REGISTRY) == list(NAMES)
 
 
 def test_options_of_a_task_come_through(tmp_path: Path) -> None:
