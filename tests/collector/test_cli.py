@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -229,6 +230,17 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
                 cli.main([*words, "--help"])
             assert end.value.code == 0
             assert "Example: heliograph-collector " + name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", cli.MODULES)
+def test_a_manual_knows_every_command(name: str) -> None:
+    root = Path(__file__).parents[2]
+    manuals = [
+        root / "README.md",
+        *(root / "deploy").rglob("*.md"),
+        *root.glob("collector/**/*.md"),
+    ]
+    assert any(re.search(rf"(collector |`){name}\b", file.read_text()) for file in manuals)
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(
