@@ -4,6 +4,7 @@ Measured on the shipped services over IPv4, both directions, headers included; a
 that is blocked costs less. The allowance of the month bounds all of it but the anchors.
 """
 
+from heliograph.experiments import entry_of
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
 
 DAY_S = 86_400
@@ -19,16 +20,17 @@ _VISIT = {
     EndpointKind.NOISE: 2_000,
     EndpointKind.QUIC: 9_000,
 }
-_ALONE = {"dns": 600, "tcp": 900, "web": 60_000, "tor": 3_000_000, "throttling": 400_000}
-_OTHERWISE = 15_000
+_OTHERWISE = 15_000  # a lone target whose experiment was not measured
 
 
 def of_task(task: PlannedTask, service: Service | None) -> int:
     """Bytes a day."""
+    entry = entry_of(task.experiment)
+    alone = entry.visit_bytes if entry else 0
     if service is None:
-        once = _ALONE.get(task.experiment, _OTHERWISE)
+        once = alone or _OTHERWISE
     else:
-        once = _ALONE.get(task.experiment, 0) + sum(_VISIT[e.kind] for e in service.endpoints)
+        once = alone + sum(_VISIT[e.kind] for e in service.endpoints)
     return once * DAY_S // max(1, task.interval_s)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from heliograph.address import host_port, https_host_port, literal
 from heliograph.clock import Clock
 from heliograph.observation import Access
-from heliograph_agent.net.address import host_port, https_host_port, literal
 
 if TYPE_CHECKING:
     from yaml import Node

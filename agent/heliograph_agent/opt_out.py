@@ -4,25 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from heliograph.experiments import Category, category_of
 from heliograph.plan import Plan, PlannedTask
-
-ANCHORS = "connectivity"
-MESSENGERS = frozenset(
-    {
-        "telegram", "whatsapp", "signal", "facebook_messenger", "viber", "threema", "matrix",
-        "discord", "wechat", "line",
-    }
-)  # fmt: skip
-CATEGORIES = {
-    "messengers": MESSENGERS,
-    "web": frozenset({"web", "http_host", "sni", "outside_in"}),
-    "circumvention": frozenset({"tor", "vpn"}),
-    "anchors": frozenset({ANCHORS}),
-}  # all the rest is "network"
-
-
-def category_of(experiment: str) -> str:
-    return next((name for name, held in CATEGORIES.items() if experiment in held), "network")
 
 
 def names_of(task: PlannedTask) -> frozenset[str]:
@@ -48,7 +31,7 @@ def left_out(plan: Plan, unwanted: Iterable[str]) -> tuple[PlannedTask, ...]:
 def careful(plan: Plan) -> Plan:
     """What a simple yes covers where people are punished: messengers and anchors."""
     categories = {category_of(task.experiment) for task in plan.tasks}
-    return without(plan, categories - {"messengers", "anchors"})
+    return without(plan, categories - {Category.MESSENGERS, Category.ANCHORS})
 
 
 def hour_of(wall_us: int) -> int:

@@ -13,40 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from heliograph import keys
+from heliograph.experiments import REGISTRY
 
-# In the order in which they are counted; a later edition may only add a kind of code.
-CLASSES = (
-    "domestic",
-    "foreign",
-    "dns",
-    "telegram",
-    "whatsapp",
-    "signal",
-    "facebook_messenger",
-    "viber",
-    "threema",
-    "matrix",
-    "discord",
-    "wechat",
-    "line",
-    "tor",
+_NUMBERED = sorted(
+    (each for entry in REGISTRY.values() for each in entry.voice), key=lambda each: each.number
 )
-TITLES: Mapping[str, str] = {
-    "domestic": "hosts at home",
-    "foreign": "hosts abroad",
-    "dns": "names",
-    "telegram": "Telegram",
-    "whatsapp": "WhatsApp",
-    "signal": "Signal",
-    "facebook_messenger": "Facebook Messenger",
-    "viber": "Viber",
-    "threema": "Threema",
-    "matrix": "Matrix",
-    "discord": "Discord",
-    "wechat": "WeChat",
-    "line": "LINE",
-    "tor": "Tor",
-}
+# In the order of their numbers in the code; a later edition may only add a kind of code.
+CLASSES = tuple(each.name for each in _NUMBERED)
+TITLES: Mapping[str, str] = {each.name: each.title for each in _NUMBERED}
 PAST_MIN = 4_320  # three days on the way, from mouth to mouth
 AHEAD_MIN = 30  # an agent's clock may be as much ahead
 GROUPS = 6

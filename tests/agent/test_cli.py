@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,8 @@ from support.hand_clock import HandClock
 from support.programs import ask
 from support.scripted_intake import identity, intake, plan_of
 
-COMMANDS = ("join", "run", "probe", "plan", "status", "pause", "resume", "leave", "experiments")
+COMMANDS = (*cli.MODULES, *cli.MODULE_OF)
+MANUAL = Path(__file__).parents[2] / "agent/README.md"
 PLAN = plan_of(PlannedTask(experiment="tcp", target="192.0.2.1:9", interval_s=60))
 
 
@@ -46,6 +48,11 @@ def test_every_command_explains_itself_with_an_example(
     assert f"xample: heliograph-agent {command}" in out
     assert "--state" in out
     assert "--config" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_manual_knows_every_command(command: str) -> None:
+    assert re.search(rf"heliograph-agent .*\b{command}\b", MANUAL.read_text())
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,17 @@ import json
 
 import pytest
 
-from heliograph_agent.experiment import CannotRun, Experiment, options_of, parse_config
+from heliograph.experiments.network import TlsConfig
+from heliograph.experiments.options import options_of
+from heliograph.experiments.web import WebConfig
+from heliograph_agent.experiment import CannotRun, Experiment, parse_config
 from heliograph_agent.experiments import REGISTRY, by_name
-from heliograph_agent.experiments import web as web_module
-from heliograph_agent.experiments.tls import Config as TlsConfig
 
 
 def test_options_are_read_by_the_type_of_their_field() -> None:
     config = parse_config(by_name("tls"), {"sni": "false", "server_name": "decoy.test"})
     assert config == TlsConfig(sni=False, server_name="decoy.test")
-    assert parse_config(by_name("web"), {"redirects": "0"}) == web_module.Config(redirects=0)
+    assert parse_config(by_name("web"), {"redirects": "0"}) == WebConfig(redirects=0)
     assert parse_config(by_name("web"), {"resolver": ""}).resolver == ""
     assert parse_config(by_name("web"), {"resolver": "9.9.9.9"}).resolver == "9.9.9.9"
 
@@ -46,7 +47,8 @@ def test_what_does_not_fit_is_named_with_what_does(
 
 
 def test_an_unknown_experiment_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(CannotRun, match="connectivity, dns, tcp, tls, web, telegram"):
+    known = ", ".join(experiment.name for experiment in REGISTRY)
+    with pytest.raises(CannotRun, match=known):
         by_name("teleport")
 
 

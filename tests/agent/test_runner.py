@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.experiments import Category
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
@@ -50,7 +51,13 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Net], Awaitable[
             await act(net)
 
         experiment = Experiment(
-            name="own", version=9, title="Own", config=NoOptions, run=run, wants="none"
+            name="own",
+            version=9,
+            title="Own",
+            category=Category.NETWORK,
+            config=NoOptions,
+            run=run,
+            wants="none",
         )
         monkeypatch.setattr(experiments, "REGISTRY", (*experiments.REGISTRY, experiment))
 

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.experiments import NAMES
 from heliograph.keys import SigningKey
 from heliograph.services import shipped
 from heliograph.v1.intake_pb2 import Invite
@@ -167,6 +169,16 @@ def test_a_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
         ("tasks:\n- {experiment: web, target: a b, interval_s: 60}\n", 2, "no blanks"),
         ("tasks:\n- {experiment: web, target: a, interval_s: 60, x: 1}\n", 2, "unknown key"),
         (
+            "tasks:\n- {experiment: web, target: a, interval_s: 60, options: {redirects: 11}}\n",
+            2,
+            "redirects cannot be '11'; allowed: 0 to 10.",
+        ),
+        (
+            "tasks:\n- {experiment: tcp, target: a, interval_s: 60, options: {ports: 1}}\n",
+            2,
+            "tcp has no option 'ports'; its options are: none.",
+        ),
+        (
             "limits: {bytes: 1}\ntasks:\n- {experiment: web, target: a, interval_s: 60}\n",
             1,
             "unknown",
@@ -186,7 +198,7 @@ def test_a_wrong_plan_is_told_with_its_place(
 
 
 def test_plans_can_ask_for_exactly_what_agents_can_run() -> None:
-    assert sorted(e.name for e in REGISTRY) == list(planfile.EXPERIMENTS)
+    assert sorted(e.name for e in REGISTRY) == list(NAMES)
 
 
 def test_options_of_a_task_come_through(tmp_path: Path) -> None:
@@ -218,6 +230,17 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
                 cli.main([*words, "--help"])
             assert end.value.code == 0
             assert "Example: heliograph-collector " + name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", cli.MODULES)
+def test_a_manual_knows_every_command(name: str) -> None:
+    root = Path(__file__).parents[2]
+    manuals = [
+        root / "README.md",
+        *(root / "deploy").rglob("*.md"),
+        *root.glob("collector/**/*.md"),
+    ]
+    assert any(re.search(rf"(collector |`){name}\b", file.read_text()) for file in manuals)
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(

@@ -7,13 +7,13 @@ and no more, so that a seized disk shows no story.
 from collections.abc import Mapping
 from typing import Any
 
+from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
 from heliograph.spoken import CLASSES, Life
 from heliograph_agent.vantage import Sight, kind_of, sight_of
 
 FRESH_US = 3 * 3_600_000_000  # most messengers are tested every two hours
-ANCHORS = "connectivity"
 _KINDS = {"domestic": "domestic", "foreign": "foreign", "dns": "resolver"}
 _SAID = {Sight.ALIVE: Life.ANSWERS, Sight.DEAD: Life.FAILS, Sight.UNSEEN: Life.UNKNOWN}
 

@@ -26,6 +26,7 @@ MODULES = (
     "leave",
     "experiments",
 )
+MODULE_OF = {"resume": "pause"}  # commands that stand in another's module
 
 
 class CommandError(Exception):
@@ -35,9 +36,9 @@ class CommandError(Exception):
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
     os.umask(0o077)  # nothing that an agent makes is for others, whoever made the directory
-    named = _MODULE_OF.get(argv[0], argv[0]) if argv else ""
+    named = MODULE_OF.get(argv[0], argv[0]) if argv else ""
     args = parser((named,) if named in MODULES else MODULES).parse_args(argv)
-    module = import_module(f"heliograph_agent.cli.{_MODULE_OF.get(args.command, args.command)}")
+    module = import_module(f"heliograph_agent.cli.{MODULE_OF.get(args.command, args.command)}")
     from heliograph_agent.config import ConfigError
 
     try:
@@ -53,9 +54,6 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
-
-
-_MODULE_OF = {"resume": "pause"}
 
 
 def parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:

@@ -34,13 +34,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(experiment: "Experiment") -> None:
     """What to type and what it is, then its options in columns."""
-    from heliograph_agent.experiment import options_of
+    from heliograph.experiments.options import options_of
 
     target = experiment.wants.upper() if experiment.wants != "none" else ""
     if experiment.default_target:
         target = f"[{target}={experiment.default_target}]"
     print(f"{experiment.name} {target}".rstrip())
     print(f"    {experiment.title}")
+    if experiment.extra:
+        print(f"    needs heliograph[{experiment.extra}]")
     options = options_of(experiment.config)
     settings = [f"{option.key}={_written(option.default)}" for option in options]
     width = max(map(len, settings), default=0)
@@ -57,12 +59,14 @@ def described(experiment: "Experiment") -> dict[str, Any]:
     """An experiment as a JSON object."""
     from dataclasses import asdict
 
-    from heliograph_agent.experiment import options_of
+    from heliograph.experiments.options import options_of
 
     return {
         "name": experiment.name,
         "version": experiment.version,
         "title": experiment.title,
+        "category": experiment.category.value,
+        "extra": experiment.extra,
         "wants": experiment.wants,
         "default_target": experiment.default_target,
         "options": [asdict(option) for option in options_of(experiment.config)],

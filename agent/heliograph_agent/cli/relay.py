@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
+from heliograph.address import literal, name_port
 from heliograph_agent import cli
-from heliograph_agent.net.address import literal, name_port
 from heliograph_agent.state import not_joined
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from heliograph.experiments import REGISTRY
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tls
 
@@ -68,28 +69,10 @@ OWN = frozenset(
 )
 _SENT: Mapping[str, str] = {"syn": "SYN", "client_hello": "ClientHello", "dns": "query"}
 _PROTOCOLS: Mapping[str, str] = {
-    "http_echo": "HTTP to the echo",
-    "tcp_echo": "bytes to the echo",
-    "mtproto": "MTProto",
-    "noise": "Noise",
-    "stun": "STUN",
-    "openvpn": "OpenVPN",
-    "wireguard": "WireGuard",
-    "tor_bootstrap": "Tor bootstrap",
+    word: label for entry in REGISTRY.values() for word, label in entry.protocols.items()
 }
 _REPLIES: Mapping[str, str] = {
-    "server_hello": "ServerHello",
-    "server_hello_ech_accepted": "ServerHello, name unsealed",
-    "hello_retry": "asked for another hello",
-    "echo": "came back",
-    "http_reply": "a web server answered instead",
-    "time_exceeded": "router",
-    "synack": "SYN-ACK",
-    "rst": "reset",
-    "fin": "closed",
-    "unreachable": "unreachable",
-    "dns": "DNS answer",
-    "data": "data",
+    word: label for entry in REGISTRY.values() for word, label in entry.replies.items()
 }
 _CHANGES: Mapping[str, str] = {
     "http_reply": "",  # the reply says it already

@@ -1,6 +1,12 @@
-"""The experiments there are. Each is a module with its page beside it; this is the whole list."""
+"""Give each experiment of the shared registry the function that runs it.
 
-from heliograph_agent.experiment import CannotRun, Experiment
+Each function is a module of its name, with its page beside it.
+"""
+
+from collections.abc import Mapping
+
+from heliograph import experiments as shared
+from heliograph_agent.experiment import CannotRun, Experiment, Run, with_function
 from heliograph_agent.experiments import (
     connectivity,
     dns,
@@ -25,28 +31,35 @@ from heliograph_agent.experiments import (
     whatsapp,
 )
 
-REGISTRY: tuple[Experiment, ...] = (
-    connectivity.EXPERIMENT,
-    dns.EXPERIMENT,
-    tcp.EXPERIMENT,
-    tls.EXPERIMENT,
-    web.EXPERIMENT,
-    telegram.EXPERIMENT,
-    whatsapp.EXPERIMENT,
-    signal.EXPERIMENT,
-    *messengers.EXPERIMENTS,
-    stun.EXPERIMENT,
-    tor.EXPERIMENT,
-    vpn.EXPERIMENT,
-    middlebox.EXPERIMENT,
-    ech.EXPERIMENT,
-    path.EXPERIMENT,
-    dns_integrity.EXPERIMENT,
-    sni.EXPERIMENT,
-    http_host.EXPERIMENT,
-    quic.EXPERIMENT,
-    throttling.EXPERIMENT,
-    outside_in.EXPERIMENT,
+# A line an experiment. Messengers that the list of services says all of share one function.
+FUNCTIONS: Mapping[str, Run] = {
+    "connectivity": connectivity.connectivity,
+    "dns": dns.dns,
+    "dns_integrity": dns_integrity.dns_integrity,
+    "ech": ech.ech,
+    "http_host": http_host.http_host,
+    "messengers": messengers.messengers,
+    "middlebox": middlebox.middlebox,
+    "outside_in": outside_in.outside_in,
+    "path": path.path,
+    "quic": quic.quic,
+    "signal": signal.signal,
+    "sni": sni.sni,
+    "stun": stun.stun,
+    "tcp": tcp.tcp,
+    "telegram": telegram.telegram,
+    "throttling": throttling.throttling,
+    "tls": tls.tls,
+    "tor": tor.tor,
+    "vpn": vpn.vpn,
+    "web": web.web,
+    "whatsapp": whatsapp.whatsapp,
+}
+
+REGISTRY: tuple[Experiment, ...] = tuple(
+    with_function(entry, FUNCTIONS[entry.function_name])
+    for entry in shared.REGISTRY.values()
+    if entry.function_name in FUNCTIONS
 )
 
 

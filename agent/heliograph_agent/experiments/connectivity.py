@@ -1,21 +1,15 @@
 """Whether there is a link at all, told by anchors nobody wants to block. See connectivity.md."""
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from heliograph.experiments.anchors import ConnectivityConfig
 from heliograph.plan import Endpoint, EndpointKind
 from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option, service_of
+from heliograph_agent.experiment import CannotRun, Target, service_of
 from heliograph_agent.net import Net
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    concurrency: int = option(8, "anchors visited at a time", low=1, high=16)
-    domestic: str = option("", "URLs of neutral hosts inside the country, with commas between")
-
-
-async def connectivity(target: Target, config: Config, net: Net) -> None:
+async def connectivity(target: Target, config: ConnectivityConfig, net: Net) -> None:
     anchors = service_of(target).endpoints + domestic_anchors(config.domestic)
     await visit_all(anchors, net, config.concurrency, ipv4=1)  # one is enough to tell a link
 
@@ -43,14 +37,3 @@ def _anchor(url: str) -> Endpoint:
         path=parts.path or "/",
         group="domestic",
     )
-
-
-EXPERIMENT = Experiment(
-    name="connectivity",
-    version=1,
-    title="Anchors: resolver, captive portal, neutral hosts abroad and at home",
-    config=Config,
-    run=connectivity,
-    wants="service",
-    default_target="anchors",
-)

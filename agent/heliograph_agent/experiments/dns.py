@@ -2,25 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from heliograph.experiments.network import DnsConfig
 from heliograph_agent.endpoints import host_of
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 ENGINES = ("system", "udp", "tcp", "doh")
 TYPES = ("A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "TXT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    engines: str = option("system,udp,tcp,doh", "ways to ask, with commas between")
-    types: str = option("A,AAAA", "record types, with commas between")
-    resolver: str = option("9.9.9.9:53", "asked by udp and tcp", form="address:port")
-    doh: str = option("", "asked by doh, empty for the first of net.doh", form="https URL")
-
-
-async def dns(target: Target, config: Config, net: Net) -> None:
+async def dns(target: Target, config: DnsConfig, net: Net) -> None:
     name = host_of(target.text)
     if name is None:
         raise CannotRun(f"{target.text!r} is no host name.")
@@ -47,13 +39,3 @@ def _words(key: str, text: str, allowed: Sequence[str]) -> tuple[str, ...]:
     if not words or any(word not in allowed for word in words):
         raise CannotRun(f"{key} cannot be {text!r}; allowed: {', '.join(allowed)}.")
     return words
-
-
-EXPERIMENT = Experiment(
-    name="dns",
-    version=1,
-    title="DNS: one name by several resolvers and transports",
-    config=Config,
-    run=dns,
-    wants="host",
-)

@@ -4,29 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from heliograph.experiments.network import DnsIntegrityConfig
 from heliograph_agent.endpoints import host_of, is_literal
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    types: str = option("A", "record types asked for", words=("A", "AAAA", "A,AAAA"))
-    resolver: str = option(
-        "9.9.9.9:53", "asked over UDP and TCP, empty for none", form="address:port"
-    )
-    dot: str = option("9.9.9.9:853", "asked over TLS, empty for none", form="address:port")
-    doh: str = option(
-        "https://cloudflare-dns.com/dns-query",
-        "asked over HTTPS, empty for none",
-        form="https URL",
-    )
-    nowhere: str = option(
-        "192.0.2.53:53", "where nobody serves DNS, empty for none", form="address:port"
-    )
-    neutral: str = option("www.example.com", "a name that nobody minds, empty for none")
-    whoami: str = option("whoami.v4.powerdns.org", "a name that tells who asks, empty for none")
-    linger_ms: int = option(1_000, "how long more replies over UDP are listened for", high=5_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +22,7 @@ class Question:
     coarse: bool = False
 
 
-async def dns_integrity(target: Target, config: Config, net: Net) -> None:
+async def dns_integrity(target: Target, config: DnsIntegrityConfig, net: Net) -> None:
     asked = tuple(questions(_name(target.text, "the target"), config))
     async with asyncio.TaskGroup() as group:
         for one in asked:
@@ -58,7 +39,7 @@ async def dns_integrity(target: Target, config: Config, net: Net) -> None:
             )
 
 
-def questions(name: str, config: Config) -> Iterator[Question]:
+def questions(name: str, config: DnsIntegrityConfig) -> Iterator[Question]:
     """All that is asked, of whom and under which label. Raises CannotRun."""
     ways = {
         "system": "",
@@ -84,7 +65,7 @@ def questions(name: str, config: Config) -> Iterator[Question]:
     yield from _compared(config)
 
 
-def _compared(config: Config) -> Iterator[Question]:
+def _compared(config: DnsIntegrityConfig) -> Iterator[Question]:
     """What the rest is held against."""
     if config.neutral:
         neutral = _name(config.neutral, "neutral")
@@ -111,13 +92,3 @@ def _name(text: str, what: str) -> str:
     if name is None or is_literal(name):
         raise CannotRun(f"{what} cannot be {text!r}; allowed: a host name.")
     return name
-
-
-EXPERIMENT = Experiment(
-    name="dns_integrity",
-    version=1,
-    title="DNS integrity: one name by every way, and where nobody can answer",
-    config=Config,
-    run=dns_integrity,
-    wants="host",
-)

@@ -1,7 +1,6 @@
 """Whether Encrypted ClientHello passes, looks like it, or hinders. See ech.md."""
 
-from dataclasses import dataclass
-
+from heliograph.experiments.network import EncryptedHelloConfig
 from heliograph.failure import Failure
 from heliograph_agent.endpoints import (
     Address,
@@ -10,7 +9,7 @@ from heliograph_agent.endpoints import (
     host_and_port,
     is_literal,
 )
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
 from heliograph_agent.protocols.client_hello import CHANCE, ClientHello
 from heliograph_agent.protocols.ech_config import EchConfig, config_in, parameter_of
@@ -19,14 +18,7 @@ LABELS = ("real", "none", "grease")  # what passes a filter of names goes before
 TRIES = 2  # of a hello that is met by silence: lost packets are silent too
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    config: str = option("", "the server's ECHConfigList in base64, empty to look it up")
-    doh: str = option("", "asked for it, empty for the first of net.doh", form="https URL")
-    neutral: str = option("", "HOST:PORT of a second server that gets a GREASE hello")
-
-
-async def ech(target: Target, config: Config, net: Net) -> None:
+async def ech(target: Target, config: EncryptedHelloConfig, net: Net) -> None:
     host, port = host_and_port(target.text, default_port=443)
     neutral = host_and_port(config.neutral, default_port=443) if config.neutral else None
     key = _given(config.config) if config.config else None
@@ -92,13 +84,3 @@ async def _greet(
             seen = await net.exchange(stream, speech)
         if seen.observation.failure is not Failure.GENERIC_TIMEOUT_ERROR:
             return
-
-
-EXPERIMENT = Experiment(
-    name="ech",
-    version=1,
-    title="Encrypted ClientHello: none, GREASE and real, to one server",
-    config=Config,
-    run=ech,
-    wants="endpoint",
-)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from heliograph.experiments.web import HttpHostConfig
 from heliograph_agent.endpoints import (
     BODY_LIMIT,
     Address,
@@ -12,19 +12,11 @@ from heliograph_agent.endpoints import (
     host_and_port,
     is_literal,
 )
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    neutral: str = option(
-        "www.gstatic.com:80", "HOST:PORT of a server that nobody minds and that answers any name"
-    )
-    direct: bool = option(True, "whether the target's own server is asked too")
-
-
-async def http_host(target: Target, config: Config, net: Net) -> None:
+async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
     name, port = host_and_port(target.text, default_port=80)
     neutral, neutral_port = host_and_port(config.neutral, default_port=80)
     if is_literal(name) or is_literal(neutral):
@@ -49,13 +41,3 @@ async def _ask(label: str, name: str, address: Address, port: int, net: Net) -> 
     async with connected(net, address, port, label=label) as stream:
         if stream is not None:
             await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)
-
-
-EXPERIMENT = Experiment(
-    name="http_host",
-    version=1,
-    title="Host header: a name asked of a neutral server in clear, beside a neutral name",
-    config=Config,
-    run=http_host,
-    wants="host",
-)

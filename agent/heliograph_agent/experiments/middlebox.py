@@ -2,21 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from heliograph.experiments.network import MiddleboxConfig
 from heliograph_agent.endpoints import Address, connected, find, host_and_port
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Speech
 from heliograph_agent.protocols.echo import CHANCE, HttpEcho, TcpEcho, malformed_lines
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    headers: bool = option(True, "send a good request with odd capitals")
-    lines: bool = option(True, "send five request lines that no server understands")
-
-
-async def middlebox(target: Target, config: Config, net: Net) -> None:
+async def middlebox(target: Target, config: MiddleboxConfig, net: Net) -> None:
     host, port = host_and_port(target.text, default_port=80)
     if not (config.headers or config.lines):
         raise CannotRun("With headers=false and lines=false nothing is left to send.")
@@ -26,7 +20,7 @@ async def middlebox(target: Target, config: Config, net: Net) -> None:
                 group.create_task(_say(label, speech, address, port, net))
 
 
-def speeches(host: str, port: int, config: Config, net: Net) -> Mapping[str, Speech]:
+def speeches(host: str, port: int, config: MiddleboxConfig, net: Net) -> Mapping[str, Speech]:
     """What is said, each over a connection of its own, by the label of its steps."""
     said: dict[str, Speech] = {}
     if config.headers:
@@ -42,13 +36,3 @@ async def _say(label: str, speech: Speech, address: Address, port: int, net: Net
     async with connected(net, address, port, label=label) as stream:
         if stream is not None:
             await net.exchange(stream, speech)
-
-
-EXPERIMENT = Experiment(
-    name="middlebox",
-    version=1,
-    title="Middleboxes: requests to an echo service, changed or answered on the way",
-    config=Config,
-    run=middlebox,
-    wants="endpoint",
-)

@@ -3,23 +3,14 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from heliograph.experiments.network import PathConfig
 from heliograph_agent.endpoints import Address, find, host_and_port, host_of, is_literal
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
 
 SYN, HELLO, DNS = "syn", "client_hello", "dns"
 PASSED_ON = "time_exceeded"  # a router had it, and would have sent it on
 ACCEPTED = "synack"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    hops: int = option(24, "routers that are asked at most", low=1, high=64)
-    silent: int = option(4, "hops in a row without an answer that end a trace", low=1, high=64)
-    seconds: int = option(120, "after which no further packet is sent", low=5, high=600)
-    name: str = option("", "name that is sent in place of the host")
-    neutral: str = option("www.example.com", "name that nobody minds")
-    resolver: str = option("", "also trace DNS queries to it, empty for none", form="address:port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +25,7 @@ class Trace:
     name: str = ""
 
 
-async def path(target: Target, config: Config, net: Net) -> None:
+async def path(target: Target, config: PathConfig, net: Net) -> None:
     host, port = host_and_port(target.text, default_port=443)
     name = "" if is_literal(host) else host
     if config.name:
@@ -58,7 +49,7 @@ def _named(key: str, text: str) -> str:
 
 
 async def _hellos(
-    address: Address, port: int, name: str, neutral: str, config: Config, net: Net
+    address: Address, port: int, name: str, neutral: str, config: PathConfig, net: Net
 ) -> None:
     """SYNs find the end; a hello is worth a trace only if there is somebody to take it.
 
@@ -74,7 +65,7 @@ async def _hellos(
         await _follow(hello, config, net)
 
 
-async def _queries(name: str, neutral: str, config: Config, net: Net) -> None:
+async def _queries(name: str, neutral: str, config: PathConfig, net: Net) -> None:
     if not name:
         raise CannotRun("resolver needs a name to ask for: give a host name or the option name.")
     host, port = host_and_port(config.resolver)
@@ -85,7 +76,7 @@ async def _queries(name: str, neutral: str, config: Config, net: Net) -> None:
         await _follow(query, config, net)
 
 
-async def _follow(trace: Trace, config: Config, net: Net) -> Seen | None:
+async def _follow(trace: Trace, config: PathConfig, net: Net) -> Seen | None:
     """The answer that ended it, None when none came."""
     quiet = 0
     async for seen in _packets(trace, config, net):
@@ -99,7 +90,7 @@ async def _follow(trace: Trace, config: Config, net: Net) -> Seen | None:
     return None
 
 
-async def _packets(trace: Trace, config: Config, net: Net) -> AsyncIterator[Seen]:
+async def _packets(trace: Trace, config: PathConfig, net: Net) -> AsyncIterator[Seen]:
     """One by one, while there is time."""
     for ttl in range(1, trace.hops + 1):
         seen = await net.hop(
@@ -114,13 +105,3 @@ async def _packets(trace: Trace, config: Config, net: Net) -> AsyncIterator[Seen
         yield seen
         if seen.observation.started_us + seen.observation.duration_us > config.seconds * 1_000_000:
             return
-
-
-EXPERIMENT = Experiment(
-    name="path",
-    version=1,
-    title="Path: how far a SYN, a name in a ClientHello and a DNS query come",
-    config=Config,
-    run=path,
-    wants="endpoint",
-)

@@ -3,16 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
+from heliograph.experiments.network import QuicConfig
 from heliograph_agent.endpoints import Address, connected, find, host_and_port
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    neutral: str = option("www.gstatic.com:443", "HOST:PORT of a QUIC server that nobody minds")
-    page: bool = option(True, "whether the target's front page is asked for over HTTP/3")
-    body_limit: int = option(65_536, "bytes of its body read", low=0, high=524_288)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +23,7 @@ class Place:
         return f"https://{place}/" if self.port == 443 else f"https://{place}:{self.port}/"
 
 
-async def quic(target: Target, config: Config, net: Net) -> None:
+async def quic(target: Target, config: QuicConfig, net: Net) -> None:
     ours = Place("target", *host_and_port(target.text, default_port=443))
     other = (
         Place("neutral", *host_and_port(config.neutral, default_port=443))
@@ -87,13 +81,3 @@ async def _by_tcp(place: Place, address: Address, net: Net) -> None:
             _, secured = await net.handshake(stream, place.host)
             if secured is not None:
                 secured.close()
-
-
-EXPERIMENT = Experiment(
-    name="quic",
-    version=1,
-    title="QUIC: handshake and HTTP/3 page, beside TLS over TCP and a neutral server",
-    config=Config,
-    run=quic,
-    wants="endpoint",
-)

@@ -4,19 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heliograph.experiments.web import SniConfig
 from heliograph_agent.endpoints import Address, connected, find, host_and_port, is_literal
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 OWN_TRIED = 3  # of the target's addresses
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    neutral: str = option(
-        "www.gstatic.com:443", "HOST:PORT of a server that nobody minds and that takes any name"
-    )
-    direct: bool = option(True, "whether the target's own server is asked too")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +32,7 @@ class Place:
     most: int
 
 
-async def sni(target: Target, config: Config, net: Net) -> None:
+async def sni(target: Target, config: SniConfig, net: Net) -> None:
     name, port = host_and_port(target.text, default_port=443)
     neutral, neutral_port = host_and_port(config.neutral, default_port=443)
     if is_literal(name) or is_literal(neutral):
@@ -75,13 +68,3 @@ async def _greet(address: Address, port: int, hellos: Sequence[Hello], net: Net)
             )
             if secured is not None:
                 secured.close()
-
-
-EXPERIMENT = Experiment(
-    name="sni",
-    version=1,
-    title="SNI: a name shown to a neutral server, beside a neutral name and none",
-    config=Config,
-    run=sni,
-    wants="host",
-)

@@ -2,20 +2,12 @@
 
 from dataclasses import dataclass
 
+from heliograph.experiments.network import ThrottlingConfig
 from heliograph_agent.endpoints import Address, Page, find, page_of
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
 
 LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and the runner has 120
-NEUTRAL = "https://ajax.googleapis.com/ajax/libs/jquery/3.7.1/jquery.js"  # 285 KB that never change
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    neutral: str = option(NEUTRAL, "URL of something large that nobody minds")
-    transfers: int = option(3, "transfers of each", low=1, high=10)
-    bytes: int = option(131_072, "bytes of each transfer", low=65_536, high=4_194_304)
-    ranged: bool = option(True, "whether the server is asked for no more bytes than these")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +18,7 @@ class Source:
     address: Address
 
 
-async def throttling(target: Target, config: Config, net: Net) -> None:
+async def throttling(target: Target, config: ThrottlingConfig, net: Net) -> None:
     found = [
         await _source(label, url, net)
         for label, url in (("neutral", config.neutral), ("target", target.text))
@@ -48,7 +40,7 @@ async def _source(label: str, url: str, net: Net) -> Source | None:
     return Source(page, addresses[0]) if addresses else None
 
 
-async def _fetch(source: Source, config: Config, net: Net) -> int:
+async def _fetch(source: Source, config: ThrottlingConfig, net: Net) -> int:
     """One transfer over a connection of its own; when it ended, in µs of the trace."""
     page, address = source.page, source.address
     headers = {"Range": f"bytes=0-{config.bytes - 1}"} if config.ranged else {}
@@ -69,13 +61,3 @@ async def _fetch(source: Source, config: Config, net: Net) -> int:
 
 def _ended_us(seen: Seen) -> int:
     return seen.observation.started_us + seen.observation.duration_us
-
-
-EXPERIMENT = Experiment(
-    name="throttling",
-    version=1,
-    title="Throttling: several transfers from a site and from a neutral one, in turn",
-    config=Config,
-    run=throttling,
-    wants="url",
-)

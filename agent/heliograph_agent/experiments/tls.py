@@ -1,21 +1,12 @@
 """Whether a TLS handshake ends well, with the real name, another one or none. See tls.md."""
 
-from dataclasses import dataclass
-
+from heliograph.experiments.network import TlsConfig
 from heliograph_agent.endpoints import connected, find, host_and_port, host_of
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    server_name: str = option("", "name sent and checked in place of the host")
-    sni: bool = option(True, "whether the ClientHello names the server")
-    alpn: str = option("http/1.1", "protocols offered, with commas between")
-    trust: str = option("", "CA set the chain is checked with", words=("", "signal"))
-
-
-async def tls(target: Target, config: Config, net: Net) -> None:
+async def tls(target: Target, config: TlsConfig, net: Net) -> None:
     host, port = host_and_port(target.text, default_port=443)
     name = host_of(config.server_name or host)
     if name is None:
@@ -38,13 +29,3 @@ def protocols(text: str) -> tuple[str, ...]:
     if not text.isascii():
         raise CannotRun(f"alpn cannot be {text!r}; allowed: protocols such as h2,http/1.1.")
     return words
-
-
-EXPERIMENT = Experiment(
-    name="tls",
-    version=1,
-    title="TLS: handshake, chain and alert of one server",
-    config=Config,
-    run=tls,
-    wants="endpoint",
-)

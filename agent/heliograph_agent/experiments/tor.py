@@ -3,25 +3,18 @@
 import asyncio
 import base64
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from heliograph.experiments.circumvention import TorConfig
 from heliograph.plan import Endpoint, EndpointKind
 from heliograph_agent.endpoints import connected, find, visit_all
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option, service_of
+from heliograph_agent.experiment import CannotRun, Target, service_of
 from heliograph_agent.net import Net
 
 OR_PORT = "or_port"  # the group of endpoints that speak as relays do
 BOOTSTRAP = "bootstrap"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
-    bootstrap: bool = option(False, "start the installed tor and wait until it is up")
-    bridge: str = option("", "bridge line for the bootstrap; it is kept nowhere")
-
-
-async def tor(target: Target, config: Config, net: Net) -> None:
+async def tor(target: Target, config: TorConfig, net: Net) -> None:
     endpoints = service_of(target).endpoints
     if config.bridge and not config.bootstrap:
         raise CannotRun("A bridge serves the bootstrap alone: give bootstrap=true as well.")
@@ -74,14 +67,3 @@ async def _bootstrap(bridge: str, net: Net, missing: list[str]) -> None:
         await net.tor((bridge,) if bridge else (), endpoint=BOOTSTRAP)
     except ValueError as error:  # none is installed, or it took no such bridge
         missing.append(str(error))
-
-
-EXPERIMENT = Experiment(
-    name="tor",
-    version=1,
-    title="Tor: directory authorities, relays, bridges, and a bootstrap where tor is installed",
-    config=Config,
-    run=tor,
-    wants="service",
-    default_target="tor",
-)

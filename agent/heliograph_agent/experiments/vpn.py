@@ -6,21 +6,16 @@ import binascii
 from collections import Counter
 from dataclasses import dataclass
 
+from heliograph.experiments.circumvention import VpnConfig
 from heliograph.failure import Failure
 from heliograph_agent.endpoints import Address, connected, find, host_and_port
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Speech
 from heliograph_agent.protocols import openvpn, wireguard
 
 MOST = 16  # servers of one measurement
 _HOW = "give openvpn://HOST:PORT/udp, openvpn://HOST:PORT/tcp or wireguard://PUBLIC-KEY@HOST:PORT"
 _URL_SAFE = str.maketrans("-_", "+/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    attempts: int = option(2, "datagrams sent while none is answered", low=1, high=5)
-    private_key: str = option("", "WireGuard key (base64) that the servers know; public, see page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ class Server:
     key: bytes = b""  # a WireGuard server's public one
 
 
-async def vpn(target: Target, config: Config, net: Net) -> None:
+async def vpn(target: Target, config: VpnConfig, net: Net) -> None:
     private = key_of(config.private_key, "private_key") if config.private_key else b""
     servers = servers_of(target.text)
     for server in servers:
@@ -116,13 +111,3 @@ def _speech(server: Server, private: bytes, net: Net) -> Speech:
     if server.protocol == "openvpn":
         return openvpn.HardReset(net.random(openvpn.CHANCE), framed=server.tcp)
     return wireguard.Initiation(server.key, net.random(wireguard.CHANCE), net.wall_us(), private)
-
-
-EXPERIMENT = Experiment(
-    name="vpn",
-    version=1,
-    title="VPN: OpenVPN and WireGuard handshakes with servers that you name",
-    config=Config,
-    run=vpn,
-    wants="url",
-)

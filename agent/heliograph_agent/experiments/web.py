@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from urllib.parse import urljoin
 
+from heliograph.experiments.web import WebConfig
 from heliograph_agent.endpoints import (
     PORTS,
     Address,
@@ -17,7 +18,7 @@ from heliograph_agent.endpoints import (
     is_public,
     page_of,
 )
-from heliograph_agent.experiment import CannotRun, Experiment, Target, option
+from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen, Stream
 from heliograph_agent.protocols.cookies import Jar
 
@@ -29,24 +30,7 @@ HELD_S = 2.0  # that an idle connection is kept ready: servers close those that 
 LATE_US = 35_000_000  # no redirect is followed later, so that the last one still has its time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    resolver: str = option(
-        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
-    )
-    doh: str = option(
-        "https://cloudflare-dns.com/dns-query",
-        "third resolver, over HTTPS, empty for none",
-        form="https URL",
-    )
-    linger_ms: int = option(500, "how long more replies over UDP are listened for", high=5_000)
-    addresses: int = option(6, "addresses connected to", low=1, high=16)
-    validate: bool = option(True, "for an http URL, whether port 443 is asked whose address it is")
-    redirects: int = option(10, "redirects followed", low=0, high=10)
-    body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
-
-
-async def web(target: Target, config: Config, net: Net) -> None:
+async def web(target: Target, config: WebConfig, net: Net) -> None:
     page = page_of(target.text)
     if page is None:
         raise CannotRun(f"{target.text!r} is no URL of a web page: give http://… or https://….")
@@ -92,7 +76,7 @@ def _ended_us(seen: Seen) -> int:
 
 
 async def _load(
-    page: Page, addresses: Sequence[Address], cookies: str, config: Config, net: Net
+    page: Page, addresses: Sequence[Address], cookies: str, config: WebConfig, net: Net
 ) -> Seen | None:
     """All addresses at once; the first of them that lets us in is asked for the page."""
     visit = _Visit(page, {"Cookie": cookies} if cookies else {}, config.body_limit, net)
@@ -163,7 +147,7 @@ class _Visit:
         )
 
 
-async def _addresses(page: Page, config: Config, net: Net) -> tuple[Address, ...]:
+async def _addresses(page: Page, config: WebConfig, net: Net) -> tuple[Address, ...]:
     if is_literal(page.host):
         return (Address(page.host),)
     resolvers = {"system": "", "udp": config.resolver, "doh": config.doh}
@@ -204,13 +188,3 @@ def chosen(lookups: Sequence[Seen], limit: int) -> tuple[Address, ...]:
 def _turn(address: Address) -> int:
     dns = address.on.observation.dns if address.on else None
     return WAYS.index(dns.engine) if dns and dns.engine in WAYS else 0
-
-
-EXPERIMENT = Experiment(
-    name="web",
-    version=2,
-    title="Web: lookup, connection, handshake, page and redirects of one URL",
-    config=Config,
-    run=web,
-    wants="url",
-)

@@ -2,23 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.plan import Endpoint
 from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import Experiment, Target, option, service_of
+from heliograph_agent.experiment import Target, service_of
 from heliograph_agent.net import Net
 
 _NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint is always visited
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
-    chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
-
-
-async def whatsapp(target: Target, config: Config, net: Net) -> None:
+async def whatsapp(target: Target, config: WhatsAppConfig, net: Net) -> None:
     endpoints = sample(service_of(target).endpoints, config.chat_hosts)
     await visit_all(endpoints, net, config.concurrency)
 
@@ -29,14 +23,3 @@ def sample(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ..
     count = min(chat_hosts, len(hosts))
     chosen = {hosts[index * len(hosts) // count] for index in range(count)}
     return tuple(e for e in endpoints if not _NUMBERED.match(e.id) or e.host in chosen)
-
-
-EXPERIMENT = Experiment(
-    name="whatsapp",
-    version=2,
-    title="WhatsApp: chat servers, registration, web and media",
-    config=Config,
-    run=whatsapp,
-    wants="service",
-    default_target="whatsapp",
-)

@@ -6,8 +6,8 @@ What fails on the way (a reset, a certificate) is the failure of the lookup.
 
 from collections.abc import Callable
 
+from heliograph.address import https_host_port, literal
 from heliograph.failure import Failure
-from heliograph_agent.net.address import https_host_port, literal
 from heliograph_agent.net.barred import BarredError
 from heliograph_agent.net.dns_message import Question, Reply
 from heliograph_agent.net.failures import StepError

@@ -5,7 +5,7 @@ What fails on the way (a reset, a certificate) is the failure of the lookup.
 
 from collections.abc import Callable
 
-from heliograph_agent.net.address import literal
+from heliograph.address import literal
 from heliograph_agent.net.barred import BarredError
 from heliograph_agent.net.dns_exchange import ask_stream
 from heliograph_agent.net.dns_message import Question, Reply

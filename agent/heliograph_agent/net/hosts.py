@@ -1,6 +1,6 @@
 """The hosts file: names the system knows without asking."""
 
-from heliograph_agent.net.address import literal
+from heliograph.address import literal
 
 MAX_FILE = 4 * 1024 * 1024  # block lists live in hosts files; a bigger one is read this far
 _MAX_ADDRESSES = 64

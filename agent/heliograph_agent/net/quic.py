@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from heliograph.address import literal
 from heliograph.failure import Failure
 from heliograph.observation import Tls
 from heliograph_agent.net import certificates
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.quic_wire import QuicEndedError, QuicWire, open_quic
 from heliograph_agent.net.roots import Roots

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
 
+from heliograph.address import host_port, name_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import MAX_BODY, QuicConnection
-from heliograph_agent.net.address import host_port, name_port
 from heliograph_agent.net.barred import BarredError, Bars
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns_exchange import Linger, ask, ask_tcp

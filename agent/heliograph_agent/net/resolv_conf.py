@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph_agent.net.address import literal
+from heliograph.address import literal
 
 MAX_FILE = 65_536
 _MAX_SERVERS = 3  # glibc's MAXNS

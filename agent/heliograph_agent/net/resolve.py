@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from heliograph.address import literal
 from heliograph.failure import Failure
 from heliograph.observation import Dns, DnsAnswer, DnsReply
 from heliograph_agent.net import hosts, resolv_conf
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.coarse import coarse_answer
 from heliograph_agent.net.dns_exchange import ask, ask_tcp
 from heliograph_agent.net.dns_message import Question, Reply

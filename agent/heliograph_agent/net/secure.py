@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from heliograph.address import literal
 from heliograph.observation import Tls
 from heliograph_agent.net import certificates
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.roots import Roots
 from heliograph_agent.net.tcp import Inbox, Wire

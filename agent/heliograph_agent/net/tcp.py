@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from heliograph_agent.net.address import literal
+from heliograph.address import literal
 
 Count = Callable[[int], None]
 

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.address import literal
 from heliograph.observation import Exchange
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.tcp import Count
 
 DONE = 100

@@ -8,7 +8,7 @@ import socket
 from collections import deque
 from contextlib import suppress
 
-from heliograph_agent.net.address import literal
+from heliograph.address import literal
 
 _MAX_WAITING = 64  # datagrams; a flood of forgeries fills no memory
 _MAX_SIZE = 65_535

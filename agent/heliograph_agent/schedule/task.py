@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from heliograph.experiments import ANCHORS
 from heliograph.plan import Plan, PlannedTask, Service
 from heliograph_agent.spool import Priority
-
-LIVENESS = "connectivity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +49,7 @@ def _task(line: PlannedTask, service: Service | None) -> Task:
         target=line.target or line.service,
         service=service,
         options=line.options,
-        priority=Priority.P0 if line.experiment == LIVENESS else Priority.P3,
+        priority=Priority.P0 if line.experiment == ANCHORS else Priority.P3,
         interval_s=max(1, line.interval_s),
     )
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
+from heliograph.address import literal
 from heliograph.failure import Failure
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.failures import StepError
 from heliograph_agent.net.tcp import Wire
 

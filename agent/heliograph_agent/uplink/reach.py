@@ -8,11 +8,11 @@ with the name, then without. Every step is written into the trace, and the pin a
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from heliograph.address import literal
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
 from heliograph.plan import Entrance
 from heliograph_agent.net import Net, Seen, Stream, Trace
-from heliograph_agent.net.address import literal
 from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.step import Facts, Step
 from heliograph_agent.net.tcp import Wire, open_wire

@@ -53,7 +53,7 @@ class Ways:
     def leads_home(self, place: str) -> bool:
         """Whether this is an address of a private network, or of this machine's own. Of a name
         nothing is known, but of the one that every machine calls itself by."""
-        from heliograph_agent.net.address import literal
+        from heliograph.address import literal
 
         address = literal(place)
         return self._bars(address) if address else place.lower() == "localhost"

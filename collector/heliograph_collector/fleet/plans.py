@@ -1,9 +1,11 @@
 """Which plan stands, and how the next is issued: version raised, signed with our key."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
+from heliograph.experiments import REGISTRY, entry_of
 from heliograph.plan import Entrance, Limits, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
@@ -12,17 +14,10 @@ from heliograph_collector.fleet.keyring import KeysError
 from heliograph_collector.fleet.registry import Fleet
 
 LIFE_S = 60 * 86_400  # then it widens nothing; agents go on by it for half a year more
-# Reckoned together they are some 45 MB a day over IPv4 and 75 over both families; what the limit
-# below does not cover comes later than planned, anchors last.
-_SERVICES_S = {"anchors": 180, "telegram": 480, "whatsapp": 600, "signal": 600, "stun": 3_600}
-_MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
-_MESSENGERS_S = 7_200  # the seven of them are some 4 MB a day
-_OTHERS_S = 600
-_BY_CHOICE = ("tor",)  # may draw attention to who measures it: an operator writes it into a plan
-_FROM_ABROAD = ("outside_in",)  # what a volunteer inside the country has no part in
-_FROM_ABROAD_S = 3_600
+# Reckoned together its tasks are some 45 MB a day over IPv4 and 75 over both families; what the
+# limit does not cover comes later than planned, anchors last.
 _BYTES_PER_MONTH = 2_000_000_000
-_NEUTRAL = ("https://www.wikipedia.org/", "https://www.example.com/")
+_UNPLANNED_S = 600  # a service whose experiment this edition does not know
 
 
 def standing(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
@@ -84,12 +79,10 @@ def announce(
 
 
 def default_plan(services: Services) -> Plan:
-    """Anchors every three minutes, the three messengers that matter most every eight to ten, two
-    neutral pages every ten; STUN every hour, the other messengers every two. Tor is left out.
+    """Plan every service and lone target as the registry of experiments says.
 
-    A country's own sites are for controls, every hour.
-
-    Agents ask the anchors again whenever something fails, so they need not be asked more often.
+    Agents ask the anchors again whenever something fails, so they need not be asked more often. A
+    country's own sites are for controls.
     """
     return Plan(
         version=0,
@@ -98,23 +91,31 @@ def default_plan(services: Services) -> Plan:
         services_version=services.version,
         services=services.services,
         tasks=(
-            *(_task(s) for s in services.services if s.experiment not in _BY_CHOICE),
-            *(PlannedTask(experiment="web", target=x, interval_s=_OTHERS_S) for x in _NEUTRAL),
+            *(_task(service) for service in services.services if _is_planned(service)),
+            *_lone_tasks(),
         ),
         limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
     )
 
 
+def _is_planned(service: Service) -> bool:
+    entry = entry_of(service.experiment)
+    return entry is None or entry.planned
+
+
 def _task(service: Service) -> PlannedTask:
-    abroad = service.experiment in _FROM_ABROAD
+    entry = entry_of(service.experiment)
     return PlannedTask(
         experiment=service.experiment,
         service=service.name,
-        interval_s=_FROM_ABROAD_S if abroad else _interval_s(service),
-        role="control" if abroad else "",
+        interval_s=entry.interval_s if entry else _UNPLANNED_S,
+        role=entry.role if entry else "",
     )
 
 
-def _interval_s(service: Service) -> int:
-    usual = _MESSENGERS_S if service.experiment in _MESSENGERS else _OTHERS_S
-    return _SERVICES_S.get(service.name, usual)
+def _lone_tasks() -> Iterator[PlannedTask]:
+    for entry in REGISTRY.values():
+        for target in entry.planned_targets:
+            yield PlannedTask(
+                experiment=entry.name, target=target, interval_s=entry.interval_s, role=entry.role
+            )

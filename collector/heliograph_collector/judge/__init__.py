@@ -4,6 +4,7 @@
 verdict can be made again from what is stored when a rule changes. README.md lists the rules.
 """
 
+from heliograph.experiments import ANCHORS
 from heliograph_collector.judge import by_voice
 from heliograph_collector.judge.cancelled import finished
 from heliograph_collector.judge.case import Scene, case
@@ -20,7 +21,6 @@ __all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
 
 SUMMARY = "summary"  # the endpoint of the verdict on a measurement that stands for many runs
 UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
-ANCHORS = "connectivity"  # the experiment that asks about the vantage and not about a target
 
 
 def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:

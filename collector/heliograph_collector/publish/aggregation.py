@@ -15,9 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
+from heliograph.experiments import REGISTRY, ooni_name
 from heliograph_collector.publish import query
 from heliograph_collector.publish.feed import Feed
-from heliograph_collector.publish.ooni import NAMES
 from heliograph_collector.publish.query import parse, write_time
 from heliograph_collector.store.aggregation import AXES, GRAINS, Total, Wanted
 from heliograph_collector.store.rows import DAY_US
@@ -31,7 +31,7 @@ CSV = "text/csv"
 _MAX_AGE_S = 60
 _DEFAULT_DAYS = 30
 _WAITING = 16  # such questions are dear: one at a time, and not endlessly many in line
-_OURS = {theirs: ours for ours, theirs in NAMES.items()}
+_OURS = {entry.ooni_test: entry.name for entry in REGISTRY.values() if entry.ooni_test}
 
 _AXIS_ABOUT = "Rows are told apart by it."
 AXIS_X = query.choice("axis_x", _AXIS_ABOUT, AXES, "measurement_start_day")
@@ -153,7 +153,7 @@ def _row(axes: Sequence[str], total: Total) -> dict[str, Any]:
     counts = (total.anomaly, total.confirmed, total.failure, total.ok)
     at = dict(zip(axes, total.at, strict=True))
     if "test_name" in at:
-        at["test_name"] = NAMES.get(at["test_name"], at["test_name"])
+        at["test_name"] = ooni_name(at["test_name"])
     return at | dict(zip(COUNTS, (*counts, sum(counts)), strict=True))
 
 

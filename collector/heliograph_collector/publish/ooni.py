@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph import __version__
+from heliograph.experiments import ooni_name
 from heliograph.observation import Access
 from heliograph_collector.publish.ooni_steps import keys_of
 from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
 
 Json = dict[str, Any]
-# ours → OONI's, where the test is the same
-NAMES = {"web": "web_connectivity", "stun": "stunreachability"}
 NETWORKS = {Access.MOBILE: "mobile", Access.FIXED: "wifi"}
 PAGES = frozenset(("other_page", "redirect", "block_page", "status_451"))  # http-diff, in one word
 FORMATS = {"dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0}
@@ -55,7 +54,7 @@ def document(taken: Taken, verdicts: Sequence[Verdict], control: ControlView | N
         "software_version": __version__,
         "test_helpers": {},
         "test_keys": {**keys, **_conclusion(taken, verdicts)},
-        "test_name": NAMES.get(m.experiment, m.experiment),
+        "test_name": ooni_name(m.experiment),
         "test_runtime": m.runtime_us / 1e6,
         "test_start_time": started,
         "test_version": f"0.{m.experiment_version}.0",

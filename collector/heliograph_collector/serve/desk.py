@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import Gauge, ProcessCollector
 
+from heliograph.experiments import is_for_controls
 from heliograph.plan import Service
 from heliograph.services import Services
 from heliograph_collector.intake.geo import origin
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from heliograph_collector.serve.house import House
 
 ANCHORS = "anchors"
-FROM_ABROAD = "outside_in"  # the experiment of controls
 _T = TypeVar("_T")
 
 
@@ -155,5 +155,5 @@ def _in_order(services: Services) -> list[Service]:
 
     What controls alone measure is no vantage's state, so it has no row.
     """
-    shown = [service for service in services.services if service.experiment != FROM_ABROAD]
+    shown = [s for s in services.services if not is_for_controls(s.experiment)]
     return sorted(shown, key=lambda service: service.name == ANCHORS)

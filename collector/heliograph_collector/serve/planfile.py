@@ -4,40 +4,12 @@ from datetime import UTC, datetime
 
 import yaml
 
+from heliograph.experiments import NAMES, REGISTRY
+from heliograph.experiments.options import OptionError, parse_options
 from heliograph.plan import ROLES, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph_collector.config import Entry
 
-# What agents of this edition can run; a test holds it against the agent's own list.
-EXPERIMENTS = (
-    "connectivity",
-    "discord",
-    "dns",
-    "dns_integrity",
-    "ech",
-    "facebook_messenger",
-    "http_host",
-    "line",
-    "matrix",
-    "middlebox",
-    "outside_in",
-    "path",
-    "quic",
-    "signal",
-    "sni",
-    "stun",
-    "tcp",
-    "telegram",
-    "threema",
-    "throttling",
-    "tls",
-    "tor",
-    "viber",
-    "vpn",
-    "web",
-    "wechat",
-    "whatsapp",
-)
 _MAX_TASKS = 512
 _MAX_TARGET = 2_048
 _TASK = ("experiment", "service", "target", "interval_s", "options", "role")
@@ -76,12 +48,13 @@ def _task(item: Entry, services: Services) -> PlannedTask:
     if ("service" in keys) == ("target" in keys):
         raise item.error("needs either service or target")
     names = tuple(service.name for service in services.services)
+    experiment = keys["experiment"].word(NAMES)
     return PlannedTask(
-        experiment=keys["experiment"].word(EXPERIMENTS),
+        experiment=experiment,
         interval_s=keys["interval_s"].whole(10, 604_800),
         service=keys["service"].word(names) if "service" in keys else "",
         target=_target(keys["target"]) if "target" in keys else "",
-        options=_options(keys["options"]) if "options" in keys else {},
+        options=_options(keys["options"], experiment) if "options" in keys else {},
         role=keys["role"].word(ROLES) if "role" in keys else "",
     )
 
@@ -93,8 +66,13 @@ def _target(entry: Entry) -> str:
     return text
 
 
-def _options(entry: Entry) -> dict[str, str]:
-    return {name: value.text() for name, value in entry.mapping(()).items()}
+def _options(entry: Entry, experiment: str) -> dict[str, str]:
+    options = {name: value.text() for name, value in entry.mapping(()).items()}
+    try:
+        parse_options(REGISTRY[experiment], options)
+    except OptionError as error:
+        raise entry.error(str(error).rstrip(".")) from error
+    return options
 
 
 def _limits(entry: Entry) -> Limits:

@@ -1,20 +1,31 @@
-"""Every experiment has its page beside it, which asks its question and names each option."""
+"""The shared registry, the agent's functions, their pages and their tests are in step."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from heliograph import experiments as shared
+from heliograph.experiments.options import options_of
 from heliograph_agent import experiments
-from heliograph_agent.experiment import Experiment, options_of
+from heliograph_agent.experiment import Experiment
 
 FOLDER = Path(experiments.__file__).parent
+TESTS = Path(__file__).parent
+# Messengers with a function of their own share a test file with those that have none.
+SHARED_TESTS = {"telegram", "whatsapp", "signal"}
+
+
+def test_every_entry_of_the_registry_has_its_function_and_every_function_an_entry() -> None:
+    wanted = {entry.function_name for entry in shared.REGISTRY.values()}
+    assert wanted == experiments.FUNCTIONS.keys(), "a line in agent/…/experiments/__init__.py"
+    assert [experiment.name for experiment in experiments.REGISTRY] == list(shared.REGISTRY)
 
 
 @pytest.mark.parametrize("experiment", experiments.REGISTRY, ids=lambda e: e.name)
 def test_an_experiment_has_its_page(experiment: Experiment) -> None:
-    page = (FOLDER / f"{_module(experiment)}.md").read_text()
-    assert experiment.name in page
+    page = (FOLDER / f"{experiment.function_name}.md").read_text()
+    assert page.startswith(f"# {experiment.function_name}\n")
     for part in ("Question.", "Target.", "Packets.", "Fields.", "Blind spots."):
         assert f"**{part}**" in page
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
@@ -22,17 +33,16 @@ def test_an_experiment_has_its_page(experiment: Experiment) -> None:
 
 
 def test_there_is_no_page_and_no_module_of_nothing() -> None:
-    names = {_module(experiment) for experiment in experiments.REGISTRY}
-    assert {path.stem for path in FOLDER.glob("*.md")} == names
-    assert {path.stem for path in FOLDER.glob("[!_]*.py")} == names
+    assert {path.stem for path in FOLDER.glob("*.md")} == experiments.FUNCTIONS.keys()
+    assert {path.stem for path in FOLDER.glob("[!_]*.py")} == experiments.FUNCTIONS.keys()
 
 
-@pytest.mark.parametrize("experiment", experiments.REGISTRY, ids=lambda e: e.name)
-def test_an_experiment_is_named_after_its_function(experiment: Experiment) -> None:
-    """Messengers share one: all that tells them apart is their service."""
-    assert experiment.run.__name__ == _module(experiment)
-    assert experiment.name in (_module(experiment), experiment.default_target)
+def test_every_function_has_its_test_file() -> None:
+    tested = {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")}
+    assert experiments.FUNCTIONS.keys() - SHARED_TESTS <= tested
 
 
-def _module(experiment: Experiment) -> str:
-    return experiment.run.__module__.rpartition(".")[2]
+@pytest.mark.parametrize("name", experiments.FUNCTIONS)
+def test_a_function_is_named_after_its_module(name: str) -> None:
+    function = experiments.FUNCTIONS[name]
+    assert (function.__name__, function.__module__.rpartition(".")[2]) == (name, name)

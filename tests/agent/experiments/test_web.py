@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_agent.endpoints import page_of
 from heliograph_agent.experiment import CannotRun, Target
-from heliograph_agent.experiments.web import Config, web
+from heliograph_agent.experiments.web import web
 from heliograph_agent.net import Seen, Stream, Trace
 from support.dns_server import answer, dns_server
 from support.doh_server import doh_server
@@ -239,11 +240,13 @@ def test_connections_to_all_addresses_are_under_way_at_once() -> None:
         trace = Trace(clock)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                await web(Target(text="https://www.test/"), Config(), FakeNet(world, clock, trace))
+                await web(
+                    Target(text="https://www.test/"), WebConfig(), FakeNet(world, clock, trace)
+                )
         return trace.observations
 
     cut = [o for o in run_virtually(story) if o.failure is Failure.INTERRUPTED]
-    assert len(cut) == Config().addresses == len({o.tcp.address for o in cut if o.tcp})
+    assert len(cut) == WebConfig().addresses == len({o.tcp.address for o in cut if o.tcp})
 
 
 class Slow(FakeNet):
@@ -266,7 +269,7 @@ def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> 
 
     async def story(clock: VirtualClock) -> list[Observation]:
         trace = Trace(clock)
-        await web(Target(text="https://www.test/"), Config(), Slow(world, clock, trace))
+        await web(Target(text="https://www.test/"), WebConfig(), Slow(world, clock, trace))
         assert asyncio.get_running_loop().time() < 11
         return trace.observations
 

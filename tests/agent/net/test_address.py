@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph_agent.net.address import host_port, https_host_port, literal
+from heliograph.address import host_port, https_host_port, literal
 
 
 @pytest.mark.parametrize(

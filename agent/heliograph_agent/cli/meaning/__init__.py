@@ -1,12 +1,14 @@
 """What a measurement means in one plain sentence, and what it cannot tell.
 
 One place alone has nothing to compare itself with, so no sentence gives a verdict: it says what was
-seen, what that looks like, and who could tell. `sentence` is pure; a row of _TOLD per experiment
-whose meaning lies in the difference between its endpoints, the others are told by stage or count.
+seen, what that looks like, and who could tell. `sentence` is pure; a row of SENTENCES for each
+experiment whose meaning lies in the difference between its endpoints, the others are told by stage
+or count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
+from heliograph.experiments import ANCHORS
 from heliograph.observation import Observation
 from heliograph_agent.cli.meaning.contrast import ech, http_host, quic, sni, throttling
 from heliograph_agent.cli.meaning.names import dns, dns_integrity
@@ -19,7 +21,7 @@ from heliograph_agent.cli.words import OWN
 Groups = Mapping[str, Sequence[Observation]]
 Teller = Callable[[str, Groups], str]
 
-_TOLD: Mapping[str, Teller] = {
+SENTENCES: Mapping[str, Teller] = {
     "connectivity": connectivity,
     "dns": dns,
     "dns_integrity": dns_integrity,
@@ -44,9 +46,9 @@ def sentence(
     if not observations:
         return ""
     groups = by_endpoint(observations)
-    if all(step.failure in OWN for step in observations) and experiment != "connectivity":
+    if all(step.failure in OWN for step in observations) and experiment != ANCHORS:
         return NOTHING
-    if (told := _TOLD.get(experiment)) is not None:
+    if (told := SENTENCES.get(experiment)) is not None:
         return told(target, groups)
     if title or len(groups) > 1:
         return places(title or target or experiment, groups)

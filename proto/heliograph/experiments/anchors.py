@@ -1,0 +1,33 @@
+"""Register the experiment that asks about the vantage itself."""
+
+from dataclasses import dataclass
+
+from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.options import option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectivityConfig:
+    """Options of `connectivity`."""
+
+    concurrency: int = option(8, "anchors visited at a time", low=1, high=16)
+    domestic: str = option("", "URLs of neutral hosts inside the country, with commas between")
+
+
+ENTRIES = (
+    ExperimentEntry(
+        name="connectivity",
+        version=1,
+        title="Anchors: resolver, captive portal, neutral hosts abroad and at home",
+        category=Category.ANCHORS,
+        config=ConnectivityConfig,
+        wants="service",
+        default_target="anchors",
+        interval_s=180,
+        voice=(
+            VoiceClass(number=0, name="domestic", title="hosts at home"),
+            VoiceClass(number=1, name="foreign", title="hosts abroad"),
+            VoiceClass(number=2, name="dns", title="names"),
+        ),
+    ),
+)

@@ -1,0 +1,121 @@
+"""Register the messengers. One that `services.yml` says all of is an entry here alone."""
+
+from dataclasses import dataclass
+
+from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.options import option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelegramConfig:
+    """Options of `telegram`."""
+
+    concurrency: int = option(8, "endpoints visited at a time", low=1, high=16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatsAppConfig:
+    """Options of `whatsapp`."""
+
+    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
+    chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalConfig:
+    """Options of `signal`."""
+
+    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessengerConfig:
+    """Options of messengers that `services.yml` says all of."""
+
+    concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
+    addresses: int = option(1, "IPv4 addresses of one name that are tried", low=1, high=8)
+
+
+def _messenger(
+    name: str, title: str, *, voice: tuple[int, str] | None = None, ooni_test: str = ""
+) -> ExperimentEntry:
+    """Build the entry of a messenger whose endpoints are visited by kind and no further.
+
+    Without `voice`, a number and a short title, the code for the telephone does not tell of it.
+    """
+    return ExperimentEntry(
+        name=name,
+        version=1,
+        title=title,
+        category=Category.MESSENGERS,
+        config=MessengerConfig,
+        wants="service",
+        default_target=name,
+        function="messengers",
+        interval_s=7_200,  # a handful of these is some 4 MB a day
+        ooni_test=ooni_test,
+        voice=(VoiceClass(number=voice[0], name=name, title=voice[1]),) if voice else (),
+    )
+
+
+ENTRIES = (
+    ExperimentEntry(
+        name="telegram",
+        version=2,
+        title="Telegram: every data centre by HTTP and by MTProto, and the web fronts",
+        category=Category.MESSENGERS,
+        config=TelegramConfig,
+        wants="service",
+        default_target="telegram",
+        interval_s=480,
+        ooni_test="telegram",
+        voice=(VoiceClass(number=3, name="telegram", title="Telegram"),),
+        protocols={"mtproto": "MTProto"},
+    ),
+    ExperimentEntry(
+        name="whatsapp",
+        version=2,
+        title="WhatsApp: chat servers, registration, web and media",
+        category=Category.MESSENGERS,
+        config=WhatsAppConfig,
+        wants="service",
+        default_target="whatsapp",
+        ooni_test="whatsapp",
+        voice=(VoiceClass(number=4, name="whatsapp", title="WhatsApp"),),
+        protocols={"noise": "Noise"},
+        replies={"server_hello": "ServerHello"},
+    ),
+    ExperimentEntry(
+        name="signal",
+        version=2,
+        title="Signal: chat, contact discovery, storage, calls, attachments, updates",
+        category=Category.MESSENGERS,
+        config=SignalConfig,
+        wants="service",
+        default_target="signal",
+        ooni_test="signal",
+        voice=(VoiceClass(number=5, name="signal", title="Signal"),),
+    ),
+    _messenger(
+        "facebook_messenger",
+        "Facebook Messenger: message broker, APIs, CDNs and web",
+        voice=(6, "Facebook Messenger"),
+        ooni_test="facebook_messenger",
+    ),
+    _messenger("viber", "Viber: chat servers, accounts, media and web", voice=(7, "Viber")),
+    _messenger(
+        "threema",
+        "Threema: chat servers on both ports, directory, media and web",
+        voice=(8, "Threema"),
+    ),
+    _messenger(
+        "matrix",
+        "Matrix: the homeserver matrix.org, its federation and Element's web",
+        voice=(9, "Matrix"),
+    ),
+    _messenger("discord", "Discord: gateway, API, CDN and media", voice=(10, "Discord")),
+    _messenger(
+        "wechat", "WeChat: long and short links, in China and abroad, and web", voice=(11, "WeChat")
+    ),
+    _messenger("line", "LINE: gateway, objects, login and web", voice=(12, "LINE")),
+)

@@ -1,0 +1,128 @@
+"""Describe an experiment's options once, read them from text, and explain what is allowed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import lru_cache
+from typing import Any, TypeVar, get_type_hints
+
+from heliograph.address import host_port, https_host_port
+from heliograph.experiments.entry import ExperimentEntry
+
+MAX_TEXT = 253  # characters of an option
+
+_types_by_config: dict[type[Any], Mapping[str, Any]] = {}
+_T = TypeVar("_T", bool, int, str)
+
+# What a text may have to be; each raises ValueError when it is not.
+FORMS: Mapping[str, Callable[[str, str], tuple[str, int]]] = {
+    "address:port": host_port,
+    "https URL": https_host_port,
+}
+
+
+class OptionError(ValueError):
+    """An option that no experiment takes so; the text is a sentence that names what is allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One key of an experiment's config, as users are told of it."""
+
+    key: str
+    type: str
+    default: bool | int | str
+    help: str
+    allowed: str
+
+
+def option(
+    default: _T,
+    says: str,
+    *,
+    low: int = 0,
+    high: int = 0,
+    words: Sequence[str] = (),
+    form: str = "",
+) -> _T:
+    """Declare a field of a config: its default, what it does, and what else it may be.
+
+    `low` and `high` bound a number, `words` are all the texts allowed, `form` is one of FORMS; a
+    text with a form may also be empty.
+    """
+    metadata = {"help": says, "low": low, "high": high, "words": tuple(words), "form": form}
+    made: Any = field(default=default, metadata=metadata)
+    return made  # type: ignore[no-any-return] # dataclasses give a field the type of its default
+
+
+def options_of(config: type[Any]) -> tuple[Option, ...]:
+    """List what `--option` takes for this config."""
+    hints = _field_types(config)
+    return tuple(
+        Option(
+            key=f.name,
+            type=hints[f.name].__name__,
+            default=f.default if f.default is not MISSING else "",
+            help=f.metadata.get("help", ""),
+            allowed=_describe_allowed(f, hints[f.name]),
+        )
+        for f in fields(config)
+    )
+
+
+def parse_options(entry: ExperimentEntry, options: Mapping[str, str]) -> Any:
+    """Build the config of an experiment with `options` set in it. Raises OptionError."""
+    return _parse_pairs(entry, tuple(options.items()))
+
+
+@lru_cache(maxsize=256)  # a plan asks for the same over and over
+def _parse_pairs(entry: ExperimentEntry, options: tuple[tuple[str, str], ...]) -> Any:
+    by_key = {f.name: f for f in fields(entry.config)}
+    hints = _field_types(entry.config)
+    for key, _ in options:
+        if key not in by_key:
+            allowed = ", ".join(by_key) or "none"
+            raise OptionError(f"{entry.name} has no option {key!r}; its options are: {allowed}.")
+    return entry.config(
+        **{key: _parse_value(by_key[key], hints[key], text) for key, text in options}
+    )
+
+
+def _field_types(config: type[Any]) -> Mapping[str, Any]:
+    """Resolve the fields' types once: that costs as much as a probe nearby."""
+    if config not in _types_by_config:
+        _types_by_config[config] = get_type_hints(config)
+    return _types_by_config[config]
+
+
+def _parse_value(f: "Field[Any]", kind: type, text: str) -> bool | int | str:
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    if kind is int and text.isascii() and text.isdigit() and len(text) < 10:
+        number = int(text)
+        if f.metadata["low"] <= number <= f.metadata["high"]:
+            return number
+    if kind is str and _is_allowed_text(f, text):
+        return text
+    raise OptionError(f"{f.name} cannot be {text!r}; allowed: {_describe_allowed(f, kind)}.")
+
+
+def _is_allowed_text(f: "Field[Any]", text: str) -> bool:
+    words = f.metadata["words"]
+    form = f.metadata["form"]
+    if words:
+        return text in words
+    if len(text) > MAX_TEXT or not text.isprintable():
+        return False
+    try:
+        return not (form and text) or bool(FORMS[form](text, f.name))
+    except ValueError:
+        return False
+
+
+def _describe_allowed(f: "Field[Any]", kind: type) -> str:
+    if kind is bool:
+        return "true, false"
+    if kind is int:
+        return f"{f.metadata['low']} to {f.metadata['high']}"
+    words: tuple[str, ...] = f.metadata["words"]
+    return ", ".join(word or '""' for word in words) or f.metadata["form"] or "text"

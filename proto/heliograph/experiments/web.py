@@ -1,0 +1,93 @@
+"""Register the experiments on web sites and their names."""
+
+from dataclasses import dataclass
+
+from heliograph.experiments.entry import Category, ExperimentEntry
+from heliograph.experiments.options import option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """Options of `web`."""
+
+    resolver: str = option(
+        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
+    )
+    doh: str = option(
+        "https://cloudflare-dns.com/dns-query",
+        "third resolver, over HTTPS, empty for none",
+        form="https URL",
+    )
+    linger_ms: int = option(500, "how long more replies over UDP are listened for", high=5_000)
+    addresses: int = option(6, "addresses connected to", low=1, high=16)
+    validate: bool = option(True, "for an http URL, whether port 443 is asked whose address it is")
+    redirects: int = option(10, "redirects followed", low=0, high=10)
+    body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpHostConfig:
+    """Options of `http_host`."""
+
+    neutral: str = option(
+        "www.gstatic.com:80", "HOST:PORT of a server that nobody minds and that answers any name"
+    )
+    direct: bool = option(True, "whether the target's own server is asked too")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SniConfig:
+    """Options of `sni`."""
+
+    neutral: str = option(
+        "www.gstatic.com:443", "HOST:PORT of a server that nobody minds and that takes any name"
+    )
+    direct: bool = option(True, "whether the target's own server is asked too")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideInConfig:
+    """Options of `outside_in`."""
+
+    concurrency: int = option(4, "sites visited at a time", low=1, high=16)
+
+
+ENTRIES = (
+    ExperimentEntry(
+        name="web",
+        version=2,
+        title="Web: lookup, connection, handshake, page and redirects of one URL",
+        category=Category.WEB,
+        config=WebConfig,
+        wants="url",
+        planned_targets=("https://www.wikipedia.org/", "https://www.example.com/"),
+        visit_bytes=60_000,
+        ooni_test="web_connectivity",
+    ),
+    ExperimentEntry(
+        name="http_host",
+        version=1,
+        title="Host header: a name asked of a neutral server in clear, beside a neutral name",
+        category=Category.WEB,
+        config=HttpHostConfig,
+        wants="host",
+    ),
+    ExperimentEntry(
+        name="sni",
+        version=1,
+        title="SNI: a name shown to a neutral server, beside a neutral name and none",
+        category=Category.WEB,
+        config=SniConfig,
+        wants="host",
+    ),
+    ExperimentEntry(
+        name="outside_in",
+        version=1,
+        title="Outside in: a country's own sites as seen from abroad, run by controls",
+        category=Category.WEB,
+        config=OutsideInConfig,
+        wants="service",
+        interval_s=3_600,
+        role="control",  # what a volunteer inside the country has no part in
+    ),
+)

@@ -1,0 +1,79 @@
+"""The registry of experiments agrees with itself and with what is derived from it."""
+
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from heliograph import spoken
+from heliograph.experiments import REGISTRY, Category, ExperimentEntry, category_of, ooni_name
+from heliograph.experiments.options import OptionError, parse_options
+from heliograph.services import shipped
+from heliograph_collector import ooni
+
+ROOT = Path(__file__).parents[2]
+ENTRIES = pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.name)
+
+
+def test_the_numbers_of_the_code_for_the_telephone_never_change() -> None:
+    """Agents in the field say these places: a number may be added, and none may move."""
+    assert spoken.CLASSES[:14] == (
+        "domestic", "foreign", "dns", "telegram", "whatsapp", "signal", "facebook_messenger",
+        "viber", "threema", "matrix", "discord", "wechat", "line", "tor",
+    )  # fmt: skip
+    numbers = [each.number for entry in REGISTRY.values() for each in entry.voice]
+    assert sorted(numbers) == list(range(len(spoken.CLASSES))), "each number once, and no gap"
+    assert 3 ** len(numbers) <= 10**7, "the code has seven digits for them"
+
+
+@pytest.mark.parametrize("field", ["replies", "protocols"])
+def test_a_word_has_one_label_whichever_experiment_says_it(field: str) -> None:
+    labels = defaultdict(set)
+    for entry in REGISTRY.values():
+        for word, label in getattr(entry, field).items():
+            labels[word].add(label)
+    assert {word: said for word, said in labels.items() if len(said) > 1} == {}
+
+
+def test_ooni_s_tests_are_each_one_experiment_s_and_can_be_imported() -> None:
+    tests = [entry.ooni_test for entry in REGISTRY.values() if entry.ooni_test]
+    assert len(set(tests)) == len(tests)
+    assert set(tests) <= ooni.TESTS.keys()
+    assert (ooni_name("web"), ooni_name("sni")) == ("web_connectivity", "sni")
+
+
+@ENTRIES
+def test_an_extra_is_one_that_can_be_installed(entry: ExperimentEntry) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert entry.extra in ("", *project["optional-dependencies"])
+
+
+@ENTRIES
+def test_a_default_target_is_a_service_that_the_experiment_tests(entry: ExperimentEntry) -> None:
+    if not entry.default_target:
+        return
+    service = shipped().get(entry.default_target)
+    assert service is not None, "services.yml has no such service"
+    assert service.experiment == entry.name
+
+
+def test_every_shipped_service_is_tested_by_an_experiment_that_exists() -> None:
+    assert {service.experiment for service in shipped().services} <= REGISTRY.keys()
+
+
+def test_the_manual_names_every_category_that_can_be_opted_out_of() -> None:
+    manual = (ROOT / "agent/README.md").read_text()
+    (row,) = [line for line in manual.splitlines() if line.startswith("| `opt_out.tests`")]
+    assert [category for category in Category if f"`{category}`" not in row] == []
+
+
+def test_what_this_edition_does_not_know_is_left_out_with_the_network() -> None:
+    assert category_of("viber") is Category.MESSENGERS
+    assert category_of("not_yet_known") is Category.NETWORK
+
+
+def test_a_collector_reads_options_as_an_agent_does() -> None:
+    assert parse_options(REGISTRY["web"], {"redirects": "0"}) == REGISTRY["web"].config(redirects=0)
+    with pytest.raises(OptionError, match=r"redirects cannot be '11'; allowed: 0 to 10\."):
+        parse_options(REGISTRY["web"], {"redirects": "11"})
