@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 
 from heliograph_agent.state import State
-from heliograph_collector.serve.child import tied
+from heliograph_collector.control.agent_process import tied
 
 START_S, STOP_S, LOOK_S = 60.0, 5.0, 0.2
 CONFIG = """\

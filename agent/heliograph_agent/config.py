@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from heliograph.plan import Entrance
     from heliograph_agent.net.config import NetConfig
+    from heliograph_agent.uplink.dial_context import Ways
     from heliograph_agent.uplink.proxy import Proxy
-    from heliograph_agent.uplink.rung import Use
-    from heliograph_agent.uplink.ways import Ways
+    from heliograph_agent.uplink.transports import Use
 
 MAX_FILE = 262_144
 MAX_PEM = 4_194_304
@@ -62,7 +62,7 @@ class Config:
     def entrances(self, listed: "Sequence[Entrance]") -> "tuple[Entrance, ...]":
         """Those of the plan, other volunteers' agents only as far as this one's owner wants it."""
         from heliograph.plan import Carrier
-        from heliograph.relayed import parse_line
+        from heliograph.relay_line import parse_line
 
         own = (parse_line(line) for line in self.relays if line != LISTED)
         wanted = (x for x in listed if x.carrier is not Carrier.RELAY or LISTED in self.relays)
@@ -70,8 +70,8 @@ class Config:
 
     def ways(self, clock: Clock, rng: Random) -> "Ways":
         """How the uplink goes out."""
-        from heliograph_agent.uplink.rung import Use
-        from heliograph_agent.uplink.ways import Ways
+        from heliograph_agent.uplink.dial_context import Ways
+        from heliograph_agent.uplink.transports import Use
 
         use = self.proxy_use or Use.LAST
         return Ways(clock, rng, self.net(), self.proxy, use)
@@ -227,13 +227,13 @@ def _proxy(text: str) -> "Proxy":
 
 
 def _proxy_use(text: str) -> "Use":
-    from heliograph_agent.uplink.rung import Use
+    from heliograph_agent.uplink.transports import Use
 
     return Use(text)
 
 
 def _relay(text: str) -> str:
-    from heliograph.relayed import parse_line
+    from heliograph.relay_line import parse_line
 
     if text != LISTED:
         parse_line(text)

@@ -1,4 +1,4 @@
-"""Makes web/territories.tab: names of countries in the pages' languages, from CLDR.
+"""Makes http/territories.tab: names of countries in the pages' languages, from CLDR.
 
     python -m pip install babel
     python deploy/data/territories.py > territories.tab

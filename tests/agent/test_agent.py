@@ -321,7 +321,7 @@ def test_the_import_of_the_agent_is_thin() -> None:
     import subprocess
 
     code = (
-        "import sys, heliograph_agent.agent, heliograph_agent.cli.run\n"
+        "import sys, heliograph_agent.runtime.agent, heliograph_agent.cli.run\n"
         "heavy = {'grpc', 'cryptography', 'dns', 'yaml', 'h11', 'aiohttp', 'scapy', 'zstandard'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

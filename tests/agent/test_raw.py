@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_agent.net.raw import COMMAND, RawReply, RawUnavailable, raw_helper
+from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawReply, RawUnavailable, raw_helper
 from support.routed import CLIENT, ROUTER, SERVER, Routed, listening, routed
 
 PORT = 443

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.book import QUARANTINED
-from heliograph_agent.spool.order import catch_up
+from heliograph_agent.spool.operations import QUARANTINED, catch_up
 from support.hand_clock import HandClock
 from support.results import EPOCH, contents, measurement, plain_seal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.floor import BLOCK, Floor, Marks
+from heliograph_agent.spool.sequence_marks import BLOCK, Floor, Marks
 from support.hand_clock import HandClock
 from support.results import EPOCH, contents, measurement, plain_seal
 

@@ -14,7 +14,7 @@ from heliograph.codec import measurement_from_pb
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Measurement, Observation
 from heliograph.v1 import envelope_pb2
-from heliograph_agent.spool import Priority, Spool, aside
+from heliograph_agent.spool import Priority, Spool, reader
 from support.hand_clock import HandClock
 from support.quick_disk import quick_folder
 from support.results import EPOCH, contents, measurement, plain_seal
@@ -107,7 +107,7 @@ async def test_an_export_ends_the_growing_too(tmp_path: Path) -> None:
     async with opened(path, clock) as spool:
         await spool.append(measurement("a"), EPOCH, Priority.P3)
         await dark_batch(spool)
-        carried = [*aside.envelopes(path)]
+        carried = [*reader.envelopes(path)]
         await spool.append(measurement("b"), EPOCH, Priority.P3)
         await dark_batch(spool)
         assert carried[0] in [envelope for _, envelope in await spool.waiting(5)]

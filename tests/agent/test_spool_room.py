@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
 from heliograph_agent.spool import Priority, Spool, SpoolFull, Triage
-from heliograph_agent.spool.thin import victims
+from heliograph_agent.spool.eviction import victims
 from support.hand_clock import HandClock
 from support.results import EPOCH, contents, measurement, plain_seal
 

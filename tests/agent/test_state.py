@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.v1 import intake_pb2
-from heliograph_agent.agent import renewing
+from heliograph_agent.runtime import signing
 from heliograph_agent.state import (
     COLLECTOR,
     CONSENT,
@@ -57,11 +57,11 @@ def test_a_renewed_key_stays_renewed_when_the_power_fails(
     """The collector knows the key before by then as a copy that somebody kept, and nothing else."""
     state.private_key(make=True)
     agent, present = b"a" * 16, state.signer().public
-    offered = renewing.answer(state, agent, intake_pb2.Renewed(public_key=present))
+    offered = signing.answer(state, agent, intake_pb2.Renewed(public_key=present))
     assert offered is not None
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
-    assert renewing.answer(state, agent, intake_pb2.Renewed(public_key=offered.public_key)) is None
+    assert signing.answer(state, agent, intake_pb2.Renewed(public_key=offered.public_key)) is None
     assert state.signer().public == offered.public_key
     assert state.root.stat().st_ino in synced, "a name is on disk once its directory is"
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from heliograph.observation import Access
-from heliograph_agent.vantage import SETTLED_US, Declared, VantageWatch
+from heliograph_agent.runtime.vantage import SETTLED_US, Declared, VantageWatch
 from support.hand_clock import HandClock
 from support.virtual_time import VirtualClock, run_virtually
 
@@ -111,7 +111,7 @@ def test_changes_are_told_as_they_happen() -> None:
 
 
 def test_this_machine_can_be_looked_at() -> None:
-    from heliograph_agent.net.local import local_view
+    from heliograph_agent.net.local_addresses import local_view
 
     watch = VantageWatch(local_view, HandClock())
     assert watch.check() is False

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from heliograph_collector.publish import status
-from heliograph_collector.publish.aggregation import KNOWN
-from heliograph_collector.publish.app import build
-from heliograph_collector.publish.bus import Bus
-from heliograph_collector.publish.desk import Desk
-from heliograph_collector.publish.shelf import Shelf
-from heliograph_collector.publish.stories import Stories
-from heliograph_collector.serve.days import DayKeeper
-from heliograph_collector.serve.wide import Wide
-from heliograph_collector.store import aggregation, days
+from heliograph_collector.aggregate.cell_updater import DayKeeper
+from heliograph_collector.aggregate.query_cache import Wide
+from heliograph_collector.http.api import status
+from heliograph_collector.http.api.aggregation import KNOWN
+from heliograph_collector.http.app import build
+from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.http.headers import prepared
+from heliograph_collector.http.incident_cache import Shelf
+from heliograph_collector.http.pages.routes import Stories
+from heliograph_collector.http.snapshot_cache import Desk
+from heliograph_collector.store import aggregation, daily_totals
 from heliograph_collector.store.aggregation import Wanted
-from heliograph_collector.store.days import By, Live
-from heliograph_collector.store.engine import Limits, Store
-from heliograph_collector.web.headers import prepared
+from heliograph_collector.store.daily_totals import By, Live
+from heliograph_collector.store.store import Limits, Store
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.many_rows import load
@@ -104,7 +104,7 @@ async def _month(store: Store, clock: HandClock) -> None:
     since_us = FIRST // DAY * DAY
     axes = ("measurement_start_day", "probe_cc")
     wanted = Wanted(since_us=since_us, until_us=END + DAY // 2, k=K, known=KNOWN, axes=axes)
-    whole = tuple(days.day_of(since_us + n * DAY) for n in range(DAYS + 1))
+    whole = tuple(daily_totals.day_of(since_us + n * DAY) for n in range(DAYS + 1))
     counted = aggregation.totals(wanted, Live(whole=whole))
     ours = await timed(lambda: store.totals(wanted), 11)
     with_room = Limits(query_mib=3_000, query_s=120)

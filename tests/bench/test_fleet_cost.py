@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph_collector.simulate.addresses import addresses
-from heliograph_collector.simulate.costs import Cost, cost
-from heliograph_collector.simulate.door import open_door, read_invite
-from heliograph_collector.simulate.own import own_collector
-from heliograph_collector.simulate.part import Part, Word
-from heliograph_collector.simulate.story import Actor
-from heliograph_collector.simulate.troupe import troupe
+from heliograph_lab.simulate.addresses import addresses
+from heliograph_lab.simulate.channel import open_door, read_invite
+from heliograph_lab.simulate.collector_process import own_collector
+from heliograph_lab.simulate.costs import Cost, cost
+from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.worker import Part, Word
+from heliograph_lab.simulate.worker_pool import troupe
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 BEATS = 6 * AGENTS  # once a second each

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.store.engine import Limits, Store
+from heliograph_collector.store.store import Limits, Store
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
 ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "2_000_000"))

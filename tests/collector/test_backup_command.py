@@ -9,8 +9,8 @@ from heliograph.clock import SystemClock
 from heliograph.keys import SigningKey
 from heliograph_collector import cli
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.store.engine import Store
-from heliograph_collector.store.journal import Journal
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.store import Store
 from support.rows import block, envelope_row, measurement_pb, reachable, taken
 
 NOW_US = SystemClock().wall_us()

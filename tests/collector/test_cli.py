@@ -19,9 +19,8 @@ from heliograph.v1.intake_pb2 import Invite
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
 from heliograph_collector.cli.invite import seconds
-from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet import Fleet, open_keyring, plan_file
 from heliograph_collector.fleet.plans import default_plan, standing
-from heliograph_collector.serve import planfile
 
 
 class Ran:
@@ -202,24 +201,24 @@ def test_plans_can_ask_for_exactly_what_agents_can_run() -> None:
 
 
 def test_options_of_a_task_come_through(tmp_path: Path) -> None:
-    from heliograph_collector.config import read_yaml
+    from heliograph_collector.config.settings import read_yaml
 
     file = tmp_path / "plan.yml"
     task = "{experiment: web, target: 'https://a/', interval_s: 60, options: {body_limit: 9}}"
     file.write_text(f"tasks:\n- {task}\n")
-    (found,) = planfile.draft(read_yaml(file), shipped()).tasks
+    (found,) = plan_file.draft(read_yaml(file), shipped()).tasks
     assert found.options == {"body_limit": "9"}
 
 
 def test_a_task_for_controls_alone_is_shown_as_it_was_written(tmp_path: Path) -> None:
-    from heliograph_collector.config import read_yaml
+    from heliograph_collector.config.settings import read_yaml
 
     file = tmp_path / "plan.yml"
     task = "experiment: web\n  target: https://gov.test/\n  interval_s: 60\n  role: control\n"
     file.write_text(f"tasks:\n- {task}")
-    plan = planfile.draft(read_yaml(file), shipped())
+    plan = plan_file.draft(read_yaml(file), shipped())
     assert plan.of_role("volunteer").tasks == ()
-    assert task in planfile.render(plan)
+    assert task in plan_file.render(plan)
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

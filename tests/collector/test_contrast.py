@@ -10,7 +10,7 @@ from heliograph.observation import Link
 from heliograph_collector.control import Assessor, World, outcomes
 from heliograph_collector.control.assessor import AGAIN
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import Contrast, Judged, Role, State, Taken, Vantage
+from heliograph_collector.model.records import Contrast, Judged, Role, State, Taken, Vantage
 from support.scenario import MINUTE_US, NOON_US, measurement, taken
 
 Steps = list[dict[str, Any]]

@@ -7,7 +7,7 @@ from heliograph.observation import Link, Measurement
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph_collector.control import Assessor, ControlCache
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import Judged, Role, State, Taken
+from heliograph_collector.model.records import Judged, Role, State, Taken
 from support.scenario import MINUTE_US, NOON_US, measurement, taken
 
 WORKS: list[dict[str, Any]] = [

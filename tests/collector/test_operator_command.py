@@ -8,8 +8,8 @@ import pytest
 
 from heliograph_collector import cli
 from heliograph_collector.fleet import operators, passwords
+from heliograph_collector.fleet.audit_log import Trail
 from heliograph_collector.fleet.operators import Operators, OperatorsError
-from heliograph_collector.fleet.trail import Trail
 
 
 def run(data: Path, *words: str, typed: str = "") -> int:

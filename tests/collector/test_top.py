@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from heliograph_collector.cli.terminal.picture import Picture, age
-from heliograph_collector.cli.terminal.screen import Top
-from heliograph_collector.cli.terminal.wire import WireError, look, read_figures
-from heliograph_collector.publish.app import build
-from heliograph_collector.publish.bus import Bus
+from heliograph_collector.cli.top.client import WireError, look, read_figures
+from heliograph_collector.cli.top.model import Picture, age
+from heliograph_collector.cli.top.screen import Top
+from heliograph_collector.http.app import build
+from heliograph_collector.http.event_bus import Bus
 from support.casebook import KEY, evening_book
 from support.evening import evening
 from support.hand_clock import HandClock

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from heliograph import spoken
+from heliograph import voice_code
 from heliograph.experiments import REGISTRY, Category, ExperimentEntry, category_of, ooni_name
 from heliograph.experiments.options import OptionError, parse_options
 from heliograph.services import shipped
-from heliograph_collector import ooni
+from heliograph_collector.sources import ooni
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: entry.name)
@@ -18,12 +18,12 @@ ENTRIES = pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: 
 
 def test_the_numbers_of_the_code_for_the_telephone_never_change() -> None:
     """Agents in the field say these places: a number may be added, and none may move."""
-    assert spoken.CLASSES[:14] == (
+    assert voice_code.CLASSES[:14] == (
         "domestic", "foreign", "dns", "telegram", "whatsapp", "signal", "facebook_messenger",
         "viber", "threema", "matrix", "discord", "wechat", "line", "tor",
     )  # fmt: skip
     numbers = [each.number for entry in REGISTRY.values() for each in entry.voice]
-    assert sorted(numbers) == list(range(len(spoken.CLASSES))), "each number once, and no gap"
+    assert sorted(numbers) == list(range(len(voice_code.CLASSES))), "each number once, and no gap"
     assert 3 ** len(numbers) <= 10**7, "the code has seven digits for them"
 
 

@@ -11,7 +11,7 @@ import pytest
 from heliograph.experiments import REGISTRY
 from heliograph.services import shipped
 from heliograph_collector.fleet.plans import default_plan
-from heliograph_collector.judge.readings import READINGS, SERVICE_READINGS
+from heliograph_collector.judge.comparisons import READINGS, SERVICE_READINGS
 from lab.country import matrix_page
 from lab.country.interference import KINDS
 from lab.country.matrix import Cells, Row, built, judged, looked, matrix

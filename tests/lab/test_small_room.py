@@ -18,7 +18,7 @@ from heliograph import codec, keys
 from heliograph.clock import SystemClock
 from heliograph.plan import PlannedTask
 from heliograph.v1 import plan_pb2
-from heliograph_agent import consent
+from heliograph_agent.consent import consent
 from heliograph_agent.state import CONSENT, PLAN, Collector, State
 from heliograph_collector.fleet.certificate import make_certificate
 from support import local_targets

@@ -13,12 +13,12 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.experiments import REGISTRY
+from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Seen, Speech, Stream, Trace
-from heliograph_agent.net.speech import TlsSpeech
+from heliograph_agent.net.probe_message import TlsSpeech
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import ControlView, State
+from heliograph_collector.model.records import ControlView, State
 from support.any_world import NOTHING, TARGET, TROUBLES, Trouble, world
 from support.fake_net import FakeNet
 from support.fake_world import World

@@ -13,8 +13,8 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.meaning import METHODS
-from heliograph_collector.store.rows import ControlView, State, Verdict
+from heliograph_collector.judge.failure_semantics import METHODS
+from heliograph_collector.model.records import ControlView, State, Verdict
 from support.scenario import measurement, taken
 
 FOUR, SIX = "5.6.7.8", "2a00:1::8"

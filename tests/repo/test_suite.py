@@ -16,11 +16,11 @@ def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
 
 
 def test_what_starts_programs_by_any_way_is_not_pure() -> None:
-    files = ["contract/test_codec.py", "collector/detect/test_silence.py"]
+    files = ["contract/test_codec.py", "collector/detect/silence/test_detector.py"]
     assert all(quick.is_pure(quick.TESTS / file) for file in files)
     others = [
         "lab/test_drill.py",
-        "collector/publish/test_page_in_browser.py",
+        "collector/http/test_page_in_browser.py",
         "agent/test_agent.py",
     ]
     assert not any(quick.is_pure(quick.TESTS / file) for file in others)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from heliograph import keys, spoken
+from heliograph import keys, voice_code
 from heliograph_agent.state import State
 from heliograph_collector.fleet import Codes, Fleet
 from support import local_targets, loopback_plan, serve_process
@@ -57,8 +57,8 @@ class Line:
         known, state = State(self.state).collector(), State(self.state)
         assert known is not None
         key = state.signer().shared_with(known.sealing_key, keys.CODE)
-        report = spoken.Report(self.now() - back, {"telegram": spoken.Life.ANSWERS})
-        return spoken.in_digits(spoken.code(report, key, known.agent))
+        report = voice_code.Report(self.now() - back, {"telegram": voice_code.Life.ANSWERS})
+        return voice_code.in_digits(voice_code.code(report, key, known.agent))
 
     @staticmethod
     def now() -> int:
@@ -113,7 +113,7 @@ def test_what_proves_nothing_is_refused_by_a_sentence_and_counted(line: Line) ->
     assert "does not add up in group 1: ask for that group again" in line.refused(wrong)
     assert "has 2 digits in place of 30" in line.refused("12")
     assert "a word that no code has, 'hello' in place 1" in line.refused("hello")
-    assert "more than three days ago" in line.refused(line.of_minute(spoken.PAST_MIN + 2))
+    assert "more than three days ago" in line.refused(line.of_minute(voice_code.PAST_MIN + 2))
     assert "no agent of this collector made it" in line.refused(line.of_minute(10_001))
     assert "no agent of this collector made it" in line.refused(line.of_minute(-40))
 

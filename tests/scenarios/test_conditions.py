@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import State
+from heliograph_collector.model.records import State
 from support.condition import Condition, conditions
 from support.condition_table import README, table
 

@@ -14,7 +14,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import ControlView, State
+from heliograph_collector.model.records import ControlView, State
 from lab.country.world import require_for_test
 from support.condition import Condition, conditions
 from support.field.field import Played, play

@@ -20,9 +20,9 @@ from heliograph import keys
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_agent.spool import SpoolCounts
 from heliograph_agent.state import Collector, State
+from heliograph_collector.model.records import JournalRow, Kind, Taken
+from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
-from heliograph_collector.store.reading import read_rows
-from heliograph_collector.store.rows import JournalRow, Kind, Taken
 from support.dark_months import SECRET, Shift
 from support.hand_clock import HandClock
 from support.intake import House, house

@@ -15,7 +15,7 @@ from heliograph import keys
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc, plan_pb2
 from heliograph_collector.fleet import invite_line, open_keyring
-from heliograph_collector.intake import limits
+from heliograph_collector.ingest import rate_limits
 
 SESSIONS = 5_000
 
@@ -44,7 +44,7 @@ class Bare:
 
 async def main(data: Path) -> None:
     keyring = open_keyring(data, ["127.0.0.1"])
-    server = grpc.aio.server(options=limits.server_options(SESSIONS))
+    server = grpc.aio.server(options=rate_limits.server_options(SESSIONS))
     intake_pb2_grpc.add_IntakeServicer_to_server(
         cast("intake_pb2_grpc.IntakeServicer", Bare()), server
     )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from heliograph_collector.console.office import Moved, Rehearsal
+from heliograph_collector.console.backend import Moved, Rehearsal
 from support.office import INGEST, PLAN, Shop, here
 
 PLACES = (("KZ", 9198), ("KZ", 206026), ("IR", 44244), ("BY", 6697), ("ZZ", 0))

@@ -10,27 +10,27 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from heliograph_collector.console import alerts, frame, incidents
-from heliograph_collector.console.gate import NOBODY, Gate
-from heliograph_collector.console.gate import VIEWER as VIEWERS
-from heliograph_collector.console.live import Live
+from heliograph_collector.alerting.outbox import Delivery
+from heliograph_collector.app.alerting import Alerts, news
+from heliograph_collector.app.detector_runner import Herald
+from heliograph_collector.app.incident_views import Casebook, courier
+from heliograph_collector.config.receiver import Kind, Receiver
+from heliograph_collector.console import alerts, incidents, templates
+from heliograph_collector.console.access import NOBODY, Gate
+from heliograph_collector.console.access import VIEWER as VIEWERS
+from heliograph_collector.console.backend import Office
+from heliograph_collector.console.event_stream import Live
 from heliograph_collector.console.login import Login
-from heliograph_collector.console.office import Office
-from heliograph_collector.courier.outbox import Delivery
-from heliograph_collector.courier.receiver import Kind, Receiver
-from heliograph_collector.detect.acts import Saying
-from heliograph_collector.detect.alert_log import FILE, Grounds
-from heliograph_collector.detect.incident import Incident
-from heliograph_collector.detect.ledger import Ledger
+from heliograph_collector.fleet.audit_log import Trail
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
-from heliograph_collector.fleet.trail import Trail
-from heliograph_collector.publish.app import build
-from heliograph_collector.publish.bus import Bus
-from heliograph_collector.publish.herald import Herald
-from heliograph_collector.serve.cases import Casebook, courier
-from heliograph_collector.serve.courier import Alerts, news
-from heliograph_collector.store.rows import Vantage
+from heliograph_collector.http.app import build
+from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.log_file import FILE, Grounds
+from heliograph_collector.incidents.log_writer import Ledger
+from heliograph_collector.incidents.operator_entries import Saying
+from heliograph_collector.model.records import Vantage
 from support import rows
 from support.casebook import KEY, MINUTE, VERSIONS, ago, evening_book
 from support.evening import evening
@@ -122,7 +122,7 @@ class _Courier:
 
 async def home(request: web.Request) -> web.StreamResponse:
     """Where one comes after the login."""
-    return frame.away("/console/incidents")
+    return templates.away("/console/incidents")
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ async def opened(data: Path) -> AsyncIterator[Scene]:
     add = gate.add(app)
     Login(gate).routes(add)
     Live(gate, look_s=0.05).routes(add)
-    add("GET", "/console/static/{name}", NOBODY, frame.static)
+    add("GET", "/console/static/{name}", NOBODY, templates.static)
     add("GET", "/console", VIEWERS, home)
     incidents.routes(add, gate, Casebook(scene.feed, scene.says).registry())
     alerts.routes(add, gate, courier(cast("Alerts", _Courier(scene))))

@@ -5,13 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from heliograph.keys import SigningKey
-from heliograph_collector.detect.alert_log import Grounds, body
-from heliograph_collector.detect.chain import START, body_of, hash_of, line
-from heliograph_collector.detect.fold import Part
-from heliograph_collector.detect.incident import Bracket, Incident, Kind, State, Turn, Way
-from heliograph_collector.detect.revision import Change, Revision
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.store.incidents import Book, Entry
+from heliograph_collector.incidents.book import Book, Entry
+from heliograph_collector.incidents.diff import Change, Revision
+from heliograph_collector.incidents.hash_chain import START, body_of, hash_of, line
+from heliograph_collector.incidents.incident import Bracket, Incident, Kind, State, Turn, Way
+from heliograph_collector.incidents.log_file import Grounds, body
+from heliograph_collector.incidents.scope import Part, Scope
 from support.fake_feed import NOW_US
 
 KEY = SigningKey(b"k" * 32)

@@ -2,8 +2,8 @@
 
 from zlib import crc32
 
+from heliograph_collector.model.records import Judged, Vantage, Verdict
 from heliograph_collector.store.aggregation import Wanted
-from heliograph_collector.store.rows import Judged, Vantage, Verdict
 from support.rows import DAY, KZ, T0, US, taken
 
 MIDNIGHT = T0 // DAY * DAY

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Epoch, Link, Measurement, Observation, Tcp, Tls
-from heliograph.spoken import Life
-from heliograph_agent.agent.darkness import Darkness
-from heliograph_agent.agent.sealing import Sealing
+from heliograph.voice_code import Life
+from heliograph_agent.runtime.batcher import Sealing
+from heliograph_agent.runtime.offline_digest import Darkness
 from heliograph_agent.spool import Priority, Spool, Triage
 from heliograph_agent.state import SPOOL, Collector, State
 from support.hand_clock import HandClock

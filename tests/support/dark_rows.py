@@ -8,8 +8,8 @@ import zstandard
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Witness
-from heliograph_collector.store.rows import JournalRow, Kind
+from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.model.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Witness
 
 SECRET = b"s" * 32
 COLLECTOR = bytes(16)

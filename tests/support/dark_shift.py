@@ -8,14 +8,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from heliograph.keys import SigningKey
-from heliograph_collector.detect.record import micros
-from heliograph_collector.detect.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Replay
-from heliograph_collector.publish.bus import Bus
-from heliograph_collector.serve.detector import Detector
-from heliograph_collector.serve.keeper import Study
+from heliograph_collector.app.detector_runner import Detector
+from heliograph_collector.detect.state import Study
+from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.incidents.record import micros
+from heliograph_collector.model.records import Block, JournalRow, Opinion, WorldTally
+from heliograph_collector.model.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Replay
 from heliograph_collector.store.clickhouse import StoreError
-from heliograph_collector.store.journal import Journal
-from heliograph_collector.store.rows import Block, JournalRow, Opinion, WorldTally
+from heliograph_collector.store.journal.journal import Journal
 from support.dark_rows import SECRET, row_of
 from support.dark_world import Signals, at
 from support.hand_clock import HandClock

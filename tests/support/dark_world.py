@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from heliograph_collector.detect.signals import (
+from heliograph_collector.model.signals import (
     DAY_US,
     SECOND_US,
     Arrival,

@@ -8,14 +8,7 @@ from typing import Any
 
 import yaml
 
-from heliograph_collector.detect.signals import (
-    SECOND_US,
-    Arrival,
-    Opinion,
-    Place,
-    Standing,
-    Witness,
-)
+from heliograph_collector.model.signals import SECOND_US, Arrival, Opinion, Place, Standing, Witness
 from support.dark_world import OLD_US, T0, Signals, at, outages, silences_of
 
 FOLDER = Path(__file__).parents[1] / "scenarios" / "detect"

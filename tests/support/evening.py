@@ -3,8 +3,8 @@
 from typing import Any
 
 from heliograph.observation import Link
-from heliograph_collector.publish.feed import AgentCounts, LinkCount
-from heliograph_collector.store.rows import Silence, State
+from heliograph_collector.http.backend import AgentCounts, LinkCount
+from heliograph_collector.model.records import Silence, State
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 
 _MINUTE = 60_000_000

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from heliograph.observation import Observation
-from heliograph_agent.experiment import Target, parse_config
 from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments.experiment import Target, parse_config
 from heliograph_agent.net import Trace
 from support.fake_net import FakeDoor, World
 from support.hand_clock import HandClock

@@ -6,14 +6,10 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry
 
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector import rollup
-from heliograph_collector.publish.bus import Bus
-from heliograph_collector.publish.feed import (
-    AgentCounts,
-    Feed,
-    LinkCount,
-)
-from heliograph_collector.store.rows import (
+from heliograph_collector.aggregate import rollup
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.model.records import (
     Judged,
     MeasurementFilter,
     MeasurementPage,

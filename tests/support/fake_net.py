@@ -29,7 +29,7 @@ from heliograph.observation import (
     Udp,
 )
 from heliograph_agent.net import MAX_BODY, QuicConnection, Seen, Speech, Stream, Trace
-from heliograph_agent.net.speech import TlsSpeech
+from heliograph_agent.net.probe_message import TlsSpeech
 from support.fake_world import Page, World, body, coarse_of, dns_of, head, tls_of
 from support.hand_clock import HandClock
 

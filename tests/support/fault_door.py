@@ -15,7 +15,7 @@ from pathlib import Path
 
 from heliograph.codec import CodecError, measurement_from_pb
 from heliograph.envelope import decompress
-from heliograph_collector.store.rows import Kind
+from heliograph_collector.model.records import Kind
 from support.intake import CLOCK, House, house
 
 

@@ -20,7 +20,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.errors import SpoolFull
+from heliograph_agent.spool.priority import SpoolFull
 from support.fault_door import frame, framed
 from support.hand_clock import HandClock
 from support.results import EPOCH, measurement

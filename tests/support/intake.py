@@ -18,10 +18,10 @@ from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from heliograph_collector.fleet.plans import default_plan, issue
-from heliograph_collector.intake.geo import Network
-from heliograph_collector.intake.house import Intake, Plot, intake
-from heliograph_collector.store.journal import Journal
-from heliograph_collector.store.rows import JournalRow, Kind
+from heliograph_collector.ingest.build import Intake, Plot, intake
+from heliograph_collector.ingest.geo.lookup import Network
+from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.store.journal.journal import Journal
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]"
 HOST = "127.0.0.1"

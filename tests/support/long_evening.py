@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from heliograph_collector.publish.feed import Feed
-from heliograph_collector.store.rows import Silence, State, Vote
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.model.records import Silence, State, Vote
 from support.casebook import KEY, ago, evening_book
 from support.evening import evening
 from support.fake_feed import BIN_US, World, crowd

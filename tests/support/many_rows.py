@@ -1,6 +1,6 @@
 """Millions of verdicts, made by the engine itself and laid into the real schema."""
 
-from heliograph_collector.store.engine import Store
+from heliograph_collector.store.store import Store
 from support.rows import DAY
 
 VANTAGES = 5_000

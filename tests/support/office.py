@@ -13,18 +13,18 @@ from aiohttp.test_utils import TestClient, TestServer
 from heliograph.keys import SigningKey
 from heliograph.plan import Plan
 from heliograph.services import parse
-from heliograph_collector.config import ConfigError, parse_yaml
+from heliograph_collector.config.settings import ConfigError, parse_yaml
+from heliograph_collector.console.access import Gate
 from heliograph_collector.console.app import routes
-from heliograph_collector.console.gate import Gate
-from heliograph_collector.console.office import Here, Ingest, NotSoError, Office, Rehearsal, Spoken
+from heliograph_collector.console.backend import Here, Ingest, NotSoError, Office, Rehearsal, Spoken
 from heliograph_collector.fleet import Fleet, invite_line
+from heliograph_collector.fleet.audit_log import Trail
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
+from heliograph_collector.fleet.plan_file import draft, render
 from heliograph_collector.fleet.plans import issue
 from heliograph_collector.fleet.registry import Sighting
-from heliograph_collector.fleet.trail import Trail
-from heliograph_collector.publish.app import build
-from heliograph_collector.serve.planfile import draft, render
+from heliograph_collector.http.app import build
 from support.fake_feed import World
 from support.hand_clock import HandClock
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from heliograph.http_envelope import Request
 from heliograph.plan import Carrier, Entrance
-from heliograph.posted import Request
 from heliograph.v1 import intake_pb2
-from heliograph_collector import post
+from heliograph_collector.ingest import post
 from support.ports import HOST
 from support.scripted_intake import Collector
 from support.tcp_server import serving

@@ -23,9 +23,9 @@ from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Limits, Service
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.loop import run_main
-from heliograph_agent.net.real import Door
-from heliograph_agent.runner import Context, Runner
+from heliograph_agent.net.system_net import Door
+from heliograph_agent.runtime.event_loop import run_main
+from heliograph_agent.runtime.runner import Context, Runner
 
 CONCURRENCY = 50
 

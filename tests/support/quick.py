@@ -16,7 +16,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 MEANS = frozenset({
     "subprocess", "asyncio.subprocess", "multiprocessing", "pty", "playwright", "chdb",
-    "heliograph_collector.store.engine.Store",
+    "heliograph_collector.store.store.Store",
 })  # fmt: skip
 # Where no import shows it: a call, or a shared fixture.
 WORDS = re.compile(r"create_subprocess|os\.fork\(|\breader: browser_reader|mark\.lab\b")

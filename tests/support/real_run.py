@@ -7,12 +7,12 @@ assert verdict(here, control).rule == "sni.reset"
 from collections.abc import Callable, Mapping
 
 from heliograph.observation import Link, Measurement
-from heliograph_agent.experiment import Target, parse_config
 from heliograph_agent.experiments import by_name
-from heliograph_agent.net.real import RealNet
+from heliograph_agent.experiments.experiment import Target, parse_config
+from heliograph_agent.net.system_net import RealNet
 from heliograph_agent.net.trace import Trace
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import ControlView, Verdict
+from heliograph_collector.model.records import ControlView, Verdict
 from support.scenario import NOON_US, taken
 
 Opening = Callable[..., tuple[RealNet, Trace]]  # a net on loopback, set as the arguments say

@@ -19,8 +19,7 @@ from heliograph.observation import (
 )
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
-from heliograph_collector.store.pseudonyms import Pseudonyms
-from heliograph_collector.store.rows import (
+from heliograph_collector.model.records import (
     Block,
     JournalRow,
     Judged,
@@ -31,6 +30,7 @@ from heliograph_collector.store.rows import (
     Vantage,
     Verdict,
 )
+from heliograph_collector.store.pseudonyms import Pseudonyms
 
 US = 1_000_000
 DAY = 86_400 * US

@@ -31,7 +31,7 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_collector.store.rows import Contrast, ControlView, Role, State, Taken, Vantage
+from heliograph_collector.model.records import Contrast, ControlView, Role, State, Taken, Vantage
 
 CATALOGUE = Path(__file__).parents[1] / "scenarios"
 HOST = "www.target.example"

@@ -27,10 +27,10 @@ from cryptography.x509.oid import NameOID
 from heliograph import codec, keys
 from heliograph.clock import SystemClock
 from heliograph.envelope import open_envelope
-from heliograph.pieces import cut
+from heliograph.http_envelope import PLACE, RELAY, place_of
 from heliograph.plan import Limits, Plan, PlannedTask, Service
-from heliograph.posted import PLACE, RELAY, place_of
-from heliograph.relayed import signed
+from heliograph.plan_chunks import cut
+from heliograph.relay_line import signed
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc, plan_pb2
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 
 @dataclass(frozen=True)

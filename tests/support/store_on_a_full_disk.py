@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heliograph.clock import SystemClock
-from heliograph_collector.store.engine import Store
-from heliograph_collector.store.journal import Journal, JournalFullError
-from heliograph_collector.store.rows import Judged, Taken
-from heliograph_collector.store.writer import Writer
+from heliograph_collector.judge.writer import Writer
+from heliograph_collector.model.records import Judged, Taken
+from heliograph_collector.store.journal.journal import Journal, JournalFullError
+from heliograph_collector.store.store import Store
 from support.rows import NAMES, envelope_row, measurement_pb, reachable
 
 DISK = "size=96m"

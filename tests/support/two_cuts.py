@@ -6,9 +6,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from heliograph_collector.detect.signals import Goodbye
-from heliograph_collector.store.journal import Journal
-from heliograph_collector.store.rows import JournalRow
+from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.signals import Goodbye
+from heliograph_collector.store.journal.journal import Journal
 from support.dark_shift import rows_of
 from support.dark_world import Cut, Signals, at, country, live, world
 from support.serve_process import Served

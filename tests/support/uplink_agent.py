@@ -15,10 +15,10 @@ from heliograph.v1 import envelope_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import Collector as Known
 from heliograph_agent.state import State
-from heliograph_agent.uplink.attempts import Attempt
+from heliograph_agent.uplink.attempt_log import Attempt
+from heliograph_agent.uplink.connection_manager import Uplink
+from heliograph_agent.uplink.dial_context import Ways
 from heliograph_agent.uplink.session import Facts, Party
-from heliograph_agent.uplink.uplink import Uplink
-from heliograph_agent.uplink.ways import Ways
 from support.scripted_intake import Collector, Identity
 
 SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])

@@ -11,7 +11,7 @@ from heliograph_agent import cli
 from heliograph_agent.state import STATUS, Collector, State, StateError, not_joined
 
 if TYPE_CHECKING:
-    from heliograph.spoken import Report
+    from heliograph.voice_code import Report
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,26 +29,26 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph import spoken
+    from heliograph import voice_code
 
     state = cli.state_of(args)
     collector = state.collector()
     if collector is None:
         raise not_joined(state)
     report = _report(state, SystemClock())
-    said = spoken.code(report, _key(state, collector), collector.agent)
+    said = voice_code.code(report, _key(state, collector), collector.agent)
     if args.json:
-        told = {"digits": spoken.in_digits(said), "words": spoken.in_words(said)}
+        told = {"digits": voice_code.in_digits(said), "words": voice_code.in_words(said)}
         print(json.dumps({**told, "made": _made(report), "lives": dict(report.lives)}))
     else:
-        print(spoken.in_words(said) if args.words else spoken.in_digits(said))
+        print(voice_code.in_words(said) if args.words else voice_code.in_digits(said))
         _explain(report)
     return 0
 
 
 def _report(state: State, clock: Clock) -> "Report":
-    from heliograph.spoken import Report
-    from heliograph_agent.agent.lives import fresh, told_before
+    from heliograph.voice_code import Report
+    from heliograph_agent.runtime.service_status import fresh, told_before
 
     now_us = clock.wall_us()
     try:
@@ -70,7 +70,7 @@ def _key(state: State, collector: Collector) -> bytes:
 
 
 def _explain(report: "Report") -> None:
-    from heliograph.spoken import Life, summary
+    from heliograph.voice_code import Life, summary
 
     print(f"\nMade {_made(report)}. It says:")
     for line in summary(report):

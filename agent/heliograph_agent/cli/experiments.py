@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from heliograph_agent.cli.probe import Subparsers
-    from heliograph_agent.experiment import Experiment
+    from heliograph_agent.experiments.experiment import Experiment
 
 
 def add_parser(subparsers: "Subparsers") -> None:

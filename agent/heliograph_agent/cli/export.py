@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _export(file: Path, state: State, collector: Collector) -> int:
     from heliograph.keys import key_id
-    from heliograph_agent.spool import aside
+    from heliograph_agent.spool import reader
 
     running = state.running() is not None
     if not running:
         asyncio.run(_close_batches(state))
-    chosen, left = _that_fit(aside.envelopes(state.path(SPOOL)))
+    chosen, left = _that_fit(reader.envelopes(state.path(SPOOL)))
     _write(file, key_id(collector.sealing_key), chosen)
     print(f"{file}: {_batches(len(chosen))}, sealed to the collector.")
     if left:
@@ -74,9 +74,9 @@ def _export(file: Path, state: State, collector: Collector) -> int:
 async def _close_batches(state: State) -> None:
     """What lies open is sealed first. A sick state costs that and no more."""
     from heliograph.clock import SystemClock
-    from heliograph_agent.agent import read_setting
-    from heliograph_agent.agent.sealing import Sealing
     from heliograph_agent.config import Config
+    from heliograph_agent.runtime.agent import read_setting
+    from heliograph_agent.runtime.batcher import Sealing
     from heliograph_agent.spool import Spool
 
     clock = SystemClock()
@@ -131,7 +131,7 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     from heliograph import bundle
     from heliograph.clock import SystemClock
     from heliograph.keys import key_id
-    from heliograph_agent.spool import aside
+    from heliograph_agent.spool import reader
 
     try:
         with file.open("rb") as stream:
@@ -145,18 +145,18 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     spool = state.path(SPOOL)
     settled = {
         sequence: said[name]
-        for sequence, envelope in aside.numbered(spool)
+        for sequence, envelope in reader.numbered(spool)
         if (name := bundle.digest(envelope)) in said
     }
     changes = {sequence: (what.status, what.reason) for sequence, what in settled.items()}
-    aside.settle(spool, changes, SystemClock())
-    _tell(list(settled.values()), sum(1 for _ in aside.numbered(spool)))
+    reader.settle(spool, changes, SystemClock())
+    _tell(list(settled.values()), sum(1 for _ in reader.numbered(spool)))
     return 0
 
 
 def _keep_plan(state: State, packed: bytes) -> None:
     """For `run` to look at: it takes what is newer and soundly signed, as from a session."""
-    from heliograph.pieces import unpack
+    from heliograph.plan_chunks import unpack
 
     if packed:
         with suppress(ValueError):  # of a later edition

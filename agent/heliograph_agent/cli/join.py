@@ -12,14 +12,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.cli import asking
 from heliograph_agent.state import COLLECTOR, CONSENT, JOINING, PLAN, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph.v1 import plan_pb2
-    from heliograph_agent.consent import Consent
+    from heliograph_agent.consent.consent import Consent
+    from heliograph_agent.uplink.dial_context import Ways
     from heliograph_agent.uplink.invite import Invite
-    from heliograph_agent.uplink.ways import Ways
+import re
+
+TIMES = 3
+
+
+def ask_agreement() -> bool:
+    print('\nType "yes" to agree: ', end="", flush=True)
+    return _line() in ("yes", "y")
+
+
+def ask_network() -> str | None:
+    """Ask whose network this is: "own" or "allowed"; None when it may not be used."""
+    print(
+        "\nDoes this network belong to somebody else: an employer, a school, a neighbour?\n"
+        'Type "no", or "allowed" if its owner knows and agrees: ',
+        end="",
+        flush=True,
+    )
+    answer = _line()
+    if answer in ("no", "n"):
+        return "own"
+    if answer in ("allowed", "agreed"):
+        return "allowed"
+    print("Then ask its owner first.", file=sys.stderr)
+    return None
+
+
+def ask_country() -> str:
+    """Two capitals, or "" for what is not said."""
+    for _ in range(TIMES):
+        print(
+            "In which country does this machine stand? It decides what you are warned of.\n"
+            "Two letters such as KZ, or nothing: ",
+            end="",
+            flush=True,
+        )
+        answer = _line()
+        if not answer or re.fullmatch(r"[a-z]{2}", answer):
+            return answer.upper()
+    return ""
+
+
+def _line() -> str:
+    return sys.stdin.readline(256).strip().lower()
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -128,7 +171,7 @@ def _invite(args: argparse.Namespace, state: State) -> "Invite":
 
 def _request(file: Path, invite: "Invite", state: State) -> int:
     from heliograph import keys
-    from heliograph_agent.uplink.by_file import request
+    from heliograph_agent.enrolment.by_file import request
 
     signer = keys.SigningKey(state.private_key(make=True) or b"")
     _write(file, request(invite, signer))
@@ -141,7 +184,7 @@ def _request(file: Path, invite: "Invite", state: State) -> int:
 
 def _by_file(file: Path, invite: "Invite", state: State) -> Collector:
     from heliograph import keys
-    from heliograph_agent.uplink.by_file import MAX_BYTES, ByFileError, read_response
+    from heliograph_agent.enrolment.by_file import MAX_BYTES, ByFileError, read_response
 
     signer = keys.SigningKey(state.private_key(make=True) or b"")
     try:
@@ -167,7 +210,7 @@ def _by_network(args: argparse.Namespace, invite: "Invite", state: State) -> Col
 def _take(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
     """The plan checked, both written down. Raises CommandError."""
     from heliograph.clock import SystemClock
-    from heliograph_agent.uplink.signed import PlanError, open_plan
+    from heliograph_agent.uplink.signed_documents import PlanError, open_plan
 
     try:
         open_plan(plan, collector, SystemClock().wall_us() // 1_000_000)
@@ -193,8 +236,8 @@ def _present(state: State) -> Collector | None:
 
 async def _enrol(invite: "Invite", state: State, ways: "Ways") -> Collector:
     from heliograph import keys
-    from heliograph_agent.uplink.door import DoorError
-    from heliograph_agent.uplink.enrol import enrol
+    from heliograph_agent.enrolment.online import enrol
+    from heliograph_agent.uplink.channel import DoorError
 
     signer = keys.SigningKey(state.private_key(make=True) or b"")
     try:
@@ -208,18 +251,18 @@ async def _enrol(invite: "Invite", state: State, ways: "Ways") -> Collector:
 def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
     from heliograph.clock import SystemClock
     from heliograph.observation import Access
-    from heliograph_agent import consent as c
     from heliograph_agent.cli.plan import stored_plan
     from heliograph_agent.config import load
-    from heliograph_agent.opt_out import careful, without
-    from heliograph_agent.risks import is_grave
+    from heliograph_agent.consent import consent as c
+    from heliograph_agent.consent.opt_out import careful, without
+    from heliograph_agent.consent.risks import is_grave
 
     config = load(cli.config_of(args))
     plan = without(stored_plan(state), config.without)
     before = c.read_consent(state.read_json(CONSENT))
     country = args.country or config.country or (before.country if before else "")
     if before is None and not country and not args.yes:
-        country = asking.country()
+        country = ask_country()
     covered = careful(plan) if is_grave(country) else plan
     scope = frozenset({c.EVERYTHING}) if args.yes else c.scope_of(covered)
     asked = c.Consent(
@@ -236,8 +279,8 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
         return _again(state, collector, before, asked)
     print(c.terms(covered, collector.endpoint, country))
     if not args.yes:
-        network = args.network or asking.network()
-        if network is None or not asking.yes():
+        network = args.network or ask_network()
+        if network is None or not ask_agreement():
             print(
                 "Nothing will run. To agree later, run the same command again; the invite stays "
                 "good.",

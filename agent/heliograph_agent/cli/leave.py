@@ -82,8 +82,8 @@ def _stop_running(state: State) -> None:
 async def _tell(state: State, config: Path, clock: Clock) -> bool:
     """Whether the collector heard the goodbye. Damaged files keep nobody from leaving; without the
     configuration nothing is said, for it may name a proxy that nothing is to go past."""
-    from heliograph_agent.agent import Agent, read_setting
     from heliograph_agent.config import ConfigError, load
+    from heliograph_agent.runtime.agent import Agent, read_setting
     from heliograph_agent.state import StateError
 
     try:

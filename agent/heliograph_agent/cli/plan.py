@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from heliograph.plan import Plan, PlannedTask, Service
     from heliograph_agent.config import Config
-    from heliograph_agent.consent import Consent
+    from heliograph_agent.consent.consent import Consent
 
 PRESENT = -1  # whatever it is
 
@@ -38,10 +38,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent import bytes_a_day
-    from heliograph_agent import consent as c
     from heliograph_agent.config import load
-    from heliograph_agent.opt_out import left_out, without
+    from heliograph_agent.consent import consent as c
+    from heliograph_agent.consent import cost
+    from heliograph_agent.consent.opt_out import left_out, without
 
     state = cli.state_of(args)
     plan = stored_plan(state)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         more = {
             "not_agreed": waiting,
             "opted_out": sorted({_about(t, {}) for t in left_out(plan, config.without)}),
-            "bytes_a_day": bytes_a_day.of_plan(wanted),
+            "bytes_a_day": cost.of_plan(wanted),
         }
         print(json.dumps(asdict(plan) | more, ensure_ascii=False))
         return 0
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def stored_plan(state: State) -> "Plan":
     """What the collector asks of an agent of this role. Raises StateError or CommandError."""
     from heliograph.plan import ROLES
-    from heliograph_agent.uplink.signed import PlanError, read_plan
+    from heliograph_agent.uplink.signed_documents import PlanError, read_plan
 
     stored = state.read(PLAN)
     if stored is None:
@@ -90,8 +90,8 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
     from dataclasses import replace
 
     from heliograph.clock import SystemClock
-    from heliograph_agent import consent as c
-    from heliograph_agent.uplink.signed import Age, age_of
+    from heliograph_agent.consent import consent as c
+    from heliograph_agent.uplink.signed_documents import Age, age_of
 
     if before is None:
         raise cli.CommandError(
@@ -116,20 +116,20 @@ def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
 
 def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
     from heliograph.clock import SystemClock
-    from heliograph_agent import bytes_a_day
-    from heliograph_agent.consent import plain
-    from heliograph_agent.opt_out import left_out, without
-    from heliograph_agent.uplink.signed import STALE_S, Age, age_of
+    from heliograph_agent.consent import cost
+    from heliograph_agent.consent.consent import plain
+    from heliograph_agent.consent.opt_out import left_out, without
+    from heliograph_agent.uplink.signed_documents import STALE_S, Age, age_of
 
     services = {service.name: service for service in plan.services}
     wanted = without(plan, config.without)
     print(plain(f"Plan {plan.version}, services of {plan.services_version}"))
     for task in wanted.tasks:
-        daily = bytes_a_day.of_task(task, services.get(task.service)) / 1e6
+        daily = cost.of_task(task, services.get(task.service)) / 1e6
         what = f"{task.experiment:<14} {_about(task, services)}, {daily:.1f} MB a day"
         print(plain(f"  every {task.interval_s:>6} s  {what}"))
     print(
-        f"Some {bytes_a_day.of_plan(wanted) / 1e6:.1f} MB a day, at most "
+        f"Some {cost.of_plan(wanted) / 1e6:.1f} MB a day, at most "
         f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month."
     )
     unwanted = left_out(plan, config.without)

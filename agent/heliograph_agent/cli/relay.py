@@ -26,9 +26,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph.plan import Carrier, Entrance
-    from heliograph.relayed import line_of
+    from heliograph.relay_line import line_of
     from heliograph_agent.config import load
-    from heliograph_agent.uplink.relay_key import pin_of, relay_pem
+    from heliograph_agent.relay.key import pin_of, relay_pem
 
     state = cli.state_of(args)
     if state.collector() is None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.net.loop import run_main
+from heliograph_agent.runtime.event_loop import run_main
 
 if TYPE_CHECKING:
-    from heliograph_agent.agent import Agent
+    from heliograph_agent.runtime.agent import Agent
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,8 +30,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent.agent import Agent, read_setting
     from heliograph_agent.config import load
+    from heliograph_agent.runtime.agent import Agent, read_setting
 
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)

@@ -78,7 +78,7 @@ def _written(state: State) -> dict[str, Any]:
 
 def _spooled(state: State) -> dict[str, Any] | None:
     """Counts of the spool; None while an agent has it open."""
-    from heliograph_agent.agent.status import queue_of
+    from heliograph_agent.runtime.status_file import queue_of
     from heliograph_agent.spool import Spool
 
     if state.running() is not None:

@@ -6,7 +6,6 @@ Each function is a module of its name, with its page beside it.
 from collections.abc import Mapping
 
 from heliograph import experiments as shared
-from heliograph_agent.experiment import CannotRun, Experiment, Run, with_function
 from heliograph_agent.experiments import (
     connectivity,
     dns,
@@ -30,6 +29,7 @@ from heliograph_agent.experiments import (
     web,
     whatsapp,
 )
+from heliograph_agent.experiments.experiment import CannotRun, Experiment, Run, with_function
 
 # A line an experiment. Messengers that the list of services says all of share one function.
 FUNCTIONS: Mapping[str, Run] = {

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from heliograph.experiments.anchors import ConnectivityConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import CannotRun, Target, service_of
+from heliograph_agent.experiments.endpoints import visit_all
+from heliograph_agent.experiments.experiment import CannotRun, Target, service_of
 from heliograph_agent.net import Net
 
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from heliograph.experiments.network import DnsConfig
-from heliograph_agent.endpoints import host_of
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import host_of
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 ENGINES = ("system", "udp", "tcp", "doh")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heliograph.experiments.network import DnsIntegrityConfig
-from heliograph_agent.endpoints import host_of, is_literal
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import host_of, is_literal
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 

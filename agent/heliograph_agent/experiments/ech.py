@@ -2,17 +2,17 @@
 
 from heliograph.experiments.network import EncryptedHelloConfig
 from heliograph.failure import Failure
-from heliograph_agent.endpoints import (
+from heliograph_agent.experiments.endpoints import (
     Address,
     connected,
     find,
     host_and_port,
     is_literal,
 )
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
-from heliograph_agent.protocols.client_hello import CHANCE, ClientHello
 from heliograph_agent.protocols.ech_config import EchConfig, config_in, parameter_of
+from heliograph_agent.protocols.tls_hello import CHANCE, ClientHello
 
 LABELS = ("real", "none", "grease")  # what passes a filter of names goes before what wakes it
 TRIES = 2  # of a hello that is met by silence: lost packets are silent too

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from heliograph.experiments.web import HttpHostConfig
-from heliograph_agent.endpoints import (
+from heliograph_agent.experiments.endpoints import (
     BODY_LIMIT,
     Address,
     connected,
@@ -12,7 +12,7 @@ from heliograph_agent.endpoints import (
     host_and_port,
     is_literal,
 )
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 

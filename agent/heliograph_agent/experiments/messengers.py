@@ -1,8 +1,8 @@
 """Messengers of which the list of services says all there is to say. See messengers.md."""
 
 from heliograph.experiments.messengers import MessengerConfig
-from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_all
+from heliograph_agent.experiments.experiment import Target, service_of
 from heliograph_agent.net import Net
 
 

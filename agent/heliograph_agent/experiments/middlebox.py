@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from heliograph.experiments.network import MiddleboxConfig
-from heliograph_agent.endpoints import Address, connected, find, host_and_port
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import Address, connected, find, host_and_port
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Speech
 from heliograph_agent.protocols.echo import CHANCE, HttpEcho, TcpEcho, malformed_lines
 

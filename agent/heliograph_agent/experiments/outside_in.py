@@ -1,8 +1,8 @@
 """Whether a country's own sites answer from abroad. See outside_in.md."""
 
 from heliograph.experiments.web import OutsideInConfig
-from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_all
+from heliograph_agent.experiments.experiment import Target, service_of
 from heliograph_agent.net import Net
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from heliograph.experiments.network import PathConfig
-from heliograph_agent.endpoints import Address, find, host_and_port, host_of, is_literal
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import Address, find, host_and_port, host_of, is_literal
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
 
 SYN, HELLO, DNS = "syn", "client_hello", "dns"

@@ -5,8 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.experiments.web import SniConfig
-from heliograph_agent.endpoints import Address, connected, find, host_and_port, is_literal
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import (
+    Address,
+    connected,
+    find,
+    host_and_port,
+    is_literal,
+)
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 OWN_TRIED = 3  # of the target's addresses

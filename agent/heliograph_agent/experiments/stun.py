@@ -2,8 +2,8 @@
 
 from heliograph.experiments.network import StunConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.endpoints import host_and_port, visit_all
-from heliograph_agent.experiment import Target
+from heliograph_agent.experiments.endpoints import host_and_port, visit_all
+from heliograph_agent.experiments.experiment import Target
 from heliograph_agent.net import Net
 
 PORT = 3478

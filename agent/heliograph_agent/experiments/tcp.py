@@ -1,8 +1,8 @@
 """Whether a port accepts a connection. See tcp.md."""
 
 from heliograph.experiments.network import TcpConfig
-from heliograph_agent.endpoints import connected, find, host_and_port
-from heliograph_agent.experiment import Target
+from heliograph_agent.experiments.endpoints import connected, find, host_and_port
+from heliograph_agent.experiments.experiment import Target
 from heliograph_agent.net import Net
 
 

@@ -1,8 +1,8 @@
 """Whether Telegram's data centres and its web front answer, each for itself. See telegram.md."""
 
 from heliograph.experiments.messengers import TelegramConfig
-from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_all
+from heliograph_agent.experiments.experiment import Target, service_of
 from heliograph_agent.net import Net
 
 

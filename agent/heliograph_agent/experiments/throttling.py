@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from heliograph.experiments.network import ThrottlingConfig
-from heliograph_agent.endpoints import Address, Page, find, page_of
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import Address, Page, find, page_of
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen
 
 LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and the runner has 120

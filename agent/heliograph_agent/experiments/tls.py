@@ -1,8 +1,8 @@
 """Whether a TLS handshake ends well, with the real name, another one or none. See tls.md."""
 
 from heliograph.experiments.network import TlsConfig
-from heliograph_agent.endpoints import connected, find, host_and_port, host_of
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import connected, find, host_and_port, host_of
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from heliograph.experiments.circumvention import TorConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.endpoints import connected, find, visit_all
-from heliograph_agent.experiment import CannotRun, Target, service_of
+from heliograph_agent.experiments.endpoints import connected, find, visit_all
+from heliograph_agent.experiments.experiment import CannotRun, Target, service_of
 from heliograph_agent.net import Net
 
 OR_PORT = "or_port"  # the group of endpoints that speak as relays do

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from heliograph.experiments.circumvention import VpnConfig
 from heliograph.failure import Failure
-from heliograph_agent.endpoints import Address, connected, find, host_and_port
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import Address, connected, find, host_and_port
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Speech
 from heliograph_agent.protocols import openvpn, wireguard
 

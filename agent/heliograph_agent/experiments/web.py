@@ -8,7 +8,7 @@ from itertools import zip_longest
 from urllib.parse import urljoin
 
 from heliograph.experiments.web import WebConfig
-from heliograph_agent.endpoints import (
+from heliograph_agent.experiments.endpoints import (
     PORTS,
     Address,
     Page,
@@ -18,7 +18,7 @@ from heliograph_agent.endpoints import (
     is_public,
     page_of,
 )
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, Seen, Stream
 from heliograph_agent.protocols.cookies import Jar
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.plan import Endpoint
-from heliograph_agent.endpoints import visit_all
-from heliograph_agent.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_all
+from heliograph_agent.experiments.experiment import Target, service_of
 from heliograph_agent.net import Net
 
 _NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint is always visited

@@ -6,7 +6,7 @@ A failure on the network is a value: the step's observation holds it, and the ha
 from collections.abc import Mapping
 from typing import Protocol
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply, Speech
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply, Speech
 from heliograph_agent.net.trace import Seen, Stream, Trace
 
 __all__ = [
@@ -36,7 +36,7 @@ class QuicConnection(Protocol):
 
 
 class Net(Protocol):
-    """What an experiment may ask of the world. `RealNet` in net/real.py keeps these promises.
+    """What an experiment may ask of the world. `RealNet` in net/system_net.py keeps these promises.
 
     Each method appends exactly one observation to the trace it was bound to, also when it is
     cancelled (then `interrupted`) or its own deadline ends (`generic_timeout_error`), and returns

@@ -22,7 +22,7 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_agent.net.coarse import is_network
+from heliograph_agent.net.dns.truncate import is_network
 
 MARK = "[scrubbed]"
 _REMEMBERED = 512  # texts of each kind

@@ -8,7 +8,7 @@ from typing import TypedDict
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
 from heliograph_agent.net.deadline import Deadline
-from heliograph_agent.net.failures import CAUGHT, failure_of
+from heliograph_agent.net.failure_mapping import CAUGHT, failure_of
 from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.trace import Seen, Trace
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 CHANCE = 64  # bytes of chance that a speech of this module takes at most
 ECHO = "echo"

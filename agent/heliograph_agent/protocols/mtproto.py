@@ -8,7 +8,7 @@ must repeat. Sources: core.telegram.org/mtproto/mtproto-transports and /mtproto/
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext

@@ -8,7 +8,7 @@ certificate, both encrypted (Noise_XX_25519_AESGCM_SHA256). Source: public clien
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 CHANCE = 32  # bytes of chance that a speech takes: the ephemeral secret
 ANSWERED = "server_hello"

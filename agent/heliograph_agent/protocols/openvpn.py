@@ -6,7 +6,7 @@ A server with tls-auth or tls-crypt stays silent: it answers only those who have
 
 from dataclasses import dataclass
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 CHANCE = 8  # bytes of chance that a speech takes: the session id
 ANSWERED = "hard_reset_server"

@@ -6,7 +6,7 @@ only for being there, and forgotten.
 
 from dataclasses import dataclass
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 CHANCE = 12  # bytes of chance that a speech takes: the transaction id
 SUCCESS = "binding_success"

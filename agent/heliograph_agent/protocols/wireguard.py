@@ -8,7 +8,7 @@ import hmac
 from dataclasses import dataclass
 from hashlib import blake2s
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 
 CHANCE = 68  # bytes of chance that a speech takes: sender index, ephemeral secret, a spare key
 KEY = 32  # bytes of a key

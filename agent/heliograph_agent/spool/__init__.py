@@ -10,12 +10,11 @@ from pathlib import Path
 from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
-from heliograph_agent.spool.book import SpoolCounts
-from heliograph_agent.spool.errors import SealError, SpoolError, SpoolFull
-from heliograph_agent.spool.fold import Seal
-from heliograph_agent.spool.priority import Priority, Triage
-from heliograph_agent.spool.shelf import Shelf
-from heliograph_agent.spool.writer import Writer
+from heliograph_agent.spool.compaction import Seal
+from heliograph_agent.spool.database import Shelf
+from heliograph_agent.spool.operations import SpoolCounts
+from heliograph_agent.spool.priority import Priority, SealError, SpoolError, SpoolFull, Triage
+from heliograph_agent.spool.writer_thread import Writer
 
 __all__ = ["Priority", "Spool", "SpoolCounts", "SpoolError", "SpoolFull", "Triage"]
 

@@ -11,10 +11,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from heliograph_agent.spool import schema
-from heliograph_agent.spool.fold import DAY, DIGEST, HOUR
+from heliograph_agent.spool.compaction import DAY, DIGEST, HOUR
+from heliograph_agent.spool.eviction import SHEDDABLE
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import PAGE, checksum
-from heliograph_agent.spool.thin import SHEDDABLE
 
 # What SQLite says of it may quote the bits that flipped, and those need not be text.
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)

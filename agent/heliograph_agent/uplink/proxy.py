@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from heliograph.address import literal
 from heliograph.failure import Failure
-from heliograph_agent.net.failures import StepError
+from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.tcp import Wire
 
 PORTS = {"socks5": 1_080, "http": 8_080}

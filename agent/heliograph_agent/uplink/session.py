@@ -12,20 +12,105 @@ from typing import TYPE_CHECKING
 
 from heliograph import __version__, keys
 from heliograph.clock import Clock
+from heliograph.http_envelope import PLACE
 from heliograph.observation import Access, Link
-from heliograph.posted import PLACE
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool
-from heliograph_agent.uplink.attempts import Keep, nobody_asks
-from heliograph_agent.uplink.door import CONNECT_S, DoorError, Reason
-from heliograph_agent.uplink.offset import ClockFilter, Exchange
-from heliograph_agent.uplink.receipts import RETRY_S, settle, spool_trouble
-from heliograph_agent.uplink.returning import Returning
-from heliograph_agent.uplink.window import Window
-from heliograph_agent.uplink.wire import Wire
+from heliograph_agent.uplink.attempt_log import Keep, nobody_asks
+from heliograph_agent.uplink.channel import CONNECT_S, DoorError, Reason
+from heliograph_agent.uplink.clock_offset import ClockFilter, Exchange
+from heliograph_agent.uplink.reconnect_delay import Returning
+from heliograph_agent.uplink.send_window import Window
 
 if TYPE_CHECKING:
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
+from typing import TYPE_CHECKING
+
+from heliograph_agent.uplink.channel import refusal
+
+if TYPE_CHECKING:
+    import grpc
+
+    Call = grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from heliograph.v1 import intake_pb2
+from heliograph_agent.spool import SpoolError
+
+RETRY_S = 30  # when the collector says "retry" and not when
+MAX_REASON = 64
+SETTLED = {
+    intake_pb2.STATUS_STORED: "stored",
+    intake_pb2.STATUS_DUPLICATE: "duplicate",
+    intake_pb2.STATUS_REJECTED: "rejected",
+}
+
+
+async def settle(party: "Party", sequence: int, receipt: intake_pb2.Receipt) -> bool:
+    """Whether it settled the envelope; else it is to be sent again later. Raises DoorError."""
+    status = SETTLED.get(receipt.status)
+    if status is None:
+        return False
+    with spool_trouble():
+        await party.spool.settle(sequence, status, receipt.reason[:MAX_REASON])
+    if status == "rejected":
+        party.rejected(sequence, receipt.reason[:MAX_REASON])
+    return True
+
+
+@contextmanager
+def spool_trouble() -> Iterator[None]:
+    """No way goes on without the spool; the agent can."""
+    try:
+        yield
+    except SpoolError as error:
+        raise DoorError(Reason.SPOOL) from error
+
+
+class Wire:
+    """One writer at a time, as gRPC wants it."""
+
+    def __init__(self, call: "Call") -> None:
+        import grpc
+
+        self._call = call
+        self._error = grpc.aio.AioRpcError
+        self._eof = grpc.aio.EOF
+        self._writing = asyncio.Lock()
+
+    async def say(self, message: intake_pb2.AgentMessage) -> None:
+        """Raises DoorError."""
+        try:
+            async with self._writing:
+                await self._call.write(message)
+        except self._error as error:
+            raise refusal(error) from error
+        except asyncio.InvalidStateError as error:  # the stream has ended under our hands
+            raise DoorError(Reason.ENDED) from error
+
+    async def hear(self) -> intake_pb2.CollectorMessage:
+        """Raises DoorError, also when the collector ends the stream."""
+        try:
+            message = await self._call.read()
+        except self._error as error:
+            raise refusal(error) from error
+        if message is self._eof:
+            raise DoorError(Reason.ENDED)
+        if not isinstance(message, intake_pb2.CollectorMessage):
+            raise DoorError(Reason.REFUSED)  # gRPC gives None for bytes it could not parse
+        return message
+
+    async def hang_up(self) -> None:
+        """Say that nothing more is coming and wait for the collector to end the stream."""
+        async with self._writing:
+            await self._call.done_writing()
+        await self._call.code()
+
+    def drop(self) -> None:
+        self._call.cancel()
+
 
 SILENT_BEATS = 3  # heartbeats without any word from the collector: the session is dead
 GOODBYE_S = 0.3  # each of the two steps of a clean stop …

@@ -12,12 +12,13 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from heliograph_collector.fleet import KeysError
 
 if TYPE_CHECKING:
-    from heliograph_collector.config import Config
+    from heliograph_collector.config.settings import Config
 
 MODULES = (
     "serve",
@@ -39,7 +40,13 @@ MODULES = (
     "top",
     "evaluate",
 )
-OTHERWISE = {"import": "importing"}  # commands that no module can be named after
+# Commands that stand elsewhere: "import" is no name for a module, and the lab is never imported
+# by the collector, only started by it.
+MODULE_OF = {
+    "import": "heliograph_collector.cli.import_",
+    "simulate": "heliograph_lab.cli.simulate",
+    "evaluate": "heliograph_lab.cli.evaluate",
+}
 EXTRA = (
     "aiohttp",
     "argon2",
@@ -62,10 +69,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines hold peers' addresses
     try:
-        _need_extra()
-        name = OTHERWISE.get(args.command, args.command)
-        module = import_module(f"heliograph_collector.cli.{name}")
-        code: int = module.run(args)
+        _need_extra(args.command)
+        code: int = _module(args.command).run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:
         return _failed(str(error))
@@ -97,9 +102,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in MODULES:
-        module = OTHERWISE.get(name, name)
-        import_module(f"heliograph_collector.cli.{module}").add_parser(commands)
+        _module(name).add_parser(commands)
     return top
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(MODULE_OF.get(command, f"heliograph_collector.cli.{command}"))
 
 
 def add_places(command: argparse.ArgumentParser) -> None:
@@ -112,7 +120,7 @@ def add_places(command: argparse.ArgumentParser) -> None:
 
 def config_of(args: argparse.Namespace, **typed: object) -> "Config":
     """The configuration by file, then by what was typed. Raises CommandError."""
-    from heliograph_collector.config import ConfigError, load_config
+    from heliograph_collector.config.settings import ConfigError, load_config
 
     if args.data:
         typed["data"] = Path(args.data).expanduser()
@@ -125,7 +133,7 @@ def config_of(args: argparse.Namespace, **typed: object) -> "Config":
 
 def endpoint(text: str) -> str:
     """For argparse: HOST:PORT."""
-    from heliograph_collector.config import split_endpoint
+    from heliograph_collector.config.settings import split_endpoint
 
     try:
         split_endpoint(text)
@@ -134,11 +142,11 @@ def endpoint(text: str) -> str:
     return text
 
 
-def _need_extra() -> None:
-    missing = [name for name in EXTRA if find_spec(name) is None]
-    if missing:
+def _need_extra(command: str) -> None:
+    if any(find_spec(name) is None for name in EXTRA):
+        extra = "lab" if MODULE_OF.get(command, "").startswith("heliograph_lab") else "collector"
         raise CommandError(
-            "this installation has only the agent's libraries: install heliograph[collector]."
+            f"this installation has only the agent's libraries: install heliograph[{extra}]."
         )
 
 

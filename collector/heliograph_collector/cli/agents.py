@@ -8,7 +8,7 @@ from typing import Any
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.fleet import Agent, Fleet
-from heliograph_collector.fleet.doubts import clear
+from heliograph_collector.fleet.quarantine import clear
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph_collector.cli import CommandError, add_places, config_of
 
 if TYPE_CHECKING:
-    from heliograph_collector.courier.receiver import Receiver
+    from heliograph_collector.config.receiver import Receiver
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -60,12 +60,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _secret() -> int:
-    import base64
-    import secrets
+    from heliograph_collector.app.alerting import generate_secret
 
-    from heliograph_collector.courier.sealing import PREFIX
-
-    print(PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
+    print(generate_secret())
     return 0
 
 
@@ -81,19 +78,15 @@ def _test(args: argparse.Namespace, receiver: "Receiver") -> int:
     import asyncio
 
     from heliograph.clock import SystemClock
-    from heliograph_collector.courier.sending import DeliveryError
-    from heliograph_collector.serve.courier import secret, try_out
-    from heliograph_collector.serve.refusal import CannotServeError
+    from heliograph_collector.app import CannotServeError
+    from heliograph_collector.app.alerting import send_sample
 
+    base = config_of(args).public_url
     try:
-        kept = secret(receiver)
-        base = config_of(args).public_url
-        said = asyncio.run(try_out(receiver, kept, base, SystemClock().wall_us()))
+        answer = asyncio.run(send_sample(receiver, base, SystemClock().wall_us()))
     except CannotServeError as error:
         raise CommandError(str(error)) from error
-    except DeliveryError as error:
-        raise CommandError(f"{receiver.name} was not told: {error}.") from error
-    print(f"{receiver.name} was told: {said}.")
+    print(f"{receiver.name} was told: {answer}.")
     return 0
 
 
@@ -112,8 +105,8 @@ def _as_json(receiver: "Receiver") -> dict[str, Any]:
 
 def _place(receiver: "Receiver") -> str:
     """Of an address no more than the host: the rest of it can be a secret."""
-    from heliograph_collector.courier.shapes import host_of
+    from heliograph_collector.app.alerting import host_of_receiver
 
     told = ", ".join(receiver.to) or receiver.room
-    host = host_of(receiver.url) or "an address in its file"
+    host = host_of_receiver(receiver) or "an address in its file"
     return f"{told} by {host}" if told else host

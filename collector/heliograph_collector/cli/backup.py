@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.config import Config
+from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
-    from heliograph_collector.store.engine import Store
+    from heliograph_collector.store.store import Store
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _backup(config: Config, directory: Path) -> None:
     from heliograph_collector.store.backup import snapshot
-    from heliograph_collector.store.journal import Journal
+    from heliograph_collector.store.journal.journal import Journal
 
     journal, store = Journal(config.data / "journal.db"), store_of(config)
     try:
@@ -67,7 +67,7 @@ async def _backup(config: Config, directory: Path) -> None:
 
 def store_of(config: Config) -> "Store":
     """Not yet open. Raises StoreError."""
-    from heliograph_collector.store.engine import Store
+    from heliograph_collector.store.store import Store
 
     return Store(
         config.store,
@@ -79,9 +79,9 @@ def store_of(config: Config) -> "Store":
 @contextmanager
 def told() -> Iterator[None]:
     """Every way in which store and journal refuse is a sentence already."""
-    from heliograph_collector.store.engine import DirectoryInUseError, StoreError
-    from heliograph_collector.store.journal import JournalError
+    from heliograph_collector.store.journal.journal import JournalError
     from heliograph_collector.store.migrations import SchemaError
+    from heliograph_collector.store.store import DirectoryInUseError, StoreError
 
     try:
         yield

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph import bundle, posted
-from heliograph.pieces import pack
+from heliograph import bundle, http_envelope
+from heliograph.plan_chunks import pack
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.config import Config, split_endpoint
+from heliograph_collector.config.settings import Config, split_endpoint
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet import Keyring
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 def _plan(config: Config) -> bytes:
     """The standing one, for agents that nothing else reaches; nothing before there is one."""
     from heliograph_collector.fleet import Fleet
-    from heliograph_collector.intake.roll import Roll
+    from heliograph_collector.ingest.agent_directory import Roll
 
     with closing(Fleet(config.data)) as fleet:
         plan = Roll(fleet).plan
@@ -141,12 +141,16 @@ async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
     from heliograph.envelope import EnvelopeError
     from heliograph_collector.fleet import Fleet
     from heliograph_collector.fleet.keyring import Sealers
-    from heliograph_collector.intake.counters import Counters
-    from heliograph_collector.intake.door import Door
-    from heliograph_collector.intake.geo import NOWHERE, Geo
-    from heliograph_collector.intake.opening import Opener, parse
-    from heliograph_collector.intake.roll import Roll
-    from heliograph_collector.store.journal import DirectoryInUseError, Journal, JournalError
+    from heliograph_collector.ingest.agent_directory import Roll
+    from heliograph_collector.ingest.envelope_opener import Opener, parse
+    from heliograph_collector.ingest.geo.lookup import NOWHERE, Geo
+    from heliograph_collector.ingest.metrics import Counters
+    from heliograph_collector.ingest.receiver import Door
+    from heliograph_collector.store.journal.journal import (
+        DirectoryInUseError,
+        Journal,
+        JournalError,
+    )
 
     absent = config.data / "absent"  # a file has no place of origin
     try:
@@ -201,7 +205,9 @@ def _post(place: str, envelope: bytes) -> pb.Receipt:
     try:
         connection = _connection(place)
         # This machine brings it, and says nothing of the place where it was measured.
-        connection.request("POST", "/v1/envelopes", envelope, {posted.PLACE: posted.ELSEWHERE})
+        connection.request(
+            "POST", "/v1/envelopes", envelope, {http_envelope.PLACE: http_envelope.ELSEWHERE}
+        )
         reply = connection.getresponse()
         body, kind = reply.read(4_096), reply.getheader("Content-Type", "")
         connection.close()

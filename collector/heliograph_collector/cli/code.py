@@ -11,8 +11,8 @@ from heliograph_collector.cli import CommandError, add_places, config_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from heliograph.spoken import Report
-    from heliograph_collector.config import Config
+    from heliograph.voice_code import Report
+    from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import Agent, Codes, Fleet
 
 EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
@@ -38,7 +38,7 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import Fleet
-    from heliograph_collector.serve.voice import UnprovenError, keep, prove
+    from heliograph_collector.ingest.voice_codes import UnprovenError, keep, prove
 
     config, clock = config_of(args), SystemClock()
     with closing(Fleet(config.data)) as fleet:
@@ -55,8 +55,12 @@ def run(args: argparse.Namespace) -> int:
 async def _deliver(config: "Config", fleet: "Fleet") -> bool:
     """Into the journal, or by whoever holds it; whether it is there. Raises CommandError."""
     from heliograph_collector.fleet import Codes
-    from heliograph_collector.intake.by_voice import hand_over
-    from heliograph_collector.store.journal import DirectoryInUseError, Journal, JournalError
+    from heliograph_collector.ingest.voice_reports import hand_over
+    from heliograph_collector.store.journal.journal import (
+        DirectoryInUseError,
+        Journal,
+        JournalError,
+    )
 
     codes = Codes(fleet)
     try:
@@ -87,8 +91,8 @@ async def _taken_over(codes: "Codes") -> bool:
 
 
 def _tell(args: argparse.Namespace, agent: "Agent", report: "Report", *, delivered: bool) -> None:
-    from heliograph.spoken import summary
-    from heliograph_collector.serve.voice import made
+    from heliograph.voice_code import summary
+    from heliograph_collector.ingest.voice_codes import made
 
     if args.json:
         told = {"agent": agent.id.hex(), "made": made(report), "delivered": delivered}

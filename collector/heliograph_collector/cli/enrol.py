@@ -10,7 +10,7 @@ from heliograph_collector.cli import CommandError, add_places, config_of
 
 if TYPE_CHECKING:
     from heliograph.v1.intake_pb2 import EnrolRequest
-    from heliograph_collector.config import Config
+    from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import Agent, Fleet
 
 REQUEST, RESPONSE = b"heliograph request 1\n", b"heliograph response 1\n"
@@ -74,7 +74,7 @@ def _read(file: Path) -> "EnrolRequest":
 def _let_in(request: "EnrolRequest", fleet: "Fleet", config: "Config") -> "Agent":
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import RefusedError
-    from heliograph_collector.fleet.doubts import enrol_stranger
+    from heliograph_collector.fleet.quarantine import enrol_stranger
 
     now_s, version = SystemClock().wall_us() // 1_000_000, request.agent_version[:64]
     try:
@@ -95,8 +95,8 @@ def _answer(agent: "Agent", fleet: "Fleet", config: "Config") -> bytes:
     from heliograph.clock import SystemClock
     from heliograph.v1.intake_pb2 import EnrolResponse, SignedEnrolment
     from heliograph_collector.fleet import agent_keys, open_keyring
-    from heliograph_collector.fleet.charters import chain, keep_charter
     from heliograph_collector.fleet.plans import standing
+    from heliograph_collector.fleet.trust_chain import chain, keep_charter
 
     keyring = open_keyring(config.data, [])
     keep_charter(fleet, config.data, keyring, SystemClock().wall_us() // 1_000_000)

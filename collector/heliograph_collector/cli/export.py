@@ -11,7 +11,7 @@ from typing import Any
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.cli.backup import store_of, told
-from heliograph_collector.config import Config
+from heliograph_collector.config.settings import Config
 
 DAY_US = 86_400_000_000
 
@@ -71,8 +71,7 @@ def run(args: argparse.Namespace) -> int:
 async def _export(
     config: Config, folder: Path, since_us: int, until_us: int, now_us: int
 ) -> list[dict[str, Any]]:
-    from heliograph_collector.publish.parquet import dictionary
-    from heliograph_collector.serve.dumps import export
+    from heliograph_collector.app.dump_writer import export
 
     store = store_of(config)
     try:
@@ -81,8 +80,6 @@ async def _export(
         files = await export(store, folder, k, since_us, until_us, now_us, _progress)
     finally:
         await store.close()
-    text = json.dumps(dictionary() | {"k_anonymity": k}, indent=1)
-    await asyncio.to_thread((folder / "README.json").write_text, text + "\n")
     return files
 
 

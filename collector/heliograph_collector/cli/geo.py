@@ -27,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.intake.geodata import CREDIT, GeoDataError, install
+    from heliograph_collector.ingest.geo.install import CREDIT, GeoDataError, install
 
     folder = config_of(args).data / "geo"
     for package in args.packages:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
-from heliograph_collector.config import Config, split_endpoint
+from heliograph_collector.config.settings import Config, split_endpoint
 
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _LONGEST_S = 366 * 86_400
@@ -48,8 +48,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import Fleet, invite_line, open_keyring
-    from heliograph_collector.fleet.charters import keep_charter, pin_of
     from heliograph_collector.fleet.plans import standing
+    from heliograph_collector.fleet.trust_chain import keep_charter, pin_of
 
     config = config_of(args)
     where = public_endpoint(config, args.endpoint)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from heliograph_collector.cli import CommandError, add_places, config_of
 
 if TYPE_CHECKING:
-    from heliograph.charter import Charter
     from heliograph.keys import SigningKey
-    from heliograph_collector.config import Config
+    from heliograph.trust_chain import Charter
+    from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import Fleet
 
 SEEN_S = 366 * 86_400  # who was away for longer is not waited for
@@ -65,7 +65,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import Fleet, open_keyring
-    from heliograph_collector.fleet.charters import keep_charter
+    from heliograph_collector.fleet.trust_chain import keep_charter
 
     config, now_s = config_of(args), SystemClock().wall_us() // 1_000_000
     with closing(Fleet(config.data)) as fleet:
@@ -97,12 +97,12 @@ def _rotate(
     args: argparse.Namespace, config: "Config", fleet: "Fleet", standing: "Charter", now_s: int
 ) -> None:
     """Keys on disk first, then their charter, then the plan by the new key."""
-    from heliograph.charter import Role
+    from heliograph.trust_chain import Role
     from heliograph_collector.fleet import open_keyring
-    from heliograph_collector.fleet.charters import add, following
     from heliograph_collector.fleet.keyring import draw_next, promote_next
     from heliograph_collector.fleet.plans import issue
     from heliograph_collector.fleet.plans import standing as standing_plan
+    from heliograph_collector.fleet.trust_chain import add, following
 
     signing, sealing = draw_next(config.data)
     one = Role(1, (signing.public,))
@@ -122,7 +122,7 @@ def _rotate(
 def _renew(
     args: argparse.Namespace, config: "Config", fleet: "Fleet", standing: "Charter", now_s: int
 ) -> None:
-    from heliograph_collector.fleet.charters import add, following
+    from heliograph_collector.fleet.trust_chain import add, following
 
     charter = following(standing, now_s)
     add(fleet, charter, _signers(config, args.root))
@@ -132,9 +132,9 @@ def _renew(
 def _root(
     args: argparse.Namespace, config: "Config", fleet: "Fleet", standing: "Charter", now_s: int
 ) -> None:
-    from heliograph.charter import Role
-    from heliograph_collector.fleet.charters import add, following
+    from heliograph.trust_chain import Role
     from heliograph_collector.fleet.keyring import root_file, signing_key
+    from heliograph_collector.fleet.trust_chain import add, following
 
     if not 1 <= args.threshold <= len(args.files):
         raise CommandError(f"--threshold must be from 1 to {len(args.files)}, the number of files.")

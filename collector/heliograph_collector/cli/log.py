@@ -5,12 +5,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.detect.alert_log import FILE, lines_of
-from heliograph_collector.detect.chain import Proof, canonical, verify
+from heliograph_collector.incidents.hash_chain import Proof, canonical, verify
+from heliograph_collector.incidents.log_file import FILE, lines_of
+
+if TYPE_CHECKING:
+    from heliograph_collector.app.log_reproduction import Reproduction
 
 _ANSWER = b'{"entries":['  # how the feed's JSON begins; a line of the log never does
 _MOST = 64 * 1_048_576
@@ -48,8 +51,6 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.cli.remade import remade, sentences
-
     data = config_of(args).data
     file = Path(args.file).expanduser() if args.file else data / FILE
     if not file.exists():
@@ -57,12 +58,21 @@ def run(args: argparse.Namespace) -> int:
     public = _typed(args.key) if args.key else _own(data)
     lines, head = _read(file)
     proof = verify(lines, public, (args.head or head).lower())
-    made = remade(_read(file)[0], proof.entries, data) if args.again else None
+    made = _reproduce(_read(file)[0], proof.entries, data) if args.again else None
     if args.json:
-        print(json.dumps(_as_json(proof) | ({"again": asdict(made)} if made else {})))
+        print(json.dumps(_as_json(proof) | ({"again": asdict(made.comparison)} if made else {})))
     else:
-        print("\n".join([_sentence(proof), *(sentences(made) if made else ())]))
-    return 0 if proof.bad is None and not (made and made.differ) else 1
+        print("\n".join([_sentence(proof), *(made.sentences() if made else ())]))
+    return 0 if proof.bad is None and not (made and made.comparison.differ) else 1
+
+
+def _reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
+    from heliograph_collector.app.log_reproduction import ReproductionError, reproduce
+
+    try:
+        return reproduce(lines, entries, data)
+    except ReproductionError as error:
+        raise CommandError(str(error)) from error
 
 
 def _read(file: Path) -> tuple[Iterable[bytes], str]:

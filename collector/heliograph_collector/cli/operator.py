@@ -133,7 +133,7 @@ def _list(people: "Operators", *, as_json: bool) -> int:
 
 def _note(args: argparse.Namespace) -> None:
     from heliograph.clock import SystemClock
-    from heliograph_collector.fleet.trail import Trail
+    from heliograph_collector.fleet.audit_log import Trail
 
     about = f"{args.name} as {args.role}" if args.action == "add" else args.name
     now_us = SystemClock().wall_us()

@@ -14,10 +14,10 @@ from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
 from heliograph.services import Services, ServicesError, load, shipped
 from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.config import Config, ConfigError, read_yaml
+from heliograph_collector.config.settings import Config, ConfigError, read_yaml
 from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plan_file import draft, render
 from heliograph_collector.fleet.plans import default_plan, issue, standing
-from heliograph_collector.serve.planfile import draft, render
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_places, config_of
 from heliograph_collector.cli.backup import store_of, told
-from heliograph_collector.config import Config
+from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
-    from heliograph_collector.serve.rejudge import Move, Report, Wanted
+    from heliograph_collector.app.rejudge import Move, Report, Wanted
 
 DEFAULT = timedelta(days=7)
 EVERY = 500  # measurements between two lines of progress
@@ -63,7 +63,7 @@ def country(text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.serve.rejudge import Wanted
+    from heliograph_collector.app.rejudge import Wanted
 
     config = config_of(args)
     if config.store.startswith("chdb:") and not (config.data / "store").exists():
@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _rejudge(config: Config, wanted: "Wanted", *, write: bool) -> "Report":
     from heliograph.services import ServicesError, load, shipped
-    from heliograph_collector.judge import judge
-    from heliograph_collector.serve.rejudge import rejudge
+    from heliograph_collector.app.rejudge import rejudge
 
     try:
         services = load(config.services_file) if config.services_file else shipped()
@@ -93,7 +92,7 @@ async def _rejudge(config: Config, wanted: "Wanted", *, write: bool) -> "Report"
     store = store_of(config)
     await _open(store.open)
     try:
-        return await rejudge(store, judge, services.services, wanted, write=write, said=_progress)
+        return await rejudge(store, services.services, wanted, write=write, said=_progress)
     finally:
         await store.close()
         if sys.stderr.isatty():
@@ -101,7 +100,7 @@ async def _rejudge(config: Config, wanted: "Wanted", *, write: bool) -> "Report"
 
 
 async def _open(opening: Callable[[], Awaitable[None]]) -> None:
-    from heliograph_collector.store.engine import DirectoryInUseError
+    from heliograph_collector.store.store import DirectoryInUseError
 
     try:
         await opening()

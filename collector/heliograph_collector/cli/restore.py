@@ -7,7 +7,7 @@ from typing import Any
 
 from heliograph_collector.cli import add_places, config_of
 from heliograph_collector.cli.backup import store_of, told
-from heliograph_collector.config import Config
+from heliograph_collector.config.settings import Config
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

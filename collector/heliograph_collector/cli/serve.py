@@ -31,7 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.serve import CannotServeError, serve
+    from heliograph_collector.app import CannotServeError, serve
 
     os.umask(0o077)  # journal and store tell who sent what, whoever made the directory
     config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from heliograph_collector.console import frame
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.console import templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.http.problem import Problem
 
 PLACE = "/console/alerts"
 
@@ -50,7 +50,7 @@ def routes(add: Add, gate: Gate, courier: Courier) -> None:
             deliveries = await courier.deliveries()
         except OSError as error:
             raise Problem(503, "No outbox", f"The outbox cannot be read: {error}.") from error
-        return frame.render(
+        return templates.render(
             request,
             "incident_alerts.html",
             receivers=courier.receivers(deliveries),
@@ -66,7 +66,7 @@ def routes(add: Add, gate: Gate, courier: Courier) -> None:
             raise Problem(503, "No outbox", f"The outbox cannot be used: {error}.") from error
         if not done:
             raise Problem(404, "No such message", "It is not in the delivery log any more.")
-        return frame.away(PLACE)
+        return templates.away(PLACE)
 
     add("GET", PLACE, VIEWER, show)
     add("POST", PLACE, OPERATOR, again)

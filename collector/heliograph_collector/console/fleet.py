@@ -4,17 +4,17 @@ import asyncio
 
 from aiohttp import web
 
-from heliograph_collector.console import frame, muster, verdicts
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.office import Office
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.console import fleet_table, health_summary, templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.backend import Office
+from heliograph_collector.http.problem import Problem
 
 CELLS = 100  # of the coverage that are shown
 
 
-async def rows_of(office: Office) -> list[muster.Row]:
+async def rows_of(office: Office) -> list[fleet_table.Row]:
     agents = await asyncio.to_thread(office.fleet.agents)
-    return muster.rows(agents, office.here())
+    return fleet_table.rows(agents, office.here())
 
 
 class Fleet:
@@ -30,24 +30,24 @@ class Fleet:
     async def show(self, request: web.Request) -> web.StreamResponse:
         found = await rows_of(self._office)
         wanted = _wanted(request)
-        return frame.render(
+        return templates.render(
             request,
             "fleet.html",
             wanted=wanted,
-            cut=muster.cut(found, wanted),
-            states=muster.STATES,
-            line=verdicts.of_fleet(found),
+            cut=fleet_table.cut(found, wanted),
+            states=fleet_table.STATES,
+            line=health_summary.of_fleet(found),
             now_s=self._office.clock.wall_us() // 1_000_000,
         )
 
     async def coverage(self, request: web.Request) -> web.StreamResponse:
-        cells = muster.coverage(await rows_of(self._office))
-        return frame.render(
+        cells = fleet_table.coverage(await rows_of(self._office))
+        return templates.render(
             request, "coverage.html", cells=cells[:CELLS], hidden=max(0, len(cells) - CELLS)
         )
 
     async def one(self, request: web.Request) -> web.StreamResponse:
-        return frame.render(
+        return templates.render(
             request,
             "agent.html",
             row=await self._row(request),
@@ -64,9 +64,9 @@ class Fleet:
         await self._gate.note(request, "agent.revoke", row.id)
         now_s = self._office.clock.wall_us() // 1_000_000
         await asyncio.to_thread(self._office.fleet.revoke, row.agent.id, now_s)
-        return frame.away(f"/console/fleet/{row.id}")
+        return templates.away(f"/console/fleet/{row.id}")
 
-    async def _row(self, request: web.Request) -> muster.Row:
+    async def _row(self, request: web.Request) -> fleet_table.Row:
         id_ = request.match_info["id"]
         for row in await rows_of(self._office):
             if row.id == id_:
@@ -74,10 +74,10 @@ class Fleet:
         raise Problem(404, "No such agent", "Nobody of that id is enrolled; see the list.")
 
 
-def _wanted(request: web.Request) -> muster.Wanted:
+def _wanted(request: web.Request) -> fleet_table.Wanted:
     query = request.query
     page = query.get("page", "1")
-    return muster.Wanted(
+    return fleet_table.Wanted(
         text=query.get("q", "")[:64],
         state=query.get("state", "all"),
         role=query.get("role", ""),

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.http.problem import Problem
 
 MAX_BODY = 524_288  # a plan in a text field is the longest
 _MAX_FIELDS = 100

@@ -4,10 +4,10 @@ from collections import Counter
 
 from aiohttp import web
 
-from heliograph_collector.console import frame, muster, verdicts
+from heliograph_collector.console import fleet_table, health_summary, templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.backend import NotSoError, Rehearsal
 from heliograph_collector.console.fleet import rows_of
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.office import NotSoError, Rehearsal
 
 _BACKLOGS = 20
 
@@ -28,17 +28,17 @@ class Health:
         for carrier, status, reason, number in ingest.envelopes:
             if status not in ("stored", "duplicate"):
                 refused[carrier, status, reason] += number
-        return frame.render(
+        return templates.render(
             request,
             "health.html",
             now_s=self._office.clock.wall_us() // 1_000_000,
             controls=[r for r in found if r.agent.role == "control" and r.state != "revoked"][:50],
-            of_controls=verdicts.of_controls(found),
+            of_controls=health_summary.of_controls(found),
             ingest=ingest,
-            of_ingest=verdicts.of_ingest(ingest),
+            of_ingest=health_summary.of_ingest(ingest),
             refused=refused.most_common(),
-            of_refusals=verdicts.of_refusals(ingest),
-            of_spools=verdicts.of_spools(found),
+            of_refusals=health_summary.of_refusals(ingest),
+            of_spools=health_summary.of_spools(found),
             backlogs=_backlogs(found),
         )
 
@@ -51,10 +51,10 @@ class Health:
             self._rehearsed = await self._office.rehearse()
         except NotSoError as error:
             return self._rules(request, status=409, wrong=str(error))
-        return frame.away("/console/rules")
+        return templates.away("/console/rules")
 
     def _rules(self, request: web.Request, *, status: int = 200, wrong: str = "") -> web.Response:
-        return frame.render(
+        return templates.render(
             request,
             "rules.html",
             status=status,
@@ -64,6 +64,6 @@ class Health:
         )
 
 
-def _backlogs(found: list[muster.Row]) -> list[muster.Row]:
-    waiting = [r for r in found if r.here is not None and r.here.queued > verdicts.BACKLOG]
+def _backlogs(found: list[fleet_table.Row]) -> list[fleet_table.Row]:
+    waiting = [r for r in found if r.here is not None and r.here.queued > health_summary.BACKLOG]
     return sorted(waiting, key=lambda r: -(r.here.queued if r.here else 0))[:_BACKLOGS]

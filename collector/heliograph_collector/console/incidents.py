@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.console import frame
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.console import templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.http.problem import Problem
 
 PLACE = "/console/incidents"
 ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
@@ -145,7 +145,7 @@ class _Pages:
             "all": len(wanted),
         }
         rows = [line for line in wanted if show == "all" or line.open is (show == "open")]
-        return frame.render(
+        return templates.render(
             request,
             "incidents.html",
             rows=rows[:_LATEST],
@@ -166,7 +166,7 @@ class _Pages:
         if act not in ACTS:
             raise Problem(400, "No such act", f"It is one of {', '.join(ACTS)}.")
         seen, text = form.get("seen", ""), form.get("text", "")
-        session = frame.session_of(request)
+        session = templates.session_of(request)
         name = session.name if session and form.get("named") else ""
         await self._gate.note(request, f"incident.{act}", case.line.id)
         try:
@@ -177,7 +177,7 @@ class _Pages:
             return await self._show(
                 request, fresh, status=409, wrong=str(refusal), act=act, text=text
             )
-        return frame.away(f"{PLACE}/{case.line.id}")
+        return templates.away(f"{PLACE}/{case.line.id}")
 
     def _found(self, request: web.Request) -> Case:
         """Raises Problem 404."""
@@ -196,7 +196,7 @@ class _Pages:
         act: str = "",
         text: str = "",
     ) -> web.StreamResponse:
-        return frame.render(
+        return templates.render(
             request,
             "incident.html",
             status=status,

@@ -6,11 +6,11 @@ import io
 
 from aiohttp import web
 
-from heliograph_collector.console import frame
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.office import NotSoError
-from heliograph_collector.fleet.offers import offers, withdraw
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.console import templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.backend import NotSoError
+from heliograph_collector.fleet.invites import offers, withdraw
+from heliograph_collector.http.problem import Problem
 
 MAX_USES = 100_000
 LIVES = {"1h": 3_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "365d": 31_536_000}
@@ -48,7 +48,7 @@ class Invites:
         await self._gate.note(request, "invite.withdraw", id_)
         if not await asyncio.to_thread(withdraw, self._office.fleet, id_, now_s):
             raise Problem(404, "No such invitation", "None of that name lets anybody in still.")
-        return frame.away("/console/invites")
+        return templates.away("/console/invites")
 
     async def _page(
         self,
@@ -61,7 +61,7 @@ class Invites:
         uses: int = 0,
     ) -> web.Response:
         found, now_s = await asyncio.to_thread(offers, self._office.fleet), self._now_s()
-        return frame.render(
+        return templates.render(
             request,
             "invites.html",
             status=status,

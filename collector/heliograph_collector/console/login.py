@@ -6,13 +6,13 @@ import secrets
 
 from aiohttp import web
 
-from heliograph_collector.console import frame, gate
+from heliograph_collector.console import access, templates
+from heliograph_collector.console.access import NOBODY, VIEWER, Add, Gate
 from heliograph_collector.console.forms import scheme, way
-from heliograph_collector.console.gate import NOBODY, VIEWER, Add, Gate
 from heliograph_collector.fleet import passwords
 from heliograph_collector.fleet.operators import OperatorsError, Person
-from heliograph_collector.web.attempts import Attempts
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.http.login_throttle import Attempts
+from heliograph_collector.http.problem import Problem
 
 _STEP_S = 30  # of the second factor (RFC 6238)
 _KNOWN_S = 180 * 86_400  # how long a browser is remembered to have been in
@@ -31,8 +31,8 @@ class Login:
         self._waiting = 0
 
     def routes(self, add: Add) -> None:
-        add("GET", gate.LOGIN, NOBODY, self.show)
-        add("POST", gate.LOGIN, NOBODY, self.enter)
+        add("GET", access.LOGIN, NOBODY, self.show)
+        add("POST", access.LOGIN, NOBODY, self.enter)
         add("POST", "/console/logout", VIEWER, self.leave)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -58,25 +58,25 @@ class Login:
         return await self._welcome(request, known)
 
     async def leave(self, request: web.Request) -> web.StreamResponse:
-        self._gate.sessions.end(request.cookies.get(gate.cookie_name(request, "session"), ""))
-        answer = frame.away(gate.LOGIN)
-        gate.set_cookie(request, answer, "session", "", 0)
+        self._gate.sessions.end(request.cookies.get(access.cookie_name(request, "session"), ""))
+        answer = templates.away(access.LOGIN)
+        access.set_cookie(request, answer, "session", "", 0)
         return answer
 
     async def _welcome(self, request: web.Request, person: Person) -> web.StreamResponse:
         """A session under a new id, whatever the browser brought along."""
-        self._gate.sessions.end(request.cookies.get(gate.cookie_name(request, "session"), ""))
+        self._gate.sessions.end(request.cookies.get(access.cookie_name(request, "session"), ""))
         id_ = self._gate.sessions.begin(person)
         session = self._gate.sessions.find(id_)
         if session is not None:
-            request[frame.SESSION] = session
+            request[templates.SESSION] = session
         await self._gate.note(request, "login")
-        answer = frame.away("/console")
-        gate.set_cookie(request, answer, "session", id_, gate.SESSION_S)
-        gate.set_cookie(request, answer, "door", "", 0)
+        answer = templates.away("/console")
+        access.set_cookie(request, answer, "session", id_, access.SESSION_S)
+        access.set_cookie(request, answer, "door", "", 0)
         nonce = secrets.token_hex(16)
         proof = f"{nonce}.{self._proof(person.name, nonce)}"
-        gate.set_cookie(request, answer, "known", proof, _KNOWN_S)
+        access.set_cookie(request, answer, "known", proof, _KNOWN_S)
         return answer
 
     def _form(
@@ -84,7 +84,7 @@ class Login:
     ) -> web.Response:
         """With a fresh token, bound to a fresh cookie."""
         door = secrets.token_hex(32)
-        answer = frame.render(
+        answer = templates.render(
             request,
             "login.html",
             status=status,
@@ -93,7 +93,7 @@ class Login:
             token=hmac.digest(self._office.secret, b"login form\0" + door.encode(), "sha256").hex(),
             bare=scheme(request) != "https" and _host(request) not in _LOCAL,
         )
-        gate.set_cookie(request, answer, "door", door, 3_600)
+        access.set_cookie(request, answer, "door", door, 3_600)
         return answer
 
     def _later(self, request: web.Request, wait_s: int) -> web.Response:
@@ -131,7 +131,7 @@ class Login:
 
     def _browser(self, request: web.Request, name: str) -> str:
         """What proves that this browser was in before by that name; "" for none."""
-        told = request.cookies.get(gate.cookie_name(request, "known"), "")[:256]
+        told = request.cookies.get(access.cookie_name(request, "known"), "")[:256]
         nonce, _, proof = told.partition(".")
         wanted = self._proof(name, nonce)
         return nonce if nonce and hmac.compare_digest(proof.encode(), wanted.encode()) else ""

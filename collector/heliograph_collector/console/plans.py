@@ -6,13 +6,12 @@ from aiohttp import web
 
 from heliograph.plan import Plan
 from heliograph.services import ServicesError, parse
-from heliograph_collector.console import changes, frame
+from heliograph_collector.console import plan_preview, templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.backend import NotSoError
 from heliograph_collector.console.fleet import rows_of
-from heliograph_collector.console.gate import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.office import NotSoError
-from heliograph_collector.fleet.editions import edition, editions
-from heliograph_collector.fleet.plans import standing
-from heliograph_collector.web.problem import Problem
+from heliograph_collector.fleet.plans import edition, editions, standing
+from heliograph_collector.http.problem import Problem
 
 NAME = "plan"  # what the text field is called in errors
 MAX_WIDER = 60
@@ -33,20 +32,20 @@ class Plans:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         plan = await self._standing()
-        return frame.render(
+        return templates.render(
             request,
             "plan.html",
             plan=plan,
             text=self._office.write_plan(plan) if plan else "",
             history=await asyncio.to_thread(editions, self._office.fleet),
-            every=changes.every,
-            unit=changes.shown,
+            every=plan_preview.every,
+            unit=plan_preview.shown,
         )
 
     async def before(self, request: web.Request) -> web.StreamResponse:
         plan = await self._edition(request.match_info["version"])
         text = self._office.write_plan(plan)
-        return frame.render(request, "edition.html", plan=plan, text=text)
+        return templates.render(request, "edition.html", plan=plan, text=text)
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
         """The plan that stands, or with `from` an earlier one."""
@@ -61,11 +60,11 @@ class Plans:
         except NotSoError as error:
             return self._editor(request, text, wrong=str(error))
         now, found = await self._standing(), await rows_of(self._office)
-        return frame.render(
+        return templates.render(
             request,
             "preview.html",
             text=text,
-            preview=changes.preview(now, wanted, found),
+            preview=plan_preview.preview(now, wanted, found),
             most=MAX_WIDER,
             version=now.version if now else 0,
         )
@@ -84,7 +83,7 @@ class Plans:
             await asyncio.to_thread(self._office.issue, wanted)
         except NotSoError as error:
             return self._editor(request, text, wrong=str(error))
-        return frame.away("/console/plan")
+        return templates.away("/console/plan")
 
     async def services(self, request: web.Request) -> web.StreamResponse:
         return self._services(request)
@@ -101,8 +100,8 @@ class Plans:
             request,
             text,
             checked=wanted.version,
-            found=changes.services(ours, wanted.services),
-            wider=sorted(changes.hosts(wanted.services) - changes.hosts(ours)),
+            found=plan_preview.services(ours, wanted.services),
+            wider=sorted(plan_preview.hosts(wanted.services) - plan_preview.hosts(ours)),
         )
 
     def _services(
@@ -113,10 +112,10 @@ class Plans:
         status: int = 200,
         wrong: str = "",
         checked: str = "",
-        found: list[changes.Change] | None = None,
+        found: list[plan_preview.Change] | None = None,
         wider: list[str] | None = None,
     ) -> web.Response:
-        return frame.render(
+        return templates.render(
             request,
             "services.html",
             status=status,
@@ -133,7 +132,7 @@ class Plans:
         self, request: web.Request, text: str, *, wrong: str = "", status: int = 200
     ) -> web.Response:
         status = 400 if wrong and status == 200 else status
-        return frame.render(request, "editor.html", status=status, text=text, wrong=wrong)
+        return templates.render(request, "editor.html", status=status, text=text, wrong=wrong)
 
     async def _standing(self) -> Plan | None:
         found = await asyncio.to_thread(standing, self._office.fleet)

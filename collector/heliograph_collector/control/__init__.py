@@ -7,9 +7,9 @@ deterministic: time is the data's own.
 
 from heliograph_collector.control.assessor import Assessor, Judge
 from heliograph_collector.control.cache import ControlCache
-from heliograph_collector.control.contrast import World, outcomes
-from heliograph_collector.control.keys import STALE_US, WINDOW_US, key_of
-from heliograph_collector.control.light import Light
+from heliograph_collector.control.context import Light
+from heliograph_collector.control.peer_baseline import World, outcomes
+from heliograph_collector.control.target_key import STALE_US, WINDOW_US, key_of
 
 __all__ = [
     "STALE_US",

@@ -6,9 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from heliograph.plan import Service
-from heliograph_collector.control.keys import OBSERVATIONS_KEPT, WINDOW_US, Key, key_of, weight
-from heliograph_collector.control.light import Light
-from heliograph_collector.store.rows import ControlView, Judged, Role, State, Taken, Verdict
+from heliograph_collector.control.context import Light
+from heliograph_collector.control.target_key import (
+    OBSERVATIONS_KEPT,
+    WINDOW_US,
+    Key,
+    key_of,
+    weight,
+)
+from heliograph_collector.model.records import ControlView, Judged, Role, State, Taken, Verdict
 
 AGAIN = 64  # measurements judged again with one block
 FINAL = ("link.", "none.not_measured")  # doubt that no control can lift

@@ -8,7 +8,7 @@ from operator import itemgetter
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
-from heliograph_collector.control.keys import (
+from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     STALE_US,
     WINDOW_US,
@@ -16,7 +16,7 @@ from heliograph_collector.control.keys import (
     key_of,
     weight,
 )
-from heliograph_collector.store.rows import ControlView, Role, Taken
+from heliograph_collector.model.records import ControlView, Role, Taken
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
 _by_time = itemgetter(0)

@@ -5,15 +5,14 @@ imports this package, and it imports none: `make check` holds both.
 """
 
 from heliograph_collector.corroborate.annotation import Annotation, What, Why
-from heliograph_collector.corroborate.corroborator import Corroborator
-from heliograph_collector.corroborate.holding import hold_against
+from heliograph_collector.corroborate.annotation_log import Notes
+from heliograph_collector.corroborate.compare import hold_against
 from heliograph_collector.corroborate.incident import Entity, Incident, read_incident
 from heliograph_collector.corroborate.ioda import IodaConfig
-from heliograph_collector.corroborate.notes import Notes
 from heliograph_collector.corroborate.radar import RadarConfig
 from heliograph_collector.corroborate.ris import RisConfig
+from heliograph_collector.corroborate.service import SOURCES, Corroborator, Settings
 from heliograph_collector.corroborate.source import Means, SourceError, open_session
-from heliograph_collector.corroborate.sources import SOURCES, Settings
 
 __all__ = [
     "SOURCES",

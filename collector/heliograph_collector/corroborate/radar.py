@@ -14,7 +14,7 @@ import msgspec
 
 from heliograph_collector.corroborate.fetch import Request, decode, get
 from heliograph_collector.corroborate.incident import SECOND_US, Entity, micros, moment
-from heliograph_collector.corroborate.pace import Pace
+from heliograph_collector.corroborate.polling import Pace
 from heliograph_collector.corroborate.series import (
     Claim,
     Claims,

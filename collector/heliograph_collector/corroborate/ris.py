@@ -18,7 +18,7 @@ import msgspec
 
 from heliograph_collector.corroborate.fetch import decode, retry_after_s
 from heliograph_collector.corroborate.incident import Entity
-from heliograph_collector.corroborate.pace import backoff_s
+from heliograph_collector.corroborate.polling import backoff_s
 from heliograph_collector.corroborate.routes import (
     MINUTE_US,
     Minute,

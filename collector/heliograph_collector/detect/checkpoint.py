@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from heliograph_collector.detect.lookout import Frame, Lookout, LookoutState
-from heliograph_collector.detect.thresholds import DETECT_VERSION
+from heliograph_collector.detect.engine import Frame, Lookout, LookoutState
+from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FOLDER = "detect"
 KEPT = 8 * 24  # hourly states: as long as the journal keeps its rows, and a day

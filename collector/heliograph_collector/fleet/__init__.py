@@ -3,8 +3,8 @@
 Everything lies in DATA/fleet.db and DATA/keys, which the commands change while `serve` runs.
 """
 
-from heliograph_collector.fleet.codes import Codes, Word
-from heliograph_collector.fleet.invite import invite_line
+from heliograph_collector.fleet.code_store import Codes, Word
+from heliograph_collector.fleet.invites import invite_line
 from heliograph_collector.fleet.keyring import Keyring, KeysError, open_keyring, tls_file
 from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
 

@@ -1,7 +1,7 @@
 """Which plan stands, and how the next is issued: version raised, signed with our key."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
@@ -9,9 +9,34 @@ from heliograph.experiments import REGISTRY, entry_of
 from heliograph.plan import Entrance, Limits, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
-from heliograph_collector.fleet.charters import standing_charter
 from heliograph_collector.fleet.keyring import KeysError
 from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.fleet.trust_chain import standing_charter
+
+MOST = 50  # that are listed
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    version: int
+    issued_s: int
+    tasks: int
+    services_version: str
+
+
+def editions(fleet: Fleet) -> list[Edition]:
+    """The newest first."""
+    with fleet.transaction() as db:
+        rows = db.execute("SELECT plan FROM plans ORDER BY version DESC LIMIT ?", (MOST,))
+        plans = [pb.Plan.FromString(body) for (body,) in rows]
+    return [Edition(p.version, p.issued_s, len(p.tasks), p.services_version) for p in plans]
+
+
+def edition(fleet: Fleet, version: int) -> Plan | None:
+    with fleet.transaction() as db:
+        found = db.execute("SELECT plan FROM plans WHERE version = ?", (version,)).fetchone()
+    return None if found is None else plan_from_pb(pb.Plan.FromString(found[0]))
+
 
 LIFE_S = 60 * 86_400  # then it widens nothing; agents go on by it for half a year more
 # Reckoned together its tasks are some 45 MB a day over IPv4 and 75 over both families; what the

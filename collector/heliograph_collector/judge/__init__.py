@@ -5,19 +5,72 @@ verdict can be made again from what is stored when a rule changes. README.md lis
 """
 
 from heliograph.experiments import ANCHORS
-from heliograph_collector.judge import by_voice
-from heliograph_collector.judge.cancelled import finished
-from heliograph_collector.judge.case import Scene, case
+from heliograph.failure import Failure
+from heliograph.observation import Measurement
+from heliograph.voice_code import Life
 from heliograph_collector.judge.certificates import issuer_of
+from heliograph_collector.judge.comparisons import READINGS, SERVICE_READINGS
 from heliograph_collector.judge.confidence import confidence
-from heliograph_collector.judge.readings import READINGS, SERVICE_READINGS
+from heliograph_collector.judge.features import Scene, case
+from heliograph_collector.judge.global_context import weighed
+from heliograph_collector.judge.pairing import endpoint_labels, endpoint_scene, page_scene
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
-from heliograph_collector.judge.scenes import endpoint_labels, endpoint_scene, page_scene
-from heliograph_collector.judge.service import WHOLE, whole
-from heliograph_collector.judge.worldwide import weighed
-from heliograph_collector.store.rows import ControlView, State, Taken, Verdict
+from heliograph_collector.judge.service_verdict import WHOLE, whole
+from heliograph_collector.model.records import ControlView, State, Taken, Verdict
 
 __all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
+
+REPORTS = frozenset({"code", "digest"})  # experiments that are an agent's own word
+CONFIDENCE = 0.5  # proven to be the agent's, and a word without steps
+
+
+def told(measurement: Measurement) -> tuple[Verdict, ...]:
+    """One verdict per class that it spoke of, and none of the whole: a report votes on nothing.
+
+    That something fails is doubt: nothing says how, and there is nothing to hold it against.
+    """
+    experiment = measurement.experiment
+    said = [
+        (index, x.endpoint, x.exchange.reply == Life.ANSWERS)
+        for index, x in enumerate(measurement.observations)
+        if x.endpoint and x.exchange is not None
+    ]
+    return tuple(
+        Verdict(
+            state=State.REACHABLE if answers else State.UNKNOWN,
+            rule=f"{experiment}.answers" if answers else f"{experiment}.fails",
+            confidence=CONFIDENCE if answers else 0.0,
+            endpoint=name,
+            evidence=(index,),
+        )
+        for index, name, answers in said
+    ) or (Verdict(state=State.UNKNOWN, rule=f"{experiment}.told", endpoint=experiment),)
+
+
+def finished(verdict: Verdict, measurement: Measurement) -> Verdict:
+    """The verdict, unless it says blocked and something of its endpoint was interrupted.
+
+    What the whole would rest on may lie in any endpoint, so for it any interruption counts.
+    """
+    if verdict.state is not State.BLOCKED:
+        return verdict
+    stopped = tuple(
+        index
+        for index, seen in enumerate(measurement.observations)
+        if seen.failure is Failure.INTERRUPTED
+        and (not verdict.endpoint or seen.endpoint == verdict.endpoint)
+    )
+    if not stopped:
+        return verdict
+    return Verdict(
+        state=State.UNKNOWN,
+        rule="none.interrupted",
+        endpoint=verdict.endpoint,
+        evidence=stopped,
+        reachable_endpoints=verdict.reachable_endpoints,
+        endpoints=verdict.endpoints,
+    )
+
 
 SUMMARY = "summary"  # the endpoint of the verdict on a measurement that stands for many runs
 UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
@@ -34,8 +87,8 @@ def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
         return (Verdict(state=State.UNKNOWN, rule="summary.told", endpoint=SUMMARY),)
     if taken.measurement.experiment == UPLINK:
         return (Verdict(state=State.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
-    if taken.measurement.experiment in by_voice.REPORTS:
-        return by_voice.told(taken.measurement)
+    if taken.measurement.experiment in REPORTS:
+        return told(taken.measurement)
     return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Certificate
-from heliograph_collector.judge.failing import Failing
-from heliograph_collector.judge.meaning import CERTIFICATE
-from heliograph_collector.judge.sight import Sight, Step
+from heliograph_collector.judge.deciding_failure import Failing
+from heliograph_collector.judge.endpoint_view import Sight, Step
+from heliograph_collector.judge.failure_semantics import CERTIFICATE
+from heliograph_collector.judge.feature_names import Sign
 from heliograph_collector.judge.signatures import own_interceptor
-from heliograph_collector.judge.signs import Sign
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 

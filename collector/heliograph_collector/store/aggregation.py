@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph_collector.store.clickhouse import TooMuchError
-from heliograph_collector.store.days import COUNTS, KEY, By, Live, cells, day_of
+from heliograph_collector.store.daily_totals import COUNTS, KEY, By, Live, cells, day_of
 from heliograph_collector.store.queries import Query, Question
 
 MAX_ROWS = 10_000  # of one answer

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from heliograph_collector.store import journal_table
-from heliograph_collector.store.engine import Store, StoreError
-from heliograph_collector.store.journal import Journal
+from heliograph_collector.store.journal import tables
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.store import Store, StoreError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -76,7 +76,7 @@ def _save(beside: Sequence[Path], unfinished: Path) -> None:
             shutil.copy(path, unfinished / path.name)
         else:
             with closing(sqlite3.connect(path)) as db:
-                journal_table.copy(db, unfinished / path.name)
+                tables.copy(db, unfinished / path.name)
 
 
 def _finish(directory: Path, unfinished: Path, manifest: str) -> None:

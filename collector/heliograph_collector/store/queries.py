@@ -6,7 +6,7 @@ from typing import Any
 
 from heliograph.codec import measurement_from_pb
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
-from heliograph_collector.store.rows import (
+from heliograph_collector.model.records import (
     DAY_US,
     Cell,
     CellFilter,
@@ -19,6 +19,37 @@ from heliograph_collector.store.rows import (
     Vantage,
     Verdict,
 )
+from heliograph_collector.store import arrow_rows
+from heliograph_collector.store.clickhouse import ClickHouse
+
+_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
+
+
+class Cells:
+    """The writing side; only the writing thread may call it."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._written: dict[str, int] = {}  # by table: the last moment written, in µs
+
+    def put(self, cells: Sequence[Cell]) -> None:
+        """Raises StoreError."""
+        by_table: dict[str, list[Cell]] = {}
+        for cell in cells:
+            by_table.setdefault(CELLS.get(cell.bin_s, "cells"), []).append(cell)
+        for table, some in by_table.items():
+            self._written[table] = written_us = max(self._ask(_NOW), self._last(table) + 1)
+            self._clickhouse.insert(table, arrow_rows.cells(some, written_us), "")
+
+    def _last(self, table: str) -> int:
+        if table not in self._written:
+            text = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 our own words
+            return self._ask(text)
+        return self._written[table]
+
+    def _ask(self, text: str) -> int:
+        return int(self._clickhouse.written(text, {})[0][0])
+
 
 US = 1_000_000
 CELLS = {60: "minute_cells"}  # by the width of their bins, where they are not in `cells`

@@ -4,7 +4,7 @@ Decoding raises CodecError, which names the field, on a word outside the vocabul
 is too long.
 """
 
-from heliograph.codec.facts import MAX_ANSWERS, MAX_CHAIN
+from heliograph.codec.checks import MAX_TEXT, CodecError
 from heliograph.codec.measurement import (
     MAX_OBSERVATIONS,
     epoch_from_pb,
@@ -12,6 +12,7 @@ from heliograph.codec.measurement import (
     measurement_from_pb,
     measurement_to_pb,
 )
+from heliograph.codec.observations import MAX_ANSWERS, MAX_CHAIN
 from heliograph.codec.plan import (
     MAX_ADDRESSES,
     MAX_ENTRANCES,
@@ -20,7 +21,6 @@ from heliograph.codec.plan import (
     plan_from_pb,
     plan_to_pb,
 )
-from heliograph.codec.words import MAX_TEXT, CodecError
 
 __all__ = [
     "MAX_ADDRESSES",

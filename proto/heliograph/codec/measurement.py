@@ -1,9 +1,9 @@
 """Measurements and epochs ↔ protobuf."""
 
 from heliograph import observation as o
-from heliograph.codec.facts import observation_from_pb, observation_to_pb
-from heliograph.codec.told import digest_from_pb, digest_to_pb, summary_from_pb, summary_to_pb
-from heliograph.codec.words import at_most, text, word
+from heliograph.codec.checks import at_most, text, word
+from heliograph.codec.observations import observation_from_pb, observation_to_pb
+from heliograph.codec.summaries import digest_from_pb, digest_to_pb, summary_from_pb, summary_to_pb
 from heliograph.v1 import observation_pb2 as opb
 
 MAX_OBSERVATIONS = 512

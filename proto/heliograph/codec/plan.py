@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from heliograph import plan as p
-from heliograph.codec.words import CodecError, at_most, host, port, text, word
+from heliograph.codec.checks import CodecError, at_most, host, port, text, word
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from heliograph import bundle, pieces
+from heliograph import bundle, plan_chunks
 from heliograph.clock import SystemClock
 from heliograph.keys import key_id
 from heliograph_agent import cli
-from heliograph_agent.agent import neighbours
-from heliograph_agent.spool import Spool, aside
+from heliograph_agent.runtime import peers
+from heliograph_agent.spool import Spool, reader
 from heliograph_agent.state import SPOOL, State
 from support.scripted_intake import Collector, Identity, identity, plan_of
 from support.uplink_agent import Agent
@@ -89,15 +89,15 @@ async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
     await agent.put()
     plan = Collector(who, plan_of()).signed(plan_of(version=9))
     file, key = tmp_path / "r", key_id(who.sealing.public)
-    packed = pieces.pack(plan.SerializeToString())
+    packed = plan_chunks.pack(plan.SerializeToString())
     for more in (packed, b"of a later edition"):
         file.write_bytes(bundle.pack_receipts(key, {}, who.signing, more))
         assert await command(agent, "--receipts", file) == 0
-    assert list(neighbours.brought(agent.state)) == [plan]
-    assert list(neighbours.brought(agent.state)) == [], "once"
+    assert list(peers.brought(agent.state)) == [plan]
+    assert list(peers.brought(agent.state)) == [], "once"
     file.write_bytes(bundle.pack_receipts(key, {}, who.signing, packed)[:-1])
     assert await command(agent, "--receipts", file) == 1
-    assert list(neighbours.brought(agent.state)) == [], "what was changed on the way is not kept"
+    assert list(peers.brought(agent.state)) == [], "what was changed on the way is not kept"
 
 
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
@@ -107,7 +107,7 @@ async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await agent.put(5)
-    sizes = [len(e) for e in aside.envelopes(agent.state.path(SPOOL))]
+    sizes = [len(e) for e in reader.envelopes(agent.state.path(SPOOL))]
     monkeypatch.setattr(bundle, "MAX_BYTES", bundle.packed_size(sizes[:2]))
     file = tmp_path / "b"
     assert await command(agent, file) == 0

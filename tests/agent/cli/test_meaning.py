@@ -21,8 +21,8 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_agent.cli.meaning import SENTENCES, sentence
-from heliograph_agent.cli.meaning.one import NOTHING
+from heliograph_agent.cli.explain import SENTENCES, sentence
+from heliograph_agent.cli.explain.target import NOTHING
 from heliograph_agent.experiments import REGISTRY
 
 HOST, URL = "www.test", "https://www.test/"

@@ -4,8 +4,8 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Target
 from heliograph_agent.experiments.connectivity import domestic_anchors
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
 

@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply, Measurement
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.dns_server import Script, answer, dns_server
 from support.experiment_run import observed
 from support.fake_net import World

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.dns_server import answer, dns_server
 from support.ech_server import PUBLIC_NAME, ech_server, in_base64, published
 from support.experiment_run import observed

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.name_filter import Treatment, cut, name_filter, silence

@@ -9,10 +9,10 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.plan import EndpointKind
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Experiment, Target
 from heliograph_agent.experiments import REGISTRY, by_name
+from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target
 from heliograph_agent.experiments.whatsapp import sample
-from heliograph_collector.store.rows import State
+from heliograph_collector.model.records import State
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.loopback_ca import LoopbackCA

@@ -7,7 +7,7 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.loopback_ca import LoopbackCA

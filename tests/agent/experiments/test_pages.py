@@ -8,7 +8,7 @@ import pytest
 from heliograph import experiments as shared
 from heliograph.experiments.options import options_of
 from heliograph_agent import experiments
-from heliograph_agent.experiment import Experiment
+from heliograph_agent.experiments.experiment import Experiment
 
 FOLDER = Path(experiments.__file__).parent
 TESTS = Path(__file__).parent

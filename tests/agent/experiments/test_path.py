@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.observation import Hop, Observation
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA

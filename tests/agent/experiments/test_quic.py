@@ -4,7 +4,7 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.loopback_ca import LoopbackCA

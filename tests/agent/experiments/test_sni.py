@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA

@@ -7,8 +7,8 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.services import shipped
-from heliograph_agent.experiment import CannotRun, Target
-from heliograph_collector.store.rows import State
+from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_collector.model.records import State
 from support.coturn import coturn
 from support.experiment_run import observed
 from support.fake_net import World

@@ -8,8 +8,8 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Arrival, Measurement, Observation
-from heliograph_agent.experiment import CannotRun, Target, parse_config
 from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments.experiment import CannotRun, Target, parse_config
 from heliograph_agent.net import Seen, Stream, Trace
 from support.experiment_run import observed
 from support.fake_net import FakeNet, Page, World

@@ -3,7 +3,7 @@
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 

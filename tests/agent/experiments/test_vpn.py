@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun
 from heliograph_agent.experiments.vpn import Server, key_of, servers_of
-from heliograph_collector.store.rows import State
+from heliograph_collector.model.records import State
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA

@@ -9,8 +9,8 @@ import pytest
 from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.endpoints import page_of
-from heliograph_agent.experiment import CannotRun, Target
+from heliograph_agent.experiments.endpoints import page_of
+from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.experiments.web import web
 from heliograph_agent.net import Seen, Stream, Trace
 from support.dns_server import answer, dns_server

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph_agent.net.real import Door, NetConfig, RealNet
+from heliograph_agent.net.system_net import Door, NetConfig, RealNet
 from heliograph_agent.net.trace import Trace
 from support.loopback_ca import LoopbackCA
 

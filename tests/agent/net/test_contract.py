@@ -11,7 +11,7 @@ from heliograph.clock import SystemClock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Arrival, Dns, Http
 from heliograph_agent.net import Net, Trace
-from heliograph_agent.net.real import Door, NetConfig
+from heliograph_agent.net.system_net import Door, NetConfig
 from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
 from support.loopback_ca import LoopbackCA

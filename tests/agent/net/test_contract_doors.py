@@ -12,8 +12,8 @@ from heliograph.clock import SystemClock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Hop, Observation, Tcp, Udp
 from heliograph_agent.net import Net, Trace
-from heliograph_agent.net.raw import raw_helper
-from heliograph_agent.net.real import Door, NetConfig
+from heliograph_agent.net.system_net import Door, NetConfig
+from heliograph_agent.net.traceroute.raw_helper import raw_helper
 from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
 from support.loopback_ca import LoopbackCA

@@ -6,7 +6,7 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Tcp
-from heliograph_agent.net.real import RealNet
+from heliograph_agent.net.system_net import RealNet
 from heliograph_agent.net.trace import Trace
 from support.ports import free_port
 from support.tcp_server import say_nothing, tcp_server

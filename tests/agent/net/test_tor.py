@@ -12,7 +12,7 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation
-from heliograph_agent.net.real import RealNet
+from heliograph_agent.net.system_net import RealNet
 from heliograph_agent.net.tor import _about
 from heliograph_agent.net.trace import Trace
 from support.netns import namespace

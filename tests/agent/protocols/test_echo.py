@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 from heliograph_agent.protocols.echo import HttpEcho, TcpEcho, malformed_lines
 
 SPEECH = HttpEcho("echo.test", bytes(range(64)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 from heliograph_agent.protocols.noise import ClientHello
 from support.whatsapp_chat import ephemeral_of, handshake_message, server_hello
 

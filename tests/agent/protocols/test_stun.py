@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 from heliograph_agent.protocols.stun import Binding
 
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.speech import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import NotThisProtocol, Reply
 from heliograph_agent.protocols.wireguard import CHANCE, Initiation
 
 SERVER, CLIENT = (X25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (3, 5))

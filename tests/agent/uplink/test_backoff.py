@@ -2,18 +2,18 @@
 
 import random
 
-from heliograph_agent.uplink import backoff
+from heliograph_agent.uplink import reconnect_delay
 
 
 def test_the_ceiling_doubles_from_a_second_to_five_minutes() -> None:
-    assert [backoff.ceiling_s(n) for n in range(1, 6)] == [1, 2, 4, 8, 16]
-    assert backoff.ceiling_s(9) == 256
-    assert backoff.ceiling_s(10) == backoff.ceiling_s(10_000) == 300
+    assert [reconnect_delay.ceiling_s(n) for n in range(1, 6)] == [1, 2, 4, 8, 16]
+    assert reconnect_delay.ceiling_s(9) == 256
+    assert reconnect_delay.ceiling_s(10) == reconnect_delay.ceiling_s(10_000) == 300
 
 
 def test_full_jitter_spreads_a_fleet_over_the_whole_wait() -> None:
     rng = random.Random(7)
-    waits = [backoff.wait_s(12, rng) for _ in range(2_000)]
+    waits = [reconnect_delay.wait_s(12, rng) for _ in range(2_000)]
     assert 0 <= min(waits) < 3
     assert 297 < max(waits) <= 300
     assert 140 < sum(waits) / len(waits) < 160
@@ -24,5 +24,5 @@ def test_a_day_without_a_way_costs_few_attempts() -> None:
     clock_s, attempts = 0.0, 0
     while clock_s < 86_400:  # virtual
         attempts += 1
-        clock_s += backoff.wait_s(attempts, rng)
+        clock_s += reconnect_delay.wait_s(attempts, rng)
     assert 400 < attempts < 800

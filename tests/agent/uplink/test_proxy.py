@@ -11,16 +11,16 @@ import pytest_asyncio
 from heliograph.clock import SystemClock
 from heliograph.failure import Failure
 from heliograph.plan import Carrier, Entrance
+from heliograph_agent.enrolment.online import enrol
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.failures import StepError
+from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.tcp import open_wire
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import State
-from heliograph_agent.uplink.enrol import enrol
+from heliograph_agent.uplink.dial_context import Ways
 from heliograph_agent.uplink.invite import parse_invite
 from heliograph_agent.uplink.proxy import Proxy, ask, parse_proxy
-from heliograph_agent.uplink.rung import Use
-from heliograph_agent.uplink.ways import Ways
+from heliograph_agent.uplink.transports import Use
 from support.dns_server import dns_server
 from support.ports import HOST, free_port
 from support.post_door import post_door

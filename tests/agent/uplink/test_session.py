@@ -13,8 +13,8 @@ from heliograph.clock import SystemClock
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import COLLECTOR, State
-from heliograph_agent.uplink.door import Reason
-from heliograph_agent.uplink.uplink import HURRIED
+from heliograph_agent.uplink.channel import Reason
+from heliograph_agent.uplink.connection_manager import HURRIED
 from support.scripted_intake import Collector, Identity, identity, intake, plan_of, serving
 from support.uplink_agent import DEADLINE_S, SIGNER, Agent, running
 

@@ -12,9 +12,9 @@ from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import UPLINK, State
-from heliograph_agent.uplink.ladder import MOST_PROBE_S
-from heliograph_agent.uplink.uplink import STEADY_US
-from heliograph_agent.uplink.ways import Ways
+from heliograph_agent.uplink.connection_manager import STEADY_US
+from heliograph_agent.uplink.dial_context import Ways
+from heliograph_agent.uplink.transport_selector import MOST_PROBE_S
 from support.hand_clock import HandClock
 from support.ports import HOST, free_port
 from support.post_door import front, post_door

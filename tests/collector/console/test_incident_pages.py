@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, CookieJar
 
-from heliograph_collector.detect.acts import Saying
-from heliograph_collector.detect.alert_log import FILE, lines_of
-from heliograph_collector.detect.chain import verify
-from heliograph_collector.serve.cases import Casebook
-from heliograph_collector.store.standing import Act
+from heliograph_collector.app.incident_views import Casebook
+from heliograph_collector.incidents.hash_chain import verify
+from heliograph_collector.incidents.log_file import FILE, lines_of
+from heliograph_collector.incidents.operator_entries import Saying
+from heliograph_collector.incidents.state import Act
 from support.browser_reader import Open
 from support.case_scene import PASSWORD, VIEWER, Scene, log_in, opened
 from support.casebook import KEY, part, silence

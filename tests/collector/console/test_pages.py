@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from heliograph.services import shipped
-from heliograph_agent.consent import scope_of
-from heliograph_collector.console import changes
-from heliograph_collector.console.office import Moved, Rehearsal
-from heliograph_collector.fleet.offers import offers
+from heliograph_agent.consent.consent import scope_of
+from heliograph_collector.console import plan_preview
+from heliograph_collector.console.backend import Moved, Rehearsal
+from heliograph_collector.fleet.invites import offers
 from heliograph_collector.fleet.plans import default_plan, standing
 from support.office import PLAN, VIEWER, Caller, Shop, here
 
@@ -148,7 +148,7 @@ services:
 
 def test_what_volunteers_are_asked_is_what_agents_ask() -> None:
     plan = default_plan(shipped())
-    assert changes.scope(plan) == scope_of(plan)
+    assert plan_preview.scope(plan) == scope_of(plan)
 
 
 async def test_health_in_one_line_each(caller: Caller, shop: Shop) -> None:

@@ -11,7 +11,7 @@ from heliograph_collector.corroborate import Entity, IodaConfig, Means, RadarCon
 from heliograph_collector.corroborate.fetch import retry_after_s
 from heliograph_collector.corroborate.ioda import Ioda
 from heliograph_collector.corroborate.ioda import series_of as ioda_series
-from heliograph_collector.corroborate.pace import LONGEST_S, Pace, backoff_s
+from heliograph_collector.corroborate.polling import LONGEST_S, Pace, backoff_s
 from heliograph_collector.corroborate.radar import Radar
 from heliograph_collector.corroborate.radar import series_of as radar_series
 from heliograph_collector.corroborate.series import Claim, Claims, Evidence, Point, Series

@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.detect.incident import Incident
-from heliograph_collector.detect.lookout import CLOSE_US, Lookout
-from heliograph_collector.detect.signals import Fault, Opinion, Standing, Why
-from heliograph_collector.store.rows import JournalRow
+from heliograph_collector.detect.engine import CLOSE_US, Lookout
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.signals import Fault, Opinion, Standing, Why
 from support.dark_rows import SECRET, row_of
 from support.dark_world import KZ, Cut, at, country, live, world
 

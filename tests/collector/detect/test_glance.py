@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.detect.incident import State
-from heliograph_collector.detect.lookout import CLOSE_US, GLANCE_US, Lookout
-from heliograph_collector.detect.signals import SECOND_US, Opinion, Place, Standing
+from heliograph_collector.detect.engine import CLOSE_US, GLANCE_US, Lookout
+from heliograph_collector.incidents.incident import State
+from heliograph_collector.model.signals import SECOND_US, Opinion, Place, Standing
 from support.dark_world import at, people, world
 
 BEGAN_S, OVER_S, LONG_S = 1_800, 3_607, 4_200

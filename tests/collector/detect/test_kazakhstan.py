@@ -6,11 +6,11 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import Incident, watch
-from heliograph_collector.detect.incident import Bracket, Kind, Turn
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.revision import Change, revise
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.incidents.diff import Change, revise
+from heliograph_collector.incidents.incident import Bracket, Kind, Turn
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import SECOND_US
 from support.dark_world import T0, at, live, world
 from support.detect_scenario import Event, load, opinions, presence
 

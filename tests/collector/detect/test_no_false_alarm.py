@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import Findings, Incident, watch
-from heliograph_collector.detect.incident import State
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import (
+from heliograph_collector.incidents.incident import State
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import (
     Arrival,
     Fault,
     Goodbye,

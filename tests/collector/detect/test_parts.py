@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-import heliograph_collector.evaluate
-from heliograph_collector.detect.incident import State
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.silence import watch
-from heliograph_collector.evaluate.corpus import scenario
-from heliograph_collector.evaluate.priors import Draw
-from heliograph_collector.evaluate.scenario import Scenario, play
-from heliograph_collector.evaluate.scenario_file import load
+import heliograph_lab.evaluate
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.detect.silence.detector import watch
+from heliograph_collector.incidents.incident import State
+from heliograph_collector.incidents.scope import Scope
+from heliograph_lab.evaluate.corpus import scenario
+from heliograph_lab.evaluate.priors import Draw
+from heliograph_lab.evaluate.scenario import Scenario, play
+from heliograph_lab.evaluate.scenario_file import load
 
 pytestmark = pytest.mark.replay
 
-SCENARIOS = Path(heliograph_collector.evaluate.__file__).parent / "scenarios"
+SCENARIOS = Path(heliograph_lab.evaluate.__file__).parent / "scenarios"
 
 
 @cache

@@ -5,10 +5,10 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import Incident, watch
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import DAY_US, Arrival, Lost, Opinion, Place, Witness
-from heliograph_collector.detect.signals import Standing as Says
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import DAY_US, Arrival, Lost, Opinion, Place, Witness
+from heliograph_collector.model.signals import Standing as Says
 from support.dark_world import KZ, OLD_US, Cut, Signals, at, live, two_networks, world
 
 ONSET, END = 7_200.0, 10_800.0

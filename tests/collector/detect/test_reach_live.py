@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect.reach import Reach, reach
-from heliograph_collector.detect.signals import SECOND_US, Opinion, Place, Standing, Witness
-from heliograph_collector.detect.thresholds import THRESHOLDS
+from heliograph_collector.detect.blocking.detector import Reach, reach
+from heliograph_collector.model.signals import SECOND_US, Opinion, Place, Standing, Witness
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.dark_world import OLD_US, at, country, people, world
 
 pytestmark = pytest.mark.replay

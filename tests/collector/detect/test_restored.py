@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect.incident import Incident, State
-from heliograph_collector.detect.lookout import CLOSE_US
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.signals import SECOND_US, Opinion, Place, Standing
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.detect.engine import CLOSE_US
+from heliograph_collector.incidents.incident import Incident, State
+from heliograph_collector.model.signals import SECOND_US, Opinion, Place, Standing
 from support.dark_world import KZ, at, people, world
 
 pytestmark = pytest.mark.replay

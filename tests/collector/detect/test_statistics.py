@@ -7,13 +7,20 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect.ballot import count, established, standing, total
-from heliograph_collector.detect.churn import HOURS, Record, chance, hour_of_week, per_day, seasonal
-from heliograph_collector.detect.fold import fold
-from heliograph_collector.detect.scope import Scope, join, label, scopes_of
-from heliograph_collector.detect.signals import DAY_US, Place, Standing, Witness, standing_of
-from heliograph_collector.detect.tails import beta_binomial, chernoff, upper_tail
-from heliograph_collector.detect.thresholds import THRESHOLDS
+from heliograph_collector.detect.stats.churn import (
+    HOURS,
+    Record,
+    chance,
+    hour_of_week,
+    per_day,
+    seasonal,
+)
+from heliograph_collector.detect.stats.localization import fold
+from heliograph_collector.detect.stats.tails import beta_binomial, chernoff, upper_tail
+from heliograph_collector.detect.stats.voting import count, established, standing, total
+from heliograph_collector.incidents.scope import Scope, join, label, scopes_of
+from heliograph_collector.model.signals import DAY_US, Place, Standing, Witness, standing_of
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.dark_world import T0, country, people
 
 NOW = T0

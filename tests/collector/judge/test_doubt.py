@@ -21,7 +21,7 @@ from heliograph.observation import (
     Tls,
 )
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import ControlView, State, Verdict
+from heliograph_collector.model.records import ControlView, State, Verdict
 from support.scenario import catalogue, taken
 
 ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")

@@ -7,10 +7,10 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph_collector.judge import RULES, WHOLE, judge
-from heliograph_collector.judge.meaning import LOCAL, METHODS, MUTE
-from heliograph_collector.judge.readings import READINGS, SERVICE_ROWS
-from heliograph_collector.judge.worldwide import WORLD_ROWS
-from heliograph_collector.store.rows import State
+from heliograph_collector.judge.comparisons import READINGS, SERVICE_ROWS
+from heliograph_collector.judge.failure_semantics import LOCAL, METHODS, MUTE
+from heliograph_collector.judge.global_context import WORLD_ROWS
+from heliograph_collector.model.records import State
 from support.scenario import Scenario, catalogue
 
 SCENARIOS = catalogue()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.meaning import METHODS
-from heliograph_collector.store.rows import ControlView, State
+from heliograph_collector.judge.failure_semantics import METHODS
+from heliograph_collector.model.records import ControlView, State
 from support.scenario import measurement, taken
 
 FOUR, SIX = ("5.6.7.8", "5.6.7.9"), "2a00:1::8"

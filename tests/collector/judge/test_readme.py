@@ -5,11 +5,11 @@ from pathlib import Path
 
 import heliograph_collector.judge as judge_package
 from heliograph_collector.judge import RULES, RULES_VERSION, WHOLE
-from heliograph_collector.judge.meaning import LAYERS, method_of
-from heliograph_collector.judge.readings import READINGS, SERVICE_ROWS, Row
+from heliograph_collector.judge.comparisons import READINGS, SERVICE_ROWS, Row
+from heliograph_collector.judge.failure_semantics import LAYERS, method_of
+from heliograph_collector.judge.global_context import WORLD_ROWS
 from heliograph_collector.judge.rules import Rule
-from heliograph_collector.judge.worldwide import WORLD_ROWS
-from heliograph_collector.store.rows import State
+from heliograph_collector.model.records import State
 
 README = Path(judge_package.__file__).with_name("README.md")
 

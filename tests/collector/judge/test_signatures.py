@@ -4,7 +4,7 @@ import pytest
 
 from heliograph.observation import Http
 from heliograph_collector.judge import signatures
-from heliograph_collector.judge.pages import Likeness, likeness
+from heliograph_collector.judge.page_comparison import Likeness, likeness
 from heliograph_collector.judge.signatures import Signature, block_page, look_alike, own_interceptor
 
 FILES = ("block_pages.yml", "false_positives.yml")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import ControlView, State
+from heliograph_collector.model.records import ControlView, State
 from support.rows import taken
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.store.engine import Limits, Store
+from heliograph_collector.store.store import Limits, Store
 
 AGES = 99_999  # the rows of the tests are from 2022
 

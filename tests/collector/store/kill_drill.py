@@ -26,10 +26,10 @@ import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from heliograph.clock import SystemClock
-from heliograph_collector.store.engine import Limits, Store
-from heliograph_collector.store.journal import Journal
-from heliograph_collector.store.rows import Block, JournalRow, Judged, Kind, Taken
-from heliograph_collector.store.writer import Writer
+from heliograph_collector.judge.writer import Writer
+from heliograph_collector.model.records import Block, JournalRow, Judged, Kind, Taken
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.store import Limits, Store
 from support.rows import ANNA, NAMES, T0, blocked, envelope_row, measurement_pb, reachable
 
 PRELOADED = (clickhouse_connect.driver._backendclient, pa, pd)

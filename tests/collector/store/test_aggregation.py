@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from heliograph_collector.model.records import TIME_BAD, Judged, Role, State, Vantage, Verdict
 from heliograph_collector.store import aggregation
 from heliograph_collector.store.aggregation import Total
-from heliograph_collector.store.engine import Store, TooMuchError
-from heliograph_collector.store.rows import TIME_BAD, Judged, Role, State, Vantage, Verdict
+from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import MIDNIGHT, asked, said
 from support.rows import DAY, KZ, T0, block, blocked, reachable
 

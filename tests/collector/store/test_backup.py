@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.model.records import Kind, Presence, Refused
 from heliograph_collector.store import backup
-from heliograph_collector.store.engine import Store, StoreError
-from heliograph_collector.store.journal import Journal
-from heliograph_collector.store.rows import Kind, Presence, Refused
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.store import Store, StoreError
 from support.rows import (
     ANNA,
     KZ,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.model.records import CellFilter, MeasurementFilter
 from heliograph_collector.store.clickhouse import ClickHouse, Limits
-from heliograph_collector.store.engine import Store, StoreError, TooMuchError
-from heliograph_collector.store.rows import CellFilter, MeasurementFilter
+from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.rows import T0, US, block, reachable, taken
 
 HOUR = 3_600 * US
@@ -155,7 +155,7 @@ async def test_every_table_syncs_what_it_takes(store: Store) -> None:
 
 def test_the_engine_is_not_loaded_before_it_is_opened() -> None:
     code = (
-        "import sys, heliograph_collector.store.engine, heliograph_collector.store.writer;"
+        "import sys, heliograph_collector.store.store, heliograph_collector.judge.writer;"
         "print(sorted({'chdb', 'clickhouse_connect', 'pyarrow', 'pandas'} & set(sys.modules)))"
     )
     assert _python(code).stdout == "[]\n"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.store.engine import Store
 from heliograph_collector.store.migrations import LOCAL, SchemaError, migrate
+from heliograph_collector.store.store import Store
 
 
 class Recorder:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.store.engine import Store, StoreError
+from heliograph_collector.model.records import CellFilter, MeasurementFilter
 from heliograph_collector.store.migrations import cluster, statements
-from heliograph_collector.store.rows import CellFilter, MeasurementFilter
+from heliograph_collector.store.store import Store, StoreError
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
 TESTS = Path(__file__).parents[2]

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from heliograph import bundle
 from heliograph.v1.envelope_pb2 import Envelope
-from heliograph_agent.spool import aside
+from heliograph_agent.spool import reader
 from heliograph_agent.state import SPOOL
 from lab.country.country import Country
 
 
 def hand_in(made: Country, names: Iterable[str]) -> dict[str, int]:
     """How many batches of each agent, all of which are stopped."""
-    held = {name: list(aside.envelopes(made.folder / name / SPOOL)) for name in names}
+    held = {name: list(reader.envelopes(made.folder / name / SPOOL)) for name in names}
     left = [envelope for mine in held.values() for envelope in mine]
     if left:
         file = made.folder / "rest"

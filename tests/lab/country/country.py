@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import yaml
 
 from heliograph_agent.state import STATUS, State
-from heliograph_collector.intake.asn import write_table
+from heliograph_collector.ingest.geo.asn_table import write_table
 from lab.country import servers, wiring
 from lab.country.gate import TESTS, Gate
 from lab.country.pace import Pace

@@ -35,9 +35,9 @@ from heliograph.plan import Limits, Service
 from heliograph.services import load as load_services
 from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.config import load
-from heliograph_agent.net.raw import MAX_LINE, RawHelper
-from heliograph_agent.net.real import Door
-from heliograph_agent.runner import Context, Runner
+from heliograph_agent.net.system_net import Door
+from heliograph_agent.net.traceroute.raw_helper import MAX_LINE, RawHelper
+from heliograph_agent.runtime.runner import Context, Runner
 
 CLONE_NEWNET = 0x40000000
 DEADLINE_S = 80.0

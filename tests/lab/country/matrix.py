@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 
 from heliograph.observation import Link, Measurement
-from heliograph_agent.vantage import link_of
+from heliograph_agent.runtime.vantage import link_of
 from heliograph_collector.judge import judge
-from heliograph_collector.store.rows import Contrast, ControlView, Role, Verdict
+from heliograph_collector.model.records import Contrast, ControlView, Role, Verdict
 from lab.country import peers, servers
 from lab.country.country import Country, country
 from lab.country.gate import TESTS

@@ -16,7 +16,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from heliograph.plan import EndpointKind
-from heliograph_collector.echo import Echo
+from heliograph_collector.control.echo_server import Echo
 from lab.country.country import Country, eventually
 from lab.country.topology import ABROAD, ECHO
 from lab.country.wiring import ABROAD_WIRE

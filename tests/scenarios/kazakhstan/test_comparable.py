@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.detect import Incident, watch
-from heliograph_collector.detect.incident import Bracket
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US
-from heliograph_collector.evaluate.replay import Replay, Truth
-from heliograph_collector.evaluate.scenario import play
-from heliograph_collector.evaluate.scenario_file import load, shipped
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import SECOND_US
+from heliograph_collector.sources.replay import Replay, Truth
+from heliograph_lab.evaluate.scenario import play
+from heliograph_lab.evaluate.scenario_file import load, shipped
 
 pytestmark = pytest.mark.replay
 

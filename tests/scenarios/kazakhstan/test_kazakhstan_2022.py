@@ -11,14 +11,14 @@ from datetime import datetime
 import pytest
 
 from heliograph_collector.detect import Incident, Watch, watch
-from heliograph_collector.detect.incident import Bracket, Kind, Turn
-from heliograph_collector.detect.reach import reach
-from heliograph_collector.detect.revision import Change, Revision, revise
-from heliograph_collector.detect.scope import Scope
-from heliograph_collector.detect.signals import SECOND_US, Place
-from heliograph_collector.evaluate.replay import Replay, Truth
-from heliograph_collector.evaluate.scenario import play
-from heliograph_collector.evaluate.scenario_file import SHIPPED, load
+from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.incidents.diff import Change, Revision, revise
+from heliograph_collector.incidents.incident import Bracket, Kind, Turn
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, Place
+from heliograph_collector.sources.replay import Replay, Truth
+from heliograph_lab.evaluate.scenario import play
+from heliograph_lab.evaluate.scenario_file import SHIPPED, load
 
 pytestmark = pytest.mark.replay
 

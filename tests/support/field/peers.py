@@ -13,7 +13,7 @@ from typing import Any
 from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 
-from heliograph_collector.echo import Echo
+from heliograph_collector.control.echo_server import Echo
 
 
 async def main(plan: dict[str, Any]) -> None:

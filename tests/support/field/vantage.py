@@ -20,9 +20,9 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Endpoint, EndpointKind, Limits, Service
-from heliograph_agent.net.real import Door, NetConfig
-from heliograph_agent.runner import Context, Runner
-from heliograph_agent.vantage import link_of
+from heliograph_agent.net.system_net import Door, NetConfig
+from heliograph_agent.runtime.runner import Context, Runner
+from heliograph_agent.runtime.vantage import link_of
 
 SHORT = {  # patience, in seconds: nothing here is far away
     "connect_s": 4, "tls_s": 4, "http_s": 4, "body_s": 8, "dns_s": 2, "resolve_s": 4,

@@ -4,9 +4,9 @@ An id is permanent: it may be retired, never given another meaning. Any change o
 decides raises RULES_VERSION. The README one folder up tells them; a test keeps both in step.
 """
 
-from heliograph_collector.judge.case import Case
-from heliograph_collector.judge.rules.gates import GATES
+from heliograph_collector.judge.features import Case
 from heliograph_collector.judge.rules.layers import LAYERS
+from heliograph_collector.judge.rules.preconditions import GATES
 from heliograph_collector.judge.rules.rule import UNKNOWN, Rule
 
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]

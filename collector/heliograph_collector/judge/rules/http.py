@@ -2,8 +2,8 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
+from heliograph_collector.judge.feature_names import Sign
 from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
-from heliograph_collector.judge.signs import Sign
 
 
 def _http(

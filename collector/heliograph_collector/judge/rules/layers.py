@@ -6,8 +6,8 @@ that many vantages agree is weighed later, by the rollup.
 
 from heliograph_collector.judge.rules.dns import ASTRAY, DNS
 from heliograph_collector.judge.rules.http import HTTP
+from heliograph_collector.judge.rules.protocols import PROTOCOL, QUIC
 from heliograph_collector.judge.rules.rule import Rule
-from heliograph_collector.judge.rules.spoken import PROTOCOL, QUIC
 from heliograph_collector.judge.rules.tcp import TCP
 from heliograph_collector.judge.rules.tls import TLS
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.case import Case
-from heliograph_collector.judge.meaning import LAYERS, method_of
-from heliograph_collector.judge.signs import Sign
-from heliograph_collector.store.rows import State
+from heliograph_collector.judge.failure_semantics import LAYERS, method_of
+from heliograph_collector.judge.feature_names import Sign
+from heliograph_collector.judge.features import Case
+from heliograph_collector.model.records import State
 
 UNKNOWN, REACHABLE, BLOCKED, DOWN = State.UNKNOWN, State.REACHABLE, State.BLOCKED, State.DOWN
 

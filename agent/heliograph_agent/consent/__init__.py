@@ -1,0 +1,1 @@
+"""Consent: what the volunteer agreed to, its risks, its cost, and the opt-outs."""

@@ -1,0 +1,1 @@
+"""Enrolment: turn an invitation into a registered agent, online or by file."""

@@ -1,0 +1,1 @@
+"""DNS lookups: the system resolver, plain UDP and TCP, DNS over TLS and over HTTPS."""

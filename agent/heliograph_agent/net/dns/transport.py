@@ -1,0 +1,129 @@
+"""One question to one server, over UDP or TCP."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from heliograph.failure import Failure
+from heliograph.observation import DnsReply
+from heliograph_agent.net.dns.message import Question, Reply
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.tcp import Count, open_wire
+from heliograph_agent.net.trace import Reader, Writer
+from heliograph_agent.net.udp import Datagrams
+
+_MAX_LATER = 16  # replies kept of those that came after the first
+
+
+@dataclass(slots=True, kw_only=True)
+class Linger:
+    """How long to listen on after the first reply over UDP, and what still came.
+
+    Only what knows our id and question is kept. A stranger who does not know the id proves nothing
+    about the path: anybody may throw such datagrams at us.
+    """
+
+    seconds: float
+    elapsed_us: Callable[[], int]
+    later: list[DnsReply] = field(default_factory=list)
+    listened_us: int = 0  # no part of the time that the lookup took
+
+    async def listen(self, question: Question, line: Datagrams, sent_us: int) -> None:
+        began_us = self.elapsed_us()
+        until = asyncio.get_running_loop().time() + self.seconds
+        try:
+            while len(self.later) < _MAX_LATER:
+                reply = question.reply(await line.next(until))
+                after_us = self.elapsed_us() - sent_us
+                if reply is not None:
+                    self.later.append(
+                        DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
+                    )
+        except OSError:  # its time is over, or an ICMP error that came behind a good reply
+            pass
+        finally:
+            self.listened_us += self.elapsed_us() - began_us
+
+
+async def ask_udp(
+    question: Question,
+    server: tuple[str, int],
+    deadline_s: float,
+    count: Count,
+    linger: Linger | None = None,
+) -> Reply:
+    """The first datagram that answers the question; what does not is passed over until then, since
+    anybody may throw datagrams at us. A truncated reply is returned as such.
+
+    Raises OSError (a refused port answers by ICMP), TimeoutError, or StepError when nothing
+    but replies to other questions came.
+    """
+    line = Datagrams(*server)
+    strangers: list[Failure] = []
+    try:
+        until = asyncio.get_running_loop().time() + deadline_s
+        sent_us = linger.elapsed_us() if linger else 0
+        line.send(question.wire)
+        count(len(question.wire))
+        reply = await _first_reply(question, line, until, strangers, count)
+        if linger is not None and linger.seconds > 0:
+            await linger.listen(question, line, sent_us)
+    except TimeoutError:
+        if strangers:
+            raise StepError(strangers[0]) from None
+        raise
+    else:
+        return reply
+    finally:
+        line.close()
+
+
+async def _first_reply(
+    question: Question, line: Datagrams, until: float, strangers: list[Failure], count: Count
+) -> Reply:
+    while True:
+        item = await line.next(until)
+        count(len(item))
+        reply = question.reply(item)
+        if reply is not None:
+            return reply
+        strangers.append(
+            Failure.DNS_REPLY_WITH_WRONG_QUERY_ID
+            if question.is_other_id(item)
+            else Failure.DNS_SERVER_MISBEHAVING
+        )
+        del strangers[1:]
+
+
+async def ask_tcp(
+    question: Question, server: tuple[str, int], deadline_s: float, count: Count
+) -> Reply:
+    """Raises OSError, EOFError, TimeoutError, or StepError when the reply is no answer."""
+    async with asyncio.timeout(deadline_s):
+        wire = await open_wire(server[0], server[1], count)
+        try:
+            return await ask_stream(question, wire.inbox, wire)
+        finally:
+            wire.transport.abort()
+
+
+async def ask_stream(question: Question, reader: Reader, writer: Writer) -> Reply:
+    """Over a connection (RFC 7766), in clear or not. Raises as `ask_tcp`, but bounds no wait."""
+    writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    reply = question.reply(await reader.readexactly(size))
+    if reply is None:
+        raise StepError(Failure.DNS_SERVER_MISBEHAVING)
+    return reply
+
+
+async def ask(
+    question: Question,
+    server: tuple[str, int],
+    deadline_s: float,
+    count: Count,
+    linger: Linger | None = None,
+) -> Reply:
+    """UDP, and over TCP when the server says that its reply did not fit."""
+    reply = await ask_udp(question, server, deadline_s, count, linger)
+    return await ask_tcp(question, server, deadline_s, count) if reply.truncated else reply

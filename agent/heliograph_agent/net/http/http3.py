@@ -1,0 +1,164 @@
+"""One HTTP/3 exchange (RFC 9114) over a QUIC connection that is already there, by aioquic."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from heliograph.failure import Failure
+from heliograph.observation import Http
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.html_text import one_line, title_of
+from heliograph_agent.net.http.http1 import BROWSER
+from heliograph_agent.net.quic.connection import QuicEndedError, QuicWire
+
+if TYPE_CHECKING:
+    from aioquic.h3.connection import H3Connection
+    from aioquic.h3.events import H3Event
+    from aioquic.quic.events import QuicEvent
+
+_KEPT = 65_536  # bytes of the body that are looked at for a title
+_MAX_HEADER = 2_048
+_MAX_NAMES = 64
+_NOT_HERE = ("connection", "host")  # RFC 9114 section 4.2: such a header makes a request malformed
+
+
+class Http3Exchange:
+    """A request and its reply: `round_trip`, then `read_body`, each once."""
+
+    def __init__(self, wire: QuicWire, url: str) -> None:
+        """Raises ValueError when `url` cannot be asked for."""
+        self._wire = wire
+        self._url = url
+        self._request = _request(urlsplit(url))
+        self._h3: H3Connection | None = None
+        self._stream = -1
+        self._headers: dict[str, str] = {}
+        self._early: list[bytes] = []  # of the body, come with the head; the window bounds it
+        self._limit: int | None = None
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._over = False  # the peer has ended its reply
+        self._body = bytearray()  # its beginning
+        self.status = 0
+        self.has_body = True
+
+    async def round_trip(self) -> None:
+        """To the end of the reply's head. Raises OSError or StepError."""
+        from aioquic.h3.connection import H3Connection
+
+        self._h3 = H3Connection(self._wire.connection)
+        self._stream = self._wire.connection.get_next_available_stream_id()
+        self._h3.send_headers(self._stream, self._request, end_stream=True)
+        while not self.status:
+            await self._turn(malformed=Failure.HTTP_REQUEST_FAILED, ended=Failure.EOF_ERROR)
+            if self._over and not self.status:
+                raise StepError(Failure.EOF_ERROR)
+
+    async def read_body(self, limit: int) -> None:
+        """To the end of the body, or to `limit` bytes. Raises OSError or StepError."""
+        self._limit = limit
+        for data in self._early:
+            self._take(data)
+        cut = Failure.HTTP_TRUNCATED_BODY
+        while not self._over and self._size <= limit:
+            await self._turn(malformed=cut, ended=cut)
+
+    def head(self) -> Http:
+        """The facts of the round trip."""
+        return Http(
+            method="GET",
+            url=self._url[:_MAX_HEADER],
+            status=self.status,
+            server=one_line(self._headers.get("server", ""), 200),
+            location=one_line(self._headers.get("location", ""), _MAX_HEADER),
+            version="3" if self.status else "",
+            header_names=tuple(sorted(self._headers)[:_MAX_NAMES]),
+        )
+
+    def whole(self, limit: int) -> Http:
+        """The facts of round trip and body."""
+        return replace(
+            self.head(),
+            title=title_of(bytes(self._body), self._headers.get("content-type", "")),
+            body_bytes=min(self._size, limit),
+            body_sha256=self._digest.hexdigest(),
+            truncated=not self._over or self._size > limit,
+        )
+
+    async def _turn(self, *, malformed: Failure, ended: Failure) -> None:
+        """One turn of the wire, and what it brought."""
+        from aioquic.quic.events import StreamReset
+
+        try:
+            await self._wire.turn()
+        except QuicEndedError as end:
+            raise StepError(ended if end.by_peer else malformed) from end
+        for event in self._wire.events():
+            if isinstance(event, StreamReset) and event.stream_id == self._stream:
+                raise StepError(Failure.CONNECTION_RESET if not self.status else ended)
+            self._hear(event)
+
+    def _hear(self, event: "QuicEvent") -> None:
+        from aioquic.h3.events import DataReceived, HeadersReceived
+
+        for each in self._events(event):
+            if not isinstance(each, DataReceived | HeadersReceived):
+                continue
+            if each.stream_id != self._stream:
+                continue
+            if isinstance(each, HeadersReceived):
+                self._head(each.headers)
+            elif self._limit is None:
+                self._early.append(each.data)
+            else:
+                self._take(each.data)
+            self._over = each.stream_ended
+
+    def _events(self, event: "QuicEvent") -> Iterator["H3Event"]:
+        """What aioquic makes of it. The end of a stream is told apart from what came with it: a
+        body shorter than announced is an error there, and would take the head with it."""
+        from aioquic.quic.events import StreamDataReceived
+
+        if self._h3 is None:
+            return
+        if isinstance(event, StreamDataReceived) and event.end_stream and event.data:
+            yield from self._h3.handle_event(replace(event, end_stream=False))
+            event = replace(event, data=b"")
+        yield from self._h3.handle_event(event)
+
+    def _head(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Interim replies are passed over, trailers too."""
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+        status = int(dict(fields).get(":status", "0"))
+        if self.status or status < 200:
+            return
+        self.status = status
+        for name, value in fields:
+            if not name.startswith(":"):
+                self._headers.setdefault(name, value)
+
+    def _take(self, data: bytes) -> None:
+        within = data[: max(0, (self._limit or 0) - self._size)]
+        self._size += len(data)
+        self._digest.update(within)
+        self._body += within[: max(0, _KEPT - len(self._body))]
+
+
+def _request(url: SplitResult) -> list[tuple[bytes, bytes]]:
+    """Raises ValueError when the URL cannot be sent."""
+    if url.scheme != "https" or not url.hostname:
+        raise ValueError(f"url: {url.geturl()!r} is no https URL")
+    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    fields = {
+        ":method": "GET",
+        ":scheme": "https",
+        ":authority": name if url.port in (None, 443) else f"{name}:{url.port}",
+        ":path": (url.path or "/") + (f"?{url.query}" if url.query else ""),
+    }
+    fields |= {k.lower(): v for k, v in BROWSER.items() if k.lower() not in _NOT_HERE}
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields.items()]
+    except UnicodeEncodeError as error:
+        raise ValueError(f"url: {url.geturl()!r} is not in ASCII") from error

@@ -1,0 +1,1 @@
+"""QUIC handshakes as recorded steps."""

@@ -1,0 +1,1 @@
+"""TLS handshakes as recorded steps, trust stores and certificates."""

@@ -1,0 +1,1 @@
+"""Path measurements: hops by TTL, in process and through the raw-socket helper program."""

@@ -1,0 +1,1 @@
+"""Relay: carry sealed envelopes of other volunteers to the collector."""

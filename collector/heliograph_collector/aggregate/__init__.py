@@ -1,0 +1,1 @@
+"""Aggregation: votes and silences counted into cells, days and cached answers."""

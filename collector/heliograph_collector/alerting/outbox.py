@@ -1,0 +1,222 @@
+"""What is still to be told, and what became of the rest: a database of its own, `DATA/courier.db`.
+
+Alerts are put down together with how far the log was read, so that neither is lost nor doubled by a
+kill. Every call is short; the courier makes them in a thread.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph_collector.alerting.message import Message
+from heliograph_collector.alerting.schedule import HOUR_US
+from heliograph_collector.config.receiver import Alert
+
+FILE = "courier.db"
+MAX_WAITING = 500  # alerts for one receiver; the oldest are then only counted
+MAX_OPEN = 200  # messages to one receiver that have not arrived
+KEPT = 500  # finished messages of one receiver in the delivery log
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), entry INTEGER NOT NULL,
+  head TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, receiver TEXT NOT NULL,
+  entry INTEGER NOT NULL, alert TEXT NOT NULL, came_us INTEGER NOT NULL,
+  UNIQUE (receiver, entry)) STRICT;
+CREATE TABLE IF NOT EXISTS dropped (receiver TEXT PRIMARY KEY, alerts INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, receiver TEXT NOT NULL,
+  alerts TEXT NOT NULL, more INTEGER NOT NULL, made_us INTEGER NOT NULL, due_us INTEGER,
+  tries INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting',
+  tried_us INTEGER, said TEXT NOT NULL DEFAULT '') STRICT;
+CREATE INDEX IF NOT EXISTS message_due ON message (receiver, due_us) WHERE due_us IS NOT NULL;
+CREATE INDEX IF NOT EXISTS message_made ON message (receiver, made_us);
+"""
+_SET_BACK = (  # by so much as the clock was (?2) since then: nothing is to wait for it
+    "UPDATE waiting SET came_us = ?2 WHERE receiver = ?1 AND came_us > ?2",
+    """
+UPDATE message SET due_us = due_us - (ifnull(tried_us, made_us) - ?2),
+  tried_us = min(tried_us, ?2), made_us = min(made_us, ?2)
+WHERE receiver = ?1 AND due_us IS NOT NULL AND ifnull(tried_us, made_us) > ?2""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A message that is to be tried now. `tries` were made before."""
+
+    message: Message
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One line of the delivery log. `state` is waiting, arrived or given_up."""
+
+    id: str
+    receiver: str
+    alerts: Sequence[Alert]
+    more: int
+    made_us: int
+    due_us: int | None
+    tries: int
+    state: str
+    tried_us: int | None
+    said: str
+
+
+class Outbox:
+    """Raises sqlite3.Error from every call."""
+
+    def __init__(self, data: Path) -> None:
+        self._db = sqlite3.connect(
+            data / FILE, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        self._turn = threading.Lock()
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._turn:
+            self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def place(self) -> tuple[int, str] | None:
+        """How far the log was read: (number, hash) of the last entry; None before the first."""
+        with self._turn:
+            row = self._db.execute("SELECT entry, head FROM place").fetchone()
+        return (int(row[0]), str(row[1])) if row else None
+
+    def put(self, alerts: Iterable[tuple[str, Alert]], entry: int, head: str, now_us: int) -> None:
+        """(receiver, alert) each, and that the log was read up to `entry`."""
+        with self._write() as db:
+            for receiver, alert in alerts:
+                db.execute(
+                    "INSERT OR IGNORE INTO waiting (receiver, entry, alert, came_us) "
+                    "VALUES (?, ?, ?, ?)",
+                    (receiver, alert["entry"], json.dumps(alert), now_us),
+                )
+                _let_go(db, receiver)
+            db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
+
+    def waits(self, receiver: str, now_us: int) -> tuple[int | None, list[int]]:
+        """(since when the oldest alert waits, None of none or too many open messages; when messages
+        were made in the last hour)."""
+        with self._turn:
+            for statement in _SET_BACK:
+                self._db.execute(statement, (receiver, now_us))
+            (oldest,) = self._db.execute(
+                "SELECT MIN(came_us) FROM waiting WHERE receiver = ?", (receiver,)
+            ).fetchone()
+            (open_,) = self._db.execute(
+                "SELECT COUNT(*) FROM message WHERE receiver = ? AND due_us IS NOT NULL",
+                (receiver,),
+            ).fetchone()
+            made = self._db.execute(
+                "SELECT made_us FROM message WHERE receiver = ? AND made_us BETWEEN ? AND ? "
+                "ORDER BY made_us",
+                (receiver, now_us - HOUR_US + 1, now_us),
+            ).fetchall()
+        return (None if open_ >= MAX_OPEN else oldest), [int(row[0]) for row in made]
+
+    def gather(self, receiver: str, id_: str, now_us: int) -> None:
+        """All that waits becomes one message, to be tried at once."""
+        with self._write() as db:
+            rows = db.execute(
+                "SELECT alert FROM waiting WHERE receiver = ? ORDER BY entry", (receiver,)
+            ).fetchall()
+            gone = db.execute(
+                "SELECT alerts FROM dropped WHERE receiver = ?", (receiver,)
+            ).fetchone()
+            alerts = "[" + ",".join(row[0] for row in rows) + "]"
+            db.execute(
+                "INSERT INTO message (id, receiver, alerts, more, made_us, due_us) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (id_, receiver, alerts, gone[0] if gone else 0, now_us, now_us),
+            )
+            db.execute("DELETE FROM waiting WHERE receiver = ?", (receiver,))
+            db.execute("DELETE FROM dropped WHERE receiver = ?", (receiver,))
+
+    def due(self, receiver: str, now_us: int) -> Due | int | None:
+        """The message that is due, or when the next one is, or None."""
+        with self._turn:
+            row = self._db.execute(
+                "SELECT id, alerts, more, tries, due_us FROM message WHERE receiver = ? "
+                "AND due_us IS NOT NULL ORDER BY due_us LIMIT 1",
+                (receiver,),
+            ).fetchone()
+        if row is None:
+            return None
+        if row[4] > now_us:
+            return int(row[4])
+        message = Message(id=row[0], alerts=json.loads(row[1]), more=row[2])
+        return Due(message=message, tries=row[3])
+
+    def tried(self, id_: str, *, state: str, said: str, now_us: int, due_us: int | None) -> None:
+        """What became of a try. Of what is finished, the oldest are forgotten."""
+        with self._write() as db:
+            db.execute(
+                "UPDATE message SET tries = tries + 1, state = ?, said = ?, tried_us = ?, "
+                "due_us = ? WHERE id = ?",
+                (state, said, now_us, due_us, id_),
+            )
+            db.execute(
+                "DELETE FROM message WHERE due_us IS NULL AND receiver = (SELECT receiver FROM "
+                "message WHERE id = ?1) AND made_us < ?2 AND id NOT IN (SELECT id FROM message "
+                "WHERE receiver = (SELECT receiver FROM message WHERE id = ?1) "
+                "ORDER BY made_us DESC LIMIT ?3)",
+                (id_, now_us - HOUR_US, KEPT),
+            )
+
+    def again(self, id_: str, now_us: int) -> bool:
+        """Send it once more, under the same id; False when it is not there any more."""
+        with self._write() as db:
+            done = db.execute(
+                "UPDATE message SET due_us = ?, tries = 0, state = 'waiting' WHERE id = ?",
+                (now_us, id_),
+            )
+        return done.rowcount == 1
+
+    def deliveries(self, limit: int = 100) -> list[Delivery]:
+        """The newest messages first."""
+        with self._turn:
+            rows = self._db.execute(
+                "SELECT id, receiver, alerts, more, made_us, due_us, tries, state, tried_us, said "
+                "FROM message ORDER BY made_us DESC, id LIMIT ?",
+                (limit,),
+            ).fetchall()
+        names = ("id", "receiver", "alerts", "more", "made_us", "due_us", "tries", "state")
+        return [
+            Delivery(
+                **dict(zip((*names, "tried_us", "said"), row, strict=True))
+                | {"alerts": json.loads(row[2])}
+            )
+            for row in rows
+        ]
+
+
+def _let_go(db: sqlite3.Connection, receiver: str) -> None:
+    gone = db.execute(
+        "DELETE FROM waiting WHERE receiver = ?1 AND number NOT IN (SELECT number FROM waiting "
+        "WHERE receiver = ?1 ORDER BY number DESC LIMIT ?2)",
+        (receiver, MAX_WAITING),
+    ).rowcount
+    if gone > 0:
+        db.execute(
+            "INSERT INTO dropped VALUES (?1, ?2) ON CONFLICT (receiver) "
+            "DO UPDATE SET alerts = alerts + ?2",
+            (receiver, gone),
+        )

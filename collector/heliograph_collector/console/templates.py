@@ -1,0 +1,108 @@
+"""The frame of the console's pages: who is in, where one can go, what a browser may do there."""
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from heliograph_collector.console import formats
+from heliograph_collector.console.sessions import Session
+
+SESSION = web.RequestKey("session", Session)
+STATIC = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "incidents.css": "text/css",
+}
+# As the public pages', but forms may be sent home, and pictures may be written into the page.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    # A browser told no-referrer sends "Origin: null" with forms, which we could not tell from evil.
+    "Referrer-Policy": "same-origin",
+}
+# In the order of the navigation: path, name.
+PLACES: list[tuple[str, str]] = [
+    ("/console", "Overview"),
+    ("/console/incidents", "Incidents"),
+    ("/console/alerts", "Alerts"),
+    ("/console/fleet", "Fleet"),
+    ("/console/invites", "Invitations"),
+    ("/console/plan", "Plan"),
+    ("/console/services", "Services"),
+    ("/console/health", "Health"),
+    ("/console/rules", "Rules"),
+    ("/console/code", "Phone code"),
+    ("/console/trail", "Audit trail"),
+]
+FOR_OPERATORS = ("/console/code", "/console/trail")
+
+
+@cache
+def environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(
+    request: web.Request, template: str, *, status: int = 200, **values: Any
+) -> web.Response:
+    """The page `template`, in the frame. Templates know `session`, which is None outside."""
+    session = session_of(request)
+    operator = session is not None and session.role == "operator"
+    known = {
+        "session": session,
+        "operator": operator,
+        "path": request.path,
+        "places": [place for place in PLACES if operator or place[0] not in FOR_OPERATORS],
+        "say": formats,
+        "assets": addresses(),
+    }
+    text = environment().get_template(template).render(known | values)
+    return web.Response(
+        status=status, text=text, content_type="text/html", charset="utf-8", headers=_HEADERS
+    )
+
+
+def away(path: str) -> web.Response:
+    """To another page of ours, after a form: reloading it sends nothing again."""
+    return web.Response(status=303, headers={**_HEADERS, "Location": path})
+
+
+def session_of(request: web.Request) -> Session | None:
+    return request.get(SESSION)
+
+
+@cache
+def contents() -> Mapping[str, bytes]:
+    return {name: files(__package__).joinpath("static", name).read_bytes() for name in STATIC}
+
+
+@cache
+def addresses() -> Mapping[str, str]:
+    """Change with the content, so that browsers may keep it for long."""
+    return {
+        name: f"/console/static/{name}?v={sha256(body).hexdigest()[:12]}"
+        for name, body in contents().items()
+    }
+
+
+async def static(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["name"]
+    if name not in STATIC:
+        raise web.HTTPNotFound
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return web.Response(body=contents()[name], content_type=STATIC[name], headers=headers)

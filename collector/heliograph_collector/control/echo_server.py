@@ -1,0 +1,179 @@
+"""The listener: bounded in bytes, in time, in connections of all and of one network."""
+
+import asyncio
+import ipaddress
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+MAX_HEAD = 8_192
+MAX_LINES = 100
+_METHODS = b"GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH"
+_REQUEST_LINE = re.compile(rb"(?i:" + _METHODS + rb") /[!-~]* HTTP/1\.[01]")
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t]*)")
+_OPENING = re.compile(rb"(?i:" + _METHODS + rb") /")
+_LONGEST_OPENING = len(b"OPTIONS /")
+
+
+def may_be_http(received: bytes) -> bool:
+    """Whether a well-formed request may begin like this, so that waiting for its end is right."""
+    line, end, _ = received.partition(b"\n")
+    if end:
+        return line.endswith(b"\r") and _REQUEST_LINE.fullmatch(line[:-1]) is not None
+    if len(received) < _LONGEST_OPENING and b" " not in received:
+        return not received or received.isalpha()
+    return _OPENING.match(received) is not None or _OPENING.match(received + b"/") is not None
+
+
+def described(head: bytes) -> bytes | None:
+    """The HTTP reply to a whole request head, None when it is not well-formed.
+
+    The body is {"request_line": TEXT, "headers": [[NAME, VALUE], …]}, in the order and the
+    capitals received; what a request may carry after its head is not read.
+    """
+    lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    headers = [_HEADER.fullmatch(line) for line in lines[1:]]
+    if not _REQUEST_LINE.fullmatch(lines[0]) or len(lines) > MAX_LINES or not all(headers):
+        return None
+    told = {
+        "request_line": lines[0].decode("ascii"),
+        "headers": [[g.decode("ascii") for g in match.groups()] for match in headers if match],
+    }
+    body = json.dumps(told, separators=(",", ":")).encode()
+    fields = (
+        b"HTTP/1.1 200 OK",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+        b"Cache-Control: no-store",
+        b"X-Content-Type-Options: nosniff",
+        b"Connection: close",
+    )
+    head_only = lines[0][:5].upper() == b"HEAD "
+    return b"\r\n".join(fields) + b"\r\n\r\n" + (b"" if head_only else body)
+
+
+CONNECTIONS = 256
+PER_NETWORK = 16  # of one /24 or /48, which may be a whole carrier-grade NAT; a visit takes six
+VISIT_S = 10.0
+_CHUNK = 2_048
+_DRAINED = 65_536  # bytes thrown away behind a request
+
+
+class PortTakenError(Exception):
+    """Somebody listens there already, or the address is not this machine's."""
+
+
+class Echo:
+    """`async with TaskGroup() as group, echo.open(HOST, PORT, group) as port:`"""
+
+    def __init__(
+        self,
+        *,
+        visit_s: float = VISIT_S,
+        connections: int = CONNECTIONS,
+        per_network: int = PER_NETWORK,
+    ) -> None:
+        self._visit_s = visit_s
+        self._connections = connections
+        self._per_network = per_network
+        self._visits: Counter[str] = Counter()  # only of those connected now
+
+    @asynccontextmanager
+    async def open(self, host: str, port: int, group: asyncio.TaskGroup) -> AsyncIterator[int]:
+        """The port. Visits are tasks of `group` and end with the block. Raises PortTakenError."""
+        visits: set[asyncio.Task[None]] = set()
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            visit = group.create_task(self._visit(reader, writer))
+            visits.add(visit)
+            visit.add_done_callback(visits.discard)
+
+        try:
+            server = await asyncio.start_server(begin, host, port, limit=MAX_HEAD)
+        except OSError as error:
+            raise PortTakenError(f"{host}:{port}") from error
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            for visit in visits:
+                visit.cancel()
+
+    def problems(self) -> list[str]:
+        """What an operator should know."""
+        if self._visits.total() < self._connections:
+            return []
+        return [f"The echo service has all the {self._connections} connections that it takes."]
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        network = _network(writer)
+        if not self._may_enter(network):
+            writer.transport.abort()
+            return
+        self._visits[network] += 1
+        try:
+            async with asyncio.timeout(self._visit_s):
+                await _answer(reader, writer)
+        except (OSError, TimeoutError):  # it left, or took too long: that is its own affair
+            pass
+        finally:
+            self._visits -= Counter((network,))
+            writer.transport.abort()
+
+    def _may_enter(self, network: str) -> bool:
+        within = self._visits.total() < self._connections
+        return within and self._visits[network] < self._per_network
+
+
+def _network(writer: asyncio.StreamWriter) -> str:
+    """The caller's /24 or /48: a key while it is connected, and nothing else."""
+    name = writer.get_extra_info("peername")
+    if not name:
+        return ""
+    address = ipaddress.ip_address(str(name[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """At most MAX_HEAD bytes are read, and the raw echo is never longer than what came."""
+    received = b""
+    while len(received) < MAX_HEAD and may_be_http(received):
+        if b"\r\n\r\n" in received:
+            break
+        if not (chunk := await reader.read(min(_CHUNK, MAX_HEAD - len(received)))):
+            break
+        received += chunk
+    head, end, _ = received.partition(b"\r\n\r\n")
+    reply = described(head + end) if end else None
+    if reply is not None:
+        await _say(reply, writer)
+    else:
+        await _echo(received, reader, writer)
+    await _finish(reader, writer)
+
+
+async def _echo(
+    received: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Byte for byte, as it comes, until the caller ends or has sent its fill."""
+    await _say(received, writer)
+    left = MAX_HEAD - len(received)
+    while left > 0 and (chunk := await reader.read(min(_CHUNK, left))):
+        left -= len(chunk)
+        await _say(chunk, writer)
+
+
+async def _say(reply: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply)
+    await writer.drain()
+
+
+async def _finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read on for a while: what lies unread as a connection closes takes the reply with it."""
+    writer.write_eof()
+    left = _DRAINED
+    while left > 0 and (chunk := await reader.read(_CHUNK)):
+        left -= len(chunk)

@@ -1,0 +1,1 @@
+"""Blocking detector: services that stop working for the vantages of a place."""

@@ -1,0 +1,1 @@
+"""Silence detector: vantages that stop reporting together."""

@@ -1,0 +1,1 @@
+"""Statistics of the detectors: tail probabilities, churn, votes and localization."""

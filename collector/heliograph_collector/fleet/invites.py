@@ -1,0 +1,88 @@
+"""Invites as they stand: how many uses are left, until when, and the end of one.
+
+A token is kept as its hash alone, so an invite can be shown once only: when it is made.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph.codec import entrance_to_pb
+from heliograph.plan import Carrier, Entrance
+from heliograph.v1.intake_pb2 import Invite
+from heliograph_collector.fleet.registry import Fleet
+
+PREFIX = "heliograph1:"
+INVITE_MOST = 3  # entrances besides the endpoint
+
+
+def invite_line(
+    endpoint: str,
+    pin: bytes,
+    token: bytes,
+    entrances: Sequence[Entrance] = (),
+    *,
+    charter: bytes = b"",
+) -> str:
+    """What `heliograph-agent join` takes; without a token it leads into quarantine.
+
+    Of `entrances` it holds the sessions, for nobody can join at another; few, since people type it
+    and cameras read it. `charter` is the SHA-256 of the one that the agent begins with.
+    """
+    sessions = [
+        entrance_to_pb(e)
+        for e in entrances
+        if e.carrier is Carrier.STREAM
+        and endpoint not in (f"{e.host}:{e.port}", f"[{e.host}]:{e.port}")
+    ]
+    invite = Invite(
+        endpoint=endpoint, pin=pin, token=token, entrances=sessions[:INVITE_MOST], charter=charter
+    )
+    message = invite.SerializeToString()
+    return PREFIX + base64.urlsafe_b64encode(message).decode().rstrip("=")
+
+
+def _place(entrance: Entrance) -> str:
+    return f"{entrance.host}:{entrance.port}"
+
+
+MOST = 1_000  # that are listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    id: str  # the beginning of the token's hash, in hex
+    role: str
+    uses: int
+    used: int
+    created_s: int
+    expires_s: int
+
+    def is_open(self, now_s: int) -> bool:
+        return self.used < self.uses and now_s < self.expires_s
+
+
+def offers(fleet: Fleet) -> list[Offer]:
+    """The newest first."""
+    with fleet.transaction() as db:
+        rows = db.execute(
+            "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
+            " FROM invites i LEFT JOIN admissions a ON a.token_hash = i.token_hash"
+            " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
+            (MOST,),
+        ).fetchall()
+    return [
+        Offer(id=h.hex()[:16], role=role, uses=uses, used=used, created_s=made, expires_s=end)
+        for h, role, uses, made, end, used in rows
+    ]
+
+
+def withdraw(fleet: Fleet, id_: str, now_s: int) -> bool:
+    """Whether there was such an invite that still let somebody in. Who is in stays in."""
+    with fleet.transaction() as db:
+        done = db.execute(
+            "UPDATE invites SET expires_s = ?"
+            " WHERE substr(lower(hex(token_hash)), 1, 16) = ? AND expires_s > ?",
+            (now_s, id_, now_s),
+        )
+        return done.rowcount == 1

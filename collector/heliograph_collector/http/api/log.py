@@ -1,0 +1,72 @@
+"""`/api/v1/log`: the alert log's lines exactly as they were signed, and what proves them."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import accumulate
+
+from aiohttp import web
+
+from heliograph_collector.http import headers
+from heliograph_collector.http.api.parameters import AFTER, LIMIT, LINES, parse
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.incidents.book import Entry
+
+LOG = (AFTER, LIMIT, LINES)
+MEDIA = "application/jsonl"
+_MAX_AGE_S = 5
+_MAX_BYTES = 4_194_304
+_AT_ONCE = 64  # lines in one write
+
+
+class Ledger:
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        asked = parse(request.query, LOG)
+        book, after, limit = self._feed.book, asked.get("after", 0), asked.get("limit")
+        if asked.get("format") == "jsonl":
+            end = len(book.entries) if limit is None else after + limit
+            return await _lines(request, book.entries[after:end])
+        return self._page(request, _fitting(book.entries[after : after + (limit or 100)]))
+
+    def _page(self, request: web.Request, rows: Sequence[Entry]) -> web.Response:
+        """The lines are spliced in as they are: each entry is, byte for byte, what was signed."""
+        book = self._feed.book
+        last = rows[-1].number if rows else len(book.entries)
+        proof = {
+            "head": book.head,
+            "total": len(book.entries),
+            "public_key": self._feed.public_key.hex(),
+            "next": last if last < len(book.entries) else None,
+        }
+        lines = ",".join(entry.line.decode() for entry in rows)
+        text = f'{{"entries":[{lines}],{json.dumps(proof)[1:]}'
+        return headers.public_text(
+            request, text, "application/json", text.encode(), max_age_s=_MAX_AGE_S
+        )
+
+
+def _fitting(rows: Sequence[Entry]) -> Sequence[Entry]:
+    """As many as fit into one answer, and one at least."""
+    sizes = accumulate(len(entry.line) for entry in rows)
+    return rows[: max(1, sum(size <= _MAX_BYTES for size in sizes))]
+
+
+async def _lines(request: web.Request, rows: Sequence[Entry]) -> web.StreamResponse:
+    digest = sha256("".join(entry.hash for entry in rows).encode()).hexdigest()[:20]
+    kept = {"ETag": f'"{digest}"', "Cache-Control": f"public, max-age={_MAX_AGE_S}"}
+    if headers.matches(request, digest):
+        return web.Response(status=304, headers=kept)
+    response = web.StreamResponse(
+        headers={**kept, "Content-Type": f"{MEDIA}; charset=utf-8"}
+        | {"Content-Disposition": 'attachment; filename="alerts.jsonl"'}
+    )
+    response.content_length = sum(len(entry.line) + 1 for entry in rows)
+    headers.apply(request, response)
+    await response.prepare(request)
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        await response.write(b"".join(entry.line + b"\n" for entry in some))
+    return response

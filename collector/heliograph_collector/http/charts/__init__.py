@@ -1,0 +1,1 @@
+"""SVG and PNG charts of the public pages."""

@@ -1,0 +1,20 @@
+"""The templates: one frame for all pages, and everything that comes into it is escaped."""
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from heliograph_collector.http.i18n import Tongue
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["t"] = Tongue()  # of a page that has no other
+    return made

@@ -1,0 +1,1 @@
+"""Country and network of an address, from local tables."""

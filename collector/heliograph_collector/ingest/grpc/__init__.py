@@ -1,0 +1,1 @@
+"""The gRPC service heliograph.v1.Intake."""

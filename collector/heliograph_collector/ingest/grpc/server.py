@@ -1,0 +1,63 @@
+"""The gRPC server around the Intake service: TLS, limits, health and reflection."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from heliograph.v1 import intake_pb2, intake_pb2_grpc
+from heliograph_collector.fleet.keyring import Keyring
+from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.grpc.service import IntakeService
+from heliograph_collector.ingest.rate_limits import room_for
+
+NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_STOP_S = 0.7
+_OTHER_FILES = 200  # the store's, the journal's, the page's
+log = logging.getLogger("heliograph.intake")
+
+
+class PortTakenError(Exception):
+    """Somebody listens there already, or the address is not this machine's."""
+
+
+@asynccontextmanager
+async def serving(
+    service: IntakeService, endpoint: str, keyring: Keyring, sessions: int
+) -> AsyncIterator[int]:
+    """Answer on `endpoint` inside the block; yields the port. Raises PortTakenError."""
+    if not room_for(sessions + _OTHER_FILES):
+        log.warning(
+            "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
+        )
+    server = grpc.aio.server(
+        options=rate_limits.server_options(sessions),
+        maximum_concurrent_rpcs=rate_limits.concurrent_rpcs(sessions),
+    )
+    # The generated type has streams as generators; ours reads and writes through its context.
+    intake_pb2_grpc.add_IntakeServicer_to_server(
+        cast("intake_pb2_grpc.IntakeServicer", service), server
+    )
+    status = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    reflection.enable_server_reflection((NAME, HEALTH, reflection.SERVICE_NAME), server)
+    credentials = grpc.ssl_server_credentials([(keyring.tls_key, keyring.tls_certificate)])
+    try:
+        port = server.add_secure_port(endpoint, credentials)
+    except RuntimeError as error:
+        raise PortTakenError(endpoint) from error
+    await server.start()
+    for name in ("", NAME):
+        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield port
+    finally:
+        service.end_all()
+        await asyncio.shield(server.stop(_STOP_S))

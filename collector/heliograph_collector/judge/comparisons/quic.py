@@ -1,0 +1,95 @@
+"""QUIC to the target, held against TLS over TCP to the same and QUIC to a neutral server.
+
+Endpoints: `target`, `tcp`, `neutral`. That UDP port 443 is closed for everything is unknown: an
+office's firewall does that as well as a country's, and one measurement cannot tell them apart.
+"""
+
+from heliograph.failure import Operation
+from heliograph.observation import Measurement
+from heliograph_collector.judge.comparisons.outcome import outcome, told
+from heliograph_collector.judge.comparisons.table import (
+    BLOCKED,
+    REACHABLE,
+    UNKNOWN,
+    Reading,
+    Row,
+    Words,
+    prefixed,
+)
+
+GOALS = {
+    "target": Operation.QUIC_HANDSHAKE,
+    "tcp": Operation.TLS_HANDSHAKE,
+    "neutral": Operation.QUIC_HANDSHAKE,
+}
+
+ROWS = (
+    Row(
+        id="quic.reached",
+        state=REACHABLE,
+        says="The expected certificate was shown and verified over QUIC.",
+        strength=0.95,
+        needs="target_passed",
+        alone=True,
+    ),
+    Row(
+        id="quic.down",
+        state=UNKNOWN,
+        says="The target speaks no QUIC with the control either.",
+        needs="target_failed control_target_failed",
+    ),
+    Row(
+        id="quic.udp_dropped",
+        state=UNKNOWN,
+        says="No QUIC with anybody: UDP port 443 is closed here, by whomever.",
+        needs="target_failed neutral_failed",
+        layer="quic",
+        method="udp_443",
+    ),
+    Row(
+        id="quic.tcp_too",
+        state=UNKNOWN,
+        says="TLS over TCP fails too, so it is not QUIC that is at fault.",
+        needs="target_failed tcp_failed",
+    ),
+    *(
+        Row(
+            id=f"quic.only_{name}",
+            state=BLOCKED,
+            says=f"{says}; TCP to the same target and QUIC to a neutral server work.",
+            strength=strength,
+            needs=f"target:{word} tcp_passed neutral_passed control_target_passed",
+            layer="quic",
+            method=word,
+        )
+        for name, word, says, strength in (
+            ("timeout", "timeout_after_initial", "Silence after the name was sent", 0.8),
+            ("closed", "closed_after_initial", "Closed after the name was sent", 0.75),
+            ("reset", "reset_after_initial", "Ended after the name was sent", 0.75),
+            ("refused", "refused", "Refused", 0.7),
+            ("unreachable", "host_unreachable", "Routers say that there is no way", 0.7),
+            ("alert", "alert", "An alert that the control does not get", 0.6),
+            ("certificate", "certificate_substitution", "Another certificate", 0.7),
+        )
+    ),
+    Row(
+        id="quic.no_comparison",
+        state=UNKNOWN,
+        says="QUIC fails, and what it should be held against was not measured.",
+        needs="target_failed",
+    ),
+)
+
+
+def words(here: Measurement, there: Measurement | None) -> Words:
+    return _told(here) | (prefixed("control_", _told(there)) if there else {})
+
+
+def _told(measurement: Measurement) -> Words:
+    found: Words = {}
+    for label, goal in GOALS.items():
+        found |= told(label, outcome(measurement, label, goal), goal)
+    return found
+
+
+READING = Reading("quic", words, ROWS)

@@ -1,0 +1,1 @@
+"""Rows and signals that the stages of the collector exchange."""

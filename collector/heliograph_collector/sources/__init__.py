@@ -1,0 +1,1 @@
+"""Readers of public data: IODA, RIPE Atlas, CSV series, OONI measurements."""

@@ -1,0 +1,72 @@
+"""Times as people and programs write them, to microseconds UTC."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from heliograph_collector.model.signals import DAY_US, SECOND_US
+from heliograph_collector.sources.json_objects import number
+
+_LATEST_US = 4_102_444_800 * SECOND_US  # 2100
+_REACH_US = 200 * DAY_US
+# "7/28/2020  17:00:00 PM" is written for five in the afternoon: then the hour says it all.
+_AMERICAN = re.compile(
+    r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),)"
+    r"\s+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?\s*([AP]M)?"
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def moment(value: object) -> int | None:
+    """From seconds, milliseconds or microseconds since 1970, ISO 8601, or an American date.
+
+    A time without a zone is UTC. None: it is no time between 1970 and 2100.
+    """
+    seconds = number(value)
+    if seconds is not None:
+        return _within(_scaled(seconds))
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
+    except ValueError:
+        return _american(value.strip())
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return _within(round(found.timestamp() * SECOND_US))
+
+
+def together(moments: Sequence[int]) -> tuple[int, int]:
+    """[earliest, latest] of what belongs together: 200 days either way of the one in the middle.
+
+    One clock that was years off would else make a file of a day one of decades.
+    """
+    middle = sorted(moments)[len(moments) // 2] if moments else 0
+    return middle - _REACH_US, middle + _REACH_US
+
+
+def _scaled(value: float) -> int:
+    if abs(value) < 1e11:
+        return round(value * SECOND_US)
+    return round(value * 1_000) if abs(value) < 1e14 else round(value)
+
+
+def _within(at_us: int) -> int | None:
+    return at_us if 0 < at_us < _LATEST_US else None
+
+
+def _american(value: str) -> int | None:
+    found = _AMERICAN.fullmatch(value)
+    if found is None:
+        return None
+    month_number, day, year, month, day_of, year_of, *clock = found.groups()
+    hour, minute, second = int(clock[0]), int(clock[1]), int(clock[2] or 0)
+    if hour <= 12 and clock[3]:
+        hour = hour % 12 + (12 if clock[3] == "PM" else 0)
+    try:
+        number_of = int(month_number) if month_number else _MONTHS.index(month[:3]) + 1
+        at = datetime(
+            int(year or year_of), number_of, int(day or day_of), hour, minute, second, tzinfo=UTC
+        )
+    except ValueError:
+        return None
+    return _within(int(at.timestamp()) * SECOND_US)

@@ -1,0 +1,249 @@
+"""Rows to columns: what each table of the schema is filled with."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from heliograph.codec import measurement_to_pb
+from heliograph.observation import Observation
+from heliograph_collector.model.records import Cell, Judged, Judgement, Presence, Refused, Taken
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+
+# A column's name, the Arrow type it travels in, and where it is read from.
+Column = tuple[str, str, Callable[[Any], Any]]
+Step = tuple[Taken, int, Observation]
+
+_ABSENT = -1
+
+
+def service_key(taken: Taken) -> str:
+    """What votes are counted by: the service, or a target that stands alone."""
+    return taken.measurement.service or taken.measurement.target
+
+
+def _place(taken: Callable[[Any], Taken]) -> list[Column]:
+    """The columns that every row of one measurement shares."""
+    return [
+        ("id", "text", lambda r: taken(r).id),
+        ("started", "time", lambda r: taken(r).started_us),
+        ("role", "text", lambda r: taken(r).role),
+        ("country", "text", lambda r: taken(r).vantage.country),
+        ("region", "text", lambda r: taken(r).vantage.region),
+        ("asn", "uint32", lambda r: taken(r).vantage.asn),
+        ("access", "text", lambda r: taken(r).vantage.access),
+        ("experiment", "text", lambda r: taken(r).measurement.experiment),
+        ("service", "text", lambda r: service_key(taken(r))),
+    ]
+
+
+_MEASUREMENT: list[Column] = [
+    *_place(lambda r: r),
+    ("position", "uint64", lambda r: r.position),
+    ("received", "time", lambda r: r.received_us),
+    ("nym", "text", lambda r: r.nym),
+    ("prefix", "text", lambda r: r.prefix),
+    ("established", "bool", lambda r: r.established),
+    ("link", "text", lambda r: r.measurement.link),
+    ("experiment_version", "uint32", lambda r: r.measurement.experiment_version),
+    ("target", "text", lambda r: r.measurement.target),
+    ("runtime_us", "uint64", lambda r: r.measurement.runtime_us),
+    ("not_measured", "text", lambda r: r.measurement.not_measured),
+    ("plan_version", "uint64", lambda r: r.measurement.plan_version),
+    ("services_version", "text", lambda r: r.measurement.services_version),
+    ("body", "bytes", lambda r: measurement_to_pb(r.measurement).SerializeToString()),
+]
+
+
+def _fact(part: str, name: str, absent: Any) -> Callable[[Step], Any]:
+    """One fact of an observation, `absent` when the step had no such part or did not learn it."""
+
+    def read(step: Step) -> Any:
+        facts = getattr(step[2], part)
+        found = None if facts is None else getattr(facts, name)
+        return absent if found is None else found
+
+    return read
+
+
+def _answers(step: Step) -> list[str]:
+    dns = step[2].dns
+    return [] if dns is None else [f"{a.type} {a.data}" for a in dns.answers]
+
+
+def _certificates(step: Step) -> list[str]:
+    tls = step[2].tls
+    return [] if tls is None else [c.sha256 for c in tls.chain]
+
+
+def _issuer(step: Step) -> str:
+    tls = step[2].tls
+    return tls.chain[0].issuer if tls is not None and tls.chain else ""
+
+
+_OBSERVATION: list[Column] = [
+    *_place(lambda r: r[0]),
+    ("position", "uint64", lambda r: r[0].position),
+    ("step", "uint16", lambda r: r[1]),
+    ("endpoint", "text", lambda r: r[2].endpoint),
+    ("operation", "text", lambda r: r[2].operation),
+    ("failure", "text", lambda r: r[2].failure or ""),
+    ("failure_detail", "text", lambda r: r[2].failure_detail),
+    ("parent", "int32", lambda r: _ABSENT if r[2].parent is None else r[2].parent),
+    ("at_us", "uint64", lambda r: r[2].started_us),
+    ("duration_us", "uint64", lambda r: r[2].duration_us),
+    ("engine", "text", _fact("dns", "engine", "")),
+    ("resolver", "text", _fact("dns", "resolver", "")),
+    ("name", "text", _fact("dns", "name", "")),
+    ("query_type", "text", _fact("dns", "query_type", "")),
+    ("rcode", "int32", lambda r: min(_fact("dns", "rcode", _ABSENT)(r), 65_535)),
+    ("answers", "texts", _answers),
+    ("address", "text", _fact("tcp", "address", "")),
+    ("port", "uint16", _fact("tcp", "port", 0)),
+    ("server_name", "text", _fact("tls", "server_name", "")),
+    ("tls_version", "text", _fact("tls", "version", "")),
+    ("cipher", "text", _fact("tls", "cipher", "")),
+    ("alpn", "text", _fact("tls", "alpn", "")),
+    ("alert", "int32", lambda r: min(_fact("tls", "alert", _ABSENT)(r), 65_535)),
+    ("certificates", "texts", _certificates),
+    ("issuer", "text", _issuer),
+    ("method", "text", _fact("http", "method", "")),
+    ("url", "text", _fact("http", "url", "")),
+    ("status", "uint32", _fact("http", "status", 0)),
+    ("title", "text", _fact("http", "title", "")),
+    ("server", "text", _fact("http", "server", "")),
+    ("location", "text", _fact("http", "location", "")),
+    ("body_bytes", "uint64", _fact("http", "body_bytes", 0)),
+    ("body_sha256", "text", _fact("http", "body_sha256", "")),
+    ("truncated", "bool", _fact("http", "truncated", False)),
+]
+
+_VERDICT: list[Column] = [
+    *_place(lambda r: r[0]),
+    ("judged", "uint64", lambda r: r[2]),
+    ("nym", "text", lambda r: r[0].nym),
+    ("prefix", "text", lambda r: r[0].prefix),
+    ("established", "bool", lambda r: r[0].established),
+    ("link", "text", lambda r: r[0].link),
+    ("target", "text", lambda r: r[0].measurement.target),
+    ("endpoint", "text", lambda r: r[1].endpoint),
+    ("state", "text", lambda r: r[1].state),
+    ("layer", "text", lambda r: r[1].layer),
+    ("method", "text", lambda r: r[1].method),
+    ("rule", "text", lambda r: r[1].rule),
+    ("confidence", "float64", lambda r: r[1].confidence),
+    ("evidence", "uint16s", lambda r: list(r[1].evidence)),
+    ("reachable_endpoints", "uint16", lambda r: r[1].reachable_endpoints),
+    ("endpoints", "uint16", lambda r: r[1].endpoints),
+    ("issuer", "text", lambda r: r[1].issuer),
+]
+
+_PRESENCE: list[Column] = [
+    ("position", "uint64", lambda r: r.position),
+    ("received", "time", lambda r: r.received_us),
+    ("heard", "time", lambda r: r.heard_us),
+    ("why", "text", lambda r: r.why),
+    ("kind", "text", lambda r: r.kind),
+    ("nym", "text", lambda r: r.nym),
+    ("prefix", "text", lambda r: r.prefix),
+    ("role", "text", lambda r: r.role),
+    ("country", "text", lambda r: r.vantage.country),
+    ("region", "text", lambda r: r.vantage.region),
+    ("asn", "uint32", lambda r: r.vantage.asn),
+    ("access", "text", lambda r: r.vantage.access),
+]
+
+_REFUSED: list[Column] = [
+    ("position", "uint64", lambda r: r.position),
+    ("index", "int32", lambda r: r.index),
+    ("received", "time", lambda r: r.received_us),
+    ("reason", "text", lambda r: r.reason),
+    ("body", "bytes", lambda r: r.body),
+]
+
+_CELL: list[Column] = [
+    ("start", "time", lambda r: r.start_us),
+    *(
+        (name, "text", lambda r, name=name: getattr(r, name))
+        for name in ("country", "region", "access", "service", "state", "layer", "method")
+    ),
+    *(
+        (name, "uint32", lambda r, name=name: getattr(r, name))
+        for name in ("asn", "bin_s", "vantages", "reachable", "blocked", "down", "unknown")
+    ),
+    ("silent", "uint32", lambda r: r.silent),
+    ("prefixes", "uint32", lambda r: r.prefixes),
+    ("confidence", "float64", lambda r: r.confidence),
+    ("layers", "counts", lambda r: list(r.layers)),
+]
+
+
+def measurements(judged: Iterable[Judged]) -> "pa.Table":
+    return _table(_MEASUREMENT, [taken for taken, _ in judged])
+
+
+def observations(judged: Iterable[Judged]) -> "pa.Table":
+    steps = [(t, n, o) for t, _ in judged for n, o in enumerate(t.measurement.observations)]
+    return _table(_OBSERVATION, steps)
+
+
+def verdicts(judged: Iterable[Judged], block: int) -> "pa.Table":
+    return _table(_VERDICT, [(taken, v, block) for taken, given in judged for v in given])
+
+
+def judgements(rows: Iterable[Judgement]) -> "pa.Table":
+    """Each under a number of its own, where `verdicts` has one for all."""
+    return _table(_VERDICT, [(j.taken, v, j.number) for j in rows for v in j.verdicts])
+
+
+def presence(rows: Sequence[Presence], journal: str) -> "pa.Table":
+    return _table([*_PRESENCE, ("journal", "text", lambda _: journal)], rows)
+
+
+def refused(rows: Sequence[Refused], journal: str) -> "pa.Table":
+    return _table([*_REFUSED, ("journal", "text", lambda _: journal)], rows)
+
+
+def cells(rows: Sequence[Cell], written_us: int) -> "pa.Table":
+    written: Column = ("written", "time", lambda r: written_us)
+    return _table([*_CELL, written], rows)
+
+
+def blocks(journal: str, kind: str, first: int, last: int) -> "pa.Table":
+    columns: list[Column] = [
+        ("journal", "text", lambda r: r[0]),
+        ("kind", "text", lambda r: r[1]),
+        ("first", "uint64", lambda r: r[2]),
+        ("last", "uint64", lambda r: r[3]),
+    ]
+    return _table(columns, [(journal, kind, first, last)])
+
+
+def without(rows: "pa.Table", key: Sequence[str], there: set[tuple[Any, ...]]) -> "pa.Table":
+    """The rows whose key is not there yet."""
+    import pyarrow as pa
+
+    keys = zip(*(rows.column(name).to_pylist() for name in key), strict=True)
+    return rows.filter(pa.array([found not in there for found in keys], pa.bool_()))
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Any]) -> "pa.Table":
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "bytes": pa.binary(),
+        "time": pa.timestamp("us", "UTC"),  # never int64: the engine would read it as seconds
+        "bool": pa.bool_(),
+        "uint16": pa.uint16(),
+        "uint16s": pa.list_(pa.uint16()),
+        "uint32": pa.uint32(),
+        "uint64": pa.uint64(),
+        "int32": pa.int32(),
+        "float64": pa.float64(),
+        "counts": pa.map_(pa.string(), pa.uint32()),
+    }
+    return pa.table(
+        {name: pa.array([read(r) for r in rows], types[kind]) for name, kind, read in columns}
+    )

@@ -1,1 +1,0 @@
-"""What the public pages and the console share: refusals, headers, and who may come in."""

@@ -1,0 +1,1 @@
+"""Evaluation and simulation: what tries the detectors, never imported by the collector."""

@@ -1,0 +1,1 @@
+"""Commands of the lab, loaded by name by `heliograph-collector`."""

@@ -1,0 +1,168 @@
+"""IODA's thresholds: a level below a share of the median of its own past.
+
+Parameters: IODA's help page (BGP below 99 % / 50 % of the 24-h median, active probing 80 % / 50 %
+of 7 d, telescope 25 % / 10 % of 7 d, in steps of 5, 10 and 5 minutes) and the configuration of
+watchtower (sums wait 600 s, the past is painted over for at most 7 d while an alert lasts).
+
+What IODA counts are addresses; here the live vantages take their place, or an imported series of
+its own. An alarm is readable `publish_s` after its step has ended; this is the shorter of the two
+waits, so in IODA's favour. An entity is never merged with another.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from heliograph_collector.model.signals import SECOND_US
+from heliograph_collector.sources.replay import Alarm, Replay, Series
+from heliograph_lab.evaluate.baselines.live import live
+
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Shares of the median of the last `window_s`; times in seconds."""
+
+    step_s: float
+    window_s: float
+    warning: float
+    critical: float
+    publish_s: float = 600.0
+    paint_s: float = 7 * _DAY_S  # the longest an alert keeps its values out of the median
+    least: int = 6  # known values before anything is said: replays begin without a past
+
+
+BGP = Rule(step_s=300.0, window_s=_DAY_S, warning=0.99, critical=0.50)
+PROBING = Rule(step_s=600.0, window_s=7 * _DAY_S, warning=0.80, critical=0.50)
+TELESCOPE = Rule(step_s=300.0, window_s=7 * _DAY_S, warning=0.25, critical=0.10)
+
+RULES: Mapping[str, Rule] = {
+    "bgp": BGP,
+    "ping-slash24": PROBING,
+    "merit-nt": TELESCOPE,
+    "ucsd-nt": TELESCOPE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Excursion:
+    """Steps in a row below a share of the median: [first, last), last None while it goes on."""
+
+    first: int
+    last: int | None
+    critical: int | None  # the first step that was below the lower share
+
+
+def ioda(replay: Replay) -> Sequence[Alarm]:
+    """Active probing: warnings are unconfirmed, critical alerts are confirmed."""
+    return _alarms(replay, PROBING)
+
+
+def ioda_warnings(replay: Replay) -> Sequence[Alarm]:
+    """The same with warnings taken for alarms: IODA's feed lists both."""
+    return _alarms(replay, PROBING, warnings=True)
+
+
+def ioda_routes(replay: Replay) -> Sequence[Alarm]:
+    """The rule for BGP on live vantages: 5 minutes, 24 hours, 99 % and 50 %."""
+    return _alarms(replay, BGP)
+
+
+def _alarms(replay: Replay, rule: Rule, *, warnings: bool = False) -> Sequence[Alarm]:
+    every = [(series, rule) for series in live(replay, rule.step_s)]
+    every += [(series, RULES[series.source]) for series in replay.series if series.source in RULES]
+    found = [
+        alarm
+        for series, its in every
+        for alarm in _of(series, its, replay.until_us, warnings=warnings)
+    ]
+    return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope))
+
+
+def _of(series: Series, rule: Rule, until_us: int, *, warnings: bool) -> Iterator[Alarm]:
+    for excursion in excursions(series, rule):
+        warned = excursion.critical is None or excursion.first < excursion.critical
+        if warned:
+            yield _alarm(series, rule, excursion, excursion.first, until_us, warnings)
+        if excursion.critical is not None and not (warned and warnings):
+            yield _alarm(series, rule, excursion, excursion.critical, until_us, True)
+
+
+def excursions(series: Series, rule: Rule) -> Sequence[Excursion]:
+    """Where a level lies below its past. Steps that are not known end nothing and begin nothing."""
+    past = _Past(max(1, round(rule.window_s * SECOND_US / series.step_us)))
+    paint = rule.paint_s * SECOND_US / series.step_us
+    found: list[Excursion] = []
+    first: int | None = None
+    critical: int | None = None
+    for step, value in enumerate(series.values):
+        if value is None:
+            past.add(None)
+            continue
+        usual = past.median if past.known >= rule.least else None
+        low = usual is not None and value < rule.warning * usual
+        if low and usual is not None and critical is None and value < rule.critical * usual:
+            critical = step
+        if low and first is None:
+            first = step
+        elif not low and first is not None:
+            found.append(Excursion(first, step, critical))
+            first = critical = None
+        painted = first is not None and step - first < paint
+        past.add(usual if painted else value)
+    if first is not None:
+        found.append(Excursion(first, None, critical))
+    return found
+
+
+class _Past:
+    """The median of the last `size` values, those that are known."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._order: deque[float | None] = deque()
+        self._sorted: list[float] = []
+
+    @property
+    def known(self) -> int:
+        return len(self._sorted)
+
+    @property
+    def median(self) -> float:
+        half, odd = divmod(len(self._sorted), 2)
+        upper = self._sorted[half]
+        return upper if odd else (self._sorted[half - 1] + upper) / 2
+
+    def add(self, value: float | None) -> None:
+        self._order.append(value)
+        if value is not None:
+            insort(self._sorted, value)
+        if len(self._order) > self._size:
+            old = self._order.popleft()
+            if old is not None:
+                del self._sorted[bisect_left(self._sorted, old)]
+
+
+def _alarm(
+    series: Series, rule: Rule, excursion: Excursion, step: int, until_us: int, confirmed: bool
+) -> Alarm:
+    begins_us = series.since_us + step * series.step_us
+    wait_us = int(rule.publish_s * SECOND_US)
+    over_us: int | None = None
+    ended: tuple[int, int] | None = None
+    if excursion.last is not None:
+        back_us = series.since_us + excursion.last * series.step_us
+        over_us = back_us + series.step_us + wait_us
+        ended = (back_us, back_us + series.step_us)
+    return Alarm(
+        at_us=begins_us + series.step_us + wait_us,
+        scope=series.scope,
+        service="",
+        kind="cut",
+        started=(begins_us, begins_us + series.step_us),
+        ended_at_us=over_us if over_us is not None and over_us <= until_us else None,
+        confirmed=confirmed,
+        ended=ended if over_us is not None and over_us <= until_us else None,
+    )

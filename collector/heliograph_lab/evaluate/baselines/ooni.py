@@ -1,0 +1,172 @@
+"""OONI's event detector: a two-sided CUSUM on the hourly median of blocked scores.
+
+Parameters: the v5 detector (ooni/data, `detector.py`): means 0 when well and 0.7 when blocked, h =
+edd x 0.7 / 2 with edd 10 or 20, states unknown, well and blocked; the first crossing only
+settles the state and says nothing. After more than 24 h without data the sums are halved for
+every 48 h. One series per country, ASN, service and layer. A job at half past each hour reads
+the hours that are over, so a measurement is 30 to 90 minutes old before anything is said.
+
+OONI scores no partial blocking and no throttling: such opinions count as well. It has no control
+for a service that is down either; *down* is a score of its own and counts as well here.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, Standing
+from heliograph_collector.sources.replay import Alarm, Replay
+
+_HOUR_US = 3_600 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """`edd` is the delay wanted, in hours with data; the rest in hours."""
+
+    edd: float = 10.0
+    well: float = 0.0
+    blocked: float = 0.7
+    gap: float = 24.0
+    halflife: float = 48.0
+    publish: float = 0.5
+
+
+PUBLISHED = Config()
+SLOW = Config(edd=20.0)
+
+
+def ooni(replay: Replay) -> Sequence[Alarm]:
+    """With edd 10."""
+    return find(replay, PUBLISHED)
+
+
+def ooni_slow(replay: Replay) -> Sequence[Alarm]:
+    """With edd 20."""
+    return find(replay, SLOW)
+
+
+class _State(Enum):
+    UNKNOWN = 1
+    WELL = 2
+    BLOCKED = 3
+
+
+class _Key(NamedTuple):
+    country: str
+    asn: int
+    service: str
+
+
+@dataclass(slots=True)
+class _Hour:
+    votes: int = 0
+    blocked: Counter[str] = field(default_factory=Counter)  # by layer
+
+
+@dataclass(slots=True)
+class Cusum:
+    """One series, an hour with data after the other."""
+
+    config: Config
+    state: _State = _State.UNKNOWN
+    up: float = 0.0
+    down: float = 0.0
+    last: int | None = None  # the hour of the last data
+
+    @property
+    def height(self) -> float:
+        return self.config.edd * (self.config.blocked - self.config.well) / 2
+
+    def take(self, hour: int, score: float) -> bool | None:
+        """True: blocked from here on; False: well again; None: no change, or none to tell."""
+        self._decay(hour)
+        half = (self.config.blocked - self.config.well) / 2
+        if self.state is not _State.BLOCKED:
+            self.up = max(0.0, self.up + score - self.config.well - half)
+        if self.state is not _State.WELL:
+            self.down = max(0.0, self.down - score + self.config.blocked - half)
+        if self.up > self.height:
+            return self._turn(_State.BLOCKED)
+        if self.down > self.height:
+            return self._turn(_State.WELL)
+        return None
+
+    def _turn(self, to: _State) -> bool | None:
+        known = self.state is not _State.UNKNOWN
+        self.state, self.up, self.down = to, 0.0, 0.0
+        return (to is _State.BLOCKED) if known else None
+
+    def _decay(self, hour: int) -> None:
+        gap = 0 if self.last is None else hour - self.last
+        if gap > self.config.gap:
+            left = math.pow(0.5, gap / self.config.halflife)
+            self.up, self.down = self.up * left, self.down * left
+        self.last = hour
+
+
+def find(replay: Replay, config: Config) -> Sequence[Alarm]:
+    found = [
+        alarm
+        for key, hours in sorted(_hours(replay).items())
+        for layer in sorted({layer for hour in hours.values() for layer in hour.blocked})
+        for alarm in _series(key, layer, hours, replay, config)
+    ]
+    return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
+
+
+def _hours(replay: Replay) -> dict[_Key, dict[int, _Hour]]:
+    found: defaultdict[_Key, defaultdict[int, _Hour]] = defaultdict(lambda: defaultdict(_Hour))
+    for opinion in replay.opinions:
+        if opinion.standing is Standing.UNKNOWN:
+            continue
+        place = opinion.witness.place
+        key = _Key(place.country, place.asn, opinion.service)
+        hour = found[key][opinion.at_us // _HOUR_US]
+        hour.votes += 1
+        if opinion.standing is Standing.BLOCKED:
+            hour.blocked[opinion.layer] += 1
+    return {key: dict(hours) for key, hours in found.items()}
+
+
+def _series(
+    key: _Key, layer: str, hours: dict[int, _Hour], replay: Replay, config: Config
+) -> Iterator[Alarm]:
+    cusum = Cusum(config)
+    begun: tuple[int, int] | None = None  # (told at, the hour)
+    for number in sorted(hours):
+        hour = hours[number]
+        turned = cusum.take(number, _median(hour.blocked[layer], hour.votes))
+        told_us = (number + 1) * _HOUR_US + int(config.publish * _HOUR_US)
+        if turned is None or told_us > replay.until_us:
+            continue
+        if turned:
+            begun = told_us, number
+        elif begun is not None:
+            yield _alarm(key, layer, begun, told_us)
+            begun = None
+    if begun is not None:
+        yield _alarm(key, layer, begun, None)
+
+
+def _median(ones: int, votes: int) -> float:
+    """Of so many scores of 1 among as many zeros as are left."""
+    return 0.5 if 2 * ones == votes else float(2 * ones > votes)
+
+
+def _alarm(key: _Key, layer: str, begun: tuple[int, int], over_us: int | None) -> Alarm:
+    """It names the hour in which the sum crossed, which is not when it began."""
+    told_us, hour = begun
+    return Alarm(
+        at_us=told_us,
+        scope=Scope(key.country, asn=key.asn),
+        service=key.service,
+        kind="block",
+        started=(hour * _HOUR_US, (hour + 1) * _HOUR_US),
+        ended_at_us=over_us,
+        layer=layer,
+    )

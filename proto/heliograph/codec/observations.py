@@ -1,0 +1,242 @@
+"""One observation and its facts ↔ protobuf."""
+
+from collections.abc import Sequence
+
+from heliograph import observation as o
+from heliograph.codec.checks import CodecError, at_most, port, text, word
+from heliograph.failure import Failure, Operation
+from heliograph.v1 import observation_pb2 as opb
+
+MAX_ANSWERS = 64
+MAX_LATER = 16
+MAX_CHAIN = 16
+MAX_HEADERS = 64
+MAX_ARRIVALS = 64
+MAX_DIFFERENCES = 32
+
+
+def observation_to_pb(x: o.Observation) -> opb.Observation:
+    return opb.Observation(
+        operation=x.operation,
+        started_us=x.started_us,
+        duration_us=x.duration_us,
+        failure=x.failure or "",
+        failure_detail=x.failure_detail,
+        parent=x.parent,
+        endpoint=x.endpoint,
+        dns=None if x.dns is None else _dns_to_pb(x.dns),
+        tcp=None if x.tcp is None else opb.TcpFacts(address=x.tcp.address, port=x.tcp.port),
+        tls=None if x.tls is None else _tls_to_pb(x.tls),
+        http=None if x.http is None else _http_to_pb(x.http),
+        udp=None if x.udp is None else opb.UdpFacts(address=x.udp.address, port=x.udp.port),
+        exchange=None if x.exchange is None else _exchange_to_pb(x.exchange),
+        hop=None if x.hop is None else _hop_to_pb(x.hop),
+    )
+
+
+def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
+    if x.HasField("parent") and x.parent >= index:
+        raise CodecError("observation.parent", "must name an earlier observation")
+    return o.Observation(
+        operation=word("observation.operation", Operation, x.operation),
+        started_us=x.started_us,
+        duration_us=x.duration_us,
+        failure=word("observation.failure", Failure, x.failure) if x.failure else None,
+        failure_detail=text("observation.failure_detail", x.failure_detail),
+        parent=x.parent if x.HasField("parent") else None,
+        endpoint=text("observation.endpoint", x.endpoint),
+        dns=_dns_from_pb(x.dns) if x.HasField("dns") else None,
+        tcp=_tcp_from_pb(x.tcp) if x.HasField("tcp") else None,
+        tls=_tls_from_pb(x.tls) if x.HasField("tls") else None,
+        http=_http_from_pb(x.http) if x.HasField("http") else None,
+        udp=_udp_from_pb(x.udp) if x.HasField("udp") else None,
+        exchange=_exchange_from_pb(x.exchange) if x.HasField("exchange") else None,
+        hop=_hop_from_pb(x.hop) if x.HasField("hop") else None,
+    )
+
+
+def _dns_to_pb(d: o.Dns) -> opb.DnsFacts:
+    return opb.DnsFacts(
+        engine=d.engine,
+        resolver=d.resolver,
+        name=d.name,
+        query_type=d.query_type,
+        rcode=d.rcode,
+        answers=_answers_to_pb(d.answers),
+        later=[
+            opb.DnsReply(after_us=r.after_us, rcode=r.rcode, answers=_answers_to_pb(r.answers))
+            for r in d.later
+        ],
+    )
+
+
+def _answers_to_pb(answers: tuple[o.DnsAnswer, ...]) -> list[opb.DnsAnswer]:
+    return [opb.DnsAnswer(type=a.type, data=a.data, ttl_s=a.ttl_s) for a in answers]
+
+
+def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
+    at_most("dns.later", d.later, MAX_LATER)
+    return o.Dns(
+        engine=text("dns.engine", d.engine),
+        resolver=text("dns.resolver", d.resolver),
+        name=text("dns.name", d.name),
+        query_type=text("dns.query_type", d.query_type),
+        rcode=d.rcode if d.HasField("rcode") else None,
+        answers=_answers_from_pb("dns.answers", d.answers),
+        later=tuple(
+            o.DnsReply(
+                after_us=r.after_us,
+                rcode=r.rcode,
+                answers=_answers_from_pb("dns.later.answers", r.answers),
+            )
+            for r in d.later
+        ),
+    )
+
+
+def _answers_from_pb(place: str, answers: Sequence[opb.DnsAnswer]) -> tuple[o.DnsAnswer, ...]:
+    at_most(place, answers, MAX_ANSWERS)
+    return tuple(
+        o.DnsAnswer(
+            type=text("dns.answer.type", a.type),
+            data=text("dns.answer.data", a.data),
+            ttl_s=a.ttl_s,
+        )
+        for a in answers
+    )
+
+
+def _udp_from_pb(u: opb.UdpFacts) -> o.Udp:
+    return o.Udp(address=text("udp.address", u.address), port=port("udp.port", u.port))
+
+
+def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
+    return o.Tcp(address=text("tcp.address", t.address), port=port("tcp.port", t.port))
+
+
+def _tls_to_pb(t: o.Tls) -> opb.TlsFacts:
+    return opb.TlsFacts(
+        server_name=t.server_name,
+        version=t.version,
+        cipher=t.cipher,
+        alpn=t.alpn,
+        alert=t.alert,
+        chain=[
+            opb.CertificateFacts(
+                sha256=c.sha256,
+                spki_sha256=c.spki_sha256,
+                subject=c.subject,
+                issuer=c.issuer,
+                not_before_s=c.not_before_s,
+                not_after_s=c.not_after_s,
+            )
+            for c in t.chain
+        ],
+        ech=t.ech,
+        outer_name=t.outer_name,
+    )
+
+
+def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
+    at_most("tls.chain", t.chain, MAX_CHAIN)
+    return o.Tls(
+        server_name=text("tls.server_name", t.server_name),
+        version=text("tls.version", t.version),
+        cipher=text("tls.cipher", t.cipher),
+        alpn=text("tls.alpn", t.alpn),
+        alert=t.alert if t.HasField("alert") else None,
+        chain=tuple(
+            o.Certificate(
+                sha256=text("tls.chain.sha256", c.sha256, 64),
+                spki_sha256=text("tls.chain.spki_sha256", c.spki_sha256, 64),
+                subject=text("tls.chain.subject", c.subject),
+                issuer=text("tls.chain.issuer", c.issuer),
+                not_before_s=c.not_before_s,
+                not_after_s=c.not_after_s,
+            )
+            for c in t.chain
+        ),
+        ech=text("tls.ech", t.ech, 16),
+        outer_name=text("tls.outer_name", t.outer_name),
+    )
+
+
+def _http_to_pb(h: o.Http) -> opb.HttpFacts:
+    return opb.HttpFacts(
+        method=h.method,
+        url=h.url,
+        status=h.status,
+        title=h.title,
+        server=h.server,
+        location=h.location,
+        body_bytes=h.body_bytes,
+        body_sha256=h.body_sha256,
+        truncated=h.truncated,
+        version=h.version,
+        header_names=h.header_names,
+        text=h.text,
+        arrivals=[opb.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals],
+    )
+
+
+def _http_from_pb(h: opb.HttpFacts) -> o.Http:
+    at_most("http.header_names", h.header_names, MAX_HEADERS)
+    at_most("http.arrivals", h.arrivals, MAX_ARRIVALS)
+    return o.Http(
+        method=text("http.method", h.method),
+        url=text("http.url", h.url),
+        status=h.status,
+        title=text("http.title", h.title),
+        server=text("http.server", h.server),
+        location=text("http.location", h.location),
+        body_bytes=h.body_bytes,
+        body_sha256=text("http.body_sha256", h.body_sha256, 64),
+        truncated=h.truncated,
+        version=text("http.version", h.version, 8),
+        header_names=tuple(text("http.header_names", name, 128) for name in h.header_names),
+        text=text("http.text", h.text),
+        arrivals=tuple(o.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals),
+    )
+
+
+def _exchange_to_pb(e: o.Exchange) -> opb.ExchangeFacts:
+    return opb.ExchangeFacts(
+        protocol=e.protocol,
+        reply=e.reply,
+        sent_bytes=e.sent_bytes,
+        received_bytes=e.received_bytes,
+        differences=e.differences,
+    )
+
+
+def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:
+    at_most("exchange.differences", e.differences, MAX_DIFFERENCES)
+    return o.Exchange(
+        protocol=text("exchange.protocol", e.protocol, 32),
+        reply=text("exchange.reply", e.reply, 64),
+        sent_bytes=e.sent_bytes,
+        received_bytes=e.received_bytes,
+        differences=tuple(text("exchange.differences", d, 64) for d in e.differences),
+    )
+
+
+def _hop_to_pb(h: o.Hop) -> opb.HopFacts:
+    return opb.HopFacts(
+        ttl=h.ttl,
+        sent=h.sent,
+        reply=h.reply,
+        network=h.network,
+        reply_ttl=h.reply_ttl,
+        reply_ipid=h.reply_ipid,
+    )
+
+
+def _hop_from_pb(h: opb.HopFacts) -> o.Hop:
+    return o.Hop(
+        ttl=h.ttl,
+        sent=text("hop.sent", h.sent, 16),
+        reply=text("hop.reply", h.reply, 16),
+        network=text("hop.network", h.network, 64),
+        reply_ttl=h.reply_ttl,
+        reply_ipid=h.reply_ipid,
+    )

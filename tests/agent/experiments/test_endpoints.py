@@ -1,0 +1,191 @@
+"""Visits: to the step the kind names and not beyond, over each address up to a cap, bounded."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from heliograph.failure import Operation
+from heliograph.plan import Endpoint, EndpointKind
+from heliograph_agent.experiments.endpoints import host_and_port, url_of, visit, visit_all
+from heliograph_agent.experiments.experiment import CannotRun
+from heliograph_agent.net import Seen, Trace
+from support.fake_net import FakeDoor, FakeNet, Page, World
+from support.hand_clock import HandClock
+
+R, C, T, H, B, X, Q = (
+    Operation.RESOLVE,
+    Operation.CONNECT,
+    Operation.TLS_HANDSHAKE,
+    Operation.HTTP_ROUND_TRIP,
+    Operation.READ_BODY,
+    Operation.EXCHANGE,
+    Operation.QUIC_HANDSHAKE,
+)
+
+
+def endpoint(kind: str, host: str = "www.test", port: int = 443, method: str = "GET") -> Endpoint:
+    return Endpoint(id="x", kind=EndpointKind(kind), host=host, port=port, method=method)
+
+
+def net(world: World) -> tuple[FakeNet, Trace]:
+    clock = HandClock()
+    trace = Trace(clock)
+    return FakeDoor(world, clock).bind(trace), trace
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("dns", [R, R]),
+        ("tcp", [R, R, C]),
+        ("tls", [R, R, C, T]),
+        ("http", [R, R, C, H, B]),
+        ("https", [R, R, C, T, H, B]),
+        ("websocket", [R, R, C, T, H]),
+        ("mtproto", [R, R, C, X]),
+        ("noise", [R, R, C, X]),
+        ("stun", [R, R, X]),
+        ("quic", [R, R, Q]),
+    ],
+)
+async def test_a_visit_climbs_to_the_step_its_kind_names(kind: str, steps: list[Operation]) -> None:
+    url = "http://www.test:443/" if kind == "http" else "https://www.test/"
+    opened = Page(status=101 if kind == "websocket" else 200)
+    world = World(
+        names={"www.test": ("192.0.2.1",)},
+        ports={("192.0.2.1", 443): None},
+        pages={url: opened},
+        speeches={("192.0.2.1", 443): "yes"},
+        quic={"www.test": None},
+    )
+    door, trace = net(world)
+    await visit(endpoint(kind), door)
+    assert not any(o.failure for o in trace.observations if o.operation is not R)
+    assert [o.operation for o in trace.observations] == steps
+    assert {o.endpoint for o in trace.observations} == {"x"}
+
+
+async def test_every_kind_of_the_contract_is_climbed() -> None:
+    steps = dict.fromkeys(EndpointKind, 0)
+    for kind in steps:
+        door, trace = net(World(names={"www.test": ("192.0.2.1",)}))
+        await visit(endpoint(kind), door)
+        steps[kind] = len(trace.observations)
+    assert steps == dict.fromkeys(steps, 3) | {EndpointKind.DNS: 2}
+
+
+async def test_an_endpoint_may_be_believed_whoever_it_is() -> None:
+    world = World(ports={("192.0.2.1", 443): None})
+    door, trace = net(world)
+    await visit(replace(endpoint("tls", host="192.0.2.1"), trust="any"), door)
+    assert [o.failure for o in trace.observations] == [None, None]
+
+
+async def test_where_quic_is_not_installed_its_endpoints_are_left_out() -> None:
+    door, trace = net(World(without=frozenset({"quic"})))
+    await visit_all([endpoint("quic", host="192.0.2.1"), endpoint("tcp")], door, 2)
+    assert not any(o.operation is Q for o in trace.observations)
+    with pytest.raises(CannotRun, match="has no quic"):
+        await visit(endpoint("quic", host="192.0.2.1"), door)
+
+
+async def test_two_addresses_of_four_and_one_of_six_are_tried() -> None:
+    many = (*(f"192.0.2.{n}" for n in range(1, 9)), "2001:db8::1", "2001:db8::2")
+    door, trace = net(World(names={"www.test": many}))
+    await visit(endpoint("tcp"), door)
+    tried = [o.tcp.address for o in trace.observations if o.tcp]
+    assert tried == ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+
+
+async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> None:
+    at_once: list[int] = []
+
+    class Counting(FakeNet):
+        running = 0
+
+        async def resolve(
+            self,
+            name: str,
+            *,
+            query_type: str = "A",
+            engine: str = "system",
+            resolver: str = "",
+            linger_s: float = 0.0,
+            coarse: bool = False,
+            endpoint: str = "",
+        ) -> Seen:
+            type(self).running += query_type == "A"
+            at_once.append(self.running)
+            await asyncio.sleep(0)
+            seen = await super().resolve(name, query_type=query_type, endpoint=endpoint)
+            type(self).running -= query_type == "A"
+            return seen
+
+    clock = HandClock()
+    trace = Trace(clock)
+    endpoints = [
+        Endpoint(id=f"e{n}", kind=EndpointKind.DNS, host=f"{n}.test", port=53) for n in range(20)
+    ]
+    await visit_all(endpoints, Counting(World(), clock, trace), 4)
+    assert max(at_once) == 4
+    assert {o.endpoint for o in trace.observations} == {e.id for e in endpoints}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Endpoint(id="odd", kind=EndpointKind.TLS, host="192.0.2.1", port=443, trust="tomorrow's"),
+        Endpoint(id="odd", kind=EndpointKind.TCP, host="a..b", port=443),
+    ],
+)
+async def test_an_endpoint_not_understood_is_left_out_and_alone_it_cannot_run(
+    odd: Endpoint,
+) -> None:
+    door, trace = net(World())
+    await visit_all([odd, endpoint("tcp")], door, 2)
+    assert {o.endpoint for o in trace.observations} == {"x"}
+    with pytest.raises(CannotRun, match="odd: "):
+        await visit_all([odd], door, 2)
+
+
+async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
+    world = World(ports={("192.0.2.1", 443): None}, hangs=frozenset({Operation.TLS_HANDSHAKE}))
+    door, trace = net(world)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await visit(endpoint("https", host="192.0.2.1"), door)
+    assert [(o.operation, o.failure) for o in trace.observations] == [
+        (Operation.CONNECT, None),
+        (Operation.TLS_HANDSHAKE, "interrupted"),
+    ]
+
+
+def test_urls_leave_out_the_usual_port() -> None:
+    assert url_of(endpoint("websocket")) == "https://www.test/"
+    assert url_of(endpoint("https")) == "https://www.test/"
+    assert url_of(endpoint("http", port=80)) == "http://www.test/"
+    assert url_of(endpoint("http")) == "http://www.test:443/"
+    assert url_of(endpoint("http", host="2001:db8::1", port=80)) == "http://[2001:db8::1]/"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("www.test:8443", ("www.test", 8443)),
+        ("192.0.2.1:80", ("192.0.2.1", 80)),
+        ("[2001:db8::1]:443", ("2001:db8::1", 443)),
+        ("2001:db8::1", ("2001:db8::1", 443)),
+        ("WWW.test", ("www.test", 443)),
+        ("http://www.test/x", ("www.test", 80)),
+        ("https://www.test:444/", ("www.test", 444)),
+    ],
+)
+def test_places_are_read_as_people_write_them(text: str, place: tuple[str, int]) -> None:
+    assert host_and_port(text, default_port=443) == place
+
+
+@pytest.mark.parametrize("text", ["", ":443", "a:b", "[::1", "a" * 300, "www.test:70000"])
+def test_what_is_no_place_is_said_so(text: str) -> None:
+    with pytest.raises(CannotRun, match="HOST:PORT"):
+        host_and_port(text, default_port=443)

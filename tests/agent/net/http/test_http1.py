@@ -1,0 +1,333 @@
+"""HTTP over a stream: a real nginx, and replies that are cut, slow, huge or no HTTP."""
+
+import asyncio
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Http
+from heliograph_agent.net import Seen
+from heliograph_agent.net.system_net import RealNet
+from heliograph_agent.net.trace import Trace
+from support.loopback_ca import LoopbackCA
+from support.nginx import PAGE, Nginx, nginx
+from support.tcp_server import (
+    Handler,
+    close_after_first_bytes,
+    reply,
+    reset_after_first_bytes,
+    reset_now,
+    say_nothing,
+    slow_body,
+    tcp_server,
+    truncated_body,
+)
+from support.tls_server import tls_server
+
+Opening = Callable[..., tuple[RealNet, Trace]]
+NAME = "www.example.test"
+
+
+@pytest.fixture(scope="module")
+def web(ca: LoopbackCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with nginx(
+        tmp_path_factory.mktemp("web"),
+        {NAME: ca.leaf(NAME)},
+        pages={"/big": b"x" * 1_000_000},
+        directives="location = /old { return 302 http://other.test/new?ip=203.0.113.9; }",
+    ) as running:
+        yield running
+
+
+async def get(net: RealNet, port: int, path: str = "/", **options: object) -> Seen:
+    _, stream = await net.connect("127.0.0.1", port, endpoint="web")
+    assert stream is not None
+    return await net.http(stream, f"http://{NAME}:{port}{path}", **options)  # type: ignore[arg-type]
+
+
+async def get_secure(net: RealNet, port: int, path: str = "/") -> Seen:
+    _, plain = await net.connect("127.0.0.1", port, endpoint="web")
+    assert plain is not None
+    _, stream = await net.handshake(plain, NAME)
+    assert stream is not None
+    return await net.http(stream, f"https://{NAME}:{port}{path}")
+
+
+def http_of(seen: Seen) -> Http:
+    assert seen.observation.http is not None
+    return seen.observation.http
+
+
+async def test_page_over_tls(opening: Opening, web: Nginx) -> None:
+    net, trace = opening()
+    seen = await get_secure(net, web.https)
+    assert [step.operation for step in trace.observations] == [
+        Operation.CONNECT,
+        Operation.TLS_HANDSHAKE,
+        Operation.HTTP_ROUND_TRIP,
+        Operation.READ_BODY,
+    ]
+    assert [step.parent for step in trace.observations] == [None, 0, 1, 2]
+    assert {step.failure for step in trace.observations} == {None}
+    assert {step.endpoint for step in trace.observations} == {"web"}
+    facts = http_of(seen)
+    assert (facts.status, facts.title) == (200, "It works here")
+    assert facts.server.startswith("nginx/")
+    assert (facts.body_bytes, facts.truncated) == (len(PAGE), False)
+    assert facts.body_sha256 == hashlib.sha256(PAGE).hexdigest()
+    assert trace.bytes_moved > len(PAGE) + 1000
+
+
+async def test_head_has_no_body(opening: Opening, web: Nginx) -> None:
+    net, _ = opening()
+    facts = http_of(await get(net, web.http, method="HEAD"))
+    assert (facts.status, facts.body_bytes, facts.truncated) == (200, 0, False)
+
+
+async def test_redirect_keeps_its_host_and_loses_addresses(opening: Opening, web: Nginx) -> None:
+    net, trace = opening()
+    seen = await get(net, web.http, "/old")
+    assert http_of(seen).location == "http://other.test/new?ip=[scrubbed]"
+    assert trace.observations[1].http is not None
+    assert trace.observations[1].http.status == 302
+
+
+async def test_big_body_is_cut_at_the_limit(opening: Opening, web: Nginx) -> None:
+    net, _ = opening()
+    seen = await get(net, web.http, "/big")
+    facts = http_of(seen)
+    assert seen.ok
+    assert (facts.body_bytes, facts.truncated) == (524_288, True)
+    assert facts.body_sha256 == hashlib.sha256(b"x" * 524_288).hexdigest()
+
+
+async def test_body_of_exactly_the_limit_is_whole(opening: Opening, web: Nginx) -> None:
+    net, _ = opening()
+    facts = http_of(await get(net, web.http, "/big", body_limit=1_000_000))
+    assert (facts.body_bytes, facts.truncated) == (1_000_000, False)
+
+
+async def test_headers_are_a_browsers_unless_given(opening: Opening) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: object, writer: object) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))  # type: ignore[attr-defined]
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")  # type: ignore[attr-defined]
+
+    with tcp_server(listen) as port:
+        net, _ = opening()
+        await get(net, port, "/a?b=c", headers={"user-agent": "probe", "X-Test": "1"})
+        await get(net, port)
+    assert heard[0].startswith(b"GET /a?b=c HTTP/1.1\r\n")
+    assert f"Host: {NAME}:{port}\r\n".encode() in heard[0]
+    assert b"user-agent: probe\r\n" in heard[0]
+    assert b"Firefox" not in heard[0]
+    assert b"X-Test: 1\r\n" in heard[0]
+    assert b"Firefox" in heard[1]
+
+
+@pytest.mark.parametrize(
+    ("handler", "failure"),
+    [
+        (reset_after_first_bytes, Failure.CONNECTION_RESET),
+        (close_after_first_bytes, Failure.EOF_ERROR),
+        (say_nothing, Failure.GENERIC_TIMEOUT_ERROR),
+        (reply(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), Failure.HTTP_REQUEST_FAILED),
+        (reply(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000), Failure.HTTP_REQUEST_FAILED),
+        (reply(b"HTTP/1.1 100 Continue\r\n\r\n" * 50), Failure.HTTP_REQUEST_FAILED),
+        (reply(b"HTTP/1.1 200 OK\r\nServer: half"), Failure.EOF_ERROR),
+    ],
+)
+async def test_no_reply_worth_the_name(
+    opening: Opening, handler: Handler, failure: Failure
+) -> None:
+    with tcp_server(handler) as port:
+        net, trace = opening(http_s=0.4)
+        seen = await get(net, port)
+    assert seen.observation.failure is failure
+    assert seen.observation.operation is Operation.HTTP_ROUND_TRIP
+    assert len(trace.observations) == 2
+
+
+CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+
+
+@pytest.mark.parametrize(
+    ("handler", "failure", "received"),
+    [
+        (truncated_body, Failure.HTTP_TRUNCATED_BODY, 25),
+        (slow_body, Failure.GENERIC_TIMEOUT_ERROR, 11),
+        (reply(CHUNK), Failure.HTTP_TRUNCATED_BODY, 5),
+        (reply(CHUNK + b"zz\r\n"), Failure.HTTP_REQUEST_FAILED, 5),
+    ],
+)
+async def test_body_that_does_not_end_well(
+    opening: Opening, handler: Handler, failure: Failure, received: int
+) -> None:
+    with tcp_server(handler) as port:
+        net, trace = opening(body_s=0.4)
+        seen = await get(net, port)
+    facts = http_of(seen)
+    assert seen.observation.failure is failure
+    assert seen.observation.operation is Operation.READ_BODY
+    assert trace.observations[1].failure is None
+    assert (facts.status, facts.body_bytes, facts.truncated) == (200, received, True)
+
+
+async def test_title_of_what_came(opening: Opening) -> None:
+    with tcp_server(truncated_body) as port:
+        net, _ = opening()
+        assert http_of(await get(net, port)).title == "Half of it"
+
+
+async def test_reset_in_the_body(opening: Opening) -> None:
+    """The peer waits for a second word before it resets, so that the first part has arrived."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+    with tcp_server(reply(head + b"abc", then=reset_now)) as port:
+        net, trace = opening()
+        seen = await get(net, port)
+    assert seen.observation.failure is Failure.CONNECTION_RESET
+    assert trace.observations[-1].operation in (Operation.HTTP_ROUND_TRIP, Operation.READ_BODY)
+
+
+async def test_truncated_inside_tls(opening: Opening, ca: LoopbackCA) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
+    with tls_server(ca.leaf(NAME), reply(head)) as port:
+        net, _ = opening()
+        seen = await get_secure(net, port)
+    assert seen.observation.failure is Failure.HTTP_TRUNCATED_BODY
+    assert http_of(seen).body_bytes == 3
+
+
+async def test_body_to_the_end_of_the_connection(opening: Opening, ca: LoopbackCA) -> None:
+    with tls_server(ca.leaf(NAME), reply(b"HTTP/1.0 200 OK\r\n\r\nabc")) as port:
+        net, _ = opening()
+        seen = await get_secure(net, port)
+    assert seen.ok
+    assert (http_of(seen).body_bytes, http_of(seen).truncated) == (3, False)
+
+
+@pytest.mark.parametrize("url", ["ftp://x.test/", "nonsense", "http:///", "http://x.test/ä b"])
+async def test_what_is_no_url_is_no_observation(opening: Opening, url: str) -> None:
+    with tcp_server(say_nothing) as port:
+        net, trace = opening()
+        _, stream = await net.connect("127.0.0.1", port)
+        assert stream is not None
+        with pytest.raises(ValueError, match=r"url|ascii|request"):
+            await net.http(stream, url)
+    assert len(trace.observations) == 1
+
+
+WORDS = b"<title>Notice</title><p>Access from 203.0.113.9 is denied.</p><script>x</script>"
+
+
+async def test_words_of_a_page_in_clear(opening: Opening) -> None:
+    head = b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/html\r\nX-Squid-Error: 1\r\n\r\n"
+    with tcp_server(reply(head + WORDS)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert facts.text == "Access from [scrubbed] is denied."
+    assert facts.version == "1.0"
+    assert facts.header_names == ("content-type", "x-squid-error")
+
+
+async def test_words_of_a_page_over_tls_are_not_kept(opening: Opening, web: Nginx) -> None:
+    net, trace = opening()
+    facts = http_of(await get_secure(net, web.https))
+    assert facts.text == ""
+    assert facts.version == "1.1"
+    assert {"content-length", "date", "server"} <= set(facts.header_names)
+    assert http_of(await get(net, web.http)).text == "ok"
+    assert trace.observations[2].http is not None
+    assert trace.observations[2].http.header_names == facts.header_names
+
+
+async def test_header_names_are_bounded_and_keep_no_address(opening: Opening) -> None:
+    names = b"".join(b"X-%05d: 203.0.113.9\r\n" % number for number in range(900))
+    head = b"HTTP/1.1 200 OK\r\n198.51.100.7: a\r\n" + names + b"X" * 900 + b": 1\r\n\r\n"
+    with tcp_server(reply(head)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert len(facts.header_names) == 64
+    assert facts.header_names[0] == "[scrubbed]"
+    assert "203.0" not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "title"),
+    [
+        (b"gzip", gzip.compress(WORDS, mtime=0), "Notice"),
+        (b"deflate", zlib.compress(WORDS), "Notice"),
+        (b"deflate", zlib.compress(WORDS)[2:-4], "Notice"),
+        (b"gzip", gzip.compress(b"<title>Bomb</title>" + bytes(50_000_000)), "Bomb"),
+        (b"gzip", gzip.compress(WORDS, mtime=0)[:-20], "Notice"),
+        (b"gzip", WORDS, ""),
+        (b"br", WORDS, ""),
+    ],
+)
+async def test_compressed_though_nobody_asked(
+    opening: Opening, coding: bytes, body: bytes, title: str
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % coding
+    with tcp_server(reply(head + body)) as port:
+        net, _ = opening()
+        facts = http_of(await get(net, port))
+    assert facts.title == title
+    assert facts.body_sha256 == hashlib.sha256(body).hexdigest()
+
+
+async def test_switching_protocols_has_no_body(opening: Opening) -> None:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"
+    with tcp_server(reply(head, then=say_nothing)) as port:
+        net, trace = opening()
+        seen = await get(net, port, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+    assert seen.ok
+    assert seen.observation.operation is Operation.HTTP_ROUND_TRIP
+    assert http_of(seen).status == 101
+    assert len(trace.observations) == 2
+
+
+async def test_a_freeze_is_seen(opening: Opening) -> None:
+    """16 KiB, then silence."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+    async def freeze(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(head + bytes(8_192))
+        await writer.drain()
+        writer.write(bytes(8_192))
+        await say_nothing(reader, writer)
+
+    with tcp_server(freeze) as port:
+        net, _ = opening(body_s=0.5)
+        facts = http_of(seen := await get(net, port, watch=True))
+    assert seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+    assert facts.arrivals[-1].bytes == facts.body_bytes == 16_384
+    assert 0 < facts.arrivals[0].at_us <= facts.arrivals[-1].at_us < 500_000
+
+
+async def test_arrivals_are_thinned(opening: Opening, web: Nginx) -> None:
+    net, _ = opening()
+    facts = http_of(await get(net, web.http, "/big", watch=True, body_limit=1_000_000))
+    sizes = [arrival.bytes for arrival in facts.arrivals]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 1_000_000
+    assert len(sizes) <= 64
+    assert http_of(await get(net, web.http, "/big")).arrivals == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"method": "GET /x"}, {"headers": {"X y": "1"}}, {"headers": {"X": "1\r\nHost: other"}}],
+)
+async def test_what_cannot_be_sent_is_no_observation(
+    opening: Opening, web: Nginx, options: dict[str, object]
+) -> None:
+    net, trace = opening()
+    with pytest.raises(ValueError, match="request: "):
+        await get(net, web.http, **options)  # type: ignore[arg-type]
+    assert len(trace.observations) == 1

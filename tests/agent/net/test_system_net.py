@@ -1,0 +1,133 @@
+"""What holds for every step: cancellation is written down, one observation each, no leak."""
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from heliograph.clock import SystemClock
+from heliograph.codec import measurement_from_pb, measurement_to_pb
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Measurement
+from heliograph_agent.net.system_net import Door, NetConfig, RealNet
+from heliograph_agent.net.trace import Stream, Trace
+from support.dns_server import dns_server
+from support.loopback_ca import LoopbackCA
+from support.tcp_server import SLOW_BODY, reply, say_nothing, tcp_server
+from support.tls_server import tls_server
+
+Opening = Callable[..., tuple[RealNet, Trace]]
+
+
+async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
+    """Cancel `work` once the peer has been reached."""
+    task = asyncio.ensure_future(work)
+    async with asyncio.timeout(10):
+        while not heard():  # noqa: ASYNC110 - the peer is a thread
+            await asyncio.sleep(0.005)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def connected(net: RealNet, port: int) -> Stream:
+    _, stream = await net.connect("127.0.0.1", port)
+    assert stream is not None
+    return stream
+
+
+async def test_cancelled_lookup(opening: Opening) -> None:
+    with dns_server(lambda _: []) as server:
+        net, trace = opening(resolver=server.address)
+        await cancelled(net.resolve("www.example.test"), lambda: bool(server.queries))
+    (step,) = trace.observations
+    assert (step.operation, step.failure) == (Operation.RESOLVE, Failure.INTERRUPTED)
+    assert step.dns is not None
+    assert step.dns.name == "www.example.test"
+
+
+async def test_cancelled_handshake_and_exchange(opening: Opening) -> None:
+    with tcp_server(say_nothing) as port:
+        net, trace = opening()
+        before = trace.bytes_moved
+        shake = net.handshake(await connected(net, port), "www.example.test")
+        await cancelled(shake, lambda: trace.bytes_moved > before)
+        before = trace.bytes_moved
+        exchange = net.http(await connected(net, port), "http://www.example.test/")
+        await cancelled(exchange, lambda: trace.bytes_moved > before)
+    assert [step.failure for step in trace.observations] == [
+        None,
+        Failure.INTERRUPTED,
+        None,
+        Failure.INTERRUPTED,
+    ]
+
+
+async def test_cancelled_body_keeps_what_came(opening: Opening) -> None:
+    with tcp_server(reply(SLOW_BODY, then=say_nothing)) as port:
+        net, trace = opening()
+        exchange = net.http(await connected(net, port), "http://www.example.test/")
+        await cancelled(exchange, lambda: len(trace.observations) == 2)
+    step = trace.observations[-1]
+    assert (step.operation, step.failure) == (Operation.READ_BODY, Failure.INTERRUPTED)
+    assert step.http is not None
+    assert (step.http.status, step.http.body_bytes) == (200, 11)
+
+
+async def test_every_observation_passes_the_contract(opening: Opening, ca: LoopbackCA) -> None:
+    """Hostile texts of every length: the codec takes what the net makes."""
+    head = b"HTTP/1.1 200 OK\r\nServer: " + b"\xff\x01" * 2000 + b"\r\nLocation: /" + b"x" * 5000
+    with tls_server(ca.leaf("w.test"), reply(head + b"\r\n\r\n<title>" + b"\xff" * 999)) as port:
+        net, trace = opening()
+        await net.resolve("127.0.0.1")
+        _, stream = await net.handshake(await connected(net, port), "w.test")
+        assert stream is not None
+        await net.http(stream, f"https://w.test:{port}/" + "y" * 5000)
+    whole = Measurement(
+        experiment="web",
+        experiment_version=1,
+        target="w.test",
+        started_us=0,
+        monotonic_us=0,
+        boot="b",
+        runtime_us=1,
+        epoch="e",
+        observations=tuple(trace.observations),
+    )
+    assert measurement_from_pb(measurement_to_pb(whole)) == whole
+    assert len(trace.observations) == 5
+
+
+def test_bad_setting_names_its_key() -> None:
+    with pytest.raises(ValueError, match=r"net\.resolver: 'dns\.test'"):
+        Door(NetConfig(resolver="dns.test"), SystemClock(), random.Random(1))
+
+
+def test_importing_the_net_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, heliograph_agent.net.system_net\n"
+        "heavy = {'aioquic', 'dns', 'h11', 'cryptography', 'certifi', 'scapy', 'aiohttp', 'grpc'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_resolvers_of_dnspython_are_never_loaded() -> None:
+    code = (
+        "import asyncio, random, sys\n"
+        "from heliograph.clock import SystemClock\n"
+        "from heliograph_agent.net.system_net import Door, NetConfig\n"
+        "from heliograph_agent.net.trace import Trace\n"
+        "clock = SystemClock()\n"
+        "door = Door(NetConfig(resolver='127.0.0.1:1'), clock, random.Random(1))\n"
+        "net = door.bind(Trace(clock))\n"
+        "asyncio.run(net.resolve('www.example.test'))\n"
+        "print('dns.message' in sys.modules, 'dns.resolver' in sys.modules,"
+        " 'dns.asyncresolver' in sys.modules, 'dns.query' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False False False\n"

@@ -1,0 +1,206 @@
+"""Packets with a limited time to live over three real routers, an observer on the middle one."""
+
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from heliograph.clock import SystemClock
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Hop, Observation, Tcp, Udp
+from heliograph_agent.net.scrub import Scrubber
+from heliograph_agent.net.system_net import Door, NetConfig, RealNet
+from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.traceroute.hop import client_hello, network_of
+from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawUnavailable, raw_helper
+from support.routers import SERVER, SERVER_6, Routers, observer, routers, running
+
+PORT = 443
+ECHO = (
+    "import socket, sys, threading\n"
+    f"tcp = socket.create_server(('::', {PORT}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+    "udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+    "udp.bind(('::', 53))\n"
+    "def answer(one):\n"
+    "    try:\n"
+    "        if one.recv(5000): one.sendall(b'\\x16\\x03\\x03\\x00\\x05\\x02hello')\n"
+    "    except OSError: pass\n"  # reset: the prober's way to leave
+    "def stream():\n"
+    "    while True:\n"
+    "        one = tcp.accept()[0]\n"
+    "        threading.Thread(target=answer, args=(one,), daemon=True).start()\n"
+    "def datagrams():\n"
+    "    while True:\n"
+    "        data, peer = udp.recvfrom(5000)\n"
+    "        udp.sendto(data[:2] + b'\\x81' + data[3:], peer)\n"
+    "for work in (stream, datagrams):\n"
+    "    threading.Thread(target=work, daemon=True).start()\n"
+    "print('ready', flush=True)\nsys.stdin.read()\n"
+)
+
+
+@pytest.fixture(scope="module")
+def path() -> Iterator[Routers]:
+    with routers() as made, running(made.server, ECHO):
+        yield made
+
+
+@asynccontextmanager
+async def net_in(path: Routers, hop_s: float = 3) -> AsyncIterator[RealNet]:
+    door = Door(NetConfig(hop_s=hop_s), SystemClock(), random.Random(5))
+    door.raw = lambda: raw_helper(path.client.command(COMMAND))
+    net = door.bind(Trace(door.clock))
+    net._scrub = Scrubber(())  # this machine's own addresses are not those of the namespace
+    try:
+        yield net
+    finally:
+        await net.close()
+
+
+async def hops(
+    path: Routers,
+    send: str,
+    name: str,
+    port: int,
+    ttls: range,
+    hop_s: float = 3,
+    server: str = SERVER,
+) -> list[Observation]:
+    async with net_in(path, hop_s) as net:
+        seen = [
+            await net.hop(server, port, ttl=ttl, send=send, name=name, endpoint="far")
+            for ttl in ttls
+        ]
+    return [each.observation for each in seen]
+
+
+def facts(steps: list[Observation]) -> list[Hop]:
+    assert all(step.operation is Operation.HOP and step.failure is None for step in steps)
+    return [step.hop for step in steps if step.hop is not None]
+
+
+ROUTERS = [
+    ("time_exceeded", "192.0.2.0/24", 64),
+    ("time_exceeded", "203.0.113.0/24", 63),
+    ("time_exceeded", "198.18.0.0/24", 62),
+]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("send", "port", "last"),
+    [("syn", PORT, "synack"), ("client_hello", PORT, "server_hello"), ("dns", 53, "dns")],
+)
+async def test_each_router_answers_then_the_server(
+    path: Routers, send: str, port: int, last: str
+) -> None:
+    steps = await hops(path, send, "www.example.test", port, range(1, 5))
+    found = facts(steps)
+    assert [(hop.reply, hop.network, hop.reply_ttl) for hop in found] == [
+        *ROUTERS,
+        (last, "198.51.100.0/24", 61),
+    ]
+    assert [hop.ttl for hop in found] == [1, 2, 3, 4]
+    at = steps[0].udp if send == "dns" else steps[0].tcp
+    assert at == (Udp if send == "dns" else Tcp)(address=SERVER, port=port)
+    assert steps[0].endpoint == "far"
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("send", "port", "last"),
+    [("syn", PORT, "synack"), ("client_hello", PORT, "server_hello"), ("dns", 53, "dns")],
+)
+async def test_each_router_answers_over_ipv6(
+    path: Routers, send: str, port: int, last: str
+) -> None:
+    found = facts(await hops(path, send, "www.example.test", port, range(1, 5), server=SERVER_6))
+    told = [(hop.reply, hop.network, hop.reply_ttl, hop.reply_ipid) for hop in found]
+    assert told == [
+        ("time_exceeded", "2001:db8::/48", 64, 0),
+        ("time_exceeded", "2001:db8:1::/48", 63, 0),
+        ("time_exceeded", "2001:db8:2::/48", 62, 0),
+        (last, "2001:db8:3::/48", 61, 0),
+    ]
+
+
+@pytest.mark.lab
+async def test_an_injected_reset_is_told_by_its_ttl_and_by_where_it_begins(path: Routers) -> None:
+    with observer(path.middle, b"banned.example.test", ttl=128, ipid=4711):
+        sought = path, "client_hello", "banned.example.test", PORT
+        banned = facts(await hops(*sought, range(1, 2)))
+        banned += facts(await hops(*sought, range(2, 5), hop_s=9))
+        free = facts(await hops(path, "client_hello", "www.example.test", PORT, range(4, 5)))
+    assert banned[0].reply == "time_exceeded"
+    for hop in banned[1:]:  # from the observer's router on, whether or not the packet gets further
+        assert (hop.reply, hop.reply_ttl, hop.reply_ipid) == ("rst", 127, 4711)
+        assert hop.network == "198.51.100.0/24"  # in whose name it came
+    assert free[0].reply == "server_hello"
+
+
+@pytest.mark.lab
+async def test_closed_ports_and_silence(path: Routers) -> None:
+    path.server.filter("tcp dport 445 drop", "udp dport 54 drop")
+    asked = [("syn", 444), ("dns", 55), ("client_hello", 444), ("dns", 54), ("syn", 445)]
+    async with net_in(path, hop_s=0.3) as net:
+        steps = [
+            (await net.hop(SERVER, port, ttl=9, send=send, name="x.test")).observation
+            for send, port in asked
+        ]
+    assert [(step.failure, step.hop and step.hop.reply) for step in steps] == [
+        (None, "rst"),
+        (None, "unreachable"),
+        (Failure.CONNECTION_REFUSED, ""),  # no connection, and so no ClientHello
+        (Failure.GENERIC_TIMEOUT_ERROR, ""),
+        (Failure.GENERIC_TIMEOUT_ERROR, ""),
+    ]
+
+
+async def test_what_cannot_be_sent() -> None:
+    net = Door(NetConfig(), SystemClock(), random.Random(5)).bind(Trace(SystemClock()))
+    for address, send, sentence in [
+        ("www.example.test", "syn", "www"),
+        ("192.0.2.1", "flood", "none of syn"),
+        ("192.0.2.1", "dns", "cannot be asked for"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            await net.hop(address, 1, ttl=1, send=send, name="x" * 99)
+
+
+async def test_without_a_helper_nothing_is_written() -> None:
+    door = Door(NetConfig(), SystemClock(), random.Random(5))
+    door.raw = lambda: raw_helper(
+        ["printf", '{"ready": false, "message": "Raw packets need luck."}\n']
+    )
+    trace = Trace(door.clock)
+    with pytest.raises(RawUnavailable, match="need luck"):
+        await door.bind(trace).hop("192.0.2.1", 1, ttl=1, send="syn")
+    assert not trace.observations
+
+
+def test_a_client_hello_is_one_whole_record_with_the_name_in_it() -> None:
+    hello = client_hello("www.example.test")
+    assert (hello[0], hello[5]) == (22, 1)
+    assert int.from_bytes(hello[3:5], "big") == len(hello) - 5
+    assert b"www.example.test" in hello
+    assert len(hello) < 3_000
+    assert b"example" not in client_hello("")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("", ""),
+        ("203.0.113.77", "203.0.113.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("198.51.100.1", ""),  # our own network
+        ("10.1.2.3", ""),
+        ("100.64.0.1", ""),
+        ("192.168.1.1", ""),
+        ("fe80::1", ""),
+        ("fd00::1", ""),
+    ],
+)
+def test_a_routers_network(address: str, network: str) -> None:
+    assert network_of(address, ["198.51.100.200", "2001:db8:9::1"]) == network

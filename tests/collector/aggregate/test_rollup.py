@@ -1,0 +1,327 @@
+"""Votes to cells: who counts, who does not, and what may be shown."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph_collector.aggregate.rollup import (
+    INSUFFICIENT,
+    bin_by_bin,
+    cells,
+    confidence_of,
+    counted,
+    in_every_bin,
+    merge_small,
+    outdated,
+    own_vote,
+    state_of,
+)
+from heliograph_collector.model.records import Cell, Silence, State, Vote
+
+BIN_S = 300
+BIN_US = BIN_S * 1_000_000
+NOON_US = 1_700_000_100_000_000 // BIN_US * BIN_US
+R, B, D, U = State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN
+
+
+def vote(nym: str, state: State = R, *, times: int = 1, bin_: int = 0, **where: Any) -> Vote:
+    counts = {s.value: times if s is state else 0 for s in State}
+    place = {"country": "KZ", "region": "", "asn": 9198, "access": "mobile", "service": "telegram"}
+    cause = {"layer": "tls", "method": "reset_after_hello"} if state is B else {}
+    fields: dict[str, Any] = {"prefix": f"p-{nym}", **place, **cause, **counts, **where}
+    return Vote(start_us=NOON_US + bin_ * BIN_US, nym=nym, **fields)
+
+
+def silence(vantages: int, *, bin_: int = 0, asn: int = 9198) -> Silence:
+    return Silence(
+        country="KZ",
+        region="",
+        asn=asn,
+        access="mobile",
+        start_us=NOON_US + bin_ * BIN_US,
+        vantages=vantages,
+    )
+
+
+def roll(votes: list[Vote], silences: list[Silence] | None = None, bins: int = 1) -> list[Cell]:
+    return cells(votes, silences or [], NOON_US, NOON_US + bins * BIN_US, BIN_S)
+
+
+def test_vantages_vote_and_results_do_not() -> None:
+    """One vantage that reports blocking a thousand times is one vote against two."""
+    (cell,) = roll([vote("a", B, times=1000), vote("b"), vote("c")])
+    assert (cell.vantages, cell.reachable, cell.blocked) == (3, 2, 1)
+    assert cell.state is R
+
+
+def test_a_crowd_behind_one_network_is_one_voice() -> None:
+    crowd = [vote(f"x{i}", B, prefix="cafe") for i in range(20)]
+    (cell,) = roll([*crowd, vote("b"), vote("c")])
+    assert (cell.vantages, cell.blocked, cell.prefixes) == (22, 20, 3)
+    assert cell.state is R
+
+
+def test_a_blocked_cell_names_the_commonest_cause() -> None:
+    odd = vote("d", B, layer="dns", method="nxdomain")
+    (cell,) = roll([vote("a", B), vote("b", B), odd, vote("c")])
+    assert (cell.state, cell.layer, cell.method) == (B, "tls", "reset_after_hello")
+    assert cell.confidence == 0.6  # three of four networks, and one imagined dissenter
+
+
+def test_one_vantage_alone_is_low_confidence() -> None:
+    (cell,) = roll([vote("a", B)])
+    assert cell.state is B
+    assert cell.confidence == 0.5
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({R: 2, B: 1}, R),
+        ({R: 2, B: 2}, U),
+        ({B: 1, U: 9}, U),
+        ({B: 2, U: 1}, B),
+        ({D: 1}, D),
+        ({R: 0}, U),
+        ({}, U),
+    ],
+)
+def test_what_a_vantage_says_of_itself(counts: dict[State, int], expected: State) -> None:
+    assert own_vote(Counter(counts)) is expected
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ({B: 2, R: 1}, B),
+        ({B: 65, R: 35}, U),
+        ({B: 1, R: 1}, U),
+        ({B: 2, U: 5}, B),
+        ({U: 5}, U),
+        ({D: 3, R: 1}, D),
+        ({R: 3, B: 1}, R),
+    ],
+)
+def test_what_a_cell_is(votes: dict[State, int], expected: State) -> None:
+    assert state_of(Counter(votes)) is expected
+
+
+def test_nobody_is_a_row() -> None:
+    """Five vantages, then darkness: the rows go on with n = 0 and the silence in them."""
+    before = [vote(f"v{i}") for i in range(5)]
+    rows = roll(before, [silence(5, bin_=1), silence(5, bin_=2)], bins=3)
+    assert [(r.vantages, r.silent, r.state) for r in rows] == [(5, 0, R), (0, 5, U), (0, 5, U)]
+
+
+def test_silence_alone_makes_a_row_without_service() -> None:
+    (row,) = roll([], [silence(3)])
+    assert (row.service, row.vantages, row.silent) == ("", 0, 3)
+
+
+def test_finer_silences_are_not_added_up() -> None:
+    """Who is silent in each of two fine bins is one vantage in the coarse one."""
+    fine = [silence(4), replace(silence(4), start_us=NOON_US + 60_000_000)]
+    (row,) = roll([vote("a")], fine)
+    assert row.silent == 4
+
+
+def test_votes_outside_the_window_are_not_counted() -> None:
+    (cell,) = roll([vote("a"), vote("b", bin_=1), vote("c", bin_=-1)])
+    assert cell.vantages == 1
+
+
+states = st.sampled_from(State)
+ballots = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), states, st.sampled_from("pqrs"), st.integers(1, 3)),
+    min_size=1,
+    max_size=10,
+    unique_by=lambda v: v[0],
+)
+
+
+def _votes(drawn: list[tuple[str, State, str, int]]) -> list[Vote]:
+    return [vote(nym, state, prefix=prefix, times=n) for nym, state, prefix, n in drawn]
+
+
+@settings(deadline=None)
+@given(ballots, st.sampled_from(("p", "new")))
+def test_agreement_never_lowers_confidence(
+    drawn: list[tuple[str, State, str, int]], prefix: str
+) -> None:
+    (cell,) = roll(_votes(drawn))
+    if cell.state is U:
+        return
+    (after,) = roll([*_votes(drawn), vote("z", cell.state, prefix=prefix)])
+    assert after.state is cell.state
+    assert after.confidence >= cell.confidence
+
+
+@settings(deadline=None)
+@given(ballots, st.integers(2, 50), st.randoms(use_true_random=False))
+def test_repetition_and_order_change_nothing(
+    drawn: list[tuple[str, State, str, int]], times: int, rng: Any
+) -> None:
+    votes = _votes(drawn)
+    loud = rng.randrange(len(votes))
+    more = [
+        vote(v[0], v[1], prefix=v[2], times=v[3] * (times if i == loud else 1))
+        for i, v in enumerate(drawn)
+    ]
+    rng.shuffle(more)
+    assert roll(more) == roll(votes)
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("abcd"), states, st.integers(0, 3), st.integers(1, 2)), max_size=12
+)
+gone = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=4, unique=True)
+
+
+@settings(deadline=None)
+@given(events, gone, st.lists(st.integers(0, 3), max_size=6))
+def test_bins_rolled_up_one_by_one_are_the_window_rolled_up_at_once(
+    drawn: list[tuple[str, State, int, int]], lost: list[tuple[int, int]], order: list[int]
+) -> None:
+    """In whichever order bins are written: first from a part of the votes, then from all."""
+    votes = [vote(nym, state, bin_=bin_, asn=asn) for nym, state, bin_, asn in drawn]
+    silences = [silence(1, bin_=bin_, asn=asn) for asn, bin_ in lost]
+    shelf: dict[Any, Cell] = {}
+    for at in [*order, 0, 1, 2, 3]:
+        since_us, until_us = NOON_US + at * BIN_US, NOON_US + (at + 1) * BIN_US
+        for known, away in ((votes[:6], silences), (votes, silences[:1]), (votes, silences)):
+            now = counted(known, since_us, until_us, BIN_S)
+            then = [s for s in away if since_us <= s.start_us < until_us]
+            before = [c for c in shelf.values() if since_us <= c.start_us < until_us]
+            found = bin_by_bin(now, then, since_us, until_us, BIN_S)
+            for cell in outdated(before, found):
+                shelf[cell.asn, cell.service, cell.start_us] = cell
+    window = (NOON_US, NOON_US + 4 * BIN_US, BIN_S)
+    assert in_every_bin(shelf.values(), *window) == cells(votes, silences, *window)
+
+
+def test_what_is_as_it_was_is_not_written_again() -> None:
+    rows = roll([vote("a"), vote("b", B)])
+    assert outdated(rows, rows) == []
+    assert outdated([], rows) == rows
+    (emptied,) = outdated(rows, [])
+    assert (emptied.vantages, emptied.silent, emptied.asn) == (0, 0, 9198)
+    assert outdated([emptied], []) == []
+
+
+def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
+    """Each vantage in the layer it met it in most often, whatever the cell came to."""
+    odd = vote("d", B, layer="dns", method="nxdomain")
+    (cell,) = roll([vote("a", B), vote("b", B, times=5), odd, *(vote(f"r{n}") for n in range(9))])
+    assert (cell.state, cell.layer, cell.layers) == (R, "", (("dns", 1), ("tls", 2)))
+    small = [*_network(1, 3, B), *_network(2, 4, B), *_network(3, 2)]
+    (merged,) = merge_small(roll(small), 5)
+    assert merged.layers == (("tls", 7),)
+    (hidden,) = merge_small(roll(_network(1, 3, B)), 5)
+    assert hidden.layers == ()
+
+
+def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> None:
+    moved = [vote("a", prefix="x"), replace(vote("a", prefix="w"), start_us=NOON_US + 60_000_000)]
+    for votes in (moved, moved[::-1]):
+        (cell,) = roll([*votes, vote("b", prefix="w")])
+        assert (cell.vantages, cell.prefixes) == (2, 1)
+
+
+@given(st.dictionaries(states, st.integers(0, 50)), states)
+def test_confidence_keeps_its_bounds(votes: dict[State, int], state: State) -> None:
+    sure = confidence_of(state, Counter(votes), sum(votes.values()))
+    assert 0.0 <= sure <= 0.99
+
+
+def _network(asn: int, count: int, state: State = R, bin_: int = 0) -> list[Vote]:
+    return [vote(f"{asn}-{i}", state, asn=asn, bin_=bin_) for i in range(count)]
+
+
+def test_small_networks_are_shown_together() -> None:
+    votes = [*_network(1, 9), *_network(2, 3), *_network(3, 4, B)]
+    shown = {c.asn: c for c in merge_small(roll(votes), 5)}
+    assert set(shown) == {0, 1}
+    assert (shown[0].vantages, shown[0].access, shown[0].blocked) == (7, "", 4)
+    assert shown[1].vantages == 9
+
+
+def test_what_is_left_over_takes_a_shown_one_with_it() -> None:
+    """Two alone could be had by subtraction, so the smallest of the big ones joins them."""
+    votes = [*_network(1, 9), *_network(2, 6), *_network(3, 2)]
+    shown = {c.asn: c.vantages for c in merge_small(roll(votes), 5)}
+    assert shown == {0: 8, 1: 9}
+
+
+def test_a_country_under_k_says_insufficient() -> None:
+    (cell,) = merge_small(roll([*_network(1, 2), *_network(2, 2, B)]), 5)
+    assert (cell.asn, cell.vantages, cell.blocked, cell.silent) == (0, 0, 0, 0)
+    assert (cell.state, cell.method, cell.confidence) == (U, INSUFFICIENT, 0.0)
+
+
+def test_confidence_does_not_tell_how_many_networks_there_are() -> None:
+    exact = [roll(_network(1, people))[0].confidence for people in (10, 13, 16)]
+    told = [merge_small(roll(_network(1, people)), 5)[0].confidence for people in (10, 13, 16)]
+    assert len(set(exact)) == 3
+    assert told == [0.9] * 3
+    (whole,) = merge_small(roll([*_network(1, 4), *_network(2, 4)]), 5)
+    assert (whole.asn, whole.vantages, whole.confidence) == (0, 8, 0.8)
+    assert merge_small(roll(_network(1, 10)), 1)[0].confidence == exact[0]
+
+
+def test_a_dark_network_stays_in_sight() -> None:
+    """Those who fell silent are people too, and an empty row of a shown cell stays."""
+    rows = roll(_network(9198, 6), [silence(6, bin_=1)], bins=3)
+    shown = merge_small(rows, 5)
+    assert [(c.asn, c.vantages, c.silent) for c in shown] == [
+        (9198, 6, 0),
+        (9198, 0, 6),
+        (9198, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("state", [R, B])
+def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(state: State) -> None:
+    """Enough fell silent to be told; one who still measures is no verdict, and is nobody's."""
+    rows = roll(_network(9198, 1, state), [silence(19)])
+    (cell,) = merge_small(rows, 5)
+    assert (cell.asn, cell.vantages, cell.silent) == (9198, 1, 19)
+    assert (cell.state, cell.confidence, cell.layer, cell.method) == (U, 0.0, "", INSUFFICIENT)
+    assert (cell.reachable, cell.blocked, cell.unknown, cell.layers) == (0, 0, 1, ())
+    (exact,) = merge_small(rows, 1)
+    assert exact.state is state
+
+
+def test_k_of_one_shows_all() -> None:
+    rows = roll([*_network(1, 1), *_network(2, 2)])
+    assert sorted(merge_small(rows, 1), key=lambda c: c.asn) == rows
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("KZ", "IR")), st.integers(0, 5), st.integers(0, 9), states),
+        max_size=8,
+        unique_by=lambda n: n[:2],
+    ),
+    st.integers(1, 6),
+)
+def test_nothing_under_k_is_shown(networks: list[tuple[str, int, int, State]], k: int) -> None:
+    """Nor can it be had by subtracting what is shown from the country's total."""
+    votes = [
+        vote(f"{country}{asn}-{i}", state, country=country, asn=asn, access="")
+        for country, asn, count, state in networks
+        for i in range(count)
+    ]
+    rows = roll(votes)
+    shown = merge_small(rows, k)
+    assert all(c.vantages >= k or c.vantages == 0 for c in shown)
+    places = [(c.country, c.region, c.asn, c.access, c.service, c.start_us) for c in shown]
+    assert len(set(places)) == len(places)
+    for country in ("KZ", "IR"):
+        total = sum(r.vantages for r in rows if r.country == country)
+        seen = sum(c.vantages for c in shown if c.country == country)
+        assert seen == total or (seen == 0 and total < k)

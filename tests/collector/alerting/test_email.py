@@ -1,0 +1,142 @@
+"""E-mail to a real server over STARTTLS and TLS; it reads well, and trouble is told in a word."""
+
+import email
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope
+
+from heliograph_collector.alerting.email import Post, envelope
+from heliograph_collector.alerting.http_client import DeliveryError
+from heliograph_collector.alerting.message import Message
+from heliograph_collector.app.alerting import news
+from heliograph_collector.config.receiver import Kind, Receiver
+from support.casebook import book, silence
+from support.fake_feed import NOW_US
+from support.loopback_ca import LoopbackCA
+from support.ports import free_port
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
+]
+ALERT = news(book(silence()), book(silence()).entries, {}, 5)[1]
+LETTER = Message(id="msg_7", alerts=[ALERT])
+
+
+class Box:
+    def __init__(self) -> None:
+        self.came: list[Envelope] = []
+        self.refuses = ""
+
+    async def handle_DATA(self, server: Any, session: Any, letter: Envelope) -> str:  # noqa: N802 -- its library's word
+        if self.refuses:
+            return self.refuses
+        self.came.append(letter)
+        return "250 taken"
+
+
+@contextmanager
+def server(box: Box, context: ssl.SSLContext, *, starttls: bool) -> Iterator[int]:
+    class Here(Controller):
+        def factory(self) -> SMTP:
+            return SMTP(
+                box,
+                hostname="localhost",
+                tls_context=context if starttls else None,
+                require_starttls=starttls,
+                auth_required=True,
+                auth_require_tls=starttls,  # over TLS from the first byte it knows of none
+                authenticator=lambda *args: AuthResult(
+                    success=args[4].password == b"right", handled=False
+                ),
+            )
+
+    port = free_port()
+    running = Here(box, "127.0.0.1", port, ssl_context=None if starttls else context)
+    running.start()
+    try:
+        yield port
+    finally:
+        running.stop()
+
+
+def to(port: int, scheme: str) -> Receiver:
+    return Receiver(
+        name="desk",
+        kind=Kind.EMAIL,
+        url=f"{scheme}://127.0.0.1:{port}",
+        sender="sun@example.org",
+        to=("night@example.org", "day@example.org"),
+        user="sun",
+    )
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
+    ca, box = LoopbackCA(tmp_path), Box()
+    post = Post(ssl.create_default_context(cafile=ca.ca_file), 15)
+    with server(box, ca.leaf("127.0.0.1").server_context(), starttls=scheme == "smtp") as port:
+
+        def one(secret: str) -> Any:
+            return envelope(
+                to(port, scheme), secret, LETTER, quiet=False, base="https://sun.example.org",
+                now_us=NOW_US,
+            )  # fmt: skip
+
+        assert (await post(one("right"))).said == "taken for delivery"
+        with pytest.raises(DeliveryError, match="does not know the user and password"):
+            await post(one("wrong"))
+        with pytest.raises(DeliveryError, match="certificate"):
+            await Post()(one("right"))
+        box.refuses = "451 greylisted, come again"
+        with pytest.raises(DeliveryError, match="answered 451"):
+            await post(one("right"))
+    (came,) = box.came
+    assert came.rcpt_tos == ["night@example.org", "day@example.org"]
+    assert isinstance(came.content, bytes)
+    letter = email.message_from_bytes(came.content, policy=policy.default)
+    assert letter["Message-ID"] == "<msg_7@example.org>"
+    assert letter["References"] == f"<incident-{'5e1f' * 4}@example.org>"
+    assert letter["Importance"] == "high"
+    body = letter.get_content().replace("\r\n", "\n")
+    assert body.splitlines()[0] == letter["Subject"]
+    assert body == EXPECTED
+
+
+EXPECTED = """\
+Kazakhstan fell silent between 13:12:40 and 13:13:20 UTC on 5 January 2022; no return so far.
+
+State: confirmed. How sure: high confidence (0.9 of 1): 20\N{EN DASH}49 votes from 3 networks, all of them silent.
+
+Entry 2 of the log, 2022-01-05T13:14:20Z.
+
+https://sun.example.org/incidents/5e1f5e1f5e1f5e1f
+
+--\N{SPACE}
+Heliograph tells from volunteers' machines whether the Internet around them works.
+Every alert is an entry of a signed log that anybody can verify: https://sun.example.org/api/v1/log
+"""  # noqa: E501 -- a letter as it is read
+
+
+async def test_nobody_is_there(tmp_path: Path) -> None:
+    one = envelope(to(free_port(), "smtp"), "", LETTER, quiet=True, base="", now_us=NOW_US)
+    assert one.letter["Importance"] is None
+    with pytest.raises(DeliveryError, match="no connection"):
+        await Post()(one)
+
+
+def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:
+    """Python decodes what reads like an encoded word, line ends and all."""
+    alert = dict(LETTER.alerts[0])
+    alert["incident"] = {**alert["incident"], "sentence": "=?utf-8?q?=0d=0aBcc:_x@example.net?="}
+    sly = Message(id="msg_8", alerts=[alert])
+    made = envelope(to(1, "smtp"), "", sly, quiet=False, base="", now_us=NOW_US)
+    head = email.message_from_bytes(bytes(made.letter)).keys()
+    assert "Bcc" not in head

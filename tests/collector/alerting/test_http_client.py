@@ -1,0 +1,163 @@
+"""Messages reach real servers in the shape each kind wants, and bad servers cost little."""
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+from typing import Any
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from heliograph_collector.alerting.dispatcher import Ways
+from heliograph_collector.alerting.email import Post
+from heliograph_collector.alerting.http_client import DeliveryError, Sender
+from heliograph_collector.alerting.message import sample
+from heliograph_collector.alerting.ssrf_guard import is_public
+from heliograph_collector.app.alerting import opened, session
+from heliograph_collector.config.receiver import Kind, Receiver
+from support.fake_feed import NOW_US
+from support.receivers import receiving
+
+KEY = b"s" * 32
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+SAMPLE = sample("msg_1", "2022-01-05T13:43:20Z")
+BASE = "https://sun.example.org"
+
+
+def to(url: str, kind: Kind = Kind.WEBHOOK, **more: Any) -> Receiver:
+    return Receiver(name="desk", kind=kind, url=url, **{"private": True, **more})
+
+
+async def deliver(receiver: Receiver, secret: str = SECRET, deadline_s: float = 20.0) -> str:
+    async with session(private=False) as public, session(private=True) as private:
+        ways = Ways(
+            send=Sender(public, private, deadline_s),
+            mail=Post(),
+            base=BASE,
+            secrets={receiver.name: secret},
+        )
+        return (await ways.deliver(receiver, SAMPLE, NOW_US)).said
+
+
+async def test_a_webhook_is_signed_as_the_standard_says() -> None:
+    async with receiving() as desk:
+        assert await deliver(to(f"{desk.origin}/hook?of=us")) == "answered 200"
+    ((method, path, headers, body),) = desk.came
+    assert (method, path) == ("POST", "/hook?of=us")
+    stamp = headers["webhook-timestamp"]
+    assert (headers["webhook-id"], stamp) == ("msg_1", str(NOW_US // 1_000_000))
+    signed = hmac.new(KEY, f"msg_1.{stamp}.".encode() + body, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(signed).decode()
+    told = json.loads(body)
+    assert (told["type"], told["version"], told["more"]) == ("incidents.sample", 1, 0)
+    assert told["alerts"][0]["incident"]["sentence"].startswith("This is a test")
+    assert told["base"] == BASE
+
+
+async def test_chats_get_it_in_their_own_shape() -> None:
+    async with receiving() as chat:
+        await deliver(to(f"{chat.origin}/alarms", Kind.NTFY), "tk_1")
+        await deliver(to(chat.origin, Kind.MATRIX, room="!abc:example.org"), "syt_1")
+        await deliver(to("", Kind.SLACK), f"{chat.origin}/services/T/B/x")
+    ntfy, matrix, slack = chat.came
+    assert ntfy[:2] == ("POST", "/")
+    told = json.loads(ntfy[3])
+    assert (told["topic"], told["priority"]) == ("alarms", 4)
+    assert told["click"] == f"{BASE}/"
+    assert matrix[0] == "PUT"
+    assert matrix[1].endswith("/rooms/!abc:example.org/send/m.room.message/msg_1") or (
+        "%21abc%3Aexample.org" in matrix[1]
+    )
+    assert matrix[2]["authorization"] == "Bearer syt_1"
+    assert json.loads(matrix[3])["msgtype"] == "m.text"
+    assert slack[1] == "/services/T/B/x"
+    assert "nothing has happened" in json.loads(slack[3])["text"]
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        ({"status": 500}, "answered 500"),
+        ({"status": 302, "headers": {"Location": "/on"}}, "a redirect, which is not followed"),
+        ({"hang": True}, "no whole answer in 0.3 s"),
+        ({"status": 500, "body": 10_000_000}, "answered 500"),
+    ],
+    ids=["fails", "redirects", "hangs", "fails at length"],
+)
+async def test_bad_receivers_are_told_in_a_sentence(ways: dict[str, Any], said: str) -> None:
+    async with receiving(**ways) as desk:
+        with pytest.raises(DeliveryError, match=said):
+            await deliver(to(desk.origin), deadline_s=0.3 if "hang" in ways else 20)
+        assert len(desk.came) == 1, "and nothing is followed"
+
+
+async def test_ten_megabytes_of_thanks_are_not_read() -> None:
+    async with receiving(body=10_000_000) as desk:
+        assert await deliver(to(desk.origin)) == "answered 200"
+
+
+async def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(DeliveryError, match="no connection"):
+        await deliver(to(f"http://127.0.0.1:{port}/"))
+
+
+class Rebinding(AbstractResolver):
+    """Tells whatever address it likes."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = {"hostname": host, "host": self._address, "port": port}
+        return [ResolveResult(**found, family=socket.AF_INET, proto=0, flags=0)]  # type: ignore[typeddict-item]  # built in two steps
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:
+    """Neither by its address, nor by its name, nor by a name that leads elsewhere later."""
+    async with receiving() as inside:
+        port = inside.origin.rpartition(":")[2]
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"):
+            with pytest.raises(
+                DeliveryError, match=r"not public|no public|leads nowhere|address is none"
+            ):
+                await deliver(to(f"http://{host}:{port}/", private=False))
+        async with session(private=False, resolver=Rebinding("127.0.0.1")) as public:
+            ways = Ways(send=Sender(public, public), mail=Post(), secrets={"desk": SECRET})
+            with pytest.raises(DeliveryError, match="no public address"):
+                await ways.deliver(to("http://a.example/", private=False), SAMPLE, NOW_US)
+        assert inside.came == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        *[
+            (one, False)
+            for one in (
+                "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1",
+                "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
+                "240.0.0.1", "ff02::1", "192.0.2.1", "", "localhost",
+            )
+        ],
+    ],
+)  # fmt: skip
+def test_which_addresses_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+async def test_the_collectors_own_sessions_are_guarded() -> None:
+    async with receiving() as inside, opened("", {"desk": SECRET}) as ways:
+        with pytest.raises(DeliveryError, match="`private: true` would allow it"):
+            await ways.deliver(to(inside.origin, private=False), SAMPLE, NOW_US)
+        assert inside.came == []

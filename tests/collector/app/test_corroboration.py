@@ -1,0 +1,154 @@
+"""What the collector asks of others: nothing by default, and only what everybody may read."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from heliograph.observation import Link
+from heliograph_collector.app.context import House
+from heliograph_collector.app.corroboration import Corroboration, followed, published, settings_of
+from heliograph_collector.config.settings import Config, load_config
+from heliograph_collector.corroborate import SOURCES, Entity
+from heliograph_collector.corroborate.annotation_log import FILE
+from heliograph_collector.errors import CannotServeError
+from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.incidents.book import Book, Entry
+from support import outside as o
+from support.fake_feed import World
+from support.hand_clock import HandClock
+
+SCOPE = {"country": "KZ", "region": "", "asn": 0, "access": ""}
+MOMENT = "2022-01-05T11:00:00.000000Z"
+
+
+def entry(number: int, name: str, votes: int) -> Entry:
+    told = {
+        "id": name,
+        "kind": "network_silence",
+        "label": "national",
+        "state": "confirmed",
+        "scope": SCOPE | {"service": ""},
+        "parts": [SCOPE | {"votes": votes, "share": 0.9, "networks": 3, "except": []}],
+        "started": {"earliest": MOMENT, "latest": MOMENT},
+        "ended": None,
+        **dict.fromkeys(("suspected", "confirmed"), MOMENT),
+        "closed": None,
+        **dict.fromkeys(("layer", "method"), ""),
+        "confidence": 0.9,
+        **{many: [] for many in ("turns", "hints", "held")},
+    }
+    return Entry(number=number, hash="", line=b"", body={"incident": told, "at": MOMENT})
+
+
+def feed(*entries: Entry) -> Feed:
+    return replace(World().feed(), book=Book(entries))
+
+
+def house(config: Config) -> House:
+    return cast("House", SimpleNamespace(config=config, clock=HandClock(), rng=Random(1)))
+
+
+async def test_by_default_nobody_is_asked(tmp_path: Path) -> None:
+    corroboration = Corroboration(house(Config(data=tmp_path)))
+    async with asyncio.timeout(5):
+        await corroboration.run(feed(entry(1, "a", 20)))
+    assert corroboration.annotations("a") == []
+    assert not (tmp_path / FILE).exists()
+
+
+async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
+    answers = {
+        f"/v2/signals/raw/country/KZ?{name}": o.ioda("signals", [[]])
+        for name in ("bgp", "ping-slash24", "merit-nt")
+    }
+    events = [o.event("country/KZ", 1_641_380_400, 600)]
+    outside = o.Outside(answers | {"/v2/outages/events": o.ioda("outages.events", events)})
+    async with outside.serve(), asyncio.TaskGroup() as group:
+        config = Config(data=tmp_path, corroborate=("ioda",), ioda_url=f"{outside.url}/v2")
+        corroboration = Corroboration(house(config))
+        pauses = o.Pauses(cast("HandClock", corroboration._house.clock), most=3)
+        task = group.create_task(corroboration.run(feed(entry(1, "a", 20)), pauses))
+        await pauses.done.wait()
+        task.cancel()
+    (note,) = corroboration.annotations("a")
+    assert (note["source"], note["signal"], note["what"]) == ("ioda", "events", "agrees")
+
+
+def test_an_incident_of_too_few_is_asked_of_nobody() -> None:
+    assert [i["id"] for i in published(feed(entry(1, "a", 20), entry(2, "b", 4)))] == ["a"]
+
+
+def links(*rows: tuple[str, int, int]) -> list[LinkCount]:
+    return [
+        LinkCount(country=country, asn=asn, access="mobile", link=Link.ONLINE, vantages=vantages)
+        for country, asn, vantages in rows
+    ]
+
+
+def test_only_networks_of_many_are_named_to_ripe() -> None:
+    rows = links(("KZ", 9198, 3), ("KZ", 9198, 2), ("KZ", 29355, 4), ("KZ", 0, 9), ("UZ", 1, 7))
+    assert followed(rows, 5) == [Entity("UZ", 1), Entity("KZ", 9198)]
+
+
+def test_the_configuration_knows_every_source(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(f"corroborate: {{sources: [{', '.join(SOURCES)}]}}\n")
+    assert load_config(file, {}).corroborate == tuple(SOURCES)
+
+
+def radar(tmp_path: Path, token: str) -> Config:
+    (tmp_path / "token").write_text(token)
+    return Config(corroborate=("radar",), radar_token_file=tmp_path / "token")
+
+
+def test_the_token_is_read_and_shown_to_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    settings = settings_of(radar(tmp_path, f"{o.TOKEN}\n"))
+    assert settings.radar.token == o.TOKEN
+    assert o.TOKEN not in f"{settings!r}{caplog.text}"
+
+
+@pytest.mark.parametrize("token", ["", "two words", "a\nb", "ünsinn", "x" * 1_025])
+def test_a_token_that_is_none_ends_the_start_without_quoting_it(tmp_path: Path, token: str) -> None:
+    with pytest.raises(CannotServeError) as caught:
+        settings_of(radar(tmp_path, token))
+    assert str(tmp_path / "token") in str(caught.value)
+    assert not token or token not in str(caught.value)
+
+
+def test_radar_without_a_token_says_what_to_do() -> None:
+    with pytest.raises(CannotServeError, match=r"corroborate\.radar_token_file"):
+        settings_of(Config(corroborate=("radar",)))
+
+
+def test_without_radar_its_token_is_not_even_read(tmp_path: Path) -> None:
+    config = Config(corroborate=("ris",), radar_token_file=tmp_path / "nothing")
+    assert settings_of(config).radar.token == ""
+
+
+def test_prefixes_are_read_with_their_origins(tmp_path: Path) -> None:
+    file = tmp_path / "prefixes"
+    file.write_text("# Kazakhtelecom\n9198 2.72.0.0/13 # mobile too\n\nAS29355 2a00:1370::/32\n")
+    settings = settings_of(Config(corroborate=("ris",), prefixes_file=file))
+    assert settings.ris.prefixes == {"2.72.0.0/13": 9198, "2a00:1370::/32": 29355}
+
+
+@pytest.mark.parametrize("line", ["9198", "x 2.72.0.0/13", "9198 2.72.0.0/99", "0 ::/0", "1 2 3"])
+def test_a_wrong_prefix_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "prefixes"
+    file.write_text(f"# one\n{line}\n")
+    with pytest.raises(CannotServeError, match="line 2: must be ASN PREFIX"):
+        settings_of(Config(corroborate=("ris",), prefixes_file=file))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CannotServeError, match=r"prefixes_file"):
+        settings_of(Config(corroborate=("ris",), prefixes_file=tmp_path / "nothing"))

@@ -1,0 +1,164 @@
+"""Clients that hold connections open in every way there is; an honest reader does not notice."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout, web
+
+from heliograph_collector.http.api.announcer import Announcer
+from heliograph_collector.http.app import build
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.http.slow_clients import IDLE_ROUNDS, STUCK_ROUNDS, Guard
+from support.evening import evening
+from support.waiting import until
+
+IDLE, ROOM = 100, 400
+Socket = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def served(feed: Feed, most: int = ROOM) -> AsyncIterator[tuple[Guard, int]]:
+    """The application on loopback as `serve` opens it; the test turns the rounds."""
+    runner = web.AppRunner(
+        build(feed),
+        access_log=None,
+        shutdown_timeout=0.1,
+        max_field_size=4_096,
+        max_line_size=4_096,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    guard = Guard(runner.server, most)
+    server = await asyncio.get_running_loop().create_server(guard, "127.0.0.1", 0)
+    try:
+        yield guard, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+async def hold(stack: AsyncExitStack, port: int, said: bytes = b"") -> Socket:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    stack.callback(writer.close)
+    writer.write(said)
+    return reader, writer
+
+
+async def gone(socket: Socket) -> bool:
+    """Whether the other side let go of it."""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            while await socket[0].read(65_536):
+                pass
+    return True
+
+
+async def seen(true: Callable[[], bool]) -> None:
+    async def look() -> bool:
+        return true()
+
+    await until(look)
+
+
+HOSTILE = {
+    "idle": b"",
+    "slow to ask": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    "never ends its head": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: b\r\n" * 20,
+    "slow to send": b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nab",
+    "pipelines": b"GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n" * 200,
+    "huge head": b"GET / HTTP/1.1\r\nHost: x\r\nX-Huge: " + b"a" * 60_000 + b"\r\n\r\n",
+    "huge line": b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 500,
+    "streams unread": b"GET /api/v1/stream HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+async def test_an_honest_reader_is_answered_among_all_of_them() -> None:
+    feed = evening().feed(bus=Bus("t", readers=40))
+    await Announcer(feed).look()
+    async with AsyncExitStack() as stack:
+        guard, port = await stack.enter_async_context(served(feed))
+        for said in HOSTILE.values():
+            for _ in range(20):
+                await hold(stack, port, said)
+        for _ in range(IDLE):
+            await hold(stack, port)
+        session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=20)))
+        for path in ("/api/v1/status", "/api/v1/incidents", "/healthz"):
+            async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                assert answer.status == 200, path
+                assert json.loads(await answer.read()), path
+        assert guard.dropped == 0
+
+
+async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
+    feed = evening().feed()
+    async with AsyncExitStack() as stack:
+        guard, port = await stack.enter_async_context(served(feed))
+        ways = ("idle", "slow to ask", "slow to send")
+        lazy = [await hold(stack, port, HOSTILE[how]) for how in ways]
+        live = await hold(stack, port, HOSTILE["streams unread"])
+        await live[0].readuntil(b"welcome\n\n")
+        for _ in range(IDLE_ROUNDS + 1):
+            guard.round()
+        assert [await gone(socket) for socket in lazy] == [True, True, True]
+        feed.bus.publish("cell", "{}")
+        assert b"event: cell" in await live[0].readuntil(b"\n\n")
+        assert guard.dropped == 3
+
+
+async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
+    async with AsyncExitStack() as stack:
+        guard, port = await stack.enter_async_context(served(evening().feed()))
+        asks = b"GET /static/page.css HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000
+        deaf = await hold(stack, port, asks)
+        await seen(lambda: bool(guard._watched) and _unread(guard) > 0)
+        for _ in range(STUCK_ROUNDS + 2):
+            guard.round()
+            await asyncio.sleep(0)
+        assert await gone(deaf)
+        assert guard.dropped == 1
+
+
+def _unread(guard: Guard) -> int:
+    (handler,) = guard._watched
+    transport = handler.transport
+    assert isinstance(transport, asyncio.WriteTransport)
+    return transport.get_write_buffer_size()
+
+
+async def test_when_there_is_no_room_the_idle_go_first() -> None:
+    async with AsyncExitStack() as stack:
+        guard, port = await stack.enter_async_context(served(evening().feed(), most=8))
+        idle = [await hold(stack, port) for _ in range(8)]
+        await seen(lambda: len(guard._watched) == 8)
+        assert await gone(await hold(stack, port)), "one more is refused at once"
+        guard.round()
+        guard.round()
+        assert all([await gone(socket) for socket in idle])
+        async with (
+            ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+        ):
+            assert answer.status == 200
+
+
+async def test_a_stream_whose_reader_never_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    from heliograph_collector.http.api import stream
+
+    monkeypatch.setattr(stream, "PATIENCE_S", 0.05)
+    feed = evening().feed()
+    async with AsyncExitStack() as stack:
+        _, port = await stack.enter_async_context(served(feed))
+        deaf = await hold(stack, port, HOSTILE["streams unread"])
+        await deaf[0].readuntil(b"welcome\n\n")
+        deaf[0]._transport.pause_reading()  # type: ignore[attr-defined] # so that nothing is read
+        big = json.dumps({"x": "a" * 200_000})
+        for _ in range(60):
+            feed.bus.publish("cell", big)
+            await asyncio.sleep(0)
+        await seen(lambda: feed.bus.readers == 0)

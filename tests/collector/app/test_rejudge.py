@@ -1,0 +1,246 @@
+"""Rules that changed, told over a real store: what moves, what stays, and who is refused."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph.observation import Link
+from heliograph_collector import cli
+from heliograph_collector.app.rejudge import Report, Wanted, rejudge
+from heliograph_collector.control import Assessor
+from heliograph_collector.judge import judge
+from heliograph_collector.model.records import (
+    Block,
+    CellFilter,
+    ControlView,
+    Judged,
+    MeasurementFilter,
+    Role,
+    State,
+    Taken,
+    Vantage,
+    Verdict,
+)
+from heliograph_collector.store.store import Store
+from support.scenario import MINUTE_US, measurement, taken
+
+T0 = 1_641_351_600_000_000  # 2022-01-05 03:00 UTC
+HOUR_US = 60 * MINUTE_US
+WORKS: list[dict[str, Any]] = [
+    {"system A": "5.6.7.8"},
+    {"connect 5.6.7.8": "ok"},
+    {"tls": "ok"},
+    {"http": 200},
+]
+RESET: list[dict[str, Any]] = [*WORKS[:2], {"tls": "connection_reset"}]
+OLD = Verdict(state=State.UNKNOWN, rule="control.missing")
+ALL = Wanted(since_us=T0 - HOUR_US, until_us=T0 + 3 * HOUR_US)
+
+
+def made(
+    number: int,
+    steps: Sequence[dict[str, Any]],
+    minute: int,
+    *,
+    role: Role = Role.VOLUNTEER,
+    country: str = "KZ",
+) -> Taken:
+    seen = measurement(list(steps), started_us=T0 + minute * MINUTE_US)
+    one = taken(replace(seen, link=Link.ONLINE), role=role, nym=f"n{number}")
+    place = Vantage(country=country, asn=1, access="fixed")
+    return replace(one, id=f"{number:032x}", prefix=f"p{number}", position=1, vantage=place)
+
+
+CONTROL = made(1, WORKS, 1, role=Role.CONTROL, country="DE")
+CUT, FINE, FAR = made(2, RESET, 0), made(3, WORKS, 2), made(4, RESET, 90, country="UZ")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"chdb://{tmp_path}/store"
+
+
+def with_store(url: str, work: Callable[[Store], Any]) -> Any:
+    async def go() -> Any:
+        store = Store(url, observations_days=9_999, verdicts_days=9_999)
+        await store.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(go())
+
+
+async def fill(store: Store, *judged: Judged) -> None:
+    await store.insert_block(Block(journal="j", first=1, last=7, judged=judged))
+
+
+def old(*some: Taken) -> list[Judged]:
+    return [(one, (OLD,)) for one in some]
+
+
+async def run(store: Store, wanted: Wanted = ALL, *, write: bool = True) -> Report:
+    return await rejudge(store, (), wanted, write=write, judge=judge)
+
+
+async def said(store: Store) -> dict[str, tuple[str, str]]:
+    page = await store.measurements(MeasurementFilter())
+    return {t.nym: (v[0].state.value, v[0].rule) for t, v in page.items}
+
+
+def test_verdicts_of_older_rules_move_and_cells_with_them(url: str) -> None:
+    async def go(store: Store) -> None:
+        await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
+        report = await run(store)
+        assert (report.looked_at, report.changed) == (4, 3)
+        assert await said(store) == {
+            "n1": ("reachable", "reached.https"),
+            "n2": ("blocked", "tls.reset_after_hello"),
+            "n3": ("reachable", "reached.https"),
+            "n4": ("unknown", "control.missing"),  # no control was near it in time
+        }
+        moves = {(m.country, m.before, m.after): count for m, count in report.moves.items()}
+        assert moves == {
+            ("DE", "control.missing", "reached.https"): 1,
+            ("KZ", "control.missing", "tls.reset_after_hello"): 1,
+            ("KZ", "control.missing", "reached.https"): 1,
+        }
+        cells = await store.cells(CellFilter(since_us=T0, until_us=T0 + HOUR_US, country="KZ"))
+        assert [(c.blocked, c.reachable) for c in cells if c.vantages] == [(1, 1)]
+
+    with_store(url, go)
+
+
+def test_again_nothing_moves(url: str) -> None:
+    async def go(store: Store) -> None:
+        await fill(store, *old(CONTROL, CUT))
+        await run(store)
+        report = await run(store)
+        assert (report.looked_at, report.changed, report.moves) == (2, 0, {})
+
+    with_store(url, go)
+
+
+def test_a_dry_run_writes_nothing(url: str) -> None:
+    async def go(store: Store) -> None:
+        await fill(store, *old(CONTROL, CUT))
+        assert (await run(store, write=False)).changed == 2
+        assert (await said(store))["n2"] == ("unknown", "control.missing")
+
+    with_store(url, go)
+
+
+def test_what_serve_judged_by_the_same_rules_stays(url: str) -> None:
+    """The store's own judging and this one agree, or a rejudge would be a change of rules."""
+
+    async def go(store: Store) -> None:
+        await fill(store, *Assessor(judge)([CONTROL, CUT, FINE, FAR]))
+        assert (await run(store)).moves == {}
+
+    with_store(url, go)
+
+
+def test_a_late_upload_finds_the_control_of_its_time(url: str) -> None:
+    """Serve judged it when the control's result was long forgotten; the store has it still."""
+
+    async def go(store: Store) -> None:
+        await fill(store, *Assessor(judge)([CONTROL]))
+        late = replace(CUT, position=8, received_us=CUT.received_us + 72 * HOUR_US)
+        await store.insert_block(
+            Block(journal="j", first=8, last=8, judged=tuple(Assessor(judge)([late])))
+        )
+        assert (await said(store))["n2"][0] == "unknown"
+        await run(store)
+        assert (await said(store))["n2"][0] == "blocked"
+
+    with_store(url, go)
+
+
+def test_labels_that_a_rule_no_longer_gives_are_gone(url: str) -> None:
+    async def go(store: Store) -> None:
+        stale = (OLD, replace(OLD, endpoint="gone"))
+        await fill(store, (CONTROL, stale))
+        await run(store)
+        found = await store.measurement(CONTROL.id)
+        assert found is not None
+        assert [v.endpoint for v in found[1]] == [""]
+
+    with_store(url, go)
+
+
+def test_only_the_country_and_the_hours_that_were_asked_for(url: str) -> None:
+    async def go(store: Store) -> None:
+        await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
+        report = await run(store, replace(ALL, country="UZ"))
+        assert (report.looked_at, report.changed) == (1, 0)
+        report = await run(store, replace(ALL, since_us=T0 + 2 * MINUTE_US))
+        assert {m.country for m in report.moves} == {"KZ"}
+        assert (await said(store))["n2"] == ("unknown", "control.missing")
+
+    with_store(url, go)
+
+
+def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(url: str) -> None:
+    def stricter(one: Taken, control: ControlView) -> tuple[Verdict, ...]:
+        return tuple(
+            replace(v, state=State.UNKNOWN, rule="tls.new", confidence=0.0)
+            if v.rule == "tls.reset_after_hello"
+            else v
+            for v in judge(one, control)
+        )
+
+    async def go(store: Store) -> None:
+        await fill(store, *Assessor(judge)([CONTROL, CUT]))
+        report = await rejudge(store, (), ALL, write=True, judge=stricter)
+        ((move, count),) = report.moves.items()
+        assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)
+        assert (move.state_before, move.state_after) == ("blocked", "unknown")
+        assert (await said(store))["n2"] == ("unknown", "tls.new")
+
+    with_store(url, go)
+
+
+def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Days beyond the store's retention, so that the command keeps what the test put in."""
+    config = tmp_path / "c.yml"
+    config.write_text("retention:\n  observations_days: 3650\n  verdicts_days: 3650\n")
+    with_store(f"chdb://{tmp_path}/store", lambda s: fill(s, *old(CONTROL, CUT, FINE)))
+    words = ["rejudge", "--data", str(tmp_path), "--config", str(config)]
+    window = ["--since", "2022-01-05T02:00:00Z", "--until", "2022-01-05T05:00"]
+    assert cli.main([*words, *window, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["measurements"], told["changed"], told["bins"]) == (3, 3, 1)
+    assert told["states"] == {"unknown → blocked": 1, "unknown → reachable": 2}
+    assert cli.main([*words, *window]) == 0
+    assert capsys.readouterr().out == "3 measurements judged again, 0 changed.\n"
+
+
+def test_a_store_in_use_is_refused_with_its_cure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """flock tells two openings apart, in one process too; `serve` is another program."""
+
+    async def go(_: Store) -> int:
+        return await asyncio.to_thread(cli.main, ["rejudge", "--data", str(tmp_path)])
+
+    assert with_store(f"chdb://{tmp_path}/store", go) == 1
+    assert "stop it, rejudge, and start it again" in capsys.readouterr().err
+
+
+def test_what_is_typed_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, told in (
+        (["--since", "yesterday"], "is no time; allowed: 2022-01-05"),
+        (["--country", "Kazakhstan"], "allowed: two letters"),
+    ):
+        with pytest.raises(SystemExit) as error:
+            cli.main(["rejudge", *words])
+        assert error.value.code == 2
+        assert told in capsys.readouterr().err
+    assert cli.main(["rejudge", "--data", str(tmp_path / "none")]) == 1
+    assert "holds no collector" in capsys.readouterr().err

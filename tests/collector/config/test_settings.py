@@ -1,0 +1,157 @@
+"""The collector's file: defaults, every key, and what is said about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.config.settings import (
+    KEYS,
+    Config,
+    ConfigError,
+    load_config,
+    split_endpoint,
+)
+
+ROOT = Path(__file__).parents[2]
+
+WHOLE = """\
+data: state
+grpc: "[::1]:7000"
+http: 127.0.0.1:8000
+endpoint: collector.example:443
+echo: {listen: 127.0.0.1:8001}
+post: {listen: 127.0.0.1:8002}
+dns: {listen: "127.0.0.1:8003", zone: B.example.org.}
+entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], server_name: b.c}]
+store: {url: "chdb:///var/lib/x"}
+plan: {services_file: services.yml}
+control: {endpoints: []}
+feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
+  requests_per_minute: 0, metrics: open}
+log: json
+alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
+console: {password_file: /etc/password}
+geo: {country_file: c.mmdb, asn_file: a.mmdb}
+retention: {observations_days: 7, verdicts_days: 90}
+intake: {trusted_proxies: [10.0.0.0/8, "::1"], without_invite: quarantine}
+limits: {sessions: 10_000, batches_per_hour: 64}
+corroborate:
+  sources: [ioda, radar]
+  radar_token_file: radar.token
+  prefixes_file: prefixes.txt
+  ris_url: ws://127.0.0.1:9/v1/ws/
+  ioda_url: https://mirror.example/v2/
+  radar_url: "http://[::1]:9/client/v4"
+"""
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "c.yml"
+    file.write_text(text)
+    return load_config(file, {})
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    config = load_config(None, {})
+    assert (config.grpc, config.http) == ("127.0.0.1:7443", "127.0.0.1:8080")
+    assert (config.data, config.k_anonymity) == (Path("heliograph-data"), 5)
+    assert config.control_endpoints == ("local",)
+
+
+def test_every_key_can_be_set(tmp_path: Path) -> None:
+    config = load(tmp_path, WHOLE)
+    for key in KEYS:
+        assert getattr(config, key.field) != getattr(Config(), key.field), key.name
+    assert config.data == tmp_path / "state", "paths are relative to the file"
+    assert config.password_file == Path("/etc/password")
+    assert config.sessions == 10_000
+    assert config.dns_zone == "b.example.org"
+
+
+def test_what_is_typed_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text(WHOLE)
+    assert load_config(file, {"http": "127.0.0.1:1"}).http == "127.0.0.1:1"
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path, "# nothing\n") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("grcp: 1\n", 1, "grcp: unknown key; allowed: alerts, console, control"),
+        ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: dumps_days, k_anonymity, metrics"),
+        ("feed:\n  k_anonymity: none\n", 2, "feed.k_anonymity: 'none' must be a whole number"),
+        ("feed:\n  k_anonymity: 0\n", 2, "from 1 to 1000"),
+        ("feed: 5\n", 1, "feed: must be a mapping"),
+        ("grpc: 7443\n", 1, "grpc: '7443' must be HOST:PORT"),
+        ("grpc: ::1:7443\n", 1, "needs brackets"),
+        ("http: a:99999\n", 1, "must be HOST:PORT"),
+        (
+            "control:\n  endpoints: [remote]\n",
+            2,
+            r"control.endpoints\[0\]: 'remote' must be one of",
+        ),
+        ("control:\n  endpoints: local\n", 2, "must be a list"),
+        ("store:\n  url: sqlite:///x\n", 2, "must begin with chdb:///"),
+        (
+            "intake:\n  trusted_proxies: [10.0.0.1/8]\n",
+            2,
+            r"trusted_proxies\[0\]: '10.0.0.1/8' must be",
+        ),
+        ("entrances: [{carrier: post}]\n", 1, "the key endpoint is missing"),
+        ("entrances: [{relay: x}]\n", 1, "is no relay's line"),
+        ("dns: {zone: a b}\n", 1, "dns.zone: must be a zone of at most 100"),
+        ("entrances: [{carrier: mail, endpoint: a:1}]\n", 1, "must be one of stream, post"),
+        ("entrances: [{carrier: post, endpoint: a:1, addresses: [b]}]\n", 1, "must be an address"),
+        ("entrances: [{carrier: post, endpoint: a:1, server_name: a b}]\n", 1, "a host's name"),
+        ("entrances: [{carrier: post, endpoint: a:1, server_name: a..b}]\n", 1, "is no host"),
+        ("entrances: [{carrier: post, endpoint: 'a..b:1'}]\n", 1, "is no host"),
+        ("corroborate: {sources: [x]}\n", 1, r"sources\[0\]: 'x' must be one of ris, ioda, radar"),
+        ("corroborate: {ioda_url: http://a.example}\n", 1, "ioda_url: must begin with https://"),
+        ("corroborate: {ris_url: 'wss://[::1'}\n", 1, "ris_url: is no address"),
+        ("corroborate: {radar_url: file:///etc}\n", 1, "must begin with https://"),
+        ("grpc: a:1\ngrpc: a:2\n", 2, "grpc: stands twice"),
+        ("data: [a]\n", 1, "data: must be one value"),
+        ("a: [b\n", 2, "is not YAML"),
+        ("- a\n", 1, "file: must be a mapping"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_key_and_cure(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path / 'c.yml'}, line {line}: ")
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("text", ["\x00", "a: &x [*x]\n", "{" * 5_000, "a: " + "9" * 2_000_000])
+def test_hostile_yaml_is_a_sentence_and_not_a_crash(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_config(tmp_path / "none.yml", {})
+
+
+def test_endpoints_split() -> None:
+    assert split_endpoint("a.example:1") == ("a.example", 1)
+    assert split_endpoint("[2001:db8::1]:443") == ("2001:db8::1", 443)
+    for text in ("a", ":1", "a:", "a:-1", "a:65536", "2001:db8::1:5"):
+        with pytest.raises(ValueError, match=r"must be HOST|needs brackets"):
+            split_endpoint(text)
+
+
+def test_every_key_stands_in_the_manual_and_in_the_example() -> None:
+    manual = (ROOT / "deploy/collector/README.md").read_text()
+    assert [key.name for key in KEYS if f"| `{key.name}` |" not in manual] == []
+
+
+def test_the_example_file_is_good() -> None:
+    config = load_config(ROOT / "deploy/collector/collector.yml", {})
+    assert config.k_anonymity == 5

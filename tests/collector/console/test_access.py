@@ -1,0 +1,235 @@
+"""Who comes into the console, by which cookie, and what a foreign page cannot do."""
+
+from dataclasses import replace
+
+import pytest
+
+from heliograph_collector.console.access import NOBODY, OPERATOR
+from heliograph_collector.console.access import VIEWER as VIEWERS
+from heliograph_collector.console.sessions import IDLE_US, LIFE_US
+from heliograph_collector.http.login_throttle import FREE, HERE, Attempts
+from support.office import PASSWORD, VIEWER, Caller, Shop, console
+
+OPEN = {"/console/login", "/console/static/{name}"}
+
+
+def cookies(caller: Caller) -> dict[str, str]:
+    jar = caller.client.session.cookie_jar
+    return {cookie.key: cookie.value for cookie in jar}
+
+
+async def test_in_and_out(caller: Caller) -> None:
+    assert await caller.get("/console") == (303, "/console/login")
+    assert await caller.log_in() == 303
+    status, page = await caller.get("/console")
+    assert status == 200
+    assert "Log out" in page
+    assert await caller.post("/console/logout", {}) == (303, "/console/login")
+    assert await caller.get("/console") == (303, "/console/login")
+
+
+async def test_each_path_has_a_role_and_none_lets_a_stranger_in(caller: Caller) -> None:
+    routes = [r for r in caller.app.router.routes() if r.resource is not None]
+    ours = [r for r in routes if r.resource is not None and r.resource.canonical[:8] == "/console"]
+    assert ours
+    for route in ours:
+        assert route.resource is not None
+        path, role = route.resource.canonical, getattr(route.handler, "role", "no role")
+        assert role in (NOBODY, VIEWERS, OPERATOR), path
+        assert (role == NOBODY) == (path in OPEN), path
+        if role == NOBODY:
+            continue
+        assert route.method == "GET" or path == "/console/logout" or role == OPERATOR, path
+        real = path.replace("{", "").replace("}", "")
+        if route.method == "GET":
+            assert await caller.get(real) == (303, "/console/login"), path
+            assert (await caller.get(real, Accept="application/json"))[0] == 401, path
+        else:
+            assert (await caller.post(real, {}))[0] == 401, path
+
+
+async def test_a_viewer_is_refused_what_operators_do(caller: Caller, shop: Shop) -> None:
+    await caller.log_in(VIEWER)
+    for route in caller.app.router.routes():
+        if getattr(route.handler, "role", "") != OPERATOR or route.resource is None:
+            continue
+        real = route.resource.canonical.replace("{", "").replace("}", "")
+        ask = caller.get(real) if route.method == "GET" else caller.post(real, {})
+        assert (await ask)[0] == 403, real
+        deed = caller.gate.office.trail.page(None, 1)[0][0]
+        assert (deed.who, deed.outcome) == (VIEWER, "refused")
+        assert deed.did.endswith(route.resource.canonical)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/console/", "/console/../console", "/console/%2e%2e/console", "/Console",
+     "/console;x", "/console%00", "/console/static/../home.html"],
+)  # fmt: skip
+async def test_no_other_spelling_leads_in(caller: Caller, path: str) -> None:
+    status, text = await caller.get(path)
+    assert status in (303, 400, 404), path
+    assert "Log out" not in text
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_cookies_are_for_this_host_and_no_script(caller: Caller, tls: bool) -> None:
+    proxy = {"X-Forwarded-Proto": "https"} if tls else {}
+    async with caller.client.get("/console/login", headers=proxy) as answer:
+        (line,) = answer.headers.getall("Set-Cookie")
+    assert line.startswith("__Host-" if tls else "heliograph-door=")
+    flags = {part.strip().lower() for part in line.split(";")[1:]}
+    assert {"httponly", "samesite=strict", "path=/"} <= flags
+    assert ("secure" in flags) == tls
+    assert not any(flag.startswith("domain") for flag in flags)
+
+
+async def test_an_id_that_was_brought_along_is_not_taken_over(caller: Caller) -> None:
+    caller.client.session.cookie_jar.update_cookies({"heliograph-session": "planted"})
+    await caller.log_in()
+    first = cookies(caller)["heliograph-session"]
+    assert first != "planted"
+    assert caller.gate.sessions.find("planted") is None
+    await caller.log_in()
+    assert cookies(caller)["heliograph-session"] != first
+    assert caller.gate.sessions.find(first) is None
+
+
+async def test_sessions_end(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()
+    for _ in range(3):
+        shop.clock.advance_us(IDLE_US)
+        assert (await caller.get("/console"))[0] == 200
+    shop.clock.advance_us(IDLE_US - 1)
+    live = {"X-Heliograph-Live": "1"}  # a page left open renews itself, and keeps nobody in
+    assert (await caller.get("/console", **live))[0] == 200
+    shop.clock.advance_us(2)
+    assert (await caller.get("/console"))[0] == 303
+    await caller.log_in()
+    for _ in range(LIFE_US // IDLE_US):
+        shop.clock.advance_us(IDLE_US)
+        await caller.get("/console")
+    shop.clock.advance_us(1)
+    assert (await caller.get("/console"))[0] == 303
+
+
+async def test_whoever_changes_is_out(caller: Caller) -> None:
+    await caller.log_in(VIEWER)
+    operators = caller.gate.office.operators
+    operators.set_totp(VIEWER, "JBSWY3DPEHPK3PXP")
+    assert (await caller.get("/console"))[0] == 303
+    operators.remove(VIEWER)
+    assert await caller.log_in(VIEWER) == 403
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"token": ""}, {}),
+        ({"token": "x" * 43}, {}),
+        ({"token": "\u00e4"}, {}),
+        ({}, {"Origin": "https://elsewhere.example"}),
+        ({}, {"Origin": "null"}),
+        ({}, {"Origin": ""}),
+    ],
+)
+async def test_a_form_of_another_page_does_nothing(
+    caller: Caller, fields: dict[str, str], headers: dict[str, str]
+) -> None:
+    await caller.log_in()
+    assert (await caller.post("/console/logout", fields, headers))[0] == 403
+    assert (await caller.get("/console"))[0] == 200
+    await caller.get("/console/login")
+    tried = {"name": "operator", "password": PASSWORD, **fields}
+    assert (await caller.post("/console/login", tried, headers))[0] == 403
+
+
+async def test_forms_have_a_size(caller: Caller) -> None:
+    await caller.log_in()
+    assert (await caller.post("/console/logout", {"x": "y" * 600_000}))[0] == 413
+    assert (await caller.post("/console/logout", {str(n): "" for n in range(200)}))[0] == 400
+    json = {"Content-Type": "application/json"}
+    assert (await caller.post("/console/logout", {}, json))[0] == 415
+
+
+async def test_refusals_say_nothing_about_who_there_is(caller: Caller) -> None:
+    answers = set()
+    for name in ("operator", "nobody-of-that-name"):
+        await caller.get("/console/login")
+        status, page = await caller.post("/console/login", {"name": name, "password": "wrong"})
+        answers.add((status, page.replace(name, "").replace(caller.token, "").count("right")))
+    assert answers == {(403, 1)}
+    (deed, _), _ = caller.gate.office.trail.page(None, 2)
+    assert (deed.about, deed.outcome) == ("unknown name", "refused")
+
+
+async def test_strangers_slow_down_and_lock_nobody_out(caller: Caller, shop: Shop) -> None:
+    await caller.log_in()  # from now on this browser is known
+    known = cookies(caller)["heliograph-known"]
+    await caller.post("/console/logout", {})
+    caller.client.session.cookie_jar.clear()
+    wrong = {"name": "operator", "password": "wrong"}
+    for number in range(5):
+        await caller.get("/console/login")
+        assert (await caller.post("/console/login", wrong))[0] == 403, number
+    await caller.get("/console/login")
+    status, page = await caller.post("/console/login", {"name": "operator", "password": PASSWORD})
+    assert status == 429, "not even the right one, from there"
+    assert "Wait" in page
+    shop.clock.advance_us(2_000_001)
+    assert await caller.log_in() == 303
+    caller.client.session.cookie_jar.clear()
+    caller.client.session.cookie_jar.update_cookies({"heliograph-known": known})
+    assert await caller.log_in() == 303
+
+
+def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_itself() -> None:
+    attempts = Attempts()
+    for number in range(200):
+        attempts.wait_s("operator", f"place {number}", "", number)
+    assert attempts.wait_s("operator", "another place", "", 200) > 0
+    assert attempts.wait_s("operator", "another place", "a known browser", 200) == 0
+    assert attempts.wait_s("operator", HERE, "", 200) == 0
+    assert attempts.wait_s("operator", "another place", "", 3_700_000_000) == 0, "not for good"
+
+
+def test_a_crowd_of_places_does_not_make_the_tries_at_a_name_forgotten() -> None:
+    """Tries at nobody's name, refused at once, cost nothing: thousands of them are cheap."""
+    attempts = Attempts()
+    for number in range(60):
+        assert attempts.wait_s("operator", f"place {number}", "", number) == 0
+    for number in range(5_000):
+        attempts.wait_s("", f"crowd {number}", "", 100 + number)
+    assert attempts.wait_s("operator", "another place", "", 6_000) > 0
+
+
+def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
+    attempts, guesses = Attempts(), 0
+    for turn in range(100):
+        guesses += attempts.wait_s("operator", HERE, "", turn) == 0
+        assert attempts.wait_s("vera", HERE, "", turn) == 0
+        attempts.was_right("vera", HERE, "")
+    assert guesses == FREE
+
+
+async def test_a_code_counts_once(caller: Caller, shop: Shop) -> None:
+    import pyotp
+
+    secret = pyotp.random_base32()
+    caller.gate.office.operators.set_totp("operator", secret)
+    code = pyotp.TOTP(secret).at(shop.clock.wall_us() // 1_000_000)
+    assert await caller.log_in() == 403
+    assert await caller.log_in(code="000000") == 403
+    assert await caller.log_in(code=code) == 303
+    assert await caller.log_in(code=code) == 403, "somebody looked over the shoulder"
+    shop.clock.advance_us(30_000_000)
+    code = pyotp.TOTP(secret).at(shop.clock.wall_us() // 1_000_000)
+    assert await caller.log_in(code=code) == 303
+
+
+async def test_without_a_trail_nobody_comes_in(shop: Shop) -> None:
+    office = shop.office()
+    trail = shop.data / "audit.jsonl"
+    trail.mkdir()
+    async with console(replace(office)) as caller:
+        assert await caller.log_in() == 503

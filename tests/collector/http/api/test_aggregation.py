@@ -1,0 +1,175 @@
+"""`/api/v1/aggregation` over the real store: OONI's questions, OONI's shape, nobody to be found."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph_collector.http.api.aggregation import COUNTS
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.model.records import Block, Judged, State, Verdict
+from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.store import Store
+from support.fake_feed import NOW_US, World
+from support.rows import T0, US, blocked, reachable, taken
+
+Serve = Callable[[Feed], Awaitable[Any]]
+URL = "https://www.news.example/"
+PAGE = blocked(method="block_page")
+DOWN = Verdict(state=State.DOWN, rule="x.down")
+
+
+def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[Judged]:
+    rows: list[Judged] = []
+    for number in range(first, first + people):
+        one = taken(number, **what)
+        if number >= 100:
+            page = replace(one.measurement, experiment="web", service="", target=URL)
+            one = replace(one, measurement=page)
+        rows.append((one, (verdict,)))
+    return rows
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """Telegram in Kazakhstan on 5 January 2022, a page on the same day, and one on the 6th."""
+    store = Store(f"chdb://{tmp_path}/store", observations_days=99_999, verdicts_days=99_999)
+    await store.open()
+    rows = [
+        *crowd(reachable(), 0, 12),
+        *crowd(blocked(), 20, 7),
+        *crowd(DOWN, 40, 5),
+        *crowd(PAGE, 100, 6),
+        *crowd(reachable(), 120, 10, at_us=T0 + 86_400 * US),
+        *crowd(blocked(), 140, 4),
+    ]
+    await store.insert_block(Block(journal="j", first=1, last=1, judged=tuple(rows)))
+    yield store
+    await store.close()
+
+
+async def ask(serve: Serve, store: Store, query: str, k: int = 5) -> Any:
+    client = await serve(World().feed(totals=store.totals, k_anonymity=k))
+    answer = await client.get(f"/api/v1/aggregation?{query}")
+    assert answer.status == 200, await answer.text()
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    return answer
+
+
+JANUARY = "since=2022-01-01&until=2022-02-01"
+
+
+def counts(row: dict[str, int]) -> list[int]:
+    return [row[name] for name in COUNTS]
+
+
+async def test_without_an_axis_it_is_one_object(serve: Serve, store: Store) -> None:
+    exact = await (await ask(serve, store, f"probe_cc=KZ&{JANUARY}", k=1)).json()
+    assert (exact["v"], exact["dimension_count"]) == (0, 0)
+    assert counts(exact["result"]) == [11, 6, 5, 22, 44]
+    body = await (await ask(serve, store, f"probe_cc=KZ&{JANUARY}")).json()
+    assert counts(body["result"]) == [5, 5, 5, 20, 35]
+    none = await (await ask(serve, store, f"probe_cc=UZ&{JANUARY}")).json()
+    assert counts(none["result"]) == [0] * 5
+
+
+async def test_one_axis_and_two(serve: Serve, store: Store) -> None:
+    path = f"{JANUARY}&axis_x=measurement_start_day&time_grain=day"
+    body = await (await ask(serve, store, path)).json()
+    assert body["dimension_count"] == 1
+    days = [(row["measurement_start_day"], *counts(row)) for row in body["result"]]
+    assert days == [("2022-01-05", 5, 5, 5, 10, 25), ("2022-01-06", 0, 0, 0, 10, 10)]
+    body = await (await ask(serve, store, f"{JANUARY}&axis_x=test_name&axis_y=probe_asn")).json()
+    assert body["dimension_count"] == 2
+    rows = [(row["test_name"], row["probe_asn"], *counts(row)) for row in body["result"]]
+    assert rows == [
+        ("telegram", 9198, 5, 0, 5, 10, 20),
+        ("web_connectivity", 9198, 0, 5, 0, 10, 15),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        ("test_name=web_connectivity", 15),
+        ("test_name=web", 15),
+        ("test_name=telegram,web_connectivity", 35),
+        ("domain=www.news.example", 15),
+        (f"input={URL}", 15),
+        ("probe_asn=AS9198", 35),
+        ("probe_asn=1,AS2", 0),
+        ("until=2022-01-06", 25),
+        ("since=2022-01-06T00:00:00", 10),
+        ("since=2022-01-06T23:00:00Z", 10),
+        ("since=2021-12-01&until=2022-01-05T00:00:01Z", 25),
+    ],
+)
+async def test_filters(serve: Serve, store: Store, query: str, total: int) -> None:
+    parts = {p.partition("=")[0]: p for p in (*JANUARY.split("&"), *query.split("&"))}
+    body = await (await ask(serve, store, "&".join(parts.values()))).json()
+    assert body["result"]["measurement_count"] == total
+
+
+async def test_thirty_days_up_to_today_when_no_time_is_told(serve: Serve, store: Store) -> None:
+    assert NOW_US // (86_400 * US) == T0 // (86_400 * US)
+    body = await (await ask(serve, store, "axis_x=measurement_start_day")).json()
+    assert [row["measurement_start_day"] for row in body["result"]] == ["2022-01-05"]
+
+
+async def test_csv(serve: Serve, store: Store) -> None:
+    answer = await ask(serve, store, f"{JANUARY}&axis_x=domain&format=CSV")
+    assert answer.content_type == "text/csv"
+    rows = list(csv.DictReader(io.StringIO(await answer.text())))
+    assert [(r["domain"], r["measurement_count"]) for r in rows] == [
+        ("", "20"),
+        ("www.news.example", "15"),
+    ]
+    lone = await ask(serve, store, f"{JANUARY}&format=CSV")
+    assert (await lone.text()).splitlines() == [",".join(COUNTS), "5,5,5,20,35"]
+
+
+async def test_an_answer_that_is_known_is_not_sent_again(serve: Serve, store: Store) -> None:
+    client = await serve(World().feed(totals=store.totals))
+    first = await client.get(f"/api/v1/aggregation?{JANUARY}")
+    tag = {"If-None-Match": first.headers["ETag"]}
+    assert (await client.get(f"/api/v1/aggregation?{JANUARY}", headers=tag)).status == 304
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "says"),
+    [
+        ("axis_y=domain", "axis_y", "needs axis_x"),
+        ("axis_x=domain&axis_y=domain", "axis_y", "another than axis_x"),
+        ("axis_x=nym", "axis_x", "probe_asn"),
+        ("time_grain=hour", "time_grain", "day, week, month, year, auto"),
+        ("since=2022-02-31", "since", "such as 2022-01-05"),
+        ("since=2022-01-05&until=2022-01-05", "since", "before until"),
+        ("since=2012-01-05&until=2022-01-05", "since", "1100 days"),
+        ("probe_cc=kz", "probe_cc", "two capital letters"),
+        ("probe_asn=4294967296", "probe_asn", "below 4294967296"),
+        ("format=XML", "format", "JSON, CSV"),
+        ("probe_cc=" + ",".join(["KZ"] * 51), "probe_cc", "up to 50"),
+    ],
+)
+async def test_bad_questions_are_told_the_cure(
+    serve: Serve, query: str, parameter: str, says: str
+) -> None:
+    client = await serve(World().feed())
+    answer = await client.get(f"/api/v1/aggregation?{query}")
+    body = await answer.json(content_type="application/problem+json")
+    assert (answer.status, body["parameter"]) == (400, parameter)
+    assert says in body["detail"]
+
+
+async def test_too_much_is_a_problem_too(serve: Serve) -> None:
+    async def too_much(wanted: object) -> Any:
+        raise TooMuchError("More than 10000 rows: ask for a shorter time.")
+
+    client = await serve(World().feed(totals=too_much))
+    answer = await client.get("/api/v1/aggregation")
+    assert answer.status == 400
+    assert (await answer.json(content_type=None))["title"] == "Too much"

@@ -1,0 +1,257 @@
+"""`/api/v1/measurements`: the evidence, for the operator alone."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Dns, DnsAnswer, Http, Link, Measurement, Observation, Tcp, Tls
+from heliograph_collector.http import basic_auth
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.model.records import (
+    Judged,
+    MeasurementFilter,
+    Role,
+    State,
+    Taken,
+    Vantage,
+    Verdict,
+)
+from support.fake_feed import NOW_US, World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+PASSWORD = "correct horse"
+KEPT = basic_auth.hash_password(PASSWORD, b"salt")
+
+
+def header(password: str = PASSWORD) -> dict[str, str]:
+    credentials = base64.b64encode(f"operator:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
+
+
+def step(operation: Operation, **facts: Any) -> Observation:
+    return Observation(operation=operation, started_us=1_000, duration_us=500_000, **facts)
+
+
+def judged(number: int) -> Judged:
+    observations = (
+        step(
+            Operation.RESOLVE,
+            dns=Dns(
+                engine="system",
+                resolver="",
+                name="web.telegram.org",
+                query_type="A",
+                rcode=0,
+                answers=(DnsAnswer(type="A", data="149.154.167.99", ttl_s=60),),
+            ),
+        ),
+        step(Operation.CONNECT, parent=0, tcp=Tcp(address="149.154.167.99", port=443)),
+        step(
+            Operation.TLS_HANDSHAKE,
+            parent=1,
+            failure=Failure.CONNECTION_RESET,
+            tls=Tls(server_name="web.telegram.org"),
+        ),
+        step(Operation.HTTP_ROUND_TRIP, http=Http(method="GET", url="http://x/", status=200)),
+    )
+    measurement = Measurement(
+        experiment="telegram",
+        experiment_version=1,
+        service="telegram",
+        target="",
+        started_us=NOW_US,
+        monotonic_us=5,
+        boot="b",
+        runtime_us=2_500_000,
+        epoch="e",
+        link=Link.ONLINE,
+        observations=observations,
+    )
+    taken = Taken(
+        id=f"{number:032x}",
+        position=number,
+        received_us=NOW_US + 1_000_000,
+        nym="0123456789abcdef",
+        prefix="secretprefixhash",
+        role=Role.VOLUNTEER,
+        vantage=Vantage(country="KZ", asn=9198, access="fixed"),
+        measurement=measurement,
+    )
+    whole = Verdict(
+        state=State.BLOCKED,
+        rule="tls-reset-after-hello",
+        layer="tls",
+        method="reset_after_hello",
+        confidence=0.9,
+        evidence=(2,),
+    )
+    return taken, (whole,)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(judged=[judged(n) for n in range(5)])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/measurements", f"/api/v1/measurements/{0:032x}"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        header("wrong"),
+        header("пароль"),
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic " + "A" * 5000},
+        {"Authorization": f"Digest {PASSWORD}"},
+        {"Authorization": "Bearer "},
+    ],
+)
+async def test_strangers_stay_out(
+    serve: Serve, world: World, path: str, headers: dict[str, str]
+) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    answer = await client.get(path, headers=headers)
+    assert answer.status == 401
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_without_a_password_set_nobody_comes_in(serve: Serve, world: World) -> None:
+    client = await serve(world.feed())
+    for password in ("", PASSWORD):
+        answer = await client.get("/api/v1/measurements", headers=header(password))
+        assert answer.status == 401
+
+
+async def test_the_operator_comes_in_with_basic_or_bearer(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for headers in (header(), {"Authorization": f"Bearer {PASSWORD}"}):
+        assert (await client.get("/api/v1/measurements", headers=headers)).status == 200
+    assert (await client.get("/api/v1/measurements", headers=header("wrong"))).status == 401
+
+
+@pytest.mark.parametrize("path", ["/api/v1/measurements", "/metrics"])
+async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
+    serve: Serve, world: World, path: str
+) -> None:
+    feed = world.feed(operator_hash=KEPT, metrics_open=False, who=_said)
+    client = await serve(feed)
+    home, elsewhere = {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "198.51.100.9"}
+    assert (await client.get(path, headers=header() | home)).status == 200
+    tried = [
+        (await client.get(path, headers=header(f"guess {n}") | elsewhere)).status for n in range(8)
+    ]
+    assert tried == [401] * 5 + [429] * 3
+    refused = await client.get(path, headers=header() | elsewhere | {"Accept": "*/*"})
+    assert refused.status == 200, "who knows it, and was in already, is not kept waiting"
+    assert (await client.get(path, headers=header("typo") | home)).status == 401
+    world.clock.advance_us(3_700_000_000)
+    assert (await client.get(path, headers=header("again") | elsewhere)).status == 401
+
+
+async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(
+    serve: Serve, world: World
+) -> None:
+    """A page of somebody's own asks for a dozen things as it opens, before anything is known."""
+    client = await serve(world.feed(operator_hash=KEPT))
+
+    async def ask() -> int:
+        return int((await client.get("/api/v1/measurements", headers=header())).status)
+
+    assert await asyncio.gather(*(ask() for _ in range(20))) == [200] * 20
+
+
+async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT, who=_said))
+    path, answers = "/api/v1/measurements", []
+    for n in range(70):
+        headers = header(f"guess {n}") | {"X-Forwarded-For": f"198.51.{n}.9"}
+        answers.append((await client.get(path, headers=headers)).status)
+    assert answers.count(401) == 60
+    assert set(answers[60:]) == {429}
+
+
+def _said(way: str) -> str:
+    """As behind a proxy that is trusted."""
+    return way.split(",", maxsplit=1)[0]
+
+
+async def test_pages_follow_each_other_to_the_end(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    ids: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        query = f"limit=2{cursor}"
+        answer = await client.get(f"/api/v1/measurements?{query}", headers=header())
+        body = await answer.json()
+        ids += [m["id"] for m in body["measurements"]]
+        cursor = f"&cursor={body['next']}"
+    assert ids == [f"{n:032x}" for n in range(5)]
+    assert body["next"] is None
+
+
+async def test_a_forged_cursor_is_refused(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for cursor in ("A", "zzzz", "bm9wZQ", "_w"):
+        answer = await client.get(f"/api/v1/measurements?cursor={cursor}", headers=header())
+        assert answer.status == 400
+        assert (await answer.json())["parameter"] == "cursor"
+
+
+async def test_the_question_reaches_the_store(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    query = "country=KZ&asn=AS9198&state=blocked&since=2022-01-05T10:00:00Z"
+    await client.get(f"/api/v1/measurements?{query}", headers=header())
+    wanted = MeasurementFilter(
+        country="KZ", asn=9198, state="blocked", since_us=1_641_376_800_000_000
+    )
+    assert world.asked == [wanted]
+
+
+async def test_one_shows_what_was_seen_and_which_rule_judged(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    answer = await client.get(f"/api/v1/measurements/{3:032x}", headers=header())
+    body = await answer.json()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert body["started"] == "2022-01-05T13:43:20Z"
+    assert body["verdicts"][0]["rule"] == "tls-reset-after-hello"
+    assert body["verdicts"][0]["evidence"] == [2]
+    assert [o["failure"] for o in body["observations"]] == [None, None, "connection_reset", None]
+    assert body["observations"][1]["tcp"] == {"address": "149.154.167.99", "port": 443}
+    assert "secretprefixhash" not in json.dumps(body)
+
+
+async def test_what_is_not_there_is_a_404(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    for id_ in (f"{77:032x}", "x", "..%2f..", "'; DROP TABLE x"):
+        answer = await client.get(f"/api/v1/measurements/{id_}", headers=header())
+        assert answer.status == 404
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_it_can_be_read_as_ooni_s(serve: Serve, world: World) -> None:
+    client = await serve(world.feed(operator_hash=KEPT))
+    path = f"/api/v1/measurements/{1:032x}?format=ooni"
+    body = await (await client.get(path, headers=header())).json()
+    assert body["data_format_version"] == "0.2.0"
+    assert (body["probe_cc"], body["probe_asn"], body["probe_ip"]) == ("KZ", "AS9198", "127.0.0.1")
+    assert body["measurement_start_time"] == "2022-01-05 13:43:20"
+    keys = body["test_keys"]
+    assert keys["tls_handshakes"][0]["failure"] == "connection_reset"
+    assert keys["queries"][0]["answers"][0] == {
+        "answer_type": "A",
+        "ipv4": "149.154.167.99",
+        "ttl": 60,
+    }
+    assert keys["tcp_connect"][0]["status"] == {"success": True, "failure": None}
+    assert (keys["accessible"], keys["blocking"]) == (False, "http-failure")
+
+
+def test_what_is_no_hash_of_ours_lets_nobody_in() -> None:
+    assert not basic_auth.verify_password(PASSWORD, "scrypt$zz$zz")

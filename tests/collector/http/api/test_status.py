@@ -1,0 +1,134 @@
+"""`/api/v1/status`: the world now, within what may be shown."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.model.records import State
+from heliograph_collector.store.clickhouse import StoreError
+from support.evening import evening
+from support.fake_feed import BIN_US, NOW_US, World, crowd
+
+Serve = Callable[[Feed], Awaitable[Any]]
+
+
+async def test_it_says_what_is_cut_where_how_and_since_when(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    answer = await client.get("/api/v1/status?country=KZ")
+    body = await answer.json()
+    assert answer.status == 200
+    assert body["at"] == "2022-01-05T13:43:20Z"
+    groups = {(g["asn"], g["access"]): g for g in body["groups"]}
+    assert groups.keys() == {(9198, "fixed"), (29355, "mobile"), (206026, "mobile")}
+    fixed = groups[9198, "fixed"]
+    assert (fixed["country"], fixed["link"], fixed["vantages"]) == ("KZ", "online", "20-49")
+    telegram = fixed["services"][0]
+    assert telegram == {
+        "service": "telegram",
+        "title": "Telegram",
+        "state": "blocked",
+        "confidence": 0.9,
+        "counts": {
+            "vantages": "20-49",
+            "reachable": "0-4",
+            "blocked": "20-49",
+            "down": "0-4",
+            "unknown": "0-4",
+        },
+        "layer": "tls",
+        "method": "reset_after_hello",
+        "start": "2022-01-05T13:40:00Z",
+        "since": {"earliest": "2022-01-05T13:05:00Z", "latest": "2022-01-05T13:15:00Z"},
+    }
+    assert groups[206026, "mobile"]["link"] == "offline"
+    assert {s["state"] for s in groups[206026, "mobile"]["services"]} == {"unknown"}
+
+
+async def test_few_vantages_are_nowhere(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    text = await (await client.get("/api/v1/status")).text()
+    assert "8193" not in text
+    assert '"withheld_groups": 1' in text
+    shown = await serve(evening().feed(k_anonymity=1))
+    body = await (await shown.get("/api/v1/status?country=UZ")).json()
+    assert body["groups"][0]["vantages"] == "1-4"
+
+
+async def test_nobody_measures_and_it_says_so(serve: Serve) -> None:
+    client = await serve(World().feed())
+    body = await (await client.get("/api/v1/status")).json()
+    assert body["groups"] == []
+    assert body["coverage"]["vantages"] == "0"
+
+
+async def test_it_may_be_kept_and_asked_for_again(serve: Serve) -> None:
+    world = evening()
+    client = await serve(world.feed())
+    first = await client.get("/api/v1/status")
+    assert first.headers["Cache-Control"] == "public, max-age=5"
+    assert first.headers["Access-Control-Allow-Origin"] == "*"
+    world.clock.advance_us(2_000_000)
+    again = await client.get("/api/v1/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status == 304
+    world.votes += crowd(40, State.BLOCKED, NOW_US, NOW_US + BIN_US, service="signal")
+    world.clock.advance_us(2_000_000)
+    news = await client.get("/api/v1/status", headers={"If-None-Match": first.headers["ETag"]})
+    assert news.status == 200
+
+
+async def test_many_readers_cost_one_question(serve: Serve) -> None:
+    world = evening()
+    asked: list[int] = []
+    feed = world.feed()
+
+    async def votes(since_us: int, until_us: int, bin_s: int, **scope: Any) -> Any:
+        asked.append(since_us)
+        return await world.feed().votes(since_us, until_us, bin_s, **scope)
+
+    client = await serve(world.feed(votes=votes))
+    assert feed.k_anonymity == 5
+    for _ in range(5):
+        assert (await client.get("/api/v1/status")).status == 200
+    assert len(asked) == 7  # the history hour by hour, and the last minutes
+    world.clock.advance_us(2_000_000)
+    await client.get("/api/v1/status")
+    assert len(asked) == 8
+
+
+async def test_late_data_reaches_the_page_within_a_minute(serve: Serve) -> None:
+    world = evening()
+    client = await serve(world.feed())
+
+    async def seen() -> str:
+        answer = await client.get("/?country=BY")
+        return str(await answer.text())
+
+    assert "Belarus, AS6697" not in await seen()
+    late = NOW_US - 100 * 60_000_000
+    world.votes += crowd(6, State.BLOCKED, late, late + BIN_US, country="BY", asn=6697)
+    world.clock.advance_us(61_000_000)
+    assert "Belarus, AS6697" in await seen()
+
+
+async def test_bins_that_end_are_kept_as_the_hours_go_by(serve: Serve) -> None:
+    """Whole rows of bins pass from the recent to the past without being asked for twice."""
+    world = evening()
+    client = await serve(world.feed())
+    await client.get("/api/v1/status")
+    world.clock.wall += 2 * BIN_US
+    world.clock.monotonic += 2_000_000
+    body = await (await client.get("/api/v1/status?country=DE")).json()
+    assert body["groups"][0]["services"][0]["state"] == "reachable"
+    assert body["coverage"]["blind"] == []
+
+
+async def test_a_store_that_is_away_is_a_503_with_the_cure(serve: Serve) -> None:
+    async def votes(*_: Any, **__: Any) -> Any:
+        raise StoreError("The store did not answer within 20 s.")
+
+    client = await serve(World().feed(votes=votes))
+    for path in ("/api/v1/status", "/api/v1/timeline"):
+        answer = await client.get(path)
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "60"
+        assert answer.content_type == "application/problem+json"

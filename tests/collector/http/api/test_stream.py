@@ -1,0 +1,100 @@
+"""`/api/v1/stream` as a browser hears it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from heliograph_collector.http.api.stream import Stream
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.event_bus import Bus
+from support.fake_feed import World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+
+
+async def until(answer: Any, wanted: bytes) -> bytes:
+    """All that came up to and with `wanted`."""
+    heard = b""
+    async with asyncio.timeout(10):
+        while wanted not in heard:
+            chunk = await answer.content.readany()
+            assert chunk, f"the stream ended after {heard!r}"
+            heard += chunk
+    return heard
+
+
+async def test_events_come_with_id_name_and_data(serve: Serve) -> None:
+    feed = World().feed()
+    client = await serve(feed)
+    async with client.get("/api/v1/stream") as answer:
+        assert answer.content_type == "text/event-stream"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Content-Security-Policy" in answer.headers
+        assert await until(answer, b"welcome\n\n")
+        feed.bus.publish("cell", '{"service": "telegram"}')
+        heard = await until(answer, b"}\n\n")
+    assert heard == b'id: t-1\nevent: cell\ndata: {"service": "telegram"}\n\n'
+
+
+async def test_who_comes_back_gets_what_was_missed(serve: Serve) -> None:
+    feed = World().feed()
+    for n in range(3):
+        feed.bus.publish("coverage", f"[{n}]")
+    client = await serve(feed)
+    async with client.get("/api/v1/stream", headers={"Last-Event-ID": "t-1"}) as answer:
+        heard = await until(answer, b"[2]\n\n")
+    assert b"[0]" not in heard
+    assert b"id: t-2\n" in heard
+
+
+async def test_who_loses_the_line_before_any_event_misses_none(serve: Serve) -> None:
+    """A browser sends back the last id that it saw, be it that of the welcome."""
+    feed = World().feed()
+    feed.bus.publish("cell", "[0]")
+    client = await serve(feed)
+    async with client.get("/api/v1/stream") as answer:
+        welcome = await until(answer, b"welcome\n\n")
+    last_id = welcome.split(b"id: ")[1].split(b"\n")[0].decode()
+    feed.bus.publish("incident", "[1]")
+    again = {"Last-Event-ID": last_id}
+    async with client.get("/api/v1/stream", headers=again) as answer:
+        heard = await until(answer, b"[1]\n\n")
+    assert b"[0]" not in heard
+    assert b"id: t-1\n" in heard.partition(b"welcome")[0]  # what follows may be lost once more
+    other = await serve(World().feed(bus=Bus("u")))
+    async with other.get("/api/v1/stream", headers=again) as answer:
+        assert b"event: resync" in await until(answer, b"{}\n\n")
+
+
+async def test_an_id_of_another_run_means_resync(serve: Serve) -> None:
+    client = await serve(World().feed())
+    async with client.get("/api/v1/stream", headers={"Last-Event-ID": "s-9"}) as answer:
+        assert b"event: resync" in await until(answer, b"{}\n\n")
+
+
+async def test_silence_is_a_comment_now_and_then(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stream.__init__, "__defaults__", (0.01,))
+    client = await serve(World().feed())
+    async with client.get("/api/v1/stream") as answer:
+        assert await until(answer, b": alive\n\n")
+
+
+async def test_a_stopping_server_lets_its_readers_go(serve: Serve) -> None:
+    feed = World().feed()
+    client = await serve(feed)
+    async with client.get("/api/v1/stream") as answer:
+        await until(answer, b"welcome\n\n")
+        feed.bus.close()
+        async with asyncio.timeout(10):
+            assert b"event: resync" in await answer.read()
+
+
+async def test_one_reader_too_many_is_told_when_to_come_back(serve: Serve) -> None:
+    client = await serve(World().feed(bus=Bus("t", readers=0)))
+    answer = await client.get("/api/v1/stream")
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "60"

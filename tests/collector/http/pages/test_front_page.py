@@ -1,0 +1,188 @@
+"""The front page: one true sentence, a map and a list that say the same, four languages."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from heliograph.observation import Link
+from heliograph_collector.app.http_backend import method
+from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
+from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.i18n import LANGS
+from heliograph_collector.http.pages import world_map
+from heliograph_collector.incidents.incident import State as How
+from heliograph_collector.judge import RULES, RULES_VERSION
+from heliograph_collector.model.records import State
+from support import casebook
+from support.evening import evening
+from support.fake_feed import NOW_US, World, crowd
+from support.long_evening import feed as long_evening_feed
+from support.long_evening import long_evening
+from support.read_page import Read
+
+Serve = Callable[[Feed], Awaitable[Any]]
+KEY = b"k" * 32
+
+
+async def read(serve: Serve, feed: Feed, path: str = "/", **headers: str) -> Read:
+    client = await serve(feed)
+    answer = await client.get(path, headers=headers)
+    assert answer.status == 200
+    return Read(await answer.text())
+
+
+def on_map(page: Read) -> dict[str, str]:
+    """The state of each country on the map."""
+    drawn = [a for tag, a in page.elements if tag == "a" and (a.get("id") or "").startswith("map-")]
+    return {(a["id"] or "")[4:]: a["class"] or "" for a in drawn}
+
+
+def all_unknown() -> World:
+    """Everybody is there, and nothing can be judged: what a blackout looks like."""
+    world = World()
+    for asn in (9198, 29355):
+        where: dict[str, Any] = {"country": "KZ", "asn": asn, "access": "fixed"}
+        world.votes += crowd(9, State.UNKNOWN, NOW_US - 600_000_000, NOW_US, **where)
+        world.links.append(LinkCount(**where, link=Link.NO_RESOLVER, vantages=9))
+    return world
+
+
+async def test_a_confirmed_incident_is_the_headline_whatever_can_be_judged(serve: Serve) -> None:
+    book = casebook.book(casebook.silence())
+    page = await read(serve, all_unknown().feed(book=book, public_key=KEY))
+    assert page.text["headline"].startswith("Kazakhstan fell silent between")
+    assert "judged" not in page.text["headline"] + page.text.get("below", "")
+    page = await read(serve, evening().feed(book=casebook.evening_book(), public_key=KEY))
+    assert page.text["headline"] == "2 confirmed incidents are under way in Kazakhstan."
+    assert page.text["below"].startswith("Telegram is blocked in 1 of 4 networks")
+
+
+async def test_what_is_only_suspected_is_not_told_as_if_it_were_sure(serve: Serve) -> None:
+    doubt = replace(casebook.silence(), state=How.SUSPECTED, confirmed_us=None)
+    feed = evening().feed(book=casebook.book(doubt), public_key=KEY)
+    page = await read(serve, feed)
+    assert page.text["headline"] == (
+        "Nothing is confirmed; 1 suspected incident is being watched in Kazakhstan."
+    )
+
+
+async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:
+    page = await read(serve, evening().feed(public_key=KEY))
+    assert page.text["headline"] == (
+        "No incident is open where enough volunteers look: 4 networks in 2 countries."
+    )
+    assert page.text["below"].startswith("Telegram is blocked in 1 of 4 networks")
+    page = await read(serve, World().feed(public_key=KEY))
+    assert page.text["headline"] == "No network can be shown yet."
+
+
+async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) -> None:
+    feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
+    page = await read(serve, feed)
+    drawn = on_map(page)
+    assert set(drawn) == set(world_map.outlines())
+    assert len(drawn) > 230
+    assert drawn["KZ"] == "silent"
+    assert drawn["DE"] == "suspected"
+    listed = {(a.get("id") or "")[5:]: a["class"] for _, a in page.elements if _is_land(a)}
+    assert {code: f"land {drawn[code]}" for code in listed} == listed
+    # Two look in Uzbekistan, nobody in Fiji: the same.
+    assert drawn["UZ"] == drawn["FJ"] == "nothing"
+    assert "land-UZ" not in page.text
+    links = {a["href"] for tag, a in page.elements if tag == "a"}
+    assert {"/countries/KZ", "/countries/UZ", "/countries/FJ"} <= links
+
+
+def _is_land(attributes: dict[str, str | None]) -> bool:
+    return (attributes.get("id") or "").startswith("land-")
+
+
+async def test_doubt_is_hatched_on_the_map_and_never_green(serve: Serve) -> None:
+    client = await serve(all_unknown().feed(public_key=KEY))
+    html = await (await client.get("/")).text()
+    land = html[html.index('id="map-KZ"') :].partition("</a>")[0]
+    assert 'class="unknown"' in land
+    assert 'fill="url(#hatch-land)"' in land
+    assert on_map(Read(html))["KZ"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("lang", "direction", "place"),
+    [("ru", "ltr", "Казахстан"), ("kk", "ltr", "Қазақстан"), ("fa", "rtl", "قزاقستان")],
+)
+async def test_each_language_is_told_in_its_own_words_and_kept(
+    serve: Serve, lang: str, direction: str, place: str
+) -> None:
+    feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
+    by_browser = await read(serve, feed, **{"Accept-Language": f"{lang}-XX,en;q=0.5"})
+    page = await read(serve, feed, f"/?lang={lang}")
+    html = next(a for tag, a in page.elements if tag == "html")
+    assert (html["lang"], html["dir"]) == (lang, direction)
+    assert place in page.text["headline"]
+    assert by_browser.text["headline"] == page.text["headline"]
+    for english in ("incident", "blocked", "network", "vantage", "silent"):
+        assert english not in page.text["main"].lower(), english
+    links = {a["href"] or "" for tag, a in page.elements if tag == "a"}
+    assert f"/countries/KZ?lang={lang}" in links
+    assert {f"/?lang={other}" for other in LANGS} <= links
+    own = {href for href in links if href.startswith(("/countries/", "/incidents/"))}
+    assert all(href.endswith(f"lang={lang}") for href in own)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+async def test_the_page_of_methods_names_every_rule_and_number_at_work(
+    serve: Serve, lang: str
+) -> None:
+    client = await serve(World().feed(method=method(), public_key=KEY, k_anonymity=7))
+    answer = await client.get(f"/methodology?lang={lang}")
+    assert answer.status == 200
+    html = await answer.text()
+    page = Read(html)
+    assert {f"rule-{rule.id}" for rule in RULES} <= set(page.text)
+    for name in asdict(THRESHOLDS):
+        assert f"<code>detect.{name}</code>" in html
+    versions = page.text["rules"]
+    if lang == "en":
+        assert f"Rules: version {RULES_VERSION}. Detector: version {DETECT_VERSION}." in versions
+        assert "fewer than 7 machines" in html
+        assert f"when {THRESHOLDS.confirm_share:.0%} are still silent" in html
+    assert KEY.hex() in html
+
+
+async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
+    other = replace(method(), detect={**asdict(THRESHOLDS), "confirm_share": 0.77})
+    client = await serve(World().feed(method=other))
+    assert "when 77% are still silent" in await (await client.get("/methodology")).text()
+
+
+async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
+    """Under a long list of what is open half a page beside it would be empty."""
+    for many, after in ((1, "incidents"), (4, "map-title")):
+        openings = [casebook.silence(f"{n}" * 16, 10 + n) for n in range(many)]
+        over = casebook.closed(casebook.blocking(minutes=90), 60)
+        book = casebook.book(*openings, over)
+        page = await read(serve, evening().feed(book=book, public_key=KEY))
+        order = [
+            a["id"] for _, a in page.elements if a.get("id") in ("incidents", "map-title", "ended")
+        ]
+        assert order[order.index("ended") - 1] == after
+
+
+async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) -> None:
+    page = await read(serve, long_evening_feed(long_evening()))
+    (line,) = [
+        (a["class"], page.text[a["id"] or ""])
+        for _, a in page.elements
+        if (a.get("id") or "").startswith("line-KZ-29355")
+    ]
+    assert line[0] == "silent"
+    assert "10\u201319 fell silent; nothing measured lately" in line[1]
+
+
+@pytest.mark.parametrize("path", ["/", "/countries/FJ", "/?country=FJ"])
+async def test_where_nobody_looks_nothing_is_said_not_to_be(serve: Serve, path: str) -> None:
+    page = await read(serve, World().feed(public_key=KEY), path)
+    assert "an incident could not be told" in page.text["incidents"]
+    assert "No incident is open" not in page.text["incidents"]

@@ -1,0 +1,152 @@
+"""A country on one axis of time, and an incident's picture: only what the timeline tells."""
+
+# ruff: noqa: RUF001 -- ranges are set with a dash
+
+from collections.abc import Awaitable, Callable
+from itertools import product
+from typing import Any
+
+from heliograph_collector.http import regions
+from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.charts import incident_chart
+from heliograph_collector.model.records import State
+from support.casebook import KEY, ago, blocking, book, part
+from support.fake_feed import NOW_US, World, crowd
+from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
+from support.read_page import Read
+
+Serve = Callable[[Feed], Awaitable[Any]]
+
+
+async def read(client: Any, path: str) -> Read:
+    answer = await client.get(path)
+    assert answer.status == 200, await answer.text()
+    return Read(await answer.text())
+
+
+async def test_networks_regions_and_incidents_stand_under_services(serve: Serve) -> None:
+    client = await serve(feed(long_evening()))
+    page = await read(client, "/countries/KZ")
+    names = [a["id"] or "" for tag, a in page.elements if tag == "td" and a.get("id")]
+    order = [name for name in names if not name.endswith("-now")]
+    mobile, fixed = order.index("network-KZ-29355-mobile"), order.index("network-KZ-9198-fixed")
+    assert order.index("service-telegram") < mobile < fixed < order.index("region-KZ-71")
+    assert "Almaty" in page.text["world"]
+    assert page.text["network-KZ-29355-mobile-now"].endswith("silent")
+    assert page.text["network-KZ-9198-fixed-now"].endswith("1 of 4 services blocked")
+    stays = [a["href"] for tag, a in page.elements if "stay" in (a.get("class") or "")]
+    assert set(stays) == {f"/incidents/{i}" for i in (TELEGRAM, MOBILE, ALMATY)}
+    labels = {a.get("aria-label") for tag, a in page.elements if a.get("class") == "ribbon"}
+    assert any("silent 5 Jan 08:45 to 5 Jan 11:30" in (label or "") for label in labels)
+
+
+async def test_too_few_are_told_apart_from_nobody_only_where_a_row_is_shown(serve: Serve) -> None:
+    world = World()
+    world.votes += crowd(9, State.REACHABLE, ago(200), ago(100))
+    world.votes += crowd(3, State.BLOCKED, ago(100), ago(40))
+    page = await read(await serve(world.feed()), "/countries/KZ")
+    label = next(a["aria-label"] for _, a in page.elements if a.get("class") == "ribbon")
+    assert "too few 5 Jan 12:15 to 5 Jan 13:15; no data" in (label or "")
+    assert "blocked" not in (label or "")
+    assert "region" not in str([a.get("id") for _, a in page.elements])
+
+
+async def test_in_each_language_the_page_says_nothing_in_english(serve: Serve) -> None:
+    client = await serve(feed(long_evening()))
+    paths = ("/countries/KZ", f"/incidents/{MOBILE}", f"/incidents/{TELEGRAM}")
+    for lang, path in product(("ru", "kk", "fa"), paths):
+        page = await read(client, f"{path}?lang={lang}")
+        told = f"{page.text['headline']} {page.text['world']}"
+        for word in ("silent", "blocked", "Kazakhstan", "Evidence", "between", "reachable"):
+            assert word not in told, (lang, path, word)
+
+
+async def test_the_picture_shows_only_rows_of_the_timeline(serve: Serve) -> None:
+    """Its address stands beside it, and the counts are the least of their bands."""
+    client = await serve(feed(long_evening()))
+    page = await read(client, f"/incidents/{TELEGRAM}")
+    (rows,) = [a["href"] for _, a in page.elements if "/timeline" in (a.get("href") or "")]
+    cells = (await (await client.get(rows)).json())["cells"]
+    assert {cell["vantages"] for cell in cells} <= {0, 5, 10, 20, 50, None}
+    label = next(a["aria-label"] or "" for _, a in page.elements if a.get("class") == "chart")
+    assert (
+        label
+        == "before: vantages 20–49 and reachable 20–49; during: vantages 20–49 and blocked 20–49"
+    )
+
+
+async def test_few_beside_an_incident_are_no_bar(serve: Serve) -> None:
+    few = book(blocking(parts=(part(6.0, "KZ", "", 9198, "fixed"),)))
+    world = World()
+    world.votes += crowd(3, State.BLOCKED, ago(60), NOW_US)
+    page = await read(
+        await serve(world.feed(book=few, public_key=KEY.public)), f"/incidents/{TELEGRAM}"
+    )
+    classes = {a.get("class") for _, a in page.elements}
+    assert "chart" not in classes
+    assert "course service_blocking confirmed" in classes
+
+
+def test_the_window_holds_the_incident_and_grows_with_it() -> None:
+    for minutes in (1, 38, 700, 40_000, 900_000):
+        incident = {
+            "started": {"earliest": write_time(ago(minutes)), "latest": write_time(ago(minutes))},
+            "ended": None,
+            "closed": None,
+        }
+        frame = incident_chart.view(incident, NOW_US)
+        assert frame.since_us < ago(minutes)
+        assert frame.until_us >= NOW_US
+        assert (frame.until_us - frame.since_us) // (frame.bin_s * 1_000_000) <= 700
+
+
+async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
+    client = await serve(feed(long_evening()))
+    page = await read(client, f"/incidents/{MOBILE}")
+    told = page.text["world"]
+    assert "Not ours, and annotation only" in told
+    assert (
+        "IODA · routes (BGP) : disagrees — its figures stayed up (99% of what was expected" in told
+    )
+    assert "What others say" not in (await read(client, f"/incidents/{TELEGRAM}")).text["world"]
+    evil = [{"source": "x", "url": "javascript:alert(1)", "what": "agrees", "attribution": "<b>"}]
+    plain = await serve(feed(long_evening(), annotations=lambda id_: evil))
+    hrefs = [a.get("href") for _, a in (await read(plain, f"/incidents/{MOBILE}")).elements]
+    assert not [href for href in hrefs if href and href.startswith("javascript")]
+
+
+async def test_a_story_has_all_that_print_needs(serve: Serve) -> None:
+    page = await read(await serve(feed(long_evening())), f"/incidents/{ALMATY}")
+    told = page.text["world"]
+    parts = ["What is known", "Before, during, after", "What speaks against it", "How it is known"]
+    parts += ["What is uncertain", "What we said, and when", "Evidence", "Check it yourself"]
+    assert [part for part in parts if part not in told] == []
+    assert "before during after heard from 10–19 0 10–19 silent 0 10–19 0" in told
+    assert "400–499" in told
+
+
+def test_regions_have_names_in_each_language() -> None:
+    assert [regions.name("KZ-75", lang) for lang in ("en", "ru", "kk")] == [
+        "Almaty",
+        "Алматы",
+        "Алматы",
+    ]
+    assert regions.name("IR-23") == "Tehran"
+    assert regions.name("IR-23", "fa") == "استان تهران"
+    assert regions.name("XX-1") == "XX-1"
+
+
+async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: Serve) -> None:
+    """Reachable on one line says nothing of two networks that fell silent."""
+    page = await read(await serve(feed(long_evening())), "/countries/KZ")
+    told = page.text["service-whatsapp-now"]
+    assert told.endswith("reachable of those heard; 2 networks are silent")
+    assert "heard" not in page.text["service-telegram-now"]
+
+
+async def test_the_way_of_a_block_is_told_in_everybody_s_words_too(serve: Serve) -> None:
+    page = await read(await serve(feed(long_evening())), f"/incidents/{TELEGRAM}")
+    assert (
+        "TLS: reset after ClientHello — the connection is broken as soon as" in page.text["world"]
+    )

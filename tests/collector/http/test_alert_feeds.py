@@ -1,0 +1,127 @@
+"""Atom and JSON Feed: one entry each, updated as it goes on, whatever is in the words."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from heliograph_collector.http.backend import Feed
+from support.casebook import KEY, blocking, book, closed, evening_book, silence
+from support.fake_feed import World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+NS = {"a": "http://www.w3.org/2005/Atom"}
+HOSTILE = "x\x00\x0b\ufffe]]><script>alert(1)</script>&amp;\u202e\U0001f4a3\"'"
+
+
+async def atom(client: Any, query: str = "") -> ET.Element:
+    answer = await client.get(f"/feeds/incidents.atom{query}")
+    assert (answer.status, answer.content_type) == (200, "application/atom+xml")
+    return ET.fromstring(await answer.read())
+
+
+def text(element: ET.Element, path: str) -> str:
+    found = element.findtext(path, namespaces=NS)
+    assert found, path
+    return found
+
+
+def rules_hold(feed: ET.Element) -> None:
+    """What RFC 4287 wants of a feed and of its entries."""
+    assert feed.tag == "{http://www.w3.org/2005/Atom}feed"
+    assert len(feed.findall("a:author/a:name", NS)) == 1
+    assert [e.get("rel") for e in feed.findall("a:link", NS)] == ["self", "alternate"]
+    ids = [text(e, "a:id") for e in (feed, *feed.findall("a:entry", NS))]
+    assert len(set(ids)) == len(ids)
+    assert all(i.startswith("urn:uuid:") for i in ids)
+    for element in (feed, *feed.findall("a:entry", NS)):
+        for name in ("id", "title", "updated"):
+            assert len(element.findall(f"a:{name}", NS)) == 1
+        assert datetime.fromisoformat(text(element, "a:updated")).tzinfo
+    for entry in feed.findall("a:entry", NS):
+        assert len(entry.findall("a:link[@rel='alternate']", NS)) == 1
+        assert text(entry, "a:published") <= text(entry, "a:updated")
+
+
+async def test_an_entry_for_each_in_plain_words(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book(), public_key=KEY.public))
+    feed = await atom(client)
+    rules_hold(feed)
+    titles = [text(e, "a:title") for e in feed.findall("a:entry", NS)]
+    assert len(titles) == 5
+    assert titles[0].startswith("Not confirmed: fixed lines in BE, Germany fell silent between")
+    updated = [text(e, "a:updated") for e in feed.findall("a:entry", NS)]
+    assert updated == sorted(updated, reverse=True)
+    assert text(feed, "a:updated") == updated[0]
+    link = feed.find("a:entry/a:link[@rel='alternate']", NS)
+    assert link is not None
+    href = link.attrib["href"]
+    assert (await client.get(href.partition(str(client.port))[2])).status == 200
+
+
+async def test_by_country(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    feed = await atom(client, "?country=DE")
+    rules_hold(feed)
+    assert text(feed, "a:title") == "Heliograph: incidents in Germany"
+    terms = {c.get("term") for c in feed.findall("a:entry/a:category", NS)}
+    assert "DE" in terms
+    assert "KZ" not in terms
+    items = (await (await client.get("/feeds/incidents.json?country=KZ")).json())["items"]
+    assert len(items) == 3
+    nobody = await atom(client, "?country=UZ")
+    rules_hold(nobody)
+    assert nobody.findall("a:entry", NS) == []
+
+
+async def test_an_incident_that_goes_on_is_the_same_entry_updated(serve: Serve) -> None:
+    kept = book(silence())
+    client = await serve(World().feed(book=kept))
+    before = (await atom(client)).findall("a:entry", NS)
+    for entry in book(closed(silence(), 10)).entries[2:]:
+        kept.take(entry)
+    after = (await atom(client)).findall("a:entry", NS)
+    assert len(before) == len(after) == 1
+    assert text(before[0], "a:id") == text(after[0], "a:id")
+    assert text(before[0], "a:updated") < text(after[0], "a:updated")
+    assert "no return so far" in text(before[0], "a:title")
+    assert "came back between" in text(after[0], "a:title")
+
+
+async def test_hostile_words_stay_words(serve: Serve) -> None:
+    nasty = blocking(service=HOSTILE, layer=HOSTILE, method=HOSTILE, hints=(HOSTILE,))
+    client = await serve(World().feed(book=book(nasty)))
+    feed = await atom(client)
+    rules_hold(feed)
+    assert "<script>alert(1)</script>" in text(feed, "a:entry/a:title")
+    assert not [e for e in feed.iter() if "script" in e.tag]
+    page = await (await client.get(f"/incidents/{nasty.id}")).text()
+    assert "<script>alert" not in page
+    assert (await client.get("/feeds/incidents.json")).status == 200
+
+
+async def test_a_strange_host_is_not_written_down(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    answer = await client.get("/feeds/incidents.json", headers={"Host": 'evil"<x>/'})
+    assert "evil" not in await answer.text()
+    tls = await client.get("/feeds/incidents.json", headers={"X-Forwarded-Proto": "https"})
+    assert (await tls.json())["feed_url"].startswith("https://127.0.0.1")
+
+
+async def test_json_feed_has_what_1_1_wants(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    answer = await client.get("/feeds/incidents.json")
+    assert answer.content_type == "application/feed+json"
+    feed = await answer.json()
+    assert feed["version"] == "https://jsonfeed.org/version/1.1"
+    assert feed["title"]
+    for item in feed["items"]:
+        assert isinstance(item["id"], str)
+        assert item["url"].startswith(feed["home_page_url"])
+        assert item["content_text"]
+        assert datetime.fromisoformat(item["date_published"]).tzinfo
+        assert isinstance(item["tags"], list)
+    again = await client.get(
+        "/feeds/incidents.json", headers={"If-None-Match": answer.headers["ETag"]}
+    )
+    assert again.status == 304

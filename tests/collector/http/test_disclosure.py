@@ -1,0 +1,158 @@
+"""Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.observation import Link
+from heliograph_collector.aggregate import rollup
+from heliograph_collector.http import anonymity, snapshot
+from heliograph_collector.http.api import status
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.incident_document import state
+from heliograph_collector.model.records import State
+from support.casebook import book, part, silence
+from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+
+Serve = Callable[[Feed], Awaitable[Any]]
+ALL = 10**6
+Interval = tuple[int, int]
+
+
+def read(band: str) -> Interval:
+    """What a reader knows of a number told as a band."""
+    if band.endswith("+"):
+        return int(band[:-1]), ALL
+    low, _, high = band.partition("-")
+    return int(low), int(high or low)
+
+
+def read_floor(floor: int, k: int) -> Interval:
+    top = anonymity.floor_and_top(floor, k)[1]
+    return floor, ALL if top is None else top
+
+
+def rest(whole: Interval, named: list[Interval]) -> Interval:
+    """What is left of a whole without the parts that are named."""
+    return (
+        max(0, whole[0] - sum(high for _, high in named)),
+        whole[1] - sum(low for low, _ in named),
+    )
+
+
+def points_at_few(left: Interval, k: int) -> bool:
+    """The reader is sure that somebody is there, and that they are fewer than k."""
+    return left[0] >= 1 and left[1] < k
+
+
+networks = st.dictionaries(st.integers(1, 6), st.integers(1, 60), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=120)
+@given(networks, st.sampled_from((5, 10)), st.sets(st.integers(1, 6)))
+def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[int]) -> None:
+    """A national incident, incidents of single networks, the table and the country's timeline."""
+    votes = [
+        vote
+        for asn, count in people.items()
+        for vote in crowd(count, State.REACHABLE, NOW_US, NOW_US + BIN_US, asn=asn)
+    ]
+    since_us, until_us = snapshot.window(NOW_US)
+    measured = rollup.cells(votes, [], since_us, until_us, snapshot.BIN_S)
+    links = [
+        LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=count)
+        for asn, count in people.items()
+    ]
+    shown = rollup.merge_small(measured, k)
+    world = snapshot.compose(NOW_US, k, TITLES, shown, measured, links, AgentCounts())
+    table = {g["asn"]: read(g["vantages"]) for g in status.document(world)["groups"]}
+    total = sum(people.values())
+    alone = [
+        told
+        for asn in sorted(cut & people.keys())
+        if (told := _told(k, part(people[asn], "KZ", "", asn)))
+    ]
+    assert all(people[t["parts"][0]["asn"]] >= k for t in alone)
+    known = [*table.items(), *((t["parts"][0]["asn"], read(t["parts"][0]["votes"])) for t in alone)]
+    wholes = [read_floor(anonymity.floor(total, k), k)] if total >= k else []
+    national = _told(k, part(total, "KZ"))
+    wholes += [read(national["parts"][0]["votes"])] if national else []
+    named: dict[int, list[Interval]] = {}
+    for asn, interval in known:
+        named.setdefault(asn, []).append(interval)
+    best = [(max(low for low, _ in i), min(high for _, high in i)) for i in named.values()]
+    for whole in wholes:
+        assert not points_at_few(rest(whole, best), k), (whole, best)
+
+
+def _told(k: int, *parts: Any) -> dict[str, Any] | None:
+    record = book(silence(parts=parts)).entries[-1].body["incident"]
+    return state(record, TITLES, k)
+
+
+def test_exact_numbers_would_point_at_them() -> None:
+    """That the attack has teeth."""
+    assert points_at_few(rest((23, 23), [(20, 20)]), 5)
+    assert points_at_few(rest((9, 9), [(5, 5)]), 5)
+
+
+@pytest.mark.parametrize("few", [1, 4])
+async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few: int) -> None:
+    """Byte for byte, but for the counts of what is withheld, which name no place."""
+
+    async def answers(count: int) -> list[str]:
+        world = World()
+        world.votes += crowd(20, State.REACHABLE, NOW_US - 4 * BIN_US, NOW_US + BIN_US)
+        world.votes += crowd(
+            count, State.BLOCKED, NOW_US - 4 * BIN_US, NOW_US + BIN_US, country="UZ", asn=8193
+        )
+        blind = [{"from": NOW_US - 1, "until": None, "because": "carrier", "country": "UZ"}]
+        small = book(silence(parts=(part(float(count or 1), "UZ"),)))
+        client = await serve(
+            world.feed(book=small, blind=lambda since_us, until_us: blind if count else [])
+        )
+        paths = [
+            "/api/v1/incidents",
+            "/api/v1/incidents?country=UZ",
+            f"/api/v1/incidents/{silence().id}",
+            "/api/v1/coverage",
+            "/api/v1/coverage?country=UZ",
+            "/feeds/incidents.json?country=UZ",
+            "/api/v1/status?country=UZ",
+            *(f"/api/v1/timeline?country=UZ{more}" for more in ("", "&asn=8193", "&bin=1h")),
+            "/api/v1/timeline?country=UZ&asn=8193&access=fixed&service=telegram&bin=1m",
+            "/api/v1/timeline?asn=8193",
+            "/countries/UZ",
+        ]
+        told = [await (await client.get(path)).text() for path in paths]
+        return [t.replace('"withheld_groups": 1', '"withheld_groups": 0') for t in told]
+
+    with_few, without = await answers(few), await answers(0)
+    ports = [text.split("127.0.0.1:")[1].split("/")[0] for text in (with_few[5], without[5])]
+    assert [t.replace(ports[0], ports[1]) for t in with_few] == without
+
+
+async def test_the_page_tells_no_more_than_the_status(serve: Serve) -> None:
+    """Whether one of 25 found something else is nobody's to know: bands are alike."""
+
+    async def answers(others: int) -> tuple[str, str, str]:
+        world = World()
+        first_us = NOW_US - 4 * BIN_US
+        votes = crowd(25, State.REACHABLE, first_us, NOW_US + BIN_US)
+        different = [replace(v, reachable=0, blocked=1) for v in votes if v.nym in _first(others)]
+        world.votes = [v for v in votes if v.nym not in _first(others)] + different
+        client = await serve(world.feed())
+        paths = ("/api/v1/status", "/?country=KZ", "/countries/KZ")
+        status, page, country = [await (await client.get(path)).text() for path in paths]
+        return status, page, country
+
+    for with_one, without in zip(await answers(1), await answers(0), strict=True):
+        assert with_one.splitlines() == without.splitlines()
+
+
+def _first(count: int) -> set[str]:
+    return {f"9198-{n}" for n in range(count)}

@@ -1,0 +1,66 @@
+"""Who comes with a browser is told in a page what is not there; a program gets problem JSON."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from heliograph_collector.http.backend import Feed
+from support.evening import evening
+from support.read_page import Read
+
+Serve = Callable[[Feed], Awaitable[Any]]
+_BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+async def ask(client: Any, path: str, **headers: str) -> tuple[int, str, str]:
+    answer = await client.get(path, headers={**_BROWSER, **headers})
+    return answer.status, answer.content_type, await answer.text()
+
+
+async def test_a_browser_gets_a_page_that_leads_on(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    status, kind, html = await ask(client, "/no/such/page")
+    assert (status, kind) == (404, "text/html")
+    page = Read(html)
+    assert "There is no page here." in html
+    assert {"/", "/methodology", "/docs"} <= {a.get("href") for _, a in page.elements}
+
+
+async def test_it_speaks_the_reader_s_language(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    _, _, html = await ask(client, "/no/such/page", **{"Accept-Language": "fa"})
+    assert 'dir="rtl"' in html
+    assert "اینجا چنین صفحه‌ای نیست." in html
+    assert "۴۰۴" in html
+
+
+async def test_what_is_wrong_with_a_question_is_told_and_escaped(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    status, kind, html = await ask(client, "/?country=%3Cb%3E")
+    assert (status, kind) == (400, "text/html")
+    assert "<code>country</code>" in html
+    assert "<b>" not in html
+
+
+async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> None:
+    client = await serve(replace(evening().feed(), requests_a_minute=2, who=lambda way: "one"))
+    for _ in range(3):
+        answer = await client.get("/methodology", headers=_BROWSER)
+    assert (answer.status, answer.content_type) == (429, "text/html")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "RateLimit" in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/no/such/page", "/?country=x"])
+async def test_a_program_gets_problem_json(serve: Serve, path: str) -> None:
+    client = await serve(evening().feed())
+    answer = await client.get(path)
+    assert answer.content_type == "application/problem+json"
+
+
+async def test_the_api_answers_browsers_as_it_answers_programs(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    status, kind, _ = await ask(client, "/api/v1/incidents/nothing")
+    assert (status, kind) == (404, "application/problem+json")

@@ -1,0 +1,159 @@
+"""Whatever is asked, nothing is ever a 500."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from heliograph_collector.http import basic_auth
+from heliograph_collector.http.backend import Feed
+from support.casebook import KEY, evening_book
+from support.evening import evening
+
+Serve = Callable[[Feed], Awaitable[Any]]
+PATHS = [
+    "/",
+    "/api/v1/status",
+    "/api/v1/timeline",
+    "/api/v1/aggregation",
+    "/api/v1/measurements",
+    "/api/v1/incidents",
+    "/api/v1/log",
+    "/api/v1/coverage",
+    "/feeds/incidents.atom",
+    "/feeds/incidents.json",
+    "/dumps/",
+    "/dumps/index.json",
+    "/openapi.json",
+]
+NAMES = [
+    "country",
+    "region",
+    "asn",
+    "access",
+    "service",
+    "since",
+    "until",
+    "bin",
+    "cursor",
+    "limit",
+    "after",
+    "state",
+    "kind",
+    "format",
+    "probe_cc",
+    "probe_asn",
+    "test_name",
+    "domain",
+    "input",
+    "time_grain",
+    "axis_x",
+    "axis_y",
+]
+VALUES = [
+    "KZ",
+    "9198",
+    "mobile",
+    "telegram",
+    "2022-01-05T10:00:00Z",
+    "1m",
+    "1d",
+    "MTIz",
+    "abc",
+    "jsonl",
+    "2022-01-05",
+    "probe_cc",
+    "measurement_start_day",
+    "CSV",
+]
+
+values = st.one_of(
+    st.sampled_from(VALUES).map(str.encode),
+    st.binary(max_size=20),
+    st.text(max_size=20).map(lambda text: text.encode("utf-8", "surrogatepass")),
+)
+pairs = st.lists(
+    st.tuples(st.one_of(st.sampled_from(NAMES).map(str.encode), st.binary(max_size=8)), values),
+    max_size=5,
+)
+
+
+def written(query: list[tuple[bytes, bytes]]) -> str:
+    return "&".join(f"{quote_from_bytes(a)}={quote_from_bytes(b)}" for a, b in query)
+
+
+async def _raw(port: int, target: str) -> bytes:
+    """One request as a stranger would type it, so that no client tidies it up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer pass\r\n"
+    writer.write(f"{head}Connection: close\r\n\r\n".encode("latin-1"))
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_fuzzed_questions(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    feed = evening().feed(
+        operator_hash=basic_auth.hash_password("pass", b"s"),
+        book=evening_book(),
+        public_key=KEY.public,
+    )
+    client = await serve(feed)
+    loop = asyncio.get_running_loop()
+    port = int(client.port)
+    statuses: dict[bytes, int] = {}
+
+    def ask(path: str, query: list[tuple[bytes, bytes]]) -> None:
+        target = f"{path}?{written(query)}"
+        answer = asyncio.run_coroutine_threadsafe(_raw(port, target), loop).result(20)
+        status = answer.split(b" ", 2)[1]
+        statuses[status] = statuses.get(status, 0) + 1
+        assert status in (b"200", b"304", b"400"), answer[:2000]
+        if status == b"400":
+            assert b"application/problem+json" in answer
+
+    fuzz = settings(
+        max_examples=200,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )(given(st.sampled_from(PATHS), pairs)(ask))
+    await asyncio.to_thread(fuzz)
+    print(f"statuses: {statuses}")
+    assert "bug while answering" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_other_methods_are_refused_politely(serve: Serve, method: str) -> None:
+    client = await serve(evening().feed())
+    answer = await client.request(method, "/api/v1/status")
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET,HEAD,OPTIONS"
+    assert answer.content_type == "application/problem+json"
+
+
+async def test_a_bug_is_a_500_that_says_nothing_and_is_logged(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def links() -> Any:
+        raise KeyError("secret")
+
+    client = await serve(evening().feed(links=links))
+    answer = await client.get("/api/v1/status")
+    assert answer.status == 500
+    assert "secret" not in await answer.text()
+    assert "bug while answering" in caplog.text
+
+
+async def test_what_is_not_there_is_a_problem_too(serve: Serve) -> None:
+    client = await serve(evening().feed())
+    answer = await client.get("/api/v2/status")
+    assert answer.status == 404
+    assert (await answer.json())["title"] == "Not Found"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"

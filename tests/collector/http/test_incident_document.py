@@ -1,0 +1,235 @@
+"""`/api/v1/incidents`: what was cut where, since when, how surely, and on what grounds."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.scope import Scope
+from support import casebook
+from support.casebook import blocking, book, closed, evening_book, opening, part, silence
+from support.fake_feed import World
+
+Serve = Callable[[Feed], Awaitable[Any]]
+ALMATY, MOBILE, TELEGRAM, DOUBT, GONE = (w * 4 for w in ("a1a7", "a0b1", "b10c", "d0bb", "60e0"))
+
+
+async def ids(client: Any, query: str = "") -> list[str]:
+    answer = await client.get(f"/api/v1/incidents{query}")
+    assert answer.status == 200, await answer.text()
+    return [incident["id"] for incident in (await answer.json())["incidents"]]
+
+
+async def one(serve: Serve, *incidents: Any, k: int = 5, id_: str = "") -> dict[str, Any]:
+    client = await serve(World().feed(book=book(*incidents), k_anonymity=k))
+    answer = await client.get(f"/api/v1/incidents/{id_ or incidents[0].id}")
+    assert answer.status == 200
+    told: dict[str, Any] = await answer.json()
+    return told
+
+
+async def test_newest_start_first_and_by_what_is_asked(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    assert await ids(client) == [DOUBT, TELEGRAM, MOBILE, ALMATY, GONE]
+    assert await ids(client, "?country=KZ") == [TELEGRAM, MOBILE, ALMATY]
+    assert await ids(client, "?service=telegram") == [TELEGRAM]
+    assert await ids(client, "?state=suspected") == [DOUBT]
+    assert await ids(client, "?kind=network_silence&country=KZ") == [MOBILE, ALMATY]
+    assert await ids(client, "?kind=recovery") == []
+    assert await ids(client, "?country=UZ") == []
+
+
+async def test_a_time_asks_for_what_was_under_way_in_it(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    assert await ids(client, "?since=2022-01-05T12:00:00Z") == [DOUBT, TELEGRAM, MOBILE]
+    assert await ids(client, "?until=2022-01-05T12:00:00Z") == [ALMATY, GONE]
+    hour = "?since=2022-01-05T10:00:00Z&until=2022-01-05T11:00:00Z"
+    assert await ids(client, hour) == [ALMATY]
+
+
+async def test_pages_add_up_also_while_new_ones_come_in(serve: Serve) -> None:
+    everything = [silence(f"{n:016x}", 10 + n) for n in range(7)]
+    kept = book(*everything)
+    client = await serve(World().feed(book=kept))
+    seen: list[str] = []
+    cursor = ""
+    async with asyncio.timeout(60):
+        while cursor is not None:
+            path = "/api/v1/incidents?limit=3" + (cursor and f"&cursor={cursor}")
+            body = await (await client.get(path)).json()
+            seen += [incident["id"] for incident in body["incidents"]]
+            cursor = body["next"]
+            for entry in book(*everything, silence("f" * 16, 5)).entries[len(kept.entries) :]:
+                kept.take(entry)
+    assert seen == [f"{n:016x}" for n in range(7)]
+    assert await ids(client, "?limit=1") == ["f" * 16]
+
+
+@given(st.integers(0, 7_200), st.integers(0, 7_200))
+def test_a_bracket_in_words_is_never_narrower_than_it_is(after: int, seconds: int) -> None:
+    """What a newsroom quotes holds the true moment, as the API's bracket does."""
+    low = datetime(2022, 1, 4, 23, tzinfo=UTC) + timedelta(seconds=after)
+    high = low + timedelta(seconds=seconds)
+    bracket = {"earliest": low.isoformat(), "latest": high.isoformat()}
+    told = re.findall(r"\d\d:\d\d(?::\d\d)?", text := incident_text.between(bracket))
+    days = re.findall(r"on (\d) January", text)
+    days, told = days * 2 if len(days) == 1 else days, told * 2 if len(told) == 1 else told
+    first, last = (
+        datetime.fromisoformat(f"2022-01-0{day}T{clock}+00:00")
+        for day, clock in zip(days, told, strict=True)
+    )
+    assert first <= low <= high <= last
+
+
+async def test_one_says_all_of_it(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    told = await (await client.get(f"/api/v1/incidents/{TELEGRAM}")).json()
+    assert told["scope"] == {
+        "country": "KZ",
+        "region": "",
+        "asn": 9198,
+        "access": "fixed",
+        "service": "telegram",
+    }
+    assert (told["kind"], told["state"], told["label"]) == (
+        "service_blocking",
+        "confirmed",
+        "one-operator",
+    )
+    assert (told["layer"], told["method"]) == ("tls", "reset_after_hello")
+    assert told["started"] == {"earliest": "2022-01-05T13:03:20Z", "latest": "2022-01-05T13:05:20Z"}
+    assert told["ended"] is None
+    assert [(a["change"], a["called"]) for a in told["alerts"]] == [
+        ("suspected", False),
+        ("confirmed", True),
+    ]
+    evidence = told["evidence"][-1]
+    assert evidence["entry"] == told["alerts"][-1]["entry"]
+    assert evidence["rows"]["first"] < evidence["rows"]["last"]
+    assert evidence["versions"]["heliograph"] == "0.3.0"
+    assert evidence["window"].keys() == {"since", "until"}
+    log = await (await client.get(told["links"]["log"])).json()
+    assert log["entries"][0]["body"]["incident"]["id"] == TELEGRAM
+
+
+@pytest.mark.parametrize(
+    ("incident", "sentence"),
+    [
+        (
+            silence(),
+            (
+                "Kazakhstan fell silent between 13:12:40 and 13:13:20 UTC on 5 January 2022; "
+                "no return so far."
+            ),
+        ),
+        (
+            blocking(),
+            (
+                "Blocking of Telegram (TLS: reset after ClientHello) began on AS9198 fixed in "
+                "Kazakhstan between 13:03:20 and 13:05:20 UTC on 5 January 2022 and goes on."
+            ),
+        ),
+        (
+            closed(silence(minutes=30, started=casebook.bracket(30, 600)), 10),
+            (
+                "Kazakhstan fell silent between 13:03 and 13:14 UTC on 5 January 2022 and came "
+                "back between 13:32:40 and 13:33:20 UTC."
+            ),
+        ),
+        (
+            silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
+            (
+                "KZ-ALA, Kazakhstan except AS7 fell silent between 13:12:40 and 13:13:20 UTC on "
+                "5 January 2022; no return so far."
+            ),
+        ),
+        (
+            silence(
+                minutes=823,
+                parts=tuple(part(9.0, "KZ", "", n) for n in (1, 2, 3, 4)),
+                confirmed_us=None,
+            ),
+            (
+                "Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan fell silent between "
+                "23:59:40 UTC on 4 January 2022 and 00:00:20 UTC on 5 January 2022; "
+                "no return so far."
+            ),
+        ),
+    ],
+)
+async def test_one_plain_sentence_with_its_uncertainty(
+    serve: Serve, incident: Any, sentence: str
+) -> None:
+    assert (await one(serve, incident))["sentence"] == sentence
+
+
+async def test_numbers_are_bands_and_times_are_whole_seconds(serve: Serve) -> None:
+    odd = casebook.bracket(30.00012, 41.5)
+    incident = silence(
+        parts=(part(23.0, "KZ", share=0.957),), started=odd, turns=(opening(20, part(7.0, "KZ")),)
+    )
+    told = await one(serve, incident)
+    assert (told["parts"][0]["votes"], told["parts"][0]["share"]) == ("20-49", 0.9)
+    assert told["confidence"] == 0.9
+    assert told["turns"][0]["parts"][0]["votes"] == "5-9"
+    assert told["started"] == {"earliest": "2022-01-05T13:12:38Z", "latest": "2022-01-05T13:13:20Z"}
+    exact = await one(serve, incident, k=1)
+    assert (exact["parts"][0]["votes"], exact["parts"][0]["share"]) == ("23", 0.957)
+
+
+async def test_parts_of_few_are_not_told_nor_incidents_of_few(serve: Serve) -> None:
+    grown = silence(parts=(part(20.0, "KZ", "KZ-ALA"), part(4.0, "KZ", "KZ-AST")))
+    small = silence("5" * 16, parts=(part(4.0, "UZ"),))
+    turned = silence("6" * 16, turns=(opening(20, part(3.0, "KZ", "", 77)),))
+    client = await serve(World().feed(book=book(grown, small, turned)))
+    text = await (await client.get("/api/v1/incidents")).text()
+    assert "KZ-ALA" in text
+    assert "KZ-AST" not in text
+    assert "UZ" not in text
+    assert ": 77" not in text
+    assert (await client.get(f"/api/v1/incidents/{small.id}")).status == 404
+    assert (await client.get(f"/incidents/{small.id}")).status == 404
+
+
+async def test_it_may_be_kept_and_asked_for_again(serve: Serve) -> None:
+    kept = book(silence(), blocking())
+    client = await serve(World().feed(book=kept))
+    for path in ("/api/v1/incidents", f"/api/v1/incidents/{silence().id}"):
+        first = await client.get(path)
+        assert first.headers["Access-Control-Allow-Origin"] == "*"
+        assert first.headers["Cache-Control"] == "public, max-age=5"
+        again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert again.status == 304
+        assert await again.read() == b""
+    tag = first.headers["ETag"]
+    for entry in book(silence(), blocking(), closed(silence(), 5)).entries[4:]:
+        kept.take(entry)
+    news = await client.get(f"/api/v1/incidents/{silence().id}", headers={"If-None-Match": tag})
+    assert news.status == 200
+    assert (await news.json())["state"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/incidents?state=open", 400),
+        ("/api/v1/incidents?kind=coup", 400),
+        ("/api/v1/incidents?cursor=%2F%2F", 400),
+        ("/api/v1/incidents?asn=1", 400),
+        ("/api/v1/incidents/0123456789abcdef", 404),
+        ("/api/v1/incidents/..%2f..", 404),
+        (f"/api/v1/incidents/{TELEGRAM}?k=1", 400),
+    ],
+)
+async def test_a_bad_question_is_a_problem(serve: Serve, path: str, status: int) -> None:
+    client = await serve(World().feed(book=evening_book()))
+    answer = await client.get(path)
+    assert answer.status == status
+    assert answer.content_type == "application/problem+json"

@@ -1,0 +1,99 @@
+"""A reader's way by the keyboard, and every public page as axe and a strict browser see it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from heliograph_collector.http.backend import Feed
+from support.browser_reader import Open, Reader
+from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
+
+Serve = Callable[[Feed], Awaitable[Any]]
+STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")
+DOUBT = "d0bb" * 4
+EMBED = f"/incidents/{ALMATY}/embed"
+WAYS: Sequence[tuple[dict[str, Any], Sequence[str]]] = (
+    (
+        {},
+        (
+            "/",
+            "/?country=KZ",
+            *STORIES,
+            EMBED,
+            "/dumps/",
+            "/docs",
+            "/nothing",
+            "/incidents/nothing",
+        ),
+    ),
+    ({"dark": True}, ("/", *STORIES, EMBED)),
+    ({"lang": "fa"}, ("/", *STORIES)),
+    ({"lang": "kk", "width": 390}, ("/", *STORIES[:2])),
+    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs")),
+    (
+        {"width": 390, "dark": True},
+        ("/countries/KZ", f"/incidents/{ALMATY}", f"/incidents/{DOUBT}"),
+    ),
+)
+_NO_SUCH = "the server responded with a status of 404"
+_FOCUS = "document.activeElement.getAttribute('href')"
+
+
+async def origin(serve: Serve) -> str:
+    client = await serve(feed(long_evening()))
+    return f"http://127.0.0.1:{client.port}"
+
+
+async def press_to(seen: Reader, href: str) -> None:
+    """By the tabulator only, as somebody without a mouse."""
+    for _ in range(120):
+        await seen.page.keyboard.press("Tab")
+        if await seen.page.evaluate(_FOCUS) == href:
+            await seen.page.keyboard.press("Enter")
+            await seen.page.wait_for_url(f"**{href}")
+            return
+    raise AssertionError(f"no way leads to {href} from {seen.page.url}")
+
+
+@pytest.mark.slow
+async def test_a_reader_goes_from_the_front_page_to_the_signed_entry(
+    serve: Serve, reader: Open
+) -> None:
+    async with reader(await origin(serve), expected=["/favicon.ico"]) as seen:
+        await seen.goto("/")
+        await seen.live()
+        await press_to(seen, "/countries/KZ")
+        await seen.page.wait_for_selector("#lanes a.stay")
+        assert "Mobile networks" in await seen.text("#world")
+        await press_to(seen, f"/incidents/{MOBILE}")
+        assert "fell silent between 12:50:40 and 12:51:20 UTC" in await seen.text("#headline")
+        assert "What others say" in await seen.text("#world")
+        await press_to(seen, "/api/v1/log?after=8&limit=1")
+        entry = await seen.text("body")
+        assert f'"{MOBILE}"' in entry
+        assert '"sig"' in entry or '"signature"' in entry
+
+
+@pytest.mark.slow
+async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
+    async with reader(await origin(serve), script=False) as seen:
+        await seen.goto("/countries/KZ")
+        await seen.page.click("nav.windows a:nth-child(2)")
+        await seen.page.wait_for_url("**/countries/KZ?window=week")
+        await seen.page.click(f'#lanes a[href="/incidents/{ALMATY}"]')
+        await seen.page.wait_for_url(f"**/incidents/{ALMATY}")
+        assert "heard from" in await seen.text("#picture")
+
+
+@pytest.mark.slow
+async def test_axe_finds_nothing_light_dark_from_the_right_and_narrow(
+    serve: Serve, reader: Open
+) -> None:
+    """Neither does a page ask anybody else for anything, nor break its policy."""
+    address = await origin(serve)
+    for way, paths in WAYS:
+        async with reader(address, expected=[_NO_SUCH], **way) as seen:
+            for path in paths:
+                await seen.goto(path)
+                await seen.check()

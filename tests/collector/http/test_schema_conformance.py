@@ -1,0 +1,141 @@
+"""schemathesis asks the running application what its OpenAPI document says may be asked, and what
+may not: no answer is a bug, none has a status or a shape that the document does not name."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from heliograph_collector.http.app import build
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.basic_auth import hash_password
+from heliograph_collector.store.aggregation import Total, Wanted
+from support.casebook import KEY, evening_book
+from support.evening import evening
+from support.fake_feed import NOW_US
+from support.hand_clock import HandClock
+
+EXAMPLES = 3  # of each kind for each operation; the seed is fixed
+ENDLESS = "/api/v1/stream"
+# A schema cannot say that one comes before the other, that axes differ, that a day exists, or that
+# a cursor is one of ours.
+NOT_BY_SCHEMA = {"since", "until", "bin", "axis_x", "axis_y", "cursor"}
+INCIDENT = "a1a7" * 4
+VALUES: dict[str, str | int] = {  # what an axis may show
+    "measurement_start_day": "2022-01-05",
+    "probe_cc": "KZ",
+    "probe_asn": 9198,
+    "test_name": "web_connectivity",
+    "domain": "www.news.example",
+    "input": "https://www.news.example/",
+}
+FORGOTTEN_US = 2 * 3_600_000_000  # wrong tries of before
+
+
+def feed(folder: Path, clock: HandClock) -> Feed:
+    async def totals(wanted: Wanted) -> list[Total]:
+        at = tuple(VALUES[axis] for axis in wanted.axes)
+        return [Total(at=at, anomaly=5, confirmed=0, failure=5, ok=10)]
+
+    blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
+    return evening().feed(
+        clock=clock,
+        totals=totals,
+        dumps=folder,
+        book=evening_book(),
+        public_key=KEY.public,
+        blind=lambda since_us, until_us: blind,
+        operator_hash=hash_password("pass", b"s"),
+    )
+
+
+@pytest.fixture(scope="module")
+def clock() -> HandClock:
+    return HandClock(wall=NOW_US)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Iterator[str]:
+    """The application on loopback, in a thread of its own: schemathesis does not await."""
+    opened: Future[int] = Future()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        folder = tmp_path_factory.mktemp("dumps")
+        runner = web.AppRunner(build(feed(folder, clock)), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            opened.set_result(runner.addresses[0][1])
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    yield f"http://127.0.0.1:{opened.result(20)}"
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(20)
+    loop.close()
+
+
+@pytest.mark.slow  # every operation over HTTP
+@pytest.mark.parametrize("kind", ["POSITIVE", "NEGATIVE"])
+def test_every_operation_answers_as_its_document_says(
+    address: str, clock: HandClock, kind: str
+) -> None:
+    import schemathesis
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis.errors import Unsatisfiable
+    from schemathesis.core.failures import Failure
+    from schemathesis.generation import GenerationMode
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    wrong: dict[str, str] = {}
+    asked = 0
+    for found in schema.get_all_operations():
+        operation: Any = found.ok()  # type: ignore[union-attr] # a document that is wrong fails here
+        if operation.path == ENDLESS or operation.method != "get":  # bytes have tests of their own
+            continue
+        mode = GenerationMode[kind]
+
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            nonlocal asked
+            asked += 1
+            clock.monotonic += FORGOTTEN_US
+            told = {"Authorization": "Bearer pass"} if "measurements" in case.path else {}
+            answer = case.call(headers=told, timeout=20)
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance])
+            if kind == "POSITIVE" and answer.status_code == 400:
+                assert answer.json()["parameter"] in NOT_BY_SCHEMA, answer.text
+
+        try:
+            with suppress(Unsatisfiable):  # whatever is asked there is right
+                ask()
+        except (AssertionError, BaseExceptionGroup, Failure) as error:
+            wrong[f"{operation.method} {operation.path}"] = "\n".join(_sentences(error))
+    assert not wrong, "\n\n".join(f"{name}\n{said}" for name, said in wrong.items())
+    assert asked > EXAMPLES * 5
+
+
+def _sentences(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [s for each in error.exceptions for s in _sentences(each)]
+    return [str(error)[:1_500]]

@@ -1,0 +1,64 @@
+"""What is signed for everybody points at nobody, and can be compared with itself."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph_collector.incidents.diff import coarse, revise
+from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.record import incident_of, record
+from support.casebook import opening, part, silence
+
+
+def test_numbers_are_steps_and_times_whole_seconds() -> None:
+    exact = silence(
+        parts=(part(23.7, "KZ", share=0.957), part(9.9995, "KZ", "KZ-ALA")),
+        turns=(opening(3, part(7.0, "KZ")),),
+        started=Bracket(1_000_000_400_000, 1_000_041_000_001),
+        suspected_us=1_000_042_123_456,
+        confirmed_us=1_000_072_123_456,
+        closed_us=1_000_999_123_456,
+        confidence=0.967,
+    )
+    told = record(coarse(exact, 5))
+    assert [(p["votes"], p["share"]) for p in told["parts"]] == [(20.0, 0.9), (10.0, 1.0)]
+    assert told["turns"][0]["parts"][0]["votes"] == 5.0
+    assert told["confidence"] == 0.9
+    assert told["started"]["earliest"].endswith(":40.000000Z")
+    assert told["started"]["latest"].endswith(":22.000000Z")
+    seen = [told["suspected"], told["confirmed"], told["closed"], told["turns"][0]["seen"]]
+    assert all(moment.endswith(".000000Z") for moment in seen), "somebody's last heartbeat and 37 s"
+
+
+def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
+    """Nine votes are "5-9"; that they came from nine networks would say nine."""
+    spread = replace(part(9.0, "KZ"), networks=9)
+    cut = silence(parts=(spread,), turns=(opening(3, spread),))
+    told = record(coarse(cut, 5))
+    (at_large,), (back,) = told["parts"], told["turns"][0]["parts"]
+    assert (at_large["votes"], at_large["networks"], back["networks"]) == (5.0, 5, 5)
+    assert record(coarse(cut, 1))["parts"][0]["networks"] == 9
+
+
+def test_where_nobody_asks_for_anonymity_all_is_told() -> None:
+    exact = silence(parts=(part(23.7, "KZ"),))
+    assert coarse(exact, 1) is exact
+
+
+@given(st.floats(0, 99), st.floats(0, 1), st.integers(2, 60))
+def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> None:
+    """Else every restart would revise what was said."""
+    counted = max(votes, least)
+    once = coarse(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
+    assert coarse(once, least) == once
+    assert least <= once.parts[0].votes <= counted + 1e-3
+
+
+def test_what_is_said_is_coarse_and_not_said_twice() -> None:
+    """Before a revision stands what the log has; a little more or less is no news."""
+    exact = silence(parts=(part(23.7, "KZ", share=0.957),))
+    _, (first,) = revise([], [exact], [], 5)
+    assert first.incident == coarse(exact, 5)
+    more = replace(exact, parts=(part(24.9, "KZ", share=0.98),))
+    assert revise([incident_of(record(first.incident))], [more], [], 5)[1] == []

@@ -1,0 +1,239 @@
+"""The writer between a real journal and a real store, and one that fails on demand."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from heliograph.clock import SystemClock
+from heliograph_collector.judge.writer import LONGEST_PAUSE_S, NOT_JUDGED, Writer, pause_s
+from heliograph_collector.model.records import (
+    Block,
+    JournalRow,
+    Judged,
+    Kind,
+    MeasurementFilter,
+    Taken,
+)
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.store import Store, StoreError
+from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable
+
+
+class FakeStore:
+    """Blocks in memory; fails while `down`."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.down = ""
+        self.begun: tuple[int, int] | None = None
+        self.asked = asyncio.Event()
+
+    async def cursor(self, journal: str) -> int:
+        self._fail()
+        return max((b.last for b in self.blocks if b.journal == journal), default=0)
+
+    async def pending(self, journal: str) -> tuple[int, int] | None:
+        return self.begun
+
+    async def insert_block(self, block: Block) -> None:
+        self._fail()
+        self.blocks.append(block)
+
+    def _fail(self) -> None:
+        self.asked.set()
+        if self.down:
+            raise StoreError(self.down)
+
+
+def judge(taken: Sequence[Taken]) -> list[Judged]:
+    return [(one, (reachable(),)) for one in taken]
+
+
+class Bench:
+    """A journal, a store and the blocks that the writer told of."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = Journal(path / "journal.db")
+        self.store = FakeStore()
+        self.told: list[Block] = []
+        self._changed = self.store.asked
+
+    def tell(self, block: Block) -> None:
+        self.told.append(block)
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await self._changed.wait()
+                self._changed.clear()
+
+    def writer(self, assess: Callable[[Sequence[Taken]], Sequence[Judged]] = judge) -> Writer:
+        return Writer(
+            self.journal,
+            self.store,
+            assess,
+            NAMES,
+            clock=SystemClock(),
+            rng=random.Random(1),
+            on_block=self.tell,
+            linger_s=0,
+        )
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    await bench.journal.close()
+
+
+@asynccontextmanager
+async def running(work: Awaitable[None]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+
+
+def lost(at_us: int = T0) -> JournalRow:
+    return JournalRow(kind=Kind.LOST, agent=ANNA, received_us=at_us)
+
+
+async def test_rows_become_judged_blocks_in_order(bench: Bench) -> None:
+    await bench.journal.append([envelope_row(measurement_pb(), measurement_pb()), lost()])
+    writer = bench.writer()
+    assert writer.problems() == ["The store has not answered yet."]
+    async with running(writer.run()):
+        await bench.until(lambda: bool(bench.told))
+        await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
+        await bench.until(lambda: len(bench.told) == 2)
+    first, second = bench.told
+    assert (first.first, first.last, second.first, second.last) == (1, 2, 3, 3)
+    assert [len(first.judged), len(first.presence), len(second.judged)] == [2, 1, 1]
+    assert first.judged[0][1] == (reachable(),)
+    assert writer.problems() == []
+
+
+async def test_a_store_that_is_away_costs_patience_only(bench: Bench) -> None:
+    bench.store.down = "The store's disk is full."
+    writer = bench.writer()
+    seen: list[int] = []
+
+    def assess(taken: Sequence[Taken]) -> list[Judged]:
+        seen.append(len(taken))
+        return judge(taken)
+
+    writer = bench.writer(assess)
+    await bench.journal.append([envelope_row(measurement_pb())])
+    async with running(writer.run()), asyncio.timeout(20):
+        await bench.until(lambda: "The store's disk is full." in writer.problems())
+        bench.store.down = ""
+        await bench.until(lambda: bool(bench.told))
+        bench.store.down = "gone again"
+        await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
+        await bench.until(lambda: len(writer.problems()) == 2)
+        assert writer.problems() == ["gone again", "The store is 1 journal entries behind."]
+        bench.store.down = ""
+        await bench.until(lambda: len(bench.told) == 2)
+    assert seen == [1, 1]  # judged once, however often the store failed
+
+
+async def test_a_block_that_was_begun_comes_again_with_its_own_bounds(bench: Bench) -> None:
+    await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in range(1, 6)])
+    bench.store.begun = (1, 3)
+    async with running(bench.writer().run()):
+        await bench.until(lambda: bool(bench.told) and bench.told[-1].last == 5)
+    assert [(b.first, b.last, len(b.judged)) for b in bench.told] == [(1, 3, 3), (4, 5, 2)]
+
+
+async def test_poison_is_put_aside(bench: Bench) -> None:
+    await bench.journal.append(
+        [
+            JournalRow(kind=Kind.ENVELOPE, agent=ANNA, sequence=9, received_us=T0, body=b"junk"),
+            envelope_row(measurement_pb(), sequence=10),
+        ]
+    )
+    async with running(bench.writer().run()):
+        await bench.until(lambda: bool(bench.told))
+    (block,) = bench.told
+    assert [r.reason for r in block.refused] == ["bad_compression"]
+    assert len(block.judged) == 1
+
+
+async def test_a_rule_that_stumbles_costs_one_verdict(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def assess(taken: Sequence[Taken]) -> list[Judged]:
+        for one in taken:
+            if one.measurement.started_us == T0 + 1:
+                raise KeyError("no such rule")
+        return judge(taken)
+
+    await bench.journal.append(
+        [envelope_row(measurement_pb(), measurement_pb(T0 + 1), measurement_pb(T0 + 2))]
+    )
+    async with running(bench.writer(assess).run()):
+        await bench.until(lambda: bool(bench.told))
+    verdicts = [given for _, given in bench.told[0].judged]
+    assert verdicts == [(reachable(),), (NOT_JUDGED,), (reachable(),)]
+    assert "could not be judged" in caplog.text
+
+
+async def test_old_rows_behind_the_cursor_are_forgotten(bench: Bench) -> None:
+    class Hands:
+        now_us = 0
+
+        def wall_us(self) -> int:
+            return T0 + 30 * 86_400 * US
+
+        def monotonic_us(self) -> int:
+            return self.now_us
+
+    hands = Hands()
+    writer = Writer(
+        bench.journal,
+        bench.store,
+        judge,
+        NAMES,
+        clock=hands,
+        rng=random.Random(1),
+        on_block=bench.tell,
+        linger_s=0,
+    )
+    await bench.journal.append([lost(), envelope_row(measurement_pb())])
+    async with running(writer.run()):
+        await bench.until(lambda: bool(bench.told))
+    await writer._trim(2)
+    assert len(await bench.journal.read(0, 10)) == 2  # not yet
+    hands.now_us = 3_601 * US
+    await writer._trim(2)
+    assert [r.kind for r in await bench.journal.read(0, 10)] == [Kind.LOST]
+    assert await bench.journal.append([envelope_row(measurement_pb())]) == [None]
+
+
+async def test_through_to_the_real_store(bench: Bench, store: Store) -> None:
+    bench.store = store  # type: ignore[assignment]
+    await bench.journal.append([envelope_row(measurement_pb(), measurement_pb()), lost()])
+    async with running(bench.writer().run()):
+        await bench.until(lambda: bool(bench.told))
+    page = await store.measurements(MeasurementFilter())
+    assert [(t.vantage.country, v) for t, v in page.items] == [("KZ", (reachable(),))] * 2
+    async with running(bench.writer().run()):  # a new writer goes on, and takes nothing twice
+        await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
+        await bench.until(lambda: len(bench.told) == 2)
+    assert len((await store.measurements(MeasurementFilter())).items) == 3
+
+
+def test_pauses_grow_to_a_limit_and_never_march_in_step() -> None:
+    rng = random.Random(7)
+    pauses = [pause_s(n, rng) for n in range(200)]
+    assert max(pauses) <= LONGEST_PAUSE_S
+    assert pauses[0] <= 0.25
+    assert len(set(pauses[20:])) > 100

@@ -1,0 +1,184 @@
+"""Measurements that hold no rows, only what OONI's probe made of them."""
+
+import pytest
+
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import line, read
+from support.ooni import Json, frame
+
+Outcome = tuple[str | bool | None, bool | None]  # blocking, accessible
+OK: Outcome = (False, True)
+DOUBT: Outcome = (None, None)
+RST, REFUSED, STOP = "connection_reset", "connection_refused", "interrupted"
+
+
+TOLD: list[tuple[str, Json, Outcome]] = [
+    ("telegram", {}, DOUBT),
+    (
+        "telegram",
+        {"telegram_web_failure": "EOF", "telegram_web_status": "blocked"},
+        ("http-failure", False),
+    ),
+    ("telegram", {"telegram_web_failure": STOP, "telegram_web_status": "blocked"}, DOUBT),
+    (
+        "telegram",
+        {"telegram_web_failure": REFUSED, "failed_operation": "connect"},
+        ("tcp_ip", False),
+    ),
+    ("telegram", {"telegram_tcp_blocking": True, "telegram_http_blocking": True}, DOUBT),
+    (
+        "telegram",
+        {
+            "telegram_tcp_blocking": True,
+            "telegram_http_blocking": True,
+            "telegram_web_status": "ok",
+        },
+        ("tcp_ip", False),
+    ),
+    (
+        "telegram",
+        {
+            "telegram_tcp_blocking": False,
+            "telegram_http_blocking": True,
+            "telegram_web_status": "ok",
+        },
+        ("http-failure", False),
+    ),
+    (
+        "telegram",
+        {
+            "telegram_tcp_blocking": False,
+            "telegram_http_blocking": False,
+            "telegram_web_status": "ok",
+        },
+        OK,
+    ),
+    ("whatsapp", {"registration_server_status": "blocked"}, DOUBT),
+    (
+        "whatsapp",
+        {
+            "registration_server_status": "ok",
+            "whatsapp_web_status": "ok",
+            "whatsapp_endpoints_status": "blocked",
+        },
+        ("tcp_ip", False),
+    ),
+    (
+        "whatsapp",
+        {
+            "registration_server_failure": STOP,
+            "whatsapp_web_failure": STOP,
+            "whatsapp_endpoints_status": "blocked",
+        },
+        DOUBT,
+    ),
+    (
+        "signal",
+        {"signal_backend_status": "blocked", "signal_backend_failure": RST},
+        ("http-failure", False),
+    ),
+    ("signal", {"signal_backend_status": "blocked"}, DOUBT),
+    ("signal", {"signal_backend_status": "ok", "signal_backend_failure": None}, OK),
+    ("facebook_messenger", {"facebook_dns_blocking": True, "facebook_tcp_blocking": False}, DOUBT),
+    ("facebook_messenger", {"facebook_dns_blocking": False, "facebook_tcp_blocking": False}, OK),
+    (
+        "facebook_messenger",
+        {"facebook_edge_dns_consistent": False, "facebook_star_reachable": True},
+        DOUBT,
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "keys", "wanted"), TOLD, ids=str)
+def test_summaries_alone(name: str, keys: Json, wanted: Outcome) -> None:
+    """What stands in no row is believed where it is a word, or where the rest shows a full run."""
+    seen = read(frame(name, keys))
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["blocking"], found["accessible"]) == wanted, found
+
+
+def test_what_is_not_told_is_not_made_up() -> None:
+    keys = {
+        "telegram_tcp_blocking": True,
+        "telegram_http_blocking": True,
+        "telegram_web_status": "ok",
+    }
+    seen = read(frame("telegram", keys))
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["layer"], found["method"]) == ("tcp", "")
+
+
+# The helper as a probe writes it that did not keep its answer: nothing failed, nothing is told.
+EMPTY = {
+    "tcp_connect": None,
+    "http_request": {
+        "body_length": 0,
+        "failure": None,
+        "title": "",
+        "headers": None,
+        "status_code": 0,
+    },
+    "dns": {"failure": None, "addrs": None},
+}
+CLEAR, SECURE = "http://www.example.com/", "https://www.example.com/"
+SILENT = [
+    {
+        "ip": f"93.184.216.{n}",
+        "port": 80,
+        "status": {"failure": "generic_timeout_error", "success": False},
+    }
+    for n in range(7)
+]
+
+
+def failed(word: str) -> Json:
+    return {"requests": [{"failure": word}], "control": EMPTY}
+
+
+WEB: list[tuple[str, Json, Outcome]] = [
+    (CLEAR, failed(REFUSED), ("http-failure", False)),
+    (CLEAR, failed(RST), ("http-failure", False)),
+    (SECURE, failed("EOF"), ("http-failure", False)),
+    (SECURE, failed("generic_timeout_error"), ("http-failure", False)),
+    (CLEAR, failed("dns_nxdomain_error"), ("dns", False)),
+    (CLEAR, failed("ssl_invalid_hostname"), ("http-failure", False)),
+    (SECURE, failed("ssl_unknown_authority"), ("http-failure", False)),
+    (SECURE, failed("ssl_invalid_certificate"), DOUBT),  # most likely the clock
+    (SECURE, failed(STOP), DOUBT),
+    (CLEAR, {"requests": [{"failure": RST}]}, DOUBT),  # no word of a helper at all
+    (CLEAR, failed(RST) | {"control_failure": "EOF"}, DOUBT),
+    (CLEAR, {"requests": [{"failure": RST}], "control": {}}, DOUBT),
+    (CLEAR, {"control": {"http_request": {"failure": "EOF"}}}, DOUBT),
+    (
+        CLEAR,
+        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "consistent"},
+        (False, False),
+    ),
+    (
+        CLEAR,
+        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "inconsistent"},
+        ("dns", False),
+    ),
+    (
+        CLEAR,
+        {"dns_consistency": "consistent", "tcp_connect": SILENT, "control": EMPTY},
+        ("tcp_ip", False),
+    ),
+    (CLEAR, {"dns_consistency": "inconsistent", "tcp_connect": SILENT, "control": EMPTY}, DOUBT),
+    (
+        SECURE,
+        failed("ssl_unknown_authority") | {"dns_consistency": "inconsistent"},
+        ("dns", False),
+    ),
+    (CLEAR, {"requests": [{}], "status_code_match": True, "title_match": True}, OK),
+    (CLEAR, {"requests": [{}], "status_code_match": True}, DOUBT),
+    (CLEAR, {"requests": [{}], "status_code_match": False, "title_match": True}, DOUBT),
+    (SECURE, {"requests": [{"failure": None, "request": {"url": SECURE}}]}, OK),
+]
+
+
+@pytest.mark.parametrize(("url", "keys", "wanted"), WEB, ids=str)
+def test_comparisons_alone(url: str, keys: Json, wanted: Outcome) -> None:
+    seen = read(frame("web_connectivity", keys, input=url))
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["blocking"], found["accessible"]) == wanted, found

@@ -1,0 +1,116 @@
+"""The way back: our measurement as OONI's, read by OONI's own package and by our import."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from heliograph_collector.http.api.ooni_document import document
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import line, read
+from support.scenario import Scenario, catalogue
+
+SCENARIOS = catalogue()
+# What OONI's format cannot carry: the link, the control's age and link, moments of a body.
+GATES = ("link.", "control.", "none.")
+UNTOLD = ("http.frozen", "http.throttled")
+
+
+def told(scenario: Scenario) -> bool:
+    """Whether the format has a place for what the verdict on this page rests on."""
+    m = scenario.taken.measurement
+    labels = {o.endpoint for o in m.observations}
+    page = m.experiment == "web" and all(x == "" or x.startswith("redirect-") for x in labels)
+    if not (page and labels):
+        return False
+    rule = judge(scenario.taken, scenario.control)[-1].rule
+    return not rule.startswith(GATES) and rule not in UNTOLD
+
+
+PAGES = tuple(s for s in SCENARIOS if told(s))
+
+# df-000: the base data format, 0.2.0
+NEEDED: Mapping[str, type | tuple[type, ...]] = {
+    "annotations": dict,
+    "data_format_version": str,
+    "id": str,
+    "input": (str, type(None)),
+    "input_hashes": list,
+    "measurement_start_time": str,
+    "options": list,
+    "probe_asn": str,
+    "probe_cc": str,
+    "probe_city": (str, type(None)),
+    "probe_ip": str,
+    "report_id": str,
+    "resolver_asn": str,
+    "resolver_ip": str,
+    "resolver_network_name": str,
+    "software_name": str,
+    "software_version": str,
+    "test_helpers": dict,
+    "test_keys": dict,
+    "test_name": str,
+    "test_runtime": float,
+    "test_start_time": str,
+    "test_version": str,
+}
+
+
+def exported(scenario: Scenario) -> dict[str, Any]:
+    verdicts = judge(scenario.taken, scenario.control)
+    body = json.dumps(document(scenario.taken, verdicts, scenario.control))
+    loaded: dict[str, Any] = json.loads(body)
+    return loaded
+
+
+def through_oonidata(body: dict[str, Any]) -> Any:
+    """Imported when needed: it takes long, and each worker of the suite collects this file."""
+    from oonidata.models.nettests import (  # type: ignore[import-untyped] # it ships no types
+        NETTEST_MODELS,
+        BaseMeasurement,
+    )
+
+    return NETTEST_MODELS.get(body["test_name"], BaseMeasurement).from_dict(body)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_it_is_ooni_s_base_format(scenario: Scenario) -> None:
+    body = exported(scenario)
+    for key, kind in NEEDED.items():
+        assert isinstance(body[key], kind), key
+    assert body["data_format_version"] == "0.2.0"
+    assert re.fullmatch(r"AS\d+", body["probe_asn"])
+    assert re.fullmatch(r"[A-Z]{2}", body["probe_cc"])
+    assert body["probe_ip"] == "127.0.0.1"
+    for key in ("measurement_start_time", "test_start_time"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", body[key])
+    assert all(isinstance(v, str) for v in body["annotations"].values())
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_oonidata_reads_it(scenario: Scenario) -> None:
+    """With every row that it knows, and the verdict in its words."""
+    body = exported(scenario)
+    loaded = through_oonidata(body)
+    assert (loaded.probe_cc, loaded.probe_asn) == ("KZ", "AS9198")
+    keys = body["test_keys"]
+    if body["test_name"] in ("web_connectivity", "telegram", "whatsapp", "signal"):
+        for name in ("queries", "tcp_connect", "tls_handshakes", "requests"):
+            assert len(getattr(loaded.test_keys, name)) == len(keys[name]), name
+    if body["test_name"] == "web_connectivity":
+        assert loaded.test_keys.blocking == keys["blocking"]
+        assert loaded.test_keys.accessible == keys["accessible"]
+
+
+@pytest.mark.parametrize("scenario", PAGES, ids=lambda s: s.name)
+def test_and_back_through_our_import_the_verdict_is_the_same(scenario: Scenario) -> None:
+    (before,) = (v for v in judge(scenario.taken, scenario.control) if v.endpoint == "")
+    body = exported(scenario)
+    through_oonidata(body)
+    seen = read(body)
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["verdict"], found["layer"]) == (before.state, before.layer), (before, found)
+    assert found["blocking"] == body["test_keys"]["blocking"]

@@ -1,0 +1,203 @@
+"""dnscheck, stunreachability, tor and the two tests for boxes in between."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import line, read
+from support.ooni import Json, connect, frame, handshake, query, request
+
+RST, REFUSED, TIMEOUT, STOP = (
+    "connection_reset",
+    "connection_refused",
+    "generic_timeout_error",
+    "interrupted",
+)
+DOT = "dot://8.8.8.8:853"
+DOH = "https://1.1.1.1/dns-query"
+
+
+def lookup(failure: str | None = None, *, tcp: str = "ok", tls: str = "ok") -> Json:
+    rows: Json = {"failure": failure, "tcp_connect": [connect("8.8.8.8:853", tcp)]}
+    rows["tls_handshakes"] = [handshake("8.8.8.8:853", tls, "dns.google")] if tcp == "ok" else []
+    return rows
+
+
+def dnscheck(lookups: Json, bootstrap: str | None = None) -> Json:
+    keys: Json = {"lookups": lookups, "bootstrap_failure": bootstrap, "bootstrap": None}
+    keys["bootstrap"] = {"queries": query("system", "dns.google", bootstrap or "8.8.8.8 8.8.4.4")}
+    return frame("dnscheck", keys, input="dot://dns.google/")
+
+
+def stun(failure: str | None, *, resolved: str = "74.125.250.129") -> Json:
+    keys: Json = {"endpoint": "stun.l.google.com:19302", "failure": failure}
+    keys["queries"] = query("system", "stun.l.google.com", resolved)
+    return frame("stunreachability", keys, input="stun://stun.l.google.com:19302")
+
+
+def tor(**kinds: list[str | None]) -> Json:
+    """By kind of target, each one's failure at its end; `tcp WORD` fails to connect."""
+    targets: Json = {}
+    for kind, outcomes in kinds.items():
+        for number, outcome in enumerate(outcomes):
+            step, _, word = str(outcome or "ok").partition(" ")
+            end = f"66.111.2.{number + 1}:9001"
+            targets[f"{kind}{number}"] = {
+                "target_protocol": kind,
+                "target_address": end,
+                "failure": word or (None if step == "ok" else step),
+                "tcp_connect": [connect(end, word if step == "tcp" else "ok")],
+            }
+    return frame("tor", {"targets": targets})
+
+
+def header_fields(failure: str | None = None, **tampering: Any) -> Json:
+    rows = [request("http://38.107.216.10/", failure or 200)]
+    keys: Json = {"requests": rows, "tampering": {"total": False, **tampering}}
+    return frame("http_header_field_manipulation", keys, test_version="0.2.1")
+
+
+def request_lines(*received: str, failures: list[str | None] | None = None) -> Json:
+    sent = ["QWERT / HTTP/1.1\n\r", "AAAA BBBB CCCC DDDD\n\r", "GET / HTTP/XXX\n\r"]
+    keys: Json = {
+        "sent": sent,
+        "received": [
+            {"format": "base64", "data": base64.b64encode(x.encode()).decode()} if x != "=" else s
+            for x, s in zip(received, sent, strict=True)
+        ],
+        "failure_list": failures or [None, None, None],
+        "tampering": True,
+    }
+    return frame("http_invalid_request_line", keys, test_version="0.2.1")
+
+
+ROWS: list[tuple[str, Json, str, str]] = [
+    ("a resolver answers", dnscheck({DOT: lookup()}), "reachable", ""),
+    (
+        "a resolver answers at one of two addresses",
+        dnscheck({DOT: lookup(), DOH: lookup(RST, tls=RST)}),
+        "reachable",
+        "",
+    ),
+    ("a resolver's name is denied", dnscheck({}, "dns_nxdomain_error"), "blocked", "dns"),
+    ("a resolver's handshake is reset", dnscheck({DOT: lookup(RST, tls=RST)}), "blocked", "tls"),
+    (
+        "a resolver's handshake falls silent",
+        dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}),
+        "blocked",
+        "tls",
+    ),
+    (
+        "a resolver shows a false certificate",
+        dnscheck({DOT: lookup("ssl_unknown_authority", tls="ssl_unknown_authority")}),
+        "blocked",
+        "tls",
+    ),
+    ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), "blocked", "tcp"),
+    ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), "blocked", "tcp"),
+    ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), "blocked", "protocol"),
+    ("a resolver gives bogons", dnscheck({DOT: lookup("dns_bogon_error")}), "blocked", "protocol"),
+    ("dnscheck is stopped", dnscheck({DOT: lookup(STOP, tls=STOP)}), "unknown", ""),
+    ("dnscheck has no keys", frame("dnscheck", None), "unknown", ""),
+    ("stun answers", stun(None), "reachable", ""),
+    ("stun is silent", stun(TIMEOUT), "blocked", "protocol"),
+    ("stun is refused", stun(REFUSED), "blocked", "protocol"),
+    (
+        "stun's name is denied",
+        stun("dns_nxdomain_error", resolved="dns_nxdomain_error"),
+        "blocked",
+        "dns",
+    ),
+    ("stun is stopped", stun(STOP), "unknown", ""),
+    ("stun has no keys", frame("stunreachability", None), "unknown", ""),
+    (
+        "tor works",
+        tor(or_port_dirauth=[None] * 3, or_port=[None] * 2, dir_port=[None], obfs4=[None]),
+        "reachable",
+        "",
+    ),
+    (
+        "one authority of three is dropped",
+        tor(or_port_dirauth=[None, None, f"tcp {TIMEOUT}"], obfs4=[None]),
+        "reachable",
+        "",
+    ),
+    (
+        "every authority is dropped",
+        tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, obfs4=[None]),
+        "blocked",
+        "tcp",
+    ),
+    ("every bridge is reset", tor(or_port_dirauth=[None], obfs4=[RST] * 3), "blocked", "protocol"),
+    (
+        "every bridge is silent",
+        tor(or_port_dirauth=[None], obfs4=[TIMEOUT] * 2),
+        "blocked",
+        "protocol",
+    ),
+    ("every authority refuses", tor(or_port_dirauth=[f"tcp {REFUSED}"] * 2), "blocked", "tcp"),
+    ("the directory answers nonsense", tor(dir_port=["eof_error"]), "blocked", "protocol"),
+    (
+        "all of tor is dropped",
+        tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, or_port=[f"tcp {TIMEOUT}"] * 2),
+        "blocked",
+        "tcp",
+    ),
+    ("tor is stopped", tor(or_port_dirauth=[f"tcp {STOP}"] * 3), "unknown", ""),
+    ("tor had no targets", tor(), "unknown", ""),
+    ("headers came as sent", header_fields(), "reachable", ""),
+    ("a header's name was changed", header_fields(header_field_name=True), "reachable", "http"),
+    ("a header's value was changed", header_fields(header_field_value=True), "reachable", "http"),
+    ("a header was added", header_fields(header_field_number=True), "reachable", "http"),
+    (
+        "headers' capitals were changed",
+        header_fields(header_name_capitalization=True),
+        "reachable",
+        "http",
+    ),
+    (
+        "the method's capitals were changed",
+        header_fields(request_line_capitalization=True),
+        "reachable",
+        "http",
+    ),
+    ("headers are missing", header_fields(header_name_diff=["X-Foo"]), "reachable", "http"),
+    ("something else answers", header_fields(total=True), "reachable", "http"),
+    ("the echo is out of reach", header_fields(REFUSED), "unknown", ""),
+    ("the echo was stopped", header_fields(STOP), "unknown", ""),
+    (
+        "the echo was stopped, which OONI calls total",
+        header_fields(STOP, total=True),
+        "unknown",
+        "",
+    ),
+    (
+        "the echo is gone, which OONI calls total",
+        header_fields("eof_error", total=True),
+        "unknown",
+        "",
+    ),
+    ("no headers at all", frame("http_header_field_manipulation", {}), "unknown", ""),
+    ("lines came back as sent", request_lines("=", "=", "="), "reachable", ""),
+    (
+        "a line came back as an error page",
+        request_lines("HTTP/1.1 400 Bad Request", "=", "="),
+        "reachable",
+        "http",
+    ),
+    ("every line came back changed", request_lines("a", "b", "c"), "reachable", "http"),
+    ("lines got no reply", request_lines("=", "=", "=", failures=[TIMEOUT] * 3), "unknown", ""),
+    ("lines were stopped", request_lines("=", "=", "=", failures=[STOP] * 3), "unknown", ""),
+    ("no lines at all", frame("http_invalid_request_line", {}), "unknown", ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("measured", "state", "layer"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS]
+)
+def test_row(measured: Json, state: str, layer: str) -> None:
+    seen = read(measured)
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["verdict"], found["layer"]) == (state, layer), found

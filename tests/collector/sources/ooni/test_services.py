@@ -1,0 +1,399 @@
+"""Every other test of OONI's: what its rows come to, beside what OONI itself concludes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import World, line, read
+from support.ooni import Json, connect, frame, handshake, is_failure, query, request
+
+DCS = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91")
+SIGNAL = ("cdsi", "chat", "sfu.voip", "storage")
+FACEBOOK = {
+    "stun": "stun.fbsbx.com",
+    "b_api": "b-api.facebook.com",
+    "b_graph": "b-graph.facebook.com",
+    "edge": "edge-mqtt.facebook.com",
+    "external_cdn": "external.xx.fbcdn.net",
+    "scontent_cdn": "scontent.xx.fbcdn.net",
+    "star": "star.c10r.facebook.com",
+}
+META = {"answers": "157.240.27.54", "asn": 32934}
+PRIVATE = {"answers": "10.10.34.35", "asn": 0}
+SILENT = {**PRIVATE, "connect": "generic_timeout_error"}
+BLOCKED_PAGE = {"answers": "83.224.65.41", "asn": 30722}
+# What OONI concluded is never read: every measurement here claims the contrary of sense.
+LIES = {"telegram_tcp_blocking": None, "signal_backend_status": "?", "facebook_dns_blocking": "?"}
+
+Outcome = tuple[Any, Any]  # blocking, accessible
+OK: Outcome = (False, True)
+DOUBT: Outcome = (None, None)
+
+
+def fetch(keys: Json, url: str, outcome: object, address: str = "149.154.167.99") -> None:
+    """One HTTPS fetch by name: `ok`, or the failure of a step, as `tls connection_reset`."""
+    host = url.split("/")[2]
+    step, _, word = str(outcome).partition(" ")
+    end = f"{address}:443"
+    keys["queries"] += query("system", host, word if step == "dns" else address)
+    if step == "dns":
+        keys["requests"].append(request(url, word))
+        return
+    keys["tcp_connect"].append(connect(end, word if step == "tcp" else "ok"))
+    if step != "tcp":
+        keys["tls_handshakes"].append(handshake(end, word if step == "tls" else "ok", host))
+    keys["requests"].append(request(url, 200 if step == "ok" else word, end))
+
+
+def nothing() -> Json:
+    return {"queries": [], "tcp_connect": [], "tls_handshakes": [], "requests": [], **LIES}
+
+
+def telegram(dcs: Sequence[str], web: str = "ok", **base: object) -> Json:
+    """A data centre is `ok`, `tcp WORD` or `http WORD`, on both its ports."""
+    keys = nothing()
+    for address, outcome in zip(DCS, dcs, strict=False):
+        step, _, word = outcome.partition(" ")
+        for port in (80, 443):
+            url = f"http://{address}/" if port == 80 else f"http://{address}:443/"
+            keys["tcp_connect"].append(
+                connect(f"{address}:{port}", word if step == "tcp" else "ok")
+            )
+            keys["requests"].append(request(url, 501 if step == "ok" else word))
+    fetch(keys, "https://web.telegram.org/", web)
+    return frame("telegram", keys, **base)
+
+
+def whatsapp(endpoints: Sequence[str], registration: str, web: str, **base: object) -> Json:
+    keys = nothing()
+    for number, outcome in enumerate(endpoints, 1):
+        step, _, word = outcome.partition(" ")
+        host, address = f"e{number}.whatsapp.net", f"15.197.210.{number}"
+        keys["queries"] += query("system", host, word if step == "dns" else address)
+        for port in (443, 5222) if step != "dns" else ():
+            fails = step == "tcp" or (step == "half" and port == 443)
+            keys["tcp_connect"].append(connect(f"{address}:{port}", word if fails else "ok"))
+    fetch(keys, "https://v.whatsapp.net/v2/register", registration, "157.240.27.54")
+    fetch(keys, "https://web.whatsapp.com/", web, "157.240.27.55")
+    return frame("whatsapp", keys, **base)
+
+
+def signal(*outcomes: str, **base: object) -> Json:
+    keys = nothing()
+    for number, (name, outcome) in enumerate(zip(SIGNAL, outcomes, strict=True)):
+        fetch(keys, f"https://{name}.signal.org/", outcome, f"13.248.212.{number}")
+    keys["queries"] += query("system", "uptime.signal.org", "dns_nxdomain_error")
+    return frame("signal", keys, **base)
+
+
+def facebook(changed: Mapping[str, Any], **base: object) -> Json:
+    """Each name resolves to Meta and connects, but for those that `changed` names."""
+    keys = nothing()
+    for name, host in FACEBOOK.items():
+        outcome = changed.get(name, META)
+        facts = outcome if isinstance(outcome, Mapping) else {"answers": outcome}
+        if is_failure(facts["answers"]):
+            keys["queries"] += query("system", host, facts["answers"])
+            continue
+        own = {**facts, "answers": f"{facts['answers']}"}
+        keys["queries"] += query("system", host, own)
+        if name != "stun":
+            end = f"{facts['answers']}:443"
+            keys["tcp_connect"].append(connect(end, facts.get("connect", "ok")))
+    return frame("facebook_messenger", keys, **base)
+
+
+def own(address: str, **more: object) -> Json:
+    return {"answers": address, "asn": 32934, **more}
+
+
+RST, REFUSED, TIMEOUT, STOP = (
+    "connection_reset",
+    "connection_refused",
+    "generic_timeout_error",
+    "interrupted",
+)
+# name, measurement, OONI's anomaly in its own sense, ours as (blocking, accessible)
+ROWS: list[tuple[str, Json, bool, Outcome]] = [
+    ("telegram works", telegram(["ok"] * 4), False, OK),
+    ("telegram, 404 from a data centre", telegram(["ok"] * 4), False, OK),
+    ("every DC drops", telegram([f"tcp {TIMEOUT}"] * 4), True, ("tcp_ip", False)),
+    ("every DC refuses", telegram([f"tcp {REFUSED}"] * 4), True, ("tcp_ip", False)),
+    ("every DC resets the request", telegram([f"http {RST}"] * 4), True, ("http-failure", False)),
+    ("every DC ends the request", telegram(["http eof_error"] * 4), True, ("http-failure", False)),
+    ("every DC mute", telegram([f"http {TIMEOUT}"] * 4), True, ("http-failure", False)),
+    ("one DC of four drops", telegram([f"tcp {TIMEOUT}", "ok", "ok", "ok"]), False, OK),
+    ("one DC of four works", telegram([f"tcp {TIMEOUT}"] * 3 + ["ok"]), False, DOUBT),
+    ("web NXDOMAIN", telegram(["ok"] * 4, "dns dns_nxdomain_error"), True, ("dns", False)),
+    (
+        "web refused by the resolver",
+        telegram(["ok"] * 4, "dns dns_refused_error"),
+        True,
+        ("dns", False),
+    ),
+    ("web drops", telegram(["ok"] * 4, f"tcp {TIMEOUT}"), True, ("tcp_ip", False)),
+    ("web refuses", telegram(["ok"] * 4, f"tcp {REFUSED}"), True, ("tcp_ip", False)),
+    ("web resets the name", telegram(["ok"] * 4, f"tls {RST}"), True, ("http-failure", False)),
+    (
+        "web mute after the name",
+        telegram(["ok"] * 4, f"tls {TIMEOUT}"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "web false authority",
+        telegram(["ok"] * 4, "tls ssl_unknown_authority"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "web false name",
+        telegram(["ok"] * 4, "tls ssl_invalid_hostname"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "all of telegram resets",
+        telegram([f"http {RST}"] * 4, f"tls {RST}"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "all of telegram drops",
+        telegram([f"tcp {TIMEOUT}"] * 4, f"tcp {TIMEOUT}"),
+        True,
+        ("tcp_ip", False),
+    ),
+    ("telegram cancelled", telegram([f"tcp {STOP}"] * 4, f"dns {STOP}"), True, DOUBT),
+    (
+        "telegram cancelled half way",
+        telegram(["ok", "ok", f"tcp {STOP}", f"tcp {STOP}"], f"dns {STOP}"),
+        True,
+        DOUBT,
+    ),
+    (
+        "telegram without a network",
+        telegram(["tcp network_unreachable"] * 4, f"dns {TIMEOUT}"),
+        True,
+        DOUBT,
+    ),
+    ("whatsapp works", whatsapp(["ok"] * 16, "ok", "ok"), False, OK),
+    (
+        "one endpoint's port refuses",
+        whatsapp([f"half {REFUSED}"] + ["ok"] * 15, "ok", "ok"),
+        False,
+        OK,
+    ),
+    ("one endpoint drops", whatsapp([f"tcp {TIMEOUT}"] + ["ok"] * 15, "ok", "ok"), False, OK),
+    (
+        "every endpoint drops",
+        whatsapp([f"tcp {TIMEOUT}"] * 16, "ok", "ok"),
+        True,
+        ("tcp_ip", False),
+    ),
+    (
+        "every endpoint refuses",
+        whatsapp([f"tcp {REFUSED}"] * 16, "ok", "ok"),
+        True,
+        ("tcp_ip", False),
+    ),
+    (
+        "every endpoint NXDOMAIN",
+        whatsapp(["dns dns_nxdomain_error"] * 16, "ok", "ok"),
+        True,
+        ("dns", False),
+    ),
+    (
+        "registration resets",
+        whatsapp(["ok"] * 16, f"tls {RST}", "ok"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "registration NXDOMAIN",
+        whatsapp(["ok"] * 16, "dns dns_nxdomain_error", "ok"),
+        True,
+        ("dns", False),
+    ),
+    ("registration drops", whatsapp(["ok"] * 16, f"tcp {TIMEOUT}", "ok"), True, ("tcp_ip", False)),
+    (
+        "web whatsapp resets",
+        whatsapp(["ok"] * 16, "ok", f"tls {RST}"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "web whatsapp NXDOMAIN",
+        whatsapp(["ok"] * 16, "ok", "dns dns_nxdomain_error"),
+        True,
+        ("dns", False),
+    ),
+    (
+        "web whatsapp false authority",
+        whatsapp(["ok"] * 16, "ok", "tls ssl_unknown_authority"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "all of whatsapp drops",
+        whatsapp([f"tcp {TIMEOUT}"] * 16, f"tcp {TIMEOUT}", f"tcp {TIMEOUT}"),
+        True,
+        ("tcp_ip", False),
+    ),
+    (
+        "whatsapp cancelled",
+        whatsapp([f"tcp {STOP}"] * 16, f"dns {STOP}", f"dns {STOP}"),
+        True,
+        DOUBT,
+    ),
+    ("whatsapp cancelled at its end", whatsapp(["ok"] * 16, "ok", f"tls {STOP}"), True, DOUBT),
+    ("signal works", signal("ok", "ok", "ok", "ok"), False, OK),
+    (
+        "one of signal's resets",
+        signal("ok", f"tls {RST}", "ok", "ok"),
+        True,
+        ("http-failure", False),
+    ),
+    ("all of signal resets", signal(*[f"tls {RST}"] * 4), True, ("http-failure", False)),
+    (
+        "one of signal's NXDOMAIN",
+        signal("dns dns_nxdomain_error", "ok", "ok", "ok"),
+        True,
+        ("dns", False),
+    ),
+    ("all of signal NXDOMAIN", signal(*["dns dns_nxdomain_error"] * 4), True, ("dns", False)),
+    ("signal drops", signal(*[f"tcp {TIMEOUT}"] * 4), True, ("tcp_ip", False)),
+    ("signal refuses", signal("ok", "ok", "ok", f"tcp {REFUSED}"), True, ("tcp_ip", False)),
+    (
+        "signal mute after the name",
+        signal("ok", "ok", f"tls {TIMEOUT}", "ok"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "signal false authority",
+        signal("ok", "tls ssl_unknown_authority", "ok", "ok"),
+        True,
+        ("http-failure", False),
+    ),
+    (
+        "signal mute after the request",
+        signal("ok", f"http {TIMEOUT}", "ok", "ok"),
+        True,
+        ("http-failure", False),
+    ),
+    ("signal cancelled", signal(*[f"tls {STOP}"] * 4), True, DOUBT),
+    ("facebook works", facebook({}), False, OK),
+    ("b-api NXDOMAIN", facebook({"b_api": "dns_nxdomain_error"}), True, ("dns", False)),
+    ("stun NXDOMAIN", facebook({"stun": "dns_nxdomain_error"}), True, ("dns", False)),
+    (
+        "every name NXDOMAIN",
+        facebook(dict.fromkeys(FACEBOOK, "dns_nxdomain_error")),
+        True,
+        ("dns", False),
+    ),
+    ("edge leads elsewhere", facebook({"edge": BLOCKED_PAGE}), True, ("dns", False)),
+    (
+        "every name leads elsewhere",
+        facebook(dict.fromkeys(FACEBOOK, BLOCKED_PAGE)),
+        True,
+        ("dns", False),
+    ),
+    (
+        "a provider's own cache of scontent",
+        facebook({"scontent_cdn": {"answers": "41.90.5.5", "asn": 33771}}),
+        True,
+        OK,
+    ),
+    (
+        "star drops",
+        facebook({"star": own("157.240.9.9", connect=TIMEOUT)}),
+        True,
+        ("tcp_ip", False),
+    ),
+    (
+        "b-graph refuses",
+        facebook({"b_graph": own("157.240.9.8", connect=REFUSED)}),
+        True,
+        ("tcp_ip", False),
+    ),
+    ("facebook cancelled", facebook({"star": own("157.240.9.9", connect=STOP)}), True, DOUBT),
+    (
+        "telegram when the link is gone, in timeouts",
+        telegram([f"tcp {TIMEOUT}"] * 4, f"dns {TIMEOUT}"),
+        True,
+        DOUBT,
+    ),
+    ("names lead home", facebook(dict.fromkeys(FACEBOOK, PRIVATE)), True, ("dns", False)),
+    ("and are mute", facebook(dict.fromkeys(FACEBOOK, SILENT)), True, ("dns", False)),
+    ("facebook's resolver silent", facebook({"edge": TIMEOUT}), True, DOUBT),
+]
+
+
+@pytest.mark.parametrize(
+    ("measured", "wanted"), [(m, w) for _, m, _, w in ROWS], ids=[r[0] for r in ROWS]
+)
+def test_row(measured: Json, wanted: Outcome) -> None:
+    seen = read(measured)
+    found = line(seen, judge(seen.taken, seen.control))
+    assert (found["blocking"], found["accessible"]) == wanted, found
+
+
+def test_where_we_differ_from_ooni_it_is_by_doubt_or_by_partial_blocking() -> None:
+    """OONI's anomaly is our blocking; where not, we doubt, or most of the service works."""
+    for name, _, anomaly, (blocking, accessible) in ROWS:
+        agrees = anomaly == (accessible is False)
+        assert agrees or blocking is None or "cache" in name, name
+
+
+def test_without_a_control_blocking_is_half_sure() -> None:
+    seen = read(signal(f"tls {RST}", "ok", "ok", "ok"))
+    verdicts = judge(seen.taken, seen.control)
+    assert 0 < line(seen, verdicts)["confidence"] <= 0.5
+
+
+def world_of(*measured: Json) -> list[Json]:
+    """Imported together, as one run does it."""
+    world = World()
+    imported = [read(m) for m in measured]
+    for seen in imported:
+        world.note(seen)
+    lines = []
+    for before in imported:
+        seen = world.contrast(before)
+        lines.append(line(seen, judge(seen.taken, seen.control)))
+    return lines
+
+
+def test_an_outage_everywhere_is_down_and_blocked_nowhere() -> None:
+    """Meta, 4 October 2021: OONI saw blocking in every country."""
+    dead = [f"tcp {TIMEOUT}"] * 16
+    countries = ("IT", "KZ", "BR", "KE")
+    lines = world_of(
+        *(
+            whatsapp(dead, f"dns {TIMEOUT}", "dns dns_servfail_error", probe_cc=cc)
+            for cc in countries
+        )
+    )
+    assert {(x["verdict"], x["blocking"]) for x in lines} <= {("down", False), ("unknown", None)}
+
+
+def test_one_country_that_fails_alone_is_blocked_and_surer_for_it() -> None:
+    alone = telegram(["ok"] * 4, f"tls {RST}", probe_cc="KZ")
+    blocked, *others = world_of(
+        alone, telegram(["ok"] * 4, probe_cc="IT"), telegram(["ok"] * 4, probe_cc="BR")
+    )
+    assert blocked["blocking"] == "http-failure"
+    assert blocked["confidence"] > 0.5
+    assert all(x["accessible"] is True for x in others)
+
+
+def test_a_new_root_of_the_service_s_own_is_not_blocking(signal_root: Json) -> None:
+    """Signal, 19 October 2022: the probe did not know the new root, anywhere."""
+    measured = signal("ok", "tls ssl_unknown_authority", "ok", "ok")
+    measured["test_keys"]["tls_handshakes"][1]["peer_certificates"] = [signal_root]
+    seen = read(measured)
+    found = line(seen, judge(seen.taken, seen.control))
+    assert found["blocking"] in (False, None), found

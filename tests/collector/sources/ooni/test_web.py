@@ -1,0 +1,40 @@
+"""web_connectivity: every row gives OONI's verdict, or a better one with its reason."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import line, read
+from support.ooni import web
+
+CATALOGUE = Path(__file__).with_name("web.yml")
+ROWS: list[dict[str, Any]] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+
+
+def cases() -> Iterator[Any]:
+    for row in ROWS:
+        for version in [row["only"]] if "only" in row else ["0.5", "0.4"]:
+            yield pytest.param(row, version, id=f"{row['name']} ({version})")
+
+
+@pytest.mark.parametrize(("row", "version"), list(cases()))
+def test_row(row: Mapping[str, Any], version: str) -> None:
+    seen = read(web(row, version))
+    found = line(seen, judge(seen.taken, seen.control))
+    wanted = row.get("ours", row["ooni"])
+    assert [found["blocking"], found["accessible"]] == wanted, found
+
+
+def test_what_differs_from_ooni_tells_why() -> None:
+    for row in ROWS:
+        assert ("ours" in row) == ("why" in row), row["name"]
+        assert row.get("ours") != row["ooni"], row["name"]
+
+
+def test_there_are_enough_and_their_names_differ() -> None:
+    assert len(ROWS) >= 60
+    assert len({row["name"] for row in ROWS}) == len(ROWS)

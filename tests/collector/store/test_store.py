@@ -1,0 +1,399 @@
+"""The store on its real engine: what goes in comes out, once, whatever is done twice."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    Cell,
+    CellFilter,
+    Kind,
+    MeasurementFilter,
+    Presence,
+    Refused,
+    Role,
+    State,
+    Vantage,
+    Verdict,
+)
+from heliograph_collector.store.queries import Cells
+from heliograph_collector.store.store import DirectoryInUseError, Store, StoreError
+from support.rows import (
+    KZ,
+    T0,
+    US,
+    block,
+    blocked,
+    observations,
+    reachable,
+    taken,
+)
+
+HOUR = 3_600 * US
+RU = Vantage(country="RU", asn=12_389, access="mobile")
+
+
+def count(store: Store, table: str) -> int:
+    """Rows as they lie, without any merging at reading."""
+    return int(store._clickhouse.written(f"SELECT count() AS n FROM {table}", {})[0][0])
+
+
+async def test_a_measurement_comes_back_as_it_was_taken(store: Store) -> None:
+    one = taken(1, steps=observations())
+    verdicts = (blocked(), reachable("dc1"), blocked("web"))
+    await store.insert_block(block(1, 1, (one, verdicts)))
+    assert await store.measurement(one.id) == (one, verdicts)
+    assert await store.measurement("f" * 32) is None
+
+
+async def test_each_step_is_a_row_of_its_own(store: Store) -> None:
+    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+    rows = store._clickhouse.ask(
+        "SELECT operation, failure, name, answers, address, port, server_name, certificates, url,"
+        " parent, rcode, alert FROM observations ORDER BY step",
+        {},
+    )
+    assert rows[0] == (*("resolve", "", "x.test", ["A 192.0.2.1"], "", 0, "", [], "", -1, 0, -1),)
+    assert rows[1][4:6] == ("192.0.2.1", 443)
+    assert rows[2][6:8] == ("x.test", ["a" * 64])
+    assert rows[3][:2] == ("http_round_trip", "connection_reset")
+    assert [row[9] for row in rows] == [-1, 0, 1, 2]
+
+
+async def test_replaying_a_block_changes_nothing(store: Store) -> None:
+    judged = [
+        (taken(n, at_us=T0 + n * 86_400 * US, steps=observations()), (blocked(), blocked("dc1")))
+        for n in range(30)  # five weeks: five partitions
+    ]
+    there = Presence(kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a")
+    bad = Refused(position=2, index=-1, received_us=T0, reason="bad_batch", body=b"\xff\x00")
+    whole = replace(block(1, 9, *judged), presence=(there,), refused=(bad,))
+    for _ in range(3):
+        await store.insert_block(whole)
+    assert count(store, "measurements") == 30
+    assert count(store, "observations") == 120
+    assert count(store, "verdicts") == 60
+    assert count(store, "presence") == count(store, "quarantine") == 1
+    assert await store.cursor("j") == 9
+
+
+@pytest.mark.parametrize("broken", ["measurements", "observations", "verdicts", "presence", "done"])
+async def test_a_block_torn_anywhere_is_mended_by_its_replay(store: Store, broken: str) -> None:
+    there = Presence(kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a")
+    whole = replace(
+        block(1, 5, (taken(1, steps=observations()), (reachable(),))), presence=(there,)
+    )
+    genuine = store._clickhouse.insert
+
+    def tear(table: str, columns: object, token: str) -> None:
+        if broken in (table, token.rpartition("-")[2]):
+            raise StoreError("torn")
+        genuine(table, columns, token)
+
+    store._clickhouse.insert = tear  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="torn"):
+        await store.insert_block(whole)
+    assert await store.cursor("j") == 0
+    assert await store.pending("j") == (1, 5)
+    store._clickhouse.insert = genuine  # type: ignore[method-assign]
+    await store.insert_block(whole)
+    assert await store.pending("j") is None
+    assert count(store, "measurements") == count(store, "verdicts") == count(store, "presence") == 1
+    assert count(store, "observations") == 4
+
+
+async def test_nobody_sees_a_measurement_without_its_verdicts(store: Store) -> None:
+    genuine, seen = store._clickhouse.insert, []
+
+    def watched(table: str, columns: object, token: str) -> None:
+        genuine(table, columns, token)
+        seen.append((count(store, "measurements"), count(store, "verdicts")))
+
+    store._clickhouse.insert = watched  # type: ignore[method-assign]
+    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+    assert (0, 1) in seen
+    assert (1, 0) not in seen
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = Store(f"chdb://{tmp_path}/store")
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.health()
+    with pytest.raises(StoreError, match="closed"):
+        await store.insert_block(block(1, 1))
+
+
+async def test_a_time_that_cannot_be_is_stored_and_votes_nowhere(store: Store) -> None:
+    bad = Verdict(state=State.UNKNOWN, rule=TIME_BAD)
+    late = replace(taken(1), received_us=T0 + 121 * 86_400 * US)
+    await store.insert_block(block(1, 1, (late, (bad,)), (taken(2), (reachable(),))))
+    found = await store.measurement(late.id)
+    assert found is not None
+    assert (found[0].time_bad, found[0].measurement.started_us, found[1]) == (True, T0, (bad,))
+    page = await store.measurements(MeasurementFilter(since_us=late.received_us))
+    assert [t.id for t, _ in page.items] == [late.id]
+    assert [v.nym for v in await store.votes(T0, late.received_us + US, 300)] == ["nym2"]
+
+
+async def test_cursors_of_two_journals_do_not_mix(store: Store) -> None:
+    await store.insert_block(block(1, 40, journal="lost"))
+    assert (await store.cursor("lost"), await store.cursor("new")) == (40, 0)
+
+
+async def test_vantages_vote_by_bin_and_the_control_does_not(store: Store) -> None:
+    await store.insert_block(
+        block(
+            1,
+            3,
+            (taken(1, who="anna"), (blocked(), blocked("dc1"))),
+            (taken(2, who="anna", at_us=T0 + 10 * US), (reachable(),)),
+            (taken(3, who="anna", at_us=T0 + 301 * US), (reachable(),)),
+            (taken(4, who="berik"), (blocked(method="timeout_after_hello"),)),
+            (taken(5, who="berik", at_us=T0 + 9 * US), (blocked(method="timeout_after_hello"),)),
+            (taken(6, who="berik", at_us=T0 + 11 * US), (blocked(),)),
+            (taken(7, who="us", role=Role.CONTROL), (blocked(),)),
+            (taken(8, who="ivan", vantage=RU), (reachable(),)),
+        )
+    )
+    votes = await store.votes(T0, T0 + HOUR, 300, country="KZ")
+    assert [(v.nym, v.start_us, v.reachable, v.blocked) for v in votes] == [
+        ("anna", T0, 1, 1),
+        ("berik", T0, 0, 3),
+        ("anna", T0 + 300 * US, 1, 0),
+    ]
+    assert (votes[1].layer, votes[1].method) == ("tls", "timeout_after_hello")
+    assert (votes[0].prefix, votes[0].asn, votes[0].region) == ("net-anna", 9198, "ALA")
+    assert len(await store.votes(T0, T0 + HOUR, 300)) == 4
+    assert [v.nym for v in await store.votes(T0, T0 + HOUR, 300, access="mobile")] == ["ivan"]
+    assert await store.votes(T0, T0 + HOUR, 300, service="signal") == []
+    assert await store.votes(T0 + HOUR, T0 + 2 * HOUR, 300) == []
+
+
+async def test_a_second_judgement_takes_the_place_of_the_first(store: Store) -> None:
+    one = taken(1)
+    await store.insert_block(block(1, 1, (one, (blocked(), blocked("dc1"), blocked("dc2")))))
+    await store.insert_block(block(2, 2, (one, (reachable(), reachable("dc1")))))
+    (vote,) = await store.votes(T0, T0 + HOUR, 300)
+    assert (vote.blocked, vote.reachable) == (0, 1)
+    assert await store.measurement(one.id) == (one, (reachable(), reachable("dc1")))
+    assert count(store, "measurements") == 1
+
+
+async def test_pages_walk_through_all_and_nothing_twice(store: Store) -> None:
+    rows = [(taken(n, at_us=T0 + n // 3 * US), (reachable(),)) for n in range(20)]
+    await store.insert_block(block(1, 1, *rows))
+    seen: list[str] = []
+    cursor = ""
+    while cursor or not seen:
+        page = await store.measurements(MeasurementFilter(), cursor, 7)
+        seen += [t.id for t, verdicts in page.items if verdicts == (reachable(),)]
+        cursor = page.next
+    assert sorted(seen) == sorted(t.id for t, _ in rows)
+    with pytest.raises(ValueError, match="cursor"):
+        await store.measurements(MeasurementFilter(), "x'); DROP", 7)
+
+
+async def test_filters_narrow(store: Store) -> None:
+    await store.insert_block(
+        block(
+            1,
+            1,
+            (taken(1), (blocked(),)),
+            (taken(2, service="signal"), (reachable(),)),
+            (taken(3, vantage=RU, at_us=T0 + HOUR), (reachable(), blocked("dc1"))),
+        )
+    )
+
+    async def found(**wanted: object) -> list[int]:
+        page = await store.measurements(MeasurementFilter(**wanted))  # type: ignore[arg-type]
+        return sorted(t.measurement.sequence for t, _ in page.items)
+
+    assert await found() == [1, 2, 3]
+    assert await found(state="blocked") == [1]
+    assert await found(state="reachable", country="RU", asn=12_389, access="mobile") == [3]
+    assert await found(service="signal", experiment="telegram", region="ALA") == [2]
+    assert await found(since_us=T0 + 1) == [3]
+    assert await found(until_us=T0 + 1) == [1, 2]
+
+
+async def test_a_lost_vantage_is_silent_until_it_is_back(store: Store) -> None:
+    def event(
+        position: int, kind: Kind, who: str, minute: int, role: Role = Role.VOLUNTEER
+    ) -> Presence:
+        at_us = T0 + minute * 60 * US
+        return Presence(
+            kind=kind, position=position, received_us=at_us, vantage=KZ, nym=who, role=role
+        )
+
+    events = (
+        event(1, Kind.ARRIVAL, "anna", 0),
+        event(2, Kind.ARRIVAL, "berik", 0),
+        event(3, Kind.LOST, "anna", 7),  # back in the bin that begins at 15
+        event(4, Kind.LOST, "berik", 12),  # stays away
+        event(5, Kind.GOODBYE, "dana", 12),
+        event(6, Kind.LOST, "control", 12, Role.CONTROL),
+        event(7, Kind.ARRIVAL, "anna", 17),
+        event(8, Kind.LOST, "erlan", 21),  # back within the bin
+        event(9, Kind.ARRIVAL, "erlan", 22),
+    )
+    await store.insert_block(replace(block(1, 9), presence=events))
+    found = await store.silences(T0, T0 + 30 * 60 * US, 300)
+    minutes = {(s.start_us - T0) // (60 * US): s.vantages for s in found}
+    assert minutes == {5: 1, 10: 2, 15: 1, 20: 1, 25: 1}
+    assert (found[0].country, found[0].asn, found[0].region) == ("KZ", 9198, "ALA")
+    later = await store.silences(T0 + 15 * 60 * US, T0 + 20 * 60 * US, 300, country="KZ")
+    assert [s.vantages for s in later] == [1]
+
+
+async def test_who_is_established_is_told_with_the_vote_and_the_measurement(store: Store) -> None:
+    old, young = (replace(taken(n, who=f"n{n}"), established=n == 1) for n in (1, 2))
+    await store.insert_block(block(1, 1, (old, (blocked(),)), (young, (reachable(),))))
+    votes = await store.votes(T0, T0 + HOUR, 300)
+    assert {vote.nym: vote.established for vote in votes} == {"n1": True, "n2": False}
+    assert [judgement.taken.established for judgement in await store.stretch(T0, T0 + HOUR)] == [
+        one.established for one in sorted((old, young), key=lambda t: t.id)
+    ]
+
+
+async def test_rows_of_before_count_as_not_established(store: Store, tmp_path: Path) -> None:
+    there = Presence(
+        kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a", heard_us=T0 - US, why=""
+    )
+    told = replace(taken(1), established=True)
+    await store.insert_block(replace(block(1, 1, (told, (blocked(),))), presence=(there,)))
+    for table, column in (
+        ("measurements", "established"),
+        ("verdicts", "established"),
+        ("presence", "heard"),
+        ("presence", "why"),
+    ):
+        store._clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
+    store._clickhouse.command("ALTER TABLE migrations DELETE WHERE version >= 5")
+    await store.close()
+    again = Store(f"chdb://{tmp_path}/store", observations_days=9_999, verdicts_days=9_999)
+    await again.open()
+    (vote,) = await again.votes(T0, T0 + HOUR, 300)
+    assert (vote.blocked, vote.established) == (1, False)
+    ((found, _),) = (await again.measurements(MeasurementFilter())).items
+    assert found == taken(1)
+    await again.close()
+
+
+async def test_cells_are_replaced_by_key(store: Store) -> None:
+    cell = Cell(
+        country="KZ",
+        region="",
+        asn=0,
+        access="",
+        service="telegram",
+        start_us=T0,
+        bin_s=300,
+        vantages=5,
+        reachable=1,
+        blocked=4,
+        down=0,
+        unknown=0,
+        silent=2,
+        state=State.BLOCKED,
+        confidence=0.75,
+        layer="tls",
+        method="reset",
+        prefixes=4,
+    )
+    other = replace(cell, asn=9198)
+    await store.replace_cells([cell, other])
+    await store.replace_cells([replace(cell, state=State.REACHABLE)])
+    await store.replace_cells([cell])
+    wanted = CellFilter(since_us=T0, until_us=T0 + HOUR, country="KZ")
+    assert await store.cells(wanted) == [cell, other]
+    assert await store.cells(replace(wanted, asn=0, region="", access="")) == [cell]
+    assert await store.cells(replace(wanted, service="signal")) == []
+
+
+async def test_a_clock_that_is_set_back_leaves_no_old_cell_in_place(store: Store) -> None:
+    """What was written while it was ahead by a day is replaced all the same, after a start too."""
+    cell = Cell(
+        country="KZ", region="", asn=0, access="", service="telegram", start_us=T0, bin_s=300,
+        vantages=9, reachable=9, blocked=0, down=0, unknown=0, silent=0, state=State.REACHABLE,
+        confidence=0.9,
+    )  # fmt: skip
+    await store.replace_cells([cell])
+    ahead = "INSERT INTO cells SELECT * REPLACE (written + toIntervalDay(1) AS written) FROM cells"
+    await asyncio.to_thread(store._clickhouse.command, ahead)
+    store._cells = Cells(store._clickhouse)  # as in a process that has just begun
+    for silent in (1, 2):
+        newer = replace(cell, vantages=0, reachable=0, silent=silent, state=State.UNKNOWN)
+        await store.replace_cells([newer])
+        wanted = CellFilter(since_us=T0, until_us=T0 + HOUR, country="KZ")
+        assert await store.cells(wanted) == [newer]
+
+
+async def test_questions_are_answered_while_blocks_go_in(store: Store) -> None:
+    answers: list[int] = []
+
+    async def insert() -> None:
+        for n in range(1, 41):
+            await store.insert_block(block(n, n, (taken(n, who=f"v{n}"), (reachable(),))))
+
+    async def ask() -> None:
+        while not answers or answers[-1] < 40:
+            answers.append(len(await store.votes(T0, T0 + HOUR, 300)))
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(insert())
+        group.create_task(ask())
+        group.create_task(ask())
+    assert all(0 <= n <= 40 for n in answers)
+
+
+async def test_health_tells_the_engine_and_its_rows(store: Store) -> None:
+    await store.insert_block(block(1, 1, (taken(1), (reachable(),))))
+    health = await store.health()
+    assert health.engine[0].isdigit()
+    assert health.rows >= 4
+    assert health.free_bytes is not None
+
+
+async def test_reopening_finds_everything_under_the_new_retention(tmp_path: Path) -> None:
+    url = f"chdb://{tmp_path}/store"
+    store = Store(url, observations_days=18_000, verdicts_days=18_000)
+    await store.open()
+    await store.insert_block(block(1, 7, (taken(1), (reachable(),))))
+    await store.close()
+    again = Store(url, observations_days=16_000, verdicts_days=17_000)
+    await again.open()
+    assert await again.cursor("j") == 7
+    assert await again.measurement(taken(1).id) is not None
+    made = str(again._clickhouse.written("SHOW CREATE TABLE verdicts", {}))
+    assert "toIntervalDay(17000)" in made
+    await again.close()
+
+
+async def test_what_is_past_its_time_goes(tmp_path: Path) -> None:
+    store = Store(f"chdb://{tmp_path}/store", observations_days=30)
+    await store.open()
+    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+    store._clickhouse.command("OPTIMIZE TABLE observations FINAL")
+    assert count(store, "observations") == 0
+    await store.close()
+
+
+async def test_a_second_owner_of_the_directory_is_refused_in_a_sentence(
+    store: Store, tmp_path: Path
+) -> None:
+    other = Store(f"chdb://{tmp_path}/store")
+    with pytest.raises(DirectoryInUseError, match="in use by another process: stop that one"):
+        await other.open()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgres://x", "chdb://", "chdb://host/x", "/data", "clickhouse:"]
+)
+def test_an_unknown_url_is_told_what_is_known(url: str) -> None:
+    with pytest.raises(StoreError, match=r"chdb:///PATH, clickhouse://HOST:PORT"):
+        Store(url)

@@ -1,0 +1,74 @@
+"""What of HTTP the door for lone envelopes takes, and what it says to the rest."""
+
+import pytest
+
+from heliograph.http_envelope import MAX_BODY, MAX_HEAD, RefusedError, read, refusal, reply
+from heliograph.v1 import intake_pb2 as pb
+
+WHOLE = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+
+
+def test_a_request_is_there_when_its_last_byte_is() -> None:
+    assert all(read(WHOLE[:end]) is None for end in range(len(WHOLE)))
+    request = read(WHOLE)
+    assert request is not None
+    assert (request.envelope, request.forwarded, request.place) == (b"abc", "", "")
+
+
+def test_it_says_by_which_proxies_it_came_and_whether_the_peer_is_one() -> None:
+    more = b"X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2\r\nHeliograph-Place: x\r\n"
+    request = read(WHOLE.replace(b"Host: x\r\n", more))
+    assert request is not None
+    assert request.forwarded == "192.0.2.1,192.0.2.2"
+    assert request.place == "elsewhere"
+    relay = read(WHOLE.replace(b"Host: x", b"heliograph-place: relay"))
+    assert relay is not None
+    assert relay.place == "relay"
+
+
+def test_it_says_how_much_of_a_plan_the_agent_has() -> None:
+    for said, held in (
+        (b"5", pb.PlanHeld(version=5)),
+        (b"5 6/4096", pb.PlanHeld(version=5, next=6, bytes=4_096)),
+        (b"five", None),
+        (b"5 6/" + b"9" * 40, None),
+    ):
+        request = read(WHOLE.replace(b"Host: x", b"Heliograph-Plan: " + said))
+        assert request is not None
+        assert request.plan == held
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (WHOLE.replace(b"POST", b"GET"), 405),
+        (WHOLE.replace(b"/v1/envelopes", b"/"), 404),
+        (WHOLE.replace(b"HTTP/1.1", b"HTTP/2.0"), 400),
+        (b"\r\n\r\n", 400),
+        (WHOLE.replace(b"Content-Length: 3\r\n", b""), 411),
+        (WHOLE.replace(b"Host: x", b"Transfer-Encoding: chunked"), 411),
+        (WHOLE.replace(b"Host: x", b"Content-Length: 4"), 400),
+        (WHOLE.replace(b"Length: 3", b"Length: 0"), 400),
+        (WHOLE.replace(b"Length: 3", b"Length: -3"), 400),
+        (WHOLE.replace(b"Length: 3", b"Length: 0x3"), 400),
+        (WHOLE.replace(b"Length: 3", b"Length: " + b"9" * 400), 413),
+        (WHOLE.replace(b"Length: 3", b"Length: %d" % (MAX_BODY + 1)), 413),
+        (WHOLE.replace(b"Host: x", b"Host : x"), 400),
+        (WHOLE.replace(b"Host: x", b" folded"), 400),
+        (b"POST /v1/envelopes HTTP/1.1\r\nA: " + b"a" * MAX_HEAD + b"\r\n\r\n", 431),
+        (b"a" * (MAX_HEAD + 1), 431),
+    ],
+)
+def test_what_is_not_understood_is_refused_with_its_status(sent: bytes, status: int) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read(sent)
+    assert refused.value.status == status
+    assert refusal(status).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_receipt_is_the_body_whatever_it_says() -> None:
+    receipt = pb.Receipt(sequence=7, status=pb.STATUS_RETRY, retry_after_s=9)
+    head, _, body = reply(pb.SubmitResponse(receipt=receipt)).partition(b"\r\n\r\n")
+    assert pb.SubmitResponse.FromString(body).receipt == receipt
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 9" in head

@@ -1,0 +1,90 @@
+"""Who may sign what: the attacks that TUF names, on our one chain."""
+
+from dataclasses import replace
+
+import pytest
+
+from heliograph import keys
+from heliograph import trust_chain as c
+from heliograph.v1 import plan_pb2 as pb
+
+ROOTS = [keys.SigningKey(bytes([n]) * 32) for n in range(1, 5)]
+PLANNERS = [keys.SigningKey(bytes([n]) * 32) for n in range(11, 14)]
+SEAL = keys.SealingKey(b"s" * 32).public
+
+
+def role(threshold: int, *signers: keys.SigningKey) -> c.Role:
+    return c.Role(threshold, tuple(s.public for s in signers))
+
+
+FIRST = c.Charter(
+    version=1,
+    issued_s=1,
+    expires_s=100,
+    root=role(2, *ROOTS[:3]),
+    plan=role(2, *PLANNERS),
+    receipts=role(1, PLANNERS[0]),
+    sealing_key=SEAL,
+)
+SECOND = replace(FIRST, version=2, root=role(2, *ROOTS[1:]))
+BEGUN = c.encode(FIRST)
+GOOD = c.sign(SECOND, ROOTS[1:3])  # two of the old, and two of the new
+
+
+def plan(*signers: keys.SigningKey, body: bytes = b"plan") -> pb.SignedPlan:
+    made = [s.sign(keys.PLAN, body) for s in signers]
+    return pb.SignedPlan(plan=body, signature=made[0], further=made[1:])
+
+
+def test_a_chain_is_followed_from_any_of_its_links_also_over_expired_ones() -> None:
+    later = [c.sign(replace(SECOND, version=n), ROOTS[1:3]) for n in range(3, 9)]
+    chain = [c.sign(FIRST, ROOTS[:2]), GOOD, *later]
+    for held in (BEGUN, GOOD.charter, chain[4].charter):
+        assert c.decode(c.follow(held, chain)).version == 8
+    assert c.follow(chain[-1].charter, chain) == chain[-1].charter, "nothing newer came"
+    assert c.follow(BEGUN, []) == BEGUN
+
+
+def test_the_invite_names_where_to_begin() -> None:
+    chain = [c.sign(FIRST, ROOTS[:2]), GOOD]
+    assert c.begin(chain, c.digest(GOOD)) == GOOD.charter
+    with pytest.raises(c.CharterError, match="not the one that the invite names"):
+        c.begin(chain[:1], c.digest(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("forged", "why"),
+    [
+        (c.sign(SECOND, ROOTS[1:2]), "not signed by enough"),  # one stolen key
+        (c.sign(SECOND, [ROOTS[1], ROOTS[1]]), "not signed by enough"),  # the same one twice
+        (c.sign(SECOND, [ROOTS[1], ROOTS[3]]), "not signed by enough"),  # too few of the old
+        (c.sign(SECOND, ROOTS[:2]), "not signed by enough"),  # too few of the new
+        (c.sign(SECOND, PLANNERS), "not signed by enough"),  # another role's keys
+        (c.sign(replace(SECOND, version=3), ROOTS[1:3]), "3 cannot follow 1"),  # a link left out
+        (c.sign(replace(SECOND, root=role(4, *ROOTS[1:])), ROOTS[1:]), "threshold"),
+        (c.sign(replace(SECOND, root=c.Role(0, ())), ROOTS[1:]), "threshold"),
+        (c.sign(replace(SECOND, sealing_key=b"x"), ROOTS[1:3]), "no sealing key"),
+        (pb.SignedCharter(charter=b"\xff" * 9), "cannot be read"),
+        (pb.SignedCharter(charter=bytes(c.MAX_BYTES + 1)), "too large"),
+    ],
+)
+def test_a_broken_link_leads_nowhere(forged: pb.SignedCharter, why: str) -> None:
+    with pytest.raises(c.CharterError, match=why):
+        c.follow(BEGUN, [forged])
+
+
+def test_an_older_charter_is_never_gone_back_to() -> None:
+    assert c.follow(GOOD.charter, [c.sign(FIRST, ROOTS[:2])]) == GOOD.charter
+
+
+def test_a_plan_needs_enough_different_keys_of_its_own_role() -> None:
+    assert c.plan_is_signed(FIRST, plan(PLANNERS[0], PLANNERS[2]))
+    for signers in ([PLANNERS[0]], [PLANNERS[0], PLANNERS[0]], [PLANNERS[0], ROOTS[0]]):
+        assert not c.plan_is_signed(FIRST, plan(*signers))
+    mixed = plan(*PLANNERS[:2])
+    mixed.plan = b"another"
+    assert not c.plan_is_signed(FIRST, mixed), "a signature belongs to one whole document"
+
+
+def test_what_is_written_is_read_back() -> None:
+    assert c.decode(c.encode(FIRST)) == FIRST

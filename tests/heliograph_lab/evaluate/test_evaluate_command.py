@@ -1,0 +1,124 @@
+"""The command, as typed: a scorecard for people and for machines, the same from the same seeds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph_collector import cli
+from heliograph_lab.evaluate import run as running
+from heliograph_lab.evaluate.detectors import CONTENDERS, OURS
+from heliograph_lab.evaluate.measures import piles
+from heliograph_lab.evaluate.table import document, text
+
+SCENARIO = """\
+name: one evening
+since: 2022-01-05T00:00:00Z
+until: 2022-01-05T06:00:00Z
+countries:
+  KZ:
+    vantages:
+      - {region: ALA, asn: 1, access: mobile, count: 15}
+      - {region: AST, asn: 2, access: fixed, count: 15}
+events:
+  - {do: cut, at: [2022-01-05T02:00:00Z, 2022-01-05T03:00:00Z], for: 1h, jitter: 5s}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "evening.yml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def rows(found: dict[str, Any]) -> dict[str, Any]:
+    return {row["key"]: row for row in found["rows"]}
+
+
+def test_a_small_corpus_from_end_to_end() -> None:
+    """One of each, in this process; who made it can read the seed of every false alarm."""
+    jobs = [job for job in running.jobs([], 11, "tuning") if job.path is None]
+    few = [j for j in jobs if j.draw.family in ("shutdown", "operator", "confounder")]
+    few += [j for j in jobs if j.draw.family == "block"][:1]
+    of = piles(running.outcomes(few, processes=1))
+    found = document(of, {"seeds": 11})
+    told = rows(found)
+    assert set(told["regional"]["measures"]) == {
+        name for name, contender in CONTENDERS.items() if "cuts" in contender.channels
+    }
+    assert told["recall_cuts"]["measures"][OURS]["value"] == 1
+    assert (
+        told["regional"]["measures"][OURS]["value"] < told["regional"]["measures"]["ioda"]["value"]
+    )
+    assert told["false_national"]["measures"][OURS]["n"] == 0  # no quiet month was played
+    assert told["false_national"]["reached"] is None
+    assert {"power", "restart", "anycast"} <= set(found["confounders"])
+    json.dumps(found, allow_nan=False)
+    lines = text(of, {"seeds": 11}).splitlines()
+    assert len([line for line in lines if "mobile-only" in line and "≤ 180 s" in line]) == 1
+
+
+def test_a_file_is_scored_by_its_own_truth(
+    scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", str(scenario), "--seeds", "3", "--half", "tuning", "--json"]
+    assert cli.main(command) == 0
+    once = capsys.readouterr().out
+    told = rows(json.loads(once))
+    ours = told["national_suspected"]["measures"][OURS]
+    assert ours["n"] == 3
+    assert 20 < ours["value"] <= 60
+    assert told["national_suspected"]["reached"] is True
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out == once
+
+
+def test_a_mistake_in_a_file_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wrong.yml"
+    path.write_text(SCENARIO.replace("do: cut", "do: cutt"))
+    assert cli.main(["evaluate", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"heliograph-collector: {path}, line 10: do cannot be 'cutt'")
+    assert cli.main(["evaluate", str(tmp_path / "none.yml")]) == 1
+    assert "none.yml cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "many"], ["--half", "both"]])
+def test_wrong_usage(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["evaluate", *words])
+    assert end.value.code == 2
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: there are no workers")
+def test_it_stops_when_it_is_told_to() -> None:
+    """Ctrl-C goes to the whole group; nobody is left, and it is told in one line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "heliograph_collector", "evaluate"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (workers := spawned(process.pid)):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert (out, err.strip()) == ("", "heliograph-collector: stopped.")
+    assert [pid for pid in workers if Path(f"/proc/{pid}").exists()] == []
+
+
+def spawned(pid: int) -> list[str]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
