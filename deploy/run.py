@@ -1,6 +1,6 @@
-"""What `make run` does: a collector, one agent of this machine, and the page, until Ctrl-C.
+"""Run a collector, one agent of this machine and the page for `make run`, until Ctrl-C.
 
-Everything lies in ./heliograph-data; a second run goes on with it, deleting it starts afresh.
+All data is in ./heliograph-data; a second run continues with it, deleting it starts over.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from pathlib import Path
 from threading import Event
 
 from heliograph_agent.state import State
-from heliograph_collector.control.agent_process import tied
+from heliograph_collector.control.agent_process import build_tied_command
 
-START_S, STOP_S, LOOK_S = 60.0, 5.0, 0.2
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 5.0
+POLL_S = 0.2
 CONFIG = """\
 # Made by `make run`: the page is this machine's owner's alone, so it may show a single vantage.
 feed:
@@ -45,11 +47,11 @@ Ctrl-C stops all of it.
 
 
 class CannotRunError(Exception):
-    """The text is a sentence that says what to do."""
+    """The program cannot run; the message is a sentence that says what to do."""
 
 
 def main() -> int:
-    args = _arguments()
+    args = _parse_arguments()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -62,25 +64,29 @@ def main() -> int:
 
 def _run(args: argparse.Namespace, stop: Event) -> int:
     data = Path(args.data)
-    config = args.config or _config(data)
-    _say(HELLO.format(data=data))
+    config = args.config or _write_config(data)
+    _print_text(HELLO.format(data=data))
     with ExitStack() as stack:
         options = ["--data", str(data), "--config", str(config)]
-        ports = [x for name in ("grpc", "http") for x in _option(name, getattr(args, name))]
-        serve = stack.enter_context(_program("heliograph_collector", "serve", *options, *ports))
-        places = _places(data, serve, stop)
+        ports = [x for name in ("grpc", "http") for x in _format_option(name, getattr(args, name))]
+        serve = stack.enter_context(
+            _start_program("heliograph_collector", "serve", *options, *ports)
+        )
+        addresses = _wait_until_serving(data, serve, stop)
         if not stop.is_set():
-            _join(data, options, places["grpc"], args.join)
-            agent = stack.enter_context(_program("heliograph_agent", "run", *_state(data)))
-            _until_ready(places["http"], serve, stop)
+            _join(data, options, addresses["grpc"], args.join)
+            agent = stack.enter_context(
+                _start_program("heliograph_agent", "run", *_state_options(data))
+            )
+            _wait_until_ready(addresses["http"], serve, stop)
             if not stop.is_set():
-                _say(READY.format(url=f"http://{places['http']}/"))
-            _watch({"collector": serve, "agent": agent}, stop)
-        _say("\nStopping.")
+                _print_text(READY.format(url=f"http://{addresses['http']}/"))
+            _watch_programs({"collector": serve, "agent": agent}, stop)
+        _print_text("\nStopping.")
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make run", epilog="Example: .venv/bin/python deploy/run.py --http 127.0.0.1:8081"
     )
@@ -94,7 +100,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _config(data: Path) -> Path:
+def _write_config(data: Path) -> Path:
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = data / "make-run.yml"
     if not file.exists():
@@ -102,20 +108,23 @@ def _config(data: Path) -> Path:
     return file
 
 
-def _option(name: str, value: str | None) -> list[str]:
+def _format_option(name: str, value: str | None) -> list[str]:
     return [f"--{name}", value] if value else []
 
 
-def _state(data: Path) -> list[str]:
+def _state_options(data: Path) -> list[str]:
     return ["--state", str(data / "agent")]
 
 
 @contextmanager
-def _program(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A part in its own session, so that Ctrl-C reaches this program alone, which ends the parts in
-    their order; on Linux it also ends with us when we are killed."""
+def _start_program(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in its own session and stop it at the end of the block.
+
+    Ctrl-C then reaches this script alone, which stops the programs in order. On Linux a program
+    also ends when this script is killed.
+    """
     process = subprocess.Popen(  # noqa: S603 - our own programs
-        tied("-m", *command),
+        build_tied_command("-m", *command),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -124,46 +133,53 @@ def _program(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         try:
-            process.wait(STOP_S)
+            process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def _places(data: Path, serve: subprocess.Popen[bytes], stop: Event) -> dict[str, str]:
-    """Where the collector listens, once it does."""
-    for _ in range(int(START_S / LOOK_S)):
+def _wait_until_serving(data: Path, serve: subprocess.Popen[bytes], stop: Event) -> dict[str, str]:
+    """Return the collector's addresses once it listens."""
+    for _ in range(int(START_TIMEOUT_S / POLL_S)):
         if serve.poll() is not None:
             raise CannotRunError("the collector did not start; the line above says why.")
         try:
-            found = json.loads((data / "serving.json").read_text())
+            serving = json.loads((data / "serving.json").read_text())
         except (OSError, ValueError):
-            found = {}
-        if found.get("pid") == serve.pid and "http" in found:
-            return {name: str(found[name]) for name in ("grpc", "http")}
-        if stop.wait(LOOK_S):
+            serving = {}
+        if serving.get("pid") == serve.pid and "http" in serving:
+            return {name: str(serving[name]) for name in ("grpc", "http")}
+        if stop.wait(POLL_S):
             return {}
-    raise CannotRunError(f"the collector was not up after {START_S:.0f} s; try again.")
+    raise CannotRunError(f"the collector was not up after {START_TIMEOUT_S:.0f} s; try again.")
 
 
-def _join(data: Path, options: Sequence[str], endpoint: str, more: Sequence[str]) -> None:
-    """Enrol this machine's agent, unless it is. What it will do is printed, not only agreed to."""
-    joined = State(data / "agent").collector()
-    if joined is not None and joined.endpoint == endpoint:
-        _say(JOINED.format(state=data / "agent"))
+def _join(data: Path, options: Sequence[str], endpoint: str, join_options: Sequence[str]) -> None:
+    """Enroll this machine's agent unless it is enrolled; `join` prints what it will do."""
+    collector = State(data / "agent").collector()
+    if collector is not None and collector.endpoint == endpoint:
+        _print_text(JOINED.format(state=data / "agent"))
         return
-    if joined is not None:
+    if collector is not None:
         raise CannotRunError(
-            f"{data / 'agent'} belongs to {joined.endpoint} and not to {endpoint}: delete it, or "
-            "use the same port."
+            f"{data / 'agent'} belongs to {collector.endpoint} and not to {endpoint}: delete it, "
+            "or use the same port."
         )
-    made = _command(["heliograph_collector", "invite", *options], subprocess.PIPE)
-    command = ["heliograph_agent", "join", made.stdout.strip(), "--yes", *_state(data), *more]
-    if made.returncode != 0 or _command(command, None).returncode != 0:
+    invite = _run_command(["heliograph_collector", "invite", *options], subprocess.PIPE)
+    command = [
+        "heliograph_agent",
+        "join",
+        invite.stdout.strip(),
+        "--yes",
+        *_state_options(data),
+        *join_options,
+    ]
+    if invite.returncode != 0 or _run_command(command, None).returncode != 0:
         raise CannotRunError("this machine's agent could not join; the lines above say why.")
 
 
-def _command(command: Sequence[str], output: int | None) -> "subprocess.CompletedProcess[str]":
+def _run_command(command: Sequence[str], output: int | None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603 - our own programs
         [sys.executable, "-m", *command],
         stdout=output,
@@ -172,15 +188,17 @@ def _command(command: Sequence[str], output: int | None) -> "subprocess.Complete
     )
 
 
-def _until_ready(place: str, serve: subprocess.Popen[bytes], stop: Event) -> None:
-    for _ in range(int(START_S / LOOK_S)):
-        if serve.poll() is not None or stop.wait(LOOK_S) or _ready(place):
+def _wait_until_ready(address: str, serve: subprocess.Popen[bytes], stop: Event) -> None:
+    for _ in range(int(START_TIMEOUT_S / POLL_S)):
+        if serve.poll() is not None or stop.wait(POLL_S) or _is_ready(address):
             return
-    raise CannotRunError(f"the page did not come up within {START_S:.0f} s; see the lines above.")
+    raise CannotRunError(
+        f"the page did not come up within {START_TIMEOUT_S:.0f} s; see the lines above."
+    )
 
 
-def _ready(place: str) -> bool:
-    connection = http.client.HTTPConnection(place, timeout=2)
+def _is_ready(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=2)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -190,15 +208,15 @@ def _ready(place: str) -> bool:
         connection.close()
 
 
-def _watch(parts: dict[str, subprocess.Popen[bytes]], stop: Event) -> None:
-    """Until told to stop. Raises CannotRunError when a part ends by itself."""
-    while not stop.wait(LOOK_S):
-        for name, part in parts.items():
-            if part.poll() is not None:
+def _watch_programs(programs: dict[str, subprocess.Popen[bytes]], stop: Event) -> None:
+    """Wait for the stop event. Raises CannotRunError when a program ends by itself."""
+    while not stop.wait(POLL_S):
+        for name, program in programs.items():
+            if program.poll() is not None:
                 raise CannotRunError(f"the {name} ended by itself; the lines above say why.")
 
 
-def _say(text: str) -> None:
+def _print_text(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

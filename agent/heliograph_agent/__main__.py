@@ -1,10 +1,10 @@
-"""`heliograph-agent`, and `python -m heliograph_agent`."""
+"""Run the command `heliograph-agent`, also as `python -m heliograph_agent`."""
 
 import sys
 
 
 def main() -> int:
-    """The console script."""
+    """Run the console script."""
     from heliograph_agent import cli
 
     return cli.main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The agent's configuration: YAML in, one frozen value out.
+"""Read the agent's configuration from YAML.
 
 Every error names the file, the line, the key and what is allowed. A missing file is the default
 one, and then no YAML library is loaded.
@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from heliograph.address import host_port, https_host_port, literal
+from heliograph.address import parse_host_port, parse_https_host_port, parse_literal
 from heliograph.clock import Clock
 from heliograph.observation import Access
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
     from heliograph.plan import Entrance
     from heliograph_agent.net.config import NetConfig
-    from heliograph_agent.uplink.dial_context import Ways
+    from heliograph_agent.uplink.dial_context import DialContext
     from heliograph_agent.uplink.proxy import Proxy
-    from heliograph_agent.uplink.transports import Use
+    from heliograph_agent.uplink.transports import ProxyUse
 
 MAX_FILE = 262_144
 MAX_PEM = 4_194_304
 MAX_DOH = 16
 RELAY_BYTES = 20_000_000  # a day that is lent to others
-LISTED = "listed"  # in place of a relay's line: those that the plan lists
+LISTED = "listed"  # instead of a relay's line: those that the plan lists
 MAX_LIST = 64  # of anything
 PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; str() is the sentence for the user."""
+class AgentConfigError(ValueError):
+    """A configuration cannot be used; str() is the sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the volunteer set; empty means "as the program, the plan or the consent has it"."""
+    """What the volunteer set; empty means the default of program, plan or consent."""
 
     resolver: str = ""
     doh: tuple[str, ...] = ()
@@ -53,284 +53,299 @@ class Config:
     without: tuple[str, ...] = ()  # categories, experiments or services that are never run
     quiet_hours: frozenset[int] = frozenset()  # of this machine's clock, in which nothing is run
     proxy: "Proxy | None" = None
-    proxy_use: "Use | None" = None
+    proxy_use: "ProxyUse | None" = None
     relays: tuple[str, ...] = ()  # lines of other volunteers' agents, or LISTED
-    beacon: bool = False  # a last word may be said by DNS
-    relay_listen: tuple[str, int] | None = None  # where other volunteers are answered
+    beacon: bool = False  # DNS beacons are allowed
+    relay_listen: tuple[str, int] | None = None  # where this agent listens as a relay
     relay_bytes_per_day: int = RELAY_BYTES
 
-    def entrances(self, listed: "Sequence[Entrance]") -> "tuple[Entrance, ...]":
-        """Those of the plan, other volunteers' agents only as far as this one's owner wants it."""
+    def entrances(self, planned: "Sequence[Entrance]") -> "tuple[Entrance, ...]":
+        """Return the plan's entrances and the configured relays; listed ones only if wanted."""
         from heliograph.plan import Carrier
-        from heliograph.relay_line import parse_line
+        from heliograph.relay_line import parse_relay_line
 
-        own = (parse_line(line) for line in self.relays if line != LISTED)
-        wanted = (x for x in listed if x.carrier is not Carrier.RELAY or LISTED in self.relays)
-        return (*wanted, *own)
+        own = (parse_relay_line(line) for line in self.relays if line != LISTED)
+        allowed = (x for x in planned if x.carrier is not Carrier.RELAY or LISTED in self.relays)
+        return (*allowed, *own)
 
-    def ways(self, clock: Clock, rng: Random) -> "Ways":
-        """How the uplink goes out."""
-        from heliograph_agent.uplink.dial_context import Ways
-        from heliograph_agent.uplink.transports import Use
+    def dial_context(self, clock: Clock, rng: Random) -> "DialContext":
+        """Make the dial context of the uplink."""
+        from heliograph_agent.uplink.dial_context import DialContext
+        from heliograph_agent.uplink.transports import ProxyUse
 
-        use = self.proxy_use or Use.LAST
-        return Ways(clock, rng, self.net(), self.proxy, use)
+        use = self.proxy_use or ProxyUse.LAST
+        return DialContext(clock, rng, self.net_config(), self.proxy, use)
 
-    def net(self) -> "NetConfig":
-        """The part that the door to the network takes."""
+    def net_config(self) -> "NetConfig":
+        """Make the configuration of the network layer."""
         from heliograph_agent.net.config import NetConfig
 
-        chosen = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
-        return replace(chosen, doh=self.doh) if self.doh else chosen
+        net_config = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
+        return replace(net_config, doh=self.doh) if self.doh else net_config
 
-    def planned_net(self) -> "NetConfig":
-        """The same for what a plan asks for, which may not look behind this machine's router."""
-        return replace(self.net(), local_targets=self.local_targets)
+    def planned_net_config(self) -> "NetConfig":
+        """Make the network configuration for a plan's tests, which may not use local targets."""
+        return replace(self.net_config(), local_targets=self.local_targets)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ConfigKey:
     """One line of the table in agent/README.md."""
 
     attribute: str  # of Config
     allowed: str
     parse: Callable[[str], Any]  # raises ValueError
-    many: bool = False
-    most: int = MAX_DOH
-    whole: Callable[[tuple[Any, ...]], Any] = tuple  # of what each of many was parsed to
+    is_list: bool = False
+    max_values: int = MAX_DOH
+    combine: Callable[[tuple[Any, ...]], Any] = tuple  # of what each of many was parsed to
 
 
-def load(path: Path) -> Config:
-    """Raises ConfigError."""
+def load_config(path: Path) -> Config:
+    """Load a configuration file; defaults without one. Raises AgentConfigError."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE + 1)
+            content = file.read(MAX_FILE + 1)
     except FileNotFoundError:
         return Config()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
-    if len(text) > MAX_FILE:
-        raise ConfigError(f"{path} is larger than {MAX_FILE} bytes.")
-    return parse(text, str(path))
+        raise AgentConfigError(f"{path} cannot be read ({error.strerror}).") from error
+    if len(content) > MAX_FILE:
+        raise AgentConfigError(f"{path} is larger than {MAX_FILE} bytes.")
+    return parse_config(content, str(path))
 
 
-def parse(text: bytes, place: str) -> Config:
-    """Raises ConfigError; `place` is the file's name in its sentence."""
+def parse_config(content: bytes, source: str) -> Config:
+    """Parse a configuration; `source` names it in errors. Raises AgentConfigError."""
     import yaml
 
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(content, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{place}, line {line}: not YAML ({error.problem}).") from error
+        raise AgentConfigError(f"{source}, line {line}: not YAML ({error.problem}).") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{place}, line 1: not YAML.") from error
+        raise AgentConfigError(f"{source}, line 1: not YAML.") from error
     values: dict[str, Any] = {}
     if root is not None:
-        _walk(root, "", place, values)
+        _read_mapping(root, "", source, values)
     return Config(**values)
 
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:
-    """`config` with dotted keys of the command line set. Raises ConfigError."""
+    """Return `config` with dotted keys of the command line set. Raises AgentConfigError."""
     values: dict[str, Any] = {}
-    for name, text in options.items():
-        key = _key(name, "--option")
-        texts = text.split(",") if key.many else [text]
-        values[key.attribute] = _parsed(key, name, texts, "--option")
+    for name, value in options.items():
+        key = _find_key(name, "--option")
+        values_text = value.split(",") if key.is_list else [value]
+        values[key.attribute] = _parse_values(key, name, values_text, "--option")
     return replace(config, **values)
 
 
-def _walk(node: "Node", prefix: str, place: str, values: dict[str, Any]) -> None:
+def _read_mapping(node: "Node", prefix: str, source: str, values: dict[str, Any]) -> None:
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
-        where = f"{place}, line {node.start_mark.line + 1}"
-        raise ConfigError(
+        where = f"{source}, line {node.start_mark.line + 1}"
+        raise AgentConfigError(
             f"{where}: {prefix or 'the file'} must be keys and values; "
-            f"allowed keys are {_names(prefix)}."
+            f"allowed keys are {_key_names(prefix)}."
         )
     for key_node, value in node.value:
-        where = f"{place}, line {key_node.start_mark.line + 1}"
+        where = f"{source}, line {key_node.start_mark.line + 1}"
         name = f"{prefix}.{key_node.value}" if prefix else str(key_node.value)
-        if any(known.startswith(f"{name}.") for known in KEYS):
-            _walk(value, name, place, values)
+        if any(key_name.startswith(f"{name}.") for key_name in KEYS):
+            _read_mapping(value, name, source, values)
             continue
-        key = _key(name, where)
+        key = _find_key(name, where)
         if key.attribute in values:
-            raise ConfigError(f"{where}: the key {name} stands twice.")
-        values[key.attribute] = _parsed(key, name, _scalars(key, name, value, where), where)
+            raise AgentConfigError(f"{where}: the key {name} stands twice.")
+        values[key.attribute] = _parse_values(
+            key, name, _read_scalars(key, name, value, where), where
+        )
 
 
-def _scalars(key: Key, name: str, node: "Node", where: str) -> list[str]:
+def _read_scalars(key: ConfigKey, name: str, node: "Node", where: str) -> list[str]:
     import yaml
 
-    nodes = node.value if key.many and isinstance(node, yaml.SequenceNode) else [node]
+    nodes = node.value if key.is_list and isinstance(node, yaml.SequenceNode) else [node]
     for item in nodes:
         if not isinstance(item, yaml.ScalarNode):
-            raise ConfigError(f"{where}: {name} must be {key.allowed}.")
+            raise AgentConfigError(f"{where}: {name} must be {key.allowed}.")
     return [str(item.value) for item in nodes]
 
 
-def _key(name: str, where: str) -> Key:
+def _find_key(name: str, where: str) -> ConfigKey:
     key = KEYS.get(name)
     if key is None:
-        raise ConfigError(f"{where}: unknown key {name[:64]}; allowed keys are {_names('')}.")
+        raise AgentConfigError(
+            f"{where}: unknown key {name[:64]}; allowed keys are {_key_names('')}."
+        )
     return key
 
 
-def _parsed(key: Key, name: str, texts: list[str], where: str) -> Any:
+def _parse_values(key: ConfigKey, name: str, raw_values: list[str], where: str) -> Any:
     try:
-        values = [key.parse(text) for text in texts]
-        if len(values) > key.most:
-            raise ValueError(f"more than {key.most}")
+        values = [key.parse(raw_value) for raw_value in raw_values]
+        if len(values) > key.max_values:
+            raise ValueError(f"more than {key.max_values}")
     except (ValueError, KeyError, OSError):
-        shown = ", ".join(text.rpartition("@")[2] for text in texts)[:64]  # never a password
-        raise ConfigError(f"{where}: {name} cannot be {shown!r}; allowed: {key.allowed}.") from None
-    return key.whole(tuple(values)) if key.many else values[0]
+        hidden = (raw_value.rpartition("@")[2] for raw_value in raw_values)  # without passwords
+        quoted_values = ", ".join(hidden)[:64]
+        raise AgentConfigError(
+            f"{where}: {name} cannot be {quoted_values!r}; allowed: {key.allowed}."
+        ) from None
+    return key.combine(tuple(values)) if key.is_list else values[0]
 
 
-def _names(prefix: str) -> str:
+def _key_names(prefix: str) -> str:
     return ", ".join(name for name in KEYS if name.startswith(prefix))
 
 
-def _resolver(text: str) -> str:
-    """No name: who would look it up?"""
-    host_port(text, "net.resolver")
-    return text
+def _parse_resolver(value: str) -> str:
+    """Parse an address; a name could not be looked up."""
+    parse_host_port(value, "net.resolver")
+    return value
 
 
-def _doh(text: str) -> str:
-    https_host_port(text, "net.doh")
-    return text
+def _parse_doh(value: str) -> str:
+    parse_https_host_port(value, "net.doh")
+    return value
 
 
-def _file(text: str) -> str:
-    if not Path(text).expanduser().is_file():
+def _parse_file(value: str) -> str:
+    if not Path(value).expanduser().is_file():
         raise ValueError("no such file")
-    return str(Path(text).expanduser())
+    return str(Path(value).expanduser())
 
 
-def _pem_file(text: str) -> str:
-    """Told apart here from a key or a DER file; what is inside, net.roots reads."""
-    path = Path(_file(text))
+def _parse_pem_file(value: str) -> str:
+    """Check that the file holds PEM certificates; net.tls loads them."""
+    path = Path(_parse_file(value))
     with path.open("rb") as file:
         if b"-----BEGIN CERTIFICATE-----" not in file.read(MAX_PEM):
             raise ValueError("holds no certificate")
     return str(path)
 
 
-def _proxy(text: str) -> "Proxy":
+def _parse_proxy(value: str) -> "Proxy":
     from heliograph_agent.uplink.proxy import parse_proxy
 
-    return parse_proxy(text)
+    return parse_proxy(value)
 
 
-def _proxy_use(text: str) -> "Use":
-    from heliograph_agent.uplink.transports import Use
+def _parse_proxy_use(value: str) -> "ProxyUse":
+    from heliograph_agent.uplink.transports import ProxyUse
 
-    return Use(text)
-
-
-def _relay(text: str) -> str:
-    from heliograph.relay_line import parse_line
-
-    if text != LISTED:
-        parse_line(text)
-    return "".join(text.split())
+    return ProxyUse(value)
 
 
-def _listen(text: str) -> tuple[str, int]:
-    """No name: an agent answers where its owner says, and nowhere by chance."""
-    if literal(text):
+def _parse_relay(value: str) -> str:
+    from heliograph.relay_line import parse_relay_line
+
+    if value != LISTED:
+        parse_relay_line(value)
+    return "".join(value.split())
+
+
+def _parse_listen(value: str) -> tuple[str, int]:
+    """Parse an address and port; a name could resolve to an unintended address."""
+    if parse_literal(value):
         raise ValueError("no port")
-    return host_port(text, "relay.listen")
+    return parse_host_port(value, "relay.listen")
 
 
-def _yes_or_no(text: str) -> bool:
-    return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
+def _parse_yes_or_no(value: str) -> bool:
+    return {"yes": True, "true": True, "no": False, "false": False}[value.lower()]
 
 
-def _bytes_per_day(text: str) -> int:
-    if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 100_000:
+def _parse_bytes_per_day(value: str) -> int:
+    if not re.fullmatch(r"[0-9_]{1,16}", value) or int(value) < 100_000:
         raise ValueError("too small")
-    return int(text)
+    return int(value)
 
 
-def _bytes_per_month(text: str) -> int:
-    if not re.fullmatch(r"[0-9_]{1,16}", text) or int(text) < 1_000_000:
+def _parse_bytes_per_month(value: str) -> int:
+    if not re.fullmatch(r"[0-9_]{1,16}", value) or int(value) < 1_000_000:
         raise ValueError("too small")
-    return int(text)
+    return int(value)
 
 
-def _allow(text: str) -> bool:
-    return {"allow": True, "refuse": False}[text]
+def _parse_allow(value: str) -> bool:
+    return {"allow": True, "refuse": False}[value]
 
 
-def _test_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", text):
+def _parse_test_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", value):
         raise ValueError("no name of a test")
-    return text
+    return value
 
 
-def _hours(text: str) -> frozenset[int]:
-    """`22-6` is from 22:00 to 6:00."""
-    found = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", text)
-    first, last = (int(found[1]), int(found[2])) if found else (24, 24)
+def _parse_hours(value: str) -> frozenset[int]:
+    """Parse hours: `22-6` is from 22:00 to 6:00."""
+    match = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", value)
+    first, last = (int(match[1]), int(match[2])) if match else (24, 24)
     if first > 23 or last > 24 or first == last:
         raise ValueError("no hours")
     return frozenset(hour % 24 for hour in range(first, last if last > first else last + 24))
 
 
-def _united(hours: tuple[frozenset[int], ...]) -> frozenset[int]:
+def _unite_hours(hours: tuple[frozenset[int], ...]) -> frozenset[int]:
     return frozenset[int]().union(*hours)
 
 
-def country_code(text: str) -> str:
-    """An ISO 3166-1 alpha-2 code in capitals. Raises ValueError."""
-    if not re.fullmatch(r"[A-Za-z]{2}", text):
+def country_code(value: str) -> str:
+    """Parse an ISO 3166-1 alpha-2 code into capitals. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z]{2}", value):
         raise ValueError("not two letters")
-    return text.upper()
+    return value.upper()
 
 
-def region_code(text: str) -> str:
-    """An ISO 3166-2 code in capitals. Raises ValueError."""
-    if not re.fullmatch(r"[A-Za-z]{2}-[A-Za-z0-9]{1,3}", text):
+def region_code(value: str) -> str:
+    """Parse an ISO 3166-2 code into capitals. Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z]{2}-[A-Za-z0-9]{1,3}", value):
         raise ValueError("not an ISO 3166-2 code")
-    return text.upper()
+    return value.upper()
 
 
-KEYS: Mapping[str, Key] = {
-    "net.resolver": Key("resolver", "address:port, such as 9.9.9.9:53", _resolver),
-    "net.doh": Key("doh", f"a list of at most {MAX_DOH} https URLs", _doh, many=True),
-    "net.ca_file": Key("ca_file", "a PEM file with certificates", _pem_file),
-    "net.local_targets": Key("local_targets", "refuse, allow", _allow),
-    "opt_out.tests": Key(
+KEYS: Mapping[str, ConfigKey] = {
+    "net.resolver": ConfigKey("resolver", "address:port, such as 9.9.9.9:53", _parse_resolver),
+    "net.doh": ConfigKey(
+        "doh", f"a list of at most {MAX_DOH} https URLs", _parse_doh, is_list=True
+    ),
+    "net.ca_file": ConfigKey("ca_file", "a PEM file with certificates", _parse_pem_file),
+    "net.local_targets": ConfigKey("local_targets", "refuse, allow", _parse_allow),
+    "opt_out.tests": ConfigKey(
         "without",
         f"a list of at most {MAX_LIST} categories, experiments or services, such as web",
-        _test_name,
-        many=True,
-        most=MAX_LIST,
+        _parse_test_name,
+        is_list=True,
+        max_values=MAX_LIST,
     ),
-    "opt_out.hours": Key(
-        "quiet_hours", "a list of hours, such as 22-6", _hours, many=True, whole=_united
+    "opt_out.hours": ConfigKey(
+        "quiet_hours",
+        "a list of hours, such as 22-6",
+        _parse_hours,
+        is_list=True,
+        combine=_unite_hours,
     ),
-    "plan.services_file": Key("services_file", "an existing services file", _file),
-    "uplink.proxy": Key("proxy", PROXY, _proxy),
-    "uplink.proxy_use": Key("proxy_use", "last, always", _proxy_use),
-    "uplink.relays": Key(
+    "plan.services_file": ConfigKey("services_file", "an existing services file", _parse_file),
+    "uplink.proxy": ConfigKey("proxy", PROXY, _parse_proxy),
+    "uplink.proxy_use": ConfigKey("proxy_use", "last, always", _parse_proxy_use),
+    "uplink.relays": ConfigKey(
         "relays",
         f"a list of at most {MAX_DOH} lines of `heliograph-agent relay`, or {LISTED}",
-        _relay,
-        many=True,
+        _parse_relay,
+        is_list=True,
     ),
-    "uplink.beacon": Key("beacon", "yes, no", _yes_or_no),
-    "relay.listen": Key("relay_listen", "address:port of this machine", _listen),
-    "relay.bytes_per_day": Key("relay_bytes_per_day", "a whole number from 100000", _bytes_per_day),
-    "limits.bytes_per_month": Key(
-        "bytes_per_month", "a whole number from 1000000", _bytes_per_month
+    "uplink.beacon": ConfigKey("beacon", "yes, no", _parse_yes_or_no),
+    "relay.listen": ConfigKey("relay_listen", "address:port of this machine", _parse_listen),
+    "relay.bytes_per_day": ConfigKey(
+        "relay_bytes_per_day", "a whole number from 100000", _parse_bytes_per_day
     ),
-    "vantage.country": Key("country", "two letters, ISO 3166-1", country_code),
-    "vantage.region": Key("region", "an ISO 3166-2 code like KZ-75", region_code),
-    "vantage.access": Key("access", ", ".join(Access), Access),
+    "limits.bytes_per_month": ConfigKey(
+        "bytes_per_month", "a whole number from 1000000", _parse_bytes_per_month
+    ),
+    "vantage.country": ConfigKey("country", "two letters, ISO 3166-1", country_code),
+    "vantage.region": ConfigKey("region", "an ISO 3166-2 code like KZ-75", region_code),
+    "vantage.access": ConfigKey("access", ", ".join(Access), Access),
 }

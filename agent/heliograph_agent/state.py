@@ -1,6 +1,6 @@
-"""The agent's own directory: key, collector, plan, consent, status.
+"""Read and write the agent's state directory: key, collector, plan, consent, status.
 
-Files are 0600 and written whole. What is read back has a size limit; what cannot be read raises
+Files are 0600 and written whole. Reads have a size limit; a file that cannot be read raises
 StateError, a sentence with its cure.
 """
 
@@ -20,26 +20,35 @@ from heliograph import keys
 
 DEFAULT = "~/.local/state/heliograph-agent"
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
-KEY, COLLECTOR, PLAN, CONSENT = "agent.key", "collector.json", "plan.pb", "consent.json"
-STATUS, PAUSED, LOCK, SPOOL, CONFIG = "status.json", "paused.json", "lock", "spool.db", "config.yml"
-UPLINK, RELAY_KEY, NEXT_KEY = "uplink.json", "relay.pem", "agent.key.next"
-BROUGHT = "plan.brought"  # with receipts by file, and not looked at yet
+KEY = "agent.key"
+COLLECTOR = "collector.json"
+PLAN = "plan.pb"
+CONSENT = "consent.json"
+STATUS = "status.json"
+PAUSED = "paused.json"
+LOCK = "lock"
+SPOOL = "spool.db"
+CONFIG = "config.yml"
+UPLINK = "uplink.json"
+RELAY_KEY = "relay.pem"
+NEXT_KEY = "agent.key.next"
+DELIVERED_PLAN = "plan.brought"  # came with receipts by file, not verified yet
 JOINING = "joining"  # the invite of a request that went out by file
-OURS = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
-        NEXT_KEY, JOINING, BROUGHT)  # fmt: skip
+OWN_FILES = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
+        NEXT_KEY, JOINING, DELIVERED_PLAN)  # fmt: skip
 
 
 class StateError(Exception):
-    """The state directory does not allow it; str() is the sentence for the user."""
+    """The state directory cannot be used; str() is the sentence for the user."""
 
 
-class HeldError(StateError):
-    """Another process has it."""
+class StateLockedError(StateError):
+    """Another process holds the directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """Whom this agent serves, as told by the invite and confirmed by its enrolment."""
+    """The collector of this agent, from the invite and its enrollment."""
 
     endpoint: str  # host:port
     pin: bytes  # SHA-256 of the SubjectPublicKeyInfo
@@ -48,7 +57,7 @@ class Collector:
     sealing_key: bytes
     agent: bytes
     role: str = "volunteer"
-    charter: bytes = b""  # the newest that was followed; "" where the join knew of none
+    charter: bytes = b""  # the newest trust root that was followed; b"" without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class State:
             ) from error
 
     def read(self, name: str) -> bytes | None:
-        """The whole file, None when there is none. Raises StateError."""
+        """Read the whole file, None when there is none. Raises StateError."""
         try:
             with self.path(name).open("rb") as file:
                 data = file.read(MAX_FILE + 1)
@@ -105,21 +114,22 @@ class State:
                 "write there."
             ) from error
 
-    def promote(self, name: str, into: str) -> None:
-        """One file takes the place of another, and keeps it though the power fails. Raises
-        StateError."""
+    def promote(self, name: str, target_name: str) -> None:
+        """Replace one file by another, durably. Raises StateError."""
         try:
-            self.path(name).replace(self.path(into))
+            self.path(name).replace(self.path(target_name))
             folder = os.open(self.root, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
         except OSError as error:
-            raise StateError(f"Cannot replace {self.path(into)} ({error.strerror}).") from error
+            raise StateError(
+                f"Cannot replace {self.path(target_name)} ({error.strerror})."
+            ) from error
 
     def remove(self, name: str) -> None:
-        """Raises StateError; a file that is not there is removed already."""
+        """Remove a file, if it exists. Raises StateError."""
         try:
             self.path(name).unlink(missing_ok=True)
         except OSError as error:
@@ -141,10 +151,10 @@ class State:
     def write_json(self, name: str, value: dict[str, Any], *, durable: bool = True) -> None:
         self.write(name, json.dumps(value, indent=1).encode() + b"\n", durable=durable)
 
-    def private_key(self, *, make: bool = False) -> bytes | None:
-        """The agent's 32 secret bytes; `make` draws them when there are none. Raises StateError."""
+    def private_key(self, *, create: bool = False) -> bytes | None:
+        """Read the agent's 32 secret bytes, or draw them with `create`. Raises StateError."""
         secret = self.read(KEY)
-        if secret is None and make:
+        if secret is None and create:
             secret = os.urandom(32)
             self.write(KEY, secret)
         if secret is not None and len(secret) != 32:
@@ -152,39 +162,39 @@ class State:
         return secret
 
     def signer(self) -> keys.SigningKey:
-        """Raises StateError when this agent has not joined."""
+        """Return the agent's signing key. Raises StateError when it has not joined."""
         secret = self.private_key()
         if secret is None:
-            raise not_joined(self)
+            raise not_joined_error(self)
         return keys.SigningKey(secret)
 
-    def save_collector(self, c: Collector) -> None:
+    def save_collector(self, collector: Collector) -> None:
         self.write_json(
             COLLECTOR,
             {
-                "endpoint": c.endpoint,
-                "pin": _b64(c.pin),
-                "certificate": c.certificate,
-                "signing_key": _b64(c.signing_key),
-                "sealing_key": _b64(c.sealing_key),
-                "agent": c.agent.hex(),
-                "role": c.role,
-                "charter": _b64(c.charter),
+                "endpoint": collector.endpoint,
+                "pin": _encode_base64(collector.pin),
+                "certificate": collector.certificate,
+                "signing_key": _encode_base64(collector.signing_key),
+                "sealing_key": _encode_base64(collector.sealing_key),
+                "agent": collector.agent.hex(),
+                "role": collector.role,
+                "charter": _encode_base64(collector.charter),
             },
         )
 
     def collector(self) -> Collector | None:
-        """None before the first join. Raises StateError."""
+        """Read the collector; None before the first join. Raises StateError."""
         stored = self.read_json(COLLECTOR)
         if stored is None:
             return None
         try:
             return Collector(
                 endpoint=str(stored["endpoint"]),
-                pin=_bytes(stored["pin"], 32),
+                pin=_decode_base64(stored["pin"], 32),
                 certificate=str(stored["certificate"]),
-                signing_key=_bytes(stored["signing_key"], 32),
-                sealing_key=_bytes(stored["sealing_key"], 32),
+                signing_key=_decode_base64(stored["signing_key"], 32),
+                sealing_key=_decode_base64(stored["sealing_key"], 32),
                 agent=bytes.fromhex(stored["agent"]),
                 role=str(stored["role"]),
                 charter=base64.b64decode(stored.get("charter", ""), validate=True),
@@ -195,12 +205,12 @@ class State:
             ) from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory for this process alone. Raises HeldError when another one runs."""
+    def hold_lock(self) -> Iterator[None]:
+        """Hold the directory for this process alone. Raises StateLockedError."""
         handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if not _hold(handle):
-                raise HeldError(
+            if not _acquire_lock(handle):
+                raise StateLockedError(
                     f"Another heliograph-agent is running on {self.root}: stop it first, or use "
                     "another --state."
                 )
@@ -210,25 +220,25 @@ class State:
         finally:
             os.close(handle)
 
-    def running(self) -> int | None:
-        """The process that holds the directory, None when nobody does."""
+    def running_pid(self) -> int | None:
+        """Return the process that holds the directory, None when none does."""
         try:
             with self.path(LOCK).open("rb") as file:
-                return _holder(file.fileno())
+                return _read_lock_holder(file.fileno())
         except OSError:
             return None
 
 
-def not_joined(state: State) -> StateError:
-    """The sentence for a directory without an enrolment."""
+def not_joined_error(state: State) -> StateError:
+    """Make the error for a directory without an enrollment."""
     return StateError(
         f"This agent has not joined a collector yet ({state.root}): run "
         "`heliograph-agent join INVITE` with the line that the collector's operator sent you."
     )
 
 
-def _hold(handle: int) -> bool:
-    """Patient for two seconds: `status` holds the lock while it counts what a spool holds."""
+def _acquire_lock(handle: int) -> bool:
+    """Try for two seconds: `status` holds the lock while it counts a spool."""
     for _ in range(100):
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -237,22 +247,22 @@ def _hold(handle: int) -> bool:
     return False
 
 
-def _holder(handle: int) -> int | None:
+def _read_lock_holder(handle: int) -> int | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else 0
+        pid_text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        return int(pid_text) if pid_text.isdigit() else 0
     return None
 
 
-def _b64(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _bytes(text: str, length: int) -> bytes:
+def _decode_base64(encoded: str, length: int) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
+        data = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
     if len(data) != length:

@@ -1,9 +1,9 @@
-"""Makes http/territories.tab: names of countries in the pages' languages, from CLDR.
+"""Make http/territories.tab: names of countries in the pages' languages, from CLDR.
 
     python -m pip install babel
     python deploy/data/territories.py > territories.tab
 
-Run by hand when CLDR has news; the collector itself needs no Babel.
+Run by hand when CLDR changes; the collector itself needs no Babel.
 """
 
 import sys
@@ -24,8 +24,8 @@ def main() -> None:
     )
     for code in sorted(code for code in names["ru"] if len(code) == 2 and code.isalpha()):
         if code not in NOT_COUNTRIES:
-            told = (names[lang].get(code, "") for lang in LANGS)
-            sys.stdout.write("\t".join((code, *told)) + "\n")
+            translations = (names[lang].get(code, "") for lang in LANGS)
+            sys.stdout.write("\t".join((code, *translations)) + "\n")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ REASONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class VerifiedBatch:
     """A batch whose agent is proven. `compressed` is what the journal keeps."""
 
     agent: bytes
@@ -67,7 +67,7 @@ class Opened:
     compressed: bytes
 
 
-def seal(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
+def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
     """Serialized Envelope for `collector` (X25519 public key, 32 bytes).
 
     Raises EnvelopeError("too_large") when the batch fits no size.
@@ -81,7 +81,7 @@ def seal(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
     signed = pb.SignedBatch(
         agent=batch.agent, batch=compressed, signature=signer.sign(keys.BATCH, compressed)
     ).SerializeToString()
-    sealed = suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
+    sealed = hpke_suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
     return pb.Envelope(
         version=VERSION, key_id=keys.key_id(collector), sealed=sealed
     ).SerializeToString()
@@ -89,8 +89,8 @@ def seal(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
 
 def open_envelope(
     envelope: pb.Envelope, key: keys.SealingKey, public_key_of: Callable[[bytes], bytes | None]
-) -> Opened:
-    """Undo `seal`; `public_key_of` maps an agent id to its Ed25519 key, None when not enrolled.
+) -> VerifiedBatch:
+    """Undo `seal_batch`; `public_key_of` maps an agent id to its Ed25519 key, None if not enrolled.
 
     Raises EnvelopeError with the reason. Sizes are bounded before any byte is decompressed.
     """
@@ -100,13 +100,13 @@ def open_envelope(
         raise EnvelopeError("unknown_agent")
     if not keys.verify(public, signed.signature, keys.BATCH, signed.batch):
         raise EnvelopeError("bad_signature")
-    batch = decompress(signed.batch)
+    batch = decompress_batch(signed.batch)
     if batch.agent != signed.agent:
         raise EnvelopeError("bad_batch")
-    return Opened(signed.agent, batch.sequence, batch, signed.batch)
+    return VerifiedBatch(signed.agent, batch.sequence, batch, signed.batch)
 
 
-def decompress(compressed: bytes) -> pb.Batch:
+def decompress_batch(compressed: bytes) -> pb.Batch:
     """The batch in a journal row. Raises EnvelopeError."""
     try:
         frame = zstandard.get_frame_parameters(compressed)
@@ -131,7 +131,7 @@ def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
         raise EnvelopeError("bad_size")
     try:
         return pb.SignedBatch.FromString(
-            _unpad(suite().decrypt(envelope.sealed, key.private, INFO))
+            _unpad(hpke_suite().decrypt(envelope.sealed, key.private, INFO))
         )
     except (InvalidTag, ValueError) as error:
         raise EnvelopeError("bad_seal") from error
@@ -139,7 +139,7 @@ def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
         raise EnvelopeError("bad_batch") from error
 
 
-def suite() -> "Suite":
+def hpke_suite() -> "Suite":
     """The HPKE that seals everything to the collector."""
     from cryptography.hazmat.primitives import hpke
 
@@ -147,10 +147,10 @@ def suite() -> "Suite":
 
 
 def _pad(signed: bytes) -> bytes:
-    need = _LENGTH + len(signed) + _HPKE_OVERHEAD
+    needed_bytes = _LENGTH + len(signed) + _HPKE_OVERHEAD
     for size in SIZES:
-        if need <= size:
-            return len(signed).to_bytes(_LENGTH, "big") + signed + bytes(size - need)
+        if needed_bytes <= size:
+            return len(signed).to_bytes(_LENGTH, "big") + signed + bytes(size - needed_bytes)
     raise EnvelopeError("too_large")
 
 

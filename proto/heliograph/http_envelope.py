@@ -14,9 +14,11 @@ from heliograph.v1 import intake_pb2 as pb
 PATH = b"/v1/envelopes"
 MAX_HEAD = 4_096
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
-PLACE = "heliograph-place"  # a header: the peer's address says nothing of the vantage
-ELSEWHERE, RELAY = "elsewhere", "relay"  # … for it is a proxy, or another volunteer's agent
-PLAN = "heliograph-plan"  # a header: how much of a plan the agent has, as `pieces` writes it
+INTERMEDIARY_HEADER = "heliograph-place"  # a header: the peer's address says nothing of the vantage
+# … for it is a proxy, or another volunteer's agent
+ELSEWHERE = "elsewhere"
+RELAY = "relay"
+PLAN_HEADER = "heliograph-plan"  # a header: how much of a plan the agent has, as `pieces` writes it
 _REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     411: "Length Required", 413: "Content Too Large", 422: "Unprocessable Content",
@@ -30,7 +32,7 @@ _STATUS = {
 }
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that is not answered with a receipt; `status` is HTTP's."""
 
     def __init__(self, status: int) -> None:
@@ -39,86 +41,91 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EnvelopeRequest:
     envelope: bytes
     forwarded: str = ""  # what X-Forwarded-For says, "" when nothing does
-    place: str = ""  # ELSEWHERE, RELAY, or "" for the peer's own
+    intermediary: str = ""  # ELSEWHERE, RELAY, or "" for the peer's own
     plan: pb.PlanHeld | None = field(default=None, compare=False)  # None where nothing is said
 
 
-def read(received: bytes) -> Request | None:
+def parse_request(received: bytes) -> EnvelopeRequest | None:
     """None while there is more to come. Raises RefusedError."""
     head, end, body = received.partition(b"\r\n\r\n")
     if len(head) > MAX_HEAD:
-        raise RefusedError(431)
+        raise RequestRefusedError(431)
     if not end:
         return None
     line, *fields = head.split(b"\r\n")
-    _check(line)
-    headers = [_split(field) for field in fields]
-    length = _length(headers)
+    _check_request_line(line)
+    headers = [_split_header(field) for field in fields]
+    length = _content_length(headers)
     if len(body) < length:
         return None
     forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
-    held = [value for name, value in headers if name == PLAN.encode()]
-    return Request(
+    plan_headers = [value for name, value in headers if name == PLAN_HEADER.encode()]
+    return EnvelopeRequest(
         envelope=body[:length],
         forwarded=b",".join(forwarded).decode("latin-1"),
-        place=place_of(v.decode("latin-1") for name, v in headers if name == PLACE.encode()),
-        plan=plan_chunks.held_from(held[0].decode("latin-1")) if held else None,
+        intermediary=parse_intermediary(
+            v.decode("latin-1") for name, v in headers if name == INTERMEDIARY_HEADER.encode()
+        ),
+        plan=plan_chunks.parse_progress(plan_headers[0].decode("latin-1"))
+        if plan_headers
+        else None,
     )
 
 
-def place_of(values: Iterable[str]) -> str:
+def parse_intermediary(values: Iterable[str]) -> str:
     """Of what PLACE says; what is not understood is no place either."""
-    said = list(values)
-    return "" if not said else RELAY if said == [RELAY] else ELSEWHERE
+    entries = list(values)
+    return "" if not entries else RELAY if entries == [RELAY] else ELSEWHERE
 
 
-def reply(response: pb.SubmitResponse) -> bytes:
+def format_reply(response: pb.SubmitResponse) -> bytes:
     """The whole answer to an envelope, whatever became of it."""
-    body, receipt = response.SerializeToString(), response.receipt
-    again = f"Retry-After: {receipt.retry_after_s}\r\n" if receipt.retry_after_s else ""
-    kind = f"Content-Type: application/x-protobuf\r\n{again}"
-    return _said(_STATUS.get(receipt.status, 503), kind, body)
+    body = response.SerializeToString()
+    receipt = response.receipt
+    retry_header = f"Retry-After: {receipt.retry_after_s}\r\n" if receipt.retry_after_s else ""
+    kind = f"Content-Type: application/x-protobuf\r\n{retry_header}"
+    return _format_response(_STATUS.get(receipt.status, 503), kind, body)
 
 
-def refusal(status: int) -> bytes:
+def format_refusal(status: int) -> bytes:
     """The whole answer to anything else."""
-    return _said(status, "", b"")
+    return _format_response(status, "", b"")
 
 
-def _check(line: bytes) -> None:
+def _check_request_line(line: bytes) -> None:
     method, _, rest = line.partition(b" ")
     path, _, version = rest.partition(b" ")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise RefusedError(400)
+        raise RequestRefusedError(400)
     if path != PATH:
-        raise RefusedError(404)
+        raise RequestRefusedError(404)
     if method != b"POST":
-        raise RefusedError(405)
+        raise RequestRefusedError(405)
 
 
-def _split(field: bytes) -> tuple[bytes, bytes]:
+def _split_header(field: bytes) -> tuple[bytes, bytes]:
     name, colon, value = field.partition(b":")
     if not colon or not name or name != name.strip() or b"\n" in field:
-        raise RefusedError(400)
+        raise RequestRefusedError(400)
     return name.lower(), value.strip()
 
 
-def _length(headers: list[tuple[bytes, bytes]]) -> int:
+def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
     lengths = {value for name, value in headers if name == b"content-length"}
     if not lengths or any(name == b"transfer-encoding" for name, _ in headers):
-        raise RefusedError(411)
-    text = lengths.pop()
-    if lengths or not text.isdigit() or int(text[:12]) == 0:
-        raise RefusedError(400)
-    if len(text) > 12 or int(text) > MAX_BODY:
-        raise RefusedError(413)
-    return int(text)
+        raise RequestRefusedError(411)
+    digits = lengths.pop()
+    if lengths or not digits.isdigit() or int(digits[:12]) == 0:
+        raise RequestRefusedError(400)
+    if len(digits) > 12 or int(digits) > MAX_BODY:
+        raise RequestRefusedError(413)
+    return int(digits)
 
 
-def _said(status: int, headers: str, body: bytes) -> bytes:
+def _format_response(status: int, headers: str, body: bytes) -> bytes:
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{headers}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -49,7 +49,7 @@ class SigningKey:
         """64 bytes over `context ‖ message`."""
         return self._key.sign(context + message)
 
-    def shared_with(self, collector: bytes, purpose: bytes) -> bytes:
+    def derive_shared_key(self, collector: bytes, purpose: bytes) -> bytes:
         """32 bytes that only this agent and the holder of that X25519 key can derive.
 
         The Ed25519 secret is used on the other form of its curve (RFC 7748 section 4.1), so that
@@ -58,9 +58,9 @@ class SigningKey:
         from cryptography.hazmat.primitives.asymmetric import x25519
 
         scalar = hashlib.sha512(self._key.private_bytes_raw()).digest()[:32]  # RFC 8032, 5.1.5
-        mine = x25519.X25519PrivateKey.from_private_bytes(scalar)
-        theirs = x25519.X25519PublicKey.from_public_bytes(collector)
-        return _derive(mine.exchange(theirs), purpose + self.public + collector)
+        private_key = x25519.X25519PrivateKey.from_private_bytes(scalar)
+        public_key = x25519.X25519PublicKey.from_public_bytes(collector)
+        return _derive(private_key.exchange(public_key), purpose + self.public + collector)
 
 
 def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> bool:
@@ -89,12 +89,12 @@ class SealingKey:
     def private(self) -> "X25519PrivateKey":
         return self._key
 
-    def shared_with(self, agent: bytes, purpose: bytes) -> bytes:
+    def derive_shared_key(self, agent: bytes, purpose: bytes) -> bytes:
         """The same 32 bytes, by the agent's Ed25519 public key. Raises ValueError as above."""
         from cryptography.hazmat.primitives.asymmetric import x25519
 
-        theirs = x25519.X25519PublicKey.from_public_bytes(_on_montgomery(agent))
-        return _derive(self._key.exchange(theirs), purpose + agent + self.public)
+        public_key = x25519.X25519PublicKey.from_public_bytes(_on_montgomery(agent))
+        return _derive(self._key.exchange(public_key), purpose + agent + self.public)
 
 
 def _on_montgomery(public: bytes) -> bytes:

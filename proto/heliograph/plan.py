@@ -94,10 +94,10 @@ class Plan:
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
     beacon_zone: str = ""  # where a last word may be said by DNS; "" for nowhere
 
-    def of_role(self, role: str) -> "Plan":
+    def for_role(self, role: str) -> "Plan":
         """What an agent of this role is asked to run, and the services which that needs.
 
-        A line for a role that this edition knows not is nobody's.
+        A line for a role that this edition does not know applies to no agent.
         """
         tasks = tuple(task for task in self.tasks if task.role in ("", role))
         named = {task.service for task in tasks}

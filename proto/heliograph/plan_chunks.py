@@ -1,4 +1,4 @@
-"""A plan piece by piece, for agents that no session reaches: as much as each answer has room for.
+"""Deliver a plan in pieces to agents that no session reaches.
 
 On a network that freezes flows after some 25 packets, answer and envelope share them. Pure.
 """
@@ -12,17 +12,21 @@ from heliograph.v1 import intake_pb2 as pb
 
 MAX_PACKED = 262_144  # bytes of a whole frame
 MAX_PLAN = 1_048_576  # … and of what is in it
-MUCH, LITTLE = 4_096, 1_000  # bytes of a piece
-_SMALL, _LARGE = 2_048 + 64, 6_144 + 64  # bytes of an envelope: up to, and from
-_HELD = re.compile(r"([0-9]{1,19})(?: ([0-9]{1,19})/([0-9]{1,7}))?")
+# bytes of a piece
+LARGE_PIECE = 4_096
+SMALL_PIECE = 1_000
+# bytes of an envelope: up to, and from
+_SMALL = 2_048 + 64
+_LARGE = 6_144 + 64
+_PROGRESS = re.compile(r"([0-9]{1,19})(?: ([0-9]{1,19})/([0-9]{1,7}))?")
 
 
-def pack(signed: bytes) -> bytes:
+def pack_plan(signed: bytes) -> bytes:
     """A serialized SignedPlan as it is cut up."""
     return zstandard.ZstdCompressor(level=19, write_content_size=True).compress(signed)
 
 
-def unpack(packed: bytes) -> bytes:
+def unpack_plan(packed: bytes) -> bytes:
     """Raises ValueError: what came is no frame of ours."""
     try:
         if zstandard.get_frame_parameters(packed).content_size > MAX_PLAN:
@@ -32,55 +36,67 @@ def unpack(packed: bytes) -> bytes:
         raise ValueError("not a frame") from error
 
 
-def held_text(held: pb.PlanHeld) -> str:
+def format_progress(progress: pb.PlanHeld) -> str:
     """`5`, or `5 6/4096` where 4096 bytes of version 6 are there."""
-    return f"{held.version} {held.next}/{held.bytes}" if held.bytes else str(held.version)
+    return (
+        f"{progress.version} {progress.next}/{progress.bytes}"
+        if progress.bytes
+        else str(progress.version)
+    )
 
 
-def held_from(text: str) -> pb.PlanHeld | None:
-    """None for anything else than `held_text` writes."""
-    found = _HELD.fullmatch(text)
-    if found is None:
+def parse_progress(header_value: str) -> pb.PlanHeld | None:
+    """None for anything else than `format_progress` writes."""
+    match = _PROGRESS.fullmatch(header_value)
+    if match is None:
         return None
-    version, after, size = (int(part or 0) for part in found.groups())
+    version, after, size = (int(part or 0) for part in match.groups())
     return pb.PlanHeld(version=version, next=after, bytes=size)
 
 
-def cut(packed: bytes, version: int, held: pb.PlanHeld, envelope_bytes: int) -> pb.PlanPiece | None:
+def next_piece(
+    packed: bytes, version: int, progress: pb.PlanHeld, envelope_bytes: int
+) -> pb.PlanPiece | None:
     """The next piece of plan `version`; None for who has it already, or where it is too large."""
-    if held.version >= version or not 0 < len(packed) <= MAX_PACKED:
+    if progress.version >= version or not 0 < len(packed) <= MAX_PACKED:
         return None
-    room = LITTLE if _SMALL < envelope_bytes <= _LARGE else MUCH
-    at = held.bytes if held.next == version and held.bytes < len(packed) else 0
-    return pb.PlanPiece(version=version, size=len(packed), at=at, piece=packed[at : at + room])
+    room = SMALL_PIECE if _SMALL < envelope_bytes <= _LARGE else LARGE_PIECE
+    offset = progress.bytes if progress.next == version and progress.bytes < len(packed) else 0
+    return pb.PlanPiece(
+        version=version, size=len(packed), at=offset, piece=packed[offset : offset + room]
+    )
 
 
 @dataclass(slots=True)
-class Gathered:
-    """What has come of one newer plan. The pieces are nobody's word: the plan's signature is."""
+class PlanAssembler:
+    """The pieces of one newer plan so far. Only the plan's signature vouches for them."""
 
     version: int = 0
     packed: bytes = b""
 
-    def held(self, version: int) -> pb.PlanHeld:
+    def progress(self, version: int) -> pb.PlanHeld:
         """To be said with the next envelope; `version` is the plan gone by."""
         if self.version <= version:
-            self.version, self.packed = 0, b""
+            self.version = 0
+            self.packed = b""
         return pb.PlanHeld(version=version, next=self.version, bytes=len(self.packed))
 
-    def take(self, piece: pb.PlanPiece) -> bytes | None:
-        """The serialized SignedPlan once it is whole. What does not fit is begun anew."""
+    def add_piece(self, piece: pb.PlanPiece) -> bytes | None:
+        """The serialized SignedPlan once it is whole. A piece that does not fit restarts it."""
         if piece.at == 0:
-            self.version, self.packed = piece.version, b""
+            self.version = piece.version
+            self.packed = b""
         fits = piece.version == self.version and piece.at == len(self.packed)
         if not fits or not piece.piece or piece.size > MAX_PACKED:
-            self.version, self.packed = 0, b""
+            self.version = 0
+            self.packed = b""
             return None
         self.packed += piece.piece[: piece.size - piece.at]
         if len(self.packed) < piece.size:
             return None
-        packed, self.packed = self.packed, b""
+        packed = self.packed
+        self.packed = b""
         try:
-            return unpack(packed)
+            return unpack_plan(packed)
         except ValueError:
             return None

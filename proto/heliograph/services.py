@@ -1,4 +1,4 @@
-"""Reads what is known of services and their endpoints: versioned data, shipped or from a file.
+"""Read the versioned list of services and endpoints, shipped or from a file.
 
 Every error names the file, the line, the key and the values allowed there.
 """
@@ -38,8 +38,8 @@ _T = TypeVar("_T")
 class ServicesError(ValueError):
     """A services file that cannot be used; the text is a sentence that names the place."""
 
-    def __init__(self, place: str, line: int, problem: str) -> None:
-        super().__init__(f"{place}, line {line}: {problem}" if line else f"{place}: {problem}")
+    def __init__(self, source: str, line: int, problem: str) -> None:
+        super().__init__(f"{source}, line {line}: {problem}" if line else f"{source}: {problem}")
         self.line = line
 
 
@@ -54,102 +54,104 @@ class Services:
         return next((service for service in self.services if service.name == name), None)
 
 
-def shipped() -> Services:
+def load_shipped_services() -> Services:
     """The edition that came with this program."""
     from importlib import resources
 
     file = resources.files("heliograph").joinpath("services.yml")
-    return parse(file.read_bytes(), "services.yml")
+    return parse_services(file.read_bytes(), "services.yml")
 
 
-def load(path: Path) -> Services:
+def load_services(path: Path) -> Services:
     """The edition in a file. Raises ServicesError."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ServicesError(str(path), 0, f"cannot be read: {error.strerror}") from error
-    return parse(text, str(path))
+    return parse_services(content, str(path))
 
 
-def merged(ours: Services, theirs: Services) -> Services:
-    """`ours` with the services of `theirs` in place of those of the same names, and beside them."""
-    by_name = {service.name: service for service in (*ours.services, *theirs.services)}
-    return Services(version=theirs.version, services=tuple(by_name.values()))
+def merge_services(base: Services, overrides: Services) -> Services:
+    """`base` with the services of `overrides` added, in place of those of the same names."""
+    by_name = {service.name: service for service in (*base.services, *overrides.services)}
+    return Services(version=overrides.version, services=tuple(by_name.values()))
 
 
-def parse(text: bytes, place: str) -> Services:
-    """Raises ServicesError; `place` is the file's name in its sentence."""
+def parse_services(content: bytes, source: str) -> Services:
+    """Raises ServicesError; `source` is the file's name in its sentence."""
     import yaml
 
-    if len(text) > MAX_BYTES:
-        raise ServicesError(place, 0, f"larger than {MAX_BYTES} bytes")
+    if len(content) > MAX_BYTES:
+        raise ServicesError(source, 0, f"larger than {MAX_BYTES} bytes")
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(content, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ServicesError(place, line, f"not YAML: {error.problem}") from error
+        raise ServicesError(source, line, f"not YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ServicesError(place, 0, f"not YAML: {type(error).__name__}") from error
+        raise ServicesError(source, 0, f"not YAML: {type(error).__name__}") from error
     if root is None:
-        raise ServicesError(place, 1, "empty; it needs the keys version and services")
-    return _Reader(place).services(root)
+        raise ServicesError(source, 1, "empty; it needs the keys version and services")
+    return _Reader(source).read_services(root)
 
 
 class _Reader:
     """Walks YAML nodes, which know their lines."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, source: str) -> None:
+        self._source = source
 
-    def services(self, root: "Node") -> Services:
-        keys = self._keys(root, "the file", ("version", "services"), ())
-        named = self._pairs(keys["services"], "services")
-        if not 0 < len(named) <= MAX_SERVICES:
+    def read_services(self, root: "Node") -> Services:
+        keys = self._read_keys(root, "the file", ("version", "services"), ())
+        nodes_by_name = self._read_pairs(keys["services"], "services")
+        if not 0 < len(nodes_by_name) <= MAX_SERVICES:
             raise self._error(keys["services"], f"services: from 1 to {MAX_SERVICES} are allowed")
         return Services(
-            version=self._text(keys["version"], "version"),
-            services=tuple(self._service(name, node) for name, node in named.items()),
+            version=self._read_text(keys["version"], "version"),
+            services=tuple(self._read_service(name, node) for name, node in nodes_by_name.items()),
         )
 
-    def _service(self, name: str, node: "Node") -> Service:
+    def _read_service(self, name: str, node: "Node") -> Service:
         where = f"services.{name}"
-        keys = self._keys(node, where, ("title", "endpoints"), ("experiment",))
+        keys = self._read_keys(node, where, ("title", "endpoints"), ("experiment",))
         return Service(
             name=name,
-            title=self._text(keys["title"], f"{where}.title"),
-            experiment=self._or(keys, "experiment", f"{where}.experiment", self._text, name),
-            endpoints=self._endpoints(keys["endpoints"], f"{where}.endpoints"),
+            title=self._read_text(keys["title"], f"{where}.title"),
+            experiment=self._read_optional(
+                keys, "experiment", f"{where}.experiment", self._read_text, name
+            ),
+            endpoints=self._read_endpoints(keys["endpoints"], f"{where}.endpoints"),
         )
 
-    def _endpoints(self, node: "Node", where: str) -> tuple[Endpoint, ...]:
-        nodes = self._list(node, where)
+    def _read_endpoints(self, node: "Node", where: str) -> tuple[Endpoint, ...]:
+        nodes = self._read_list(node, where)
         if not 0 < len(nodes) <= MAX_ENDPOINTS:
             raise self._error(node, f"{where}: from 1 to {MAX_ENDPOINTS} are allowed")
         endpoints: dict[str, Endpoint] = {}
         for index, item in enumerate(nodes):
-            endpoint = self._endpoint(item, f"{where}[{index}]")
+            endpoint = self._read_endpoint(item, f"{where}[{index}]")
             if endpoint.id in endpoints:
                 raise self._error(item, f"{where}[{index}].id: {endpoint.id} is taken")
             endpoints[endpoint.id] = endpoint
         return tuple(endpoints.values())
 
-    def _endpoint(self, node: "Node", where: str) -> Endpoint:
+    def _read_endpoint(self, node: "Node", where: str) -> Endpoint:
         optional = ("port", "path", "method", "group", "trust")
-        keys = self._keys(node, where, ("id", "kind", "host"), optional)
-        kind = EndpointKind(self._word(keys["kind"], f"{where}.kind", tuple(EndpointKind)))
+        keys = self._read_keys(node, where, ("id", "kind", "host"), optional)
+        kind = EndpointKind(self._read_choice(keys["kind"], f"{where}.kind", tuple(EndpointKind)))
         return Endpoint(
-            id=self._text(keys["id"], f"{where}.id"),
+            id=self._read_text(keys["id"], f"{where}.id"),
             kind=kind,
-            host=self._host(keys["host"], f"{where}.host"),
-            port=self._port(keys, kind, node, where),
-            path=self._or(keys, "path", f"{where}.path", self._path, "/"),
-            method=self._or(keys, "method", f"{where}.method", self._method, "GET"),
-            group=self._or(keys, "group", f"{where}.group", self._text, ""),
-            trust=self._or(keys, "trust", f"{where}.trust", self._trust, ""),
+            host=self._read_host(keys["host"], f"{where}.host"),
+            port=self._read_port(keys, kind, node, where),
+            path=self._read_optional(keys, "path", f"{where}.path", self._read_path, "/"),
+            method=self._read_optional(keys, "method", f"{where}.method", self._read_method, "GET"),
+            group=self._read_optional(keys, "group", f"{where}.group", self._read_text, ""),
+            trust=self._read_optional(keys, "trust", f"{where}.trust", self._read_trust, ""),
         )
 
-    def _port(
+    def _read_port(
         self, keys: Mapping[str, "Node"], kind: EndpointKind, node: "Node", where: str
     ) -> int:
         usual = USUAL_PORTS
@@ -157,39 +159,39 @@ class _Reader:
             if kind in usual:
                 return usual[kind]
             raise self._error(node, f"{where}.port is missing; a {kind} endpoint needs it")
-        text = self._text(keys["port"], f"{where}.port")
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        digits = self._read_text(keys["port"], f"{where}.port")
+        if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
             raise self._error(
-                keys["port"], f"{where}.port: {text!r} is not allowed; 1 to 65535 are"
+                keys["port"], f"{where}.port: {digits!r} is not allowed; 1 to 65535 are"
             )
-        return int(text)
+        return int(digits)
 
-    def _host(self, node: "Node", where: str) -> str:
-        host = self._text(node, where).lower().rstrip(".")
+    def _read_host(self, node: "Node", where: str) -> str:
+        host = self._read_text(node, where).lower().rstrip(".")
         if _NAME.fullmatch(host) is None and not _is_address(host):
             raise self._error(node, f"{where}: {host!r} is neither a host name nor an address")
         return host
 
-    def _method(self, node: "Node", where: str) -> str:
-        return self._word(node, where, METHODS)
+    def _read_method(self, node: "Node", where: str) -> str:
+        return self._read_choice(node, where, METHODS)
 
-    def _trust(self, node: "Node", where: str) -> str:
-        return self._word(node, where, TRUSTS)
+    def _read_trust(self, node: "Node", where: str) -> str:
+        return self._read_choice(node, where, TRUSTS)
 
-    def _path(self, node: "Node", where: str) -> str:
-        path = self._text(node, where)
+    def _read_path(self, node: "Node", where: str) -> str:
+        path = self._read_text(node, where)
         if not path.startswith("/") or not path.isascii() or any(c <= " " for c in path):
             raise self._error(node, f"{where}: {path!r} must begin with / and have no blanks")
         return path
 
-    def _word(self, node: "Node", where: str, allowed: tuple[str, ...]) -> str:
-        text = self._text(node, where, empty="" in allowed)
-        if text not in allowed:
-            words = ", ".join(str(word) or '""' for word in allowed)
-            raise self._error(node, f"{where}: {text!r} is not allowed; {words} are")
-        return text
+    def _read_choice(self, node: "Node", where: str, allowed: tuple[str, ...]) -> str:
+        value = self._read_text(node, where, empty="" in allowed)
+        if value not in allowed:
+            choices = ", ".join(str(choice) or '""' for choice in allowed)
+            raise self._error(node, f"{where}: {value!r} is not allowed; {choices} are")
+        return value
 
-    def _text(self, node: "Node", where: str, *, empty: bool = False) -> str:
+    def _read_text(self, node: "Node", where: str, *, empty: bool = False) -> str:
         import yaml
 
         if not isinstance(node, yaml.ScalarNode):
@@ -202,7 +204,7 @@ class _Reader:
         return value
 
     @staticmethod
-    def _or(
+    def _read_optional(
         keys: Mapping[str, "Node"],
         key: str,
         where: str,
@@ -211,34 +213,34 @@ class _Reader:
     ) -> _T:
         return read(keys[key], where) if key in keys else default
 
-    def _keys(
+    def _read_keys(
         self, node: "Node", where: str, needed: tuple[str, ...], optional: tuple[str, ...]
     ) -> Mapping[str, "Node"]:
-        found = self._pairs(node, where)
+        pairs = self._read_pairs(node, where)
         allowed = ", ".join(needed + optional)
-        for key, value in found.items():
+        for key, value in pairs.items():
             if key not in needed + optional:
                 raise self._error(value, f"{where}: unknown key {key}; allowed are {allowed}")
         for key in needed:
-            if key not in found:
+            if key not in pairs:
                 raise self._error(node, f"{where}: the key {key} is missing")
-        return found
+        return pairs
 
-    def _pairs(self, node: "Node", where: str) -> Mapping[str, "Node"]:
+    def _read_pairs(self, node: "Node", where: str) -> Mapping[str, "Node"]:
         import yaml
 
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, f"{where}: must be a mapping of keys to values")
         mapping: MappingNode = node
-        found: dict[str, Node] = {}
+        pairs: dict[str, Node] = {}
         for key, value in mapping.value:
-            name = self._text(key, f"a key of {where}")
-            if name in found:
+            name = self._read_text(key, f"a key of {where}")
+            if name in pairs:
                 raise self._error(key, f"{where}: the key {name} stands twice")
-            found[name] = value
-        return found
+            pairs[name] = value
+        return pairs
 
-    def _list(self, node: "Node", where: str) -> "list[Node]":
+    def _read_list(self, node: "Node", where: str) -> "list[Node]":
         import yaml
 
         if not isinstance(node, yaml.SequenceNode):
@@ -248,7 +250,7 @@ class _Reader:
 
     def _error(self, node: "Node | ScalarNode", problem: str) -> ServicesError:
         mark = node.start_mark
-        return ServicesError(self._place, mark.line + 1 if mark else 0, problem)
+        return ServicesError(self._source, mark.line + 1 if mark else 0, problem)
 
 
 def _is_address(host: str) -> bool:

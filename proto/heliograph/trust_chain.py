@@ -21,36 +21,38 @@ LIFE_S = 366 * 86_400
 _ED25519 = _X25519 = 32
 
 
-class CharterError(ValueError):
+class TrustRootError(ValueError):
     """A charter that may not be followed; str() is the reason, to stand after "its charter"."""
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class KeyRole:
     """`threshold` different ones of `keys` (Ed25519, 32 bytes) must have signed."""
 
     threshold: int
     keys: tuple[bytes, ...]
 
-    def signed(self, signatures: Iterable[bytes], context: bytes, message: bytes) -> bool:
+    def is_signed(self, signatures: Iterable[bytes], context: bytes, message: bytes) -> bool:
         """Whether enough did. A key that signed twice counts once."""
-        given = tuple(signatures)[:MAX_KEYS]
-        found = {k for k in self.keys if any(keys.verify(k, s, context, message) for s in given)}
-        return len(found) >= self.threshold
+        candidates = tuple(signatures)[:MAX_KEYS]
+        signer_keys = {
+            k for k in self.keys if any(keys.verify(k, s, context, message) for s in candidates)
+        }
+        return len(signer_keys) >= self.threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charter:
+class TrustRoot:
     version: int  # from 1, rising by one
     issued_s: int
     expires_s: int  # after this nothing new is taken on its word
-    root: Role
-    plan: Role
-    receipts: Role
+    root: KeyRole
+    plan: KeyRole
+    receipts: KeyRole
     sealing_key: bytes  # X25519
 
 
-def encode(charter: Charter) -> bytes:
+def encode_trust_root(charter: TrustRoot) -> bytes:
     return pb.Charter(
         version=charter.version,
         issued_s=charter.issued_s,
@@ -62,17 +64,17 @@ def encode(charter: Charter) -> bytes:
     ).SerializeToString(deterministic=True)
 
 
-def decode(body: bytes) -> Charter:
-    """Raises CharterError."""
+def decode_trust_root(body: bytes) -> TrustRoot:
+    """Raises TrustRootError."""
     if len(body) > MAX_BYTES:
-        raise CharterError("is too large")
+        raise TrustRootError("is too large")
     try:
         message = pb.Charter.FromString(body)
     except DecodeError as error:
-        raise CharterError("cannot be read by this version") from error
+        raise TrustRootError("cannot be read by this version") from error
     if message.version < 1 or len(message.sealing_key) != _X25519:
-        raise CharterError("has no version or no sealing key")
-    return Charter(
+        raise TrustRootError("has no version or no sealing key")
+    return TrustRoot(
         version=message.version,
         issued_s=message.issued_s,
         expires_s=message.expires_s,
@@ -83,58 +85,62 @@ def decode(body: bytes) -> Charter:
     )
 
 
-def sign(charter: Charter, signers: Iterable[keys.SigningKey]) -> pb.SignedCharter:
-    body = encode(charter)
+def sign_trust_root(charter: TrustRoot, signers: Iterable[keys.SigningKey]) -> pb.SignedCharter:
+    body = encode_trust_root(charter)
     return pb.SignedCharter(charter=body, signatures=[s.sign(keys.CHARTER, body) for s in signers])
 
 
-def digest(signed: pb.SignedCharter) -> bytes:
+def digest_trust_root(signed: pb.SignedCharter) -> bytes:
     """What an invite names it by."""
     return hashlib.sha256(signed.charter).digest()
 
 
-def begin(chain: Sequence[pb.SignedCharter], pinned: bytes) -> bytes:
-    """The body that an invite names, out of the chain that came. Raises CharterError."""
+def find_pinned_root(chain: Sequence[pb.SignedCharter], pinned: bytes) -> bytes:
+    """The body that an invite names, out of the chain that came. Raises TrustRootError."""
     for signed in chain[:MAX_CHAIN]:
-        if digest(signed) == pinned:
-            decode(signed.charter)
+        if digest_trust_root(signed) == pinned:
+            decode_trust_root(signed.charter)
             return signed.charter
-    raise CharterError("is not the one that the invite names")
+    raise TrustRootError("is not the one that the invite names")
 
 
-def follow(held: bytes, chain: Sequence[pb.SignedCharter]) -> bytes:
-    """The newest body that `held` leads to, itself when nothing newer came.
+def follow_chain(trusted_body: bytes, chain: Sequence[pb.SignedCharter]) -> bytes:
+    """The newest body that `trusted_body` leads to, itself when nothing newer came.
 
     Only the last one's date matters, and that when something is taken on its word: who was away
-    follows over expired ones. Raises CharterError when a newer one breaks the chain.
+    follows over expired ones. Raises TrustRootError when a newer one breaks the chain.
     """
-    body, present = held, decode(held)
+    body = trusted_body
+    current = decode_trust_root(trusted_body)
     for signed in chain[:MAX_CHAIN]:
-        following = decode(signed.charter)
-        if following.version <= present.version:
+        following = decode_trust_root(signed.charter)
+        if following.version <= current.version:
             continue
-        if following.version != present.version + 1:
-            raise CharterError(f"{following.version} cannot follow {present.version}")
-        for role in (present.root, following.root):
-            if not role.signed(signed.signatures, keys.CHARTER, signed.charter):
-                raise CharterError(f"{following.version} is not signed by enough of its root keys")
-        body, present = signed.charter, following
+        if following.version != current.version + 1:
+            raise TrustRootError(f"{following.version} cannot follow {current.version}")
+        for role in (current.root, following.root):
+            if not role.is_signed(signed.signatures, keys.CHARTER, signed.charter):
+                raise TrustRootError(
+                    f"{following.version} is not signed by enough of its root keys"
+                )
+        body = signed.charter
+        current = following
     return body
 
 
-def plan_is_signed(charter: Charter, signed: pb.SignedPlan) -> bool:
-    return charter.plan.signed((signed.signature, *signed.further), keys.PLAN, signed.plan)
+def plan_is_signed(charter: TrustRoot, signed: pb.SignedPlan) -> bool:
+    return charter.plan.is_signed((signed.signature, *signed.further), keys.PLAN, signed.plan)
 
 
-def _role_to_pb(role: Role) -> pb.KeyRole:
+def _role_to_pb(role: KeyRole) -> pb.KeyRole:
     return pb.KeyRole(threshold=role.threshold, keys=role.keys)
 
 
-def _role_from_pb(role: pb.KeyRole) -> Role:
+def _role_from_pb(role: pb.KeyRole) -> KeyRole:
     """A threshold that nobody or everybody reaches is no threshold."""
-    found = tuple(dict.fromkeys(role.keys))
-    if len(found) > MAX_KEYS or any(len(key) != _ED25519 for key in found):
-        raise CharterError("names keys that are none")
-    if not 1 <= role.threshold <= len(found):
-        raise CharterError("has a threshold that its keys cannot reach")
-    return Role(role.threshold, found)
+    distinct_keys = tuple(dict.fromkeys(role.keys))
+    if len(distinct_keys) > MAX_KEYS or any(len(key) != _ED25519 for key in distinct_keys):
+        raise TrustRootError("names keys that are none")
+    if not 1 <= role.threshold <= len(distinct_keys):
+        raise TrustRootError("has a threshold that its keys cannot reach")
+    return KeyRole(role.threshold, distinct_keys)

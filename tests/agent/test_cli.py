@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from heliograph_agent.state import COLLECTOR, CONSENT, KEY, STATUS, State
 from heliograph_agent.state import PLAN as PLAN_FILE
 from support.hand_clock import HandClock
 from support.programs import ask
-from support.scripted_intake import identity, intake, plan_of
+from support.scripted_intake import Collector, identity, intake, plan_of
 
 COMMANDS = (*cli.MODULES, *cli.MODULE_OF)
 MANUAL = Path(__file__).parents[2] / "agent/README.md"
@@ -30,6 +31,10 @@ PLAN = plan_of(PlannedTask(experiment="tcp", target="192.0.2.1:9", interval_s=60
 async def call(*arguments: str) -> int:
     """The command in a thread, as it runs an event loop of its own."""
     return await asyncio.to_thread(cli.main, arguments)
+
+
+async def join(state: State, line: str) -> int:
+    return await call("join", line, "--yes", "--state", str(state.root))
 
 
 @pytest.fixture
@@ -144,60 +149,54 @@ async def test_another_collectors_invite_needs_another_state(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with intake(PLAN) as first, intake(PLAN) as second:
-        assert await call("join", first.invite(), "--yes", "--state", str(state.root)) == 0
-        assert await call("join", second.invite(), "--yes", "--state", str(state.root)) == 1
+        assert await join(state, first.invite()) == 0
+        assert await join(state, second.invite()) == 1
     assert f"belongs to the collector at {first.endpoint}" in capsys.readouterr().err
 
 
-async def test_a_used_or_expired_invite_is_told(
-    state: State, capsys: pytest.CaptureFixture[str]
+def forge_plan(collector: Collector) -> str:
+    collector.plan.signature = bytes(64)
+    return collector.invite()
+
+
+@pytest.mark.parametrize(
+    ("make_line", "sentence"),
+    [
+        (lambda c: c.invite(token=b"some other token"),
+         "used already, has expired or was withdrawn"),
+        (lambda c: c.invite(pin=identity().pin), "somebody may be intercepting"),
+        (forge_plan, "its signature is not the collector's"),
+        (lambda _: "heliograph1:zzz", "copy the whole line again"),
+    ],
+    ids=["used or expired", "key of a stranger", "forged plan", "garbled"],
+)  # fmt: skip
+async def test_join_refusal_names_the_reason(
+    make_line: Callable[[Collector], str],
+    sentence: str,
+    state: State,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with intake(PLAN) as collector:
-        line = collector.invite(token=b"some other token")
-        assert await call("join", line, "--yes", "--state", str(state.root)) == 1
-    assert "used already, has expired or was withdrawn" in capsys.readouterr().err
+        assert await join(state, make_line(collector)) == 1
+        assert make_line is forge_plan or not collector.agents
+    assert sentence in capsys.readouterr().err
     assert state.collector() is None
 
 
-async def test_a_stranger_with_another_key_is_named_as_an_interception(
-    state: State, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async with intake(PLAN) as stranger:
-        line = stranger.invite(pin=identity().pin)
-        assert await call("join", line, "--yes", "--state", str(state.root)) == 1
-        assert not stranger.agents
-    assert "somebody may be intercepting" in capsys.readouterr().err
-
-
-async def test_a_collector_out_of_reach_is_told(
+async def test_join_names_collector_out_of_reach(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with intake(PLAN) as collector:
         line = collector.invite()
-    assert await call("join", line, "--yes", "--state", str(state.root)) == 1
+    assert await join(state, line) == 1
     assert "cannot be reached" in capsys.readouterr().err
-
-
-async def test_a_plan_with_a_forged_signature_is_refused(
-    state: State, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async with intake(PLAN) as collector:
-        collector.plan.signature = bytes(64)
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 1
-    assert "its signature is not the collector's" in capsys.readouterr().err
-    assert state.collector() is None
-
-
-def test_a_garbled_invite_is_told(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["join", "heliograph1:zzz", "--state", str(state.root)]) == 1
-    assert "copy the whole line again" in capsys.readouterr().err
 
 
 async def test_plan_and_status_speak_json_and_words(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with intake(PLAN) as collector:
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
     capsys.readouterr()
     assert cli.main(["plan", "--json", "--state", str(state.root)]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -229,7 +228,7 @@ async def test_a_yes_is_to_the_plan_that_was_shown(
 ) -> None:
     """Another one may have come between looking and agreeing."""
     async with intake(PLAN) as collector:
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
         agreed = {**(state.read_json(CONSENT) or {}), "scope": ["tcp 192.0.2.1:9"]}
         state.write_json(CONSENT, agreed)
         wider = PlannedTask(experiment="tcp", target="192.0.2.2:9", interval_s=60)
@@ -258,20 +257,20 @@ def test_nothing_that_it_makes_is_for_others_to_read(state: State) -> None:
 def test_until_takes_spans_and_moments() -> None:
     clock = HandClock()
     hour_us = 3_600_000_000
-    assert pause.until("90m", clock) == clock.wall + hour_us * 3 // 2
-    assert pause.until("1d", clock) == clock.wall + 24 * hour_us
-    assert pause.until("2022-01-05T12:00", clock) == clock.wall + hour_us
-    assert pause.until("2022-01-05T18:00+06:00", clock) == clock.wall + hour_us
+    assert pause.parse_until("90m", clock) == clock.wall + hour_us * 3 // 2
+    assert pause.parse_until("1d", clock) == clock.wall + 24 * hour_us
+    assert pause.parse_until("2022-01-05T12:00", clock) == clock.wall + hour_us
+    assert pause.parse_until("2022-01-05T18:00+06:00", clock) == clock.wall + hour_us
     for bad in ("", "1w", "2021-01-01", "99999d9", "9" * 40 + "d"):
         with pytest.raises(argparse.ArgumentTypeError):
-            pause.until(bad, clock)
+            pause.parse_until(bad, clock)
 
 
 def test_leave_erases_ours_and_nothing_else(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state.prepare()
-    state.private_key(make=True)
+    state.private_key(create=True)
     state.path("spool.db-wal").write_bytes(b"")
     state.path("holiday.jpg").write_bytes(b"")
     assert cli.main(["leave", "--erase", "--state", str(state.root)]) == 0
@@ -282,19 +281,19 @@ def test_leave_erases_ours_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", [COLLECTOR, CONSENT, PLAN_FILE, KEY])
-async def test_damaged_files_keep_nobody_from_erasing(state: State, name: str) -> None:
+async def test_leave_erases_damaged_state(state: State, name: str) -> None:
     async with intake(PLAN) as collector:
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
         state.path(name).write_bytes(b"{damaged")
         assert await call("leave", "--erase", "--state", str(state.root)) == 0
     assert not state.root.exists()
 
 
-async def test_joining_again_mends_a_damaged_enrolment(state: State) -> None:
+async def test_join_mends_damaged_enrolment(state: State) -> None:
     async with intake(PLAN) as collector:
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
         state.path(COLLECTOR).write_bytes(b"")
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
     assert state.collector() is not None
 
 
@@ -303,10 +302,10 @@ async def test_status_does_without_what_the_agent_wrote(
     state: State, written: bytes | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with intake(PLAN) as collector:
-        assert await call("join", collector.invite(), "--yes", "--state", str(state.root)) == 0
+        assert await join(state, collector.invite()) == 0
     if written is not None:
         state.path(STATUS).write_bytes(written)
-    with state.locked():  # as by an agent that has just begun
+    with state.hold_lock():  # as by an agent that has just begun
         assert cli.main(["status", "--state", str(state.root)]) == 0
     assert "no session" in capsys.readouterr().out
 

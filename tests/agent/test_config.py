@@ -1,4 +1,4 @@
-"""The configuration file: what it sets, and how a mistake in it is told."""
+"""The configuration file: what it sets, and how its errors are reported."""
 
 import re
 from pathlib import Path
@@ -13,11 +13,11 @@ from heliograph_agent import config as c
 AGENT = Path(__file__).parents[2] / "agent"
 
 
-def test_no_file_is_the_default(tmp_path: Path) -> None:
-    assert c.load(tmp_path / "none.yml") == c.Config()
+def test_missing_file_is_the_default(tmp_path: Path) -> None:
+    assert c.load_config(tmp_path / "none.yml") == c.Config()
 
 
-def test_every_key_can_be_set(tmp_path: Path) -> None:
+def test_parse_config(tmp_path: Path) -> None:
     file = tmp_path / "some.pem"
     file.write_text("-----BEGIN CERTIFICATE-----")
     text = f"""
@@ -34,7 +34,7 @@ vantage:
   region: KZ-75
   access: mobile
 """
-    assert c.parse(text.encode(), "x.yml") == c.Config(
+    assert c.parse_config(text.encode(), "x.yml") == c.Config(
         resolver="127.0.0.1:5353",
         doh=("https://doh.example/dns-query",),
         ca_file=str(file),
@@ -68,46 +68,46 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), MISTAKES.items())
-def test_a_mistake_is_named_with_its_place_and_what_is_allowed(text: str, sentence: str) -> None:
-    with pytest.raises(c.ConfigError) as raised:
-        c.parse(text.encode(), "x.yml")
+def test_mistake_names_place_and_allowed_values(text: str, sentence: str) -> None:
+    with pytest.raises(c.AgentConfigError) as raised:
+        c.parse_config(text.encode(), "x.yml")
     assert re.search(sentence, str(raised.value)), raised.value
 
 
-def test_a_swollen_file_is_not_read(tmp_path: Path) -> None:
+def test_too_large_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
     file.write_bytes(b"#" * (c.MAX_FILE + 1))
-    with pytest.raises(c.ConfigError, match="larger than"):
-        c.load(file)
+    with pytest.raises(c.AgentConfigError, match="larger than"):
+        c.load_config(file)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_configuration_or_a_sentence(text: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(text: bytes) -> None:
     try:
-        c.parse(text, "x.yml")
-    except c.ConfigError:
+        c.parse_config(text, "x.yml")
+    except c.AgentConfigError:
         return
 
 
-def test_options_of_the_command_line_win() -> None:
+def test_command_line_options_override_file() -> None:
     config = c.with_options(
         c.Config(resolver="1.1.1.1:1"),
         {"net.resolver": "[::1]:2", "net.doh": "https://x/,https://y/"},
     )
     assert (config.resolver, config.doh) == ("[::1]:2", ("https://x/", "https://y/"))
-    with pytest.raises(c.ConfigError, match=r"--option: unknown key net\.port"):
+    with pytest.raises(c.AgentConfigError, match=r"--option: unknown key net\.port"):
         c.with_options(c.Config(), {"net.port": "1"})
 
 
-def test_the_table_of_the_readme_has_every_key() -> None:
+def test_readme_lists_every_key() -> None:
     readme = (AGENT / "README.md").read_text()
     for name in c.KEYS:
         assert f"| `{name}` |" in readme
 
 
-def test_the_example_configuration_is_accepted_and_names_every_key() -> None:
+def test_example_configuration_names_every_key() -> None:
     example = AGENT.parent / "deploy" / "agent" / "config.yml"
-    assert c.load(example) == c.Config()
+    assert c.load_config(example) == c.Config()
     bare = re.sub(r"(?m)^# ?(?=[ a-z]+:)", "", example.read_text())
     for name in c.KEYS:
         assert f"  {name.partition('.')[2]}:" in bare

@@ -42,7 +42,6 @@ WEB = [
      "resolve!dns_refused_error"),
     ("resolver fails", "https://servfail.test/", "resolve!dns_servfail_error"),
     ("refused", "https://closed.example.test:{closed}/", "resolve connect!connection_refused"),
-    ("SYN dropped", "https://127.0.0.1:443/", "connect!generic_timeout_error"),
     ("reset after ClientHello", "https://reset.example.test:{reset}/",
      "resolve connect tls_handshake!connection_reset"),
     ("reset after GET", "http://reset.example.test:{reset}/",
@@ -66,48 +65,6 @@ DNS = [
     # unbound closes what came over TCP
     ("query dropped", "dropped.test", "resolve!generic_timeout_error resolve!eof_error"),
 ]
-TLS = [
-    ("working", "www.example.test:{https}", "resolve connect tls_handshake"),
-    ("NXDOMAIN", "none.example.test", "resolve!dns_nxdomain_error"),
-    ("refused", "closed.example.test:{closed}", "resolve connect!connection_refused"),
-    ("SYN dropped", "127.0.0.1:443", "connect!generic_timeout_error"),
-    ("reset after ClientHello", "reset.example.test:{reset}",
-     "resolve connect tls_handshake!connection_reset"),
-    ("certificate of another host", "other.example.test:{https}",
-     "resolve connect tls_handshake!ssl_invalid_hostname"),
-    ("certificate of an unknown CA", "stranger.example.test:{https}",
-     "resolve connect tls_handshake!ssl_unknown_authority"),
-]  # fmt: skip
-# One run over a services file of ours; the target is the endpoint's id.
-TELEGRAM = [
-    ("working", "dc-working", "connect http_round_trip read_body"),
-    ("NXDOMAIN", "web-nowhere", "resolve!dns_nxdomain_error"),
-    ("refused", "dc-closed", "connect!connection_refused"),
-    ("reset after ClientHello", "web-reset", "resolve connect tls_handshake!connection_reset"),
-    ("reset after POST", "dc-reset", "connect http_round_trip!connection_reset"),
-    ("certificate of another host", "web-other",
-     "resolve connect tls_handshake!ssl_invalid_hostname"),
-    ("slow body", "dc-slow", "connect http_round_trip read_body!generic_timeout_error"),
-    ("truncated body", "dc-cut", "connect http_round_trip read_body!http_truncated_body"),
-]  # fmt: skip
-SERVICES = """\
-version: "test.1"
-services:
-  telegram:
-    title: Telegram
-    endpoints:
-      - {{id: dc-working, kind: http, host: 127.0.0.1, port: {http}, method: POST, group: dc}}
-      - {{id: dc-closed, kind: http, host: 127.0.0.1, port: {closed}, method: POST, group: dc}}
-      - {{id: dc-reset, kind: http, host: 127.0.0.1, port: {reset}, method: POST, group: dc}}
-      - {{id: dc-slow, kind: http, host: 127.0.0.1, port: {plain_slow}, method: POST, group: dc}}
-      - {{id: dc-cut, kind: http, host: 127.0.0.1, port: {plain_cut}, method: POST, group: dc}}
-      - {{id: web-nowhere, kind: https, host: none.example.test, group: web}}
-      - {{id: web-reset, kind: https, host: reset.example.test, port: {reset}, group: web}}
-      - {{id: web-other, kind: https, host: other.example.test, port: {https}, group: web}}
-"""
-DROPPED = SERVICES.split("      - ", maxsplit=1)[0] + (
-    "      - {id: dc, kind: http, host: 127.0.0.1, port: 443, method: POST}\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +74,6 @@ class Loopback:
     ports: Mapping[str, int]
     command: Command
     resolver: str
-    home: Path
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +93,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
         slow = tls_server(ca.leaf("slow.example.test"), slow_body)
         cut = tls_server(ca.leaf("cut.example.test"), truncated_body)
         ports = {
-            "http": web.http,
-            "https": web.https,
-            "closed": free_port(),
+            "http": web.http, "https": web.https, "closed": free_port(),
             "reset": stack.enter_context(tcp_server(reset_after_first_bytes)),
-            "slow": stack.enter_context(slow),
-            "cut": stack.enter_context(cut),
+            "slow": stack.enter_context(slow), "cut": stack.enter_context(cut),
             "plain_slow": stack.enter_context(tcp_server(slow_body)),
-            "plain_cut": stack.enter_context(tcp_server(truncated_body)),
-        }
+        }  # fmt: skip
         options = {"net.resolver": resolver, "net.ca_file": str(ca.ca_file)}
-        yield Loopback(ports, Command(state=home / "state", options=options), resolver, home)
+        yield Loopback(ports, Command(state=home / "state", options=options), resolver)
 
 
 Runs = Mapping[tuple[str, str], Future[Ran]]
@@ -159,60 +111,27 @@ def runs(world: Loopback) -> Iterator[Runs]:
     own = {
         "web": (f"--option=resolver={world.resolver}", "--option=doh="),
         "dns": (f"--option=resolver={world.resolver}", "--option=engines=system,udp,tcp"),
-        "tls": (),
     }
-    services = world.home / "services.yml"
-    services.write_text(SERVICES.format(**world.ports))
     with ThreadPoolExecutor(max_workers=8) as pool:
-        started = {
-            ("telegram", ""): pool.submit(
-                world.command.run,
-                "telegram",
-                "",
-                "--json",
-                f"--option=plan.services_file={services}",
-            )
-        }
-        for experiment, table in (("web", WEB), ("dns", DNS), ("tls", TLS)):
-            for condition, target, _ in reversed(table):  # those that wait longest come first
-                if condition == "SYN dropped":
-                    continue
-                started[experiment, condition] = pool.submit(
-                    world.command.run,
-                    experiment,
-                    target.format(**world.ports),
-                    "--json",
-                    *own[experiment],
-                )
-        yield started
-
-
-@pytest.fixture(scope="module")
-def dropped(world: Loopback) -> Iterator[Runs]:
-    """The rows whose SYNs a firewall drops."""
-    services = world.home / "dropped.yml"
-    services.write_text(DROPPED)
-    with namespace() as space, ThreadPoolExecutor() as pool:
-        space.filter("tcp dport 443 drop")
-        command = Command(state=world.home / "state", inside=space.command(()))
-        more = ("--json", f"--option=plan.services_file={services}")
-        targets = {"web": "https://127.0.0.1:443/", "tls": "127.0.0.1:443", "telegram": ""}
         yield {
-            (experiment, "SYN dropped"): pool.submit(command.run, experiment, target, *more)
-            for experiment, target in targets.items()
-        }
+            (experiment, condition): pool.submit(
+                world.command.run, experiment, target.format(**world.ports), "--json",
+                *own[experiment],
+            )
+            for experiment, table in (("web", WEB), ("dns", DNS))
+            for condition, target, _ in reversed(table)  # those that wait longest come first
+        }  # fmt: skip
 
 
 def rows(experiment: str, table: list[tuple[str, str, str]]) -> list[object]:
     return [
         pytest.param(experiment, condition, expected, id=f"{experiment}: {condition}")
         for condition, _, expected in table
-        if condition != "SYN dropped"
     ]
 
 
 @pytest.mark.parametrize(
-    ("experiment", "condition", "expected"), rows("web", WEB) + rows("dns", DNS) + rows("tls", TLS)
+    ("experiment", "condition", "expected"), rows("web", WEB) + rows("dns", DNS)
 )
 def test_the_steps_and_failures_are_those_of_the_condition(
     experiment: str, condition: str, expected: str, runs: Runs
@@ -222,21 +141,15 @@ def test_the_steps_and_failures_are_those_of_the_condition(
     assert (ran.code, ran.err) == (0, "")
 
 
-@pytest.mark.parametrize(("condition", "endpoint", "expected"), TELEGRAM)
-def test_telegram_tells_its_endpoints_apart(
-    condition: str, endpoint: str, expected: str, runs: Runs
-) -> None:
-    ran = runs["telegram", ""].result()
-    assert story([o for o in ran.observations if o["endpoint"] == endpoint]) == expected
-    assert (ran.code, ran.err) == (0, "")
-
-
 @pytest.mark.lab
-@pytest.mark.parametrize("experiment", ["web", "tls", "telegram"])
-def test_a_dropped_syn_is_a_connection_that_had_no_answer_in_time(
-    experiment: str, dropped: Runs
-) -> None:
-    ran = dropped[experiment, "SYN dropped"].result()
+@pytest.mark.parametrize(
+    ("experiment", "target"), [("web", "https://127.0.0.1:443/"), ("tls", "127.0.0.1:443")]
+)
+def test_dropped_syn_is_a_timeout(experiment: str, target: str, tmp_path: Path) -> None:
+    with namespace() as space:
+        space.filter("tcp dport 443 drop")
+        command = Command(state=tmp_path, inside=space.command(()))
+        ran = command.run(experiment, target, "--json")
     assert story(ran.observations) == "connect!generic_timeout_error"
     assert ran.code == 0
     assert ran.observations[0]["duration_us"] > 5_000_000

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from heliograph_collector.aggregate.cell_updater import DayKeeper
-from heliograph_collector.aggregate.query_cache import Wide
+from heliograph_collector.aggregate.cell_updater import DailyUpdater
+from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.aggregation import KNOWN
-from heliograph_collector.http.app import build
-from heliograph_collector.http.event_bus import Bus
-from heliograph_collector.http.headers import prepared
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.http.pages.routes import Stories
-from heliograph_collector.http.snapshot_cache import Desk
+from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.headers import prepare_json
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.routes import PageRoutes
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store import aggregation, daily_totals
-from heliograph_collector.store.aggregation import Wanted
-from heliograph_collector.store.daily_totals import By, Live
-from heliograph_collector.store.store import Limits, Store
+from heliograph_collector.store.aggregation import AggregationQuery
+from heliograph_collector.store.daily_totals import AnonymityRule, UncachedDays
+from heliograph_collector.store.store import Store, StoreLimits
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.many_rows import load
@@ -44,7 +44,9 @@ SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 12)} | {"web": "Web"
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """With the limits that `serve` has; the making alone has more."""
-    maker = Store(f"chdb://{tmp_path}/store", limits=Limits(memory_mib=6_000), verdicts_days=99_999)
+    maker = Store(
+        f"chdb://{tmp_path}/store", limits=StoreLimits(memory_mib=6_000), verdicts_days=99_999
+    )
     await maker.open()
     await asyncio.to_thread(load, maker, ROWS, DAYS, END)
     await maker.close()
@@ -89,7 +91,7 @@ async def test_what_readers_ask_over_many_measurements(store: Store) -> None:
         votes=store.votes,
         silences=store.silences,
         services=SERVICES,
-        wide=Wide(store, clock).cells,
+        wide=CellQueryCache(store, clock).cells,
     )
     await _country(store, clock)
     await _world(store, feed, clock)
@@ -99,40 +101,47 @@ async def _month(store: Store, clock: HandClock) -> None:
     """A month by day and country, the day in progress counted live; the raw engine counts it all
     from the verdicts, as was done before."""
     began = time.perf_counter()
-    assert await DayKeeper(store, clock, By(K, KNOWN)).renew() == DAYS
+    assert (
+        await DailyUpdater(store, clock, AnonymityRule(K, CONFIRMED_METHODS)).update_due_days()
+        == DAYS
+    )
     print(f"{DAYS} days summed in {time.perf_counter() - began:.1f} s")
     since_us = FIRST // DAY * DAY
     axes = ("measurement_start_day", "probe_cc")
-    wanted = Wanted(since_us=since_us, until_us=END + DAY // 2, k=K, known=KNOWN, axes=axes)
-    whole = tuple(daily_totals.day_of(since_us + n * DAY) for n in range(DAYS + 1))
-    counted = aggregation.totals(wanted, Live(whole=whole))
+    wanted = AggregationQuery(
+        since_us=since_us, until_us=END + DAY // 2, k=K, known_methods=CONFIRMED_METHODS, axes=axes
+    )
+    whole = tuple(daily_totals.day_at(since_us + n * DAY) for n in range(DAYS + 1))
+    counted = aggregation.query_totals(wanted, UncachedDays(whole_days=whole))
     ours = await timed(lambda: store.totals(wanted), 11)
-    with_room = Limits(query_mib=3_000, query_s=120)
-    raw, rows = await _raw(store, with_room, counted.text, counted.parameters)
+    with_room = StoreLimits(query_mib=3_000, query_s=120)
+    raw, rows = await _raw(store, with_room, counted.sql, counted.parameters)
     said("an aggregation of a month", ours, raw)
-    assert [counted.row(row) for row in rows] == await store.totals(wanted), "and it is the same"
+    assert [counted.parse_row(row) for row in rows] == await store.totals(wanted), (
+        "and it is the same"
+    )
     assert ours[0] < raw / 2
 
 
 async def _country(store: Store, clock: HandClock) -> None:
     """The data of a big country's page for two minutes, somebody asking every second: it is
     counted anew behind their backs. Beside it one of its three looks, of the engine alone."""
-    counting = Wide(store, clock)
+    counting = CellQueryCache(store, clock)
     feed = World(clock=clock).feed(
         votes=store.votes, silences=store.silences, services=SERVICES, wide=counting.cells
     )
-    desk = Desk(feed)
-    stories = Stories(feed, Shelf(feed), desk, {})
+    desk = SnapshotCache(feed)
+    stories = PageRoutes(feed, IncidentCache(feed), desk, {})
 
     async def page() -> Any:
-        return await stories.panorama("AA", "day", END)
+        return await stories.read_country_timeline("AA", "day", END)
 
     async def a_second_later() -> None:
         clock.advance_us(US)
         await asyncio.sleep(PACE_S)  # the real time in which others count
 
     async with asyncio.TaskGroup() as group:
-        renewing = [group.create_task(kept.run()) for kept in (counting.kept, desk.kept)]
+        renewing = [group.create_task(kept.run()) for kept in (counting.cache, desk.page_cache)]
         cold = await timed(page, 1)
         warm = await timed(page, 120, a_second_later)
         for task in renewing:
@@ -143,17 +152,17 @@ async def _country(store: Store, clock: HandClock) -> None:
 
 
 async def _world(store: Store, feed: Any, clock: HandClock) -> None:
-    desk = Desk(feed)
-    cold = await timed(desk.look, 1)
-    desk.attended = True
+    desk = SnapshotCache(feed)
+    cold = await timed(desk.refresh, 1)
+    desk.is_polled = True
 
     async def status_of_the_world() -> Any:
-        world = await desk.now()
-        return await desk.made(world, "status", lambda: prepared(status.document(world)))
+        world = await desk.current_snapshot()
+        return await desk.derive(world, "status", lambda: prepare_json(status.build_status(world)))
 
     async def look() -> Any:
         clock.advance_us(60 * US)
-        return await desk.look()
+        return await desk.refresh()
 
     again = await timed(look, 5)
     readers = await timed(status_of_the_world, 40)
@@ -166,20 +175,20 @@ async def _votes(store: Store) -> Any:
     return await store.counts(END - DAY, END, 900, country="AA", wider=("region",))
 
 
-async def _raw(store: Store, limits: Limits, text: str, values: dict[str, Any]) -> Any:
+async def _raw(store: Store, limits: StoreLimits, text: str, values: dict[str, Any]) -> Any:
     """Milliseconds of the engine for a question of our own, and its rows."""
     clickhouse = store._clickhouse
     kept, clickhouse._limits = clickhouse._limits, limits
-    for handle in clickhouse._all[1:]:
+    for handle in clickhouse._handles[1:]:
         handle.close()
     took: list[float] = []
     rows: list[Any] = []
     for _ in range(3):
         began = time.perf_counter()
-        rows = await asyncio.to_thread(clickhouse.ask, text, values)
+        rows = await asyncio.to_thread(clickhouse.query, text, values)
         took.append(1_000 * (time.perf_counter() - began))
     clickhouse._limits = kept
-    for handle in clickhouse._all[1:]:
+    for handle in clickhouse._handles[1:]:
         handle.close()
     return statistics.median(took), rows
 
@@ -201,8 +210,8 @@ class Ear(asyncio.Protocol):
 async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None:
     """Ten events a second would be a busy world: it tells itself every two seconds."""
     readers, events, data = 1_000, 200, json.dumps({"country": "KZ", "text": "a" * 400})
-    bus = Bus("t", readers=readers)
-    runner = web.AppRunner(build(World().feed(bus=bus)), access_log=None, shutdown_timeout=0.2)
+    bus = EventBus("t", readers=readers)
+    runner = web.AppRunner(build_app(World().feed(bus=bus)), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024).start()
     port, loop = runner.addresses[0][1], asyncio.get_running_loop()

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph_lab.simulate.addresses import addresses
-from heliograph_lab.simulate.channel import open_door, read_invite
-from heliograph_lab.simulate.collector_process import own_collector
-from heliograph_lab.simulate.costs import Cost, cost
+from heliograph_lab.simulate.addresses import assign_addresses
+from heliograph_lab.simulate.channel import connect_endpoint, read_invite
+from heliograph_lab.simulate.collector_process import start_collector
+from heliograph_lab.simulate.report import Cost, read_cost
 from heliograph_lab.simulate.script import Actor
-from heliograph_lab.simulate.worker import Part, Word
-from heliograph_lab.simulate.worker_pool import troupe
+from heliograph_lab.simulate.worker import Command, WorkerSetup
+from heliograph_lab.simulate.worker_pool import start_workers
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 BEATS = 6 * AGENTS  # once a second each
@@ -47,7 +47,7 @@ def people() -> list[Actor]:
 
 
 def now(pid: int) -> Cost:
-    found = cost(pid, time.monotonic)
+    found = read_cost(pid, time.monotonic)
     assert found is not None, "it ended"
     return found
 
@@ -55,22 +55,22 @@ def now(pid: int) -> Cost:
 async def price(pid: int, invite: str) -> Price:
     """Of one server, while everybody comes in and then beats."""
     actors = people()
-    door = await asyncio.to_thread(open_door, read_invite(invite))
-    part = Part(
-        door=door, control_token=b"", actors=actors, addresses=addresses(actors), services=[],
-        seconds=600.0, measure_every_s=0.0, shared=False, seed=0,
+    door = await asyncio.to_thread(connect_endpoint, read_invite(invite))
+    part = WorkerSetup(
+        endpoint=door, control_token=b"", actors=actors, addresses=assign_addresses(actors),
+        plan=b"", speed=1.0, seconds=600.0, shared=False, seed=0,
     )  # fmt: skip
     empty = now(pid)
-    async with troupe([part]) as crew, asyncio.TaskGroup() as group:
-        listening = group.create_task(crew.listen(0))
-        await crew.until(lambda t: t.enrolled == AGENTS, 60)
-        await crew.say(Word("connect"))
-        await crew.until(lambda t: t.sessions == AGENTS, 60)
+    async with start_workers([part]) as crew, asyncio.TaskGroup() as group:
+        listening = group.create_task(crew.read_counters(0))
+        await crew.wait_until(lambda t: t.enrolled == AGENTS, 60)
+        await crew.send_command(Command("connect"))
+        await crew.wait_until(lambda t: t.sessions == AGENTS, 60)
         here = now(pid)
-        await crew.until(lambda t: t.answers >= AGENTS, 30)
-        before, answered = now(pid), crew.tally.answers
-        await crew.until(lambda t: t.answers >= answered + BEATS, 60)
-        after, answers = now(pid), crew.tally.answers - answered
+        await crew.wait_until(lambda t: t.answers >= AGENTS, 30)
+        before, answered = now(pid), crew.counters.answers
+        await crew.wait_until(lambda t: t.answers >= answered + BEATS, 60)
+        after, answers = now(pid), crew.counters.answers - answered
         listening.cancel()
     return Price(
         (after.rss_kib - empty.rss_kib) / AGENTS,
@@ -96,8 +96,8 @@ async def bare(data: Path) -> AsyncIterator[tuple[int, str]]:
 async def test_a_session_costs_little_more_than_grpc_asks_for(tmp_path: Path) -> None:
     async with bare(tmp_path / "bare") as (pid, invite):
         least = await price(pid, invite)
-    async with own_collector(tmp_path, people(), 1, CLOCK) as (collector, invites):
-        await collector.ready()
+    async with start_collector(tmp_path, people(), 1, CLOCK) as (collector, invites):
+        await collector.wait_until_ready()
         await asyncio.sleep(3)  # what its start leaves to do is not the agents' cost
         ours = await price(collector.pid, invites.volunteers)
     print(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.store.store import Limits, Store
+from heliograph_collector.store.store import Store, StoreLimits
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
 ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "2_000_000"))
@@ -41,7 +41,9 @@ FROM numbers_mt(%d, %d)"""
 
 @pytest.fixture
 async def loaded(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"chdb://{tmp_path}/store", limits=Limits(memory_mib=4_096), verdicts_days=99_999)
+    store = Store(
+        f"chdb://{tmp_path}/store", limits=StoreLimits(memory_mib=4_096), verdicts_days=99_999
+    )
     await store.open()
     try:
         began = time.perf_counter()
@@ -73,7 +75,7 @@ async def test_the_front_page_over_millions_of_rows(loaded: Store) -> None:
             "SELECT country, service, countIf(state = 'blocked') AS b FROM verdicts FINAL "
             "GROUP BY country, service"
         )
-        return loaded._clickhouse.ask(query, {})
+        return loaded._clickhouse.query(query, {})
 
     parts = (await loaded.health()).parts
     scan_ms, _ = await timed(scan)

@@ -1,5 +1,6 @@
 """`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
 
+import http.client
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -35,20 +37,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
+def channel_arguments(home: Served) -> tuple[Any, ...]:
+    """Endpoint, credentials and options of a channel to its intake."""
+    options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
+    credentials = grpc.ssl_channel_credentials(open_keyring(home.data, []).tls_certificate)
+    return f"127.0.0.1:{home.grpc_port}", credentials, options
+
+
 @asynccontextmanager
 async def stub_of(home: Served) -> "AsyncIterator[intake_pb2_grpc.IntakeAsyncStub]":
-    certificate = open_keyring(home.data, []).tls_certificate
-    options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
-    credentials = grpc.ssl_channel_credentials(certificate)
-    endpoint = f"127.0.0.1:{home.grpc_port}"
-    async with grpc.aio.secure_channel(endpoint, credentials, options) as channel:
+    async with grpc.aio.secure_channel(*channel_arguments(home)) as channel:
         yield intake_pb2_grpc.IntakeStub(channel)
 
 
 async def enrolled(home: Served, stub: "intake_pb2_grpc.IntakeAsyncStub") -> Caller:
     caller, now_s = Caller(open_keyring(home.data, [])), CLOCK.wall_us() // 1_000_000
     with closing(Fleet(home.data)) as fleet:
-        token = fleet.invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 60)
+        token = fleet.create_invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 60)
     await stub.Enrol(caller.enrol_request(token), timeout=10)
     return caller
 
@@ -69,14 +74,11 @@ async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
 
 
 def operator(home: Served, password: str) -> str:
-    import http.client
-
     connection = http.client.HTTPConnection(str(home.places["http"]), timeout=30)
     headers = {"Authorization": f"Bearer {password}"}
-    connection.request("GET", "/api/v1/measurements", headers=headers)
-    text = connection.getresponse().read().decode()
-    connection.close()
-    return text
+    with closing(connection):
+        connection.request("GET", "/api/v1/measurements", headers=headers)
+        return connection.getresponse().read().decode()
 
 
 def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> None:
@@ -98,21 +100,23 @@ def test_nobody_else_on_the_machine_can_read_what_it_keeps(home: Served) -> None
     assert "journal.db" in modes
 
 
+def refused(collector: Served) -> str:
+    """The log of a collector that must not start."""
+    assert collector.process.wait(30) == 1
+    log = collector.log.read_text()
+    assert "Traceback" not in log
+    return log
+
+
 def test_a_second_one_on_the_same_directory_is_refused(home: Served) -> None:
-    second = start(home.data)
-    assert second.process.wait(30) == 1
-    assert "in use by another process" in second.log.read_text()
-    assert "Traceback" not in second.log.read_text()
+    assert "in use by another process" in refused(start(home.data))
 
 
 def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> None:
     for option, place in (("--grpc", home.places["grpc"]), ("--http", home.places["http"])):
-        other = start(tmp_path / option, option, str(place))
-        assert other.process.wait(30) == 1
-        log = other.log.read_text()
+        log = refused(start(tmp_path / option, option, str(place)))
         assert f"{place} cannot be listened on" in log
         assert f"say {option} HOST:PORT" in log
-        assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(
@@ -128,10 +132,7 @@ def test_what_is_wrong_with_the_configuration_is_told(
     tmp_path: Path, config: str, says: str
 ) -> None:
     (tmp_path / "geo.mmdb").write_bytes(b"nonsense")
-    refused = start(tmp_path / "data", config=NO_CONTROL + config)
-    assert refused.process.wait(30) == 1
-    assert says in refused.log.read_text()
-    assert "Traceback" not in refused.log.read_text()
+    assert says in refused(start(tmp_path / "data", config=NO_CONTROL + config))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -218,9 +219,7 @@ def test_health_and_reflection_answer(home: Served) -> None:
     from grpc_health.v1 import health_pb2
     from grpc_reflection.v1alpha import reflection_pb2
 
-    options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
-    credentials = grpc.ssl_channel_credentials(open_keyring(home.data, []).tls_certificate)
-    with grpc.secure_channel(f"127.0.0.1:{home.grpc_port}", credentials, options) as channel:
+    with grpc.secure_channel(*channel_arguments(home)) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph import bundle, keys
-from heliograph.bundle import BundleError, Settled
+from heliograph.bundle import BundleError, SignedReceipt
 
 KEY = b"12345678"
 SIGNER = keys.SigningKey(bytes(range(32)))
@@ -16,7 +16,7 @@ ENVELOPES = [RNG.randbytes(size) for size in (512, 6_159, 2_048, 0)]
 
 
 def packed(*envelopes: bytes) -> bytes:
-    return b"".join(bundle.pack(KEY, envelopes or ENVELOPES))
+    return b"".join(bundle.pack_bundle(KEY, envelopes or ENVELOPES))
 
 
 def resealed(data: bytes) -> bytes:
@@ -31,14 +31,14 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_was_packed_comes_out(file: Path) -> None:
     file.write_bytes(packed())
-    assert bundle.check(file) == (KEY, 4)
-    assert list(bundle.unpack(file)) == ENVELOPES
-    assert file.stat().st_size == bundle.packed_size(map(len, ENVELOPES))
+    assert bundle.check_bundle(file) == (KEY, 4)
+    assert list(bundle.unpack_bundle(file)) == ENVELOPES
+    assert file.stat().st_size == bundle.bundle_size(map(len, ENVELOPES))
 
 
 def test_an_empty_one_is_a_bundle(file: Path) -> None:
-    file.write_bytes(b"".join(bundle.pack(KEY, [])))
-    assert bundle.check(file) == (KEY, 0)
+    file.write_bytes(b"".join(bundle.pack_bundle(KEY, [])))
+    assert bundle.check_bundle(file) == (KEY, 0)
 
 
 def test_no_byte_can_be_missing_or_different(file: Path) -> None:
@@ -46,13 +46,13 @@ def test_no_byte_can_be_missing_or_different(file: Path) -> None:
     for end in range(len(whole)):
         file.write_bytes(whole[:end])
         with pytest.raises(BundleError):
-            bundle.check(file)
+            bundle.check_bundle(file)
     for place in range(len(whole)):
         changed = bytearray(whole)
         changed[place] ^= 1 << RNG.randrange(8)
         file.write_bytes(changed)
         with pytest.raises(BundleError):
-            bundle.check(file)
+            bundle.check_bundle(file)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_no_byte_can_be_missing_or_different(file: Path) -> None:
 def test_a_hostile_file_is_refused_by_a_sentence(file: Path, data: bytes, says: str) -> None:
     file.write_bytes(data)
     with pytest.raises(BundleError, match=says):
-        bundle.check(file)
+        bundle.check_bundle(file)
 
 
 def test_more_than_a_bundle_holds_is_not_packed() -> None:
     with pytest.raises(ValueError, match="65536"):
-        next(bundle.pack(KEY, [b""] * 65_537))
+        next(bundle.pack_bundle(KEY, [b""] * 65_537))
 
 
 SETTLED = {
-    bundle.digest(b"a"): Settled("stored"),
-    bundle.digest(b"b"): Settled("duplicate"),
-    bundle.digest(b"c"): Settled("rejected", "bad_batch"),
+    bundle.digest_envelope(b"a"): SignedReceipt("stored"),
+    bundle.digest_envelope(b"b"): SignedReceipt("duplicate"),
+    bundle.digest_envelope(b"c"): SignedReceipt("rejected", "bad_batch"),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from heliograph import voice_code
 from heliograph.experiments import REGISTRY, Category, ExperimentEntry, category_of, ooni_name
 from heliograph.experiments.options import OptionError, parse_options
-from heliograph.services import shipped
+from heliograph.services import load_shipped_services
 from heliograph_collector.sources import ooni
 
 ROOT = Path(__file__).parents[2]
@@ -39,27 +39,29 @@ def test_a_word_has_one_label_whichever_experiment_says_it(field: str) -> None:
 def test_ooni_s_tests_are_each_one_experiment_s_and_can_be_imported() -> None:
     tests = [entry.ooni_test for entry in REGISTRY.values() if entry.ooni_test]
     assert len(set(tests)) == len(tests)
-    assert set(tests) <= ooni.TESTS.keys()
+    assert set(tests) <= ooni.TEST_READERS.keys()
     assert (ooni_name("web"), ooni_name("sni")) == ("web_connectivity", "sni")
 
 
 @ENTRIES
-def test_an_extra_is_one_that_can_be_installed(entry: ExperimentEntry) -> None:
+def test_required_distribution_is_one_of_this_repository(entry: ExperimentEntry) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert entry.extra in ("", *project["optional-dependencies"])
+    helper = tomllib.loads((ROOT / "agent/raw/pyproject.toml").read_text())["project"]["name"]
+    extras = [f"heliograph[{extra}]" for extra in project["optional-dependencies"]]
+    assert entry.requires in ("", helper, *extras)
 
 
 @ENTRIES
 def test_a_default_target_is_a_service_that_the_experiment_tests(entry: ExperimentEntry) -> None:
     if not entry.default_target:
         return
-    service = shipped().get(entry.default_target)
+    service = load_shipped_services().get(entry.default_target)
     assert service is not None, "services.yml has no such service"
     assert service.experiment == entry.name
 
 
 def test_every_shipped_service_is_tested_by_an_experiment_that_exists() -> None:
-    assert {service.experiment for service in shipped().services} <= REGISTRY.keys()
+    assert {service.experiment for service in load_shipped_services().services} <= REGISTRY.keys()
 
 
 def test_the_manual_names_every_category_that_can_be_opted_out_of() -> None:

@@ -2,28 +2,35 @@
 
 import pytest
 
-from heliograph.http_envelope import MAX_BODY, MAX_HEAD, RefusedError, read, refusal, reply
+from heliograph.http_envelope import (
+    MAX_BODY,
+    MAX_HEAD,
+    RequestRefusedError,
+    format_refusal,
+    format_reply,
+    parse_request,
+)
 from heliograph.v1 import intake_pb2 as pb
 
 WHOLE = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
 
 
 def test_a_request_is_there_when_its_last_byte_is() -> None:
-    assert all(read(WHOLE[:end]) is None for end in range(len(WHOLE)))
-    request = read(WHOLE)
+    assert all(parse_request(WHOLE[:end]) is None for end in range(len(WHOLE)))
+    request = parse_request(WHOLE)
     assert request is not None
-    assert (request.envelope, request.forwarded, request.place) == (b"abc", "", "")
+    assert (request.envelope, request.forwarded, request.intermediary) == (b"abc", "", "")
 
 
 def test_it_says_by_which_proxies_it_came_and_whether_the_peer_is_one() -> None:
     more = b"X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2\r\nHeliograph-Place: x\r\n"
-    request = read(WHOLE.replace(b"Host: x\r\n", more))
+    request = parse_request(WHOLE.replace(b"Host: x\r\n", more))
     assert request is not None
     assert request.forwarded == "192.0.2.1,192.0.2.2"
-    assert request.place == "elsewhere"
-    relay = read(WHOLE.replace(b"Host: x", b"heliograph-place: relay"))
+    assert request.intermediary == "elsewhere"
+    relay = parse_request(WHOLE.replace(b"Host: x", b"heliograph-place: relay"))
     assert relay is not None
-    assert relay.place == "relay"
+    assert relay.intermediary == "relay"
 
 
 def test_it_says_how_much_of_a_plan_the_agent_has() -> None:
@@ -33,7 +40,7 @@ def test_it_says_how_much_of_a_plan_the_agent_has() -> None:
         (b"five", None),
         (b"5 6/" + b"9" * 40, None),
     ):
-        request = read(WHOLE.replace(b"Host: x", b"Heliograph-Plan: " + said))
+        request = parse_request(WHOLE.replace(b"Host: x", b"Heliograph-Plan: " + said))
         assert request is not None
         assert request.plan == held
 
@@ -60,15 +67,15 @@ def test_it_says_how_much_of_a_plan_the_agent_has() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_status(sent: bytes, status: int) -> None:
-    with pytest.raises(RefusedError) as refused:
-        read(sent)
+    with pytest.raises(RequestRefusedError) as refused:
+        parse_request(sent)
     assert refused.value.status == status
-    assert refusal(status).startswith(b"HTTP/1.1 %d " % status)
+    assert format_refusal(status).startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_a_receipt_is_the_body_whatever_it_says() -> None:
     receipt = pb.Receipt(sequence=7, status=pb.STATUS_RETRY, retry_after_s=9)
-    head, _, body = reply(pb.SubmitResponse(receipt=receipt)).partition(b"\r\n\r\n")
+    head, _, body = format_reply(pb.SubmitResponse(receipt=receipt)).partition(b"\r\n\r\n")
     assert pb.SubmitResponse.FromString(body).receipt == receipt
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 9" in head

@@ -36,10 +36,10 @@ def test_a_private_key_of_the_wrong_size_is_an_error() -> None:
 @settings(deadline=None, max_examples=40)
 def test_both_sides_derive_one_secret_and_nothing_is_sent(mine: bytes, theirs: bytes) -> None:
     agent, collector = keys.SigningKey(mine), keys.SealingKey(theirs)
-    secret = agent.shared_with(collector.public, keys.CODE)
-    assert collector.shared_with(agent.public, keys.CODE) == secret
-    assert agent.shared_with(collector.public, b"other") != secret
-    assert keys.SigningKey(theirs).shared_with(collector.public, keys.CODE) != secret or (
+    secret = agent.derive_shared_key(collector.public, keys.CODE)
+    assert collector.derive_shared_key(agent.public, keys.CODE) == secret
+    assert agent.derive_shared_key(collector.public, b"other") != secret
+    assert keys.SigningKey(theirs).derive_shared_key(collector.public, keys.CODE) != secret or (
         mine == theirs
     )
 
@@ -47,4 +47,4 @@ def test_both_sides_derive_one_secret_and_nothing_is_sent(mine: bytes, theirs: b
 @pytest.mark.parametrize("public", [b"", bytes(32), b"\1" + bytes(31), bytes(33)])
 def test_a_key_that_is_none_derives_nothing(public: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 of the library, whose words change
-        keys.SealingKey(bytes(range(32))).shared_with(public, keys.CODE)
+        keys.SealingKey(bytes(range(32))).derive_shared_key(public, keys.CODE)

@@ -5,61 +5,63 @@ import random
 import pytest
 
 from heliograph.plan_chunks import (
-    LITTLE,
+    LARGE_PIECE,
     MAX_PACKED,
-    MUCH,
-    Gathered,
-    cut,
-    held_from,
-    held_text,
-    pack,
+    SMALL_PIECE,
+    PlanAssembler,
+    format_progress,
+    next_piece,
+    pack_plan,
+    parse_progress,
 )
 from heliograph.v1 import intake_pb2 as pb
 
 RNG = random.Random(3)
 SIGNED = RNG.randbytes(9_000)  # which no compression makes small
-PACKED = pack(SIGNED)
+PACKED = pack_plan(SIGNED)
 
 
 def given(held: pb.PlanHeld, envelope_bytes: int = 512) -> pb.PlanPiece:
-    piece = cut(PACKED, 6, held, envelope_bytes)
+    piece = next_piece(PACKED, 6, held, envelope_bytes)
     assert piece is not None
     return piece
 
 
 def test_it_is_whole_after_as_many_answers_as_it_takes() -> None:
-    gathered, rounds = Gathered(), 0
+    gathered, rounds = PlanAssembler(), 0
     while True:
         rounds += 1
-        held = held_from(held_text(gathered.held(5)))
+        held = parse_progress(format_progress(gathered.progress(5)))
         assert held is not None
-        whole = gathered.take(given(held))
+        whole = gathered.add_piece(given(held))
         if whole is not None:
             break
-    assert (whole, rounds) == (SIGNED, -(-len(PACKED) // MUCH))
-    assert gathered.held(6) == pb.PlanHeld(version=6)
+    assert (whole, rounds) == (SIGNED, -(-len(PACKED) // LARGE_PIECE))
+    assert gathered.progress(6) == pb.PlanHeld(version=6)
 
 
 def test_beside_a_large_envelope_there_is_little_room() -> None:
-    assert len(given(pb.PlanHeld(), 6_200).piece) == LITTLE
-    assert len(given(pb.PlanHeld(), 2_100).piece) == MUCH
-    assert len(given(pb.PlanHeld(), 24_000).piece) == MUCH, "no freezing network takes it anyhow"
+    assert len(given(pb.PlanHeld(), 6_200).piece) == SMALL_PIECE
+    assert len(given(pb.PlanHeld(), 2_100).piece) == LARGE_PIECE
+    assert len(given(pb.PlanHeld(), 24_000).piece) == LARGE_PIECE, (
+        "no freezing network takes it anyhow"
+    )
 
 
 def test_who_has_it_gets_nothing_and_nobody_gets_what_is_too_large() -> None:
-    assert cut(PACKED, 6, pb.PlanHeld(version=6), 512) is None
-    assert cut(bytes(MAX_PACKED + 1), 6, pb.PlanHeld(version=5), 512) is None
+    assert next_piece(PACKED, 6, pb.PlanHeld(version=6), 512) is None
+    assert next_piece(bytes(MAX_PACKED + 1), 6, pb.PlanHeld(version=5), 512) is None
 
 
 def test_a_plan_that_was_replaced_meanwhile_is_begun_anew() -> None:
-    gathered = Gathered()
-    gathered.take(given(gathered.held(5)))
-    held = gathered.held(5)
-    newer = cut(PACKED, 7, held, 512)
+    gathered = PlanAssembler()
+    gathered.add_piece(given(gathered.progress(5)))
+    held = gathered.progress(5)
+    newer = next_piece(PACKED, 7, held, 512)
     assert newer is not None
     assert newer.at == 0
-    assert gathered.take(newer) is None
-    assert gathered.held(5) == pb.PlanHeld(version=5, next=7, bytes=MUCH)
+    assert gathered.add_piece(newer) is None
+    assert gathered.progress(5) == pb.PlanHeld(version=5, next=7, bytes=LARGE_PIECE)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,6 @@ def test_a_plan_that_was_replaced_meanwhile_is_begun_anew() -> None:
     ],
 )
 def test_what_does_not_fit_is_forgotten_and_harms_nothing(odd: pb.PlanPiece) -> None:
-    gathered = Gathered()
-    assert gathered.take(odd) is None
-    assert gathered.held(5).bytes == 0
+    gathered = PlanAssembler()
+    assert gathered.add_piece(odd) is None
+    assert gathered.progress(5).bytes == 0

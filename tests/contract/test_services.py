@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from heliograph.codec import plan_from_pb, plan_to_pb
 from heliograph.plan import EndpointKind, Plan
-from heliograph.services import ServicesError, load, merged, parse, shipped
+from heliograph.services import (
+    ServicesError,
+    load_services,
+    load_shipped_services,
+    merge_services,
+    parse_services,
+)
 
 GOOD = """\
 version: "2026-01-01.1"
@@ -27,7 +33,7 @@ services:
 
 
 def test_what_is_written_is_what_is_read() -> None:
-    (service,) = parse(GOOD.encode(), "mine.yml").services
+    (service,) = parse_services(GOOD.encode(), "mine.yml").services
     assert (service.name, service.title, service.experiment) == ("telegram", "Telegram", "telegram")
     dc1, web = service.endpoints
     assert (dc1.port, dc1.method, dc1.group, dc1.path) == (443, "POST", "dc", "/")
@@ -65,7 +71,7 @@ def test_a_mistake_names_file_line_key_and_what_is_allowed(
 ) -> None:
     assert old in GOOD
     with pytest.raises(ServicesError) as caught:
-        parse(GOOD.replace(old, new, 1).encode(), "mine.yml")
+        parse_services(GOOD.replace(old, new, 1).encode(), "mine.yml")
     assert str(caught.value).startswith("mine.yml")
     assert sentence in str(caught.value)
 
@@ -73,56 +79,48 @@ def test_a_mistake_names_file_line_key_and_what_is_allowed(
 @pytest.mark.parametrize(
     "text",
     [
-        b"",
-        b"\xff\xfe\x00",
-        b"- a",
-        b"version: 1\nservices: {}",
-        b"[" * 50_000,
-        b"a: &a [*a]",
+        b"", b"\xff\xfe\x00", b"- a", b"version: 1\nservices: {}", b"[" * 50_000, b"a: &a [*a]",
         b"version: 1\nservices: " + b"x" * 1_100_000,
     ],
-)
+)  # fmt: skip
 def test_what_is_no_list_of_services_is_refused(text: bytes) -> None:
     with pytest.raises(ServicesError, match=r"mine\.yml"):
-        parse(text, "mine.yml")
+        parse_services(text, "mine.yml")
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_do_worse_than_a_sentence(text: bytes) -> None:
     with pytest.raises(ServicesError):
-        parse(text, "mine.yml")
+        parse_services(text, "mine.yml")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServicesError, match=r"none\.yml: cannot be read: No such file"):
-        load(tmp_path / "none.yml")
+        load_services(tmp_path / "none.yml")
 
 
 def test_given_services_take_the_place_of_the_shipped_ones() -> None:
-    both = merged(shipped(), parse(GOOD.encode(), "mine.yml"))
+    both = merge_services(load_shipped_services(), parse_services(GOOD.encode(), "mine.yml"))
     assert both.version == "2026-01-01.1"
     telegram, signal = both.get("telegram"), both.get("signal")
     assert telegram is not None
     assert [e.id for e in telegram.endpoints] == ["dc1", "web"]
-    assert signal == shipped().get("signal")
+    assert signal == load_shipped_services().get("signal")
 
 
 def test_the_shipped_edition_names_what_can_be_run_and_survives_the_wire() -> None:
-    services = shipped()
+    services = load_shipped_services()
     assert {s.name for s in services.services} >= {"anchors", "telegram", "whatsapp", "signal"}
     plan = Plan(
-        version=1,
-        issued_s=0,
-        expires_s=1,
-        services_version=services.version,
+        version=1, issued_s=0, expires_s=1, services_version=services.version,
         services=services.services,
-    )
+    )  # fmt: skip
     assert plan_from_pb(plan_to_pb(plan)) == plan
 
 
-@pytest.mark.parametrize("name", [service.name for service in shipped().services])
+@pytest.mark.parametrize("name", [service.name for service in load_shipped_services().services])
 def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
-    service = shipped().get(name)
+    service = load_shipped_services().get(name)
     assert service is not None
     steps = {"dns": 0, "tcp": 1, "tls": 2, "http": 3, "https": 4, "websocket": 4}
     steps |= {"stun": 1, "quic": 1, "mtproto": 2, "noise": 2}

@@ -13,22 +13,17 @@ PLANNERS = [keys.SigningKey(bytes([n]) * 32) for n in range(11, 14)]
 SEAL = keys.SealingKey(b"s" * 32).public
 
 
-def role(threshold: int, *signers: keys.SigningKey) -> c.Role:
-    return c.Role(threshold, tuple(s.public for s in signers))
+def role(threshold: int, *signers: keys.SigningKey) -> c.KeyRole:
+    return c.KeyRole(threshold, tuple(s.public for s in signers))
 
 
-FIRST = c.Charter(
-    version=1,
-    issued_s=1,
-    expires_s=100,
-    root=role(2, *ROOTS[:3]),
-    plan=role(2, *PLANNERS),
-    receipts=role(1, PLANNERS[0]),
-    sealing_key=SEAL,
-)
+FIRST = c.TrustRoot(
+    version=1, issued_s=1, expires_s=100, root=role(2, *ROOTS[:3]), plan=role(2, *PLANNERS),
+    receipts=role(1, PLANNERS[0]), sealing_key=SEAL,
+)  # fmt: skip
 SECOND = replace(FIRST, version=2, root=role(2, *ROOTS[1:]))
-BEGUN = c.encode(FIRST)
-GOOD = c.sign(SECOND, ROOTS[1:3])  # two of the old, and two of the new
+BEGUN = c.encode_trust_root(FIRST)
+GOOD = c.sign_trust_root(SECOND, ROOTS[1:3])  # two of the old, and two of the new
 
 
 def plan(*signers: keys.SigningKey, body: bytes = b"plan") -> pb.SignedPlan:
@@ -37,44 +32,53 @@ def plan(*signers: keys.SigningKey, body: bytes = b"plan") -> pb.SignedPlan:
 
 
 def test_a_chain_is_followed_from_any_of_its_links_also_over_expired_ones() -> None:
-    later = [c.sign(replace(SECOND, version=n), ROOTS[1:3]) for n in range(3, 9)]
-    chain = [c.sign(FIRST, ROOTS[:2]), GOOD, *later]
+    later = [c.sign_trust_root(replace(SECOND, version=n), ROOTS[1:3]) for n in range(3, 9)]
+    chain = [c.sign_trust_root(FIRST, ROOTS[:2]), GOOD, *later]
     for held in (BEGUN, GOOD.charter, chain[4].charter):
-        assert c.decode(c.follow(held, chain)).version == 8
-    assert c.follow(chain[-1].charter, chain) == chain[-1].charter, "nothing newer came"
-    assert c.follow(BEGUN, []) == BEGUN
+        assert c.decode_trust_root(c.follow_chain(held, chain)).version == 8
+    assert c.follow_chain(chain[-1].charter, chain) == chain[-1].charter, "nothing newer came"
+    assert c.follow_chain(BEGUN, []) == BEGUN
 
 
 def test_the_invite_names_where_to_begin() -> None:
-    chain = [c.sign(FIRST, ROOTS[:2]), GOOD]
-    assert c.begin(chain, c.digest(GOOD)) == GOOD.charter
-    with pytest.raises(c.CharterError, match="not the one that the invite names"):
-        c.begin(chain[:1], c.digest(GOOD))
+    chain = [c.sign_trust_root(FIRST, ROOTS[:2]), GOOD]
+    assert c.find_pinned_root(chain, c.digest_trust_root(GOOD)) == GOOD.charter
+    with pytest.raises(c.TrustRootError, match="not the one that the invite names"):
+        c.find_pinned_root(chain[:1], c.digest_trust_root(GOOD))
 
 
 @pytest.mark.parametrize(
     ("forged", "why"),
     [
-        (c.sign(SECOND, ROOTS[1:2]), "not signed by enough"),  # one stolen key
-        (c.sign(SECOND, [ROOTS[1], ROOTS[1]]), "not signed by enough"),  # the same one twice
-        (c.sign(SECOND, [ROOTS[1], ROOTS[3]]), "not signed by enough"),  # too few of the old
-        (c.sign(SECOND, ROOTS[:2]), "not signed by enough"),  # too few of the new
-        (c.sign(SECOND, PLANNERS), "not signed by enough"),  # another role's keys
-        (c.sign(replace(SECOND, version=3), ROOTS[1:3]), "3 cannot follow 1"),  # a link left out
-        (c.sign(replace(SECOND, root=role(4, *ROOTS[1:])), ROOTS[1:]), "threshold"),
-        (c.sign(replace(SECOND, root=c.Role(0, ())), ROOTS[1:]), "threshold"),
-        (c.sign(replace(SECOND, sealing_key=b"x"), ROOTS[1:3]), "no sealing key"),
+        (c.sign_trust_root(SECOND, ROOTS[1:2]), "not signed by enough"),  # one stolen key
+        (
+            c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[1]]),
+            "not signed by enough",
+        ),  # the same one twice
+        (
+            c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[3]]),
+            "not signed by enough",
+        ),  # too few of the old
+        (c.sign_trust_root(SECOND, ROOTS[:2]), "not signed by enough"),  # too few of the new
+        (c.sign_trust_root(SECOND, PLANNERS), "not signed by enough"),  # another role's keys
+        (
+            c.sign_trust_root(replace(SECOND, version=3), ROOTS[1:3]),
+            "3 cannot follow 1",
+        ),  # a link left out
+        (c.sign_trust_root(replace(SECOND, root=role(4, *ROOTS[1:])), ROOTS[1:]), "threshold"),
+        (c.sign_trust_root(replace(SECOND, root=c.KeyRole(0, ())), ROOTS[1:]), "threshold"),
+        (c.sign_trust_root(replace(SECOND, sealing_key=b"x"), ROOTS[1:3]), "no sealing key"),
         (pb.SignedCharter(charter=b"\xff" * 9), "cannot be read"),
         (pb.SignedCharter(charter=bytes(c.MAX_BYTES + 1)), "too large"),
     ],
 )
 def test_a_broken_link_leads_nowhere(forged: pb.SignedCharter, why: str) -> None:
-    with pytest.raises(c.CharterError, match=why):
-        c.follow(BEGUN, [forged])
+    with pytest.raises(c.TrustRootError, match=why):
+        c.follow_chain(BEGUN, [forged])
 
 
 def test_an_older_charter_is_never_gone_back_to() -> None:
-    assert c.follow(GOOD.charter, [c.sign(FIRST, ROOTS[:2])]) == GOOD.charter
+    assert c.follow_chain(GOOD.charter, [c.sign_trust_root(FIRST, ROOTS[:2])]) == GOOD.charter
 
 
 def test_a_plan_needs_enough_different_keys_of_its_own_role() -> None:
@@ -87,4 +91,4 @@ def test_a_plan_needs_enough_different_keys_of_its_own_role() -> None:
 
 
 def test_what_is_written_is_read_back() -> None:
-    assert c.decode(c.encode(FIRST)) == FIRST
+    assert c.decode_trust_root(c.encode_trust_root(FIRST)) == FIRST

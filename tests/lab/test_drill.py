@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab.country import drill, heard
-from lab.country.by_hand import hand_in
-from lab.country.country import Country, country, eventually
+from lab.country import drill, incident_check
+from lab.country.country import Country, country
 from lab.country.pace import Pace
 from lab.country.scenario import script
 from lab.country.topology import topology
 from lab.country.world import require_for_test
+from support.programs import eventually
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
@@ -31,12 +31,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def needs_root() -> None:
+def test_api_tells_each_step_of_january_2022(tmp_path: Path) -> None:
     require_for_test()
-
-
-def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
     with country(tmp_path, pace=Pace(PACE)) as made:
         made.collect(drill.PLAN if WHOLE else drill.plan(every_s=20, heartbeat_s=3))
         made.populate()
@@ -46,7 +42,7 @@ def test_the_main_turns_of_january_2022(tmp_path: Path) -> None:
         print("\n".join([*drill.table(played), *map(str, looks)]))
         assert drill.wrong(played) == []
         assert [look for look in looks if not look.found] == []
-        assert heard.too_loud(found) == []
+        assert incident_check.too_loud(found) == []
         check_accounts(made)
 
 
@@ -55,7 +51,7 @@ def check_accounts(made: Country) -> None:
     the stop is handed in."""
     made.stop_agents()
     names = [*made.names(), "control"]
-    left = hand_in(made, names)
+    left = made.hand_in(names)
     print(f"{sum(left.values())} batches handed in after the stop")
     given = [made.given(name) for name in names]
     issued = Counter(sequence for last in given for sequence in range(1, last + 1))
@@ -72,7 +68,7 @@ def accounts(made: Country) -> Counter[int]:
     return sum(stored.values(), Counter())
 
 
-def test_the_long_script_has_every_turn_of_the_short_one() -> None:
+def test_long_script_has_every_step_of_the_short_one() -> None:
     """In the same order, of places that this country has, and nobody is cut in the end."""
     here = topology()
     long, short = (script(file, here) for file in (LONG, SHORT))

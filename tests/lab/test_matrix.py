@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.experiments import REGISTRY
-from heliograph.services import shipped
-from heliograph_collector.fleet.plans import default_plan
-from heliograph_collector.judge.comparisons import READINGS, SERVICE_READINGS
+from heliograph.services import load_shipped_services
+from heliograph_collector.fleet.plans import build_default_plan
+from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
 from lab.country import matrix_page
 from lab.country.interference import KINDS
 from lab.country.matrix import Cells, Row, built, judged, looked, matrix
@@ -32,8 +32,10 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cells]:
 def test_no_experiment_and_no_interference_is_forgotten() -> None:
     """Those that share a function are one experiment here."""
     functions = {entry.name: entry.function_name for entry in REGISTRY.values()}
-    planned = {functions[task.experiment] for task in default_plan(shipped()).tasks}
-    with_rules = {functions[name] for name in (*READINGS, *SERVICE_READINGS)}
+    planned = {
+        functions[task.experiment] for task in build_default_plan(load_shipped_services()).tasks
+    }
+    with_rules = {functions[name] for name in (*COMPARISONS, *SERVICE_COMPARISONS)}
     assert {functions[name] for name in WANTED.experiments} >= planned | with_rules
     assert {what["kind"] for row in WANTED.rows for what in row.applied} == set(KINDS)
 

@@ -14,7 +14,7 @@ import yaml
 
 from heliograph import envelope
 from support.netns import Namespace, namespace
-from support.programs import agent, ask, collector, eventually, started
+from support.programs import agent, ask, collector, eventually, operator_header, started
 
 pytestmark = pytest.mark.lab
 ABROAD, HOME = "45.90.77.1", "45.90.77.231"
@@ -173,9 +173,7 @@ def _settings(folder: Path) -> None:
 
 def _page(abroad: Namespace, data: Path, path: str) -> str:
     try:
-        password = (data / "keys" / "operator.password").read_text().strip()
-        token = base64.b64encode(f"operator:{password}".encode()).decode()
-        header = f"Authorization: Basic {token}"
+        header = operator_header(data)
         return abroad.run("curl", "--silent", "--fail", "--header", header, f"http://{PAGES}{path}")
     except (OSError, RuntimeError):
         return ""
@@ -192,6 +190,6 @@ def _opened(journal: Path) -> list[bytes]:
         rows = db.execute("SELECT kind, body FROM log").fetchall()
     db.close()
     return [
-        envelope.decompress(body).SerializeToString() if kind == "envelope" else bytes(body)
+        envelope.decompress_batch(body).SerializeToString() if kind == "envelope" else bytes(body)
         for kind, body in rows
     ]

@@ -1,6 +1,5 @@
 """A machine with no network at all: the agent says so, stores, and nothing is judged blocked."""
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import yaml
 
 from support import local_targets
 from support.netns import Namespace, namespace
-from support.programs import agent, ask, collector, eventually, started
+from support.programs import agent, ask, collector, eventually, operator_header, started
 
 pytestmark = pytest.mark.lab
 DOOR, PAGES = "127.0.0.1:7443", "127.0.0.1:8080"
@@ -25,11 +24,9 @@ def island() -> Iterator[Namespace]:
 
 
 def fetch(island: Namespace, data: Path, path: str) -> str:
-    password = (data / "keys" / "operator.password").read_text().strip()
-    token = base64.b64encode(f"operator:{password}".encode()).decode()
     return island.run(
         "curl", "--silent", "--fail", "--max-time", "10", "--header",
-        f"Authorization: Basic {token}", f"http://{PAGES}{path}",
+        operator_header(data), f"http://{PAGES}{path}",
     )  # fmt: skip
 
 
@@ -50,7 +47,7 @@ def kazakhstan(island: Namespace, data: Path) -> dict[str, Any]:
     return groups[0] if groups else {}
 
 
-def test_an_offline_vantage_is_called_offline_and_nothing_blocked(
+def test_offline_vantage_is_shown_offline_and_nothing_blocked(
     island: Namespace, tmp_path: Path
 ) -> None:
     data, state = tmp_path / "data", tmp_path / "agent"

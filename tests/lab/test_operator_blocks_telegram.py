@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lab.country import prompt, window
 from lab.country.country import Country, country
+from lab.country.topology import FIRST_ASN, small_country
 from lab.country.world import require_for_test
 from support.browser_reader import Open, Reader
 from support.operator_journey import invite, log_in
@@ -24,22 +24,9 @@ from support.programs import ask, collector
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
 GUEST, ITS_REGION = "kcell-nqz-1", "KZ-71"  # nobody else is there
-KCELL, TELE2 = (f"#cell-KZ-{asn}-mobile-telegram" for asn in (29355, 48503))
-TOPOLOGY = {
-    "country": "KZ",
-    "regions": {"ala": "KZ-75", "nqz": ITS_REGION},
-    "networks": [
-        {"name": "kcell", "title": "Kcell", "asn": 29355, "access": "mobile",
-         "agents": {"ala": 5, "nqz": 1}},
-        {"name": "tele2", "title": "Tele2/Altel", "asn": 48503, "access": "mobile",
-         "agents": {"ala": 4}},
-    ],
-    "domestic": {"names": ["gov.kz"]},
-    "abroad": {
-        "names": ["www.example.com", "www.example.net", "www.example.org", "anchor.example"],
-        "collector": "collector.example",
-    },
-}  # fmt: skip
+KCELL_ASN, TELE2_ASN = FIRST_ASN, FIRST_ASN + 1
+KCELL, TELE2 = (f"#cell-KZ-{asn}-mobile-telegram" for asn in (KCELL_ASN, TELE2_ASN))
+AGENTS = {"kcell": {"ala": 5, "nqz": 1}, "tele2": {"ala": 4}}
 PLAN = {
     "heartbeat_s": 2,
     "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
@@ -58,9 +45,8 @@ REASON = "Two readers in Astana say so by telephone."
 def lab(tmp_path: Path) -> Iterator[Country]:
     """All but the guest are there."""
     require_for_test()
-    topology = tmp_path / "topology.yml"
-    topology.write_text(yaml.safe_dump(TOPOLOGY))
-    with country(tmp_path / "country", topology, tested=("telegram",)) as made:
+    described = small_country(AGENTS, {"ala": "KZ-75", "nqz": ITS_REGION})
+    with country(tmp_path / "country", described, tested=("telegram",)) as made:
         made.collect(PLAN)
         made.populate(leave=(GUEST,))
         yield made
@@ -108,21 +94,21 @@ async def _telegram_is_blocked(lab: Country, seen: Reader, public: Reader) -> No
     print(f"the incident is there after {time.monotonic() - began:.0f} s")
     told = await seen.text("#case-list .case")
     assert "Telegram" in told
-    assert "AS29355" in told
-    assert "AS48503" not in told
+    assert f"AS{KCELL_ASN}" in told
+    assert f"AS{TELE2_ASN}" not in told
     await _stayed(seen)
-    await public.page.wait_for_selector("#incidents a:has-text('AS29355')")
+    await public.page.wait_for_selector(f"#incidents a:has-text('AS{KCELL_ASN}')")
     await public.page.wait_for_selector(f"{TELE2}.reachable")
     await _stayed(public)
 
 
 async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
     """While somebody reads the incident's public page."""
-    await public.page.click("#incidents a:has-text('AS29355')")
+    await public.page.click(f"#incidents a:has-text('AS{KCELL_ASN}')")
     await public.live()
     await public.page.evaluate("window.stayed = true")
     await seen.page.click("#case-list .case a")
-    assert "AS29355 mobile" in await seen.text("#case-votes")
+    assert f"AS{KCELL_ASN} mobile" in await seen.text("#case-votes")
     await seen.page.fill("#text", REASON)
     async with seen.page.expect_navigation():
         await seen.page.click("button[value=confirmed]")

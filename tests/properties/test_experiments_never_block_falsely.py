@@ -6,19 +6,23 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Link, Measurement, Observation
+from heliograph.observation import Hop, Http, Link, Measurement, Observation, Tls
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph.services import shipped
+from heliograph.services import load_shipped_services
 from heliograph_agent.experiments import REGISTRY
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
-from heliograph_agent.net import Seen, Speech, Stream, Trace
-from heliograph_agent.net.probe_message import TlsSpeech
+from heliograph_agent.net import ByteStream, ProbeMessage, StepResult, StepTrace
+from heliograph_agent.net.probe_message import TlsProbeMessage
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import ControlView, State
+from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
+from heliograph_collector.model.records import ControlView, VerdictState
 from support.any_world import NOTHING, TARGET, TROUBLES, Trouble, world
 from support.fake_net import FakeNet
 from support.fake_world import World
@@ -30,12 +34,10 @@ TARGETS = {"url": f"https://{TARGET}/", "host": TARGET, "endpoint": f"{TARGET}:4
 OPTIONS: dict[str, dict[str, str]] = {}
 OWN_TARGETS = {"vpn": f"openvpn://{TARGET}:1194/udp", "outside_in": "sites"}
 SITES = Service(
-    name="sites",
-    title="Sites of a country",
-    experiment="outside_in",
+    name="sites", title="Sites of a country", experiment="outside_in",
     endpoints=(Endpoint(id="gov", kind=EndpointKind.HTTPS, host=TARGET, port=443),),
-)
-SERVICES = {service.name: service for service in (*shipped().services, SITES)}
+)  # fmt: skip
+SERVICES = {service.name: service for service in (*load_shipped_services().services, SITES)}
 NEVER_BLOCKS = {"middlebox"}  # it tells of the path, and blocks nothing
 WITHOUT_SIX = (  # how a network without IPv6 shows it
     Failure.NETWORK_UNREACHABLE,
@@ -54,21 +56,21 @@ class StoppedNet(FakeNet):
     """
 
     def __init__(
-        self, world: World, clock: HandClock, trace: Trace, at: int, *, no_ech: bool
+        self, world: World, clock: HandClock, trace: StepTrace, at: int, *, no_ech: bool
     ) -> None:
         super().__init__(world, clock, trace)
         self._left = at
         self._no_ech = no_ech
         self.reached = asyncio.Event()
 
-    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
-        facts = speech.tls() if isinstance(speech, TlsSpeech) else None
+    async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
+        facts = message.tls_facts() if isinstance(message, TlsProbeMessage) else None
         if not (self._no_ech and facts is not None and facts.ech):
-            return await super().exchange(stream, speech)
+            return await super().exchange(stream, message)
         cut = world(replace(NOTHING, everywhere=True, speech=Failure.CONNECTION_RESET))
         where, self._world = self._world, cut
         try:
-            return await super().exchange(stream, speech)
+            return await super().exchange(stream, message)
         finally:
             self._world = where
 
@@ -85,14 +87,14 @@ async def run(
 ) -> Measurement:
     """To its end, or cancelled in its step of this number."""
     clock = HandClock()
-    trace = Trace(clock)
+    trace = StepTrace(clock)
     net = StoppedNet(where, clock, trace, stop_at, no_ech=no_ech)
     text = OWN_TARGETS.get(experiment.name) or experiment.default_target
     service = SERVICES.get(text)
-    text = text or TARGETS[experiment.wants]
+    text = text or TARGETS[experiment.target_kind]
     config = parse_config(experiment, OPTIONS.get(experiment.name, {}))
     reason = ""
-    task = asyncio.ensure_future(experiment.run(Target(text=text, service=service), config, net))
+    task = asyncio.ensure_future(experiment.run(Target(value=text, service=service), config, net))
     reached = asyncio.ensure_future(net.reached.wait())
     await asyncio.wait({task, reached}, return_when=asyncio.FIRST_COMPLETED)
     reached.cancel()
@@ -114,13 +116,53 @@ def good(experiment: Experiment) -> Measurement:
     return asyncio.run(run(experiment, world()))
 
 
-def blocked(here: Measurement, control: Measurement, link: Link = Link.ONLINE) -> set[str]:
-    """The endpoints that are judged blocked, "" for the whole."""
+def view(control: Measurement | None, here: Measurement, **more: Any) -> ControlView:
     service = SERVICES.get(here.service)
     groups = {e.id: e.group for e in service.endpoints if e.group} if service else {}
-    view = ControlView(measurement=control, age_us=MINUTE_US, link=Link.ONLINE, groups=groups)
-    verdicts = judge(taken(replace(here, link=link)), view)
-    return {v.endpoint for v in verdicts if v.state is State.BLOCKED}
+    fresh = ControlView(measurement=control, age_us=MINUTE_US, link=Link.ONLINE, groups=groups)
+    return replace(fresh, **more)
+
+
+def blocked(
+    here: Measurement, control: Measurement | None, link: Link = Link.ONLINE, **more: Any
+) -> set[str]:
+    """The endpoints that are judged blocked, "" for the whole."""
+    verdicts = judge(taken(replace(here, link=link)), view(control, here, **more))
+    return {v.endpoint for v in verdicts if v.state is VerdictState.BLOCKED}
+
+
+@st.composite
+def spoiled_runs(draw: st.DrawFn, good_run: Measurement, rate: int = 2) -> Measurement:
+    """The run in which one step of `rate` failed, without the steps that stood on a failed one."""
+    steps: list[Observation] = []
+    index_of: dict[int, int] = {}  # of the steps that went well: old → new
+    for index, step in enumerate(good_run.observations):
+        if step.parent is not None and step.parent not in index_of:
+            continue
+        parent = None if step.parent is None else index_of[step.parent]
+        if draw(st.integers(1, rate)) == 1:
+            steps.append(replace(draw(failed_steps(step)), parent=parent))
+        else:
+            index_of[index] = len(steps)
+            steps.append(replace(step, parent=parent))
+    return replace(good_run, observations=tuple(steps))
+
+
+def failed_steps(step: Observation) -> st.SearchStrategy[Observation]:
+    """The step with each failure that the judge knows a method for."""
+    if step.hop is not None:
+        hop = Hop(ttl=step.hop.ttl, sent=step.hop.sent)
+        reset = replace(step, hop=replace(hop, reply="rst", reply_ttl=61))
+        return st.sampled_from([reset, replace(step, hop=hop, failure=WITHOUT_SIX[-1])])
+    bare = replace(
+        step,
+        dns=step.dns and replace(step.dns, answers=()),
+        tls=step.tls and Tls(server_name=step.tls.server_name),
+        http=step.http and Http(method="GET", url=step.http.url, status=step.http.status),
+        exchange=step.exchange and replace(step.exchange, reply=""),
+    )
+    words = sorted(METHOD_BY_FAILURE.get(step.operation, {Failure.GENERIC_TIMEOUT_ERROR: ""}))
+    return st.sampled_from([replace(bare, failure=word) for word in words])
 
 
 @ALL
@@ -161,7 +203,7 @@ def test_never_when_it_was_cancelled_and_nobody_interferes(experiment: Experimen
 @ALL
 def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experiment) -> None:
     """Whatever else happens on the network: what is blocked then is blocked in the whole run."""
-    at_target = experiment.wants != "service" or experiment.name == "outside_in"
+    at_target = experiment.target_kind != "service" or experiment.name == "outside_in"
     for trouble in [t for t in TROUBLES if t.everywhere != at_target]:
         whole = asyncio.run(_troubled(experiment, trouble))
         judged = blocked(whole, good(experiment))
@@ -195,6 +237,94 @@ def test_never_when_ipv6_is_missing_for_names_that_have_nothing_else(
     if failure in WITHOUT_SIX[:3]:
         works = asyncio.run(run(experiment, world(four=False)))
         assert blocked(here, works) == set()
+
+
+@ALL
+def test_cut_in_spoiled_run_blocks_nothing_it_touches(experiment: Experiment) -> None:
+    """Stopped at a step: that one is interrupted, and none follows."""
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        whole = data.draw(spoiled_runs(good(experiment))).observations
+        at = data.draw(st.integers(0, len(whole) - 1))
+        cut = (*whole[:at], replace(whole[at], failure=Failure.INTERRUPTED))
+        here = replace(good(experiment), observations=cut)
+        assert not blocked(here, good(experiment)) & {"", whole[at].endpoint}
+
+    holds()
+
+
+@ALL
+def test_never_without_link_or_good_control(experiment: Experiment) -> None:
+    @settings(max_examples=30, deadline=None)
+    @given(
+        spoiled_runs(good(experiment)),
+        spoiled_runs(good(experiment), rate=1),
+        st.sampled_from([link for link in Link if link is not Link.ONLINE]),
+    )
+    def holds(here: Measurement, bad: Measurement, link: Link) -> None:
+        control = good(experiment)
+        assert not blocked(here, control, link)
+        assert not blocked(here, None, age_us=None)
+        assert not blocked(here, bad)
+        assert not blocked(here, replace(control, observations=()))
+        for change in ({"age_us": 16 * MINUTE_US}, {"link": Link.UNKNOWN}, {"link": Link.OFFLINE}):
+            verdicts = judge(taken(here), view(control, here, **change))
+            assert VerdictState.BLOCKED not in {v.state for v in verdicts}
+
+    holds()
+
+
+@ALL
+def test_failures_of_ipv6_alone_block_nothing(experiment: Experiment) -> None:
+    """Whatever happens to connections over IPv6 and to lookups of it, while IPv4 works."""
+    steps = good(experiment).observations
+    connections = [step for step in steps if step.tcp or step.udp]
+    with_ipv4 = {step.endpoint for step in connections if not is_ipv6(steps, steps.index(step))}
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        spoiled = [
+            data.draw(failed_steps(step) | st.just(step)) if is_ipv6(steps, index) else step
+            for index, step in enumerate(steps)
+        ]
+        here = replace(good(experiment), observations=tuple(spoiled))
+        assert not blocked(here, good(experiment)) & {"", *with_ipv4}
+
+    holds()
+
+
+def is_ipv6(steps: Sequence[Observation], index: int | None) -> bool:
+    """Whether the step looks up an IPv6 address, or stands on a connection over IPv6."""
+    dns = steps[index].dns if index is not None else None
+    if dns is not None:
+        return dns.query_type == "AAAA"
+    while index is not None:
+        end = steps[index].tcp or steps[index].udp
+        if end is not None:
+            return ":" in end.address
+        index = steps[index].parent
+    return False
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [e for e in REGISTRY if e.name not in ("connectivity", "middlebox", "path", "throttling")],
+    ids=lambda e: e.name,
+)
+def test_some_spoiled_run_is_blocked(experiment: Experiment) -> None:
+    """With link, control and an end: the tests above are not empty."""
+    found: set[str] = set()
+
+    @settings(max_examples=150, deadline=None, derandomize=True)
+    @given(spoiled_runs(good(experiment)))
+    def holds(here: Measurement) -> None:
+        found.update(blocked(here, good(experiment)))
+
+    holds()
+    assert found
 
 
 def _interrupted(observations: Sequence[Observation]) -> bool:

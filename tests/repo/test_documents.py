@@ -1,10 +1,14 @@
-"""What is promised in words is there: commands, folders' manuals, nothing of this workplace."""
+"""The documents tell the truth: their commands and paths exist, and each folder has a manual."""
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from heliograph_agent.cli import MODULES
+from heliograph_collector.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = subprocess.run(
@@ -15,35 +19,82 @@ ALLOWED_TOP = {
     "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md",
 }  # fmt: skip
 # Spelled in pieces, so that this file does not find itself.
-NOT_OURS = re.compile(
+FOREIGN = re.compile(
     "|".join(["/wo" + "rk/", "farm" + "-studio", "pypi" + r"\.org", "npmjs" + r"\.org"])
+)
+COLLECTOR = "collector/heliograph_collector"
+FOLDERS = ["agent", "agent/raw", "collector", "proto", "tests", "deploy/agent", "deploy/collector"]
+FOLDERS += [f"{COLLECTOR}/{stage}" for stage in ("store", "judge", "http", "detect")]
+FOLDERS += [f"collector/heliograph_lab/{part}" for part in ("evaluate", "simulate")]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/collector/README.md"]
+PROGRAMS = {"heliograph-agent": MODULES, "heliograph-collector": COMMANDS}
+# Where a path of a document may begin, besides the root.
+BASES = ["", "agent/heliograph_agent", COLLECTOR, "proto/heliograph", "tests", f"{COLLECTOR}/judge"]
+PATH = re.compile(r"(?<![\w/.:-])((?:[\w{},.-]+/)+[\w{},.-]*|[a-z_]+\.(?:py|yml|md))(?=[`)\s#])")
+PLACEHOLDER = re.compile(
+    r"(?<![A-Z])(?!README)[A-Z]{4,}|\bntp\b|_ntp|\{|heliograph-data|I/O|results/s"
 )
 
 
-def test_the_top_level_is_as_promised() -> None:
+def test_top_level_is_as_promised() -> None:
     top = {name.split("/")[0] for name in COMMITTED}
     assert {name for name in top if not name.startswith(".")} <= ALLOWED_TOP
 
 
-STAGES = "collector/heliograph_collector"
-FOLDERS = ["agent", "agent/raw", "collector", "proto", "tests", "deploy/agent", "deploy/collector"]
-FOLDERS += [f"{STAGES}/{stage}" for stage in ("store", "judge", "publish", "detect", "simulate")]
-
-
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_has_its_manual(folder: str) -> None:
+def test_folder_has_its_manual(folder: str) -> None:
     assert len((ROOT / folder / "README.md").read_text()) > 300
 
 
-def is_text(name: str) -> bool:
-    path = ROOT / name
-    return path.suffix not in (".bin", ".png", ".ttf") and path.is_file()
-
-
-def test_nothing_names_the_workplace() -> None:
-    found = [
-        f"{name}: {match.group(0)}"
-        for name in filter(is_text, COMMITTED)
-        for match in NOT_OURS.finditer((ROOT / name).read_text())
+def test_no_file_names_the_workplace() -> None:
+    texts = (ROOT / name for name in COMMITTED if Path(name).suffix not in (".bin", ".png", ".ttf"))
+    matches = [
+        f"{path}: {match.group(0)}"
+        for path in texts
+        if path.is_file()
+        for match in FOREIGN.finditer(path.read_text())
     ]
-    assert not found
+    assert not matches
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "tests/README.md", "CHANGELOG.md"])
+def test_make_targets_of_document_exist(document: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    promised = set(re.findall(r"`make ([a-z]+)", (ROOT / document).read_text()))
+    assert promised <= targets
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "deploy/agent/README.md", "CHANGELOG.md"])
+def test_program_commands_of_document_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for program, commands in PROGRAMS.items():
+        promised = set(re.findall(rf"{program} ([a-z]+)\b(?![-./])", text))
+        assert promised <= set(commands), program
+
+
+def test_command_table_of_readme_names_collector_commands() -> None:
+    """Its first column: `agents list`, `plan set FILE`, ..."""
+    operator = (ROOT / "README.md").read_text().partition("## Operator")[2].partition("## ")[0]
+    rows = [line.split("|")[1] for line in operator.splitlines() if line.startswith("| `")]
+    promised = {words.split()[0] for row in rows for words in re.findall(r"`([^`]+)`", row)}
+    assert len(promised) > 10
+    assert promised <= set(COMMANDS)
+
+
+def paths(document: str) -> Iterator[str]:
+    for match in PATH.finditer((ROOT / document).read_text()):
+        path = match.group(1).rstrip(".,")
+        if not PLACEHOLDER.search(path) and not path.startswith(("/", ".")):
+            yield path
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "tests/README.md"])
+def test_paths_of_document_exist(document: str) -> None:
+    names = {Path(name).name for name in COMMITTED}
+    lost = {
+        path
+        for path in paths(document)
+        if not any((ROOT / base / path).exists() for base in BASES) and path not in names
+    }
+    assert not lost

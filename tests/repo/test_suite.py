@@ -21,7 +21,7 @@ def test_what_starts_programs_by_any_way_is_not_pure() -> None:
     others = [
         "lab/test_drill.py",
         "collector/http/test_page_in_browser.py",
-        "agent/test_agent.py",
+        "agent/runtime/test_agent.py",
     ]
     assert not any(quick.is_pure(quick.TESTS / file) for file in others)
 

@@ -124,7 +124,7 @@ def test_what_a_stick_must_not_do(hands: Hands, tmp_path: Path) -> None:
     assert not hands.back.exists(), "and nobody is told that it arrived"
 
     strange = [b"\xff" * 600, b"", envelope_pb2.Envelope(version=9).SerializeToString()]
-    hands.stick.write_bytes(b"".join(bundle.pack(whole[20:28], strange)))
+    hands.stick.write_bytes(b"".join(bundle.pack_bundle(whole[20:28], strange)))
     told = hands.take(code=1)
     assert told["rejected"] == 3
     assert hands.taken() == []

@@ -15,7 +15,7 @@ import pytest
 
 from heliograph import keys, voice_code
 from heliograph_agent.state import State
-from heliograph_collector.fleet import Codes, Fleet
+from heliograph_collector.fleet import Fleet, VoiceCodeStore
 from support import local_targets, loopback_plan, serve_process
 from support.ports import free_port
 from support.programs import agent, ask, collector
@@ -56,9 +56,11 @@ class Line:
         """What this agent would have said so many minutes ago."""
         known, state = State(self.state).collector(), State(self.state)
         assert known is not None
-        key = state.signer().shared_with(known.sealing_key, keys.CODE)
-        report = voice_code.Report(self.now() - back, {"telegram": voice_code.Life.ANSWERS})
-        return voice_code.in_digits(voice_code.code(report, key, known.agent))
+        key = state.signer().derive_shared_key(known.sealing_key, keys.CODE)
+        report = voice_code.StatusReport(
+            self.now() - back, {"telegram": voice_code.ServiceState.ANSWERS}
+        )
+        return voice_code.format_digits(voice_code.make_code(report, key, known.agent))
 
     @staticmethod
     def now() -> int:
@@ -118,10 +120,10 @@ def test_what_proves_nothing_is_refused_by_a_sentence_and_counted(line: Line) ->
     assert "no agent of this collector made it" in line.refused(line.of_minute(-40))
 
     with closing(Fleet(line.data)) as fleet:
-        codes, now_s = Codes(fleet), line.now() * 60
-        assert codes.unproven(now_s - 3_600) == 2, "what was misheard is no guess"
+        codes, now_s = VoiceCodeStore(fleet), line.now() * 60
+        assert codes.count_failures(now_s - 3_600) == 2, "what was misheard is no guess"
         for _ in range(18):
-            codes.proved_nothing(now_s)
+            codes.record_failure(now_s)
     assert "somebody may be guessing" in line.refused(real)
     with closing(Fleet(line.data)) as fleet, fleet.transaction() as db:
         db.execute("DELETE FROM unproven")

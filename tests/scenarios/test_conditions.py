@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import State
+from heliograph_collector.model.records import VerdictState
 from support.condition import Condition, conditions
 from support.condition_table import README, table
 
@@ -35,7 +35,7 @@ def test_names_are_unique() -> None:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, State) else value
+    return value.value if isinstance(value, VerdictState) else value
 
 
 def test_the_table_for_people_is_fresh() -> None:

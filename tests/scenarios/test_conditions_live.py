@@ -14,7 +14,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import ControlView, State
+from heliograph_collector.model.records import ControlView, VerdictState
 from lab.country.world import require_for_test
 from support.condition import Condition, conditions
 from support.field.field import Played, play
@@ -84,4 +84,4 @@ def _story(seen: Played) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, State) else value
+    return value.value if isinstance(value, VerdictState) else value

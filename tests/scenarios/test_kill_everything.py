@@ -36,28 +36,14 @@ class World:
         self.home = home
         self.grpc, self.http = free_port(), free_port()
         self.config = home / "collector.yml"
-        self.config.write_text(
-            yaml.safe_dump(
-                {
-                    "control": {"endpoints": []},
-                    "feed": {"k_anonymity": 1},
-                    # An agent that starts 200 times in five minutes closes more than an hour's.
-                    "limits": {"batches_per_hour": 100_000},
-                }
-            )
-        )
+        # An agent that starts 200 times in five minutes closes more than an hour's batches.
+        limits = {"batches_per_hour": 100_000}
+        config = {"control": {"endpoints": []}, "feed": {"k_anonymity": 1}, "limits": limits}
+        self.config.write_text(yaml.safe_dump(config))
         self.plan = home / "plan.yml"
-        self.plan.write_text(
-            yaml.safe_dump(
-                {
-                    "limits": {"target_pause_s": 1, "concurrency": 8},
-                    "tasks": [
-                        {"experiment": "tcp", "target": target, "interval_s": 10}
-                        for target in targets
-                    ],
-                }
-            )
-        )
+        tasks = [{"experiment": "tcp", "target": t, "interval_s": 10} for t in targets]
+        plan = {"limits": {"target_pause_s": 1, "concurrency": 8}, "tasks": tasks}
+        self.plan.write_text(yaml.safe_dump(plan))
 
     def serve(self) -> list[str]:
         return collector(
@@ -150,18 +136,18 @@ def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) ->
     world.prepare()
     agent_kills: list[float] = []
     collector_kills: list[float] = []
-    agents = threading.Thread(
-        target=kill_again_and_again,
-        args=(world.measure(), world.home / "agent.log", 1, (0.05, 2.4), agent_kills),
-    )
-    collectors = threading.Thread(
-        target=kill_again_and_again,
-        args=(world.serve(), world.home / "serve.log", 2, (0.05, 2.4), collector_kills),
-    )
-    agents.start()
-    collectors.start()
-    agents.join()
-    collectors.join()
+    span = (0.05, 2.4)
+    threads = [
+        threading.Thread(target=kill_again_and_again, args=(command, log, seed, span, kills))
+        for command, log, seed, kills in (
+            (world.measure(), world.home / "agent.log", 1, agent_kills),
+            (world.serve(), world.home / "serve.log", 2, collector_kills),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     with (
         started(world.serve(), world.home / "serve.log"),
         started(world.measure(), world.home / "agent.log") as measuring,

@@ -20,12 +20,12 @@ from heliograph import keys
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_agent.spool import SpoolCounts
 from heliograph_agent.state import Collector, State
-from heliograph_collector.model.records import JournalRow, Kind, Taken
+from heliograph_collector.model.records import JournalRow, ReceivedMeasurement, RowKind
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
-from support.dark_months import SECRET, Shift
 from support.hand_clock import HandClock
-from support.intake import House, house
+from support.intake import IngestServer, ingest_server
+from support.offline_agent import SECRET, OfflineAgent
 from support.quick_disk import quick_folder
 
 DAYS = 90
@@ -53,53 +53,55 @@ def folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def behind(folder: Path, clock: HandClock) -> AsyncIterator[tuple[House, Shift]]:
+async def behind(
+    folder: Path, clock: HandClock
+) -> AsyncIterator[tuple[IngestServer, OfflineAgent]]:
     """An agent that was enrolled in time, and the collector that it will find again."""
-    async with house(folder / "collector", clock=clock, batches_per_hour=240) as home:
+    async with ingest_server(folder / "collector", clock=clock, batches_per_hour=240) as home:
         state = State(folder / "agent")
         state.root.mkdir()
-        state.private_key(make=True)
+        state.private_key(create=True)
         signer = state.signer()
-        token = home.fleet.invite(role="volunteer", uses=1, now_s=0, expires_s=2**40)
-        agent = home.fleet.enrol(token, signer.public, "test", clock.wall_us() // 1_000_000)
-        home.intake.roll.add(agent)
+        token = home.fleet.create_invite(role="volunteer", uses=1, now_s=0, expires_s=2**40)
+        agent = home.fleet.enrol_agent(token, signer.public, "test", clock.wall_us() // 1_000_000)
+        home.intake.directory.add_agent(agent)
         collector = Collector(
             endpoint=home.endpoint, pin=home.keyring.pin, certificate="", agent=agent.id,
             signing_key=home.keyring.signing.public, sealing_key=home.keyring.sealing.public,
         )  # fmt: skip
         assert agent.id == keys.agent_id(signer.public)
-        shift = Shift(folder / "agent", collector, clock, LIMIT, seed=1)
+        offline = OfflineAgent(folder / "agent", collector, clock, LIMIT, seed=1)
         try:
-            yield home, shift
+            yield home, offline
         finally:
-            await shift.spool.close()
+            await offline.spool.close()
 
 
-async def deliver(home: House, shift: Shift) -> Delivery:
+async def deliver(home: IngestServer, offline: OfflineAgent) -> Delivery:
     """One envelope a second, as receipts allow; one receipt in ten is lost."""
     done = Delivery()
-    while waiting := await shift.spool.waiting(16):
+    while waiting := await offline.spool.list_waiting(16):
         for number, envelope in waiting:
-            await shift.spool.offer([number])
+            await offline.spool.mark_offered([number])
             receipt = await home.intake.accept(envelope, WAY)
             done.statuses[receipt.status] += 1
-            shift.clock.advance_us(1_000_000)
+            offline.clock.advance_us(1_000_000)
             if receipt.status == pb.STATUS_RETRY:
                 done.waited_s += receipt.retry_after_s
-                shift.clock.advance_us(receipt.retry_after_s * 1_000_000)
+                offline.clock.advance_us(receipt.retry_after_s * 1_000_000)
             elif len(done.sizes) % 10 or receipt.status == pb.STATUS_DUPLICATE:
-                await shift.spool.settle(number, "stored")
+                await offline.spool.record_receipt(number, "stored")
             done.sizes.append(len(envelope))
     return done
 
 
-async def arrived(home: House) -> list[tuple[JournalRow, list[Taken]]]:
+async def arrived(home: IngestServer) -> list[tuple[JournalRow, list[ReceivedMeasurement]]]:
     """By envelope, in the order of their arrival."""
     names, rows, after = Pseudonyms(home.keyring.secret), [], 0
-    while found := await home.journal.read(after, 500, kinds=[Kind.ENVELOPE]):
+    while found := await home.journal.read(after, 500, kinds=[RowKind.ENVELOPE]):
         after = found[-1].position
         rows += found
-    return [(row, read_rows([row], names).taken) for row in rows]
+    return [(row, read_rows([row], names).records) for row in rows]
 
 
 def readable(folder: Path) -> list[str]:
@@ -124,24 +126,24 @@ def peak_kib(spool: Path) -> int:
 @pytest.mark.timeout(3_600 if WHOLE else 300)
 async def test_everything_that_matters_arrives_once_after_ninety_dark_days(folder: Path) -> None:
     clock = HandClock()
-    async with behind(folder, clock) as (home, shift):
-        await shift.live(DAYS, STEP_S)
-        counts = await shift.spool.counts()
+    async with behind(folder, clock) as (home, offline):
+        await offline.live(DAYS, STEP_S)
+        counts = await offline.spool.read_counts()
         assert readable(folder / "agent") == [], "a seized disk shows at most the last half minute"
         size = on_disk(folder / "agent")
         weights = weigh(folder)
-        done = await deliver(home, shift)
+        done = await deliver(home, offline)
         story = await arrived(home)
-        again = await shift.spool.counts()
+        again = await offline.spool.read_counts()
     assert size <= LIMIT + MIB // 4
     assert done.statuses[pb.STATUS_REJECTED] == 0
     assert (again.waiting, again.quarantined, again.dropped) == (0, 0, {})
-    check(shift, counts, story)
+    check(offline, counts, story)
     first = story[0][1]
     assert {t.measurement.experiment for t in first} == {"digest"}, "before anything else"
     assert done.sizes[0] <= 6_208
     assert weights[1] - weights[0] <= 10_240, "a backlog is not read into memory"
-    tell(shift, counts, done, size, weights, first)
+    tell(offline, counts, done, size, weights)
 
 
 def weigh(folder: Path) -> tuple[int, int]:
@@ -155,41 +157,38 @@ def weigh(folder: Path) -> tuple[int, int]:
     return found
 
 
-def check(shift: Shift, counts: SpoolCounts, story: list[tuple[JournalRow, list[Taken]]]) -> None:
+def check(
+    offline: OfflineAgent,
+    counts: SpoolCounts,
+    story: list[tuple[JournalRow, list[ReceivedMeasurement]]],
+) -> None:
     measured = [t.measurement for _, taken in story for t in taken]
     told = [m for m in measured if m.experiment != "digest"]
     single = [m for m in told if m.summary is None]
     numbers = Counter(m.sequence for m in single)
     assert not [n for n, times in numbers.items() if times > 1], "nothing is there twice"
-    assert shift.issued.kept.keys() <= numbers.keys(), "liveness and changes, all of them"
-    assert shift.issued.onset <= numbers.keys(), "how it began, in full"
+    assert offline.issued.kept.keys() <= numbers.keys(), "liveness and changes, all of them"
+    assert offline.issued.onset <= numbers.keys(), "how it began, in full"
     runs: Counter[tuple[str, bool]] = Counter()
     for m in single:
-        if m.sequence not in shift.issued.kept:
+        if m.sequence not in offline.issued.kept:
             runs[m.target, any(x.failure for x in m.observations)] += 1
     for m in told:
         for outcome in m.summary.outcomes if m.summary else ():
             runs[m.target, bool(outcome.failures)] += outcome.runs
-    assert runs == shift.issued.runs, "each routine run once, whole or in a sum"
+    assert runs == offline.issued.runs, "each routine run once, whole or in a sum"
     assert not counts.dropped
     assert sum(counts.summed.values()) > 0, "there was more than room for"
 
 
 def tell(
-    shift: Shift,
-    counts: SpoolCounts,
-    done: Delivery,
-    size: int,
-    weights: tuple[int, int],
-    digest: list[Taken],
+    offline: OfflineAgent, counts: SpoolCounts, done: Delivery, size: int, weights: tuple[int, int]
 ) -> None:
-    total = len(shift.issued.kept) + sum(shift.issued.runs.values())
+    total = len(offline.issued.kept) + sum(offline.issued.runs.values())
     print(
-        f"\n{DAYS} dark days: {total} results, {len(shift.issued.kept)} of them P0 or P1; "
-        f"{size / MIB:.1f} MiB on the disk of {LIMIT / MIB:.1f}; in sums alone "
-        f"{dict(counts.summed)}; "
-        f"{counts.waiting} envelopes, {sum(done.sizes) / MIB:.1f} MiB sent in {len(done.sizes)} "
-        f"deliveries, the collector asked to wait {done.waited_s} s; digest {done.sizes[0]} bytes, "
-        f"{len(digest)} stretches; RSS of the sender {weights[0] // 1024} MB empty, "
-        f"{weights[1] // 1024} MB full"
+        f"\n{DAYS} dark days: {total} results, {len(offline.issued.kept)} of them P0 or P1; "
+        f"{size / MIB:.1f} MiB on the disk of {LIMIT / MIB:.1f}; in sums {dict(counts.summed)}; "
+        f"{counts.waiting} envelopes, {sum(done.sizes) / MIB:.1f} MiB in {len(done.sizes)} "
+        f"deliveries, waited {done.waited_s} s; digest {done.sizes[0]} bytes; "
+        f"RSS in MB {weights[0] // 1024} empty, {weights[1] // 1024} full"
     )

@@ -47,21 +47,19 @@ class Trouble:
 
 
 NOTHING = Trouble(name="nothing")
-TARGET_ONLY = (
-    Trouble(name="denied", lookup=DENIED),
-    Trouble(name="denied in clear", lookup=DENIED, plain_only=True),
-    Trouble(name="bogon", lookup="10.10.34.35", plain_only=True),
-    Trouble(name="silent address", connect=SILENCE, speech=SILENCE),
-    Trouble(name="refused address", connect=Failure.CONNECTION_REFUSED),
-    Trouble(name="reset name", handshake=RESET, hop="rst"),
-    Trouble(name="silent name", handshake=SILENCE),
-    Trouble(name="intercepted", handshake=Failure.SSL_UNKNOWN_AUTHORITY),
-    Trouble(name="reset request", page=RESET),
-    Trouble(name="block page", page=BLOCK),
-    Trouble(name="no QUIC", quic=SILENCE),
-    Trouble(name="slow", page=replace(GOOD, arrivals=SLOW, body_bytes=32_000)),
-    Trouble(name="protocol reset", speech=RESET),
-)
+TARGET_ONLY = (Trouble(name="denied", lookup=DENIED),
+ Trouble(name="denied in clear", lookup=DENIED, plain_only=True),
+ Trouble(name="bogon", lookup="10.10.34.35", plain_only=True),
+ Trouble(name="silent address", connect=SILENCE, speech=SILENCE),
+ Trouble(name="refused address", connect=Failure.CONNECTION_REFUSED),
+ Trouble(name="reset name", handshake=RESET, hop="rst"),
+ Trouble(name="silent name", handshake=SILENCE),
+ Trouble(name="intercepted", handshake=Failure.SSL_UNKNOWN_AUTHORITY),
+ Trouble(name="reset request", page=RESET),
+ Trouble(name="block page", page=BLOCK),
+ Trouble(name="no QUIC", quic=SILENCE),
+ Trouble(name="slow", page=replace(GOOD, arrivals=SLOW, body_bytes=32_000)),
+ Trouble(name="protocol reset", speech=RESET))  # fmt: skip
 TROUBLES = (*TARGET_ONLY, *(replace(t, name=f"all {t.name}", everywhere=True) for t in TARGET_ONLY))
 
 
@@ -107,14 +105,10 @@ def world(trouble: Trouble = NOTHING, *, six: Failure | None = None, four: bool 
         return t.speech if t.speech is not None and t.meets(key) else "ok"
 
     return World(
-        names=_Answers(names),
-        ports=_Answers(ports),
-        handshakes=_Answers(met(t.handshake, None)),
-        pages=_Answers(met(t.page, GOOD)),
-        speeches=_Answers(speeches),
-        quic=_Answers(met(t.quic, None)),
-        hops=_Answers(lambda key: _hop(t, *key)),
-    )
+        names=_Answers(names), ports=_Answers(ports), handshakes=_Answers(met(t.handshake, None)),
+        pages=_Answers(met(t.page, GOOD)), speeches=_Answers(speeches),
+        quic=_Answers(met(t.quic, None)), hops=_Answers(lambda key: _hop(t, *key)),
+    )  # fmt: skip
 
 
 def _hop(trouble: Trouble, name: str, ttl: int) -> Hop:

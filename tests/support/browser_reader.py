@@ -6,6 +6,8 @@ machine; that a page tries to is a failure of its own, and so is an error in its
 is also where the browser complains of a broken Content-Security-Policy.
 """
 
+import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -17,8 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from support.browser import FLAGS, chromium
+import pytest
 
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-default-apps", "--disable-extensions", "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
 _DEADLINE_S = 90.0
 _TURN_MS = 20_000  # for each step of a reader
 _LOCAL = ("data:", "blob:", "about:", "chrome-error:")
@@ -52,10 +60,6 @@ class Reader:
         wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{self.page.url} is {wide} px wider than its window"
 
-    async def picture(self, to: Path) -> None:
-        """The whole page as PNG."""
-        await self.page.screenshot(path=str(to), full_page=True)
-
     def _listen(self) -> None:
         self.page.on("request", self._asked)
         self.page.on("console", self._logged)
@@ -76,6 +80,17 @@ class Reader:
 
 
 Open = Callable[..., AbstractAsyncContextManager[Reader]]
+
+
+def chromium() -> str:
+    """The program, or the end of the test: a failure in CI, a skip with the reason elsewhere."""
+    program = shutil.which("chromium")
+    if program:
+        return program
+    reason = "chromium is not installed (Debian package chromium)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from heliograph_collector.console.backend import Moved, Rehearsal
+from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from support.office import INGEST, PLAN, Shop, here
 
 PLACES = (("KZ", 9198), ("KZ", 206026), ("IR", 44244), ("BY", 6697), ("ZZ", 0))
@@ -23,16 +23,16 @@ def busy_shop(data: Path) -> Iterator[Shop]:
         _enrol(shop)
         _plans(shop)
         shop.standing = {"confirmed": 2, "suspected": 1}
-        shop.ingest = replace(INGEST, behind=312)
-        moved = Moved(
+        shop.ingest = replace(INGEST, lag_entries=312)
+        moved = VerdictChangeCount(
             country="KZ", service="telegram", before="tls.reset", after="tls.reset_after_hello",
             state_before="blocked", state_after="unknown", count=31,
         )  # fmt: skip
         now_us = shop.clock.wall_us()
-        shop.rehearsal = Rehearsal(
-            since_us=now_us - 86_400_000_000, until_us=now_us, looked_at=48_211, changed=35,
-            whole=True,
-            moves=[moved, replace(moved, service="whatsapp", count=4)],
+        shop.rehearsal = DryRun(
+            since_us=now_us - 86_400_000_000, until_us=now_us, judged_count=48_211,
+            changed_count=35, is_complete=True,
+            changes=[moved, replace(moved, service="whatsapp", count=4)],
         )  # fmt: skip
         yield shop
     finally:
@@ -50,7 +50,7 @@ def _enrol(shop: Shop) -> None:
             region = f"{country}-75" if number % 2 else ""
             shop.here[agent] = replace(here(link, queued), country=country, region=region)
         if number == 5:
-            shop.fleet.revoke(agent, shop.now_s())
+            shop.fleet.revoke_agent(agent, shop.now_s())
     with shop.fleet.transaction() as db:
         db.execute("UPDATE agents SET access = 'mobile' WHERE country = 'IR'")
         db.execute("UPDATE agents SET trial_s = 1641000000 WHERE country = 'BY'")
@@ -60,9 +60,9 @@ def _enrol(shop: Shop) -> None:
 def _plans(shop: Shop) -> None:
     office = shop.office()
     for text in (PLAN, PLAN.replace("600", "300")):
-        office.issue(office.read_plan(text, "plan"))
+        office.issue_plan(office.read_plan(text, "plan"))
     for uses, role in ((20, "volunteer"), (1, "control")):
-        office.invite(role, uses, 604_800)
+        office.create_invite(role, uses, 604_800)
     for number in range(64):
         did = ("login", "invite.make", "agent.revoke", "plan.send")[number % 4]
         office.trail.add(

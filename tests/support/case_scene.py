@@ -1,6 +1,5 @@
 """The console's incident pages over the evening of 5 January 2022, and a log to be added to."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,38 +8,41 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph_collector.alerting.outbox import Delivery
-from heliograph_collector.app.alerting import Alerts, news
-from heliograph_collector.app.detector_runner import Herald
-from heliograph_collector.app.incident_views import Casebook, courier
-from heliograph_collector.config.receiver import Kind, Receiver
+from heliograph_collector.app.alerting import AlertService, build_alerts_backend, collect_alerts
+from heliograph_collector.app.detector_runner import IncidentEvents
+from heliograph_collector.app.incident_views import IncidentViews
+from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from heliograph_collector.console import alerts, incidents, templates
-from heliograph_collector.console.access import NOBODY, Gate
+from heliograph_collector.console.access import NOBODY, AccessControl
 from heliograph_collector.console.access import VIEWER as VIEWERS
-from heliograph_collector.console.backend import Office
-from heliograph_collector.console.event_stream import Live
-from heliograph_collector.console.login import Login
-from heliograph_collector.fleet.audit_log import Trail
+from heliograph_collector.console.app import ConsoleEventStream
+from heliograph_collector.console.backend import ConsoleBackend
+from heliograph_collector.console.login import LoginPages
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
-from heliograph_collector.http.app import build
-from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.incidents.log_file import FILE, Grounds
-from heliograph_collector.incidents.log_writer import Ledger
-from heliograph_collector.incidents.operator_entries import Saying
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
+from heliograph_collector.incidents.log_writer import IncidentLogWriter
+from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.model.records import Vantage
 from support import rows
 from support.casebook import KEY, MINUTE, VERSIONS, ago, evening_book
 from support.evening import evening
 from support.fake_feed import NOW_US, TITLES, World
+from support.office import PASSWORD, VIEWER, Caller
 
-PASSWORD, VIEWER = "correct horse battery", "vera"
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")
 RECEIVERS = (
-    Receiver(name="newsroom", kind=Kind.WEBHOOK, url="https://desk.example.org/x"),
-    Receiver(name="night", kind=Kind.EMAIL, to=("night@example.org",), countries=("KZ", "IR")),
+    Receiver(name="newsroom", kind=ReceiverKind.WEBHOOK, url="https://desk.example.org/x"),
+    Receiver(
+        name="night", kind=ReceiverKind.EMAIL, to=("night@example.org",), countries=("KZ", "IR")
+    ),
 )
 
 
@@ -50,40 +52,41 @@ class Scene:
 
     data: Path
     world: World = field(default_factory=evening)
-    bus: Bus = field(default_factory=lambda: Bus("t"))
+    bus: EventBus = field(default_factory=lambda: EventBus("t"))
     origin: str = ""
+    caller: Caller = field(init=False)  # a plain client of it
     sent: list[str] = field(default_factory=list)  # messages that were sent again
     _now_us: int = NOW_US - MINUTE
 
     def __post_init__(self) -> None:
-        file = self.data / FILE
+        file = self.data / LOG_FILE_NAME
         file.write_bytes(b"".join(entry.line + b"\n" for entry in evening_book().entries))
         self.world.judged += [
             (rows.taken(n, at_us=ago(n), vantage=FIXED), (rows.blocked(),)) for n in range(1, 4)
         ]
-        self.ledger = Ledger(file, KEY, 5)
+        self.ledger = IncidentLogWriter(file, KEY, 5)
         self.feed = self.world.feed(
             bus=self.bus, book=self.ledger.book, public_key=KEY.public, k_anonymity=5
         )
 
-    def finds(self, *incidents: Incident) -> None:
+    def log_incidents(self, *incidents: Incident) -> None:
         """Beside all that is open."""
         self._now_us += 2 * MINUTE
-        grounds = Grounds(1, 9, ago(60), self._now_us, VERSIONS)
+        grounds = EntryBasis(1, 9, ago(60), self._now_us, VERSIONS)
         known = {one.id for one in incidents}
-        kept = [one for id_, one in self.ledger.said.items() if id_ not in known]
-        for entry in self.ledger.say([*kept, *incidents], grounds, self._now_us):
-            self._tell(entry.incident)
+        kept = [one for id_, one in self.ledger.last_logged.items() if id_ not in known]
+        for entry in self.ledger.write_changes([*kept, *incidents], grounds, self._now_us):
+            self._publish(entry.incident)
 
-    async def says(self, saying: Saying) -> None:
+    async def record_entry(self, entry: OperatorEntry) -> None:
         self._now_us += MINUTE
-        self._tell(self.ledger.act(saying, self._now_us).incident)
+        self._publish(self.ledger.write_operator_entry(entry, self._now_us).incident)
 
-    def _tell(self, id_: str) -> None:
-        Herald(self.bus, TITLES, 5).incident(self.ledger.book, id_)
+    def _publish(self, id_: str) -> None:
+        IncidentEvents(self.bus, TITLES, 5).publish_incident(self.ledger.book, id_)
 
     def deliveries(self) -> list[Delivery]:
-        told = news(self.ledger.book, self.ledger.book.entries, TITLES, 5)
+        told = collect_alerts(self.ledger.book, self.ledger.book.entries, TITLES, 5)
         called = [one for one in told if one["called"]]
         states = ("arrived", "waiting", "given_up")
         said = ("answered 200", "no whole answer in 20 s", "answered 410")
@@ -98,31 +101,31 @@ class Scene:
                 tries=(1, 4, 1)[n],
                 state=states[n],
                 tried_us=ago(4 + 9 * n),
-                said=said[n],
+                reply=said[n],
             )
             for n in range(3)
         ]
 
 
-class _Courier:
-    """As much of `Alerts` as the page asks."""
+class _FakeAlertService:
+    """As much of AlertService as the page asks."""
 
     receivers = RECEIVERS
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    async def deliveries(self, limit: int = 100) -> list[Delivery]:
+    async def list_deliveries(self, limit: int = 100) -> list[Delivery]:
         return self._scene.deliveries()[:limit]
 
-    async def again(self, id_: str) -> bool:
+    async def resend(self, id_: str) -> bool:
         self._scene.sent.append(id_)
         return id_ == "msg_" + "0" * 32
 
 
 async def home(request: web.Request) -> web.StreamResponse:
     """Where one comes after the login."""
-    return templates.away("/console/incidents")
+    return templates.redirect("/console/incidents")
 
 
 @asynccontextmanager
@@ -133,28 +136,24 @@ async def opened(data: Path) -> AsyncIterator[Scene]:
     made: Any = SimpleNamespace(
         clock=scene.world.clock,
         operators=operators,
-        trail=Trail(data),
+        trail=AuditLog(data),
         secret=b"s" * 32,
-        place=lambda way: "here",
-        pulse=lambda: {"log": scene.ledger.book.head, "alerts": len(scene.sent)},
+        name_origin=lambda way: "here",
+        read_change_markers=lambda: {"log": scene.ledger.book.head, "alerts": len(scene.sent)},
     )
-    app = build(scene.feed)
-    gate = Gate(cast("Office", made))
-    add = gate.add(app)
-    Login(gate).routes(add)
-    Live(gate, look_s=0.05).routes(add)
-    add("GET", "/console/static/{name}", NOBODY, templates.static)
+    app = build_app(scene.feed)
+    gate = AccessControl(cast("ConsoleBackend", made))
+    add = gate.route_adder(app)
+    LoginPages(gate).routes(add)
+    ConsoleEventStream(gate, poll_s=0.05).routes(add)
+    add("GET", "/console/static/{name}", NOBODY, templates.serve_static)
     add("GET", "/console", VIEWERS, home)
-    incidents.routes(add, gate, Casebook(scene.feed, scene.says).registry())
-    alerts.routes(add, gate, courier(cast("Alerts", _Courier(scene))))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        scene.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    incidents.add_routes(add, gate, IncidentViews(scene.feed, scene.record_entry).build_actions())
+    alerts.routes(add, gate, build_alerts_backend(cast("AlertService", _FakeAlertService(scene))))
+    async with TestClient(TestServer(app, host="127.0.0.1")) as client:
+        scene.caller = Caller(client, app, gate)
+        scene.origin = scene.caller.origin
         yield scene
-    finally:
-        await asyncio.wait_for(runner.cleanup(), 10)
 
 
 async def log_in(reader: Any, name: str = "operator") -> None:

@@ -2,16 +2,21 @@
 
 from zlib import crc32
 
-from heliograph_collector.model.records import Judged, Vantage, Verdict
-from heliograph_collector.store.aggregation import Wanted
+from heliograph_collector.model.records import JudgedMeasurement, Vantage, Verdict
+from heliograph_collector.store.aggregation import AggregationQuery
 from support.rows import DAY, KZ, T0, US, taken
 
 MIDNIGHT = T0 // DAY * DAY
 
 
-def asked(**changes: object) -> Wanted:
-    week = {"since_us": MIDNIGHT, "until_us": MIDNIGHT + 7 * DAY, "k": 1, "known": ["block_page"]}
-    return Wanted(**(week | changes))  # type: ignore[arg-type] # each test says what it changes
+def asked(**changes: object) -> AggregationQuery:
+    week = {
+        "since_us": MIDNIGHT,
+        "until_us": MIDNIGHT + 7 * DAY,
+        "k": 1,
+        "known_methods": ["block_page"],
+    }
+    return AggregationQuery(**(week | changes))  # type: ignore[arg-type] # each test says what it changes
 
 
 def said(
@@ -23,9 +28,9 @@ def said(
     at_us: int = T0,
     service: str = "telegram",
     vantage: Vantage = KZ,
-) -> list[Judged]:
+) -> list[JudgedMeasurement]:
     """`people` vantages, each of which measured `each` times, and all say the same."""
-    rows: list[Judged] = []
+    rows: list[JudgedMeasurement] = []
     for who in range(people):
         for turn in range(each):
             name = f"{vantage.country}{vantage.asn}-{first + who}"

@@ -20,7 +20,7 @@ import dns.rrset
 
 from support.background import background
 from support.ports import HOST, free_port
-from support.tcp_server import serving
+from support.tcp_server import Handler, serving
 
 Script = Callable[[bytes], Sequence[bytes]]
 
@@ -113,3 +113,15 @@ async def _serving(udp: Script, tcp: Script) -> AsyncIterator[DnsServer]:
             yield server
     finally:
         transport.close()
+
+
+def answer_stream(reply: Callable[[bytes], bytes]) -> Handler:
+    """A handler for one question over a connection (RFC 7766), in clear or in TLS."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        message = reply(query)
+        writer.write(len(message).to_bytes(2, "big") + message)
+        await writer.drain()
+
+    return handle

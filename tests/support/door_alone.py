@@ -7,11 +7,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from support.intake import house
+from support.intake import ingest_server
 
 
 async def main(folder: Path) -> None:
-    async with house(folder) as home:
+    async with ingest_server(folder) as home:
         print(home.intake.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

@@ -11,7 +11,7 @@ import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +27,12 @@ from support.loopback_ca import Leaf
 SOURCE = Path(__file__).with_suffix(".go")
 PUBLIC_NAME = "public.test"
 _BUILD_S, _ANSWER_S = 120, 20
+
+
+def encode_config_list(configs: Sequence[bytes]) -> bytes:
+    """An ECHConfigList of these structures."""
+    joined = b"".join(configs)
+    return len(joined).to_bytes(2, "big") + joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,8 @@ def _built() -> str:
     done = subprocess.run(
         [go, "build", "-o", program, str(SOURCE)],
         env=os.environ | {"GO111MODULE": "off", "GOFLAGS": "", "GOCACHE": f"{home}/cache"},
-        capture_output=True,
-        text=True,
-        timeout=_BUILD_S,
-        check=False,
-    )
+        capture_output=True, text=True, timeout=_BUILD_S, check=False,
+    )  # fmt: skip
     if done.returncode:
         pytest.skip(f"this Go builds no such server: {done.stderr[:200]}")
     return program

@@ -4,7 +4,7 @@ from typing import Any
 
 from heliograph.observation import Link
 from heliograph_collector.http.backend import AgentCounts, LinkCount
-from heliograph_collector.model.records import Silence, State
+from heliograph_collector.model.records import SilenceCount, VerdictState
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 
 _MINUTE = 60_000_000
@@ -20,7 +20,7 @@ def evening() -> World:
     _mobile(world, {"country": "KZ", "asn": 29355, "access": "mobile"})
     _gone(world, {"country": "KZ", "asn": 206026, "access": "mobile"})
     _elsewhere(world, {"country": "DE", "asn": 3320, "access": "fixed"})
-    world.votes += crowd(2, State.REACHABLE, _ago(60), _LATE, country="UZ", asn=8193)
+    world.votes += crowd(2, VerdictState.REACHABLE, _ago(60), _LATE, country="UZ", asn=8193)
     return world
 
 
@@ -29,12 +29,12 @@ def _ago(minutes: int) -> int:
 
 
 def _fixed(world: World, where: dict[str, Any]) -> None:
-    ok, no = State.REACHABLE, State.BLOCKED
+    ok, no = VerdictState.REACHABLE, VerdictState.BLOCKED
     world.links.append(LinkCount(**where, link=Link.ONLINE, vantages=28))
     world.votes += crowd(28, ok, _ago(400), _ago(38), **where)
     world.votes += crowd(26, no, _ago(38), _LATE, how=_RESET, **where)
     world.votes += crowd(28, ok, _ago(400), _ago(125), service="whatsapp", **where)
-    world.votes += crowd(28, State.UNKNOWN, _ago(125), _ago(95), service="whatsapp", **where)
+    world.votes += crowd(28, VerdictState.UNKNOWN, _ago(125), _ago(95), service="whatsapp", **where)
     world.votes += crowd(28, ok, _ago(95), _LATE, service="whatsapp", **where)
     world.votes += crowd(22, ok, _ago(400), _ago(200), service="signal", **where)
     world.votes += crowd(22, no, _ago(200), _ago(140), service="signal", how=_SILENT, **where)
@@ -44,15 +44,17 @@ def _fixed(world: World, where: dict[str, Any]) -> None:
 
 
 def _mobile(world: World, where: dict[str, Any]) -> None:
-    no = State.BLOCKED
+    no = VerdictState.BLOCKED
     world.links.append(LinkCount(**where, link=Link.DOMESTIC_ONLY, vantages=12))
     for service in ("telegram", "whatsapp", "signal"):
-        world.votes += crowd(14, State.REACHABLE, _ago(400), _ago(70), service=service, **where)
-        world.votes += crowd(12, State.UNKNOWN, _ago(40), _LATE, service=service, **where)
+        world.votes += crowd(
+            14, VerdictState.REACHABLE, _ago(400), _ago(70), service=service, **where
+        )
+        world.votes += crowd(12, VerdictState.UNKNOWN, _ago(40), _LATE, service=service, **where)
     world.votes += crowd(13, no, _ago(70), _ago(40), how=("tcp", "timeout"), **where)
     world.votes += crowd(13, no, _ago(40), _LATE, service=_WIKI, how=("dns", "bogon"), **where)
     world.silences += [
-        Silence(**where, region="", start_us=_ago(m) // BIN_US * BIN_US, vantages=6)
+        SilenceCount(**where, region="", start_us=_ago(m) // BIN_US * BIN_US, vantages=6)
         for m in (0, 5, 10)
     ]
 
@@ -60,12 +62,14 @@ def _mobile(world: World, where: dict[str, Any]) -> None:
 def _gone(world: World, where: dict[str, Any]) -> None:
     world.links.append(LinkCount(**where, link=Link.OFFLINE, vantages=7))
     for service in ("telegram", "whatsapp", "signal", _WIKI):
-        world.votes += crowd(7, State.REACHABLE, _ago(400), _ago(52), service=service, **where)
-        world.votes += crowd(7, State.UNKNOWN, _ago(52), _LATE, service=service, **where)
+        world.votes += crowd(
+            7, VerdictState.REACHABLE, _ago(400), _ago(52), service=service, **where
+        )
+        world.votes += crowd(7, VerdictState.UNKNOWN, _ago(52), _LATE, service=service, **where)
 
 
 def _elsewhere(world: World, where: dict[str, Any]) -> None:
-    ok, down = State.REACHABLE, State.DOWN
+    ok, down = VerdictState.REACHABLE, VerdictState.DOWN
     world.links.append(LinkCount(**where, link=Link.ONLINE, vantages=14))
     for service in ("telegram", "whatsapp", _WIKI):
         world.votes += crowd(14, ok, _ago(400), _LATE, service=service, **where)

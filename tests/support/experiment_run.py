@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from heliograph.observation import Observation
-from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import Target, parse_config
-from heliograph_agent.net import Trace
+from heliograph_agent.net import StepTrace
 from support.fake_net import FakeDoor, World
 from support.hand_clock import HandClock
 
@@ -13,11 +13,11 @@ from support.hand_clock import HandClock
 async def observed(
     name: str, target: Target | str, world: World, options: Mapping[str, str] | None = None
 ) -> list[Observation]:
-    experiment = by_name(name)
+    experiment = find_experiment(name)
     clock = HandClock()
-    trace = Trace(clock)
+    trace = StepTrace(clock)
     await experiment.run(
-        Target(text=target) if isinstance(target, str) else target,
+        Target(value=target) if isinstance(target, str) else target,
         parse_config(experiment, options or {}),
         FakeDoor(world, clock).bind(trace),
     )

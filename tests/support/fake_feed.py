@@ -6,20 +6,20 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry
 
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate import k_anonymity, rollup
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
-from heliograph_collector.http.event_bus import Bus
+from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.model.records import (
-    Judged,
+    JudgedMeasurement,
     MeasurementFilter,
     MeasurementPage,
-    Silence,
-    State,
+    SilenceCount,
+    VerdictState,
     Vote,
 )
 from support.hand_clock import HandClock
 
-_Row = TypeVar("_Row", Vote, Silence)
+_Row = TypeVar("_Row", Vote, SilenceCount)
 BIN_US = 300_000_000
 NOW_US = 1_641_390_200_000_000  # 2022-01-05 13:43:20 UTC
 TITLES = {
@@ -34,10 +34,10 @@ class World:
     """What the collector knows; a test changes it and the next answer shows it."""
 
     votes: list[Vote] = field(default_factory=list)
-    silences: list[Silence] = field(default_factory=list)
+    silences: list[SilenceCount] = field(default_factory=list)
     links: list[LinkCount] = field(default_factory=list)
     agents: AgentCounts = field(default_factory=AgentCounts)
-    judged: list[Judged] = field(default_factory=list)
+    judged: list[JudgedMeasurement] = field(default_factory=list)
     envelopes: list[tuple[bytes, str]] = field(default_factory=list)
     receipt: pb.Receipt = field(default_factory=lambda: pb.Receipt(status=pb.STATUS_STORED))
     problems: list[str] = field(default_factory=list)
@@ -49,15 +49,15 @@ class World:
             clock=self.clock,
             votes=self._votes,
             silences=self._silences,
-            cells=rollup.cells,
-            merge_small=rollup.merge_small,
+            cells=rollup.roll_up,
+            merge_small=k_anonymity.merge_small_cells,
             measurements=self._measurements,
             measurement=self._measurement,
-            accept=self._accept,
+            accept_envelope=self._accept,
             problems=lambda: self.problems,
             links=lambda: self.links,
             agents=lambda: self.agents,
-            bus=Bus("t"),
+            bus=EventBus("t"),
             registry=CollectorRegistry(),
             services=TITLES,
         )
@@ -68,7 +68,7 @@ class World:
 
     async def _silences(
         self, since_us: int, until_us: int, bin_s: int, **scope: Any
-    ) -> list[Silence]:
+    ) -> list[SilenceCount]:
         return [_rebin(s, bin_s) for s in self.silences if _within(s, since_us, until_us, scope)]
 
     async def _measurements(
@@ -81,7 +81,7 @@ class World:
             items=tuple(rest[:limit]), next=str(first + limit) if len(rest) > limit else ""
         )
 
-    async def _measurement(self, id_: str) -> Judged | None:
+    async def _measurement(self, id_: str) -> JudgedMeasurement | None:
         return next((judged for judged in self.judged if judged[0].id == id_), None)
 
     async def _accept(self, envelope: bytes, way: str, elsewhere: bool) -> pb.Receipt:
@@ -89,7 +89,7 @@ class World:
         return self.receipt
 
 
-def _within(row: Vote | Silence, since_us: int, until_us: int, scope: dict[str, Any]) -> bool:
+def _within(row: Vote | SilenceCount, since_us: int, until_us: int, scope: dict[str, Any]) -> bool:
     return since_us <= row.start_us < until_us and all(
         getattr(row, name) == value for name, value in scope.items()
     )
@@ -102,7 +102,7 @@ def _rebin(row: _Row, bin_s: int) -> _Row:
 
 def vote(
     nym: str,
-    state: State,
+    state: VerdictState,
     start_us: int,
     *,
     country: str = "KZ",
@@ -111,7 +111,7 @@ def vote(
     service: str = "telegram",
     how: tuple[str, str] = ("", ""),
 ) -> Vote:
-    counts = {s.value: int(s is state) for s in State}
+    counts = {s.value: int(s is state) for s in VerdictState}
     return Vote(
         country=country,
         region="",
@@ -119,7 +119,7 @@ def vote(
         access=access,
         service=service,
         start_us=start_us // BIN_US * BIN_US,
-        nym=nym,
+        pseudonym=nym,
         prefix=nym,
         layer=how[0],
         method=how[1],
@@ -128,7 +128,7 @@ def vote(
     )
 
 
-def crowd(n: int, state: State, first_us: int, until_us: int, **where: Any) -> list[Vote]:
+def crowd(n: int, state: VerdictState, first_us: int, until_us: int, **where: Any) -> list[Vote]:
     """`n` vantages of one network that say the same in every bin."""
     return [
         vote(f"{where.get('asn', 9198)}-{i}", state, start, **where)

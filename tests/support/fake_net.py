@@ -1,4 +1,4 @@
-"""A Net without a network: a scripted World answers, by the promises RealNet keeps.
+"""A Net without a network: a scripted World answers, as SystemNet would.
 
     world = World(
         names={"www.example.test": ("192.0.2.1",)},
@@ -6,7 +6,7 @@
         handshakes={"www.example.test": Failure.CONNECTION_RESET},
         pages={"https://www.example.test/": Page(title="It works")},
     )
-    trace = Trace(clock); net = FakeDoor(world, clock).bind(trace)
+    trace = StepTrace(clock); net = FakeDoor(world, clock).bind(trace)
 
 What the world does not know fails as it would outside: a name NXDOMAIN, a port refused, a page 404;
 a handshake nobody scripted succeeds. tests/agent/net/test_contract.py holds it to the real one.
@@ -16,20 +16,19 @@ import asyncio
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import (
-    Dns,
-    Exchange,
-    Hop,
-    Http,
-    Observation,
-    Tcp,
-    Tls,
-    Udp,
+from heliograph.observation import Exchange, Hop, Http, Observation, Tcp, Tls, Udp
+from heliograph_agent.net import (
+    MAX_BODY,
+    ByteStream,
+    ProbeMessage,
+    QuicConnection,
+    StepResult,
+    StepTrace,
 )
-from heliograph_agent.net import MAX_BODY, QuicConnection, Seen, Speech, Stream, Trace
-from heliograph_agent.net.probe_message import TlsSpeech
+from heliograph_agent.net.probe_message import TlsProbeMessage
 from support.fake_world import Page, World, body, coarse_of, dns_of, head, tls_of
 from support.hand_clock import HandClock
 
@@ -45,12 +44,12 @@ class FakeDoor:
         self._world = world
         self._clock = clock
 
-    def bind(self, trace: Trace) -> "FakeNet":
+    def bind(self, trace: StepTrace) -> "FakeNet":
         return FakeNet(self._world, self._clock, trace)
 
 
 class FakeNet:
-    def __init__(self, world: World, clock: HandClock, trace: Trace) -> None:
+    def __init__(self, world: World, clock: HandClock, trace: StepTrace) -> None:
         self._world = world
         self._clock = clock
         self._trace = trace
@@ -65,75 +64,71 @@ class FakeNet:
         linger_s: float = 0.0,
         coarse: bool = False,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         scripted = self._world.lookup(name, query_type, engine)
         if coarse and not isinstance(scripted, Failure):
             scripted = tuple(coarse_of(address) for address in scripted)
         later = self._world.later.get(name, ()) if linger_s and engine == "udp" else ()
-        return await self._step(
-            Operation.RESOLVE,
-            None,
-            endpoint,
-            scripted if isinstance(scripted, Failure) else None,
-            dns=replace(dns_of(scripted, name, query_type, engine, resolver), later=later),
-        )
+        failure = scripted if isinstance(scripted, Failure) else None
+        dns = replace(dns_of(scripted, name, query_type, engine, resolver), later=later)
+        return await self._step(Operation.RESOLVE, None, endpoint, failure, dns=dns)
 
     async def connect(
-        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
-    ) -> tuple[Seen, Stream | None]:
+        self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
+    ) -> tuple[StepResult, ByteStream | None]:
         failure = self._world.ports.get((address, port), Failure.CONNECTION_REFUSED)
         seen = await self._step(
             Operation.CONNECT, on, endpoint, failure, tcp=Tcp(address=address, port=port)
         )
-        return seen, _stream(seen) if seen.ok else None
+        return seen, _stream(seen) if seen.is_success else None
 
     async def handshake(
         self,
-        stream: Stream,
+        stream: ByteStream,
         server_name: str,
         *,
         send_sni: bool = True,
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
-    ) -> tuple[Seen, Stream | None]:
+    ) -> tuple[StepResult, ByteStream | None]:
         self._trusts(trust)
         scripted = self._world.handshakes.get(server_name)
         failure = scripted if isinstance(scripted, Failure) else None
         sent = server_name if send_sni else ""
         facts = scripted if isinstance(scripted, Tls) else tls_of(sent, alpn, failure)
-        on = stream.seen
+        on = stream.step_result
         seen = await self._step(
             Operation.TLS_HANDSHAKE, on, on.observation.endpoint, failure, tls=facts
         )
-        if seen.ok:
-            return seen, Stream(seen, stream.reader, stream.writer)
+        if seen.is_success:
+            return seen, ByteStream(seen, stream.reader, stream.writer)
         stream.close()
         return seen, None
 
     async def http(
         self,
-        stream: Stream,
+        stream: ByteStream,
         url: str,
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body_limit: int = MAX_BODY,
         watch: bool = False,
-    ) -> Seen:
+    ) -> StepResult:
         self._world.requests.append((method, url, dict(headers or {})))
         stream.close()
-        return await self._page(stream.seen, method, url, body_limit, watch=watch)
+        return await self._page(stream.step_result, method, url, body_limit, watch=watch)
 
     async def _page(
         self,
-        on: Seen,
+        on: StepResult,
         method: str,
         url: str,
         limit: int,
         *,
         watch: bool = False,
         version: str = "1.1",
-    ) -> Seen:
+    ) -> StepResult:
         page, endpoint = self._world.pages.get(url, Page(status=404)), on.observation.endpoint
         if isinstance(page, Failure):
             facts = Http(method=method, url=url)
@@ -146,24 +141,24 @@ class FakeNet:
         seen = await self._step(Operation.READ_BODY, trip, endpoint, page.failure, http=whole)
         return replace(seen, cookies=page.cookies)
 
-    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
+    async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
         stream.close()
-        on = stream.seen
+        on = stream.step_result
         address, port = self._peer(on)
-        return await self._speak(address, port, speech, on, on.observation.endpoint, None)
+        return await self._speak(address, port, message, on, on.observation.endpoint, None)
 
     async def datagram(
         self,
         address: str,
         port: int,
-        speech: Speech,
+        message: ProbeMessage,
         *,
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         ipaddress.ip_address(address)
         udp = Udp(address=address, port=port)
-        return await self._speak(address, port, speech, on, endpoint, udp)
+        return await self._speak(address, port, message, on, endpoint, udp)
 
     async def quic(
         self,
@@ -173,28 +168,23 @@ class FakeNet:
         *,
         alpn: tuple[str, ...] = ("h3",),
         trust: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> tuple[Seen, QuicConnection | None]:
+    ) -> tuple[StepResult, QuicConnection | None]:
         self._have("quic")
         self._trusts(trust)
         ipaddress.ip_address(address)
         failure = self._world.quic.get(server_name, Failure.GENERIC_TIMEOUT_ERROR)
-        seen = await self._step(
-            Operation.QUIC_HANDSHAKE,
-            on,
-            endpoint,
-            failure,
-            udp=Udp(address=address, port=port),
-            tls=tls_of(server_name, alpn, failure),
-        )
-        return seen, FakeQuic(seen) if seen.ok else None
+        udp = Udp(address=address, port=port)
+        tls = tls_of(server_name, alpn, failure)
+        seen = await self._step(Operation.QUIC_HANDSHAKE, on, endpoint, failure, udp=udp, tls=tls)
+        return seen, FakeQuic(seen) if seen.is_success else None
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
-    ) -> Seen:
+    ) -> StepResult:
         self._world.requests.append(("GET", url, {}))
-        return await self._page(connection.seen, "GET", url, body_limit, version="3")
+        return await self._page(connection.step_result, "GET", url, body_limit, version="3")
 
     async def hop(
         self,
@@ -204,31 +194,25 @@ class FakeNet:
         ttl: int,
         send: str,
         name: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         self._have("raw")
         scripted = self._world.hops.get((name, ttl), Failure.GENERIC_TIMEOUT_ERROR)
         failure = scripted if isinstance(scripted, Failure) else None
         hop = Hop(ttl=ttl, sent=send) if isinstance(scripted, Failure) else scripted
         self._world.asked.append(hop)
-        where = {"udp": Udp(address=address, port=port)} if send == "dns" else {}
-        tcp = None if send == "dns" else Tcp(address=address, port=port)
-        return await self._step(
-            Operation.HOP, on, endpoint, failure, hop=hop, tcp=tcp, udp=where.get("udp")
-        )
+        address_facts = (Udp if send == "dns" else Tcp)(address=address, port=port)
+        where = {"udp" if send == "dns" else "tcp": address_facts}
+        return await self._step(Operation.HOP, on, endpoint, failure, hop=hop, **where)
 
-    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
         del bridges
         self._have("tor")
-        reply = "progress_10" if self._world.tor else "progress_100"
-        return await self._step(
-            Operation.EXCHANGE,
-            None,
-            endpoint,
-            self._world.tor,
-            exchange=Exchange(protocol="tor_bootstrap", reply=reply),
-        )
+        failure = self._world.tor
+        reply = "progress_10" if failure else "progress_100"
+        facts = Exchange(protocol="tor_bootstrap", reply=reply)
+        return await self._step(Operation.EXCHANGE, None, endpoint, failure, exchange=facts)
 
     def random(self, size: int) -> bytes:
         return bytes(index % 251 for index in range(size))
@@ -247,7 +231,7 @@ class FakeNet:
         if what in self._world.without:
             raise ValueError(f"this machine has no {what}")
 
-    def _peer(self, on: Seen) -> tuple[str, int]:
+    def _peer(self, on: StepResult) -> tuple[str, int]:
         """The address below a step."""
         at: int | None = on.index
         while at is not None:
@@ -261,46 +245,32 @@ class FakeNet:
         self,
         address: str,
         port: int,
-        speech: Speech,
-        on: Seen | None,
+        speech: ProbeMessage,
+        on: StepResult | None,
         endpoint: str,
         udp: Udp | None,
-    ) -> Seen:
+    ) -> StepResult:
         scripted = self._world.speeches.get((address, port), Failure.GENERIC_TIMEOUT_ERROR)
         failure = scripted if isinstance(scripted, Failure) else None
         word = scripted if isinstance(scripted, str) and failure is None else ""
-        facts = Exchange(protocol=speech.name, reply=word, sent_bytes=len(speech.opening()))
+        facts = Exchange(protocol=speech.name, reply=word, sent_bytes=len(speech.make_request()))
         if isinstance(scripted, Exchange):
             facts = replace(scripted, protocol=speech.name)
-        tls = speech.tls() if isinstance(speech, TlsSpeech) else None
+        tls = speech.tls_facts() if isinstance(speech, TlsProbeMessage) else None
         if tls is not None and facts.reply.startswith("alert_"):
             failure = Failure.SSL_FAILED_HANDSHAKE
             tls = replace(tls, alert=int(facts.reply.removeprefix("alert_")))
-        return await self._step(
-            Operation.TLS_HANDSHAKE if tls else Operation.EXCHANGE,
-            on,
-            endpoint,
-            failure,
-            udp=udp,
-            tls=tls,
-            exchange=facts,
-        )
+        operation = Operation.TLS_HANDSHAKE if tls else Operation.EXCHANGE
+        return await self._step(operation, on, endpoint, failure, udp=udp, tls=tls, exchange=facts)
 
     async def _step(
         self,
         operation: Operation,
-        on: Seen | None,
+        on: StepResult | None,
         endpoint: str,
         failure: Failure | None,
-        *,
-        dns: Dns | None = None,
-        tcp: Tcp | None = None,
-        udp: Udp | None = None,
-        tls: Tls | None = None,
-        http: Http | None = None,
-        exchange: Exchange | None = None,
-        hop: Hop | None = None,
-    ) -> Seen:
+        **facts: Any,
+    ) -> StepResult:
         started = self._trace.elapsed_us()
         try:
             await self._pass(operation)
@@ -310,21 +280,11 @@ class FakeNet:
         finally:
             seen = self._trace.add(
                 Observation(
-                    operation=operation,
-                    started_us=started,
-                    duration_us=self._trace.elapsed_us() - started,
-                    failure=failure,
-                    parent=on.index if on else None,
-                    endpoint=endpoint,
-                    dns=dns,
-                    tcp=tcp,
-                    udp=udp,
-                    tls=tls,
-                    http=http,
-                    exchange=exchange,
-                    hop=hop,
-                )
-            )
+                    operation=operation, started_us=started,
+                    duration_us=self._trace.elapsed_us() - started, failure=failure,
+                    parent=on.index if on else None, endpoint=endpoint, **facts,
+                ),
+            )  # fmt: skip
         return seen
 
     async def _pass(self, operation: Operation) -> None:
@@ -338,7 +298,7 @@ class FakeNet:
 class FakeQuic:
     """An open connection that carries nothing."""
 
-    seen: Seen
+    step_result: StepResult
 
     def close(self) -> None:
         return
@@ -362,8 +322,8 @@ class _Nowhere(asyncio.Transport):
         return self._closed
 
 
-def _stream(seen: Seen) -> Stream:
+def _stream(seen: StepResult) -> ByteStream:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    return Stream(seen, reader, asyncio.StreamWriter(_Nowhere(), protocol, reader, loop))
+    return ByteStream(seen, reader, asyncio.StreamWriter(_Nowhere(), protocol, reader, loop))

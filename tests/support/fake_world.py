@@ -17,11 +17,9 @@ from heliograph.observation import (
 )
 
 _DNS_RCODES = {
-    Failure.DNS_NXDOMAIN_ERROR: 3,
-    Failure.DNS_REFUSED_ERROR: 5,
-    Failure.DNS_SERVFAIL_ERROR: 2,
+    Failure.DNS_NXDOMAIN_ERROR: 3, Failure.DNS_REFUSED_ERROR: 5, Failure.DNS_SERVFAIL_ERROR: 2,
     Failure.DNS_NO_ANSWER: 0,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,33 +105,22 @@ def tls_of(sent: str, alpn: tuple[str, ...], failure: Failure | None) -> Tls:
     if failure is not None:
         return Tls(server_name=sent)
     return Tls(
-        server_name=sent,
-        version="TLSv1.3",
-        cipher="TLS_AES_256_GCM_SHA384",
+        server_name=sent, version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384",
         alpn=alpn[0] if alpn else "",
-    )
+    )  # fmt: skip
 
 
 def head(method: str, url: str, page: Page, version: str = "1.1") -> Http:
     return Http(
-        method=method,
-        url=url,
-        status=page.status,
-        server=page.server,
-        location=page.location,
-        version=version,
-        header_names=page.header_names,
-    )
+        method=method, url=url, status=page.status, server=page.server, location=page.location,
+        version=version, header_names=page.header_names,
+    )  # fmt: skip
 
 
 def body(url: str, page: Page, head: Http, limit: int, *, watch: bool = False) -> Http:
     """The facts of the whole page, on those of its head."""
     return replace(
-        head,
-        title=page.title,
-        body_bytes=min(page.body_bytes, limit),
-        body_sha256=page.body_sha256,
-        truncated=page.truncated or page.body_bytes > limit,
-        text="" if url.startswith("https:") else page.text,
-        arrivals=page.arrivals if watch else (),
-    )
+        head, title=page.title, body_bytes=min(page.body_bytes, limit),
+        body_sha256=page.body_sha256, truncated=page.truncated or page.body_bytes > limit,
+        text="" if url.startswith("https:") else page.text, arrivals=page.arrivals if watch else (),
+    )  # fmt: skip

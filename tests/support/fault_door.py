@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from heliograph.codec import CodecError, measurement_from_pb
-from heliograph.envelope import decompress
-from heliograph_collector.model.records import Kind
-from support.intake import CLOCK, House, house
+from heliograph.envelope import decompress_batch
+from heliograph_collector.model.records import RowKind
+from support.intake import CLOCK, IngestServer, ingest_server
 
 
 async def frame(reader: asyncio.StreamReader) -> bytes:
@@ -29,7 +29,7 @@ def framed(content: bytes) -> bytes:
 
 
 class Door:
-    def __init__(self, home: House) -> None:
+    def __init__(self, home: IngestServer) -> None:
         self._home = home
         self._held: defaultdict[bytes, list[tuple[int, list[tuple[str, int]]]]] = defaultdict(list)
         self._read = 0
@@ -52,15 +52,15 @@ class Door:
         return json.dumps(await self._dump(rest)).encode()
 
     def _enrol(self, public: bytes) -> bytes:
-        agent = self._home.fleet.enrol(
+        agent = self._home.fleet.enrol_agent(
             self._home.invite(), public, "test", CLOCK.wall_us() // 1_000_000
         )
-        self._home.intake.roll.add(agent)
+        self._home.intake.directory.add_agent(agent)
         return self._home.keyring.sealing.public
 
     async def _dump(self, agent: bytes) -> list[tuple[int, list[tuple[str, int]]]]:
         """As read back from the journal: a list, for a number may stand there only once."""
-        while rows := await self._home.journal.read(self._read, 500, kinds=[Kind.ENVELOPE]):
+        while rows := await self._home.journal.read(self._read, 500, kinds=[RowKind.ENVELOPE]):
             self._read = rows[-1].position
             for row in rows:
                 self._held[row.agent].append((row.sequence, _told(row.body)))
@@ -69,7 +69,7 @@ class Door:
 
 def _told(body: bytes) -> list[tuple[str, int]]:
     found = []
-    for message in decompress(body).measurements:
+    for message in decompress_batch(body).measurements:
         try:
             one = measurement_from_pb(message)
         except CodecError as error:
@@ -80,7 +80,7 @@ def _told(body: bytes) -> list[tuple[str, int]]:
 
 
 async def main(folder: Path, socket: Path) -> None:
-    async with house(folder) as home:
+    async with ingest_server(folder) as home:
         server = await asyncio.start_unix_server(partial(Door.serve, Door(home)), socket)
         async with server:
             await server.serve_forever()

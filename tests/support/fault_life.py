@@ -20,7 +20,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.priority import SpoolFull
+from heliograph_agent.spool.priority import SpoolFullError
 from support.fault_door import frame, framed
 from support.hand_clock import HandClock
 from support.results import EPOCH, measurement
@@ -81,15 +81,15 @@ class Life:
                 if not await self._all_out(spool):
                     break  # too full to close a batch, and nothing leaves: it is stuck
         await self._all_out(spool)
-        counts = await spool.counts()
+        counts = await spool.read_counts()
         self._tell("held", json.dumps([counts.dropped, counts.summed, counts.waiting,
                                        counts.quarantined, counts.problem]))  # fmt: skip
         await spool.close()
 
     async def _all_closed(self, spool: Spool, *, dark: bool) -> bool:
         """Whether there was room for it."""
-        with suppress(SpoolFull):
-            while await spool.close_batch(self._seal, SMALL, dark=dark) is not None:
+        with suppress(SpoolFullError):
+            while await spool.close_batch(self._seal, SMALL, is_offline=dark) is not None:
                 pass
             return True
         return False
@@ -97,9 +97,9 @@ class Life:
     async def _all_out(self, spool: Spool) -> int:
         """How many left."""
         count = 0
-        while waiting := await spool.waiting(64):
+        while waiting := await spool.list_waiting(64):
             for number, body in waiting:
-                await spool.offer([number])
+                await spool.mark_offered([number])
                 await self._hand_over(spool, number, body)
             count += len(waiting)
         return count
@@ -141,19 +141,19 @@ class Life:
 
     async def _close(self, spool: Spool) -> None:
         dark = self._cut or self._rng.random() < 0.7
-        while await spool.close_batch(self._seal, SMALL, dark=dark) is not None:
+        while await spool.close_batch(self._seal, SMALL, is_offline=dark) is not None:
             pass
         if self._rng.random() < 0.2:
-            await spool.digest([measurement("digest")], EPOCH, self._seal, SMALL)
+            await spool.write_digest([measurement("digest")], EPOCH, self._seal, SMALL)
 
     async def _send(self, spool: Spool) -> None:
         """Reordered, some twice, some without hearing the answer."""
-        waiting = await spool.waiting(self._rng.randrange(1, 12))
+        waiting = await spool.list_waiting(self._rng.randrange(1, 12))
         self._rng.shuffle(waiting)
         for number, body in waiting:
             if self._rng.random() < 0.1:
                 await self._close(spool)  # between a look and the word that something goes out
-            if not await spool.offer([number]):
+            if not await spool.mark_offered([number]):
                 continue
             for _ in range(self._rng.choice((1, 1, 2))):
                 await self._hand_over(spool, number, body, deaf=self._rng.random() < 0.4)
@@ -174,7 +174,7 @@ class Life:
                 refused = receipt.status == intake_pb2.STATUS_REJECTED
                 word = receipt.reason if refused else str(zlib.crc32(body))
                 self._tell("refused" if refused else "acked", str(number), word)
-                await spool.settle(number, SETTLED[receipt.status])
+                await spool.record_receipt(number, SETTLED[receipt.status])
         else:
             await writer.drain()
         writer.close()
@@ -189,7 +189,7 @@ class Life:
             epochs=[codec.epoch_to_pb(epoch) for epoch in epochs],
             measurements=told,
         )
-        sealed = envelope.seal(batch, self._agent.signer, self._agent.sealing)
+        sealed = envelope.seal_batch(batch, self._agent.signer, self._agent.sealing)
         self._tell("sealed", str(number), str(zlib.crc32(sealed)), *names)
         return sealed
 

@@ -1,14 +1,15 @@
-"""A real collector's door on loopback over TLS, and a caller that speaks its protocol by hand."""
+"""A real collector's gRPC entrance on loopback, and a caller that speaks its protocol by hand."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
+import pytest
 from prometheus_client import CollectorRegistry
 
 from heliograph import codec, envelope, keys, services
@@ -17,11 +18,12 @@ from heliograph.failure import Operation
 from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
-from heliograph_collector.fleet.plans import default_plan, issue
-from heliograph_collector.ingest.build import Intake, Plot, intake
+from heliograph_collector.fleet.plans import build_default_plan, issue_plan
+from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
 from heliograph_collector.ingest.geo.lookup import Network
-from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal
+from support.waiting import until, until_true
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]"
 HOST = "127.0.0.1"
@@ -29,33 +31,59 @@ CLOCK = SystemClock()
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
-    """What a test may look at and turn."""
+class IngestServer:
+    """The ingest stage with its journal, fleet and metrics, as a test sees it."""
 
     data: Path
     fleet: Fleet
     keyring: Keyring
     journal: Journal
     registry: CollectorRegistry
-    intake: Intake
+    intake: IngestServices
 
     @property
     def endpoint(self) -> str:
         return f"{HOST}:{self.intake.port}"
 
     def invite(self, *, uses: int = 1, life_s: int = 3_600, role: str = "volunteer") -> bytes:
-        now_s = CLOCK.wall_us() // 1_000_000
-        return self.fleet.invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s)
+        return create_invite(self.fleet, uses=uses, life_s=life_s, role=role)
 
-    async def rows(self, *kinds: Kind) -> list[JournalRow]:
+    async def rows(self, *kinds: RowKind) -> list[JournalRow]:
         return [row for row in await self.journal.read(0, 10_000) if row.kind in kinds]
+
+    async def wait_rows(self, kind: RowKind, count: int = 1) -> list[JournalRow]:
+        async def has_rows() -> bool:
+            return len(await self.rows(kind)) >= count
+
+        await until(has_rows)
+        return await self.rows(kind)
+
+    async def wait_connected(self, count: int) -> None:
+        await until_true(lambda: len(self.intake.connections) == count)
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
+class Reachable(Protocol):
+    """What a caller must know of a collector."""
+
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def keyring(self) -> Keyring: ...
+    def invite(self) -> bytes: ...
+
+
+def create_invite(
+    fleet: Fleet, *, uses: int = 1, life_s: int = 3_600, role: str = "volunteer"
+) -> bytes:
+    now_s = CLOCK.wall_us() // 1_000_000
+    return fleet.create_invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s)
+
+
 @asynccontextmanager
-async def house(
+async def ingest_server(
     data: Path,
     *,
     heartbeat_s: int = 15,
@@ -68,16 +96,18 @@ async def house(
     batches_per_hour: int = 100_000,
     trusted_proxies: tuple[Network, ...] = (),
     strangers: bool = False,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[IngestServer]:
     fleet, keyring = Fleet(data), open_keyring(data, [HOST])
-    if fleet.plan() is None:
-        plan = replace(default_plan(services.shipped()), heartbeat_s=heartbeat_s)
-        issue(fleet, keyring.signing, plan, clock.wall_us() // 1_000_000)
+    if fleet.read_plan() is None:
+        plan = replace(
+            build_default_plan(services.load_shipped_services()), heartbeat_s=heartbeat_s
+        )
+        issue_plan(fleet, keyring.signing, plan, clock.wall_us() // 1_000_000)
     journal, registry = wrap(Journal(data / "journal.db")), CollectorRegistry()
-    plot = Plot(
+    config = IngestConfig(
         endpoint=endpoint,
         data=data,
-        strangers=strangers,
+        allows_strangers=strangers,
         fleet=fleet,
         keyring=keyring,
         journal=journal,
@@ -91,14 +121,14 @@ async def house(
         trusted_proxies=trusted_proxies,
     )
     try:
-        async with intake(plot) as open_door:
-            yield House(
+        async with run_ingest(config) as intake:
+            yield IngestServer(
                 data=data,
                 fleet=fleet,
                 keyring=keyring,
                 journal=journal,
                 registry=registry,
-                intake=open_door,
+                intake=intake,
             )
     finally:
         await journal.close()
@@ -168,7 +198,7 @@ class Caller:
         )
 
     def seal(self, batch: envelope_pb2.Batch) -> bytes:
-        return envelope.seal(batch, self.signer, self.keyring.sealing.public)
+        return envelope.seal_batch(batch, self.signer, self.keyring.sealing.public)
 
     def envelope(
         self, sequence: int, measurements: Sequence[Measurement] | None = None
@@ -177,9 +207,9 @@ class Caller:
 
 
 @contextmanager
-def elsewhere(house: House) -> Iterator[Fleet]:
+def second_fleet(server: IngestServer) -> Iterator[Fleet]:
     """The same fleet.db through another connection, as the commands open it."""
-    fleet = Fleet(house.data)
+    fleet = Fleet(server.data)
     try:
         yield fleet
     finally:
@@ -187,20 +217,22 @@ def elsewhere(house: House) -> Iterator[Fleet]:
 
 
 @asynccontextmanager
-async def channel(house: House, port: int = 0) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
+async def channel(
+    server: Reachable, port: int = 0
+) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
     """A fresh TLS connection that trusts the collector's certificate alone."""
-    credentials = grpc.ssl_channel_credentials(house.keyring.tls_certificate)
+    credentials = grpc.ssl_channel_credentials(server.keyring.tls_certificate)
     options = (
         ("grpc.ssl_target_name_override", "heliograph-collector"),
         ("grpc.use_local_subchannel_pool", 1),
     )
-    endpoint = f"{HOST}:{port}" if port else house.endpoint
+    endpoint = f"{HOST}:{port}" if port else server.endpoint
     async with grpc.aio.secure_channel(endpoint, credentials, options) as opened:
         yield intake_pb2_grpc.IntakeStub(opened)
 
 
 @asynccontextmanager
-async def tunnel(house: House, source: str) -> AsyncIterator[int]:
+async def tunnel(server: IngestServer, source: str) -> AsyncIterator[int]:
     """A port whose callers reach the collector from `source`, an address of 127.0.0.0/8."""
 
     ends: list[asyncio.StreamWriter] = []
@@ -216,25 +248,25 @@ async def tunnel(house: House, source: str) -> AsyncIterator[int]:
             writer.close()
 
     async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far = await asyncio.open_connection(HOST, house.intake.port, local_addr=(source, 0))
+        far = await asyncio.open_connection(HOST, server.intake.port, local_addr=(source, 0))
         ends.extend((writer, far[1]))
         async with asyncio.TaskGroup() as group:
             group.create_task(carry(reader, far[1]))
             group.create_task(carry(far[0], writer))
 
-    async with await asyncio.start_server(bridge, HOST, 0) as server:
+    async with await asyncio.start_server(bridge, HOST, 0) as listener:
         try:
-            yield server.sockets[0].getsockname()[1]
+            yield listener.sockets[0].getsockname()[1]
         finally:  # gRPC keeps a line while any call on it is remembered; the server waits for it
             for end in ends:
                 end.close()
 
 
-async def enrolled(house: House, signer: keys.SigningKey | None = None) -> Caller:
+async def enrolled(server: Reachable, signer: keys.SigningKey | None = None) -> Caller:
     """A new volunteer, let in over the wire; with a key of its own, or `signer`."""
-    caller = Caller(house.keyring, signer) if signer else Caller(house.keyring)
-    async with channel(house) as stub:
-        await stub.Enrol(caller.enrol_request(house.invite()), timeout=10)
+    caller = Caller(server.keyring, signer) if signer else Caller(server.keyring)
+    async with channel(server) as stub:
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10)
     return caller
 
 
@@ -250,6 +282,67 @@ async def greeted(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Ca
     challenge = (await hear(call)).challenge
     await call.write(caller.hello(challenge.nonce))
     return call
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """One enrolled agent's session with a collector of its own."""
+
+    server: IngestServer
+    stub: "intake_pb2_grpc.IntakeAsyncStub"
+    caller: Caller
+    call: Call
+
+    async def send(self, *sequences: int) -> None:
+        """An envelope of one measurement under each of these numbers."""
+        for sequence in sequences:
+            await self.write(envelope=self.caller.envelope(sequence))
+
+    async def write(self, **message: Any) -> None:
+        await self.call.write(intake_pb2.AgentMessage(**message))
+
+    async def receipts(self, count: int = 1) -> list[intake_pb2.Receipt]:
+        return await receipts(self.call, count)
+
+    async def beat(self, **heartbeat: Any) -> intake_pb2.CollectorMessage:
+        return await beat(self.call, **heartbeat)
+
+    async def say_goodbye(self) -> None:
+        await say_goodbye(self.call)
+
+    async def find_end(self, read: Callable[[], Awaitable[object]] | None = None) -> str:
+        """The reason with which the collector ends the session, within ten seconds."""
+        async with asyncio.timeout(10):
+            return (await refusal(read() if read else self.call.read())).details() or ""
+
+
+@asynccontextmanager
+async def open_session(data: Path, **options: Any) -> AsyncIterator[OpenSession]:
+    """An ingest server (with these options), an agent that it let in, and its session."""
+    async with ingest_server(data, **options) as server, channel(server) as stub:
+        caller = await enrolled(server)
+        call = await greeted(stub, caller)
+        yield OpenSession(server, stub, caller, call)
+        call.cancel()
+
+
+async def beat(call: Call, **heartbeat: Any) -> intake_pb2.CollectorMessage:
+    """What a heartbeat is answered with."""
+    fields = {"sent_us": 1, **heartbeat}
+    await call.write(intake_pb2.AgentMessage(heartbeat=intake_pb2.Heartbeat(**fields)))
+    return await hear(call)
+
+
+async def say_goodbye(call: Call) -> None:
+    await call.write(intake_pb2.AgentMessage(goodbye=intake_pb2.Goodbye(reason="shutdown")))
+    assert await call.read() is grpc.aio.EOF
+
+
+async def refusal(request: Awaitable[object]) -> grpc.aio.AioRpcError:
+    """The error with which a call ends."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await request
+    return caught.value
 
 
 async def receipts(call: Call, count: int) -> list[intake_pb2.Receipt]:

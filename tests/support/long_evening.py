@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.model.records import Silence, State, Vote
-from support.casebook import KEY, ago, evening_book
+from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
+from support.casebook import KEY, MOBILE, ago, evening_book
 from support.evening import evening
 from support.fake_feed import BIN_US, World, crowd
 
-TELEGRAM, MOBILE, ALMATY = (word * 4 for word in ("b10c", "a0b1", "a1a7"))
 _REGIONS = ((12, "KZ-75"), (22, "KZ-71"), (25, "KZ-35"))  # up to which vantage
 _GONE = (  # where, how many, from and to so many minutes ago
     ("KZ-75", 9198, "fixed", 11, (300, 130)),
@@ -48,14 +47,14 @@ def long_evening(*, hours: int = 0) -> World:
     for service in ("telegram", "whatsapp", "signal") if hours else ():
         for asn, access, people in ((9198, "fixed", 26), (29355, "mobile", 14)):
             place: dict[str, Any] = {"asn": asn, "access": access, "service": service}
-            world.votes += crowd(people, State.REACHABLE, before, ago(400), **place)
-    world.votes += crowd(3, State.REACHABLE, ago(400), ago(300), asn=21299, access="mobile")
+            world.votes += crowd(people, VerdictState.REACHABLE, before, ago(400), **place)
+    world.votes += crowd(3, VerdictState.REACHABLE, ago(400), ago(300), asn=21299, access="mobile")
     world.votes = [_placed(vote) for vote in world.votes]
     for region, asn, access, people, minutes in _GONE:
         gone = range(ago(minutes[0]) // BIN_US * BIN_US, ago(minutes[1]), BIN_US)
         where: dict[str, Any] = {"country": "KZ", "region": region, "asn": asn, "access": access}
         world.votes = [v for v in world.votes if not _silent(v, where, gone)]
-        world.silences += [Silence(**where, start_us=at, vantages=people) for at in gone]
+        world.silences += [SilenceCount(**where, start_us=at, vantages=people) for at in gone]
     return world
 
 
@@ -74,6 +73,6 @@ def feed(world: World, **changes: Any) -> Feed:
 
 
 def _placed(vote: Vote) -> Vote:
-    number = int(vote.nym.rpartition("-")[2])
+    number = int(vote.pseudonym.rpartition("-")[2])
     region = next((code for below, code in _REGIONS if number < below), "")
     return replace(vote, region=region) if vote.country == "KZ" and vote.asn == 9198 else vote

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph.plan import PlannedTask
-from heliograph.services import load
+from heliograph.services import load_services
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.plans import default_plan, issue
+from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from support.ports import HOST
 
 
@@ -23,13 +23,13 @@ def prepare(folder: Path, port: int) -> Path:
     config.write_text("feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n")
     data = folder / "data"
     plan = replace(
-        default_plan(load(services)),
+        build_default_plan(load_services(services)),
         tasks=(
             PlannedTask(experiment="connectivity", service="anchors", interval_s=10),
             PlannedTask(experiment="tcp", target=f"{HOST}:{port}", interval_s=10),
         ),
     )
     fleet = Fleet(data)
-    issue(fleet, open_keyring(data, []).signing, plan, SystemClock().wall_us() // 1_000_000)
+    issue_plan(fleet, open_keyring(data, []).signing, plan, SystemClock().wall_us() // 1_000_000)
     fleet.close()
     return config

@@ -12,25 +12,32 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph.keys import SigningKey
 from heliograph.plan import Plan
-from heliograph.services import parse
-from heliograph_collector.config.settings import ConfigError, parse_yaml
-from heliograph_collector.console.access import Gate
-from heliograph_collector.console.app import routes
-from heliograph_collector.console.backend import Here, Ingest, NotSoError, Office, Rehearsal, Spoken
-from heliograph_collector.fleet import Fleet, invite_line
-from heliograph_collector.fleet.audit_log import Trail
+from heliograph.services import parse_services
+from heliograph_collector.config.plan_file import parse_plan, render_plan
+from heliograph_collector.config.settings import SettingsError, parse_yaml
+from heliograph_collector.console.access import AccessControl
+from heliograph_collector.console.app import add_routes
+from heliograph_collector.console.backend import (
+    ConsoleBackend,
+    DryRun,
+    IngestStatus,
+    InvalidInputError,
+    LiveAgent,
+    VoiceReport,
+)
+from heliograph_collector.fleet import Fleet, format_invite
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
-from heliograph_collector.fleet.plan_file import draft, render
-from heliograph_collector.fleet.plans import issue
-from heliograph_collector.fleet.registry import Sighting
-from heliograph_collector.http.app import build
+from heliograph_collector.fleet.plans import issue_plan
+from heliograph_collector.fleet.registry import AgentSighting
+from heliograph_collector.http.app import build_app
 from support.fake_feed import World
 from support.hand_clock import HandClock
 
 PASSWORD = "correct horse battery"
 VIEWER = "vera"
-SERVICES = parse(
+SERVICES = parse_services(
     b"""version: "test.1"
 services:
   anchors: {title: Anchors, experiment: connectivity, endpoints: [
@@ -45,9 +52,9 @@ tasks:
 - {experiment: connectivity, service: anchors, interval_s: 60}
 - {experiment: telegram, service: telegram, interval_s: 600}
 """
-INGEST = Ingest(
+INGEST = IngestStatus(
     position=12_345,
-    behind=0,
+    lag_entries=0,
     received_us=1_641_380_000_000_000,
     free_bytes=48_000_000_000,
     problems=(),
@@ -64,39 +71,39 @@ class Shop:
     data: Path
     clock: HandClock = field(default_factory=HandClock)
     place: str = "somewhere"
-    here: dict[bytes, Here] = field(default_factory=dict)
-    ingest: Ingest = INGEST
-    rehearsal: Rehearsal | None = None
+    here: dict[bytes, LiveAgent] = field(default_factory=dict)
+    ingest: IngestStatus = INGEST
+    rehearsal: DryRun | None = None
     kept: int = 0  # codes
     pulse: dict[str, object] = field(default_factory=dict)
     standing: dict[str, int] = field(default_factory=dict)  # open incidents
 
-    def office(self, **changes: Any) -> Office:
+    def office(self, **changes: Any) -> ConsoleBackend:
         operators = Operators(self.data, PASSWORD)
-        if VIEWER not in operators.people():
+        if VIEWER not in operators.read_people():
             operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
         made: dict[str, Any] = {
             "clock": self.clock,
             "operators": operators,
-            "trail": Trail(self.data),
+            "trail": AuditLog(self.data),
             "secret": b"s" * 32,
-            "place": lambda way: self.place,
+            "name_origin": lambda way: self.place,
             "fleet": self.fleet,
             "services": SERVICES,
-            "services_place": "made up",
-            "here": lambda: self.here,
-            "invite": self._invite,
+            "services_source": "made up",
+            "list_live_agents": lambda: self.here,
+            "create_invite": self._create_invite,
             "read_plan": _read_plan,
-            "write_plan": render,
-            "issue": self._issue,
-            "ingest": lambda: self.ingest,
-            "rehearse": self._rehearse,
-            "rules": "7",
-            "hear": self._hear,
-            "pulse": lambda: self.pulse,
-            "standing": lambda: self.standing,
+            "write_plan": render_plan,
+            "issue_plan": self._issue_plan,
+            "read_ingest_status": lambda: self.ingest,
+            "dry_run": self._dry_run,
+            "rules_version": "7",
+            "prove_voice_code": self._prove_voice_code,
+            "read_change_markers": lambda: self.pulse,
+            "count_incidents": lambda: self.standing,
         }
-        return Office(**(made | changes))
+        return ConsoleBackend(**(made | changes))
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -112,34 +119,38 @@ class Shop:
         self, number: int, *, role: str = "volunteer", country: str = "KZ", asn: int = 9198
     ) -> bytes:
         """One more agent, seen an hour ago; its id."""
-        token = self.fleet.invite(role=role, uses=1, now_s=0, expires_s=1)
+        token = self.fleet.create_invite(role=role, uses=1, now_s=0, expires_s=1)
         key = SigningKey(number.to_bytes(32, "big")).public
-        agent = self.fleet.enrol(token, key, "0.9.1", 0).id
-        self.fleet.saw([
-            Sighting(agent=agent, at_s=self.now_s() - 3_000, version="0.9.1", country=country,
+        agent = self.fleet.enrol_agent(token, key, "0.9.1", 0).id
+        self.fleet.record_sightings([
+            AgentSighting(agent=agent, at_s=self.now_s() - 3_000, version="0.9.1", country=country,
                      asn=asn, access="fixed")
         ])  # fmt: skip
         return agent
 
-    def _invite(self, role: str, uses: int, life_s: int) -> str:
+    def _create_invite(self, role: str, uses: int, life_s: int) -> str:
         now_s = self.now_s()
-        token = self.fleet.invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s)
-        return invite_line("127.0.0.1:7443", b"p" * 32, token)
+        token = self.fleet.create_invite(
+            role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s
+        )
+        return format_invite("127.0.0.1:7443", b"p" * 32, token)
 
-    def _issue(self, plan: Plan) -> Plan:
-        return issue(self.fleet, SigningKey(b"k" * 32), plan, self.now_s())
+    def _issue_plan(self, plan: Plan) -> Plan:
+        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.now_s())
 
-    async def _rehearse(self) -> Rehearsal:
+    async def _dry_run(self) -> DryRun:
         if self.rehearsal is None:
-            raise NotSoError("The store does not answer.")
+            raise InvalidInputError("The store does not answer.")
         return self.rehearsal
 
-    def _hear(self, text: str, keep: bool) -> Spoken:
+    def _prove_voice_code(self, text: str, keep: bool) -> VoiceReport:
         if text.strip() != "12345":
-            raise NotSoError("The code is wrong in its second group.")
+            raise InvalidInputError("The code is wrong in its second group.")
         self.kept += keep
-        lines = ("foreign sites: fail", "resolver: answers")
-        return Spoken(agent="ab" * 16, made="2022-01-05 10:00 UTC", lines=lines, known=False)
+        return VoiceReport(
+            agent="ab" * 16, created="2022-01-05 10:00 UTC", is_stored=False,
+            lines=("foreign sites: fail", "resolver: answers"),
+        )  # fmt: skip
 
 
 @dataclass
@@ -148,7 +159,7 @@ class Caller:
 
     client: Client
     app: web.Application
-    gate: Gate
+    gate: AccessControl
     token: str = ""
 
     @property
@@ -156,27 +167,25 @@ class Caller:
         return f"http://{self.client.host}:{self.client.port}"
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
-        async with self.client.get(
-            path, headers={"Accept": "text/html", **headers}, allow_redirects=False
-        ) as answer:
-            text = await answer.text()
+        sent = {"Accept": "text/html", **headers}
+        status, text = await self._ask("GET", path, headers=sent)
         _, found, rest = text.partition('name="token" value="')
         self.token = rest.partition('"')[0] if found else self.token
-        return answer.status, text if answer.status != 303 else answer.headers["Location"]
+        return status, text
 
     async def post(
         self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None
     ) -> tuple[int, str]:
         """With the last token and our own Origin unless `fields` and `headers` say otherwise."""
         sent = {"Accept": "text/html", "Origin": self.origin, **(headers or {})}
-        async with self.client.post(
-            path,
-            data={"token": self.token, **fields},
-            headers={name: value for name, value in sent.items() if value},
-            allow_redirects=False,
-        ) as answer:
-            text = await answer.text()
-        return answer.status, text if answer.status != 303 else answer.headers["Location"]
+        headers = {name: value for name, value in sent.items() if value}
+        return await self._ask("POST", path, data={"token": self.token, **fields}, headers=headers)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, str]:
+        """The status, and the text or where it redirects to."""
+        async with self.client.request(method, path, allow_redirects=False, **request) as answer:
+            location = answer.headers.get("Location") if answer.status == 303 else None
+            return answer.status, location or await answer.text()
 
     async def log_in(self, name: str = "operator", **fields: str) -> int:
         await self.get("/console/login")
@@ -189,18 +198,21 @@ class Caller:
 
 def _read_plan(text: str, name: str) -> Plan:
     try:
-        return draft(parse_yaml(text.encode(), Path(name)), SERVICES)
-    except ConfigError as error:
-        raise NotSoError(str(error)) from error
+        return parse_plan(parse_yaml(text.encode(), Path(name)), SERVICES)
+    except SettingsError as error:
+        raise InvalidInputError(str(error)) from error
 
 
-def here(link: str = "online", queued: int = 0) -> Here:
-    return Here(country="KZ", region="KZ-75", access="fixed", link=link, queued=queued, leave=240)
+def here(link: str = "online", queued: int = 0) -> LiveAgent:
+    return LiveAgent(
+        country="KZ", region="KZ-75", access="fixed", link=link, queued_envelopes=queued,
+        remaining_batches=240,
+    )  # fmt: skip
 
 
 @asynccontextmanager
-async def console(office: Office) -> AsyncIterator[Caller]:
-    app = build(World().feed())
-    gate = routes(app, office)
+async def console(office: ConsoleBackend) -> AsyncIterator[Caller]:
+    app = build_app(World().feed())
+    gate = add_routes(app, office)
     async with TestClient(TestServer(app, host="127.0.0.1")) as client:
         yield Caller(client, app, gate)

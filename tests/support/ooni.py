@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from heliograph_collector.judge import judge
+from heliograph_collector.sources.ooni import format_row, read_measurement
+
 Json = dict[str, Any]
 
 ENGINES = {"system": "getaddrinfo", "udp": "udp", "doh": "doh"}
@@ -17,6 +20,12 @@ WORDS = (
     "connection dns generic ssl eof interrupted host network http_ android unknown timed "
     "response tcp_ task"
 )
+
+
+def judge_document(document: Json) -> Json:
+    """What `import ooni` says of a measurement, as its row of JSON."""
+    seen = read_measurement(document)
+    return format_row(seen, judge(seen.record, seen.control))
 
 
 def frame(test_name: str, keys: object, **more: object) -> Json:

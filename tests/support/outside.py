@@ -9,9 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import ClientSession, WSMsgType, web
+
+from heliograph_collector.corroborate import SourceContext
+from support.hand_clock import HandClock
+from support.waiting import until_true
 
 TOKEN = "radar-token-0123456789"
 Manner = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,52 +26,35 @@ COPYRIGHT = (
 
 
 def ioda(kind: str, data: object, error: str | None = None) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "metadata": {
-            "requestTime": "2022-01-05T14:00:01+00:00",
-            "responseTime": "2022-01-05T14:00:02+00:00",
-        },
-        "requestParameters": {"from": "0", "until": "1", "datasource": None, "maxPoints": None},
-        "error": error,
-        "perf": None,
-        "data": data,
-        "copyright": COPYRIGHT,
+    times = {
+        "requestTime": "2022-01-05T14:00:01+00:00",
+        "responseTime": "2022-01-05T14:00:02+00:00",
     }
+    return {
+        "type": kind, "metadata": times, "error": error, "perf": None, "data": data,
+        "requestParameters": {"from": "0", "until": "1", "datasource": None, "maxPoints": None},
+        "copyright": COPYRIGHT,
+    }  # fmt: skip
 
 
 def signal(
     code: str, datasource: str, begin_s: int, step_s: int, values: Sequence[float | None]
 ) -> dict[str, Any]:
     return {
-        "entityType": "country" if code.isalpha() else "asn",
-        "entityCode": code,
-        "entityName": "Kazakhstan",
-        "entityFqid": f"geo.provider.AS.{code}",
-        "datasource": datasource,
-        "subtype": "",
-        "from": begin_s,
-        "until": begin_s + step_s * len(values),
-        "step": step_s,
-        "nativeStep": step_s,
+        "entityType": "country" if code.isalpha() else "asn", "entityCode": code,
+        "entityName": "Kazakhstan", "entityFqid": f"geo.provider.AS.{code}",
+        "datasource": datasource, "subtype": "", "from": begin_s,
+        "until": begin_s + step_s * len(values), "step": step_s, "nativeStep": step_s,
         "values": list(values),
-    }
+    }  # fmt: skip
 
 
 def event(location: str, start_s: int, duration_s: int) -> dict[str, Any]:
     return {
-        "location": location,
-        "start": start_s,
-        "duration": duration_s,
-        "uncertainty": None,
-        "method": "median",
-        "datasource": "ping-slash24",
-        "status": 0,
-        "fraction": None,
-        "score": 5321.7,
-        "location_name": "Kazakhstan",
-        "overlaps_window": False,
-    }
+        "location": location, "start": start_s, "duration": duration_s, "uncertainty": None,
+        "method": "median", "datasource": "ping-slash24", "status": 0, "fraction": None,
+        "score": 5321.7, "location_name": "Kazakhstan", "overlaps_window": False,
+    }  # fmt: skip
 
 
 def flows(begin_s: int, values: Sequence[float], normalization: str = "MIN0_MAX") -> dict[str, Any]:
@@ -109,26 +97,31 @@ def anomalies(*spans: tuple[int, int | None]) -> dict[str, Any]:
 
 
 def outages(*spans: tuple[int, int | None]) -> dict[str, Any]:
-    found = [
-        {
-            "id": "550",
-            "asns": [],
-            "asnsDetails": [],
-            "dataSource": "ALL",
-            "eventType": "OUTAGE",
-            "locations": ["KZ"],
-            "locationsDetails": [{"code": "KZ", "name": "Kazakhstan"}],
-            "origins": [],
-            "originsDetails": [],
-            "outage": {"outageCause": "GOVERNMENT_DIRECTED", "outageType": "NATIONWIDE"},
-            "startDate": utc(since),
-            "endDate": utc(until) if until else None,
-            "linkedUrl": "https://example.com",
-            "scope": None,
-        }
+    fields = {
+        "id": "550", "asns": [], "asnsDetails": [], "dataSource": "ALL", "eventType": "OUTAGE",
+        "locations": ["KZ"], "locationsDetails": [{"code": "KZ", "name": "Kazakhstan"}],
+        "origins": [], "originsDetails": [], "linkedUrl": "https://example.com", "scope": None,
+        "outage": {"outageCause": "GOVERNMENT_DIRECTED", "outageType": "NATIONWIDE"},
+    }  # fmt: skip
+    annotations = [
+        fields | {"startDate": utc(since), "endDate": utc(until) if until else None}
         for since, until in spans
     ]
-    return {"success": True, "errors": [], "result": {"annotations": found}}
+    return {"success": True, "errors": [], "result": {"annotations": annotations}}
+
+
+def incident(earliest: str, latest: str, name: str = "kz", **changes: Any) -> dict[str, Any]:
+    """A confirmed silence of Kazakhstan as the feed tells it."""
+    cell = {"country": "KZ", "region": "", "asn": 0, "access": ""}
+    return {
+        "id": name,
+        "kind": "network_silence",
+        "state": "confirmed",
+        "scope": cell,
+        "parts": [cell],
+        "started": {"earliest": earliest, "latest": latest},
+        "ended": None,
+    } | changes
 
 
 def bgp(
@@ -235,7 +228,7 @@ class _Served:
 class Pauses:
     """Waiting that takes no time but the hands': each pause turns them, and is written down."""
 
-    clock: Any
+    clock: HandClock = field(default_factory=HandClock)
     taken: list[float] = field(default_factory=list)
     most: int = 1_000_000  # the one after it has no end, and is `done`
     done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -247,3 +240,10 @@ class Pauses:
             await asyncio.Event().wait()
         self.clock.advance_us(int(seconds * 1e6))
         await asyncio.sleep(0)
+
+    def context(self, session: ClientSession) -> SourceContext:
+        return SourceContext(session=session, clock=self.clock, rng=Random(1), pause=self)
+
+    async def until(self, count: int) -> None:
+        """Wait for the pause with that number."""
+        await until_true(lambda: len(self.taken) >= count)

@@ -23,9 +23,9 @@ from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Limits, Service
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.system_net import Door
+from heliograph_agent.net.system_net import SystemNetFactory
 from heliograph_agent.runtime.event_loop import run_main
-from heliograph_agent.runtime.runner import Context, Runner
+from heliograph_agent.runtime.runner import Runner, TaskContext
 
 CONCURRENCY = 50
 
@@ -40,7 +40,7 @@ class Errand:
 
 
 async def work(runner: Runner, errand: Errand, left: Iterator[int], seen: Counter[str]) -> None:
-    context = Context(epoch="0123456789abcdef0123456789abcdef")
+    context = TaskContext(epoch="0123456789abcdef0123456789abcdef")
     for _ in left:
         measurement = await runner.run(errand, context)
         seen["bytes"] += len(measurement_to_pb(measurement).SerializeToString())
@@ -81,7 +81,7 @@ async def measured(runner: Runner, job: Mapping[str, Any]) -> dict[str, Any]:
 
 async def main(ca_file: str) -> None:
     clock = SystemClock()
-    door = Door(NetConfig(ca_file=ca_file), clock, random.Random(1))
+    door = SystemNetFactory(NetConfig(ca_file=ca_file), clock, random.Random(1))
     runner = Runner(door, clock, Limits(concurrency=CONCURRENCY), "boot")
     for line in sys.stdin:
         print(json.dumps(await measured(runner, json.loads(line))), flush=True)

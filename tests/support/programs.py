@@ -1,5 +1,6 @@
 """The two programs as a user starts them: real processes, stopped politely or with kill -9."""
 
+import base64
 import contextlib
 import os
 import signal
@@ -13,6 +14,16 @@ from typing import IO, TypeVar
 _T = TypeVar("_T")
 _STRIPPED = ("COVERAGE", "PYTHONDONTWRITEBYTECODE")  # neither is how a user runs them
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(_STRIPPED)}
+
+
+# Programs of the tests import them, and the packages from where this process does.
+TESTS = Path(__file__).parents[1]
+PYTHONPATH = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Build the command that runs a module of the tests."""
+    return ["env", f"PYTHONPATH={PYTHONPATH}", sys.executable, "-m", module, *arguments]
 
 
 def agent(*arguments: str | Path) -> list[str]:
@@ -30,6 +41,12 @@ def ask(command: list[str], *, timeout_s: float = 60) -> str:
     )
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
+
+
+def operator_header(data: Path) -> str:
+    """Build the header that lets a request act as the operator of a collector's data directory."""
+    password = (data / "keys" / "operator.password").read_text().strip()
+    return f"Authorization: Basic {base64.b64encode(f'operator:{password}'.encode()).decode()}"
 
 
 @contextlib.contextmanager

@@ -54,8 +54,8 @@ class Proxying:
             return
         writer.write(self._said(good=True))
         try:
-            back = asyncio.create_task(_pump(far_reader, writer))
-            await _pump(reader, far_writer)
+            back = asyncio.create_task(pump(far_reader, writer))
+            await pump(reader, far_writer)
             back.cancel()
         finally:
             far_writer.close()
@@ -118,7 +118,7 @@ async def proxying(
         yield proxy
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
         await writer.drain()

@@ -155,12 +155,9 @@ def initial(frames: bytes) -> Callable[[bytes], list[bytes]]:
         crypto = CryptoPair()
         crypto.setup_initial(cid=destination, is_client=False, version=1)
         builder = QuicPacketBuilder(
-            host_cid=b"forger..",
-            peer_cid=source,
-            is_client=False,
-            max_datagram_size=1200,
+            host_cid=b"forger..", peer_cid=source, is_client=False, max_datagram_size=1200,
             version=1,
-        )
+        )  # fmt: skip
         builder.start_packet(QuicPacketType.INITIAL, crypto)
         builder.start_frame(QuicFrameType.PING).push_bytes(frames)
         return builder.flush()[0]

@@ -8,6 +8,7 @@ class Read(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text: dict[str, str] = {}
         self._open: list[tuple[str, str]] = []

@@ -4,44 +4,38 @@ here = await really("sni", "minded.test", net, {"neutral": f"neutral.test:{port}
 assert verdict(here, control).rule == "sni.reset"
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from heliograph.observation import Link, Measurement
-from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import Target, parse_config
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.system_net import SystemNet
+from heliograph_agent.net.trace import StepTrace
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import ControlView, Verdict
+from support.net_fixtures import Opening
 from support.scenario import NOON_US, taken
 
-Opening = Callable[..., tuple[RealNet, Trace]]  # a net on loopback, set as the arguments say
+__all__ = ["Opening", "really", "verdict"]
 
 
 async def really(
     name: str,
     target: Target | str,
-    opened: tuple[RealNet, Trace],
+    opened: tuple[SystemNet, StepTrace],
     options: Mapping[str, str] | None = None,
 ) -> Measurement:
     """What an online agent would have sent."""
-    experiment = by_name(name)
+    experiment = find_experiment(name)
     net, trace = opened
-    aim = Target(text=target) if isinstance(target, str) else target
+    aim = Target(value=target) if isinstance(target, str) else target
     await experiment.run(aim, parse_config(experiment, options or {}), net)
     return Measurement(
-        experiment=name,
-        experiment_version=experiment.version,
-        target=aim.text,
-        service=aim.service.name if aim.service else "",
-        started_us=NOON_US,
-        monotonic_us=trace.began_us,
-        boot="boot",
-        runtime_us=trace.elapsed_us(),
-        epoch="e1",
-        link=Link.ONLINE,
-        observations=tuple(trace.observations),
-    )
+        experiment=name, experiment_version=experiment.version, target=aim.value,
+        service=aim.service.name if aim.service else "", started_us=NOON_US,
+        monotonic_us=trace.started_us, boot="boot", runtime_us=trace.elapsed_us(), epoch="e1",
+        link=Link.ONLINE, observations=tuple(trace.observations),
+    )  # fmt: skip
 
 
 def verdict(here: Measurement, control: Measurement) -> Verdict:

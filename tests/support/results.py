@@ -1,10 +1,15 @@
-"""Measurements to put into a spool, and a seal that leaves envelopes readable."""
+"""Spools to test: measurements to put in, a seal that leaves envelopes readable, deliveries."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
+from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2, observation_pb2
+from heliograph_agent.spool import LIMIT_BYTES, Priority, Spool
+from support.hand_clock import HandClock
 
 EPOCH = Epoch(id="epoch-1", started_us=1_641_380_400_000_000, country="KZ")
 
@@ -37,3 +42,43 @@ def contents(envelope: bytes) -> dict[int, str]:
     """What `plain_seal` put in: number → target."""
     batch = envelope_pb2.Batch.FromString(envelope)
     return {m.sequence: m.target for m in batch.measurements}
+
+
+@asynccontextmanager
+async def open_spool(
+    path: Path, clock: Clock | None = None, limit_bytes: int = LIMIT_BYTES
+) -> AsyncIterator[Spool]:
+    """A spool that is closed with the block."""
+    spool = Spool(path, limit_bytes=limit_bytes, clock=clock or HandClock())
+    try:
+        yield spool
+    finally:
+        await spool.close()
+
+
+async def append(
+    spool: Spool, *targets: str, priority: Priority = Priority.P3, not_measured: str = ""
+) -> list[int]:
+    """Append one measurement per target; return their sequences."""
+    results = [measurement(target, not_measured=not_measured) for target in targets]
+    return [await spool.append(result, EPOCH, priority) for result in results]
+
+
+async def close_all(spool: Spool) -> list[int]:
+    """Close batches until nothing is open; return the envelopes' numbers."""
+    numbers = []
+    while (number := await spool.close_batch(plain_seal)) is not None:
+        numbers.append(number)
+    return numbers
+
+
+async def deliver_all(spool: Spool) -> list[envelope_pb2.Batch]:
+    """Acknowledge everything, envelope by envelope, in the order of sending."""
+    batches = []
+    await close_all(spool)
+    while waiting := await spool.list_waiting(1):
+        ((number, envelope),) = waiting
+        await spool.mark_offered([number])
+        batches.append(envelope_pb2.Batch.FromString(envelope))
+        await spool.record_receipt(number, "stored")
+    return batches

@@ -15,14 +15,11 @@ from dataclasses import dataclass
 
 from support.netns import Namespace, namespace
 
-CLIENT, SERVER, SERVER_6 = "192.0.2.2", "198.51.100.2", "2001:db8:3::2"
+SERVER, SERVER_6 = "198.51.100.2", "2001:db8:3::2"
 _CABLES = (
-    ("192.0.2.2", "192.0.2.1"),
-    ("203.0.113.1", "203.0.113.2"),
-    ("198.18.0.1", "198.18.0.2"),
-    ("198.51.100.1", "198.51.100.2"),
-)
-NEAR_SIDES = tuple(cable[1] for cable in _CABLES[:3])  # who answers with "time exceeded", in order
+    ("192.0.2.2", "192.0.2.1"), ("203.0.113.1", "203.0.113.2"),
+    ("198.18.0.1", "198.18.0.2"), ("198.51.100.1", "198.51.100.2"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Rows of the collector, made in one line each."""
 
 import hashlib
+from dataclasses import replace
+from typing import Any
 
 import zstandard
 
@@ -20,15 +22,16 @@ from heliograph.observation import (
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import (
+    AgentRole,
     Block,
     JournalRow,
-    Judged,
-    Kind,
-    Role,
-    State,
-    Taken,
+    JudgedMeasurement,
+    PresenceRow,
+    ReceivedMeasurement,
+    RowKind,
     Vantage,
     Verdict,
+    VerdictState,
 )
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -81,17 +84,17 @@ def taken(
     at_us: int = T0,
     service: str = "telegram",
     who: str = "",
-    role: Role = Role.VOLUNTEER,
+    role: AgentRole = AgentRole.VOLUNTEER,
     vantage: Vantage = KZ,
     position: int = 1,
     steps: tuple[Observation, ...] = (),
-) -> Taken:
+) -> ReceivedMeasurement:
     """Measurement `number`, the same one every time."""
-    return Taken(
+    return ReceivedMeasurement(
         id=hashlib.sha256(str(number).encode()).hexdigest()[:32],
         position=position,
         received_us=at_us + 60 * US,
-        nym=who or f"nym{number}",
+        pseudonym=who or f"nym{number}",
         prefix=f"net-{who or number}",
         role=role,
         vantage=vantage,
@@ -114,7 +117,7 @@ def taken(
 
 def blocked(endpoint: str = "", *, method: str = "reset_after_hello") -> Verdict:
     return Verdict(
-        state=State.BLOCKED,
+        state=VerdictState.BLOCKED,
         rule="tls.reset",
         layer="tls",
         method=method,
@@ -126,11 +129,17 @@ def blocked(endpoint: str = "", *, method: str = "reset_after_hello") -> Verdict
     )
 
 
+def lost_row(**fields: Any) -> PresenceRow:
+    """The loss of one vantage in Kazakhstan."""
+    row = PresenceRow(kind=RowKind.LOST, position=1, received_us=T0, vantage=KZ, pseudonym="a")
+    return replace(row, **fields)
+
+
 def reachable(endpoint: str = "") -> Verdict:
-    return Verdict(state=State.REACHABLE, rule="all.ok", confidence=1.0, endpoint=endpoint)
+    return Verdict(state=VerdictState.REACHABLE, rule="all.ok", confidence=1.0, endpoint=endpoint)
 
 
-def block(first: int, last: int, *judged: Judged, journal: str = "j") -> Block:
+def block(first: int, last: int, *judged: JudgedMeasurement, journal: str = "j") -> Block:
     return Block(journal=journal, first=first, last=last, judged=judged)
 
 
@@ -162,7 +171,7 @@ def envelope_row(
         measurements=measurements,
     )
     return JournalRow(
-        kind=Kind.ENVELOPE,
+        kind=RowKind.ENVELOPE,
         agent=ANNA,
         sequence=sequence,
         received_us=T0,

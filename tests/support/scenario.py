@@ -31,7 +31,14 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_collector.model.records import Contrast, ControlView, Role, State, Taken, Vantage
+from heliograph_collector.model.records import (
+    AgentRole,
+    ControlView,
+    PeerComparison,
+    ReceivedMeasurement,
+    Vantage,
+    VerdictState,
+)
 
 CATALOGUE = Path(__file__).parents[1] / "scenarios"
 HOST = "www.target.example"
@@ -44,7 +51,7 @@ class Scenario:
     """One entry of the catalogue."""
 
     name: str
-    taken: Taken
+    taken: ReceivedMeasurement
     control: ControlView
     verdicts: Mapping[str, Mapping[str, Any]]  # by endpoint, what is expected of it
 
@@ -78,7 +85,7 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
     verdict = entry["verdict"]
     return Scenario(
         name=entry["name"],
-        taken=taken(here, role=Role(entry.get("role", "volunteer"))),
+        taken=taken(here, role=AgentRole(entry.get("role", "volunteer"))),
         control=_control(entry, experiment),
         verdicts={"": verdict} if {"rule", "state"} & set(verdict) else verdict,
     )
@@ -91,19 +98,18 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
     seen = entry["here"] if entry["control"] == "the same" else entry["control"]
     return ControlView(
         measurement=measurement(seen, experiment=experiment),
-        age_us=int(entry.get("control_age_min", 1) * MINUTE_US),
-        link=_link(entry, "control_link"),
-        groups=groups,
-        contrast=_contrast(entry.get("contrast", {})),
-        stand_in=entry.get("stand_in", False),
-    )
+        age_us=int(entry.get("control_age_min", 1) * MINUTE_US), link=_link(entry, "control_link"),
+        groups=groups, peer_comparisons=_contrast(entry.get("contrast", {})),
+        is_substitute=entry.get("stand_in", False),
+    )  # fmt: skip
 
 
-def _contrast(facts: Mapping[str, Any]) -> dict[str, Contrast]:
+def _contrast(facts: Mapping[str, Any]) -> dict[str, PeerComparison]:
     """By endpoint; facts without one are the page's."""
     by_endpoint = all(isinstance(value, Mapping) for value in facts.values())
     return {
-        label: Contrast(**one) for label, one in (facts if by_endpoint else {"": facts}).items()
+        label: PeerComparison(**one)
+        for label, one in (facts if by_endpoint else {"": facts}).items()
     }
 
 
@@ -111,18 +117,14 @@ def _link(entry: Mapping[str, Any], key: str) -> Link:
     return Link(entry.get(key, "online"))
 
 
-def taken(of: Measurement, *, role: Role = Role.VOLUNTEER, nym: str = "n1") -> Taken:
+def taken(
+    of: Measurement, *, role: AgentRole = AgentRole.VOLUNTEER, nym: str = "n1"
+) -> ReceivedMeasurement:
     """A measurement as intake would hand it on."""
-    return Taken(
-        id="0" * 32,
-        position=1,
-        received_us=of.started_us,
-        nym=nym,
-        prefix="p1",
-        role=role,
-        vantage=Vantage(country="KZ", asn=9198, access="mobile"),
-        measurement=of,
-    )
+    return ReceivedMeasurement(
+        id="0" * 32, position=1, received_us=of.started_us, pseudonym=nym, prefix="p1", role=role,
+        vantage=Vantage(country="KZ", asn=9198, access="mobile"), measurement=of,
+    )  # fmt: skip
 
 
 def measurement(
@@ -136,18 +138,18 @@ def measurement(
     for label, some in steps.items() if isinstance(steps, Mapping) else (("", steps),):
         seen += _observations(some, label, len(seen))
     return Measurement(
-        experiment=experiment,
-        experiment_version=1,
-        target=f"https://{HOST}/",
-        service="" if experiment == "web" else experiment,
-        started_us=started_us,
-        monotonic_us=0,
-        boot="boot",
-        runtime_us=1,
-        epoch="e1",
-        link=Link.ONLINE,
-        observations=tuple(seen),
-    )
+        experiment=experiment, experiment_version=1, target=f"https://{HOST}/",
+        service="" if experiment == "web" else experiment, started_us=started_us, monotonic_us=0,
+        boot="boot", runtime_us=1, epoch="e1", link=Link.ONLINE, observations=tuple(seen),
+    )  # fmt: skip
+
+
+def keep_observations(m: Measurement, kept: Sequence[int]) -> Measurement:
+    """The measurement with only these; a step whose parent is lost has none."""
+    place = {old: new for new, old in enumerate(kept)}
+    seen = (m.observations[old] for old in kept)
+    again = (replace(x, parent=None if x.parent is None else place.get(x.parent)) for x in seen)
+    return replace(m, observations=tuple(again))
 
 
 def _observations(steps: Sequence[Mapping[str, Any]], label: str, offset: int) -> list[Observation]:
@@ -186,13 +188,10 @@ def _lookup(engine: str, argument: str, outcome: object) -> Observation:
     query_type, _, name = argument.partition(" ")
     addresses = _addresses(outcome)
     dns = Dns(
-        engine=engine,
-        resolver="" if engine == "system" else "9.9.9.9:53",
-        name=name or HOST,
-        query_type=query_type or "A",
-        answers=_answers(query_type, addresses),
+        engine=engine, resolver="" if engine == "system" else "9.9.9.9:53", name=name or HOST,
+        query_type=query_type or "A", answers=_answers(query_type, addresses),
         later=_later(query_type, facts.get("later")),
-    )
+    )  # fmt: skip
     return _step(Operation.RESOLVE, outcome, dns=dns)
 
 
@@ -229,10 +228,8 @@ def _tls(_: str, argument: str, outcome: object) -> Observation:
     if outcome == "ok":
         chain = [_certificate("key-of-target", "CN=Public CA", argument or HOST)]
     return _step(
-        Operation.TLS_HANDSHAKE,
-        outcome,
-        tls=Tls(server_name=argument or HOST, chain=tuple(chain)),
-    )
+        Operation.TLS_HANDSHAKE, outcome, tls=Tls(server_name=argument or HOST, chain=tuple(chain)),
+    )  # fmt: skip
 
 
 def _quic(_: str, argument: str, outcome: object) -> Observation:
@@ -265,13 +262,9 @@ def _hop(_: str, argument: str, outcome: object) -> Observation:
 
 def _certificate(key: str, issuer: str, owner: str) -> Certificate:
     return Certificate(
-        sha256=key,
-        spki_sha256=key,
-        subject=f"CN={owner}",
-        issuer=issuer,
-        not_before_s=0,
+        sha256=key, spki_sha256=key, subject=f"CN={owner}", issuer=issuer, not_before_s=0,
         not_after_s=2_000_000_000,
-    )
+    )  # fmt: skip
 
 
 def _http(word: str, argument: str, outcome: object) -> Observation:
@@ -300,22 +293,11 @@ def _http(word: str, argument: str, outcome: object) -> Observation:
 
 
 _MAKERS = {
-    "connect": _connect,
-    "tls": _tls,
-    "quic": _quic,
-    "exchange": _exchange,
-    "hop": _hop,
-    "http": _http,
-    "body": _http,
-}
+    "connect": _connect, "tls": _tls, "quic": _quic, "exchange": _exchange, "hop": _hop,
+    "http": _http, "body": _http,
+}  # fmt: skip
 
 __all__ = [
-    "CATALOGUE",
-    "HOST",
-    "Scenario",
-    "State",
-    "catalogue",
-    "measurement",
-    "scenario",
-    "taken",
-]
+    "CATALOGUE", "HOST", "Scenario", "VerdictState", "catalogue", "keep_observations",
+    "measurement", "scenario", "taken",
+]  # fmt: skip

@@ -27,10 +27,10 @@ from cryptography.x509.oid import NameOID
 from heliograph import codec, keys
 from heliograph.clock import SystemClock
 from heliograph.envelope import open_envelope
-from heliograph.http_envelope import PLACE, RELAY, place_of
+from heliograph.http_envelope import INTERMEDIARY_HEADER, RELAY, parse_intermediary
 from heliograph.plan import Limits, Plan, PlannedTask, Service
-from heliograph.plan_chunks import cut
-from heliograph.relay_line import signed
+from heliograph.plan_chunks import next_piece
+from heliograph.relay_line import sign_receipt
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc, plan_pb2
 
 if TYPE_CHECKING:
@@ -111,8 +111,26 @@ def plan_of(
     )
 
 
+def make_receipt(
+    batch: envelope_pb2.Batch,
+    status: intake_pb2.Status.ValueType,
+    reason: str = "",
+    retry_after_s: int = 0,
+) -> intake_pb2.Receipt:
+    return intake_pb2.Receipt(
+        sequence=batch.sequence, status=status, reason=reason, retry_after_s=retry_after_s
+    )
+
+
 def stored(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
-    return intake_pb2.Receipt(sequence=batch.sequence, status=intake_pb2.STATUS_STORED)
+    return make_receipt(batch, intake_pb2.STATUS_STORED)
+
+
+def read_intermediary(context: "Context") -> str:
+    values = [
+        str(v) for key, v in context.invocation_metadata() or () if key == INTERMEDIARY_HEADER
+    ]
+    return parse_intermediary(values)
 
 
 class Collector(intake_pb2_grpc.IntakeServicer):
@@ -197,8 +215,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     ) -> AsyncIterator[intake_pb2.CollectorMessage]:
         self.knocks += 1
         self.peers.append(str(context.peer()))
-        said = [str(value) for key, value in context.invocation_metadata() or () if key == PLACE]
-        self.places.append(place_of(said))
+        self.places.append(read_intermediary(context))
         if self.full_for_s:
             again = (("retry-after-s", str(self.full_for_s)),)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", again)
@@ -222,9 +239,9 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     async def Submit(  # noqa: N802
         self, request: intake_pb2.SubmitRequest, context: "Context"
     ) -> intake_pb2.SubmitResponse:
-        said = [str(value) for key, value in context.invocation_metadata() or () if key == PLACE]
         held = request.plan if request.HasField("plan") else None
-        return await self.respond(request.envelope.SerializeToString(), place_of(said), held)
+        raw = request.envelope.SerializeToString()
+        return await self.respond(raw, read_intermediary(context), held)
 
     async def _listen(
         self, messages: AsyncIterator[intake_pb2.AgentMessage], answers: "Answers"
@@ -253,8 +270,9 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self.places.append(place)
         response = intake_pb2.SubmitResponse(receipt=receipt)
         if place == RELAY:
-            response.receipts = signed(raw, envelope.key_id, receipt, self.who.signing)
-        piece = cut(self.news[1], self.news[0], held, len(raw)) if held and self.news[0] else None
+            response.receipts = sign_receipt(raw, envelope.key_id, receipt, self.who.signing)
+        version, packed = self.news
+        piece = next_piece(packed, version, held, len(raw)) if held and version else None
         if piece is not None:
             response.plan.CopyFrom(piece)
         return response

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_TESTS = Path(__file__).parents[1]
+from support.programs import TESTS, module_command
+
 UNSHARED = ("unshare", "--mount", "--propagation", "private")
 
 
@@ -22,9 +22,8 @@ def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]
     """
     _require()
     done = subprocess.run(
-        [*UNSHARED, sys.executable, "-m", module, directory],
-        cwd=_TESTS,
-        env={**os.environ, "PYTHONPATH": str(_TESTS)},
+        [*UNSHARED, *module_command(module, str(directory))],
+        cwd=TESTS,
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph_agent.net.probe_message import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 
 
 @dataclass(frozen=True)
@@ -11,12 +11,12 @@ class Ping:
 
     name: str = "ping"
 
-    def opening(self) -> bytes:
+    def make_request(self) -> bytes:
         return b"ping"
 
-    def heard(self, received: bytes) -> Reply | None:
+    def parse_reply(self, received: bytes) -> ProbeReply | None:
         if not b"pong".startswith(received[:4]):
-            raise NotThisProtocol("no pong")
+            raise ProtocolMismatch("no pong")
         if len(received) < 5:
             return None
-        return Reply("pong", ("loud",) if received[4:] == b"!" else ())
+        return ProbeReply("pong", ("loud",) if received[4:] == b"!" else ())

@@ -66,9 +66,9 @@ class Life:
             closed = await spool.close_batch(plain_seal)
             if closed is not None:
                 self._report("closed", closed)
-            for number, envelope in (await spool.waiting(3))[1:]:
+            for number, envelope in (await spool.list_waiting(3))[1:]:
                 self._report("settling", number, *contents(envelope))
-                await spool.settle(number, "stored")
+                await spool.record_receipt(number, "stored")
                 self._report("settled", number)
 
     def _report(self, *words: object) -> None:

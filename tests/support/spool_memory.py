@@ -15,13 +15,13 @@ ROUNDS, WINDOW = 40, 16
 
 async def main(path: Path) -> None:
     spool = Spool(path, clock=SystemClock())
-    await spool.counts()
+    await spool.read_counts()
     for _ in range(ROUNDS):
-        waiting = await spool.waiting(WINDOW)
-        await spool.offer([number for number, _ in waiting])
+        waiting = await spool.list_waiting(WINDOW)
+        await spool.mark_offered([number for number, _ in waiting])
         for number, _ in waiting:
-            await spool.settle(number, "stored")
-        await spool.counts()
+            await spool.record_receipt(number, "stored")
+        await spool.read_counts()
     await spool.close()
     print(peak_kib())
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from heliograph.clock import SystemClock
-from heliograph_agent.spool import Priority, Spool, SpoolFull
-from support.results import EPOCH, contents, measurement, plain_seal
+from heliograph_agent.spool import Priority, Spool, SpoolFullError
+from support.results import EPOCH, deliver_all, measurement
 
 DISK = "size=3m"
 TRIES = 4_000
@@ -27,7 +27,7 @@ async def fill(spool: Spool, priority: Priority) -> tuple[list[int], int]:
         try:
             one = measurement(f"t{index}", not_measured=LONG)
             taken.append(await spool.append(one, EPOCH, priority))
-        except SpoolFull:
+        except SpoolFullError:
             refused += 1
             if refused > 20:
                 break
@@ -40,34 +40,22 @@ def fill_up(path: Path) -> None:
             file.write(bytes(4_096))
 
 
-async def held(spool: Spool) -> list[int]:
-    """Everything still there: delivered, so that the disk empties on the way."""
-    numbers: list[int] = []
-    while True:
-        while await spool.close_batch(plain_seal) is not None:
-            pass
-        waiting = await spool.waiting(50)
-        if not waiting:
-            return sorted(numbers)
-        for number, envelope in waiting:
-            numbers += contents(envelope)
-            await spool.settle(number, "stored")
-
-
 async def story(path: Path) -> dict[str, object]:
     spool = Spool(path, clock=SystemClock())
     routine, _ = await fill(spool, Priority.P3)
     ballast = path.with_name("other-files")
     fill_up(ballast)  # somebody else takes what is left
     changes, refused = await fill(spool, Priority.P1)
-    full = await spool.counts()
+    full = await spool.read_counts()
     await spool.close()
     again = Spool(path, clock=SystemClock())  # a start on a full disk
-    started = await again.counts()
+    started = await again.read_counts()
     ballast.unlink()
     late, _ = await fill(again, Priority.P1) if refused else ([], 0)
-    kept = await held(again)
-    counts = await again.counts()
+    kept = []
+    while batches := await deliver_all(again):  # which frees the disk on the way
+        kept += [m.sequence for batch in batches for m in batch.measurements]
+    counts = await again.read_counts()
     await again.close()
     return {
         "routine": len(routine),

@@ -14,18 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heliograph.clock import SystemClock
-from heliograph_collector.judge.writer import Writer
-from heliograph_collector.model.records import Judged, Taken
+from heliograph_collector.judge.writer import StoreWriter
+from heliograph_collector.model.records import JudgedMeasurement, ReceivedMeasurement
 from heliograph_collector.store.journal.journal import Journal, JournalFullError
 from heliograph_collector.store.store import Store
 from support.rows import NAMES, envelope_row, measurement_pb, reachable
+from support.stores import build_store
 
 DISK = "size=96m"
 ROOM = 400_000  # bytes left when the other files have taken the rest
 DEADLINE_S = 120
 
 
-def judge(taken: Sequence[Taken]) -> list[Judged]:
+def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
     return [(one, (reachable(),)) for one in taken]
 
 
@@ -53,7 +54,7 @@ async def until_in(journal: Journal, store: Store) -> None:
             await asyncio.sleep(0.1)
 
 
-async def until_troubled(writer: Writer) -> list[str]:
+async def until_troubled(writer: StoreWriter) -> list[str]:
     async with asyncio.timeout(DEADLINE_S):
         while not writer.problems():  # noqa: ASYNC110 no event for it
             await asyncio.sleep(0.02)
@@ -62,9 +63,9 @@ async def until_troubled(writer: Writer) -> list[str]:
 
 async def story(place: Path) -> dict[str, object]:
     journal = Journal(place / "journal.db")
-    store = Store(f"chdb://{place}/store", observations_days=99_999, verdicts_days=99_999)
+    store = build_store(place)
     await store.open()
-    writer = Writer(
+    writer = StoreWriter(
         journal, store, judge, NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
     )
     async with asyncio.TaskGroup() as group:
@@ -83,7 +84,7 @@ async def story(place: Path) -> dict[str, object]:
         quiet = writer.problems()
         running.cancel()
     acknowledged = before + during + after
-    ids = [row[0] for row in store._clickhouse.written("SELECT id FROM measurements", {})]
+    ids = [row[0] for row in store._clickhouse.query_written("SELECT id FROM measurements", {})]
     await store.close()
     await journal.close()
     return {

@@ -22,10 +22,10 @@ TARGET = f"{ADDRESS}:80"
 _BEHIND, _NGINX, _TINYPROXY = 8081, 8080, 8082
 _ECHO = f"""
 import asyncio
-from heliograph_collector.control.echo_server import Echo
+from heliograph_collector.control.echo_server import EchoServer
 async def main():
-    async with asyncio.TaskGroup() as group, Echo().open("{ADDRESS}", 80, group):
-        async with Echo().open("{ADDRESS}", {_BEHIND}, group):
+    async with asyncio.TaskGroup() as group, EchoServer().open("{ADDRESS}", 80, group):
+        async with EchoServer().open("{ADDRESS}", {_BEHIND}, group):
             await asyncio.Event().wait()
 asyncio.run(main())
 """

@@ -9,8 +9,8 @@ from typing import Any
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import Goodbye
 from heliograph_collector.store.journal.journal import Journal
-from support.dark_shift import rows_of
-from support.dark_world import Cut, Signals, at, country, live, world
+from support.detector_run import rows_of
+from support.presence_model import Cut, Signals, at, country, live, world
 from support.serve_process import Served
 
 NOW_S = 7_200.0  # of the world; two hours of it lie behind us

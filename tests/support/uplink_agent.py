@@ -1,4 +1,4 @@
-"""The agent's uplink with its spool, and what it told its owner; the collector is a test's own."""
+"""The agent's uplink with its spool, and what it reported to its owner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
 from heliograph.codec import measurement_to_pb
-from heliograph.envelope import seal
+from heliograph.envelope import seal_batch
 from heliograph.observation import Epoch, Link, Measurement
 from heliograph.plan import Entrance
 from heliograph.v1 import envelope_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import Collector as Known
 from heliograph_agent.state import State
-from heliograph_agent.uplink.attempt_log import Attempt
+from heliograph_agent.uplink.attempt_log import UplinkAttempt
 from heliograph_agent.uplink.connection_manager import Uplink
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.session import Facts, Party
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.session import SessionFacts, SessionHost
 from support.scripted_intake import Collector, Identity
 
 SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
@@ -32,7 +32,7 @@ async def sign(context: bytes, message: bytes) -> bytes:
 
 @dataclass
 class Agent:
-    """The uplink with its spool, and what it told its owner."""
+    """The uplink with its spool, and what it reported to its owner."""
 
     state: State
     spool: Spool
@@ -44,35 +44,35 @@ class Agent:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     entrances: list[Entrance] = field(default_factory=list)  # as its plan has them
     guards: bool = False  # those may not lead to this machine's own network
-    attempts: list[Attempt] = field(default_factory=list)  # what it told of its ways
+    attempts: list[UplinkAttempt] = field(default_factory=list)  # that were recorded
     clock: Clock = field(default_factory=SystemClock)
-    ways: Ways | None = None
+    dial_context: DialContext | None = None
     uplink: Uplink = field(init=False)
 
     def __post_init__(self) -> None:
-        party = Party(
+        host = SessionHost(
             agent=keys.agent_id(SIGNER.public),
             sign=sign,
             spool=self.spool,
             clock=self.clock,
-            facts=lambda: Facts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
+            facts=lambda: SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
             take_plan=self.take_plan,
-            heard=lambda: None,
-            rejected=lambda sequence, reason: self.rejected.append((sequence, reason)),
-            attempted=self.tried,
+            on_reply=lambda: None,
+            on_rejected=lambda sequence, reason: self.rejected.append((sequence, reason)),
+            on_attempt=self.store_attempt,
         )
         self.uplink = Uplink(
             self.state,
-            party,
+            host,
             heartbeat_s=lambda: 1,
-            patience=self.patience,
-            changed=self.changed.set,
+            get_wait_s=self.draw_wait,
+            on_changed=self.changed.set,
             entrances=lambda: self.entrances,
-            guarded=lambda way: self.guards and way in self.entrances,
-            ways=self.ways,
+            is_guarded=lambda way: self.guards and way in self.entrances,
+            dial_context=self.dial_context,
         )
 
-    async def tried(self, attempt: Attempt) -> None:
+    async def store_attempt(self, attempt: UplinkAttempt) -> None:
         """The wire must have room for it, as for any measurement."""
         measurement_to_pb(
             Measurement(
@@ -84,8 +84,8 @@ class Agent:
         self.attempts.append(attempt)
         self.changed.set()
 
-    def way(self, target: str) -> list[tuple[str, str]]:
-        """(operation, failure) of every step that was told of one way."""
+    def steps_of(self, target: str) -> list[tuple[str, str]]:
+        """(operation, failure) of every recorded step of one transport."""
         steps = [x for a in self.attempts if a.target == target for x in a.observations]
         return [(x.operation, x.failure or "") for x in steps]
 
@@ -93,14 +93,14 @@ class Agent:
         self.plans.append(plan)
         self.changed.set()
 
-    async def until(self, told: Callable[[], bool]) -> None:
-        """Until the uplink told its owner what the test waits for."""
+    async def until(self, is_done: Callable[[], bool]) -> None:
+        """Wait until the uplink has reported what the test waits for."""
         async with asyncio.timeout(DEADLINE_S):
-            while not told():
+            while not is_done():
                 await self.changed.wait()
                 self.changed.clear()
 
-    def patience(self, failures: int) -> float:
+    def draw_wait(self, failures: int) -> float:
         self.waits.append(failures)
         self.changed.set()
         return 3_600 if failures == self.patient_from else 0.01
@@ -136,18 +136,28 @@ class Agent:
             sequence=sequence,
             measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
         )
-        return seal(batch, SIGNER, self.who.sealing.public)
+        return seal_batch(batch, SIGNER, self.who.sealing.public)
+
+    async def deliver(self, count: int = 1) -> None:
+        await self.put(count)
+        await self.empty()
 
     async def empty(self) -> None:
         """Until nothing waits any more."""
         async with asyncio.timeout(DEADLINE_S):
-            await self.uplink.delivered()
+            await self.uplink.wait_delivered()
 
 
 @asynccontextmanager
-async def running(agent: Agent, collector: Collector) -> AsyncIterator[None]:
-    collector.agents[keys.agent_id(SIGNER.public)] = SIGNER.public
-    agent.know(collector)
+async def running(
+    agent: Agent, collector: Collector, *entrances: Entrance, enroll: bool = True, know: bool = True
+) -> AsyncIterator[None]:
+    """The uplink runs, by default enrolled with the collector and told where it is."""
+    agent.entrances = list(entrances) or agent.entrances
+    if enroll:
+        collector.agents[keys.agent_id(SIGNER.public)] = SIGNER.public
+    if know:
+        agent.know(collector)
     async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as group:
         group.create_task(agent.uplink.run())
         try:

@@ -16,6 +16,15 @@ async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 15.0) -
     raise AssertionError(f"did not become true within {deadline_s} s")
 
 
+async def until_true(true: Callable[[], bool], deadline_s: float = 15.0) -> None:
+    """The same of a condition that can be looked at without waiting."""
+
+    async def is_true() -> bool:
+        return true()
+
+    await until(is_true, deadline_s)
+
+
 def until_now(true: Callable[[], bool], deadline_s: float = 30.0) -> None:
     """The same for a test without an event loop."""
     for _ in range(int(deadline_s / PAUSE_S)):

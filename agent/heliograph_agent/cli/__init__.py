@@ -10,8 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from heliograph_agent.state import CONFIG, DEFAULT, State, StateError
+from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
+
+if TYPE_CHECKING:
+    from heliograph.plan import Plan
+
+    # argparse gives no public name to what add_subparsers() returns.
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 MODULES = (
     "join",
@@ -29,22 +36,22 @@ MODULES = (
 MODULE_OF = {"resume": "pause"}  # commands that stand in another's module
 
 
-class CommandError(Exception):
+class AgentCommandError(Exception):
     """A command could not do its work; str() is the sentence for the user."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
     os.umask(0o077)  # nothing that an agent makes is for others, whoever made the directory
-    named = MODULE_OF.get(argv[0], argv[0]) if argv else ""
-    args = parser((named,) if named in MODULES else MODULES).parse_args(argv)
+    module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""
+    args = make_parser((module_name,) if module_name in MODULES else MODULES).parse_args(argv)
     module = import_module(f"heliograph_agent.cli.{MODULE_OF.get(args.command, args.command)}")
-    from heliograph_agent.config import ConfigError
+    from heliograph_agent.config import AgentConfigError
 
     try:
         code: int = module.run(args)
         sys.stdout.flush()
-    except (CommandError, StateError, ConfigError) as error:
+    except (AgentCommandError, StateError, AgentConfigError) as error:
         print(f"heliograph-agent: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -56,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
+def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
     """Of all commands, or of the one that is meant, so that it starts faster."""
     top = argparse.ArgumentParser(
         prog="heliograph-agent",
@@ -64,26 +71,44 @@ def parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
         epilog="Example: heliograph-agent join heliograph1:…",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument("--version", action=_VersionAction, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in modules:
         import_module(f"heliograph_agent.cli.{name}").add_parser(commands)
     for command in commands.choices.values():
-        _add_everywhere(command)
+        _add_common_options(command)
     return top
 
 
-def state_of(args: argparse.Namespace) -> State:
+def get_state(args: argparse.Namespace) -> State:
     """The directory that --state names."""
     return State(Path(args.state).expanduser())
 
 
-def config_of(args: argparse.Namespace) -> Path:
+def get_config_path(args: argparse.Namespace) -> Path:
     """The file that --config names."""
-    return Path(args.config).expanduser() if args.config else state_of(args).path(CONFIG)
+    return Path(args.config).expanduser() if args.config else get_state(args).path(CONFIG)
 
 
-def _add_everywhere(command: argparse.ArgumentParser) -> None:
+def read_stored_plan(state: State) -> "Plan":
+    """What the collector asks of an agent of this role. Raises StateError or AgentCommandError."""
+    from heliograph.plan import ROLES
+    from heliograph_agent.uplink.signed_documents import PlanError, read_plan
+
+    stored = state.read(PLAN)
+    if stored is None:
+        raise not_joined_error(state)
+    try:
+        collector = state.collector()
+        return read_plan(stored).for_role(collector.role if collector else ROLES[0])
+    except PlanError as error:
+        raise AgentCommandError(
+            f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "
+            "again."
+        ) from error
+
+
+def _add_common_options(command: argparse.ArgumentParser) -> None:
     with suppress(argparse.ArgumentError):  # the command has its own
         command.add_argument(
             "--state",
@@ -97,7 +122,7 @@ def _add_everywhere(command: argparse.ArgumentParser) -> None:
         )
 
 
-class _Version(argparse.Action):
+class _VersionAction(argparse.Action):
     def __call__(self, *_: object) -> None:
         from heliograph import __version__
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import STATUS, Collector, State, StateError, not_joined
+from heliograph_agent.state import STATUS, Collector, State, StateError, not_joined_error
 
 if TYPE_CHECKING:
-    from heliograph.voice_code import Report
+    from heliograph.voice_code import StatusReport
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "code",
         help="print a code that says over the telephone what answers here",
@@ -31,51 +31,51 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     from heliograph import voice_code
 
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     collector = state.collector()
     if collector is None:
-        raise not_joined(state)
-    report = _report(state, SystemClock())
-    said = voice_code.code(report, _key(state, collector), collector.agent)
+        raise not_joined_error(state)
+    report = _make_report(state, SystemClock())
+    code = voice_code.make_code(report, _derive_key(state, collector), collector.agent)
     if args.json:
-        told = {"digits": voice_code.in_digits(said), "words": voice_code.in_words(said)}
-        print(json.dumps({**told, "made": _made(report), "lives": dict(report.lives)}))
+        output = {"digits": voice_code.format_digits(code), "words": voice_code.format_words(code)}
+        print(json.dumps({**output, "made": _format_time(report), "lives": dict(report.states)}))
     else:
-        print(voice_code.in_words(said) if args.words else voice_code.in_digits(said))
-        _explain(report)
+        print(voice_code.format_words(code) if args.words else voice_code.format_digits(code))
+        _print_explanation(report)
     return 0
 
 
-def _report(state: State, clock: Clock) -> "Report":
-    from heliograph.voice_code import Report
-    from heliograph_agent.runtime.service_status import fresh, told_before
+def _make_report(state: State, clock: Clock) -> "StatusReport":
+    from heliograph.voice_code import StatusReport
+    from heliograph_agent.runtime.service_status import recent_states, restore_service_states
 
     now_us = clock.wall_us()
     try:
-        told = told_before(state.read_json(STATUS) or {})
+        states = restore_service_states(state.read_json(STATUS) or {})
     except StateError:  # written in haste; the next minute's code knows more
-        told = {}
-    return Report(now_us // 60_000_000, fresh(told, now_us))
+        states = {}
+    return StatusReport(now_us // 60_000_000, recent_states(states, now_us))
 
 
-def _key(state: State, collector: Collector) -> bytes:
+def _derive_key(state: State, collector: Collector) -> bytes:
     from heliograph import keys
 
     try:
-        return state.signer().shared_with(collector.sealing_key, keys.CODE)
+        return state.signer().derive_shared_key(collector.sealing_key, keys.CODE)
     except ValueError as error:
-        raise cli.CommandError(
+        raise cli.AgentCommandError(
             "The collector's key is of no use: join again with a new invite."
         ) from error
 
 
-def _explain(report: "Report") -> None:
-    from heliograph.voice_code import Life, summary
+def _print_explanation(report: "StatusReport") -> None:
+    from heliograph.voice_code import ServiceState, summarize_report
 
-    print(f"\nMade {_made(report)}. It says:")
-    for line in summary(report):
+    print(f"\nMade {_format_time(report)}. It says:")
+    for line in summarize_report(report):
         print(f"  {line}")
-    if set(report.lives.values()) == {Life.UNKNOWN}:
+    if set(report.states.values()) == {ServiceState.UNKNOWN}:
         print(
             "heliograph-agent: nothing was tested in the last three hours, so the code only says "
             "that you are there: run `heliograph-agent run --once` first.",
@@ -83,5 +83,5 @@ def _explain(report: "Report") -> None:
         )
 
 
-def _made(report: "Report") -> str:
+def _format_time(report: "StatusReport") -> str:
     return f"{datetime.fromtimestamp(report.minute * 60, UTC):%Y-%m-%d %H:%M} UTC"

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from heliograph_agent.cli.probe import Subparsers
+    from heliograph_agent.cli import Subparsers
     from heliograph_agent.experiments.experiment import Experiment
 
 
@@ -25,37 +25,37 @@ def run(args: argparse.Namespace) -> int:
 
     if args.json:
         for experiment in REGISTRY:
-            print(json.dumps(described(experiment)))
+            print(json.dumps(describe_experiment(experiment)))
         return 0
     for experiment in REGISTRY:
-        _show(experiment)
+        _print_experiment(experiment)
     return 0
 
 
-def _show(experiment: "Experiment") -> None:
+def _print_experiment(experiment: "Experiment") -> None:
     """What to type and what it is, then its options in columns."""
     from heliograph.experiments.options import options_of
 
-    target = experiment.wants.upper() if experiment.wants != "none" else ""
+    target = experiment.target_kind.upper() if experiment.target_kind != "none" else ""
     if experiment.default_target:
         target = f"[{target}={experiment.default_target}]"
     print(f"{experiment.name} {target}".rstrip())
     print(f"    {experiment.title}")
-    if experiment.extra:
-        print(f"    needs heliograph[{experiment.extra}]")
+    if experiment.requires:
+        print(f"    needs {experiment.requires}")
     options = options_of(experiment.config)
-    settings = [f"{option.key}={_written(option.default)}" for option in options]
+    settings = [f"{option.key}={_format_default(option.default)}" for option in options]
     width = max(map(len, settings), default=0)
     for setting, option in zip(settings, options, strict=True):
         print(f"      {setting:<{width}}  {option.help} ({option.allowed})")
 
 
-def _written(value: bool | int | str) -> str:
+def _format_default(value: bool | int | str) -> str:
     """A default as `--option` would take it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def described(experiment: "Experiment") -> dict[str, Any]:
+def describe_experiment(experiment: "Experiment") -> dict[str, Any]:
     """An experiment as a JSON object."""
     from dataclasses import asdict
 
@@ -66,8 +66,8 @@ def described(experiment: "Experiment") -> dict[str, Any]:
         "version": experiment.version,
         "title": experiment.title,
         "category": experiment.category.value,
-        "extra": experiment.extra,
-        "wants": experiment.wants,
+        "requires": experiment.requires,
+        "wants": experiment.target_kind,
         "default_target": experiment.default_target,
         "options": [asdict(option) for option in options_of(experiment.config)],
     }

@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.state import BROUGHT, SPOOL, Collector, State, StateError, not_joined
+from heliograph_agent.state import (
+    DELIVERED_PLAN,
+    SPOOL,
+    Collector,
+    State,
+    StateError,
+    not_joined_error,
+)
 
 if TYPE_CHECKING:
-    from heliograph.bundle import Settled
+    from heliograph.bundle import SignedReceipt
 
 CLOSE_S = 30.0  # for batches to be closed
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "export",
         help="write results to a file for the collector, or read its receipts",
@@ -38,31 +45,34 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     from heliograph_agent.spool import SpoolError
 
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     collector = state.collector()
     if collector is None:
-        raise not_joined(state)
+        raise not_joined_error(state)
     try:
         if args.receipts:
             return _take_receipts(args.file, state, collector)
-        return _export(args.file, state, collector)
+        return _export_envelopes(args.file, state, collector)
     except SpoolError as error:
-        raise cli.CommandError(str(error)) from error
+        raise cli.AgentCommandError(str(error)) from error
 
 
-def _export(file: Path, state: State, collector: Collector) -> int:
+def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
     from heliograph.keys import key_id
-    from heliograph_agent.spool import reader
+    from heliograph_agent.spool import iter_envelopes
 
-    running = state.running() is not None
-    if not running:
+    is_running = state.running_pid() is not None
+    if not is_running:
         asyncio.run(_close_batches(state))
-    chosen, left = _that_fit(reader.envelopes(state.path(SPOOL)))
-    _write(file, key_id(collector.sealing_key), chosen)
-    print(f"{file}: {_batches(len(chosen))}, sealed to the collector.")
-    if left:
-        print(f"No room was left for {_batches(left)}: export again once receipts came back.")
-    if running:
+    envelopes, left_count = _select_fitting(iter_envelopes(state.path(SPOOL)))
+    _write_bundle(file, key_id(collector.sealing_key), envelopes)
+    print(f"{file}: {_format_batches(len(envelopes))}, sealed to the collector.")
+    if left_count:
+        print(
+            f"No room was left for {_format_batches(left_count)}: "
+            "export again once receipts came back."
+        )
+    if is_running:
         print(
             "heliograph-agent: the agent is running; the results of the last half minute are not "
             "in it.",
@@ -75,54 +85,55 @@ async def _close_batches(state: State) -> None:
     """What lies open is sealed first. A sick state costs that and no more."""
     from heliograph.clock import SystemClock
     from heliograph_agent.config import Config
-    from heliograph_agent.runtime.agent import read_setting
-    from heliograph_agent.runtime.batcher import Sealing
+    from heliograph_agent.runtime.agent import read_settings
+    from heliograph_agent.runtime.batcher import Batcher
     from heliograph_agent.spool import Spool
 
     clock = SystemClock()
-    with suppress(StateError), state.locked():
-        collector = read_setting(state, Config()).collector
+    with suppress(StateError), state.hold_lock():
+        collector = read_settings(state, Config()).collector
         spool = Spool(state.path(SPOOL), clock=clock)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    await Sealing(state, collector, spool, clock, lambda: None).close_all()
+                    await Batcher(state, collector, spool, clock, lambda: None).close_batches()
         finally:
             await spool.close()
 
 
-def _that_fit(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
+def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
     """As many as a bundle may hold, and how many are left."""
     from heliograph import bundle
 
-    chosen: list[bytes] = []
-    left, size = 0, bundle.packed_size(())
+    selected: list[bytes] = []
+    left_count = 0
+    size = bundle.bundle_size(())
     for envelope in envelopes:
-        size += bundle.packed_size((len(envelope),)) - bundle.packed_size(())
-        if size > bundle.MAX_BYTES or len(chosen) >= bundle.MAX_ENVELOPES:
-            left += 1
+        size += bundle.bundle_size((len(envelope),)) - bundle.bundle_size(())
+        if size > bundle.MAX_BYTES or len(selected) >= bundle.MAX_ENVELOPES:
+            left_count += 1
         else:
-            chosen.append(envelope)
-    return chosen, left
+            selected.append(envelope)
+    return selected, left_count
 
 
-def _write(file: Path, key_id: bytes, envelopes: list[bytes]) -> None:
+def _write_bundle(file: Path, key_id: bytes, envelopes: list[bytes]) -> None:
     """Whole or not at all, for its owner alone."""
     from heliograph import bundle
 
-    fresh = file.with_name(f".{file.name}.new")
+    temporary = file.with_name(f".{file.name}.new")
     try:
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as stream:
-            for piece in bundle.pack(key_id, envelopes):
+            for piece in bundle.pack_bundle(key_id, envelopes):
                 stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
-        fresh.replace(file)
+        temporary.replace(file)
     except OSError as error:
         with suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise cli.CommandError(
+            temporary.unlink(missing_ok=True)
+        raise cli.AgentCommandError(
             f"Cannot write {file} ({error.strerror}): make room, or name another place."
         ) from error
 
@@ -131,47 +142,53 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     from heliograph import bundle
     from heliograph.clock import SystemClock
     from heliograph.keys import key_id
-    from heliograph_agent.spool import reader
+    from heliograph_agent.spool import iter_numbered_envelopes, record_receipts
 
     try:
         with file.open("rb") as stream:
             data = stream.read(bundle.MAX_BYTES)
-        said = bundle.unpack_receipts(data, key_id(collector.sealing_key), collector.signing_key)
+        receipts = bundle.unpack_receipts(
+            data, key_id(collector.sealing_key), collector.signing_key
+        )
     except bundle.BundleError as error:
-        raise cli.CommandError(f"{file} {error}.") from error
+        raise cli.AgentCommandError(f"{file} {error}.") from error
     except OSError as error:
-        raise cli.CommandError(f"Cannot read {file} ({error.strerror}).") from error
-    _keep_plan(state, bundle.brought_along(data))
-    spool = state.path(SPOOL)
-    settled = {
-        sequence: said[name]
-        for sequence, envelope in reader.numbered(spool)
-        if (name := bundle.digest(envelope)) in said
+        raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
+    _store_plan(state, bundle.read_attachment(data))
+    spool_path = state.path(SPOOL)
+    receipts_by_sequence = {
+        sequence: receipts[digest]
+        for sequence, envelope in iter_numbered_envelopes(spool_path)
+        if (digest := bundle.digest_envelope(envelope)) in receipts
     }
-    changes = {sequence: (what.status, what.reason) for sequence, what in settled.items()}
-    reader.settle(spool, changes, SystemClock())
-    _tell(list(settled.values()), sum(1 for _ in reader.numbered(spool)))
+    changes = {
+        sequence: (receipt.status, receipt.reason)
+        for sequence, receipt in receipts_by_sequence.items()
+    }
+    record_receipts(spool_path, changes, SystemClock())
+    left_count = sum(1 for _ in iter_numbered_envelopes(spool_path))
+    _print_summary(list(receipts_by_sequence.values()), left_count)
     return 0
 
 
-def _keep_plan(state: State, packed: bytes) -> None:
+def _store_plan(state: State, packed: bytes) -> None:
     """For `run` to look at: it takes what is newer and soundly signed, as from a session."""
-    from heliograph.plan_chunks import unpack
+    from heliograph.plan_chunks import unpack_plan
 
     if packed:
         with suppress(ValueError):  # of a later edition
-            state.write(BROUGHT, unpack(packed))
+            state.write(DELIVERED_PLAN, unpack_plan(packed))
 
 
-def _tell(settled: "list[Settled]", left: int) -> None:
-    refused = sum(what.status == "rejected" for what in settled)
+def _print_summary(receipts: "list[SignedReceipt]", left_count: int) -> None:
+    refused_count = sum(receipt.status == "rejected" for receipt in receipts)
     print(
-        f"Arrived, and removed here: {_batches(len(settled) - refused)}. "
-        f"Still without a receipt: {_batches(left)}."
+        f"Arrived, and removed here: {_format_batches(len(receipts) - refused_count)}. "
+        f"Still without a receipt: {_format_batches(left_count)}."
     )
-    if refused:
-        print(f"Refused by the collector, and kept apart: {_batches(refused)}.")
+    if refused_count:
+        print(f"Refused by the collector, and kept apart: {_format_batches(refused_count)}.")
 
 
-def _batches(count: int) -> str:
+def _format_batches(count: int) -> str:
     return f"{count} batch" if count == 1 else f"{count} batches"

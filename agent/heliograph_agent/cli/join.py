@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,17 +17,16 @@ from heliograph_agent.state import COLLECTOR, CONSENT, JOINING, PLAN, Collector,
 
 if TYPE_CHECKING:
     from heliograph.v1 import plan_pb2
-    from heliograph_agent.consent.consent import Consent
-    from heliograph_agent.uplink.dial_context import Ways
+    from heliograph_agent.consent import Consent
+    from heliograph_agent.uplink.dial_context import DialContext
     from heliograph_agent.uplink.invite import Invite
-import re
 
-TIMES = 3
+MAX_QUESTIONS = 3
 
 
 def ask_agreement() -> bool:
     print('\nType "yes" to agree: ', end="", flush=True)
-    return _line() in ("yes", "y")
+    return _read_line() in ("yes", "y")
 
 
 def ask_network() -> str | None:
@@ -37,7 +37,7 @@ def ask_network() -> str | None:
         end="",
         flush=True,
     )
-    answer = _line()
+    answer = _read_line()
     if answer in ("no", "n"):
         return "own"
     if answer in ("allowed", "agreed"):
@@ -48,24 +48,24 @@ def ask_network() -> str | None:
 
 def ask_country() -> str:
     """Two capitals, or "" for what is not said."""
-    for _ in range(TIMES):
+    for _ in range(MAX_QUESTIONS):
         print(
             "In which country does this machine stand? It decides what you are warned of.\n"
             "Two letters such as KZ, or nothing: ",
             end="",
             flush=True,
         )
-        answer = _line()
+        answer = _read_line()
         if not answer or re.fullmatch(r"[a-z]{2}", answer):
             return answer.upper()
     return ""
 
 
-def _line() -> str:
+def _read_line() -> str:
     return sys.stdin.readline(256).strip().lower()
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "join",
         help="enrol with a collector, by the invite you were sent",
@@ -96,14 +96,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     p.add_argument(
         "--country",
-        type=_code("country_code"),
+        type=_make_code_parser("country_code"),
         default=None,
         metavar="CC",
         help="where this machine stands, ISO 3166-1; else told from your address",
     )
     p.add_argument(
         "--region",
-        type=_code("region_code"),
+        type=_make_code_parser("region_code"),
         default=None,
         metavar="CODE",
         help="the part of the country, ISO 3166-2, such as KZ-75",
@@ -117,7 +117,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     if (args.request and args.response) or not (args.invite or args.response):
         print(
             "heliograph-agent: say which INVITE; --request writes what is to be brought to the "
@@ -126,41 +126,41 @@ def run(args: argparse.Namespace) -> int:
         )
         raise SystemExit(2)
     state.prepare()
-    with state.locked():
-        invite = _invite(args, state)
+    with state.hold_lock():
+        invite = _read_invite(args, state)
         if args.request:
-            return _request(args.request, invite, state)
-        collector = _present(state)
+            return _write_request(args.request, invite, state)
+        collector = _find_collector(state)
         if args.response and collector is None:
-            collector = _by_file(args.response, invite, state)
+            collector = _join_by_file(args.response, invite, state)
         elif collector is None:
-            collector = _by_network(args, invite, state)
+            collector = _join_online(args, invite, state)
         elif (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
-            raise cli.CommandError(
+            raise cli.AgentCommandError(
                 f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
                 "--state for this invite, or run `heliograph-agent leave` first."
             )
-        return _agree(args, state, collector)
+        return _ask_consent(args, state, collector)
 
 
-def _invite(args: argparse.Namespace, state: State) -> "Invite":
+def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
     """As typed, or as it was when the request was written."""
     from heliograph_agent.uplink.invite import InviteError, parse_invite
 
     line = args.invite
     if line is None:
-        kept = state.read(JOINING) if args.response else None
-        if kept is None:
-            raise cli.CommandError(
+        stored_line = state.read(JOINING) if args.response else None
+        if stored_line is None:
+            raise cli.AgentCommandError(
                 f"No request went out from {state.root}: name the INVITE too, or the --state."
             )
-        line = kept.decode("ascii", "replace")
+        line = stored_line.decode("ascii", "replace")
     try:
         invite = parse_invite(line)
     except InviteError as error:
-        raise cli.CommandError(str(error)) from error
+        raise cli.AgentCommandError(str(error)) from error
     if (args.request or args.response) and not invite.charter:
-        raise cli.CommandError(
+        raise cli.AgentCommandError(
             "This invite names no charter by which an answer could be believed: ask the operator "
             "for a new one."
         )
@@ -169,12 +169,12 @@ def _invite(args: argparse.Namespace, state: State) -> "Invite":
     return invite
 
 
-def _request(file: Path, invite: "Invite", state: State) -> int:
+def _write_request(file: Path, invite: "Invite", state: State) -> int:
     from heliograph import keys
-    from heliograph_agent.enrolment.by_file import request
+    from heliograph_agent.enrolment import make_request_file
 
-    signer = keys.SigningKey(state.private_key(make=True) or b"")
-    _write(file, request(invite, signer))
+    signer = keys.SigningKey(state.private_key(create=True) or b"")
+    _write_file(file, make_request_file(invite, signer))
     print(
         f"{file} is written. Bring it to the collector's operator, who says `heliograph-collector "
         "enrol FILE`; with what comes back: heliograph-agent join --response FILE"
@@ -182,40 +182,42 @@ def _request(file: Path, invite: "Invite", state: State) -> int:
     return 0
 
 
-def _by_file(file: Path, invite: "Invite", state: State) -> Collector:
+def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
     from heliograph import keys
-    from heliograph_agent.enrolment.by_file import MAX_BYTES, ByFileError, read_response
+    from heliograph_agent.enrolment import MAX_BYTES, ByFileError, read_response
 
-    signer = keys.SigningKey(state.private_key(make=True) or b"")
+    signer = keys.SigningKey(state.private_key(create=True) or b"")
     try:
         with file.open("rb") as stream:
             enrolled = read_response(stream.read(MAX_BYTES), invite, signer)
     except OSError as error:
-        raise cli.CommandError(f"Cannot read {file} ({error.strerror}).") from error
+        raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
     except ByFileError as error:
-        raise cli.CommandError(f"{file} {error}.") from error
-    _take(state, enrolled.collector, enrolled.plan)
+        raise cli.AgentCommandError(f"{file} {error}.") from error
+    _store_enrolment(state, enrolled.collector, enrolled.plan)
     state.remove(JOINING)
     return enrolled.collector
 
 
-def _by_network(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
+def _join_online(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
     from heliograph.clock import SystemClock
-    from heliograph_agent.config import load
+    from heliograph_agent.config import load_config
 
-    ways = load(cli.config_of(args)).ways(SystemClock(), random.SystemRandom())
-    return asyncio.run(_enrol(invite, state, ways))
+    dial_context = load_config(cli.get_config_path(args)).dial_context(
+        SystemClock(), random.SystemRandom()
+    )
+    return asyncio.run(_enrol_online(invite, state, dial_context))
 
 
-def _take(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
-    """The plan checked, both written down. Raises CommandError."""
+def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
+    """The plan checked, both written down. Raises AgentCommandError."""
     from heliograph.clock import SystemClock
     from heliograph_agent.uplink.signed_documents import PlanError, open_plan
 
     try:
         open_plan(plan, collector, SystemClock().wall_us() // 1_000_000)
     except PlanError as error:
-        raise cli.CommandError(
+        raise cli.AgentCommandError(
             f"The plan that {collector.endpoint} sent is refused: {error}. Nothing was started; "
             "tell the collector's operator."
         ) from error
@@ -223,7 +225,7 @@ def _take(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> No
     state.save_collector(collector)
 
 
-def _present(state: State) -> Collector | None:
+def _find_collector(state: State) -> Collector | None:
     """Whom this state serves; None also when what is written of it is damaged: joining mends it.
 
     Raises StateError when it cannot even be read, before an invite is used up.
@@ -234,38 +236,36 @@ def _present(state: State) -> Collector | None:
     return None
 
 
-async def _enrol(invite: "Invite", state: State, ways: "Ways") -> Collector:
+async def _enrol_online(invite: "Invite", state: State, dial_context: "DialContext") -> Collector:
     from heliograph import keys
-    from heliograph_agent.enrolment.online import enrol
-    from heliograph_agent.uplink.channel import DoorError
+    from heliograph_agent.enrolment import enrol
+    from heliograph_agent.uplink.transports import UplinkError
 
-    signer = keys.SigningKey(state.private_key(make=True) or b"")
+    signer = keys.SigningKey(state.private_key(create=True) or b"")
     try:
-        collector, plan = await enrol(invite, ways, signer)
-    except DoorError as error:
-        raise cli.CommandError(_sentence(error.reason, invite.endpoint)) from error
-    _take(state, collector, plan)
+        collector, plan = await enrol(invite, dial_context, signer)
+    except UplinkError as error:
+        raise cli.AgentCommandError(_describe_reason(error.reason, invite.endpoint)) from error
+    _store_enrolment(state, collector, plan)
     return collector
 
 
-def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
+def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -> int:
     from heliograph.clock import SystemClock
     from heliograph.observation import Access
-    from heliograph_agent.cli.plan import stored_plan
-    from heliograph_agent.config import load
-    from heliograph_agent.consent import consent as c
-    from heliograph_agent.consent.opt_out import careful, without
-    from heliograph_agent.consent.risks import is_grave
+    from heliograph_agent import consent as c
+    from heliograph_agent.config import load_config
+    from heliograph_agent.consent import exclude_tests, is_grave, restrict_to_basics
 
-    config = load(cli.config_of(args))
-    plan = without(stored_plan(state), config.without)
-    before = c.read_consent(state.read_json(CONSENT))
-    country = args.country or config.country or (before.country if before else "")
-    if before is None and not country and not args.yes:
+    config = load_config(cli.get_config_path(args))
+    plan = exclude_tests(cli.read_stored_plan(state), config.without)
+    previous = c.read_consent(state.read_json(CONSENT))
+    country = args.country or config.country or (previous.country if previous else "")
+    if previous is None and not country and not args.yes:
         country = ask_country()
-    covered = careful(plan) if is_grave(country) else plan
-    scope = frozenset({c.EVERYTHING}) if args.yes else c.scope_of(covered)
-    asked = c.Consent(
+    offered_plan = restrict_to_basics(plan) if is_grave(country) else plan
+    scope = frozenset({c.EVERYTHING}) if args.yes else c.consent_scope(offered_plan)
+    consent = c.Consent(
         given_us=SystemClock().wall_us(),
         plan_version=plan.version,
         scope=scope,
@@ -273,11 +273,11 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
         region=args.region or "",
         access=Access(args.access),
         network=args.network or "unasked",
-        bytes_per_month=covered.limits.bytes_per_month,
+        bytes_per_month=offered_plan.limits.bytes_per_month,
     )
-    if before is not None and not c.narrow(covered, before)[1]:
-        return _again(state, collector, before, asked)
-    print(c.terms(covered, collector.endpoint, country))
+    if previous is not None and not c.narrow_plan(offered_plan, previous)[1]:
+        return _update_declared(state, collector, previous, consent)
+    print(c.format_terms(offered_plan, collector.endpoint, country))
     if not args.yes:
         network = args.network or ask_network()
         if network is None or not ask_agreement():
@@ -287,42 +287,44 @@ def _agree(args: argparse.Namespace, state: State, collector: Collector) -> int:
                 file=sys.stderr,
             )
             return 1
-        asked = replace(asked, network=network)
-    state.write_json(CONSENT, asked.to_json())
+        consent = replace(consent, network=network)
+    state.write_json(CONSENT, consent.to_json())
     print("Joined. Start measuring with `heliograph-agent run`.")
-    if covered.tasks != plan.tasks:
+    if offered_plan.tasks != plan.tasks:
         print("What else the plan holds: `heliograph-agent plan`.")
     return 0
 
 
-def _again(state: State, collector: Collector, before: "Consent", asked: "Consent") -> int:
+def _update_declared(
+    state: State, collector: Collector, previous: "Consent", consent: "Consent"
+) -> int:
     """The second join on the same state: only what is declared can change."""
-    told = {
-        name: getattr(asked, name)
+    declared = {
+        name: getattr(consent, name)
         for name in ("country", "region", "access")
-        if getattr(asked, name) not in ("", "unknown")
+        if getattr(consent, name) not in ("", "unknown")
     }
-    if told:
-        state.write_json(CONSENT, replace(before, **told).to_json())
+    if declared:
+        state.write_json(CONSENT, replace(previous, **declared).to_json())
     print(
         f"This agent has already joined {collector.endpoint}; "
-        + ("what you declared was noted." if told else "nothing was changed.")
+        + ("what you declared was noted." if declared else "nothing was changed.")
     )
     return 0
 
 
-def _write(file: Path, data: bytes) -> None:
+def _write_file(file: Path, data: bytes) -> None:
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
     except OSError as error:
-        raise cli.CommandError(
+        raise cli.AgentCommandError(
             f"Cannot write {file} ({error.strerror}): name another place."
         ) from error
 
 
-def _sentence(reason: str, endpoint: str) -> str:
+def _describe_reason(reason: str, endpoint: str) -> str:
     return {
         "unreachable": f"The collector at {endpoint} cannot be reached: check this machine's "
         "connection, then ask the operator whether the collector runs, and try again.",
@@ -340,17 +342,17 @@ def _sentence(reason: str, endpoint: str) -> str:
     )
 
 
-def _code(name: str) -> Callable[[str], str]:
+def _make_code_parser(name: str) -> Callable[[str], str]:
     """Checks by config.py, which is loaded only when the option is given."""
 
-    def check(text: str) -> str:
+    def check(raw: str) -> str:
         from heliograph_agent import config
 
         try:
-            value: str = getattr(config, name)(text)
+            value: str = getattr(config, name)(raw)
         except ValueError as error:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not allowed; use an ISO 3166 code like KZ or KZ-75"
+                f"{raw!r} is not allowed; use an ISO 3166 code like KZ or KZ-75"
             ) from error
         return value
 

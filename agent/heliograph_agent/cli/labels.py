@@ -1,4 +1,4 @@
-"""The closed vocabulary put in plain words, and what else goes onto a line of a terminal."""
+"""Label the closed vocabulary in plain words, and format text for a terminal."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -55,7 +55,7 @@ FAILURES: Mapping[Failure, str] = {
     Failure.UNKNOWN_FAILURE: "a failure without a name",
 }
 # What says something about this machine and nothing about the target.
-OWN = frozenset(
+LOCAL_FAILURES = frozenset(
     {
         Failure.INTERRUPTED,
         Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
@@ -81,92 +81,93 @@ _CHANGES: Mapping[str, str] = {
 }
 
 
-def failure_of(step: Observation) -> str:
+def describe_failure(step: Observation) -> str:
     """Why the step did not succeed, "" when it did."""
     if step.failure is None:
         return ""
-    words = FAILURES.get(step.failure, step.failure.value.replace("_", " "))
+    description = FAILURES.get(step.failure, step.failure.value.replace("_", " "))
     if step.tls is not None and step.tls.alert is not None:
-        words += f" (alert {step.tls.alert})"
+        description += f" (alert {step.tls.alert})"
     if step.failure is not Failure.HTTP_TRUNCATED_BODY and step.http and step.http.body_bytes:
-        words += f" after {step.http.body_bytes:,} bytes"
-    return words
+        description += f" after {step.http.body_bytes:,} bytes"
+    return description
 
 
-def asked_of(step: Observation) -> str:
+def describe_request(step: Observation) -> str:
     """What was asked, of whom."""
     if step.dns is not None:
-        return f"{step.dns.query_type} {step.dns.name} by {way_of(step.dns)}"
+        return f"{step.dns.query_type} {step.dns.name} by {describe_resolver(step.dns)}"
     if step.hop is not None:
         return f"{step.hop.ttl:>2} {_SENT.get(step.hop.sent, step.hop.sent)}"
     if step.exchange is not None:
-        return _said(step, step.exchange)
-    where = place_of(step)
-    if where and step.tls is None:
-        return where
+        return _describe_exchange(step, step.exchange)
+    address = format_address(step)
+    if address and step.tls is None:
+        return address
     if step.tls is not None:
         name = f"for {step.tls.server_name}" if step.tls.server_name else "without a name"
-        return f"{where} {name}".lstrip()
+        return f"{address} {name}".lstrip()
     if step.http is not None and step.operation is Operation.HTTP_ROUND_TRIP:
         return f"{step.http.method} {step.http.url}"
     return ""
 
 
-def way_of(dns: Dns) -> str:
+def describe_resolver(dns: Dns) -> str:
     """`udp 9.9.9.9:53`, `doh dns.example`: how and whom."""
     host = dns.resolver.partition("://")[2].partition("/")[0] or dns.resolver
     return f"{dns.engine} {host}".rstrip()
 
 
-def outcome_of(step: Observation) -> str:
+def describe_outcome(step: Observation) -> str:
     """What came of it."""
     if step.failure is not None:
-        return failure_of(step)
+        return describe_failure(step)
     if step.dns is not None:
-        return _resolved(step.dns)
+        return _describe_answers(step.dns)
     if step.hop is not None:
-        return _hopped(step.hop)
+        return _describe_hop(step.hop)
     if step.exchange is not None:
-        return replied(step.exchange)
+        return describe_reply(step.exchange)
     if step.tls is not None:
-        return _secured(step.tls)
+        return _describe_tls(step.tls)
     if step.http is not None:
         is_head = step.operation is Operation.HTTP_ROUND_TRIP
-        return _answered(step.http) if is_head else _read(step.http)
+        return _describe_status(step.http) if is_head else _describe_body(step.http)
     return "connected"
 
 
-def place_of(step: Observation) -> str:
+def format_address(step: Observation) -> str:
     """ADDRESS:PORT of a step that has one, "" else."""
-    end = step.tcp or step.udp
-    if end is None:
+    peer = step.tcp or step.udp
+    if peer is None:
         return ""
-    return f"[{end.address}]:{end.port}" if ":" in end.address else f"{end.address}:{end.port}"
+    return f"[{peer.address}]:{peer.port}" if ":" in peer.address else f"{peer.address}:{peer.port}"
 
 
-def replied(exchange: Exchange) -> str:
+def describe_reply(exchange: Exchange) -> str:
     """The word of a protocol, and what an echo lost on the way."""
-    words = _REPLIES.get(exchange.reply, exchange.reply.replace("_", " ")) or "answered"
-    changes = changed(exchange)
-    return f"{words}, changed: {changes}" if changes else words
+    description = _REPLIES.get(exchange.reply, exchange.reply.replace("_", " ")) or "answered"
+    changes = describe_changes(exchange)
+    return f"{description}, changed: {changes}" if changes else description
 
 
-def changed(exchange: Exchange) -> str:
+def describe_changes(exchange: Exchange) -> str:
     """How an echo differs from what was sent."""
-    words = (_CHANGES.get(word, word.replace("_", " ")) for word in exchange.differences)
-    return ", ".join(word for word in words if word)
+    changes = (_CHANGES.get(change, change.replace("_", " ")) for change in exchange.differences)
+    return ", ".join(change for change in changes if change)
 
 
-def rate_of(http: Http) -> float | None:
+def compute_rate(http: Http) -> float | None:
     """Bytes a second between the first and the last moment that a body was watched at."""
     if len(http.arrivals) < 2:
         return None
-    first, last = http.arrivals[0], http.arrivals[-1]
-    took_us = last.at_us - first.at_us
-    return (last.bytes - first.bytes) * 1_000_000 / took_us if took_us > 0 else None
+    first = http.arrivals[0]
+    last = http.arrivals[-1]
+    elapsed_us = last.at_us - first.at_us
+    return (last.bytes - first.bytes) * 1_000_000 / elapsed_us if elapsed_us > 0 else None
 
 
-def speed(rate: float) -> str:
+def format_rate(rate: float) -> str:
     """A rate in the usual units."""
     for unit, size in (("MB/s", 1_000_000), ("kB/s", 1_000)):
         if rate >= size:
@@ -174,71 +175,72 @@ def speed(rate: float) -> str:
     return f"{rate:.0f} B/s"
 
 
-def took(duration_us: int) -> str:
+def format_duration(duration_us: int) -> str:
     """Milliseconds, or seconds when they are many."""
     if duration_us < 1_000_000:
         return f"{duration_us / 1000:.0f} ms"
     return f"{duration_us / 1e6:.2f} s"
 
 
-def printable(text: str, width: int) -> str:
+def make_printable(value: str, width: int) -> str:
     """One line of at most `width` characters that cannot move a terminal's cursor."""
-    safe = "".join(c if c.isprintable() else "·" for c in text)
+    safe = "".join(c if c.isprintable() else "·" for c in value)
     return safe if len(safe) <= width else safe[: width - 1] + "…"
 
 
-def listed(words: "list[str]", most: int = 6) -> str:
-    """`a, b and c`; what is beyond `most` is counted."""
-    if len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most} more"
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def join_items(items: "list[str]", max_items: int = 6) -> str:
+    """`a, b and c`; what is beyond `max_items` is counted."""
+    if len(items) > max_items:
+        return f"{', '.join(items[:max_items])} and {len(items) - max_items} more"
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def _said(step: Observation, exchange: Exchange) -> str:
-    words = _PROTOCOLS.get(exchange.protocol, exchange.protocol.replace("_", " "))
-    tls, where = step.tls, place_of(step)
+def _describe_exchange(step: Observation, exchange: Exchange) -> str:
+    protocol = _PROTOCOLS.get(exchange.protocol, exchange.protocol.replace("_", " "))
+    tls = step.tls
+    address = format_address(step)
     if tls is None:
-        return f"{words} {where}".rstrip()
+        return f"{protocol} {address}".rstrip()
     name = f"for {tls.server_name}" if tls.server_name else "without a name"
     kind = {"real": "sealed hello", "grease": "GREASE hello"}.get(tls.ech, "hello")
     return f"{kind} {name}{f', outside {tls.outer_name}' if tls.outer_name else ''}"
 
 
-def _resolved(dns: Dns) -> str:
-    words = ", ".join(answer.data for answer in dns.answers) or "no records"
+def _describe_answers(dns: Dns) -> str:
+    description = ", ".join(answer.data for answer in dns.answers) or "no records"
     for reply in dns.later[:2]:
         data = ", ".join(answer.data for answer in reply.answers) or f"rcode {reply.rcode}"
-        words += f"; after {took(reply.after_us)} also {data}"
-    return words
+        description += f"; after {format_duration(reply.after_us)} also {data}"
+    return description
 
 
-def _hopped(hop: Hop) -> str:
-    words = _REPLIES.get(hop.reply, hop.reply)
+def _describe_hop(hop: Hop) -> str:
+    description = _REPLIES.get(hop.reply, hop.reply)
     if hop.network:
-        words += f" in {hop.network}"
+        description += f" in {hop.network}"
     if hop.reply in ("rst", "fin", "data", "dns"):
-        words += f", ttl {hop.reply_ttl}, id {hop.reply_ipid}"
-    return words
+        description += f", ttl {hop.reply_ttl}, id {hop.reply_ipid}"
+    return description
 
 
-def _secured(tls: Tls) -> str:
-    words = [tls.version or "done", f"by {tls.chain[0].issuer}" if tls.chain else "", tls.alpn]
-    return ", ".join(word for word in words if word and word != "http/1.1")
+def _describe_tls(tls: Tls) -> str:
+    parts = [tls.version or "done", f"by {tls.chain[0].issuer}" if tls.chain else "", tls.alpn]
+    return ", ".join(part for part in parts if part and part != "http/1.1")
 
 
-def _answered(http: Http) -> str:
+def _describe_status(http: Http) -> str:
     try:
         phrase = f" {HTTPStatus(http.status).phrase}"
     except ValueError:
         phrase = ""
-    to = f" → {http.location}" if http.location else ""
-    return f"{http.status}{phrase}{' by HTTP/3' if http.version == '3' else ''}{to}"
+    location = f" → {http.location}" if http.location else ""
+    return f"{http.status}{phrase}{' by HTTP/3' if http.version == '3' else ''}{location}"
 
 
-def _read(http: Http) -> str:
-    cut = ", and more" if http.truncated else ""
-    rate = rate_of(http)
-    pace = f", {speed(rate)}" if rate is not None else ""
-    shown = http.title or http.text
-    title = f", “{shown}”" if shown else ""
-    return f"{http.body_bytes:,} bytes{cut}{pace}{title}"
+def _describe_body(http: Http) -> str:
+    more = ", and more" if http.truncated else ""
+    rate = compute_rate(http)
+    rate_text = f", {format_rate(rate)}" if rate is not None else ""
+    excerpt = http.title or http.text
+    title = f", “{excerpt}”" if excerpt else ""
+    return f"{http.body_bytes:,} bytes{more}{rate_text}{title}"

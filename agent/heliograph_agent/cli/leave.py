@@ -12,14 +12,14 @@ from pathlib import Path
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import COLLECTOR, CONSENT, OURS, PAUSED, PLAN, SPOOL, STATUS, State
+from heliograph_agent.state import COLLECTOR, CONSENT, OWN_FILES, PAUSED, PLAN, SPOOL, STATUS, State
 
 STOP_S = 10.0
-TELL_S = 10.0
+GOODBYE_S = 10.0
 POLL_S = 0.1
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "leave",
         help="stop measuring for this collector and tell it so",
@@ -35,29 +35,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     _stop_running(state)
     if not (args.erase or state.path(COLLECTOR).exists()):
         print("This agent serves no collector; nothing to leave.")
         return 0
-    told = False
+    is_notified = False
     if state.root.exists():
-        with state.locked():
-            told = asyncio.run(_tell(state, cli.config_of(args), SystemClock()))
+        with state.hold_lock():
+            is_notified = asyncio.run(_say_goodbye(state, cli.get_config_path(args), SystemClock()))
             for name in (CONSENT, COLLECTOR, PLAN, STATUS, PAUSED):
                 state.remove(name)
     if args.erase:
-        erase(state)
-    print("Left." if told else "Left; the collector could not be told and will notice by itself.")
+        erase_files(state)
+    print(
+        "Left."
+        if is_notified
+        else "Left; the collector could not be told and will notice by itself."
+    )
     return 0
 
 
-def erase(state: State) -> None:
+def erase_files(state: State) -> None:
     """Our files and no others, then the directory if nothing else is in it."""
-    for name in OURS:
+    for name in OWN_FILES:
         state.remove(name)
-    for beside in (*state.root.glob(f"{SPOOL}*"), *state.root.glob(".*.new")):
-        state.remove(beside.name)
+    for path in (*state.root.glob(f"{SPOOL}*"), *state.root.glob(".*.new")):
+        state.remove(path.name)
     with suppress(OSError):
         state.root.rmdir()
     if state.root.exists():
@@ -65,42 +69,42 @@ def erase(state: State) -> None:
 
 
 def _stop_running(state: State) -> None:
-    process = state.running()
+    process = state.running_pid()
     if not process:
         return
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGTERM)
     for _ in range(int(STOP_S / POLL_S)):
-        if state.running() is None:
+        if state.running_pid() is None:
             return
         time.sleep(POLL_S)
-    raise cli.CommandError(
+    raise cli.AgentCommandError(
         f"The agent that runs as process {process} does not stop: end it, then leave again."
     )
 
 
-async def _tell(state: State, config: Path, clock: Clock) -> bool:
+async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
     """Whether the collector heard the goodbye. Damaged files keep nobody from leaving; without the
     configuration nothing is said, for it may name a proxy that nothing is to go past."""
-    from heliograph_agent.config import ConfigError, load
-    from heliograph_agent.runtime.agent import Agent, read_setting
+    from heliograph_agent.config import AgentConfigError, load_config
+    from heliograph_agent.runtime.agent import Agent, read_settings
     from heliograph_agent.state import StateError
 
     try:
-        agent = Agent(read_setting(state, load(config)), clock, random.SystemRandom())
-    except (StateError, ConfigError):
+        agent = Agent(read_settings(state, load_config(config)), clock, random.SystemRandom())
+    except (StateError, AgentConfigError):
         return False
     try:
         async with asyncio.TaskGroup() as group:
             session = group.create_task(agent.uplink.run())
             with suppress(TimeoutError):
-                async with asyncio.timeout(TELL_S):
-                    await agent.sealing.close_all()
-                    await agent.uplink.delivered()
-            heard = agent.uplink.reached.connected
+                async with asyncio.timeout(GOODBYE_S):
+                    await agent.batcher.close_batches()
+                    await agent.uplink.wait_delivered()
+            is_connected = agent.uplink.status.connected
             agent.uplink.leave("leave")
-            await asyncio.wait([session], timeout=TELL_S)
+            await asyncio.wait([session], timeout=GOODBYE_S)
             session.cancel()
-        return heard
+        return is_connected
     finally:
         await agent.spool.close()

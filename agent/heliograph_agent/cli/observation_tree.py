@@ -1,4 +1,4 @@
-"""Observations as a tree: under each endpoint its steps, each under the step it stands on."""
+"""Format observations as a tree: endpoints, their steps, and steps below steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,26 @@ from enum import StrEnum
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.cli.labels import OWN, STEPS, asked_of, outcome_of, printable, took
+from heliograph_agent.cli.labels import (
+    LOCAL_FAILURES,
+    STEPS,
+    describe_outcome,
+    describe_request,
+    format_duration,
+    make_printable,
+)
 
-_TOOK = 8
-_FRAME = 2 + 1 + 2 + 1 + _TOOK  # columns of a line that are neither what was asked nor its outcome
-_LEAST = 20
+_DURATION_WIDTH = 8
+_FRAME = (
+    2 + 1 + 2 + 1 + _DURATION_WIDTH
+)  # columns of a line that are neither what was asked nor its outcome
+_MIN_WIDTH = 20
 _NARROW = 60  # below, an outcome gets a line of its own
-_SILENCE = (Failure.GENERIC_TIMEOUT_ERROR,)
+_TIMEOUTS = (Failure.GENERIC_TIMEOUT_ERROR,)
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation)}
 
 
-class Answer(StrEnum):
+class EndpointAnswer(StrEnum):
     """What one endpoint was seen to do. No verdict: that takes a control."""
 
     YES = "yes"
@@ -24,7 +33,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Mark(StrEnum):
+class StepMark(StrEnum):
     """It worked, it did not, there was nothing to be had or no way to ask."""
 
     GOOD = "✓"
@@ -33,7 +42,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
+class Colors:
     """How a mark and what is beside the point are painted; by default they are not."""
 
     good: str = ""
@@ -42,63 +51,71 @@ class Colours:
     bold: str = ""
     end: str = ""
 
-    def paint(self, text: str, colour: str) -> str:
-        return f"{colour}{text}{self.end}" if colour and text else text
+    def paint(self, value: str, color: str) -> str:
+        return f"{color}{value}{self.end}" if color and value else value
 
-    def of(self, mark: Mark) -> str:
-        return {Mark.GOOD: self.good, Mark.BAD: self.bad, Mark.NONE: self.faint}[mark]
+    def color_of(self, mark: StepMark) -> str:
+        return {StepMark.GOOD: self.good, StepMark.BAD: self.bad, StepMark.NONE: self.faint}[mark]
 
 
-PLAIN = Colours()
-ANSI = Colours(good="\033[32m", bad="\033[31m", faint="\033[2m", bold="\033[1m", end="\033[0m")
+PLAIN = Colors()
+ANSI = Colors(good="\033[32m", bad="\033[31m", faint="\033[2m", bold="\033[1m", end="\033[0m")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StepRow:
     """One step, and the twigs that lead to it from the one that it stands on."""
 
-    twig: str
+    branch: str
     step: Observation
 
     @property
-    def asked(self) -> str:
-        return f"{self.twig}{STEPS[self.step.operation]:<7} {asked_of(self.step)}".rstrip()
+    def request(self) -> str:
+        return (
+            f"{self.branch}{STEPS[self.step.operation]:<7} {describe_request(self.step)}".rstrip()
+        )
 
     @property
-    def mark(self) -> Mark:
-        return mark_of(self.step)
+    def mark(self) -> StepMark:
+        return classify_step(self.step)
 
 
-def tree(
-    observations: Sequence[Observation], columns: int = 120, colours: Colours = PLAIN
+def format_tree(
+    observations: Sequence[Observation], columns: int = 120, colors: Colors = PLAIN
 ) -> list[str]:
     """Lines of at most `columns`; endpoints and steps in the order in which they began."""
-    labels = sorted(by_endpoint(observations), key=bool)  # what has no label has no heading
-    grown = {label: list(_grown(label, observations)) for label in labels}
-    widths = _widths(list(grown.values()), columns)
+    labels = sorted(group_by_endpoint(observations), key=bool)  # what has no label has no heading
+    rows_by_label = {label: list(_tree_rows(label, observations)) for label in labels}
+    widths = _column_widths(list(rows_by_label.values()), columns)
     lines: list[str] = []
-    for (label, rows), (asked, outcome) in zip(grown.items(), widths, strict=True):
-        lines += [colours.paint(printable(label, columns), colours.bold)] if label else []
+    for (label, rows), (request_width, outcome_width) in zip(
+        rows_by_label.items(), widths, strict=True
+    ):
+        lines += [colors.paint(make_printable(label, columns), colors.bold)] if label else []
         for row in rows:
-            lines += _lines(row, asked, outcome, columns, colours)
+            lines += _format_row(row, request_width, outcome_width, columns, colors)
     return lines
 
 
-def answer_of(steps: Sequence[Observation]) -> Answer:
+def classify_answer(steps: Sequence[Observation]) -> EndpointAnswer:
     """By the deepest step that was tried: it worked once, or failed for a reason of the network."""
-    deepest = deepest_of(steps)
-    if any(mark_of(step) is Mark.GOOD for step in deepest):
-        return Answer.YES
-    return Answer.UNKNOWN if all(step.failure in OWN for step in deepest) else Answer.NO
+    deepest = deepest_steps(steps)
+    if any(classify_step(step) is StepMark.GOOD for step in deepest):
+        return EndpointAnswer.YES
+    return (
+        EndpointAnswer.UNKNOWN
+        if all(step.failure in LOCAL_FAILURES for step in deepest)
+        else EndpointAnswer.NO
+    )
 
 
-def deepest_of(steps: Sequence[Observation]) -> list[Observation]:
+def deepest_steps(steps: Sequence[Observation]) -> list[Observation]:
     """Those of the last operation that was come to."""
     depth = max((_DEPTH[step.operation] for step in steps), default=0)
     return [step for step in steps if _DEPTH[step.operation] == depth]
 
 
-def by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+def group_by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
     """In the order in which their visits began: steps are written down as they end."""
     groups: dict[str, list[Observation]] = {}
     for observation in sorted(observations, key=lambda step: step.started_us):
@@ -106,16 +123,18 @@ def by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observati
     return groups
 
 
-def mark_of(step: Observation) -> Mark:
+def classify_step(step: Observation) -> StepMark:
     """An alert or a stranger's answer is a reply and no success; a silent router is no failure."""
     if step.failure is None:
-        return Mark.BAD if _turned_away(step) else Mark.GOOD
-    silent_router = step.operation is Operation.HOP and step.failure in _SILENCE
-    none = step.failure in OWN or step.failure is Failure.DNS_NO_ANSWER or silent_router
-    return Mark.NONE if none else Mark.BAD
+        return StepMark.BAD if _is_refused(step) else StepMark.GOOD
+    silent_router = step.operation is Operation.HOP and step.failure in _TIMEOUTS
+    is_neutral = (
+        step.failure in LOCAL_FAILURES or step.failure is Failure.DNS_NO_ANSWER or silent_router
+    )
+    return StepMark.NONE if is_neutral else StepMark.BAD
 
 
-def _turned_away(step: Observation) -> bool:
+def _is_refused(step: Observation) -> bool:
     exchange = step.exchange
     if step.hop is not None:
         return step.hop.reply in ("rst", "fin", "unreachable")
@@ -124,62 +143,77 @@ def _turned_away(step: Observation) -> bool:
     return exchange.reply.startswith("alert_") or bool(exchange.differences)
 
 
-def _grown(label: str, observations: Sequence[Observation]) -> Iterator[Row]:
+def _tree_rows(label: str, observations: Sequence[Observation]) -> Iterator[StepRow]:
     """The endpoint's steps, each behind its parent."""
-    own = {index for index, step in enumerate(observations) if step.endpoint == label}
+    own_indices = {index for index, step in enumerate(observations) if step.endpoint == label}
     children: dict[int | None, list[int]] = {}
-    for index in sorted(own, key=lambda at: observations[at].started_us):
+    for index in sorted(own_indices, key=lambda at: observations[at].started_us):
         parent = observations[index].parent
         # Steps of one hand name each other; a parent elsewhere, or behind, is as good as none.
-        under = parent if parent is not None and parent < index and parent in own else None
-        children.setdefault(under, []).append(index)
-    yield from _below(None, "", observations, children)
+        parent_index = (
+            parent if parent is not None and parent < index and parent in own_indices else None
+        )
+        children.setdefault(parent_index, []).append(index)
+    yield from _subtree_rows(None, "", observations, children)
 
 
-def _below(
+def _subtree_rows(
     parent: int | None,
-    stem: str,
+    indent: str,
     observations: Sequence[Observation],
     children: Mapping[int | None, Sequence[int]],
-) -> Iterator[Row]:
+) -> Iterator[StepRow]:
     siblings = children.get(parent, ())
     for index in siblings:
-        last = index == siblings[-1]
-        twig, further = ("└ ", "  ") if last else ("├ ", "│ ")
-        root = parent is None
-        yield Row("" if root else stem + twig, observations[index])
-        yield from _below(index, "" if root else stem + further, observations, children)
+        is_last = index == siblings[-1]
+        branch, continuation = ("└ ", "  ") if is_last else ("├ ", "│ ")
+        is_root = parent is None
+        yield StepRow("" if is_root else indent + branch, observations[index])
+        yield from _subtree_rows(
+            index, "" if is_root else indent + continuation, observations, children
+        )
 
 
-def _widths(groups: Sequence[Sequence[Row]], columns: int) -> list[tuple[int, int]]:
+def _column_widths(groups: Sequence[Sequence[StepRow]], columns: int) -> list[tuple[int, int]]:
     """Of each group, for what was asked and what came of it: all alike where there is room, each
     its own where there is not, and durations in one column always."""
-    room = max(columns - _FRAME - 1, 2 * _LEAST)
+    available = max(columns - _FRAME - 1, 2 * _MIN_WIDTH)
     needed = [
-        (max(len(row.asked) for row in rows), max(len(outcome_of(row.step)) for row in rows))
+        (
+            max(len(row.request) for row in rows),
+            max(len(describe_outcome(row.step)) for row in rows),
+        )
         for rows in groups
     ]
-    asked, outcome = (max((each[at] for each in needed), default=0) for at in (0, 1))
-    if asked + outcome <= room:
-        return [(asked, outcome)] * len(groups)
-    total = min(room, max(sum(each) for each in needed))
-    return [_shared(asked, outcome, total) for asked, outcome in needed]
+    request_width, outcome_width = (
+        max((widths[at] for widths in needed), default=0) for at in (0, 1)
+    )
+    if request_width + outcome_width <= available:
+        return [(request_width, outcome_width)] * len(groups)
+    total = min(available, max(sum(widths) for widths in needed))
+    return [
+        _split_width(request_width, outcome_width, total) for request_width, outcome_width in needed
+    ]
 
 
-def _shared(asked: int, outcome: int, total: int) -> tuple[int, int]:
+def _split_width(request_width: int, outcome_width: int, total: int) -> tuple[int, int]:
     """What was asked gives way first to what came of it, down to three fifths."""
-    width = min(asked, max(total - outcome, total * 3 // 5))
+    width = min(request_width, max(total - outcome_width, total * 3 // 5))
     return width, total - width
 
 
-def _lines(row: Row, asked: int, outcome: int, columns: int, colours: Colours) -> list[str]:
-    mark = colours.paint(row.mark, colours.of(row.mark))
-    came, lasted = outcome_of(row.step), took(row.step.duration_us)
+def _format_row(
+    row: StepRow, request_width: int, outcome_width: int, columns: int, colors: Colors
+) -> list[str]:
+    mark = colors.paint(row.mark, colors.color_of(row.mark))
+    outcome_text = describe_outcome(row.step)
+    duration = format_duration(row.step.duration_us)
     if columns < _NARROW:
-        first = f"{mark} {printable(row.asked, columns - 2)}"
-        return [first, f"    {printable(f'{came}, {lasted}', columns - 4)}"]
-    told = printable(came, outcome).ljust(outcome)
-    if row.mark is Mark.BAD:
-        told = colours.paint(told, colours.bad)
-    end = colours.paint(f"{lasted:>{_TOOK}}", colours.faint)
-    return [f"  {mark} {printable(row.asked, asked):<{asked}}  {told} {end}"]
+        first = f"{mark} {make_printable(row.request, columns - 2)}"
+        return [first, f"    {make_printable(f'{outcome_text}, {duration}', columns - 4)}"]
+    outcome_cell = make_printable(outcome_text, outcome_width).ljust(outcome_width)
+    if row.mark is StepMark.BAD:
+        outcome_cell = colors.paint(outcome_cell, colors.bad)
+    duration_cell = colors.paint(f"{duration:>{_DURATION_WIDTH}}", colors.faint)
+    request_cell = f"{make_printable(row.request, request_width):<{request_width}}"
+    return [f"  {mark} {request_cell}  {outcome_cell} {duration_cell}"]

@@ -9,10 +9,10 @@ from heliograph_agent import cli
 from heliograph_agent.state import PAUSED
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-FOR_EVER_US = 0
+FOREVER_US = 0
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "pause",
         help="stop measuring and sending, until `resume`",
@@ -22,8 +22,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     p.add_argument(
         "--until",
         metavar="T",
-        type=until,
-        default=FOR_EVER_US,
+        type=parse_until,
+        default=FOREVER_US,
         help="go on by itself: after 30m, 2h, 7d, or at a UTC time like 2026-01-31T18:00",
     )
     commands.add_parser(
@@ -35,37 +35,37 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     state.prepare()
     if args.command == "resume":
         state.remove(PAUSED)
         print("Going on.")
         return 0
     state.write_json(PAUSED, {"until_us": args.until})
-    print(f"Paused{_words(args.until)}.")
+    print(f"Paused{_format_until(args.until)}.")
     return 0
 
 
-def until(text: str, clock: Clock | None = None) -> int:
+def parse_until(value: str, clock: Clock | None = None) -> int:
     """Microseconds since the epoch. Raises ArgumentTypeError."""
     now = datetime.fromtimestamp((clock or SystemClock()).wall_us() / 1e6, UTC)
-    short = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
+    match = re.fullmatch(r"([0-9]{1,5})([mhd])", value)
     try:
-        if short:
-            end = now + timedelta(**{UNITS[short[2]]: int(short[1])})
+        if match:
+            end = now + timedelta(**{UNITS[match[2]]: int(match[1])})
         else:
-            end = datetime.fromisoformat(text)
+            end = datetime.fromisoformat(value)
             end = end if end.tzinfo else end.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; use 30m, 2h, 7d or 2026-01-31T18:00"
+            f"{value!r} is no time; use 30m, 2h, 7d or 2026-01-31T18:00"
         ) from None
     if end <= now:
-        raise argparse.ArgumentTypeError(f"{text!r} is in the past")
+        raise argparse.ArgumentTypeError(f"{value!r} is in the past")
     return int(end.timestamp() * 1e6)
 
 
-def _words(until_us: int) -> str:
-    if until_us == FOR_EVER_US:
+def _format_until(until_us: int) -> str:
+    if until_us == FOREVER_US:
         return " until `heliograph-agent resume`"
     return f" until {datetime.fromtimestamp(until_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"

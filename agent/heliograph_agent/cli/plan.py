@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph_agent import cli
-from heliograph_agent.state import CONSENT, PLAN, State, not_joined
+from heliograph_agent.state import CONSENT, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from heliograph.plan import Plan, PlannedTask, Service
     from heliograph_agent.config import Config
-    from heliograph_agent.consent.consent import Consent
+    from heliograph_agent.consent import Consent
 
-PRESENT = -1  # whatever it is
+CURRENT = -1  # whatever it is
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "plan",
         help="show what this agent runs",
@@ -32,132 +32,120 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="VERSION",
         type=int,
         nargs="?",
-        const=PRESENT,
+        const=CURRENT,
         help="agree to everything in the plan of that version, or in the present one",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent.config import load
-    from heliograph_agent.consent import consent as c
-    from heliograph_agent.consent import cost
-    from heliograph_agent.consent.opt_out import left_out, without
+    from heliograph_agent import consent as c
+    from heliograph_agent.config import load_config
+    from heliograph_agent.consent import exclude_tests, list_excluded
 
-    state = cli.state_of(args)
-    plan = stored_plan(state)
+    state = cli.get_state(args)
+    plan = cli.read_stored_plan(state)
     consent = c.read_consent(state.read_json(CONSENT))
     if args.agree is not None:
-        if args.agree not in (PRESENT, plan.version):
-            raise cli.CommandError(
+        if args.agree not in (CURRENT, plan.version):
+            raise cli.AgentCommandError(
                 f"Nothing was agreed to: plan {plan.version} has come since plan {args.agree}; "
                 "look at it with `heliograph-agent plan`."
             )
-        consent = _agree(state, plan, consent)
-    config = load(cli.config_of(args))
-    wanted = without(plan, config.without)
-    waiting = c.narrow(wanted, consent)[1] if consent else tuple(sorted(c.scope_of(wanted)))
+        consent = _store_consent(state, plan, consent)
+    config = load_config(cli.get_config_path(args))
+    allowed_plan = exclude_tests(plan, config.without)
+    missing_units = (
+        c.narrow_plan(allowed_plan, consent)[1]
+        if consent
+        else tuple(sorted(c.consent_scope(allowed_plan)))
+    )
     if args.json:
-        more = {
-            "not_agreed": waiting,
-            "opted_out": sorted({_about(t, {}) for t in left_out(plan, config.without)}),
-            "bytes_a_day": cost.of_plan(wanted),
+        extra = {
+            "not_agreed": missing_units,
+            "opted_out": sorted(
+                {_describe_task(t, {}) for t in list_excluded(plan, config.without)}
+            ),
+            "bytes_a_day": c.estimate_plan_bytes(allowed_plan),
         }
-        print(json.dumps(asdict(plan) | more, ensure_ascii=False))
+        print(json.dumps(asdict(plan) | extra, ensure_ascii=False))
         return 0
-    _show(plan, waiting, config)
+    _print_plan(plan, missing_units, config)
     return 0
 
 
-def stored_plan(state: State) -> "Plan":
-    """What the collector asks of an agent of this role. Raises StateError or CommandError."""
-    from heliograph.plan import ROLES
-    from heliograph_agent.uplink.signed_documents import PlanError, read_plan
-
-    stored = state.read(PLAN)
-    if stored is None:
-        raise not_joined(state)
-    try:
-        collector = state.collector()
-        return read_plan(stored).of_role(collector.role if collector else ROLES[0])
-    except PlanError as error:
-        raise cli.CommandError(
-            f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "
-            "again."
-        ) from error
-
-
-def _agree(state: State, plan: "Plan", before: "Consent | None") -> "Consent":
+def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "Consent":
     from dataclasses import replace
 
     from heliograph.clock import SystemClock
-    from heliograph_agent.consent import consent as c
-    from heliograph_agent.uplink.signed_documents import Age, age_of
+    from heliograph_agent import consent as c
+    from heliograph_agent.uplink.signed_documents import PlanAge, classify_age
 
-    if before is None:
-        raise cli.CommandError(
+    if previous is None:
+        raise cli.AgentCommandError(
             "Nothing was agreed to yet: run `heliograph-agent join INVITE` again."
         )
     now_us = SystemClock().wall_us()
-    if age_of(plan, now_us // 1_000_000) is not Age.FRESH:
-        raise cli.CommandError(
+    if classify_age(plan, now_us // 1_000_000) is not PlanAge.FRESH:
+        raise cli.AgentCommandError(
             "This plan has expired: it goes on as it is, and nothing is added to it. Agree when "
             "the collector was reached and has renewed it."
         )
-    agreed = replace(
-        before,
+    consent = replace(
+        previous,
         given_us=now_us,
         plan_version=plan.version,
-        scope=before.scope | c.scope_of(plan),
-        bytes_per_month=max(before.bytes_per_month, plan.limits.bytes_per_month),
+        scope=previous.scope | c.consent_scope(plan),
+        bytes_per_month=max(previous.bytes_per_month, plan.limits.bytes_per_month),
     )
-    state.write_json(CONSENT, agreed.to_json())
-    return agreed
+    state.write_json(CONSENT, consent.to_json())
+    return consent
 
 
-def _show(plan: "Plan", waiting: tuple[str, ...], config: "Config") -> None:
+def _print_plan(plan: "Plan", missing_units: tuple[str, ...], config: "Config") -> None:
     from heliograph.clock import SystemClock
-    from heliograph_agent.consent import cost
-    from heliograph_agent.consent.consent import plain
-    from heliograph_agent.consent.opt_out import left_out, without
-    from heliograph_agent.uplink.signed_documents import STALE_S, Age, age_of
+    from heliograph_agent import consent as c
+    from heliograph_agent.consent import exclude_tests, list_excluded, make_printable
+    from heliograph_agent.uplink.signed_documents import STALE_S, PlanAge, classify_age
 
     services = {service.name: service for service in plan.services}
-    wanted = without(plan, config.without)
-    print(plain(f"Plan {plan.version}, services of {plan.services_version}"))
-    for task in wanted.tasks:
-        daily = cost.of_task(task, services.get(task.service)) / 1e6
-        what = f"{task.experiment:<14} {_about(task, services)}, {daily:.1f} MB a day"
-        print(plain(f"  every {task.interval_s:>6} s  {what}"))
+    allowed_plan = exclude_tests(plan, config.without)
+    print(make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
+    for task in allowed_plan.tasks:
+        daily = c.estimate_task_bytes(task, services.get(task.service)) / 1e6
+        line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
+        print(make_printable(f"  every {task.interval_s:>6} s  {line}"))
     print(
-        f"Some {cost.of_plan(wanted) / 1e6:.1f} MB a day, at most "
+        f"Some {c.estimate_plan_bytes(allowed_plan) / 1e6:.1f} MB a day, at most "
         f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month."
     )
-    unwanted = left_out(plan, config.without)
+    unwanted = list_excluded(plan, config.without)
     if unwanted:
-        named = ", ".join(_about(task, services) for task in unwanted)
-        print(plain(f"Never run, by your opt_out: {named}"))
+        unwanted_names = ", ".join(_describe_task(task, services) for task in unwanted)
+        print(make_printable(f"Never run, by your opt_out: {unwanted_names}"))
     if config.quiet_hours:
         hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
         print(f"Nothing is run in the hours from {hours}, by your opt_out.")
-    if waiting:
-        print(plain("Not run, because you did not agree to it: " + ", ".join(waiting)))
-        print(f"To agree: heliograph-agent plan --agree {plan.version}")
-    age = age_of(plan, SystemClock().wall_us() // 1_000_000)
-    if age is not Age.FRESH:
+    if missing_units:
         print(
-            f"It expired on {_day(plan.expires_s)} and goes on as it is until "
-            f"{_day(plan.expires_s + STALE_S)}."
-            if age is Age.STALE
-            else f"It expired on {_day(plan.expires_s)}, too long ago: nothing is run by it."
+            make_printable("Not run, because you did not agree to it: " + ", ".join(missing_units))
+        )
+        print(f"To agree: heliograph-agent plan --agree {plan.version}")
+    age = classify_age(plan, SystemClock().wall_us() // 1_000_000)
+    if age is not PlanAge.FRESH:
+        print(
+            f"It expired on {_format_day(plan.expires_s)} and goes on as it is until "
+            f"{_format_day(plan.expires_s + STALE_S)}."
+            if age is PlanAge.STALE
+            else f"It expired on {_format_day(plan.expires_s)}, too long ago: nothing is run by it."
         )
 
 
-def _about(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
+def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
     service = services.get(task.service)
     if service is not None:
         return f"{service.title} at {task.target}" if task.target else service.title
     return task.target or task.service or "this machine's own connection"
 
 
-def _day(at_s: int) -> str:
+def _format_day(at_s: int) -> str:
     return f"{datetime.fromtimestamp(min(at_s, 2**37), UTC):%Y-%m-%d}"

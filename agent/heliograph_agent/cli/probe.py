@@ -1,12 +1,5 @@
-"""`heliograph-agent probe`: one experiment, now, from here; needs no collector, stores nothing."""
+"""`heliograph-agent probe`: run one experiment now, without a collector."""
 
-import argparse
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    # argparse gives no public name to what add_subparsers() returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 import argparse
 import asyncio
 import io
@@ -16,31 +9,38 @@ import random
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Observation
-from heliograph.services import Services, ServicesError, merged, shipped
-from heliograph.services import load as load_services
-from heliograph_agent.cli import config_of
-from heliograph_agent.config import Config, ConfigError, load, with_options
+from heliograph.services import (
+    Services,
+    ServicesError,
+    load_services,
+    load_shipped_services,
+    merge_services,
+)
+from heliograph_agent.cli import get_config_path
+from heliograph_agent.config import AgentConfigError, Config, load_config, with_options
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
-from heliograph_agent.net import Net, Trace
-from heliograph_agent.runtime.event_loop import run_main
-from heliograph_agent.runtime.runner import attempt
+from heliograph_agent.net import Net, StepTrace
 
 if TYPE_CHECKING:
-    from heliograph_agent.cli.observation_tree import Colours
+    from heliograph_agent.cli import Subparsers
+    from heliograph_agent.cli.observation_tree import Colors
 
-FAILED, USAGE = 1, 2
+FAILED = 1
+USAGE = 2
 DEADLINE_S = 300.0  # each step has its own; this one is for a great many of them
-TICK_S = 0.2
+PROGRESS_S = 0.2
 PLAIN = str.maketrans("✓✗…→“”└├│", '+x~>""`||')
 MAX_SENTENCE = 2_000
-_READABLE, _LEAST = 100, 20  # columns of the sentence
+# columns of the sentence
+_READABLE = 100
+_LEAST = 20
 
 
 class UsageError(Exception):
@@ -48,7 +48,7 @@ class UsageError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class ProbeRequest:
     """What the command line asks for, checked."""
 
     experiment: Experiment
@@ -59,37 +59,39 @@ class Probe:
 
 def run_probe(args: argparse.Namespace) -> int:
     try:
-        probe = prepare(args)
-    except (UsageError, ConfigError, CannotRun) as error:
-        return _complain(str(error), USAGE)
+        probe = prepare_probe(args)
+    except (UsageError, AgentConfigError, CannotRun) as error:
+        return _print_error(str(error), USAGE)
     except ServicesError as error:
-        return _complain(str(error), FAILED)
-    return perform(probe, _door(probe.settings), show_json=args.json)
+        return _print_error(str(error), FAILED)
+    return perform_probe(probe, _make_net_factory(probe.settings), show_json=args.json)
 
 
-def perform(probe: Probe, bind: Callable[[Trace], Net], *, show_json: bool) -> int:
+def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show_json: bool) -> int:
     """Run it and print what was seen, also when Ctrl-C ends it early."""
-    trace = Trace(SystemClock())
+    from heliograph_agent.runtime.event_loop import run_main
+
+    trace = StepTrace(SystemClock())
     try:
-        reason = run_main(_observe(probe, bind, trace))
+        reason = run_main(_run_with_progress(probe, bind, trace))
     except KeyboardInterrupt:
         reason = "Stopped before its end."
     if show_json:
         print_json(trace.observations)
     else:
         print_tree(probe, trace.observations)
-    return _complain(reason, FAILED) if reason else 0
+    return _print_error(reason, FAILED) if reason else 0
 
 
-def prepare(args: argparse.Namespace) -> Probe:
-    """Raises UsageError, ConfigError, CannotRun or ServicesError, each a sentence."""
-    from heliograph_agent.experiments import by_name
+def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
+    """Raises UsageError, AgentConfigError, CannotRun or ServicesError, each a sentence."""
+    from heliograph_agent.experiments import find_experiment
 
-    experiment = by_name(args.experiment)
-    settings, options = _settings(args)
-    return Probe(
+    experiment = find_experiment(args.experiment)
+    settings, options = _read_settings(args)
+    return ProbeRequest(
         experiment=experiment,
-        target=_target(experiment, args.target, settings),
+        target=_make_target(experiment, args.target, settings),
         config=parse_config(experiment, options),
         settings=settings,
     )
@@ -101,28 +103,33 @@ def print_json(observations: Sequence[Observation]) -> None:
         print(json.dumps(asdict(observation)))
 
 
-def print_tree(probe: Probe, observations: Sequence[Observation]) -> None:
+def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None:
     """Every step in its place, then what it means; as wide as the terminal is."""
-    from heliograph_agent.cli.explain import sentence
-    from heliograph_agent.cli.labels import printable
-    from heliograph_agent.cli.observation_tree import tree
+    from heliograph_agent.cli.explain import explain_measurement
+    from heliograph_agent.cli.labels import make_printable
+    from heliograph_agent.cli.observation_tree import format_tree
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     marks = PLAIN if _is_plain(sys.stdout.encoding or "") else {}
     columns = shutil.get_terminal_size((120, 24)).columns
-    colours = colours_for(os.environ, is_tty=sys.stdout.isatty())
-    name, target = probe.experiment.name, printable(probe.target.text, 200)
-    print(colours.paint(f"{name} {target}".rstrip(), colours.bold))
-    for line in tree(observations, columns, colours):
+    colors = select_colors(os.environ, is_tty=sys.stdout.isatty())
+    name = probe.experiment.name
+    target = make_printable(probe.target.value, 200)
+    print(colors.paint(f"{name} {target}".rstrip(), colors.bold))
+    for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
     service = probe.target.service
-    told = sentence(name, target, observations, title=service.title if service else "")
-    for line in textwrap.wrap(printable(told, MAX_SENTENCE), max(_LEAST, min(columns, _READABLE))):
+    explanation = explain_measurement(
+        name, target, observations, title=service.title if service else ""
+    )
+    for line in textwrap.wrap(
+        make_printable(explanation, MAX_SENTENCE), max(_LEAST, min(columns, _READABLE))
+    ):
         print(line.translate(marks))
 
 
-def colours_for(environment: Mapping[str, str], *, is_tty: bool) -> "Colours":
+def select_colors(environment: Mapping[str, str], *, is_tty: bool) -> "Colors":
     """None for a pipe, a terminal that knows none, and who asked for none (no-color.org)."""
     from heliograph_agent.cli import observation_tree
 
@@ -139,63 +146,67 @@ def _is_plain(encoding: str) -> bool:
     return False
 
 
-def _settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
-    if args.config and not config_of(args).is_file():
+def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
+    if args.config and not get_config_path(args).is_file():
         raise UsageError(f"There is no configuration file {args.config}.")
-    options = dict(_pair(text) for text in args.option)
+    options = dict(_parse_option(option) for option in args.option)
     dotted = {key: value for key, value in options.items() if "." in key}
-    own = {key: value for key, value in options.items() if "." not in key}
-    return with_options(load(config_of(args)), dotted), own
+    experiment_options = {key: value for key, value in options.items() if "." not in key}
+    return with_options(load_config(get_config_path(args)), dotted), experiment_options
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
+def _parse_option(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
     if not equals or not key:
-        raise UsageError(f"--option {text!r} must be KEY=VALUE.")
+        raise UsageError(f"--option {option!r} must be KEY=VALUE.")
     return key, value
 
 
-def _target(experiment: Experiment, text: str, settings: Config) -> Target:
-    text = text or experiment.default_target
-    if not text and experiment.wants != "none":
-        raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.wants}.")
-    if experiment.wants != "service" and text != experiment.default_target:
-        return Target(text=text)
-    services = _services(settings)
-    service = services.get(text)
+def _make_target(experiment: Experiment, target_text: str, settings: Config) -> Target:
+    target_text = target_text or experiment.default_target
+    if not target_text and experiment.target_kind != "none":
+        raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.target_kind}.")
+    if experiment.target_kind != "service" and target_text != experiment.default_target:
+        return Target(value=target_text)
+    services = _load_services(settings)
+    service = services.get(target_text)
     if service is None:
         names = ", ".join(s.name for s in services.services)
-        raise UsageError(f"There is no service {text!r}; there are: {names}.")
-    return Target(text=text, service=service)
+        raise UsageError(f"There is no service {target_text!r}; there are: {names}.")
+    return Target(value=target_text, service=service)
 
 
-def _services(settings: Config) -> Services:
+def _load_services(settings: Config) -> Services:
     """The shipped list, with the user's services in place of those of the same names."""
     if not settings.services_file:
-        return shipped()
-    return merged(shipped(), load_services(Path(settings.services_file)))
+        return load_shipped_services()
+    return merge_services(load_shipped_services(), load_services(Path(settings.services_file)))
 
 
-def _door(settings: Config) -> Callable[[Trace], Net]:
-    from heliograph_agent.net.system_net import Door
+def _make_net_factory(settings: Config) -> Callable[[StepTrace], Net]:
+    from heliograph_agent.net.system_net import SystemNetFactory
 
-    return Door(settings.net(), SystemClock(), random.SystemRandom()).bind
+    return SystemNetFactory(settings.net_config(), SystemClock(), random.SystemRandom()).bind
 
 
-async def _observe(probe: Probe, bind: Callable[[Trace], Net], trace: Trace) -> str:
+async def _run_with_progress(
+    probe: ProbeRequest, bind: Callable[[StepTrace], Net], trace: StepTrace
+) -> str:
     """Why it could not run, "" when it did."""
+    from heliograph_agent.runtime.runner import run_attempt
+
     async with asyncio.TaskGroup() as group:
         progress = group.create_task(_show_progress(trace))
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return await attempt(probe.experiment, probe.target, probe.config, bind, trace)
+                return await run_attempt(probe.experiment, probe.target, probe.config, bind, trace)
         except TimeoutError:
             return f"Stopped after {DEADLINE_S:.0f} s."
         finally:
             progress.cancel()
 
 
-async def _show_progress(trace: Trace) -> None:
+async def _show_progress(trace: StepTrace) -> None:
     """Steps and seconds so far, on a terminal's error stream, wiped at the end."""
     if not sys.stderr.isatty():
         return
@@ -204,13 +215,13 @@ async def _show_progress(trace: Trace) -> None:
         while True:
             line = f"{len(trace.observations)} steps, {trace.elapsed_us() / 1e6:.0f} s …"
             print(f"\r{line[: width - 1]}", end="", file=sys.stderr, flush=True)
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(PROGRESS_S)
     finally:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _complain(sentence: str, code: int) -> int:
-    print(f"heliograph-agent: {sentence}", file=sys.stderr)
+def _print_error(message: str, code: int) -> int:
+    print(f"heliograph-agent: {message}", file=sys.stderr)
     return code
 
 
@@ -233,23 +244,22 @@ def add_parser(subparsers: "Subparsers") -> None:
         help="an option of the experiment, or a key of the configuration (net.resolver=…)",
     )
     parser.add_argument("--json", action="store_true", help="observations as JSON lines")
-    _take_target_anywhere(parser)
+    _allow_target_anywhere(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 when it ran, whatever the network did; 1 when it could not; 2 on wrong usage."""
+    return run_probe(args)
 
-    return run(args)
 
-
-def _take_target_anywhere(parser: argparse.ArgumentParser) -> None:
+def _allow_target_anywhere(parser: argparse.ArgumentParser) -> None:
     """Before Python 3.13 argparse finds an optional TARGET only right behind EXPERIMENT."""
     parse = parser.parse_known_args
 
     def parse_known_args(args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        known, rest = parse(args, namespace)
-        if not known.target and rest and not rest[0].startswith("-"):
-            known.target = rest.pop(0)
-        return known, rest
+        parsed, rest = parse(args, namespace)
+        if not parsed.target and rest and not rest[0].startswith("-"):
+            parsed.target = rest.pop(0)
+        return parsed, rest
 
     parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]

@@ -4,12 +4,12 @@ import argparse
 import json
 import sys
 
-from heliograph.address import literal, name_port
+from heliograph.address import parse_literal, parse_name_port
 from heliograph_agent import cli
-from heliograph_agent.state import not_joined
+from heliograph_agent.state import not_joined_error
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "relay",
         help="print the line by which other volunteers send by this agent",
@@ -26,22 +26,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
     from heliograph.plan import Carrier, Entrance
-    from heliograph.relay_line import line_of
-    from heliograph_agent.config import load
-    from heliograph_agent.relay.key import pin_of, relay_pem
+    from heliograph.relay_line import format_relay_line
+    from heliograph_agent.config import load_config
+    from heliograph_agent.relay.key import compute_pin, load_relay_pem
 
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     if state.collector() is None:
-        raise not_joined(state)
+        raise not_joined_error(state)
     try:
-        if literal(args.place):
+        if parse_literal(args.place):
             raise ValueError(f"HOST:PORT: {args.place!r} has no port")
-        host, port = name_port(args.place, "HOST:PORT")
+        host, port = parse_name_port(args.place, "HOST:PORT")
     except ValueError as error:
-        raise cli.CommandError(f"{error}.") from error
-    pin = pin_of(relay_pem(state, SystemClock()))
-    line = line_of(Entrance(carrier=Carrier.RELAY, host=host, port=port, pin=pin))
-    listens = load(cli.config_of(args)).relay_listen
+        raise cli.AgentCommandError(f"{error}.") from error
+    pin = compute_pin(load_relay_pem(state, SystemClock()))
+    line = format_relay_line(Entrance(carrier=Carrier.RELAY, host=host, port=port, pin=pin))
+    listens = load_config(cli.get_config_path(args)).relay_listen
     print(json.dumps({"line": line, "listens": listens is not None}) if args.json else line)
     if listens is None:
         print(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heliograph_agent.runtime.agent import Agent
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "run",
         help="measure, store and send, until Ctrl-C or SIGTERM",
@@ -30,19 +30,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent.config import load
-    from heliograph_agent.runtime.agent import Agent, read_setting
+    from heliograph_agent.config import load_config
+    from heliograph_agent.runtime.agent import Agent, read_settings
 
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)
-    state = cli.state_of(args)
-    setting = read_setting(state, load(cli.config_of(args)))
-    with state.locked():
-        agent = Agent(setting, SystemClock(), random.SystemRandom())
-        return run_main(_main(agent, once=args.once))
+    state = cli.get_state(args)
+    settings = read_settings(state, load_config(cli.get_config_path(args)))
+    with state.hold_lock():
+        agent = Agent(settings, SystemClock(), random.SystemRandom())
+        return run_main(_run_agent(agent, is_once=args.once))
 
 
-async def _main(agent: "Agent", *, once: bool) -> int:
+async def _run_agent(agent: "Agent", *, is_once: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -50,24 +50,24 @@ async def _main(agent: "Agent", *, once: bool) -> int:
     try:
         await agent.open()
         print("heliograph-agent: running", file=sys.stderr, flush=True)
-        if agent.adopting.waiting:
+        if agent.plan_updater.waiting:
             print(
                 "heliograph-agent: the plan holds more than you agreed to; only that runs. See "
                 "`heliograph-agent plan`, then `plan --agree`.",
                 file=sys.stderr,
                 flush=True,
             )
-        if once:
-            return await _once(agent, stop)
+        if is_once:
+            return await _run_once(agent, stop)
         await agent.run(stop)
         return 0
     finally:
         await agent.close()
 
 
-async def _once(agent: "Agent", stop: asyncio.Event) -> int:
-    stored = await agent.once(stop, _progress)
-    counts = await agent.spool.counts()
+async def _run_once(agent: "Agent", stop: asyncio.Event) -> int:
+    stored = await agent.run_once(stop, _print_progress)
+    counts = await agent.spool.read_counts()
     waiting = counts.open + counts.waiting_measurements
     print(f"{stored} results stored; {waiting} of all results wait for the collector.")
     if waiting and not stop.is_set():
@@ -78,7 +78,7 @@ async def _once(agent: "Agent", stop: asyncio.Event) -> int:
     return 0
 
 
-def _progress(done: int, total: int) -> None:
+def _print_progress(done: int, total: int) -> None:
     """A bar on a terminal; no names, somebody may be looking over a shoulder."""
     if not sys.stderr.isatty():
         return

@@ -14,10 +14,10 @@ from heliograph_agent.state import (
     PAUSED,
     SPOOL,
     STATUS,
-    HeldError,
     State,
     StateError,
-    not_joined,
+    StateLockedError,
+    not_joined_error,
 )
 
 # Of results that there was no room to keep one by one; their number and outcomes arrive.
@@ -35,7 +35,7 @@ MISSING = {
 }
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "status",
         help="show what the agent holds and when it last reached the collector",
@@ -46,29 +46,29 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(args: argparse.Namespace) -> int:
-    state = cli.state_of(args)
+    state = cli.get_state(args)
     collector = state.collector()
     if collector is None:
-        raise not_joined(state)
-    held = _spooled(state)
-    told: dict[str, Any] = {"connected": False, **_written(state)}
-    if held is not None:
-        told |= {"connected": False, **held}
-    told |= {
-        "running": held is None,
+        raise not_joined_error(state)
+    spool_counts = _count_spool(state)
+    status: dict[str, Any] = {"connected": False, **_read_status(state)}
+    if spool_counts is not None:
+        status |= {"connected": False, **spool_counts}
+    status |= {
+        "running": spool_counts is None,
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
         "paused": state.read_json(PAUSED),
     }
     if args.json:
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(status, ensure_ascii=False))
     else:
-        _show(told)
+        _print_status(status)
     return 0
 
 
-def _written(state: State) -> dict[str, Any]:
+def _read_status(state: State) -> dict[str, Any]:
     """What the agent last told; it writes in haste, so a power cut may leave half a file."""
     try:
         return state.read_json(STATUS) or {}
@@ -76,12 +76,12 @@ def _written(state: State) -> dict[str, Any]:
         return {}
 
 
-def _spooled(state: State) -> dict[str, Any] | None:
+def _count_spool(state: State) -> dict[str, Any] | None:
     """Counts of the spool; None while an agent has it open."""
-    from heliograph_agent.runtime.status_file import queue_of
+    from heliograph_agent.runtime.status_file import describe_queue
     from heliograph_agent.spool import Spool
 
-    if state.running() is not None:
+    if state.running_pid() is not None:
         return None
     if not state.path(SPOOL).exists():
         return {"queued_measurements": 0, "queued_envelopes": 0}
@@ -89,70 +89,81 @@ def _spooled(state: State) -> dict[str, Any] | None:
     async def count() -> dict[str, Any]:
         spool = Spool(state.path(SPOOL), clock=SystemClock())
         try:
-            return queue_of(await spool.counts())
+            return describe_queue(await spool.read_counts())
         finally:
             await spool.close()
 
     try:
-        with state.locked():
+        with state.hold_lock():
             return asyncio.run(count())
-    except HeldError:  # it has only just started
+    except StateLockedError:  # it has only just started
         return None
 
 
-def _show(told: Mapping[str, Any]) -> None:
-    way = _way(str(told.get("way") or ""), connected=bool(told["connected"]))
-    failure = told.get("last_failure") or {}
+def _print_status(status: Mapping[str, Any]) -> None:
+    transport = _describe_transport(
+        str(status.get("way") or ""), is_connected=bool(status["connected"])
+    )
+    failure = status.get("last_failure") or {}
     lines = {
-        "agent": _activity(told),
-        "collector": f"{told['joined']}, {way}, last answer {_when(told.get('last_success_us'))}",
+        "agent": _describe_activity(status),
+        "collector": f"{status['joined']}, {transport}, last answer "
+        f"{_format_time(status.get('last_success_us'))}",
         "last failure": ", ".join(
-            f"{path}: {f['reason']} {_when(f['at_us'])}" for path, f in failure.items()
+            f"{path}: {f['reason']} {_format_time(f['at_us'])}" for path, f in failure.items()
         ),
-        "network": f"{told.get('link', 'unknown')}, epoch {told.get('epoch') or '-'}",
-        "plan": f"version {told.get('plan_version', 0)}",
-        "waiting": f"{told.get('queued_measurements', 0)} results in "
-        f"{told.get('queued_envelopes', 0)} batches, oldest {_when(told.get('oldest_us'))}",
-        "delivered": f"{told.get('acked_measurements', 0)} results",
-        "summed up": _many(told.get("summed"), SUMMED),
-        "missing": _many(told.get("dropped"), MISSING),
-        "refused": f"{told['quarantined']} batches" if told.get("quarantined") else "",
-        "problem": told.get("problem", ""),
+        "network": f"{status.get('link', 'unknown')}, epoch {status.get('epoch') or '-'}",
+        "plan": f"version {status.get('plan_version', 0)}",
+        "waiting": f"{status.get('queued_measurements', 0)} results in "
+        f"{status.get('queued_envelopes', 0)} batches, oldest "
+        f"{_format_time(status.get('oldest_us'))}",
+        "delivered": f"{status.get('acked_measurements', 0)} results",
+        "summed up": _describe_counts(status.get("summed"), SUMMED),
+        "missing": _describe_counts(status.get("dropped"), MISSING),
+        "refused": f"{status['quarantined']} batches" if status.get("quarantined") else "",
+        "problem": status.get("problem", ""),
     }
-    for name, text in lines.items():
-        if text:
-            print(f"{name + ':':<14} {text}")
-    for experiment, at_us in sorted(told.get("last_results", {}).items()):
-        print(f"  {experiment:<14} last result {_when(at_us)}")
+    for name, value in lines.items():
+        if value:
+            print(f"{name + ':':<14} {value}")
+    for experiment, at_us in sorted(status.get("last_results", {}).items()):
+        print(f"  {experiment:<14} last result {_format_time(at_us)}")
 
 
-def _activity(told: Mapping[str, Any]) -> str:
-    if told["paused"] is not None:
-        until = told["paused"].get("until_us")
-        return f"paused until {_when(until)}" if until else "paused until `heliograph-agent resume`"
-    if not told["consent"]:
+def _describe_activity(status: Mapping[str, Any]) -> str:
+    if status["paused"] is not None:
+        until = status["paused"].get("until_us")
+        return (
+            f"paused until {_format_time(until)}"
+            if until
+            else "paused until `heliograph-agent resume`"
+        )
+    if not status["consent"]:
         return "not agreed to anything: run `heliograph-agent join INVITE` again"
-    return "running" if told["running"] else "not running: start it with `heliograph-agent run`"
+    return "running" if status["running"] else "not running: start it with `heliograph-agent run`"
 
 
-def _when(at_us: int | None) -> str:
+def _format_time(at_us: int | None) -> str:
     if not at_us:
         return "never"
     return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _many(counts: Mapping[str, int] | None, words: Mapping[str, str]) -> str:
+def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, str]) -> str:
     """What is not there as it was measured, and why; nothing when all is."""
-    known = {words.get(name, name): n for name, n in (counts or {}).items()}
-    return "; ".join(text.format(n) if "{" in text else f"{n} {text}" for text, n in known.items())
+    described = {templates.get(name, name): n for name, n in (counts or {}).items()}
+    return "; ".join(
+        template.format(n) if "{" in template else f"{n} {template}"
+        for template, n in described.items()
+    )
 
 
-def _way(name: str, *, connected: bool) -> str:
+def _describe_transport(name: str, *, is_connected: bool) -> str:
     """Which of the ways, without saying where it leads; the last one when none is open."""
     kinds = {"post": "one batch at a time", "relay": "by another volunteer's agent"}
-    said = [kinds.get(name.partition(":")[0], "")]
-    said += ["by your proxy"] if name.endswith(" by proxy") else []
-    how = ", ".join(filter(None, said))
-    if connected:
-        return ", ".join(filter(None, ["connected", how]))
-    return f"no session (last tried: {how or 'a session'})" if name else "no session"
+    parts = [kinds.get(name.partition(":")[0], "")]
+    parts += ["by your proxy"] if name.endswith(" by proxy") else []
+    description = ", ".join(filter(None, parts))
+    if is_connected:
+        return ", ".join(filter(None, ["connected", description]))
+    return f"no session (last tried: {description or 'a session'})" if name else "no session"

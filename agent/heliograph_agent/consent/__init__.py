@@ -1,1 +1,287 @@
-"""Consent: what the volunteer agreed to, its risks, its cost, and the opt-outs."""
+"""Show what a plan does, its risks and its cost; keep to what the volunteer agreed to.
+
+A plan may narrow what is run at any time. It can never widen it: new units wait for consent.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from importlib.resources import files
+from textwrap import fill
+from typing import Any
+
+from heliograph.experiments import Category, category_of, entry_of
+from heliograph.observation import Access
+from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+
+VERSION = 2  # of the words below; a change of what they promise raises it
+EVERYTHING = "*"
+# Tests and hosts differ in form, so that consent to one is none to the other, and nothing in a
+# plan looks like consent to everything.
+_TEST = re.compile(r"[a-z0-9_]+(?: .+)?", re.DOTALL)
+_HOST = re.compile(r"(?=[^ ]*[.:])[^\s*]+|localhost")
+_JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
+
+NETWORKS = (
+    "own",
+    "allowed",
+    "unasked",
+)  # whose network it is: the volunteer's, or its owner agreed
+
+RISKS = """\
+Who can see it
+  Your provider, and whoever watches its lines, sees this machine reach the names above, as the
+  apps themselves would, and sees a steady connection to the collector. It cannot read the results.
+  The collector's operator sees the results, your network and country, and when this machine is on.
+  The operator does not keep your address. Others see only numbers of whole networks and countries.
+Risks
+  {here}
+  This is not anonymity: somebody watching your line can tell that you run Heliograph.
+  Where measuring censorship is punished, that can be dangerous for you. Think of those around you.
+  If this network belongs to somebody else (employer, school, neighbour), ask them first.
+Stopping
+  `heliograph-agent pause` stops at once and works offline; `leave --erase` deletes its files.
+  What you never want to run, and hours to keep free, stand in config.yml (opt_out); they win."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Contents of consent.json."""
+
+    given_us: int
+    plan_version: int
+    scope: frozenset[str]  # units of consent_scope, or EVERYTHING
+    country: str = ""
+    region: str = ""
+    access: Access = Access.UNKNOWN
+    network: str = "unasked"  # one of NETWORKS
+    bytes_per_month: int = 0  # the limit shown at the time; 0 where it was not recorded
+    version: int = VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "given_us": self.given_us,
+            "plan_version": self.plan_version,
+            "scope": sorted(self.scope),
+            "country": self.country,
+            "region": self.region,
+            "access": self.access.value,
+            "network": self.network,
+            "bytes_per_month": self.bytes_per_month,
+        }
+
+
+def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
+    """Read the consent; None without one, or with one to an older text."""
+    try:
+        if stored is None or stored["version"] != VERSION:
+            return None
+        return Consent(
+            given_us=int(stored["given_us"]),
+            plan_version=int(stored["plan_version"]),
+            scope=frozenset(str(name) for name in stored["scope"]),
+            country=str(stored["country"]),
+            region=str(stored["region"]),
+            access=Access(stored["access"]),
+            network=str(stored.get("network", "unasked")),
+            bytes_per_month=int(stored.get("bytes_per_month", 0)),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def consent_scope(plan: Plan) -> frozenset[str]:
+    """Return the units of consent: each task with its options, each host of its service."""
+    tests = (_task_unit(task) for task in plan.tasks)
+    return frozenset(filter(_TEST.fullmatch, tests)) | frozenset(
+        filter(_HOST.fullmatch, _iter_hosts(plan))
+    )
+
+
+def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
+    """Return the part of the plan that was agreed to, and the other units, sorted."""
+    if EVERYTHING in consent.scope:
+        return plan, ()
+    agreed_units = consent_scope(plan) & consent.scope
+    tests = filter(_TEST.fullmatch, agreed_units)
+    hosts = filter(_HOST.fullmatch, agreed_units)
+    allowed = replace(
+        plan,
+        tasks=_select_tasks(plan.tasks, frozenset(tests)),
+        services=tuple(_limit_hosts(service, frozenset(hosts)) for service in plan.services),
+    )
+    missing_units = (
+        frozenset(map(_task_unit, plan.tasks)) | frozenset(_iter_hosts(plan))
+    ) - agreed_units
+    if 0 < consent.bytes_per_month < plan.limits.bytes_per_month:
+        limits = replace(plan.limits, bytes_per_month=consent.bytes_per_month)
+        allowed = replace(allowed, limits=limits)
+        missing_units |= {f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month"}
+    return allowed, tuple(sorted(missing_units))
+
+
+def _task_unit(task: PlannedTask) -> str:
+    """Name a task with its options, which may name further hosts."""
+    named = (name for name in (task.experiment, task.service, task.target) if name)
+    return " ".join(named) + _format_options(task)
+
+
+def _format_options(task: PlannedTask) -> str:
+    return "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
+
+
+def _iter_hosts(plan: Plan) -> Iterator[str]:
+    return (e.host for service in plan.services for e in service.endpoints)
+
+
+def _select_tasks(tasks: Iterable[PlannedTask], agreed: Collection[str]) -> tuple[PlannedTask, ...]:
+    return tuple(task for task in tasks if _task_unit(task) in agreed)
+
+
+def _limit_hosts(service: Service, agreed: Collection[str]) -> Service:
+    return replace(service, endpoints=tuple(e for e in service.endpoints if e.host in agreed))
+
+
+def format_terms(plan: Plan, collector: str, country: str = "") -> str:
+    """Format what a volunteer should know before agreeing."""
+    titles = {service.name: service for service in plan.services}
+    lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
+    for task in plan.tasks:
+        service = titles.get(task.service)
+        subject = service.title if service else task.service or task.target or "your own connection"
+        if task.service and task.target:
+            subject += f" at {task.target}"
+        hosts = f" ({len(service.endpoints)} addresses)" if service else ""
+        test = f"{task.experiment}{_format_options(task)}"
+        line = f"{subject}{hosts}: {test}, every {_format_interval(task.interval_s)}"
+        lines.append(f"  {make_printable(line)}")
+    megabytes = plan.limits.bytes_per_month / 1e6
+    daily = estimate_plan_bytes(plan) / 1e6
+    lines += [
+        "",
+        f"The tests take some {daily:.1f} MB a day, at most {megabytes:.0f} MB a month.",
+        "Nothing else on this machine is read.",
+        "",
+    ]
+    risk_text = fill(describe_risk(country), 94).replace("\n", "\n  ")
+    return "\n".join(lines) + RISKS.format(here=risk_text)
+
+
+def make_printable(value: str) -> str:
+    """Replace characters that move the cursor or reorder text, which could hide terms."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "·" for c in value)
+
+
+def _format_interval(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds >= 60 and not seconds % 60 else f"{seconds} s"
+
+
+class RiskTier(IntEnum):
+    """Risk of measuring in a country; one that was not assessed counts as the worst."""
+
+    LOW = 0
+    WATCHED = 1
+    PUNISHED = 2
+    NOT_LOOKED_AT = 3
+
+
+DESCRIPTIONS = {
+    RiskTier.LOW: "In {place}, as far as is known, nobody was punished for measuring a network.",
+    RiskTier.WATCHED: "In {place} the network is censored and watched. That anybody was punished "
+    "for measuring alone is not known; it would not protect you.",
+    RiskTier.PUNISHED: "In {place} people were punished for far less than this. If you run it, "
+    "only messengers and your own connection are tested until you say more.",
+    RiskTier.NOT_LOOKED_AT: "What this may mean in {place} was not looked at: take it as dangerous "
+    "until you know better.",
+}
+
+
+def find_tier(country: str) -> RiskTier:
+    """Return the tier of an ISO 3166-1 code in capitals; "" is not assessed."""
+    import yaml
+
+    countries_by_tier = yaml.safe_load(files(__package__).joinpath("risks.yml").read_bytes())[
+        "tiers"
+    ]
+    for tier, countries in countries_by_tier.items():
+        if country in countries:
+            return RiskTier(int(tier))
+    return RiskTier.NOT_LOOKED_AT
+
+
+def describe_risk(country: str) -> str:
+    return DESCRIPTIONS[find_tier(country)].format(place=country or "this country")
+
+
+def is_grave(country: str) -> bool:
+    """Whether a simple yes covers only messengers and anchors."""
+    return find_tier(country) is RiskTier.PUNISHED
+
+
+def opt_out_names(task: PlannedTask) -> frozenset[str]:
+    """Return the names by any of which a task can be opted out of."""
+    return frozenset({category_of(task.experiment), task.experiment, task.service} - {""})
+
+
+def exclude_tests(plan: Plan, unwanted: Collection[str]) -> Plan:
+    """Return the plan without unwanted tests, and without services that no task needs."""
+    if not unwanted:
+        return plan
+    tasks = tuple(task for task in plan.tasks if not opt_out_names(task) & set(unwanted))
+    service_names = {task.service for task in tasks}
+    services = tuple(service for service in plan.services if service.name in service_names)
+    return replace(plan, tasks=tasks, services=services)
+
+
+def list_excluded(plan: Plan, unwanted: Iterable[str]) -> tuple[PlannedTask, ...]:
+    unwanted_names = set(unwanted)
+    return tuple(task for task in plan.tasks if opt_out_names(task) & unwanted_names)
+
+
+def restrict_to_basics(plan: Plan) -> Plan:
+    """Return what a simple yes covers where people are punished: messengers and anchors."""
+    categories = {category_of(task.experiment) for task in plan.tasks}
+    return exclude_tests(plan, categories - {Category.MESSENGERS, Category.ANCHORS})
+
+
+def local_hour(wall_us: int) -> int:
+    """Return the hour of this machine's local time."""
+    return datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone().hour
+
+
+# Bytes of one visit, measured on the shipped services over IPv4, both directions with headers; a
+# blocked host costs less.
+_VISIT_BYTES = {
+    EndpointKind.DNS: 400,
+    EndpointKind.TCP: 900,
+    EndpointKind.STUN: 600,
+    EndpointKind.TLS: 7_500,
+    EndpointKind.HTTP: 2_500,
+    EndpointKind.HTTPS: 10_000,
+    EndpointKind.WEBSOCKET: 8_500,
+    EndpointKind.MTPROTO: 1_500,
+    EndpointKind.NOISE: 2_000,
+    EndpointKind.QUIC: 9_000,
+}
+_DEFAULT_RUN_BYTES = 15_000  # a lone target whose experiment was not measured
+
+
+def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
+    """Estimate the bytes a day of one task."""
+    entry = entry_of(task.experiment)
+    alone = entry.visit_bytes if entry else 0
+    if service is None:
+        run_bytes = alone or _DEFAULT_RUN_BYTES
+    else:
+        run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)
+    return run_bytes * 86_400 // max(1, task.interval_s)
+
+
+def estimate_plan_bytes(plan: Plan) -> int:
+    """Estimate the bytes a day, at most a day's share of the month's limit."""
+    services = {service.name: service for service in plan.services}
+    total_bytes = sum(estimate_task_bytes(task, services.get(task.service)) for task in plan.tasks)
+    return min(total_bytes, plan.limits.bytes_per_month // 30)

@@ -1,1 +1,181 @@
-"""Enrolment: turn an invitation into a registered agent, online or by file."""
+"""Enroll this machine's new key with the collector of an invite, online or by file.
+
+By file a request goes out by any medium, and an answer comes back. The answer is verified by the
+trust root that the invite names. Someone who reads the request on its way could use up its token;
+someone who changes the answer achieves nothing.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+
+from heliograph import __version__, keys
+from heliograph import trust_chain as c
+from heliograph.plan import Carrier
+from heliograph.trust_chain import TrustRootError
+from heliograph.v1 import intake_pb2, plan_pb2
+from heliograph_agent.net.tls.certificates import compute_spki_sha256
+from heliograph_agent.net.trace import StepTrace
+from heliograph_agent.state import Collector
+from heliograph_agent.uplink.channel import classify_call_error, open_channel, open_target
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.invite import Invite
+from heliograph_agent.uplink.signed_documents import apply_charter
+from heliograph_agent.uplink.transports import Reason, Transport, UplinkError, list_transports
+
+if TYPE_CHECKING:
+    import grpc
+
+    from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
+
+ENROL_S = 15.0
+FIND_S = 40.0
+REQUEST = b"heliograph request 1\n"
+RESPONSE = b"heliograph response 1\n"
+MAX_BYTES = 4_194_304
+
+
+class ByFileError(ValueError):
+    """A file is no answer for this agent; str() is to follow the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentResult:
+    collector: Collector
+    plan: plan_pb2.SignedPlan
+
+
+async def enrol(
+    invite: Invite, dial_context: DialContext, signer: keys.SigningKey
+) -> tuple[Collector, plan_pb2.SignedPlan]:
+    """Enroll online; return the collector and its plan, whose signature is not checked here.
+
+    Each session entrance of the invite is tried, without and with the user's proxy, as the uplink
+    would. Raises UplinkError.
+    """
+    failure = UplinkError(Reason.UNREACHABLE)
+    for transport in list_transports(invite.endpoint, invite.entrances, dial_context.proxy_use):
+        if transport.entrance.carrier is not Carrier.STREAM:
+            continue
+        try:
+            certificate, answer = await _enrol_over(transport, invite, dial_context, signer)
+        except UplinkError as error:
+            if error.reason not in (Reason.UNREACHABLE, Reason.PIN_MISMATCH):
+                raise
+            failure = error if failure.reason is Reason.UNREACHABLE else failure
+        else:
+            return _make_collector(invite, certificate, answer, signer), answer.plan
+    raise failure
+
+
+async def _enrol_over(
+    transport: Transport, invite: Invite, dial_context: DialContext, signer: keys.SigningKey
+) -> tuple[str, intake_pb2.EnrolResponse]:
+    """Return the certificate of the server, and its answer."""
+    from heliograph.v1 import intake_pb2_grpc
+
+    dialer = dial_context.make_dialer(transport, invite.pin, StepTrace(dial_context.clock))
+    try:
+        async with asyncio.timeout(FIND_S):
+            connection = await dialer.connect(transport.entrance)
+    except TimeoutError as error:
+        raise UplinkError(Reason.UNREACHABLE) from error
+    connection.stream.close()
+    certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
+    async with (
+        open_target(transport, connection.address, dial_context, invite.pin) as target,
+        open_channel(target, certificate, connection.name) as channel,
+    ):
+        stub = intake_pb2_grpc.IntakeStub(channel)
+        return certificate, await _send_request(stub, invite, signer)
+
+
+def _make_collector(
+    invite: Invite, certificate: str, answer: intake_pb2.EnrolResponse, signer: keys.SigningKey
+) -> Collector:
+    """Check the answer and make the collector from it. Raises UplinkError."""
+    if answer.agent != keys.agent_id(signer.public) or len(answer.sealing_key) != 32:
+        raise UplinkError(Reason.REFUSED)
+    collector = Collector(
+        endpoint=invite.endpoint,
+        pin=invite.pin,
+        certificate=certificate,
+        signing_key=answer.signing_key,
+        sealing_key=answer.sealing_key,
+        agent=answer.agent,
+        role=answer.role or "volunteer",
+    )
+    if not invite.charter:
+        return collector
+    try:
+        return apply_charter(collector, follow_invited_chain(invite, answer.plan))
+    except TrustRootError as error:
+        raise UplinkError(Reason.CHARTER) from error
+
+
+async def _send_request(
+    stub: "IntakeAsyncStub", invite: Invite, signer: keys.SigningKey
+) -> intake_pb2.EnrolResponse:
+    import grpc
+
+    try:
+        return await stub.Enrol(make_enrol_request(invite, signer), timeout=ENROL_S)
+    except grpc.aio.AioRpcError as error:
+        raise UplinkError(_classify_error(error)) from error
+
+
+def _classify_error(error: "grpc.aio.AioRpcError") -> Reason:
+    """Map a failed call to a reason: at enrolment most refusals are about the token."""
+    reason = classify_call_error(error)
+    return Reason.BAD_INVITE if reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED) else reason
+
+
+def make_request_file(invite: Invite, signer: keys.SigningKey) -> bytes:
+    return REQUEST + make_enrol_request(invite, signer).SerializeToString()
+
+
+def make_enrol_request(invite: Invite, signer: keys.SigningKey) -> intake_pb2.EnrolRequest:
+    return intake_pb2.EnrolRequest(
+        token=invite.token,
+        public_key=signer.public,
+        proof=signer.sign(keys.ENROL, invite.token),
+        agent_version=__version__,
+    )
+
+
+def follow_invited_chain(invite: Invite, plan: plan_pb2.SignedPlan) -> bytes:
+    """Return the newest trust root's body, from the invite's. Raises TrustRootError."""
+    return c.follow_chain(c.find_pinned_root(plan.charters, invite.charter), plan.charters)
+
+
+def read_response(data: bytes, invite: Invite, signer: keys.SigningKey) -> EnrolmentResult:
+    """Verify the answer in a file. Raises ByFileError."""
+    if not data.startswith(RESPONSE):
+        problem = "is a request" if data.startswith(REQUEST) else "holds no answer to one"
+        raise ByFileError(f"{problem}: name the file that `heliograph-collector enrol` wrote")
+    try:
+        signed = intake_pb2.SignedEnrolment.FromString(data[len(RESPONSE) :])
+        answer = intake_pb2.EnrolResponse.FromString(signed.response)
+        body = follow_invited_chain(invite, answer.plan)
+        receipts = c.decode_trust_root(body).receipts
+        pem = answer.certificate.decode("ascii")
+        pin = compute_spki_sha256(ssl.PEM_cert_to_DER_cert(pem))
+    except (DecodeError, c.TrustRootError, ValueError) as error:
+        raise ByFileError(f"cannot be believed ({error}): have it copied again") from error
+    if not receipts.is_signed([signed.signature], keys.ENROLLED, signed.response):
+        raise ByFileError("was changed on the way, or is of another collector: copy it again")
+    if answer.agent != keys.agent_id(signer.public) or pin != invite.pin:
+        raise ByFileError("answers another agent's request: each has its own")
+    collector = Collector(
+        endpoint=invite.endpoint,
+        pin=invite.pin,
+        certificate=pem,
+        signing_key=b"",
+        sealing_key=b"",
+        agent=answer.agent,
+        role=answer.role or "volunteer",
+    )
+    return EnrolmentResult(apply_charter(collector, body), answer.plan)

@@ -63,7 +63,7 @@ REGISTRY: tuple[Experiment, ...] = tuple(
 )
 
 
-def by_name(name: str) -> Experiment:
+def find_experiment(name: str) -> Experiment:
     """Raises CannotRun, which lists the names."""
     for experiment in REGISTRY:
         if experiment.name == name:

@@ -1,28 +1,29 @@
-"""Whether there is a link at all, told by anchors nobody wants to block. See connectivity.md."""
+"""Tell by neutral anchors whether there is a link at all. See connectivity.md."""
 
 from urllib.parse import urlsplit
 
 from heliograph.experiments.anchors import ConnectivityConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import visit_all
-from heliograph_agent.experiments.experiment import CannotRun, Target, service_of
+from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
 
 async def connectivity(target: Target, config: ConnectivityConfig, net: Net) -> None:
-    anchors = service_of(target).endpoints + domestic_anchors(config.domestic)
-    await visit_all(anchors, net, config.concurrency, ipv4=1)  # one is enough to tell a link
+    anchors = require_service(target).endpoints + parse_domestic_anchors(config.domestic)
+    await visit_endpoints(anchors, net, config.concurrency, ipv4=1)  # one is enough to tell a link
 
 
-def domestic_anchors(urls: str) -> tuple[Endpoint, ...]:
+def parse_domestic_anchors(urls: str) -> tuple[Endpoint, ...]:
     """One anchor of the group `domestic` per URL. Raises CannotRun on what is none."""
-    return tuple(_anchor(url.strip()) for url in urls.split(",") if url.strip())
+    return tuple(_make_anchor(url.strip()) for url in urls.split(",") if url.strip())
 
 
-def _anchor(url: str) -> Endpoint:
+def _make_anchor(url: str) -> Endpoint:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError:
         host = port = None
     if not host or parts.scheme not in ("http", "https"):

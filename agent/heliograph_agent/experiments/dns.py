@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from heliograph.experiments.network import DnsConfig
-from heliograph_agent.experiments.endpoints import host_of
+from heliograph_agent.experiments.endpoints import parse_host
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
@@ -13,11 +13,11 @@ TYPES = ("A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "TXT")
 
 
 async def dns(target: Target, config: DnsConfig, net: Net) -> None:
-    name = host_of(target.text)
+    name = parse_host(target.value)
     if name is None:
-        raise CannotRun(f"{target.text!r} is no host name.")
-    engines = _words("engines", config.engines, ENGINES)
-    types = _words("types", config.types, TYPES)
+        raise CannotRun(f"{target.value!r} is no host name.")
+    engines = _parse_list("engines", config.engines, ENGINES)
+    types = _parse_list("types", config.types, TYPES)
     if not config.resolver and {"udp", "tcp"} & set(engines):
         raise CannotRun("resolver cannot be empty when engines has udp or tcp.")
     resolvers = {"udp": config.resolver, "tcp": config.resolver, "doh": config.doh}
@@ -34,8 +34,8 @@ async def dns(target: Target, config: DnsConfig, net: Net) -> None:
                 )
 
 
-def _words(key: str, text: str, allowed: Sequence[str]) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    if not words or any(word not in allowed for word in words):
-        raise CannotRun(f"{key} cannot be {text!r}; allowed: {', '.join(allowed)}.")
-    return words
+def _parse_list(key: str, value: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    items = tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
+    if not items or any(item not in allowed for item in items):
+        raise CannotRun(f"{key} cannot be {value!r}; allowed: {', '.join(allowed)}.")
+    return items

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heliograph.experiments.network import DnsIntegrityConfig
-from heliograph_agent.experiments.endpoints import host_of, is_literal
+from heliograph_agent.experiments.endpoints import is_literal, parse_host
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class LookupSpec:
     """One lookup to be made."""
 
     label: str
@@ -23,25 +23,25 @@ class Question:
 
 
 async def dns_integrity(target: Target, config: DnsIntegrityConfig, net: Net) -> None:
-    asked = tuple(questions(_name(target.text, "the target"), config))
+    lookups = tuple(make_lookups(_parse_name(target.value, "the target"), config))
     async with asyncio.TaskGroup() as group:
-        for one in asked:
+        for lookup in lookups:
             group.create_task(
                 net.resolve(
-                    one.name,
-                    query_type=one.query_type,
-                    engine=one.engine,
-                    resolver=one.resolver,
-                    linger_s=config.linger_ms / 1_000 if one.engine == "udp" else 0.0,
-                    coarse=one.coarse,
-                    endpoint=one.label,
+                    lookup.name,
+                    query_type=lookup.query_type,
+                    engine=lookup.engine,
+                    resolver=lookup.resolver,
+                    linger_s=config.linger_ms / 1_000 if lookup.engine == "udp" else 0.0,
+                    coarse=lookup.coarse,
+                    endpoint=lookup.label,
                 )
             )
 
 
-def questions(name: str, config: DnsIntegrityConfig) -> Iterator[Question]:
+def make_lookups(name: str, config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
     """All that is asked, of whom and under which label. Raises CannotRun."""
-    ways = {
+    resolvers = {
         "system": "",
         "udp": config.resolver,
         "tcp": config.resolver,
@@ -49,36 +49,36 @@ def questions(name: str, config: DnsIntegrityConfig) -> Iterator[Question]:
         "doh": config.doh,
     }
     for query_type in config.types.split(","):
-        for way, resolver in ways.items():
-            if resolver or way == "system":
-                yield Question(
-                    label=way, name=name, engine=way, resolver=resolver, query_type=query_type
+        for engine, resolver in resolvers.items():
+            if resolver or engine == "system":
+                yield LookupSpec(
+                    label=engine, name=name, engine=engine, resolver=resolver, query_type=query_type
                 )
         if config.nowhere:
-            yield Question(
+            yield LookupSpec(
                 label="nowhere",
                 name=name,
                 engine="udp",
                 resolver=config.nowhere,
                 query_type=query_type,
             )
-    yield from _compared(config)
+    yield from _comparison_lookups(config)
 
 
-def _compared(config: DnsIntegrityConfig) -> Iterator[Question]:
+def _comparison_lookups(config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
     """What the rest is held against."""
     if config.neutral:
-        neutral = _name(config.neutral, "neutral")
-        yield Question(label="neutral", name=neutral, engine="system")
+        neutral = _parse_name(config.neutral, "neutral")
+        yield LookupSpec(label="neutral", name=neutral, engine="system")
         if config.nowhere:
-            yield Question(
+            yield LookupSpec(
                 label="nowhere_neutral", name=neutral, engine="udp", resolver=config.nowhere
             )
     if config.whoami:
-        whoami = _name(config.whoami, "whoami")
-        yield Question(label="whoami_system", name=whoami, engine="system", coarse=True)
+        whoami = _parse_name(config.whoami, "whoami")
+        yield LookupSpec(label="whoami_system", name=whoami, engine="system", coarse=True)
         if config.resolver:
-            yield Question(
+            yield LookupSpec(
                 label="whoami_udp",
                 name=whoami,
                 engine="udp",
@@ -87,8 +87,8 @@ def _compared(config: DnsIntegrityConfig) -> Iterator[Question]:
             )
 
 
-def _name(text: str, what: str) -> str:
-    name = host_of(text)
+def _parse_name(value: str, option_name: str) -> str:
+    name = parse_host(value)
     if name is None or is_literal(name):
-        raise CannotRun(f"{what} cannot be {text!r}; allowed: a host name.")
+        raise CannotRun(f"{option_name} cannot be {value!r}; allowed: a host name.")
     return name

@@ -1,4 +1,4 @@
-"""What an experiment is here: its entry in the shared registry, and one async function."""
+"""Define an experiment: its entry in the shared registry and one async function."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
@@ -18,7 +18,7 @@ class CannotRun(Exception):  # noqa: N818 - it is no error of anyone, and the wo
 class Target:
     """What is tested: a URL, a host, an endpoint, or a service with its endpoints."""
 
-    text: str
+    value: str
     service: Service | None = None
 
 
@@ -45,8 +45,8 @@ def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
         raise CannotRun(str(error)) from error
 
 
-def service_of(target: Target) -> Service:
+def require_service(target: Target) -> Service:
     """The service that a test of endpoints is about. Raises CannotRun when there is none."""
     if target.service is None:
-        raise CannotRun(f"{target.text!r} is no service that the list of services knows.")
+        raise CannotRun(f"{target.value!r} is no service that the list of services knows.")
     return target.service

@@ -7,18 +7,18 @@ from heliograph.experiments.web import HttpHostConfig
 from heliograph_agent.experiments.endpoints import (
     BODY_LIMIT,
     Address,
-    connected,
-    find,
-    host_and_port,
+    find_addresses,
     is_literal,
+    open_stream,
+    parse_host_port,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
 async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
-    name, port = host_and_port(target.text, default_port=80)
-    neutral, neutral_port = host_and_port(config.neutral, default_port=80)
+    name, port = parse_host_port(target.value, default_port=80)
+    neutral, neutral_port = parse_host_port(config.neutral, default_port=80)
     if is_literal(name) or is_literal(neutral):
         raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
     # The neutral name first: a filter that was woken may turn away what follows.
@@ -31,13 +31,13 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
 
 async def _compare(names: Mapping[str, str], host: str, port: int, net: Net) -> None:
     """Each name asked of one address of `host`, by the label of its steps, one after the other."""
-    for address in (await find(host, net, label=next(iter(names))))[:1]:
+    for address in (await find_addresses(host, net, label=next(iter(names))))[:1]:
         for label, name in names.items():
-            await _ask(label, name, address, port, net)
+            await _request_page(label, name, address, port, net)
 
 
-async def _ask(label: str, name: str, address: Address, port: int, net: Net) -> None:
+async def _request_page(label: str, name: str, address: Address, port: int, net: Net) -> None:
     """The front page of `name`, at an address that need not be its own."""
-    async with connected(net, address, port, label=label) as stream:
+    async with open_stream(net, address, port, label=label) as stream:
         if stream is not None:
             await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)

@@ -1,11 +1,11 @@
-"""Messengers of which the list of services says all there is to say. See messengers.md."""
+"""Visit a messenger that the list of services describes fully. See messengers.md."""
 
 from heliograph.experiments.messengers import MessengerConfig
-from heliograph_agent.experiments.endpoints import visit_all
-from heliograph_agent.experiments.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
 
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
-    endpoints = service_of(target).endpoints
-    await visit_all(endpoints, net, config.concurrency, ipv4=config.addresses)
+    endpoints = require_service(target).endpoints
+    await visit_endpoints(endpoints, net, config.concurrency, ipv4=config.addresses)

@@ -1,10 +1,10 @@
 """Whether a country's own sites answer from abroad. See outside_in.md."""
 
 from heliograph.experiments.web import OutsideInConfig
-from heliograph_agent.experiments.endpoints import visit_all
-from heliograph_agent.experiments.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
 
 async def outside_in(target: Target, config: OutsideInConfig, net: Net) -> None:
-    await visit_all(service_of(target).endpoints, net, config.concurrency)
+    await visit_endpoints(require_service(target).endpoints, net, config.concurrency)

@@ -1,20 +1,28 @@
-"""Where on the way somebody interferes, told by packets that run out on the way. See path.md."""
+"""Locate interference on the path by packets with a limited TTL. See path.md."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from heliograph.experiments.network import PathConfig
-from heliograph_agent.experiments.endpoints import Address, find, host_and_port, host_of, is_literal
+from heliograph_agent.experiments.endpoints import (
+    Address,
+    find_addresses,
+    is_literal,
+    parse_host,
+    parse_host_port,
+)
 from heliograph_agent.experiments.experiment import CannotRun, Target
-from heliograph_agent.net import Net, Seen
+from heliograph_agent.net import Net, StepResult
 
-SYN, HELLO, DNS = "syn", "client_hello", "dns"
+SYN = "syn"
+HELLO = "client_hello"
+DNS = "dns"
 PASSED_ON = "time_exceeded"  # a router had it, and would have sent it on
 ACCEPTED = "synack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class PathTrace:
     """Packets of one kind to one place, each allowed one router more than the one before."""
 
     label: str
@@ -26,82 +34,98 @@ class Trace:
 
 
 async def path(target: Target, config: PathConfig, net: Net) -> None:
-    host, port = host_and_port(target.text, default_port=443)
+    host, port = parse_host_port(target.value, default_port=443)
     name = "" if is_literal(host) else host
     if config.name:
-        name = _named("name", config.name)
-    neutral = _named("neutral", config.neutral)
-    addresses = await find(host, net)
+        name = _parse_name("name", config.name)
+    neutral = _parse_name("neutral", config.neutral)
+    addresses = await find_addresses(host, net)
     try:
         for address in addresses[:1]:
-            await _hellos(address, port, name, neutral, config, net)
+            await _trace_hellos(address, port, name, neutral, config, net)
         if config.resolver:
-            await _queries(name, neutral, config, net)
+            await _trace_queries(name, neutral, config, net)
     except ValueError as error:  # the net's own sentence, with its cure
         raise CannotRun(str(error)) from error
 
 
-def _named(key: str, text: str) -> str:
-    name = host_of(text)
+def _parse_name(key: str, value: str) -> str:
+    name = parse_host(value)
     if name is None or is_literal(name):
-        raise CannotRun(f"{key} cannot be {text!r}; allowed: a host name.")
+        raise CannotRun(f"{key} cannot be {value!r}; allowed: a host name.")
     return name
 
 
-async def _hellos(
+async def _trace_hellos(
     address: Address, port: int, name: str, neutral: str, config: PathConfig, net: Net
 ) -> None:
     """SYNs find the end; a hello is worth a trace only if there is somebody to take it.
 
     The neutral name goes first: what the other one wakes may last.
     """
-    syn = Trace(label="syn", send=SYN, address=address, port=port, hops=config.hops)
-    far = await _follow(syn, config, net)
-    if far is None or far.observation.hop is None or far.observation.hop.reply != ACCEPTED:
+    syn = PathTrace(label="syn", send=SYN, address=address, port=port, hops=config.hops)
+    last_reply = await _run_trace(syn, config, net)
+    if (
+        last_reply is None
+        or last_reply.observation.hop is None
+        or last_reply.observation.hop.reply != ACCEPTED
+    ):
         return
-    hops = far.observation.hop.ttl
-    for label, sent in (("neutral", neutral), ("target", name)):
-        hello = Trace(label=label, send=HELLO, address=address, port=port, hops=hops, name=sent)
-        await _follow(hello, config, net)
+    hops = last_reply.observation.hop.ttl
+    for label, sent_name in (("neutral", neutral), ("target", name)):
+        hello = PathTrace(
+            label=label, send=HELLO, address=address, port=port, hops=hops, name=sent_name
+        )
+        await _run_trace(hello, config, net)
 
 
-async def _queries(name: str, neutral: str, config: PathConfig, net: Net) -> None:
+async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) -> None:
     if not name:
         raise CannotRun("resolver needs a name to ask for: give a host name or the option name.")
-    host, port = host_and_port(config.resolver)
-    for label, sent in (("neutral", neutral), ("target", name)):
-        query = Trace(
-            label=label, send=DNS, address=Address(host), port=port, hops=config.hops, name=sent
+    host, port = parse_host_port(config.resolver)
+    for label, sent_name in (("neutral", neutral), ("target", name)):
+        query = PathTrace(
+            label=label,
+            send=DNS,
+            address=Address(host),
+            port=port,
+            hops=config.hops,
+            name=sent_name,
         )
-        await _follow(query, config, net)
+        await _run_trace(query, config, net)
 
 
-async def _follow(trace: Trace, config: PathConfig, net: Net) -> Seen | None:
+async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> StepResult | None:
     """The answer that ended it, None when none came."""
-    quiet = 0
-    async for seen in _packets(trace, config, net):
-        hop = seen.observation.hop
+    silent_count = 0
+    async for result in _send_packets(trace, config, net):
+        hop = result.observation.hop
         reply = hop.reply if hop else ""
         if reply and reply != PASSED_ON:
-            return seen
-        quiet = 0 if reply else quiet + 1
-        if quiet >= config.silent:
+            return result
+        silent_count = 0 if reply else silent_count + 1
+        if silent_count >= config.silent:
             return None
     return None
 
 
-async def _packets(trace: Trace, config: PathConfig, net: Net) -> AsyncIterator[Seen]:
+async def _send_packets(
+    trace: PathTrace, config: PathConfig, net: Net
+) -> AsyncIterator[StepResult]:
     """One by one, while there is time."""
     for ttl in range(1, trace.hops + 1):
-        seen = await net.hop(
+        result = await net.hop(
             trace.address.literal,
             trace.port,
             ttl=ttl,
             send=trace.send,
             name=trace.name,
-            on=trace.address.on,
+            on=trace.address.lookup,
             endpoint=trace.label,
         )
-        yield seen
-        if seen.observation.started_us + seen.observation.duration_us > config.seconds * 1_000_000:
+        yield result
+        if (
+            result.observation.started_us + result.observation.duration_us
+            > config.seconds * 1_000_000
+        ):
             return

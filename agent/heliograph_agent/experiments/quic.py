@@ -1,16 +1,21 @@
-"""Whether QUIC gets through to a host, beside TLS over TCP and QUIC to others. See quic.md."""
+"""Compare QUIC to a host with TLS over TCP and QUIC to others. See quic.md."""
 
 import asyncio
 from dataclasses import dataclass
 
 from heliograph.experiments.network import QuicConfig
-from heliograph_agent.experiments.endpoints import Address, connected, find, host_and_port
+from heliograph_agent.experiments.endpoints import (
+    Address,
+    find_addresses,
+    open_stream,
+    parse_host_port,
+)
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QuicServer:
     """A server as it is reached."""
 
     label: str
@@ -19,14 +24,14 @@ class Place:
 
     @property
     def url(self) -> str:
-        place = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{place}/" if self.port == 443 else f"https://{place}:{self.port}/"
+        host_part = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host_part}/" if self.port == 443 else f"https://{host_part}:{self.port}/"
 
 
 async def quic(target: Target, config: QuicConfig, net: Net) -> None:
-    ours = Place("target", *host_and_port(target.text, default_port=443))
-    other = (
-        Place("neutral", *host_and_port(config.neutral, default_port=443))
+    target_server = QuicServer("target", *parse_host_port(target.value, default_port=443))
+    neutral_server = (
+        QuicServer("neutral", *parse_host_port(config.neutral, default_port=443))
         if config.neutral
         else None
     )
@@ -34,50 +39,50 @@ async def quic(target: Target, config: QuicConfig, net: Net) -> None:
     missing: list[str] = []
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_target(ours, limit, net))
-            if other is not None:
-                group.create_task(_neutral(other, net))
+            group.create_task(_visit_target(target_server, limit, net))
+            if neutral_server is not None:
+                group.create_task(_visit_neutral(neutral_server, net))
     except* ValueError as problems:  # this machine has no QUIC
-        missing.append(_sentence(problems))
+        missing.append(_first_message(problems))
     if missing:
         raise CannotRun(missing[0])
 
 
-def _sentence(problem: BaseException) -> str:
+def _first_message(problem: BaseException) -> str:
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     return str(problem)
 
 
-async def _target(place: Place, limit: int | None, net: Net) -> None:
+async def _visit_target(server: QuicServer, limit: int | None, net: Net) -> None:
     async with asyncio.TaskGroup() as group:
-        for address in await find(place.host, net, label=place.label):
-            group.create_task(_shake(place, address, limit, net))
-            group.create_task(_by_tcp(place, address, net))
+        for address in await find_addresses(server.host, net, label=server.label):
+            group.create_task(_run_handshake(server, address, limit, net))
+            group.create_task(_run_tcp(server, address, net))
 
 
-async def _neutral(place: Place, net: Net) -> None:
-    for address in (await find(place.host, net, label=place.label))[:1]:
-        await _shake(place, address, None, net)
+async def _visit_neutral(server: QuicServer, net: Net) -> None:
+    for address in (await find_addresses(server.host, net, label=server.label))[:1]:
+        await _run_handshake(server, address, None, net)
 
 
-async def _shake(place: Place, address: Address, limit: int | None, net: Net) -> None:
+async def _run_handshake(server: QuicServer, address: Address, limit: int | None, net: Net) -> None:
     """One handshake, and the front page where `limit` bytes of it are wanted."""
     _, connection = await net.quic(
-        address.literal, place.port, place.host, on=address.on, endpoint=place.label
+        address.literal, server.port, server.host, on=address.lookup, endpoint=server.label
     )
     if connection is None:
         return
     try:
         if limit is not None:
-            await net.http3(connection, place.url, body_limit=limit)
+            await net.http3(connection, server.url, body_limit=limit)
     finally:
         connection.close()
 
 
-async def _by_tcp(place: Place, address: Address, net: Net) -> None:
-    async with connected(net, address, place.port, label="tcp") as stream:
+async def _run_tcp(server: QuicServer, address: Address, net: Net) -> None:
+    async with open_stream(net, address, server.port, label="tcp") as stream:
         if stream is not None:
-            _, secured = await net.handshake(stream, place.host)
-            if secured is not None:
-                secured.close()
+            _, tls_stream = await net.handshake(stream, server.host)
+            if tls_stream is not None:
+                tls_stream.close()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from heliograph.experiments.web import SniConfig
 from heliograph_agent.experiments.endpoints import (
     Address,
-    connected,
-    find,
-    host_and_port,
+    find_addresses,
     is_literal,
+    open_stream,
+    parse_host_port,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
@@ -19,7 +19,7 @@ OWN_TRIED = 3  # of the target's addresses
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class HelloSpec:
     """A ClientHello to one address: the label of its steps, the name, and how it is checked."""
 
     label: str
@@ -29,48 +29,55 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SniServer:
     """A server, the label of its lookup, and how many of its addresses are greeted."""
 
     label: str
     host: str
     port: int
-    most: int
+    max_addresses: int
 
 
 async def sni(target: Target, config: SniConfig, net: Net) -> None:
-    name, port = host_and_port(target.text, default_port=443)
-    neutral, neutral_port = host_and_port(config.neutral, default_port=443)
+    name, port = parse_host_port(target.value, default_port=443)
+    neutral, neutral_port = parse_host_port(config.neutral, default_port=443)
     if is_literal(name) or is_literal(neutral):
         raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
-    strangers = (
-        Hello("neutral", neutral),
-        Hello("none", neutral, send_sni=False),
-        Hello("target", name),
+    neutral_hellos = (
+        HelloSpec("neutral", neutral),
+        HelloSpec("none", neutral, send_sni=False),
+        HelloSpec("target", name),
     )
     async with asyncio.TaskGroup() as group:
-        group.create_task(_show(Place("neutral", neutral, neutral_port, 1), strangers, net))
+        group.create_task(
+            _visit_server(SniServer("neutral", neutral, neutral_port, 1), neutral_hellos, net)
+        )
         if config.direct:
-            own = (Hello("direct_neutral", neutral), Hello("direct", name, trust=""))
-            group.create_task(_show(Place("direct", name, port, OWN_TRIED), own, net))
+            direct_hellos = (
+                HelloSpec("direct_neutral", neutral),
+                HelloSpec("direct", name, trust=""),
+            )
+            group.create_task(
+                _visit_server(SniServer("direct", name, port, OWN_TRIED), direct_hellos, net)
+            )
 
 
-async def _show(place: Place, hellos: Sequence[Hello], net: Net) -> None:
-    found = await find(place.host, net, label=place.label)
+async def _visit_server(server: SniServer, hellos: Sequence[HelloSpec], net: Net) -> None:
+    addresses = await find_addresses(server.host, net, label=server.label)
     async with asyncio.TaskGroup() as group:
-        for address in found[: place.most]:
-            group.create_task(_greet(address, place.port, hellos, net))
+        for address in addresses[: server.max_addresses]:
+            group.create_task(_send_hellos(address, server.port, hellos, net))
 
 
-async def _greet(address: Address, port: int, hellos: Sequence[Hello], net: Net) -> None:
+async def _send_hellos(address: Address, port: int, hellos: Sequence[HelloSpec], net: Net) -> None:
     """One after the other, and what nobody minds goes first: a filter that was woken may turn
     away what follows."""
     for hello in hellos:
-        async with connected(net, address, port, label=hello.label) as stream:
+        async with open_stream(net, address, port, label=hello.label) as stream:
             if stream is None:
                 continue
-            _, secured = await net.handshake(
+            _, tls_stream = await net.handshake(
                 stream, hello.name, send_sni=hello.send_sni, trust=hello.trust
             )
-            if secured is not None:
-                secured.close()
+            if tls_stream is not None:
+                tls_stream.close()

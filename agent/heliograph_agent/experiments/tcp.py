@@ -1,14 +1,14 @@
 """Whether a port accepts a connection. See tcp.md."""
 
 from heliograph.experiments.network import TcpConfig
-from heliograph_agent.experiments.endpoints import connected, find, host_and_port
+from heliograph_agent.experiments.endpoints import find_addresses, open_stream, parse_host_port
 from heliograph_agent.experiments.experiment import Target
 from heliograph_agent.net import Net
 
 
 async def tcp(target: Target, config: TcpConfig, net: Net) -> None:
     del config
-    host, port = host_and_port(target.text)
-    for address in await find(host, net):
-        async with connected(net, address, port):
+    host, port = parse_host_port(target.value)
+    for address in await find_addresses(host, net):
+        async with open_stream(net, address, port):
             pass

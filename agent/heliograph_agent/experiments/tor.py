@@ -1,4 +1,4 @@
-"""Whether Tor's authorities and bridges answer, and whether Tor comes up. See tor.md."""
+"""Visit Tor's authorities and bridges, and bootstrap tor. See tor.md."""
 
 import asyncio
 import base64
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from heliograph.experiments.circumvention import TorConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import connected, find, visit_all
-from heliograph_agent.experiments.experiment import CannotRun, Target, service_of
+from heliograph_agent.experiments.endpoints import find_addresses, open_stream, visit_endpoints
+from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
 OR_PORT = "or_port"  # the group of endpoints that speak as relays do
@@ -15,55 +15,55 @@ BOOTSTRAP = "bootstrap"
 
 
 async def tor(target: Target, config: TorConfig, net: Net) -> None:
-    endpoints = service_of(target).endpoints
+    endpoints = require_service(target).endpoints
     if config.bridge and not config.bootstrap:
         raise CannotRun("A bridge serves the bootstrap alone: give bootstrap=true as well.")
     relays = [e for e in endpoints if e.group == OR_PORT and e.kind is EndpointKind.TLS]
     others = [e for e in endpoints if e not in relays]
-    missing: list[str] = []
+    problems: list[str] = []
     async with asyncio.TaskGroup() as group:
-        group.create_task(_others(others, net, config.concurrency, missing))
-        group.create_task(_relays(relays, net, config.concurrency))
+        group.create_task(_visit_others(others, net, config.concurrency, problems))
+        group.create_task(_visit_relays(relays, net, config.concurrency))
         if config.bootstrap:
-            group.create_task(_bootstrap(config.bridge, net, missing))
-    if missing:
-        raise CannotRun(missing[0])
+            group.create_task(_run_bootstrap(config.bridge, net, problems))
+    if problems:
+        raise CannotRun(problems[0])
 
 
-async def _others(
-    others: Sequence[Endpoint], net: Net, concurrency: int, missing: list[str]
+async def _visit_others(
+    others: Sequence[Endpoint], net: Net, concurrency: int, problems: list[str]
 ) -> None:
     try:
-        await visit_all(others, net, concurrency)
+        await visit_endpoints(others, net, concurrency)
     except CannotRun as problem:
-        missing.append(str(problem))
+        problems.append(str(problem))
 
 
-async def _relays(relays: Iterable[Endpoint], net: Net, concurrency: int) -> None:
-    gate = asyncio.Semaphore(concurrency)
+async def _visit_relays(relays: Iterable[Endpoint], net: Net, concurrency: int) -> None:
+    semaphore = asyncio.Semaphore(concurrency)
 
-    async def one(relay: Endpoint) -> None:
-        async with gate:
-            for address in await find(relay.host, net, label=relay.id):
-                async with connected(net, address, relay.port, label=relay.id) as stream:
+    async def visit_relay(relay: Endpoint) -> None:
+        async with semaphore:
+            for address in await find_addresses(relay.host, net, label=relay.id):
+                async with open_stream(net, address, relay.port, label=relay.id) as stream:
                     if stream is not None:
-                        name = made_up(net.random(10))
-                        _, secured = await net.handshake(stream, name, alpn=(), trust="any")
-                        if secured is not None:
-                            secured.close()
+                        name = make_server_name(net.random(10))
+                        _, tls_stream = await net.handshake(stream, name, alpn=(), trust="any")
+                        if tls_stream is not None:
+                            tls_stream.close()
 
     async with asyncio.TaskGroup() as group:
         for relay in relays:
-            group.create_task(one(relay))
+            group.create_task(visit_relay(relay))
 
 
-def made_up(chance: bytes) -> str:
+def make_server_name(random_bytes: bytes) -> str:
     """A server name as Tor's own clients send it: www, letters and digits of no meaning, com."""
-    return f"www.{base64.b32encode(chance).decode('ascii').lower()}.com"
+    return f"www.{base64.b32encode(random_bytes).decode('ascii').lower()}.com"
 
 
-async def _bootstrap(bridge: str, net: Net, missing: list[str]) -> None:
+async def _run_bootstrap(bridge: str, net: Net, problems: list[str]) -> None:
     try:
         await net.tor((bridge,) if bridge else (), endpoint=BOOTSTRAP)
     except ValueError as error:  # none is installed, or it took no such bridge
-        missing.append(str(error))
+        problems.append(str(error))

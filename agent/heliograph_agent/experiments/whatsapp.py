@@ -1,23 +1,23 @@
-"""Whether WhatsApp's chat servers, registration, web and media hosts answer. See whatsapp.md."""
+"""Visit WhatsApp's chat, registration, web and media hosts. See whatsapp.md."""
 
 import re
 from collections.abc import Sequence
 
 from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.plan import Endpoint
-from heliograph_agent.experiments.endpoints import visit_all
-from heliograph_agent.experiments.experiment import Target, service_of
+from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
 _NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint is always visited
 
 
 async def whatsapp(target: Target, config: WhatsAppConfig, net: Net) -> None:
-    endpoints = sample(service_of(target).endpoints, config.chat_hosts)
-    await visit_all(endpoints, net, config.concurrency)
+    endpoints = sample_endpoints(require_service(target).endpoints, config.chat_hosts)
+    await visit_endpoints(endpoints, net, config.concurrency)
 
 
-def sample(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
+def sample_endpoints(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
     """Evenly spread chat servers, the same ones everywhere, so that the control saw them too."""
     hosts = list(dict.fromkeys(e.host for e in endpoints if _NUMBERED.match(e.id)))
     count = min(chat_hosts, len(hosts))

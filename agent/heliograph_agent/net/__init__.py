@@ -1,4 +1,4 @@
-"""The only door out. Every step taken through it is written into a Trace as an observation.
+"""The only way to the network: each step becomes an observation of a StepTrace.
 
 A failure on the network is a value: the step's observation holds it, and the handle is None.
 """
@@ -6,29 +6,29 @@ A failure on the network is a value: the step's observation holds it, and the ha
 from collections.abc import Mapping
 from typing import Protocol
 
-from heliograph_agent.net.probe_message import NotThisProtocol, Reply, Speech
-from heliograph_agent.net.trace import Seen, Stream, Trace
+from heliograph_agent.net.probe_message import ProbeMessage, ProbeReply, ProtocolMismatch
+from heliograph_agent.net.trace import ByteStream, StepResult, StepTrace
 
 __all__ = [
     "MAX_BODY",
+    "ByteStream",
     "Net",
-    "NotThisProtocol",
+    "ProbeMessage",
+    "ProbeReply",
+    "ProtocolMismatch",
     "QuicConnection",
-    "Reply",
-    "Seen",
-    "Speech",
-    "Stream",
-    "Trace",
+    "StepResult",
+    "StepTrace",
 ]
 
 MAX_BODY = 524_288  # bytes of a page that are read unless the experiment wants other
 
 
 class QuicConnection(Protocol):
-    """An open QUIC connection; `seen` is the handshake that made it."""
+    """An open QUIC connection; `step_result` is the handshake that opened it."""
 
     @property
-    def seen(self) -> Seen: ...
+    def step_result(self) -> StepResult: ...
 
     def close(self) -> None:
         """Drop it without waiting for the peer."""
@@ -36,7 +36,7 @@ class QuicConnection(Protocol):
 
 
 class Net(Protocol):
-    """What an experiment may ask of the world. `RealNet` in net/system_net.py keeps these promises.
+    """What an experiment may ask of the network; implemented by `SystemNet`.
 
     Each method appends exactly one observation to the trace it was bound to, also when it is
     cancelled (then `interrupted`) or its own deadline ends (`generic_timeout_error`), and returns
@@ -53,7 +53,7 @@ class Net(Protocol):
         linger_s: float = 0.0,
         coarse: bool = False,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         """One lookup. `engine`: system (hosts file, search path, the system's resolvers in turn, as
         getaddrinfo would), udp, tcp, dot (`resolver` is host:port), doh (`resolver` is an https
         URL). After a reply over UDP it listens on for `linger_s` seconds and keeps what comes as
@@ -62,20 +62,20 @@ class Net(Protocol):
         ...
 
     async def connect(
-        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
-    ) -> tuple[Seen, Stream | None]:
+        self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
+    ) -> tuple[StepResult, ByteStream | None]:
         """One TCP handshake with an address literal."""
         ...
 
     async def handshake(
         self,
-        stream: Stream,
+        stream: ByteStream,
         server_name: str,
         *,
         send_sni: bool = True,
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
-    ) -> tuple[Seen, Stream | None]:
+    ) -> tuple[StepResult, ByteStream | None]:
         """One TLS handshake over `stream`; the chain is kept also when it does not verify, and then
         the failure says so and the stream is None. `trust` names a shipped CA set, "" the public
         one; with "any" nothing is verified."""
@@ -83,34 +83,34 @@ class Net(Protocol):
 
     async def http(
         self,
-        stream: Stream,
+        stream: ByteStream,
         url: str,
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body_limit: int = MAX_BODY,
         watch: bool = False,
-    ) -> Seen:
+    ) -> StepResult:
         """One HTTP/1.1 exchange over `stream`, then close it. Two observations: http_round_trip to
         the end of the headers, read_body (parent: the round trip) to the end of the body. `watch`
         keeps how the body arrived. A reply 101 has no body. Returns the last one made."""
         ...
 
-    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
-        """Say `speech` over `stream`, hear its reply, then close it. A TLS hello is written down as
-        the tls_handshake that it begins: with both facts, and an alert is its failure."""
+    async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
+        """Send `message` over `stream`, read its reply, then close the stream. A TLS hello is
+        recorded as the tls_handshake that it begins: with both facts; an alert is its failure."""
         ...
 
     async def datagram(
         self,
         address: str,
         port: int,
-        speech: Speech,
+        message: ProbeMessage,
         *,
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
-        """Say `speech` in one UDP datagram from a fresh socket and hear its reply."""
+    ) -> StepResult:
+        """Send `message` in one UDP datagram from a fresh socket and read its reply."""
         ...
 
     async def quic(
@@ -121,16 +121,16 @@ class Net(Protocol):
         *,
         alpn: tuple[str, ...] = ("h3",),
         trust: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> tuple[Seen, QuicConnection | None]:
+    ) -> tuple[StepResult, QuicConnection | None]:
         """One QUIC handshake (RFC 9000, 9001) with an address literal. Raises ValueError when this
         agent was installed without it."""
         ...
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
-    ) -> Seen:
+    ) -> StepResult:
         """One HTTP/3 exchange (RFC 9114), then close; two observations, as `http` makes them."""
         ...
 
@@ -142,28 +142,28 @@ class Net(Protocol):
         ttl: int,
         send: str,
         name: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         """One packet that may pass `ttl` routers. `send`: syn, client_hello (over a connection of
         its own, `name` in it), dns (a query for `name`). Raises ValueError when raw packets cannot
         be had here; its text is the sentence for the user."""
         ...
 
-    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
         """Start the installed tor and wait for its bootstrap, over these bridge lines if any.
         Raises ValueError when none is installed."""
         ...
 
     def random(self, size: int) -> bytes:
-        """`size` bytes from the door's own source of chance."""
+        """`size` random bytes from this net's own source."""
         ...
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch by the door's own clock: for protocols that say the
+        """Microseconds since the Unix epoch by this net's clock, for protocols that send the
         time, and no others."""
         ...
 
     async def close(self) -> None:
-        """End what was kept ready for the next step: who binds a net closes it, no experiment."""
+        """Release what was kept for the next step; the runner calls it, no experiment does."""
         ...

@@ -1,4 +1,4 @@
-"""Which addresses no plan may send this machine to: its own network, and any other private one.
+"""Forbid addresses of private networks and of this machine's own network.
 
 Else a plan, or a name that leads there, could make volunteers look around behind their own routers.
 """
@@ -16,37 +16,41 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NARROWEST = {4: 8, 6: 32}  # a wider "own network" is a mistake, and would bar half the world
 
 
-class BarredError(ValueError):
+class ForbiddenAddressError(ValueError):
     """A planned address where no test may go; the text is for `not_measured` and names none."""
 
     def __init__(self) -> None:
         super().__init__("its address is of a private network, or of this machine's own")
 
 
-class Bars:
+class AddressPolicy:
     """Asks the kernel for this machine's own networks at most once a second."""
 
-    def __init__(self, clock: Clock, own: Callable[[], Sequence[Network]]) -> None:
-        self._clock, self._ask = clock, own
+    def __init__(self, clock: Clock, read_own_networks: Callable[[], Sequence[Network]]) -> None:
+        self._clock = clock
+        self._read_own_networks = read_own_networks
         self._asked_us = -_FRESH_US
-        self._own: Sequence[Network] = ()
+        self._own_networks: Sequence[Network] = ()
 
     def __call__(self, literal: str) -> bool:
         now_us = self._clock.monotonic_us()
         if now_us - self._asked_us >= _FRESH_US:
-            self._asked_us, self._own = now_us, self._ask()
-        return is_barred(literal, self._own)
+            self._own_networks = self._read_own_networks()
+            self._asked_us = now_us
+        return is_forbidden(literal, self._own_networks)
 
 
-def is_barred(literal: str, own: Sequence[Network]) -> bool:
+def is_forbidden(literal: str, own_networks: Sequence[Network]) -> bool:
     """Private, loopback, link-local, multicast, reserved, or in one of `own`; what is embedded in
     an IPv6 address counts as well. Raises ValueError for a name."""
     address = ipaddress.ip_address(literal.partition("%")[0])
-    every = (address, *_embedded(address))
-    return any(not a.is_global or a.is_multicast or any(a in n for n in own) for a in every)
+    addresses = (address, *_embedded_addresses(address))
+    return any(
+        not a.is_global or a.is_multicast or any(a in n for n in own_networks) for a in addresses
+    )
 
 
-def network_of(address: str, prefix: int) -> Network:
+def interface_network(address: str, prefix: int) -> Network:
     """The network of an interface's address; of an odd one the address alone."""
     parsed = ipaddress.ip_address(address)
     if parsed.version == 6:
@@ -56,10 +60,10 @@ def network_of(address: str, prefix: int) -> Network:
     return ipaddress.ip_network((address, prefix), strict=False)
 
 
-def _embedded(address: Address) -> tuple[Address, ...]:
+def _embedded_addresses(address: Address) -> tuple[Address, ...]:
     if isinstance(address, ipaddress.IPv4Address):
         return ()
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())[1:]]
+    embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())[1:]]
     if address in _NAT64:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-    return tuple(each for each in found if each is not None)
+        embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return tuple(candidate for candidate in embedded if candidate is not None)

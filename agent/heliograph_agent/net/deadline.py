@@ -9,11 +9,11 @@ class Deadline:
     of its price: a probe nearby has half a dozen of them. It raises TimeoutError at the end of a
     block that it has cancelled, and nobody else."""
 
-    __slots__ = ("_alarm", "_cancelled_before", "_seconds", "_struck", "_task")
+    __slots__ = ("_alarm", "_cancelled_before", "_is_expired", "_seconds", "_task")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._struck = False
+        self._is_expired = False
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -21,7 +21,7 @@ class Deadline:
             raise RuntimeError("a deadline needs a task")
         self._task = task
         self._cancelled_before = task.cancelling()
-        self._alarm = asyncio.get_running_loop().call_later(self._seconds, self._strike)
+        self._alarm = asyncio.get_running_loop().call_later(self._seconds, self._expire)
 
     def __exit__(
         self,
@@ -30,11 +30,15 @@ class Deadline:
         traceback: TracebackType | None,
     ) -> None:
         self._alarm.cancel()
-        if self._struck:
-            ours = self._task.uncancel() <= self._cancelled_before
-            if ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+        if self._is_expired:
+            is_own_cancellation = self._task.uncancel() <= self._cancelled_before
+            if (
+                is_own_cancellation
+                and kind is not None
+                and issubclass(kind, asyncio.CancelledError)
+            ):
                 raise TimeoutError from error
 
-    def _strike(self) -> None:
-        self._struck = True
+    def _expire(self) -> None:
+        self._is_expired = True
         self._task.cancel()

@@ -1,4 +1,4 @@
-"""From what was raised to the closed vocabulary: by exception type, errno and nothing else."""
+"""Map exceptions to the failure vocabulary by type and errno."""
 
 import errno
 import ssl
@@ -15,7 +15,7 @@ class StepError(Exception):
 
 
 # What a step may end in on the network's account. Anything else is a bug and goes up.
-CAUGHT = (OSError, EOFError, StepError)
+NETWORK_ERRORS = (OSError, EOFError, StepError)
 
 _ERRNO = {
     errno.EAFNOSUPPORT: Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
@@ -39,7 +39,7 @@ _ERRNO = {
 }
 
 
-def failure_of(error: BaseException) -> tuple[Failure, str]:
+def classify_error(error: BaseException) -> tuple[Failure, str]:
     """The failure, and a detail when the vocabulary has no word for it."""
     if isinstance(error, StepError):
         return error.failure, ""
@@ -50,11 +50,11 @@ def failure_of(error: BaseException) -> tuple[Failure, str]:
     if isinstance(error, ssl.SSLError):
         return Failure.SSL_FAILED_HANDSHAKE, ""
     number = error.errno if isinstance(error, OSError) else None
-    known = _ERRNO.get(number or 0) or _connection_error(error)
-    return (known, "") if known else (Failure.UNKNOWN_FAILURE, _detail(error, number))
+    failure = _ERRNO.get(number or 0) or _classify_connection_error(error)
+    return (failure, "") if failure else (Failure.UNKNOWN_FAILURE, _describe_error(error, number))
 
 
-def _connection_error(error: BaseException) -> Failure | None:
+def _classify_connection_error(error: BaseException) -> Failure | None:
     """asyncio raises some of these without an errno."""
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return Failure.CONNECTION_RESET
@@ -63,7 +63,7 @@ def _connection_error(error: BaseException) -> Failure | None:
     return Failure.CONNECTION_ABORTED if isinstance(error, ConnectionAbortedError) else None
 
 
-def _detail(error: BaseException, number: int | None) -> str:
+def _describe_error(error: BaseException, number: int | None) -> str:
     """The type and the errno's name, never the message: messages hold addresses."""
     name = errno.errorcode.get(number, str(number)) if number else ""
     return f"{type(error).__name__} {name}".strip()

@@ -1,4 +1,4 @@
-"""This machine's own view of its network: which families lead out, and whether it has changed.
+"""Read this machine's addresses and routes: which families lead out, what changed.
 
 Nothing here leaves the process: the fingerprint is a digest of addresses, which a reader could
 guess back, so it is only ever compared with an earlier one.
@@ -12,14 +12,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from heliograph.clock import Clock
-from heliograph_agent.net.address_policy import Network, network_of
+from heliograph_agent.net.address_policy import Network, interface_network
 from heliograph_agent.net.scrub import Scrubber
 
-_NEWADDR, _GETADDR, _NEWROUTE, _GETROUTE = 20, 22, 24, 26
-_DONE, _ERROR = 3, 2
+_NEWADDR = 20
+_GETADDR = 22
+_NEWROUTE = 24
+_GETROUTE = 26
+_DONE = 3
+_ERROR = 2
 _REQUEST_DUMP = 0x001 | 0x300
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_OIF, _RTA_GATEWAY = 4, 5
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
+_RTA_OIF = 4
+_RTA_GATEWAY = 5
 _MAIN_TABLE = 254
 _MAX_BYTES = 1_048_576
 _HEADER = struct.Struct("=IHHII")
@@ -27,7 +33,7 @@ _DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Held:
+class InterfaceAddress:
     """An address this machine has on an interface."""
 
     interface: int
@@ -42,48 +48,53 @@ class DefaultRoute:
     gateway: str
 
 
-def held() -> tuple[Held, ...]:
+def interface_addresses() -> tuple[InterfaceAddress, ...]:
     """Every address of every interface."""
-    return tuple(h for kind, body in _dump(_GETADDR) if kind == _NEWADDR for h in _held(body))
+    return tuple(
+        h for kind, body in _dump_table(_GETADDR) if kind == _NEWADDR for h in _parse_address(body)
+    )
 
 
 def default_routes() -> tuple[DefaultRoute, ...]:
     """The default routes of the main table, both families."""
     return tuple(
-        r for kind, body in _dump(_GETROUTE) if kind == _NEWROUTE for r in _default_route(body)
+        r
+        for kind, body in _dump_table(_GETROUTE)
+        if kind == _NEWROUTE
+        for r in _parse_default_route(body)
     )
 
 
-def _held(body: bytes) -> Iterator[Held]:
+def _parse_address(body: bytes) -> Iterator[InterfaceAddress]:
     _, prefix, _, _, interface = struct.unpack_from("=BBBBI", body)
-    attributes = _attributes(body[8:])
+    attributes = _parse_attributes(body[8:])
     raw = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
     if raw:
-        yield Held(interface, str(ipaddress.ip_address(raw)), prefix)
+        yield InterfaceAddress(interface, str(ipaddress.ip_address(raw)), prefix)
 
 
-def _default_route(body: bytes) -> Iterator[DefaultRoute]:
+def _parse_default_route(body: bytes) -> Iterator[DefaultRoute]:
     family, to_prefix, _, _, table, _, _, kind = struct.unpack_from("=8B", body)
     if to_prefix or table != _MAIN_TABLE or kind != 1:  # 1: unicast, not unreachable or blackhole
         return
-    attributes = _attributes(body[12:])
+    attributes = _parse_attributes(body[12:])
     gateway = attributes.get(_RTA_GATEWAY, b"")
     interface = struct.unpack("=I", attributes.get(_RTA_OIF, bytes(4)))[0]
     yield DefaultRoute(family, interface, str(ipaddress.ip_address(gateway)) if gateway else "")
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
+def _parse_attributes(data: bytes) -> dict[int, bytes]:
+    attributes: dict[int, bytes] = {}
     while len(data) >= 4:
         size, kind = struct.unpack_from("=HH", data)
         if size < 4:
             break
-        found.setdefault(kind, data[4:size])
+        attributes.setdefault(kind, data[4:size])
         data = data[(size + 3) & ~3 :]
-    return found
+    return attributes
 
 
-def _dump(request: int) -> list[tuple[int, bytes]]:
+def _dump_table(request: int) -> list[tuple[int, bytes]]:
     """Every message of one dump; none where there is no netlink."""
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
@@ -92,12 +103,12 @@ def _dump(request: int) -> list[tuple[int, bytes]]:
         with socket.socket(family, socket.SOCK_RAW, 0) as link:
             link.settimeout(_DEADLINE_S)
             link.send(_HEADER.pack(_HEADER.size + 4, request, _REQUEST_DUMP, 1, 0) + bytes(4))
-            return list(_messages(link))
+            return list(_read_messages(link))
     except OSError:  # forbidden by a sandbox
         return []
 
 
-def _messages(link: socket.socket) -> Iterator[tuple[int, bytes]]:
+def _read_messages(link: socket.socket) -> Iterator[tuple[int, bytes]]:
     total = 0
     while total < _MAX_BYTES:
         data = link.recv(65_536)
@@ -121,7 +132,7 @@ class OwnAddresses:
         self._asked_us = -_FRESH_US
         self._scrubber = Scrubber(())
 
-    def scrubber(self) -> Scrubber:
+    def get_scrubber(self) -> Scrubber:
         now_us = self._clock.monotonic_us()
         if now_us - self._asked_us >= _FRESH_US:
             self._asked_us = now_us
@@ -131,7 +142,10 @@ class OwnAddresses:
         return self._scrubber
 
 
-_UNSENT = ("192.0.2.1", "2001:db8::1")  # documentation addresses; a UDP connect sends nothing
+_PROBE_TARGETS = (
+    "192.0.2.1",
+    "2001:db8::1",
+)  # documentation addresses; a UDP connect sends nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,45 +155,57 @@ class LocalView:
     fingerprint: str  # changes with interfaces, networks and gateways
 
 
-def local_view() -> LocalView:
+def read_local_view() -> LocalView:
     """Cheap enough for a look every few seconds; sends nothing."""
-    return view_of(held() or _routed(), default_routes())
+    return make_local_view(interface_addresses() or _probe_addresses(), default_routes())
 
 
 def own_addresses() -> tuple[str, ...]:
     """Every address of this machine except those of its loopback interface."""
     loopback = _loopback_interfaces()
-    known = held() or _routed()
-    return tuple(h.address for h in known if h.interface not in loopback and not _loops(h.address))
+    addresses = interface_addresses() or _probe_addresses()
+    return tuple(
+        h.address for h in addresses if h.interface not in loopback and not _is_loopback(h.address)
+    )
 
 
 def own_networks() -> tuple[Network, ...]:
     """The networks that this machine's interfaces stand in, loopback left out."""
-    known = held() or _routed()
-    return tuple({network_of(h.address, h.prefix): None for h in known if not _loops(h.address)})
+    addresses = interface_addresses() or _probe_addresses()
+    return tuple(
+        {
+            interface_network(h.address, h.prefix): None
+            for h in addresses
+            if not _is_loopback(h.address)
+        }
+    )
 
 
-def view_of(held: Iterable[Held], routes: Iterable[DefaultRoute]) -> LocalView:
-    """Pure: what `held` and `routes` amount to."""
-    held, routes = tuple(held), tuple(routes)
+def make_local_view(
+    addresses: Iterable[InterfaceAddress], routes: Iterable[DefaultRoute]
+) -> LocalView:
+    """Derive the families that lead out and the fingerprint; pure."""
+    addresses = tuple(addresses)
+    routes = tuple(routes)
     families = {route.family for route in routes}
-    networks = sorted({_network(h) for h in held if not _loops(h.address)})
+    networks = sorted({_describe_network(h) for h in addresses if not _is_loopback(h.address)})
     gateways = sorted({(r.family, r.interface, r.gateway) for r in routes})
     return LocalView(
-        ipv4=socket.AF_INET in families and any(_usable(h.address, 4) for h in held),
-        ipv6=socket.AF_INET6 in families and any(_usable(h.address, 6) for h in held),
+        ipv4=socket.AF_INET in families and any(_is_usable(h.address, 4) for h in addresses),
+        ipv6=socket.AF_INET6 in families and any(_is_usable(h.address, 6) for h in addresses),
         fingerprint=hashlib.sha256(repr((networks, gateways)).encode()).hexdigest()[:32],
     )
 
 
-def _network(held: Held) -> str:
+def _describe_network(interface_address: InterfaceAddress) -> str:
     """The network, not the address: IPv6 privacy addresses change daily on a network that stays."""
-    address = ipaddress.ip_address(held.address)
-    prefix = held.prefix if address.version == 4 else min(held.prefix, 64)
-    return f"{held.interface} {ipaddress.ip_network((held.address, prefix), strict=False)}"
+    address = ipaddress.ip_address(interface_address.address)
+    prefix = interface_address.prefix if address.version == 4 else min(interface_address.prefix, 64)
+    network = ipaddress.ip_network((interface_address.address, prefix), strict=False)
+    return f"{interface_address.interface} {network}"
 
 
-def _usable(address: str, version: int) -> bool:
+def _is_usable(address: str, version: int) -> bool:
     """Whether a packet with this source may come back from the Internet, NAT allowed for IPv4."""
     parsed = ipaddress.ip_address(address)
     if parsed.version != version or parsed.is_loopback or parsed.is_link_local:
@@ -187,7 +213,7 @@ def _usable(address: str, version: int) -> bool:
     return version == 4 or not parsed.is_private
 
 
-def _loops(address: str) -> bool:
+def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
 
 
@@ -196,15 +222,17 @@ def _loopback_interfaces() -> set[int]:
     return {index for index, name in socket.if_nameindex() if name == "lo"}
 
 
-def _routed() -> tuple[Held, ...]:
+def _probe_addresses() -> tuple[InterfaceAddress, ...]:
     """Without netlink: the source addresses the system would use, one a family."""
-    found: list[Held] = []
-    for family, target in zip((socket.AF_INET, socket.AF_INET6), _UNSENT, strict=True):
+    addresses: list[InterfaceAddress] = []
+    for family, target in zip((socket.AF_INET, socket.AF_INET6), _PROBE_TARGETS, strict=True):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 probe.connect((target, 9))
                 address = str(probe.getsockname()[0]).partition("%")[0]
-                found.append(Held(-1, address, 64 if family == socket.AF_INET6 else 32))
+                addresses.append(
+                    InterfaceAddress(-1, address, 64 if family == socket.AF_INET6 else 32)
+                )
         except OSError:
             continue
-    return tuple(found)
+    return tuple(addresses)

@@ -1,4 +1,4 @@
-"""A speech said over a stream or in a datagram, and what was heard."""
+"""Send a probe message over a stream or in a datagram, and read its reply."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,103 +6,111 @@ from dataclasses import dataclass, field
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.probe_message import MAX_REPLY, NotThisProtocol, Reply, Speech, TlsSpeech
-from heliograph_agent.net.step import Facts
-from heliograph_agent.net.tcp import Count
-from heliograph_agent.net.trace import Reader, Writer
-from heliograph_agent.net.udp import Datagrams
+from heliograph_agent.net.probe_message import (
+    MAX_REPLY,
+    ProbeMessage,
+    ProbeReply,
+    ProtocolMismatch,
+    TlsProbeMessage,
+)
+from heliograph_agent.net.step import StepFacts
+from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.trace import ByteReader, ByteWriter
+from heliograph_agent.net.udp import UdpSocket
 
 
 @dataclass(slots=True)
-class Talk:
-    """One speech; `facts` hold whatever it has come to."""
+class MessageExchange:
+    """Exchange one message; `facts` holds what is known so far."""
 
-    speech: Speech
-    reply: Reply = field(default_factory=lambda: Reply(""))
-    sent: int = 0
-    received: int = 0
+    message: ProbeMessage
+    reply: ProbeReply = field(default_factory=lambda: ProbeReply(""))
+    sent_bytes: int = 0
+    received_bytes: int = 0
 
-    async def over(self, reader: Reader, writer: Writer) -> None:
-        """Raises OSError, EOFError when the peer ended before it had said a word, StepError."""
-        opening = self.speech.opening()
-        writer.write(opening)
-        self.sent = len(opening)
+    async def run_over_stream(self, reader: ByteReader, writer: ByteWriter) -> None:
+        """Raises OSError, EOFError when the peer closed without a byte, StepError."""
+        request = self.message.make_request()
+        writer.write(request)
+        self.sent_bytes = len(request)
         await writer.drain()
-        heard = bytearray()
-        while len(heard) < MAX_REPLY:
-            data = await reader.read(MAX_REPLY - len(heard))
+        received = bytearray()
+        while len(received) < MAX_REPLY:
+            data = await reader.read(MAX_REPLY - len(received))
             if not data:
                 raise EOFError
-            heard += data
-            self.received = len(heard)
-            if self._understood(bytes(heard)):
+            received += data
+            self.received_bytes = len(received)
+            if self._parse_reply(bytes(received)):
                 return
         raise StepError(Failure.UNEXPECTED_REPLY)
 
-    async def in_datagram(self, address: str, port: int, deadline_s: float, count: Count) -> None:
+    async def run_in_datagram(
+        self, address: str, port: int, deadline_s: float, count: CountBytes
+    ) -> None:
         """Each datagram is a whole reply or none; what is none is passed over until the deadline,
         since anybody may throw datagrams at us.
 
         Raises OSError (a closed port answers by ICMP), TimeoutError, StepError when nothing but
         other things came.
         """
-        line = Datagrams(address, port)
-        strange = False
+        udp_socket = UdpSocket(address, port)
+        has_foreign_reply = False
         try:
             async with asyncio.timeout(deadline_s):
-                opening = self.speech.opening()
-                line.send(opening)
-                self.sent = len(opening)
-                count(len(opening))
+                request = self.message.make_request()
+                udp_socket.send(request)
+                self.sent_bytes = len(request)
+                count(len(request))
                 while True:
-                    data = await line.next()
+                    data = await udp_socket.receive()
                     count(len(data))
-                    self.received += len(data)
+                    self.received_bytes += len(data)
                     if self._is_reply(data):
                         return
-                    strange = True
+                    has_foreign_reply = True
         except TimeoutError:
-            if strange:
+            if has_foreign_reply:
                 raise StepError(Failure.UNEXPECTED_REPLY) from None
             raise
         finally:
-            line.close()
+            udp_socket.close()
 
     def facts(self) -> Exchange:
         return Exchange(
-            protocol=self.speech.name,
-            reply=self.reply.word,
-            sent_bytes=self.sent,
-            received_bytes=self.received,
+            protocol=self.message.name,
+            reply=self.reply.label,
+            sent_bytes=self.sent_bytes,
+            received_bytes=self.received_bytes,
             differences=self.reply.differences,
         )
 
     @property
     def operation(self) -> Operation:
         """A TLS hello is the beginning of a handshake, and is written down as one."""
-        is_hello = isinstance(self.speech, TlsSpeech)
+        is_hello = isinstance(self.message, TlsProbeMessage)
         return Operation.TLS_HANDSHAKE if is_hello else Operation.EXCHANGE
 
-    def observed(self) -> Facts:
+    def step_facts(self) -> StepFacts:
         """The facts of the step: the exchange and, of a TLS hello, what it was."""
-        speech = self.speech
-        if isinstance(speech, TlsSpeech):
-            return {"exchange": self.facts(), "tls": speech.tls()}
+        message = self.message
+        if isinstance(message, TlsProbeMessage):
+            return {"exchange": self.facts(), "tls": message.tls_facts()}
         return {"exchange": self.facts()}
 
-    def _understood(self, heard: bytes) -> bool:
+    def _parse_reply(self, received: bytes) -> bool:
         """Whether the reply is whole. Raises StepError when it is none."""
         try:
-            reply = self.speech.heard(heard)
-        except NotThisProtocol as error:
+            reply = self.message.parse_reply(received)
+        except ProtocolMismatch as error:
             raise StepError(Failure.UNEXPECTED_REPLY) from error
         self.reply = reply or self.reply
-        if isinstance(self.speech, TlsSpeech) and self.speech.tls().alert is not None:
+        if isinstance(self.message, TlsProbeMessage) and self.message.tls_facts().alert is not None:
             raise StepError(Failure.SSL_FAILED_HANDSHAKE)
         return reply is not None
 
     def _is_reply(self, datagram: bytes) -> bool:
         try:
-            return self._understood(datagram)
+            return self._parse_reply(datagram)
         except StepError:
             return False

@@ -1,4 +1,4 @@
-"""Takes the volunteer's addresses out of every text before it becomes an observation.
+"""Remove the volunteer's addresses from every text of an observation.
 
 The machine's own addresses are known and go everywhere. The address its provider shows to the
 world is not known to the machine, but block pages love to print it: so every address literal goes
@@ -39,8 +39,10 @@ class Scrubber:
 
     def __init__(self, own: Iterable[str]) -> None:
         self.addresses = tuple(own)
-        self._own = frozenset(ipaddress.ip_address(address) for address in self.addresses)
-        forms = sorted({form for address in self._own for form in _forms(address)}, key=len)
+        self._own_addresses = frozenset(ipaddress.ip_address(address) for address in self.addresses)
+        forms = sorted(
+            {form for address in self._own_addresses for form in _text_forms(address)}, key=len
+        )
         pattern = "|".join(re.escape(form) for form in reversed(forms))
         self._forms = (
             re.compile(rf"(?<![0-9A-Za-z])(?:{pattern})(?![0-9A-Za-z])", re.IGNORECASE)
@@ -49,101 +51,112 @@ class Scrubber:
         )
 
         # The same hosts and names come again with every probe of a task.
-        self._own_of = lru_cache(maxsize=_REMEMBERED)(self._clean_of_own)
-        self._page_of = lru_cache(maxsize=_REMEMBERED)(self._clean_of_all)
-        self._url_of = lru_cache(maxsize=_REMEMBERED)(self._clean_url)
+        self._scrub_own_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_own)
+        self._scrub_page_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_all)
+        self._scrub_url_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_in_url)
 
-    def own(self, text: str) -> str:
+    def scrub_own(self, value: str) -> str:
         """Without the machine's own addresses, in any of their text forms."""
-        return self._own_of(text) if text else text
+        return self._scrub_own_cached(value) if value else value
 
-    def page(self, text: str) -> str:
+    def scrub_page(self, value: str) -> str:
         """Without any address: a title, a banner."""
-        return self._page_of(text) if text else text
+        return self._scrub_page_cached(value) if value else value
 
-    def url(self, text: str) -> str:
+    def scrub_url(self, value: str) -> str:
         """The host stays unless it is our own; what follows it keeps no address."""
-        return self._url_of(text) if text else text
+        return self._scrub_url_cached(value) if value else value
 
-    def observation(self, seen: Observation) -> Observation:
+    def scrub_observation(self, observation: Observation) -> Observation:
         """The same step, fit to leave the machine; the same object when it was already."""
         clean = (
-            self.page(seen.failure_detail),
-            seen.dns and self._dns(seen.dns),
-            seen.tcp and self._tcp(seen.tcp),
-            seen.udp and self._udp(seen.udp),
-            seen.tls and self._tls(seen.tls),
-            seen.http and self._http(seen.http),
+            self.scrub_page(observation.failure_detail),
+            observation.dns and self._scrub_dns(observation.dns),
+            observation.tcp and self._scrub_tcp(observation.tcp),
+            observation.udp and self._scrub_udp(observation.udp),
+            observation.tls and self._scrub_tls(observation.tls),
+            observation.http and self._scrub_http(observation.http),
         )
-        if clean == (seen.failure_detail, seen.dns, seen.tcp, seen.udp, seen.tls, seen.http):
-            return seen
+        if clean == (
+            observation.failure_detail,
+            observation.dns,
+            observation.tcp,
+            observation.udp,
+            observation.tls,
+            observation.http,
+        ):
+            return observation
         detail, dns, tcp, udp, tls, http = clean
-        return replace(seen, failure_detail=detail, dns=dns, tcp=tcp, udp=udp, tls=tls, http=http)
+        return replace(
+            observation, failure_detail=detail, dns=dns, tcp=tcp, udp=udp, tls=tls, http=http
+        )
 
-    def _clean_of_own(self, text: str) -> str:
+    def _replace_own(self, value: str) -> str:
         if self._forms is not None:
-            text = self._forms.sub(MARK, text)
-        return _replace(text, lambda address: address in self._own)
+            value = self._forms.sub(MARK, value)
+        return _replace_addresses(value, lambda address: address in self._own_addresses)
 
-    def _clean_of_all(self, text: str) -> str:
-        return _replace(self.own(text), lambda _: True)
+    def _replace_all(self, value: str) -> str:
+        return _replace_addresses(self.scrub_own(value), lambda _: True)
 
-    def _clean_url(self, text: str) -> str:
+    def _replace_in_url(self, value: str) -> str:
         try:
-            parts = urlsplit(text)
+            parts = urlsplit(value)
         except ValueError:
-            return self.page(text)
+            return self.scrub_page(value)
         tail = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
-        head = text.removesuffix(tail) if tail else text
-        if head + tail != text:  # an odd spelling that does not come back together
-            return self.page(text)
-        return self.own(head) + self.page(tail)
+        head = value.removesuffix(tail) if tail else value
+        if head + tail != value:  # an odd spelling that does not come back together
+            return self.scrub_page(value)
+        return self.scrub_own(head) + self.scrub_page(tail)
 
-    def _tcp(self, tcp: Tcp) -> Tcp:
-        address = self.own(tcp.address)
+    def _scrub_tcp(self, tcp: Tcp) -> Tcp:
+        address = self.scrub_own(tcp.address)
         return tcp if address == tcp.address else replace(tcp, address=address)
 
-    def _udp(self, udp: Udp) -> Udp:
-        address = self.own(udp.address)
+    def _scrub_udp(self, udp: Udp) -> Udp:
+        address = self.scrub_own(udp.address)
         return udp if address == udp.address else replace(udp, address=address)
 
-    def _tls(self, tls: Tls) -> Tls:
-        chain = tuple(self._certificate(certificate) for certificate in tls.chain)
+    def _scrub_tls(self, tls: Tls) -> Tls:
+        chain = tuple(self._scrub_certificate(certificate) for certificate in tls.chain)
         return tls if chain == tls.chain else replace(tls, chain=chain)
 
-    def _dns(self, dns: Dns) -> Dns:
-        resolver, name = self.own(dns.resolver), self.own(dns.name)
-        answers = self._answers(dns.answers)
-        later = tuple(replace(r, answers=self._answers(r.answers)) for r in dns.later)
+    def _scrub_dns(self, dns: Dns) -> Dns:
+        resolver = self.scrub_own(dns.resolver)
+        name = self.scrub_own(dns.name)
+        answers = self._scrub_answers(dns.answers)
+        later = tuple(replace(r, answers=self._scrub_answers(r.answers)) for r in dns.later)
         if (resolver, name, answers, later) == (dns.resolver, dns.name, dns.answers, dns.later):
             return dns
         return replace(dns, resolver=resolver, name=name, answers=answers, later=later)
 
-    def _answers(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
-        return tuple(self._answer(answer) for answer in answers)
+    def _scrub_answers(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
+        return tuple(self._scrub_answer(answer) for answer in answers)
 
-    def _answer(self, answer: DnsAnswer) -> DnsAnswer:
+    def _scrub_answer(self, answer: DnsAnswer) -> DnsAnswer:
         """An address or a name is the answer itself; a text may hold whatever somebody wrote."""
-        whole = self.own if answer.type in ("A", "AAAA", "CNAME") else self.page
+        scrub = self.scrub_own if answer.type in ("A", "AAAA", "CNAME") else self.scrub_page
         if answer.type == "TXT" and is_network(answer.data.strip('"')):
-            whole = self.own
-        data = whole(answer.data)
+            scrub = self.scrub_own
+        data = scrub(answer.data)
         return answer if data == answer.data else replace(answer, data=data)
 
-    def _certificate(self, certificate: Certificate) -> Certificate:
-        subject, issuer = self.own(certificate.subject), self.own(certificate.issuer)
+    def _scrub_certificate(self, certificate: Certificate) -> Certificate:
+        subject = self.scrub_own(certificate.subject)
+        issuer = self.scrub_own(certificate.issuer)
         if (subject, issuer) == (certificate.subject, certificate.issuer):
             return certificate
         return replace(certificate, subject=subject, issuer=issuer)
 
-    def _http(self, http: Http) -> Http:
+    def _scrub_http(self, http: Http) -> Http:
         clean = (
-            self.url(http.url),
-            self.page(http.title),
-            self.page(http.server),
-            self.url(http.location),
-            self.page(http.text),
-            tuple(map(self.page, http.header_names)),
+            self.scrub_url(http.url),
+            self.scrub_page(http.title),
+            self.scrub_page(http.server),
+            self.scrub_url(http.location),
+            self.scrub_page(http.text),
+            tuple(map(self.scrub_page, http.header_names)),
         )
         if clean == (
             http.url,
@@ -154,28 +167,28 @@ class Scrubber:
             http.header_names,
         ):
             return http
-        url, title, server, location, text, names = clean
+        url, title, server, location, body_text, names = clean
         return replace(
             http,
             url=url,
             title=title,
             server=server,
             location=location,
-            text=text,
+            text=body_text,
             header_names=names,
         )
 
 
-def _replace(text: str, condemned: Callable[[Address], bool]) -> str:
-    def judge(found: re.Match[str]) -> str:
-        address = _parse(found[0])
-        return MARK if address is not None and condemned(address) else found[0]
+def _replace_addresses(value: str, is_secret: Callable[[Address], bool]) -> str:
+    def judge(match: re.Match[str]) -> str:
+        address = _parse_address(match[0])
+        return MARK if address is not None and is_secret(address) else match[0]
 
-    return _CANDIDATE.sub(judge, text)
+    return _CANDIDATE.sub(judge, value)
 
 
-def _parse(text: str) -> Address | None:
-    plain = re.sub("%3[Aa]", ":", text)
+def _parse_address(value: str) -> Address | None:
+    plain = re.sub("%3[Aa]", ":", value)
     if ":" not in plain:
         plain = plain.replace("-", ".")
         plain = ".".join(part.lstrip("0") or "0" for part in plain.split("."))
@@ -185,7 +198,7 @@ def _parse(text: str) -> Address | None:
         return None
 
 
-def _forms(address: Address) -> Iterable[str]:
+def _text_forms(address: Address) -> Iterable[str]:
     """Spellings that are not address literals: names made of an address, and plain numbers."""
     yield address.reverse_pointer
     if isinstance(address, ipaddress.IPv4Address):

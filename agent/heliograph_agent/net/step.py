@@ -1,4 +1,4 @@
-"""One step taken: its wait bounded, its end classified, its observation written, come what may."""
+"""Run one step: bound its wait, classify its end, record its observation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,12 @@ from typing import TypedDict
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
 from heliograph_agent.net.deadline import Deadline
-from heliograph_agent.net.failure_mapping import CAUGHT, failure_of
+from heliograph_agent.net.failure_mapping import NETWORK_ERRORS, classify_error
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.trace import Seen, Trace
+from heliograph_agent.net.trace import StepResult, StepTrace
 
 
-class Facts(TypedDict, total=False):
+class StepFacts(TypedDict, total=False):
     """What a step learnt."""
 
     dns: Dns
@@ -26,20 +26,20 @@ class Facts(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    trace: Trace
-    scrub: Scrubber
+class StepRecorder:
+    trace: StepTrace
+    scrubber: Scrubber
     operation: Operation
-    on: Seen | None
+    on: StepResult | None
     endpoint: str
 
-    async def take(
+    async def run(
         self,
         work: Callable[[], Awaitable[None]],
         deadline_s: float,
-        facts: Callable[[], Facts],
+        facts: Callable[[], StepFacts],
         idle_us: Callable[[], int] = lambda: 0,
-    ) -> Seen:
+    ) -> StepResult:
         """Do `work` and write down how it ended. `facts` is asked once, at the end;
         `idle_us` is what the work then listened on for, and no part of how long the step took.
 
@@ -52,24 +52,24 @@ class Step:
         try:
             with Deadline(deadline_s):
                 await work()
-        except CAUGHT as error:
-            failure, detail = failure_of(error)
+        except NETWORK_ERRORS as error:
+            failure, detail = classify_error(error)
         except asyncio.CancelledError:
-            self._write(started_us, Failure.INTERRUPTED, "", facts)
+            self._write_observation(started_us, Failure.INTERRUPTED, "", facts)
             raise
-        return self._write(started_us, failure, detail, facts, idle_us())
+        return self._write_observation(started_us, failure, detail, facts, idle_us())
 
-    def _write(
+    def _write_observation(
         self,
         started_us: int,
         failure: Failure | None,
         detail: str,
-        facts: Callable[[], Facts],
+        facts: Callable[[], StepFacts],
         idle_us: int = 0,
-    ) -> Seen:
+    ) -> StepResult:
         # Before the facts are put together: to read a chain takes as long as a handshake nearby.
         duration_us = self.trace.elapsed_us() - started_us - idle_us
-        seen = Observation(
+        observation = Observation(
             operation=self.operation,
             started_us=started_us,
             duration_us=duration_us,
@@ -79,4 +79,4 @@ class Step:
             endpoint=self.endpoint,
             **facts(),
         )
-        return self.trace.add(self.scrub.observation(seen))
+        return self.trace.add(self.scrubber.scrub_observation(observation))

@@ -1,79 +1,88 @@
-"""The Net that goes out: each method one step, its deadline, its facts, its observation."""
+"""The Net of this machine: each method runs one step and records its observation."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
-from heliograph.address import host_port, name_port
+from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import MAX_BODY, QuicConnection
-from heliograph_agent.net.address_policy import BarredError, Bars
+from heliograph_agent.net.address_policy import AddressPolicy, ForbiddenAddressError
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.dns.encrypted import ask_doh, ask_dot
-from heliograph_agent.net.dns.message import Question
-from heliograph_agent.net.dns.system_resolver import Lookup, System
-from heliograph_agent.net.dns.transport import Linger, ask, ask_tcp
-from heliograph_agent.net.http.http1 import Exchange
+from heliograph_agent.net.dns.engines import DnsEngines
+from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver
+from heliograph_agent.net.dns.transport import Linger
+from heliograph_agent.net.http.http1 import Http1Exchange
 from heliograph_agent.net.http.http3 import Http3Exchange
 from heliograph_agent.net.local_addresses import OwnAddresses, own_networks
-from heliograph_agent.net.probe_message import Speech
-from heliograph_agent.net.protocol_exchange import Talk
-from heliograph_agent.net.quic.handshake import QuicShake, RealQuic, require_aioquic
+from heliograph_agent.net.probe_message import ProbeMessage
+from heliograph_agent.net.protocol_exchange import MessageExchange
+from heliograph_agent.net.quic.connection import (
+    QuicHandshake,
+    SystemQuicConnection,
+    require_aioquic,
+)
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import Facts, Step
-from heliograph_agent.net.tcp import Wire, open_wire
-from heliograph_agent.net.tls.step import Securing
+from heliograph_agent.net.step import StepFacts, StepRecorder
+from heliograph_agent.net.tcp import TcpConnection, open_tcp
+from heliograph_agent.net.tls.step import TlsHandshake
 from heliograph_agent.net.tls.trust_store import TrustStore
-from heliograph_agent.net.tor import bootstrap
-from heliograph_agent.net.trace import Reader, Seen, Stream, Trace, Writer
-from heliograph_agent.net.traceroute.hop import HopProbe, RawLine, Start, payload_of
-from heliograph_agent.net.traceroute.raw_helper import raw_helper
+from heliograph_agent.net.tor import make_bootstrap
+from heliograph_agent.net.trace import ByteReader, ByteStream, ByteWriter, StepResult, StepTrace
+from heliograph_agent.net.traceroute.hop import HopProbe, SharedRawHelper, StartHelper, make_payload
+from heliograph_agent.net.traceroute.raw_helper import start_raw_helper
 
-__all__ = ["Door", "NetConfig", "RealNet"]
+__all__ = ["NetConfig", "SystemNet", "SystemNetFactory"]
 
 _GRACE_S = 1.0  # for what bounds its own wait to say what it made of it
-ENGINES = ("system", "udp", "tcp", "dot", "doh")
 
 
-class Door:
-    """What all traces share: settings, trust anchors, chance."""
+class SystemNetFactory:
+    """Make nets that share settings, trust anchors and the random source."""
 
     def __init__(self, config: NetConfig, clock: Clock, rng: Random) -> None:
         """Raises ValueError, naming the key, when a setting cannot be used."""
         self.config = config
         self.clock = clock
         self.rng = rng
-        self.trust = TrustStore(config.ca_file)
-        self.raw: Start = raw_helper
-        self.system = System(
+        self.trust_store = TrustStore(config.ca_file)
+        self.start_raw_helper: StartHelper = start_raw_helper
+        self.system_resolver = SystemResolver(
             hosts_file=config.hosts_file,
             resolv_conf=config.resolv_conf,
-            resolver=host_port(config.resolver, "net.resolver") if config.resolver else None,
+            resolver=parse_host_port(config.resolver, "net.resolver") if config.resolver else None,
             rng=rng,
         )
+        self._own_addresses = OwnAddresses(clock)
+        self._address_policy = AddressPolicy(clock, own_networks)
+        self.dns_engines = DnsEngines(
+            query_timeout_s=config.dns_s,
+            clock=clock,
+            rng=rng,
+            system_resolver=self.system_resolver,
+            load_roots=lambda: self.trust_store.load_roots(""),
+            is_forbidden=self.is_forbidden,
+        )
 
-        self._own = OwnAddresses(clock)
-        self._bars = Bars(clock, own_networks)
-
-    def bars(self, literal: str) -> bool:
+    def is_forbidden(self, literal: str) -> bool:
         """Whether no test may go there."""
-        return not self.config.local_targets and self._bars(literal)
+        return not self.config.local_targets and self._address_policy(literal)
 
-    def bind(self, trace: Trace) -> "RealNet":
-        return RealNet(self, trace, self._own.scrubber())
+    def bind(self, trace: StepTrace) -> "SystemNet":
+        return SystemNet(self, trace, self._own_addresses.get_scrubber())
 
 
-class RealNet:
-    """Keeps the promises of `Net`."""
+class SystemNet:
+    """Implement `Net` over the sockets of this machine."""
 
-    def __init__(self, door: Door, trace: Trace, scrub: Scrubber) -> None:
-        self._door = door
+    def __init__(self, factory: SystemNetFactory, trace: StepTrace, scrubber: Scrubber) -> None:
+        self._factory = factory
         self._trace = trace
-        self._scrub = scrub
-        self._raw: RawLine | None = None
+        self._scrubber = scrubber
+        self._shared_helper: SharedRawHelper | None = None
 
     async def resolve(
         self,
@@ -85,104 +94,113 @@ class RealNet:
         linger_s: float = 0.0,
         coarse: bool = False,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         """Also raises ValueError: an unknown engine, no such resolver, no such name."""
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if engine == "doh":
-            resolver = resolver or next(iter(self._door.config.doh), "")
+            resolver = resolver or next(iter(self._factory.config.doh), "")
         lookup = Lookup(
             name=name, query_type=query_type, engine=engine, resolver=resolver, coarse=coarse
         )
         linger = Linger(seconds=linger_s, elapsed_us=self._trace.elapsed_us, later=lookup.later)
-        return await self._step(Operation.RESOLVE, None, endpoint).take(
-            self._asking(lookup, linger),
-            self._door.config.resolve_s + linger_s,
+        return await self._recorder(Operation.RESOLVE, None, endpoint).run(
+            self._factory.dns_engines.make_lookup_work(lookup, linger, self._count_bytes),
+            self._factory.config.resolve_s + linger_s,
             lambda: {"dns": lookup.facts()},
             lambda: linger.listened_us,
         )
 
     async def connect(
-        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
-    ) -> tuple[Seen, Stream | None]:
+        self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
+    ) -> tuple[StepResult, ByteStream | None]:
         """Also raises ValueError when `address` is a name."""
-        wire: Wire | None = None
+        connection: TcpConnection | None = None
 
         async def work() -> None:
-            nonlocal wire
-            wire = await open_wire(address, port, self._count)
+            nonlocal connection
+            connection = await open_tcp(address, port, self._count_bytes)
 
-        barred = self._barred(address, on, Operation.CONNECT)
-        if barred is not None:
-            return barred, None
-        facts: Facts = {"tcp": Tcp(address=address, port=port)}
-        step = self._step(Operation.CONNECT, on, endpoint)
-        seen = await step.take(work, self._door.config.connect_s, lambda: facts)
-        return seen, _stream(seen, None if wire is None else wire.inbox, wire)
+        forbidden = self._check_address(address, on, Operation.CONNECT)
+        if forbidden is not None:
+            return forbidden, None
+        facts: StepFacts = {"tcp": Tcp(address=address, port=port)}
+        recorder = self._recorder(Operation.CONNECT, on, endpoint)
+        result = await recorder.run(work, self._factory.config.connect_s, lambda: facts)
+        return result, _make_stream(
+            result, None if connection is None else connection.receive_buffer, connection
+        )
 
     async def handshake(
         self,
-        stream: Stream,
+        stream: ByteStream,
         server_name: str,
         *,
         send_sni: bool = True,
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
-    ) -> tuple[Seen, Stream | None]:
+    ) -> tuple[StepResult, ByteStream | None]:
         """Also raises ValueError when no CA set is named `trust`. Closes `stream` on failure."""
-        roots = self._door.trust.chosen(trust)
-        securing = Securing(server_name=server_name, send_sni=send_sni, alpn=alpn)
-        wire, clear = stream.writer, None
-        if not isinstance(wire, Wire):
+        roots = self._factory.trust_store.select_roots(trust)
+        tls_handshake = TlsHandshake(server_name=server_name, send_sni=send_sni, alpn=alpn)
+        connection = stream.writer
+        plaintext = None
+        if not isinstance(connection, TcpConnection):
             raise TypeError("a stream that this net did not open, or that is encrypted already")
 
         async def work() -> None:
-            nonlocal clear
-            now_s = self._door.clock.wall_us() // 1_000_000
-            clear = await securing.run(wire, roots, now_s)
+            nonlocal plaintext
+            now_s = self._factory.clock.wall_us() // 1_000_000
+            plaintext = await tls_handshake.run(connection, roots, now_s)
 
-        step = self._step(Operation.TLS_HANDSHAKE, stream.seen, stream.seen.observation.endpoint)
+        recorder = self._recorder(
+            Operation.TLS_HANDSHAKE, stream.step_result, stream.step_result.observation.endpoint
+        )
         try:
-            seen = await step.take(work, self._door.config.tls_s, lambda: {"tls": securing.facts()})
+            result = await recorder.run(
+                work, self._factory.config.tls_s, lambda: {"tls": tls_handshake.facts()}
+            )
         finally:
-            if clear is None:
+            if plaintext is None:
                 stream.close()
-        return seen, _stream(seen, clear, securing.session)
+        return result, _make_stream(result, plaintext, tls_handshake.session)
 
     async def http(
         self,
-        stream: Stream,
+        stream: ByteStream,
         url: str,
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         body_limit: int = MAX_BODY,
         watch: bool = False,
-    ) -> Seen:
+    ) -> StepResult:
         """Also raises ValueError when `url` or a header cannot be sent."""
         try:
-            exchange = Exchange(
+            exchange = Http1Exchange(
                 stream.reader,
                 stream.writer,
                 url,
                 method=method,
                 headers=headers,
-                in_clear=stream.seen.observation.tls is None,
-                watch=self._trace.elapsed_us if watch else None,
+                in_clear=stream.step_result.observation.tls is None,
+                elapsed_us=self._trace.elapsed_us if watch else None,
             )
-            seen = await self._page(exchange, stream.seen, body_limit)
-            return replace(seen, cookies=exchange.cookies) if exchange.cookies else seen
+            result = await self._read_page(exchange, stream.step_result, body_limit)
+            return replace(result, cookies=exchange.cookies) if exchange.cookies else result
         finally:
             stream.close()
 
-    async def exchange(self, stream: Stream, speech: Speech) -> Seen:
-        talk = Talk(speech)
-        step = self._step(talk.operation, stream.seen, stream.seen.observation.endpoint)
+    async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
+        message_exchange = MessageExchange(message)
+        recorder = self._recorder(
+            message_exchange.operation, stream.step_result, stream.step_result.observation.endpoint
+        )
         try:
-            return await step.take(
-                lambda: talk.over(stream.reader, stream.writer),
-                self._door.config.exchange_s,
-                talk.observed,
+            return await recorder.run(
+                lambda: message_exchange.run_over_stream(stream.reader, stream.writer),
+                self._factory.config.exchange_s,
+                message_exchange.step_facts,
             )
         finally:
             stream.close()
@@ -191,20 +209,21 @@ class RealNet:
         self,
         address: str,
         port: int,
-        speech: Speech,
+        message: ProbeMessage,
         *,
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         """Also raises ValueError when `address` is a name."""
-        barred = self._barred(address, on, Operation.EXCHANGE)
-        if barred is not None:
-            return barred
-        talk, deadline_s = Talk(speech), self._door.config.udp_s
-        return await self._step(Operation.EXCHANGE, on, endpoint).take(
-            lambda: talk.in_datagram(address, port, deadline_s, self._count),
+        forbidden = self._check_address(address, on, Operation.EXCHANGE)
+        if forbidden is not None:
+            return forbidden
+        message_exchange = MessageExchange(message)
+        deadline_s = self._factory.config.udp_s
+        return await self._recorder(Operation.EXCHANGE, on, endpoint).run(
+            lambda: message_exchange.run_in_datagram(address, port, deadline_s, self._count_bytes),
             deadline_s + _GRACE_S,
-            lambda: {"udp": Udp(address=address, port=port), "exchange": talk.facts()},
+            lambda: {"udp": Udp(address=address, port=port), "exchange": message_exchange.facts()},
         )
 
     async def quic(
@@ -215,42 +234,44 @@ class RealNet:
         *,
         alpn: tuple[str, ...] = ("h3",),
         trust: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> tuple[Seen, QuicConnection | None]:
+    ) -> tuple[StepResult, QuicConnection | None]:
         """Also raises ValueError when `address` is a name or no CA set is named `trust`."""
         require_aioquic()
-        barred = self._barred(address, on, Operation.QUIC_HANDSHAKE)
-        if barred is not None:
-            return barred, None
-        roots = self._door.trust.chosen(trust)
-        shake = QuicShake(server_name=server_name, alpn=alpn)
+        forbidden = self._check_address(address, on, Operation.QUIC_HANDSHAKE)
+        if forbidden is not None:
+            return forbidden, None
+        roots = self._factory.trust_store.select_roots(trust)
+        quic_handshake = QuicHandshake(server_name=server_name, alpn=alpn)
 
         async def work() -> None:
-            now_s = self._door.clock.wall_us() // 1_000_000
-            await shake.run(address, port, roots, now_s, self._count)
+            now_s = self._factory.clock.wall_us() // 1_000_000
+            await quic_handshake.run(address, port, roots, now_s, self._count_bytes)
 
-        seen: Seen | None = None
+        result: StepResult | None = None
         try:
-            seen = await self._step(Operation.QUIC_HANDSHAKE, on, endpoint).take(
+            result = await self._recorder(Operation.QUIC_HANDSHAKE, on, endpoint).run(
                 work,
-                self._door.config.quic_s,
-                lambda: {"udp": Udp(address=address, port=port), "tls": shake.facts()},
+                self._factory.config.quic_s,
+                lambda: {"udp": Udp(address=address, port=port), "tls": quic_handshake.facts()},
             )
         finally:
-            if shake.wire is not None and (seen is None or not seen.ok):
-                shake.wire.close()
-        return seen, RealQuic(seen, shake.wire) if seen.ok and shake.wire else None
+            if quic_handshake.transport is not None and (result is None or not result.is_success):
+                quic_handshake.transport.close()
+        return result, SystemQuicConnection(
+            result, quic_handshake.transport
+        ) if result.is_success and quic_handshake.transport else None
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
-    ) -> Seen:
+    ) -> StepResult:
         """Also raises ValueError when `url` cannot be asked for."""
-        if not isinstance(connection, RealQuic):
+        if not isinstance(connection, SystemQuicConnection):
             raise TypeError("a connection that this net did not open")
         try:
-            exchange = Http3Exchange(connection.wire, url)
-            return await self._page(exchange, connection.seen, body_limit)
+            exchange = Http3Exchange(connection.transport, url)
+            return await self._read_page(exchange, connection.step_result, body_limit)
         finally:
             connection.close()
 
@@ -262,136 +283,101 @@ class RealNet:
         ttl: int,
         send: str,
         name: str = "",
-        on: Seen | None = None,
+        on: StepResult | None = None,
         endpoint: str = "",
-    ) -> Seen:
+    ) -> StepResult:
         """Also raises ValueError when `address` is a name, or `send` unknown."""
         ipaddress.ip_address(address)
-        barred = self._barred(address, on, Operation.HOP)
-        if barred is not None:
-            return barred
+        forbidden = self._check_address(address, on, Operation.HOP)
+        if forbidden is not None:
+            return forbidden
         probe = HopProbe(
             ttl=ttl,
             send=send,
-            payload=payload_of(send, name, self._door.rng),
-            own=self._scrub.addresses,
+            payload=make_payload(send, name, self._factory.rng),
+            own_addresses=self._scrubber.addresses,
         )
-        self._raw = self._raw or RawLine(self._door.raw)
-        helper, timeout_s = await self._raw.helper(), self._door.config.hop_s
-        where: Facts = (
+        self._shared_helper = self._shared_helper or SharedRawHelper(self._factory.start_raw_helper)
+        helper = await self._shared_helper.get_helper()
+        timeout_s = self._factory.config.hop_s
+        address_facts: StepFacts = (
             {"udp": Udp(address=address, port=port)}
             if send == "dns"
             else {"tcp": Tcp(address=address, port=port)}
         )
-        return await self._step(Operation.HOP, on, endpoint).take(
+        return await self._recorder(Operation.HOP, on, endpoint).run(
             lambda: probe.run(helper, address, port, timeout_s),
             3 * timeout_s + _GRACE_S,
-            lambda: {**where, "hop": probe.facts()},
+            lambda: {**address_facts, "hop": probe.facts()},
         )
 
-    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> Seen:
-        start = bootstrap(bridges)
-        return await self._step(Operation.EXCHANGE, None, endpoint).take(
-            lambda: start.run(self._count),
-            self._door.config.tor_s,
-            lambda: {"exchange": start.facts()},
+    async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
+        tor_bootstrap = make_bootstrap(bridges)
+        return await self._recorder(Operation.EXCHANGE, None, endpoint).run(
+            lambda: tor_bootstrap.run(self._count_bytes),
+            self._factory.config.tor_s,
+            lambda: {"exchange": tor_bootstrap.facts()},
         )
 
     def random(self, size: int) -> bytes:
-        return self._door.rng.randbytes(size)
+        return self._factory.rng.randbytes(size)
 
     def wall_us(self) -> int:
-        return self._door.clock.wall_us()
+        return self._factory.clock.wall_us()
 
     async def close(self) -> None:
-        if self._raw is not None:
-            await self._raw.close()
+        if self._shared_helper is not None:
+            await self._shared_helper.close()
 
-    async def _page(self, exchange: Exchange | Http3Exchange, on: Seen, body_limit: int) -> Seen:
+    async def _read_page(
+        self, exchange: Http1Exchange | Http3Exchange, on: StepResult, body_limit: int
+    ) -> StepResult:
         """Head and body, an observation each."""
-        config, endpoint = self._door.config, on.observation.endpoint
-        trip = await self._step(Operation.HTTP_ROUND_TRIP, on, endpoint).take(
-            exchange.round_trip, config.http_s, lambda: {"http": exchange.head()}
+        config = self._factory.config
+        endpoint = on.observation.endpoint
+        round_trip = await self._recorder(Operation.HTTP_ROUND_TRIP, on, endpoint).run(
+            exchange.run_round_trip, config.http_s, lambda: {"http": exchange.head_facts()}
         )
-        if not trip.ok or not exchange.has_body:
-            return trip
-        return await self._step(Operation.READ_BODY, trip, endpoint).take(
+        if not round_trip.is_success or not exchange.has_body:
+            return round_trip
+        return await self._recorder(Operation.READ_BODY, round_trip, endpoint).run(
             lambda: exchange.read_body(body_limit),
             config.body_s,
-            lambda: {"http": exchange.whole(body_limit)},
+            lambda: {"http": exchange.reply_facts(body_limit)},
         )
 
-    def _asking(self, lookup: Lookup, linger: Linger) -> Callable[[], Awaitable[None]]:
-        """How `lookup` is to be made. Raises ValueError before anything is sent."""
-        door, config = self._door, self._door.config
-        if lookup.engine not in ENGINES:
-            raise ValueError(f"engine: {lookup.engine!r} is none of {', '.join(ENGINES)}")
-        # Made here for every engine, so that the library is loaded before the step's clock runs.
-        question = Question(lookup.name, lookup.query_type, door.rng)
-        if lookup.engine == "system":
-            return lambda: door.system.look_up(lookup, config.dns_s, self._count)
-
-        if lookup.engine in ("dot", "doh"):
-            return self._asking_in_private(lookup, question)
-        server = host_port(lookup.resolver, "resolver")
-        if door.bars(server[0]):
-            raise BarredError
-
-        async def by_server() -> None:
-            if lookup.engine == "udp":
-                reply = await ask(question, server, config.dns_s, self._count, linger)
-            else:
-                reply = await ask_tcp(question, server, config.dns_s, self._count)
-            lookup.settle(reply)
-
-        return by_server
-
-    def _asking_in_private(
-        self, lookup: Lookup, question: Question
-    ) -> Callable[[], Awaitable[None]]:
-        """DNS over TLS or HTTPS. Raises ValueError when there can be no such resolver."""
-        door, url = self._door, lookup.resolver
-        server = name_port(url, "resolver") if lookup.engine == "dot" else None
-
-        async def work() -> None:
-            roots, now_s = door.trust.roots(""), door.clock.wall_us() // 1_000_000
-            rest = (door.system, roots, now_s, self._count, door.bars)
-            if server is None:
-                reply = await ask_doh(question, url, *rest)
-            else:
-                reply = await ask_dot(question, server, *rest)
-            lookup.settle(reply)
-
-        return work
-
-    def _barred(self, address: str, on: Seen | None, operation: Operation) -> Seen | None:
+    def _check_address(
+        self, address: str, on: StepResult | None, operation: Operation
+    ) -> StepResult | None:
         """What stands for a step to an address where none may go: no observation, for none was
-        made. Where a lookup led there, that lookup says so; else raises BarredError."""
-        if not self._door.bars(address):
+        made. Where a lookup led there, that lookup says so; else raise ForbiddenAddressError."""
+        if not self._factory.is_forbidden(address):
             return None
         if on is None:
-            raise BarredError
-        seen = Observation(
+            raise ForbiddenAddressError
+        observation = Observation(
             operation=operation,
             started_us=self._trace.elapsed_us(),
             duration_us=0,
             failure=Failure.DNS_BOGON_ERROR,
         )
-        return Seen(on.index, seen)
+        return StepResult(on.index, observation)
 
-    def _step(self, operation: Operation, on: Seen | None, endpoint: str) -> Step:
-        return Step(self._trace, self._scrub, operation, on, endpoint)
+    def _recorder(self, operation: Operation, on: StepResult | None, endpoint: str) -> StepRecorder:
+        return StepRecorder(self._trace, self._scrubber, operation, on, endpoint)
 
-    def _count(self, size: int) -> None:
+    def _count_bytes(self, size: int) -> None:
         self._trace.bytes_moved += size
 
 
-def _stream(seen: Seen, reader: Reader | None, writer: Writer | None) -> Stream | None:
+def _make_stream(
+    result: StepResult, reader: ByteReader | None, writer: ByteWriter | None
+) -> ByteStream | None:
     """A handle only for a step that went well: what opened as its deadline struck is dropped."""
     if reader is None or writer is None:
         return None
-    stream = Stream(seen, reader, writer)
-    if seen.ok:
+    stream = ByteStream(result, reader, writer)
+    if result.is_success:
         return stream
     stream.close()
     return None

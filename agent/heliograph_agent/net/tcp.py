@@ -1,4 +1,4 @@
-"""One TCP connection, its bytes counted, its incoming bytes open to a layer above (TLS).
+"""Open a TCP connection, count its bytes, and hand them to a layer above (TLS).
 
 asyncio's streams do the same and more, at several times the price: half of a probe nearby.
 """
@@ -7,22 +7,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 
-Count = Callable[[int], None]
+CountBytes = Callable[[int], None]
 
-_HIGH, _LOW = 131_072, 32_768  # bytes unread: the peer waits from the one to the other
-
-
-class Upper(Protocol):
-    """A layer that takes the wire's bytes in place of the reader."""
-
-    def received(self, data: bytes) -> None: ...
-
-    def ended(self, error: Exception | None) -> None: ...
+# bytes unread: the peer waits from the one to the other
+_HIGH_WATER = 131_072
+_LOW_WATER = 32_768
 
 
-class Inbox:
+class ByteReceiver(Protocol):
+    """A layer that takes the connection's bytes in place of the reader."""
+
+    def feed_data(self, data: bytes) -> None: ...
+
+    def feed_end(self, error: Exception | None) -> None: ...
+
+
+class ReceiveBuffer:
     """What has come and nobody has read yet. One reader at a time."""
 
     __slots__ = ("_data", "_ended", "_error", "_paused", "_transport", "_waiter")
@@ -40,7 +42,7 @@ class Inbox:
 
     def feed(self, data: bytes) -> None:
         self._data += data
-        if len(self._data) > _HIGH and not self._paused and self._transport is not None:
+        if len(self._data) > _HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._wake()
@@ -52,12 +54,12 @@ class Inbox:
         self._wake()
 
     @property
-    def ended(self) -> bool:
+    def is_ended(self) -> bool:
         return self._ended
 
-    def take(self) -> bytes:
+    def read_available(self) -> bytes:
         """All there is, without waiting."""
-        return self._cut(len(self._data))
+        return self._take_bytes(len(self._data))
 
     async def read(self, size: int) -> bytes:
         """Up to `size` bytes, b"" at the end. Raises OSError when the connection broke."""
@@ -66,18 +68,18 @@ class Inbox:
                 raise self._error
             if self._ended:
                 return b""
-            await self._more()
-        return self._cut(size)
+            await self._wait_data()
+        return self._take_bytes(size)
 
     async def readexactly(self, size: int) -> bytes:
         """Raises EOFError when the end comes before, OSError when the connection broke."""
         while len(self._data) < size:
             if self._ended:
-                raise self._error or asyncio.IncompleteReadError(self.take(), size)
-            await self._more()
-        return self._cut(size)
+                raise self._error or asyncio.IncompleteReadError(self.read_available(), size)
+            await self._wait_data()
+        return self._take_bytes(size)
 
-    async def _more(self) -> None:
+    async def _wait_data(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -88,29 +90,29 @@ class Inbox:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _cut(self, size: int) -> bytes:
+    def _take_bytes(self, size: int) -> bytes:
         if size >= len(self._data):
             data = bytes(self._data)
             self._data.clear()
         else:
             data = bytes(self._data[:size])
             del self._data[:size]
-        if self._paused and len(self._data) <= _LOW and self._transport is not None:
+        if self._paused and len(self._data) <= _LOW_WATER and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
         return data
 
 
-class Wire(asyncio.Protocol):
+class TcpConnection(asyncio.Protocol):
     """The connection in clear: reads into its inbox, and is itself what one writes to."""
 
-    def __init__(self, count: Count) -> None:
+    def __init__(self, count: CountBytes) -> None:
         self.count = count
-        self.inbox = Inbox()
-        self.upper: Upper | None = None
+        self.receive_buffer = ReceiveBuffer()
+        self.receiver: ByteReceiver | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # once it is made
-        self._full: asyncio.Future[None] | None = None  # the kernel takes no more for now
-        self._lost = False
+        self._drain_waiter: asyncio.Future[None] | None = None  # the kernel takes no more for now
+        self._is_lost = False
 
     def write(self, data: bytes) -> None:
         self.count(len(data))
@@ -118,54 +120,54 @@ class Wire(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Until the kernel has taken most of what was written. Raises OSError when it cannot."""
-        if self._lost:
+        if self._is_lost:
             raise ConnectionResetError
-        if self._full is not None:
-            await self._full
+        if self._drain_waiter is not None:
+            await self._drain_waiter
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.inbox.attach(self.transport)
+        self.receive_buffer.attach(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.count(len(data))
-        if self.upper is None:
-            self.inbox.feed(data)
+        if self.receiver is None:
+            self.receive_buffer.feed(data)
         else:
-            self.upper.received(data)
+            self.receiver.feed_data(data)
 
     def eof_received(self) -> bool:
         """The peer has no more to say, and may still listen."""
-        (self.upper.ended if self.upper else self.inbox.end)(None)
+        (self.receiver.feed_end if self.receiver else self.receive_buffer.end)(None)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        (self.upper.ended if self.upper else self.inbox.end)(exc)
-        if self._full is not None and not self._full.done():
-            self._full.set_exception(exc or ConnectionResetError())
+        self._is_lost = True
+        (self.receiver.feed_end if self.receiver else self.receive_buffer.end)(exc)
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_exception(exc or ConnectionResetError())
 
     def pause_writing(self) -> None:
-        self._full = asyncio.get_running_loop().create_future()
+        self._drain_waiter = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        if self._full is not None and not self._full.done():
-            self._full.set_result(None)
-        self._full = None
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+        self._drain_waiter = None
 
 
-async def open_wire(address: str, port: int, count: Count) -> Wire:
+async def open_tcp(address: str, port: int, count: CountBytes) -> TcpConnection:
     """One handshake with an address literal, no other tried. Raises OSError.
 
     Raises ValueError when `address` is a name: a connect resolves nothing.
     """
-    if not literal(address):
+    if not parse_literal(address):
         raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
-    return await dial(address, port, count)
+    return await open_tcp_by_name(address, port, count)
 
 
-async def dial(host: str, port: int, count: Count) -> Wire:
+async def open_tcp_by_name(host: str, port: int, count: CountBytes) -> TcpConnection:
     """A connection to a name or an address, as the system makes it. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, wire = await loop.create_connection(lambda: Wire(count), host, port)
-    return wire
+    _, connection = await loop.create_connection(lambda: TcpConnection(count), host, port)
+    return connection

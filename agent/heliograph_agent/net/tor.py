@@ -1,4 +1,4 @@
-"""Starts an installed tor in a folder of its own, watches it bootstrap, and clears everything away.
+"""Start the installed tor in a folder of its own and watch its bootstrap.
 
 tor says on standard output how far it has come ("Bootstrapped 45% (requesting_descriptors)"). It
 opens no port: its sockets are files in its folder. Bridge lines are secrets; they are written into
@@ -17,9 +17,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 from heliograph.observation import Exchange
-from heliograph_agent.net.tcp import Count
+from heliograph_agent.net.tcp import CountBytes
 
 DONE = 100
 _MAX_BRIDGES = 16
@@ -27,7 +27,7 @@ _MAX_BRIDGE = 1_024  # characters
 _MAX_LINE = 8_192
 _ASK_S = 1.0  # for tor to say what it has moved
 _PROGRESS = re.compile(rb"Bootstrapped (\d{1,3})%")
-_MOVED = re.compile(rb"traffic/(?:read|written)=(\d{1,15})")
+_TRAFFIC = re.compile(rb"traffic/(?:read|written)=(\d{1,15})")
 _NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
 # Who speaks which pluggable transport, the better one first.
 _PLUGINS = {
@@ -38,24 +38,24 @@ _PLUGINS = {
 
 
 @dataclass(slots=True)
-class Bootstrap:
+class TorBootstrap:
     """One start of tor; `facts` hold how far it has come."""
 
     program: str
     lines: tuple[str, ...]  # of its configuration, about bridges
     progress: int | None = None
 
-    async def run(self, count: Count) -> None:
+    async def run(self, count: CountBytes) -> None:
         """To the end of the bootstrap. Raises ValueError when tor ends by itself."""
         folder = Path(tempfile.mkdtemp(prefix="heliograph-tor-"))  # nobody else may look in
         try:
             torrc = folder / "torrc"
-            torrc.write_text(_torrc(folder, self.lines), encoding="ascii")
-            async with _running(self.program, torrc) as process:
+            torrc.write_text(_format_torrc(folder, self.lines), encoding="ascii")
+            async with _run_tor(self.program, torrc) as process:
                 try:
-                    await self._watch(process)
+                    await self._follow_progress(process)
                 finally:
-                    count(await _moved(folder / "control"))
+                    count(await _read_traffic_bytes(folder / "control"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,61 +63,61 @@ class Bootstrap:
         reply = "" if self.progress is None else f"progress_{self.progress}"
         return Exchange(protocol="tor_bootstrap", reply=reply)
 
-    async def _watch(self, process: Process) -> None:
+    async def _follow_progress(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         while line := await process.stdout.readline():
-            found = _PROGRESS.search(line)
-            if found is not None:
-                self.progress = min(DONE, int(found[1]))
+            match = _PROGRESS.search(line)
+            if match is not None:
+                self.progress = min(DONE, int(match[1]))
             if self.progress == DONE:
                 return
         raise ValueError("The installed tor ended by itself; `tor --verify-config` may say why.")
 
 
-def bootstrap(bridges: tuple[str, ...]) -> Bootstrap:
+def make_bootstrap(bridges: tuple[str, ...]) -> TorBootstrap:
     """Raises ValueError, with the cure, when there is no tor or no way to use a bridge."""
     program = shutil.which("tor")
     if program is None:
         raise ValueError("A Tor bootstrap needs the program tor: install the package tor.")
-    return Bootstrap(program, _about(bridges))
+    return TorBootstrap(program, _bridge_config(bridges))
 
 
-def _about(bridges: tuple[str, ...]) -> tuple[str, ...]:
+def _bridge_config(bridges: tuple[str, ...]) -> tuple[str, ...]:
     """The configuration's lines. What is wrong with a bridge is said without quoting it."""
     if not bridges:
         return ()
     if len(bridges) > _MAX_BRIDGES:
         raise ValueError(f"At most {_MAX_BRIDGES} bridges are tried at once.")
-    found = [_bridge(number, line) for number, line in enumerate(bridges, 1)]
-    plugins = sorted({_plugin(transport) for transport, _ in found if transport})
-    return ("UseBridges 1", *plugins, *(f"Bridge {line}" for _, line in found))
+    parsed_bridges = [_parse_bridge(number, line) for number, line in enumerate(bridges, 1)]
+    plugins = sorted({_plugin_line(transport) for transport, _ in parsed_bridges if transport})
+    return ("UseBridges 1", *plugins, *(f"Bridge {line}" for _, line in parsed_bridges))
 
 
-def _bridge(number: int, line: str) -> tuple[str, str]:
+def _parse_bridge(number: int, line: str) -> tuple[str, str]:
     """The transport, "" for none, and the line."""
-    words = line.removeprefix("Bridge ").split()
-    plain = " ".join(words)
+    tokens = line.removeprefix("Bridge ").split()
+    plain = " ".join(tokens)
     sendable = plain.isascii() and plain.isprintable() and 0 < len(plain) <= _MAX_BRIDGE
     if not sendable or any(mark in plain for mark in '#"\\'):
         raise ValueError(f"Bridge {number} is no bridge line.")
-    if literal(words[0].rpartition(":")[0]):
+    if parse_literal(tokens[0].rpartition(":")[0]):
         return "", plain
-    if not _NAME.fullmatch(words[0]):
+    if not _NAME.fullmatch(tokens[0]):
         raise ValueError(f"Bridge {number} begins with neither an address nor a transport.")
-    return words[0], plain
+    return tokens[0], plain
 
 
-def _plugin(transport: str) -> str:
+def _plugin_line(transport: str) -> str:
     for program, spoken in _PLUGINS.items():
         path = shutil.which(program)
         if transport in spoken and path is not None:
             return f"ClientTransportPlugin {','.join(spoken)} exec {path}"
-    able = [program for program, spoken in _PLUGINS.items() if transport in spoken]
-    cure = f": install {' or '.join(able)}" if able else ""
+    programs = [program for program, spoken in _PLUGINS.items() if transport in spoken]
+    cure = f": install {' or '.join(programs)}" if programs else ""
     raise ValueError(f"Nothing here speaks the bridge's transport {transport}{cure}.")
 
 
-def _torrc(folder: Path, lines: tuple[str, ...]) -> str:
+def _format_torrc(folder: Path, lines: tuple[str, ...]) -> str:
     return "\n".join(
         (
             f"DataDirectory {folder}/data",
@@ -134,7 +134,7 @@ def _torrc(folder: Path, lines: tuple[str, ...]) -> str:
 
 
 @asynccontextmanager
-async def _running(program: str, torrc: Path) -> AsyncIterator[Process]:
+async def _run_tor(program: str, torrc: Path) -> AsyncIterator[Process]:
     """tor and whatever it starts, killed at the end."""
     process = await asyncio.create_subprocess_exec(
         program,
@@ -153,18 +153,18 @@ async def _running(program: str, torrc: Path) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def _moved(control: Path) -> int:
+async def _read_traffic_bytes(control: Path) -> int:
     """Bytes tor has sent and received, by its own account; 0 when it gives none."""
     try:
         async with asyncio.timeout(_ASK_S):
             reader, writer = await asyncio.open_unix_connection(control)
             try:
                 writer.write(b"AUTHENTICATE\r\nGETINFO traffic/read traffic/written\r\nQUIT\r\n")
-                said = await reader.read(_MAX_LINE)
-                while b"closing" not in said and (more := await reader.read(_MAX_LINE)):
-                    said += more
+                reply = await reader.read(_MAX_LINE)
+                while b"closing" not in reply and (chunk := await reader.read(_MAX_LINE)):
+                    reply += chunk
             finally:
                 writer.transport.abort()
     except (OSError, TimeoutError):
         return 0
-    return sum(int(found) for found in _MOVED.findall(said))
+    return sum(int(digits) for digits in _TRAFFIC.findall(reply))

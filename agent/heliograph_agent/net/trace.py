@@ -1,4 +1,4 @@
-"""The observations of one task in the order they were made, and the handles steps pass on."""
+"""Collect the observations of one task, and define the handles between steps."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from heliograph.observation import Observation
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StepResult:
     """An observation and its index in the trace.
 
     `cookies` are the Set-Cookie lines of an HTTP reply, for the next request. No observation and
@@ -21,11 +21,11 @@ class Seen:
     cookies: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def ok(self) -> bool:
+    def is_success(self) -> bool:
         return self.observation.failure is None
 
 
-class Reader(Protocol):
+class ByteReader(Protocol):
     """As asyncio.StreamReader is, as far as a step needs it."""
 
     async def read(self, n: int, /) -> bytes: ...
@@ -33,7 +33,7 @@ class Reader(Protocol):
     async def readexactly(self, n: int, /) -> bytes: ...
 
 
-class Writer(Protocol):
+class ByteWriter(Protocol):
     """As asyncio.StreamWriter is, as far as a step needs it."""
 
     def write(self, data: bytes, /) -> None: ...
@@ -45,12 +45,12 @@ class Writer(Protocol):
 
 
 @dataclass(slots=True)
-class Stream:
+class ByteStream:
     """A connected byte stream and the step that made it."""
 
-    seen: Seen
-    reader: Reader
-    writer: Writer
+    step_result: StepResult
+    reader: ByteReader
+    writer: ByteWriter
 
     def close(self) -> None:
         """Drop the connection without waiting for the peer."""
@@ -58,20 +58,20 @@ class Stream:
 
 
 @dataclass(slots=True)
-class Trace:
+class StepTrace:
     """Collects; `bytes_moved` is what the task cost on the wire, as far as user space can tell."""
 
     clock: Clock
-    began_us: int = 0
+    started_us: int = 0
     bytes_moved: int = 0
     observations: list[Observation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.began_us = self.clock.monotonic_us()
+        self.started_us = self.clock.monotonic_us()
 
     def elapsed_us(self) -> int:
-        return self.clock.monotonic_us() - self.began_us
+        return self.clock.monotonic_us() - self.started_us
 
-    def add(self, observation: Observation) -> Seen:
+    def add(self, observation: Observation) -> StepResult:
         self.observations.append(observation)
-        return Seen(len(self.observations) - 1, observation)
+        return StepResult(len(self.observations) - 1, observation)

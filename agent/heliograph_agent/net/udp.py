@@ -1,4 +1,4 @@
-"""One UDP socket that knows a single peer: what arrives, bounded, and what ICMP says of it.
+"""Send and receive over a connected UDP socket, with its ICMP errors.
 
 By the bare socket: a datagram transport costs as much as the whole exchange nearby.
 """
@@ -8,22 +8,22 @@ import socket
 from collections import deque
 from contextlib import suppress
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 
 _MAX_WAITING = 64  # datagrams; a flood of forgeries fills no memory
 _MAX_SIZE = 65_535
 
 
-class Datagrams:
+class UdpSocket:
     """A connected socket: the kernel lets pass only what comes from the peer's address."""
 
     def __init__(self, address: str, port: int) -> None:
         """Raises OSError (no route, no such family), ValueError when `address` is a name."""
-        if not literal(address):
+        if not parse_literal(address):
             raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
-        self._arrived: deque[bytes | OSError] = deque()
+        self._received: deque[bytes | OSError] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         try:
@@ -45,14 +45,14 @@ class Datagrams:
         with suppress(BlockingIOError):
             self._socket.send(data)
 
-    async def next(self, until: float | None = None) -> bytes:
-        """The next datagram. `until` is a time of the loop.
+    async def receive(self, deadline: float | None = None) -> bytes:
+        """The next datagram. `deadline` is a time of the loop.
 
         Raises OSError when the network refused one of ours (ICMP), TimeoutError.
         """
-        if not self._arrived:
-            await self._wait(until)
-        item = self._arrived.popleft()
+        if not self._received:
+            await self._wait_datagram(deadline)
+        item = self._received.popleft()
         if isinstance(item, OSError):
             raise item
         return item
@@ -62,9 +62,9 @@ class Datagrams:
             self._loop.remove_reader(self._socket)
             self._socket.close()
 
-    async def _wait(self, until: float | None) -> None:
+    async def _wait_datagram(self, deadline: float | None) -> None:
         self._waiter = self._loop.create_future()
-        alarm = None if until is None else self._loop.call_at(until, self._give_up)
+        alarm = None if deadline is None else self._loop.call_at(deadline, self._time_out)
         try:
             await self._waiter
         finally:
@@ -72,7 +72,7 @@ class Datagrams:
             if alarm is not None:
                 alarm.cancel()
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(TimeoutError())
 
@@ -84,7 +84,7 @@ class Datagrams:
             return
         except OSError as error:
             item = error
-        if len(self._arrived) < _MAX_WAITING:
-            self._arrived.append(item)
+        if len(self._received) < _MAX_WAITING:
+            self._received.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

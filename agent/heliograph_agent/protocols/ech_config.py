@@ -1,12 +1,11 @@
-"""ECHConfigList: the keys a server publishes for Encrypted ClientHello (RFC 9849 section 4)."""
+"""Parse ECHConfigList, the keys of Encrypted ClientHello (RFC 9849 section 4)."""
 
 import base64
 import binascii
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heliograph_agent.protocols.hpke import KDF_SHA256, KEM_X25519, aead_of
+from heliograph_agent.protocols.hpke import KDF_SHA256, KEM_X25519, find_aead
 
 VERSION = 0xFE0D
 MAX_LIST = 4_096
@@ -28,91 +27,93 @@ class EchConfig:
     public_name: str
 
 
-def config_in(text: str) -> EchConfig | None:
+def parse_config_list(encoded: str) -> EchConfig | None:
     """The first usable config of a list in base64. Raises ValueError when it is no such list."""
     try:
-        return first_usable(base64.b64decode(text, validate=True))
+        return find_usable(base64.b64decode(encoded, validate=True))
     except binascii.Error as error:
         raise ValueError("no base64") from error
 
 
-def parameter_of(record: str) -> str:
+def find_ech_parameter(record: str) -> str:
     """The `ech` parameter of an HTTPS record in zone-file form (RFC 9460), "" when it has none."""
-    found = _PARAMETER.search(record)
-    return found.group(1) if found else ""
+    match = _PARAMETER.search(record)
+    return match.group(1) if match else ""
 
 
-def first_usable(wire: bytes) -> EchConfig | None:
+def find_usable(wire: bytes) -> EchConfig | None:
     """None when every config is of another version, KEM or cipher. Raises ValueError."""
     if len(wire) > MAX_LIST:
         raise ValueError("longer than any list is")
-    whole = Cut(wire)
-    configs = Cut(whole.block(2))
-    whole.end()
+    outer = ByteParser(wire)
+    configs = ByteParser(outer.take_block(2))
+    outer.check_end()
     usable: list[EchConfig] = []
-    while configs.left:
-        version, body = configs.number(2), configs.block(2)
-        if version == VERSION and (config := _config(body)) is not None:
+    while configs.remaining:
+        version = configs.take_number(2)
+        body = configs.take_block(2)
+        if version == VERSION and (config := _parse_config(body)) is not None:
             usable.append(config)
     return usable[0] if usable else None
 
 
-def _config(body: bytes) -> EchConfig | None:
-    cut = Cut(body)
-    config_id, kem, key = cut.number(1), cut.number(2), cut.block(2)
-    aead = _aead(cut.block(2))
-    max_name, name, extensions = cut.number(1), cut.block(1), Cut(cut.block(2))
-    cut.end()
-    mandatory = False
-    while extensions.left:
-        mandatory |= bool(extensions.number(2) & _MANDATORY)
-        extensions.block(2)
+def _parse_config(body: bytes) -> EchConfig | None:
+    parser = ByteParser(body)
+    config_id = parser.take_number(1)
+    kem = parser.take_number(2)
+    key = parser.take_block(2)
+    aead = _select_aead(parser.take_block(2))
+    max_name = parser.take_number(1)
+    name = parser.take_block(1)
+    extensions = ByteParser(parser.take_block(2))
+    parser.check_end()
+    has_mandatory = False
+    while extensions.remaining:
+        has_mandatory |= bool(extensions.take_number(2) & _MANDATORY)
+        extensions.take_block(2)
     public_name = name.decode("ascii", "replace")
-    fits = kem == KEM_X25519 and len(key) == _X25519 and not mandatory
-    if not fits or aead is None or not _NAME.fullmatch(public_name):
+    is_supported = kem == KEM_X25519 and len(key) == _X25519 and not has_mandatory
+    if not is_supported or aead is None or not _NAME.fullmatch(public_name):
         return None
     wire = VERSION.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body
     return EchConfig(wire, config_id, key, aead, max_name, public_name)
 
 
-def _aead(suites: bytes) -> int | None:
+def _select_aead(suites: bytes) -> int | None:
     """The first cipher we speak; AES-128-GCM, which all must have, is mostly the only one."""
-    cut, found = Cut(suites), []
-    while cut.left:
-        kdf, aead = cut.number(2), cut.number(2)
-        if kdf == KDF_SHA256 and aead_of(aead) is not None:
-            found.append(aead)
-    return found[0] if found else None
+    parser = ByteParser(suites)
+    supported = []
+    while parser.remaining:
+        kdf = parser.take_number(2)
+        aead = parser.take_number(2)
+        if kdf == KDF_SHA256 and find_aead(aead) is not None:
+            supported.append(aead)
+    return supported[0] if supported else None
 
 
-class Cut:
+class ByteParser:
     """Cuts numbers and length-prefixed blocks off the front. Each raises ValueError at the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         return len(self._data)
 
-    def take(self, size: int) -> bytes:
+    def take_bytes(self, size: int) -> bytes:
         if size > len(self._data):
             raise ValueError("shorter than it says")
-        taken, self._data = self._data[:size], self._data[size:]
-        return taken
+        chunk = self._data[:size]
+        self._data = self._data[size:]
+        return chunk
 
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
+    def take_number(self, size: int) -> int:
+        return int.from_bytes(self.take_bytes(size), "big")
 
-    def block(self, prefix: int) -> bytes:
-        return self.take(self.number(prefix))
+    def take_block(self, prefix: int) -> bytes:
+        return self.take_bytes(self.take_number(prefix))
 
-    def end(self) -> None:
+    def check_end(self) -> None:
         if self._data:
             raise ValueError("longer than it says")
-
-
-def listed(configs: Sequence[bytes]) -> bytes:
-    """An ECHConfigList of these structures."""
-    joined = b"".join(configs)
-    return len(joined).to_bytes(2, "big") + joined

@@ -1,10 +1,14 @@
-"""A TLS 1.3 ClientHello, built as the common browsers build theirs (RFC 8446 section 4.1.2)."""
+"""Build a TLS 1.3 ClientHello as common browsers do (RFC 8446 section 4.1.2)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-SERVER_NAME, SUPPORTED_VERSIONS, KEY_SHARE, ECH = 0, 43, 51, 0xFE0D
-TLS12, TLS13 = 0x0303, 0x0304
+SERVER_NAME = 0
+SUPPORTED_VERSIONS = 43
+KEY_SHARE = 51
+ECH = 0xFE0D
+TLS12 = 0x0303
+TLS13 = 0x0304
 _X25519 = 0x001D
 _GROUPS = (_X25519, 0x0017, 0x0018)
 _SUITES_13 = (0x1301, 0x1302, 0x1303)
@@ -18,7 +22,7 @@ Extension = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class TlsHello:
     """What one hello says; `grease` are four random bytes that choose its GREASE (RFC 8701)."""
 
     random: bytes
@@ -27,46 +31,58 @@ class Hello:
     server_name: str
     alpn: Sequence[str]
     grease: bytes
-    inner: bool = False  # an inner hello offers nothing but TLS 1.3
+    is_inner: bool = False  # an inner hello offers nothing but TLS 1.3
 
-    def body(self, ech: bytes | None, *, session_id: bytes | None = None) -> bytes:
+    def encode_body(self, ech: bytes | None, *, session_id: bytes | None = None) -> bytes:
         """Without the message's head; `ech` is the extension's content, None for no such one."""
-        suites = _SUITES_13 if self.inner else (*_SUITES_13, *_SUITES_12)
+        suites = _SUITES_13 if self.is_inner else (*_SUITES_13, *_SUITES_12)
         return b"".join(
             (
-                _wide(TLS12),
+                _encode_uint16(TLS12),
                 self.random,
-                block(1, self.session_id if session_id is None else session_id),
-                block(2, _wides((self._grease(0), *suites))),
-                block(1, b"\x00"),
-                block(2, b"".join(_extension(e) for e in self._extensions(ech))),
+                encode_block(1, self.session_id if session_id is None else session_id),
+                encode_block(2, _encode_uint16_list((self._grease_value(0), *suites))),
+                encode_block(1, b"\x00"),
+                encode_block(2, b"".join(_encode_extension(e) for e in self._extensions(ech))),
             )
         )
 
-    def _grease(self, at: int) -> int:
+    def _grease_value(self, index: int) -> int:
         """0x0a0a, 0x1a1a … 0xfafa."""
-        return 0x0A0A + 0x1010 * (self.grease[at] & 0x0F)
+        return 0x0A0A + 0x1010 * (self.grease[index] & 0x0F)
 
     def _extensions(self, ech: bytes | None) -> Iterable[Extension]:
-        first, last = self._grease(2), self._grease(3)
+        first = self._grease_value(2)
+        last = self._grease_value(3)
         yield first, b""
         if self.server_name:
-            yield SERVER_NAME, block(2, b"\x00" + block(2, self.server_name.encode("ascii")))
-        if not self.inner:
+            yield (
+                SERVER_NAME,
+                encode_block(2, b"\x00" + encode_block(2, self.server_name.encode("ascii"))),
+            )
+        if not self.is_inner:
             yield 23, b""  # extended_master_secret
             yield 0xFF01, b"\x00"  # renegotiation_info
             yield 11, b"\x01\x00"  # ec_point_formats
             yield 35, b""  # session_ticket
-        yield 10, block(2, _wides((self._grease(1), *_GROUPS)))
-        yield 16, block(2, b"".join(block(1, p.encode("ascii")) for p in self.alpn))
+        yield 10, encode_block(2, _encode_uint16_list((self._grease_value(1), *_GROUPS)))
+        yield 16, encode_block(2, b"".join(encode_block(1, p.encode("ascii")) for p in self.alpn))
         yield 5, b"\x01\x00\x00\x00\x00"  # status_request
-        yield 13, block(2, _wides(_SIGNATURES))
+        yield 13, encode_block(2, _encode_uint16_list(_SIGNATURES))
         yield 18, b""  # signed_certificate_timestamp
-        shares = _wide(self._grease(1)) + block(2, b"\x00") + _wide(_X25519) + block(2, self.share)
-        yield KEY_SHARE, block(2, shares)
+        shares = (
+            _encode_uint16(self._grease_value(1))
+            + encode_block(2, b"\x00")
+            + _encode_uint16(_X25519)
+            + encode_block(2, self.share)
+        )
+        yield KEY_SHARE, encode_block(2, shares)
         yield 45, b"\x01\x01"  # psk_key_exchange_modes
-        versions = (TLS13,) if self.inner else (TLS13, TLS12)
-        yield SUPPORTED_VERSIONS, block(1, _wides((self._grease(2), *versions)))
+        versions = (TLS13,) if self.is_inner else (TLS13, TLS12)
+        yield (
+            SUPPORTED_VERSIONS,
+            encode_block(1, _encode_uint16_list((self._grease_value(2), *versions))),
+        )
         yield 27, b"\x02\x00\x02"  # compress_certificate: brotli
         if ech is not None:
             yield ECH, ech
@@ -74,29 +90,29 @@ class Hello:
         yield (last if last != first else 0x0A0A + (last - 0x0A0A + 0x1010) % 0x10100), b"\x00"
 
 
-def message(body: bytes) -> bytes:
+def encode_message(body: bytes) -> bytes:
     """A handshake message of a hello's body."""
-    return bytes((_CLIENT_HELLO,)) + block(3, body)
+    return bytes((_CLIENT_HELLO,)) + encode_block(3, body)
 
 
-def record(handshake: bytes) -> bytes:
+def encode_record(handshake: bytes) -> bytes:
     """The TLS record that the first message goes out in."""
-    return b"\x16\x03\x01" + block(2, handshake)
+    return b"\x16\x03\x01" + encode_block(2, handshake)
 
 
-def block(prefix: int, content: bytes) -> bytes:
+def encode_block(prefix: int, content: bytes) -> bytes:
     """`content` behind its length in `prefix` bytes."""
     return len(content).to_bytes(prefix, "big") + content
 
 
-def _extension(extension: Extension) -> bytes:
+def _encode_extension(extension: Extension) -> bytes:
     number, content = extension
-    return _wide(number) + block(2, content)
+    return _encode_uint16(number) + encode_block(2, content)
 
 
-def _wide(number: int) -> bytes:
+def _encode_uint16(number: int) -> bytes:
     return number.to_bytes(2, "big")
 
 
-def _wides(numbers: Iterable[int]) -> bytes:
-    return b"".join(_wide(number) for number in numbers)
+def _encode_uint16_list(numbers: Iterable[int]) -> bytes:
+    return b"".join(_encode_uint16(number) for number in numbers)

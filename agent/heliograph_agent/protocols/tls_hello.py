@@ -1,4 +1,4 @@
-"""A hand-made TLS 1.3 ClientHello and what comes back to it; the handshake is not gone on with.
+"""Send a hand-made TLS 1.3 ClientHello and read the first reply to it.
 
 With `ech`: none, GREASE (RFC 9849 section 6.2: an extension that looks like one and seals nothing),
 or real (section 6.1: the true name sealed to the server's published key, its public name outside).
@@ -9,20 +9,22 @@ import hmac
 from dataclasses import dataclass, field
 
 from heliograph.observation import Tls
-from heliograph_agent.net.probe_message import NotThisProtocol, Reply
+from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 from heliograph_agent.protocols import hpke
-from heliograph_agent.protocols.ech_config import Cut, EchConfig
+from heliograph_agent.protocols.ech_config import ByteParser, EchConfig
 from heliograph_agent.protocols.hello_message import (
     SUPPORTED_VERSIONS,
     TLS13,
-    Hello,
-    block,
-    message,
-    record,
+    TlsHello,
+    encode_block,
+    encode_message,
+    encode_record,
 )
 
 RANDOM_AT = 6  # bytes of a ServerHello message before its random
-_ALERT, _HANDSHAKE, _SERVER_HELLO = 21, 22, 2
+_ALERT = 21
+_HANDSHAKE = 22
+_SERVER_HELLO = 2
 _MAX_MESSAGE = 16_384
 # What stands in the random of a HelloRetryRequest, which is otherwise a ServerHello.
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
@@ -45,123 +47,139 @@ class ServerHello:
     message: bytes
     random: bytes
     suite: int
-    tls13: bool
+    is_tls13: bool
 
     @property
     def is_retry(self) -> bool:
         return self.random == _RETRY
 
 
-def read(received: bytes) -> Alert | ServerHello | None:
-    """None when more is needed. Raises NotThisProtocol."""
-    handshake, at = b"", 0
-    while at + 5 <= len(received):
-        kind, size = _head(received[at : at + 5])
-        body = received[at + 5 : at + 5 + size]
+def parse_server_reply(received: bytes) -> Alert | ServerHello | None:
+    """None when more is needed. Raises ProtocolMismatch."""
+    handshake = b""
+    offset = 0
+    while offset + 5 <= len(received):
+        kind, size = _parse_record_header(received[offset : offset + 5])
+        body = received[offset + 5 : offset + 5 + size]
         if len(body) < size:
             break
         if kind == _ALERT and size == 2 and not handshake:
             return Alert(body[1])
         if kind != _HANDSHAKE or not body:
-            raise NotThisProtocol("neither a hello nor an alert")
+            raise ProtocolMismatch("neither a hello nor an alert")
         handshake += body
         if (hello := _complete_server_hello(handshake)) is not None:
             return hello
-        at += 5 + size
-    if at + 5 > len(received) > at:
-        _head(received[at:].ljust(5, b"\x00"), whole=False)
+        offset += 5 + size
+    if offset + 5 > len(received) > offset:
+        _parse_record_header(received[offset:].ljust(5, b"\x00"), is_complete=False)
     return None
 
 
-def _head(head: bytes, *, whole: bool = True) -> tuple[int, int]:
-    kind, size = head[0], int.from_bytes(head[3:5], "big")
-    if kind not in (_ALERT, _HANDSHAKE) or (whole and head[1] != 3) or size > _MAX_MESSAGE:
-        raise NotThisProtocol("no TLS")
+def _parse_record_header(header: bytes, *, is_complete: bool = True) -> tuple[int, int]:
+    kind = header[0]
+    size = int.from_bytes(header[3:5], "big")
+    if kind not in (_ALERT, _HANDSHAKE) or (is_complete and header[1] != 3) or size > _MAX_MESSAGE:
+        raise ProtocolMismatch("no TLS")
     return kind, size
 
 
 def _complete_server_hello(handshake: bytes) -> ServerHello | None:
     if handshake[0] != _SERVER_HELLO:
-        raise NotThisProtocol("another message before the ServerHello")
+        raise ProtocolMismatch("another message before the ServerHello")
     size = 4 + int.from_bytes(handshake[1:4], "big")
     if size > _MAX_MESSAGE:
-        raise NotThisProtocol("a ServerHello longer than any")
+        raise ProtocolMismatch("a ServerHello longer than any")
     if len(handshake) < size:
         return None
     try:
-        return _parsed(handshake[:size])
+        return _parse_server_hello(handshake[:size])
     except ValueError as error:
-        raise NotThisProtocol("a ServerHello that cannot be read") from error
+        raise ProtocolMismatch("a ServerHello that cannot be read") from error
 
 
-def _parsed(message: bytes) -> ServerHello:
-    cut = Cut(message[4:])
-    cut.number(2)
-    random, _, suite, _ = cut.take(32), cut.block(1), cut.number(2), cut.number(1)
-    extensions = Cut(cut.block(2) if cut.left else b"")
-    tls13 = False
-    while extensions.left:
-        kind, content = extensions.number(2), extensions.block(2)
-        tls13 |= kind == SUPPORTED_VERSIONS and content == TLS13.to_bytes(2, "big")
-    return ServerHello(message, random, suite, tls13)
+def _parse_server_hello(message: bytes) -> ServerHello:
+    parser = ByteParser(message[4:])
+    parser.take_number(2)
+    random = parser.take_bytes(32)
+    _ = parser.take_block(1)
+    suite = parser.take_number(2)
+    _ = parser.take_number(1)
+    extensions = ByteParser(parser.take_block(2) if parser.remaining else b"")
+    is_tls13 = False
+    while extensions.remaining:
+        kind = extensions.take_number(2)
+        content = extensions.take_block(2)
+        is_tls13 |= kind == SUPPORTED_VERSIONS and content == TLS13.to_bytes(2, "big")
+    return ServerHello(message, random, suite, is_tls13)
 
 
-CHANCE = 512  # bytes of chance that one hello takes at most
+RANDOM_BYTES = 512  # random bytes that one hello takes at most
 ALPN = ("h2", "http/1.1")
-SERVER_HELLO, ACCEPTED, RETRY = "server_hello", "server_hello_ech_accepted", "hello_retry"
-_OUTER, _INNER = b"\x00", b"\x01"
+SERVER_HELLO = "server_hello"
+ACCEPTED = "server_hello_ech_accepted"
+RETRY = "hello_retry"
+_OUTER = b"\x00"
+_INNER = b"\x01"
 _CONFIRMATION = 8
 _INFO = b"tls ech\x00"
 
 
 class ClientHello:
-    """A speech; `config` seals the name to its key, `grease` only looks as if."""
+    """A ClientHello; `config` encrypts the name to its key, `is_grease` only pretends to."""
 
     name = "client_hello"
 
     def __init__(
         self,
         server_name: str,
-        chance: bytes,
+        random_bytes: bytes,
         *,
         config: EchConfig | None = None,
-        grease: bool = False,
+        is_grease: bool = False,
     ) -> None:
-        """`chance` are CHANCE bytes; `server_name` may be "" for none. Raises ValueError."""
-        dice = _Dice(chance)
-        self._facts = Tls(server_name=server_name, ech="grease" if grease else "")
-        self._inner: Hello | None = None
-        outer = _hello(config.public_name if config else server_name, dice)
+        """`random_bytes` has RANDOM_BYTES bytes; `server_name` may be "". Raises ValueError."""
+        random_source = _RandomSource(random_bytes)
+        self._facts = Tls(server_name=server_name, ech="grease" if is_grease else "")
+        self._inner: TlsHello | None = None
+        outer = _make_hello(config.public_name if config else server_name, random_source)
         if config is not None:
             self._facts = Tls(server_name=server_name, ech="real", outer_name=config.public_name)
-            self._inner = _hello(server_name, dice, session_id=outer.session_id, inner=True)
-            self._body = _sealed(outer, self._inner, config, dice)
+            self._inner = _make_hello(
+                server_name, random_source, session_id=outer.session_id, is_inner=True
+            )
+            self._body = _seal_inner(outer, self._inner, config, random_source)
         else:
-            self._body = outer.body(_grease(dice) if grease else None)
+            self._body = outer.encode_body(_make_grease(random_source) if is_grease else None)
 
-    def opening(self) -> bytes:
-        return record(message(self._body))
+    def make_request(self) -> bytes:
+        return encode_record(encode_message(self._body))
 
-    def heard(self, received: bytes) -> Reply | None:
-        """server_hello, server_hello_ech_accepted, hello_retry, alert_N. Raises NotThisProtocol."""
-        said = read(received)
-        if said is None:
+    def parse_reply(self, received: bytes) -> ProbeReply | None:
+        """server_hello, server_hello_ech_accepted, hello_retry or alert_N.
+
+        Raises ProtocolMismatch.
+        """
+        reply = parse_server_reply(received)
+        if reply is None:
             return None
-        if isinstance(said, Alert):
-            self._note(alert=said.number)
-            return Reply(f"alert_{said.number}")
-        cipher = SUITES[said.suite][0] if said.suite in SUITES else f"0x{said.suite:04x}"
-        self._note(version="TLSv1.3" if said.tls13 else "TLSv1.2", cipher=cipher)
-        if said.is_retry:
-            return Reply(RETRY)
-        accepted = self._inner is not None and is_confirmed(_whole(self._inner), said)
-        return Reply(ACCEPTED if accepted else SERVER_HELLO)
+        if isinstance(reply, Alert):
+            self._update_facts(alert=reply.number)
+            return ProbeReply(f"alert_{reply.number}")
+        cipher = SUITES[reply.suite][0] if reply.suite in SUITES else f"0x{reply.suite:04x}"
+        self._update_facts(version="TLSv1.3" if reply.is_tls13 else "TLSv1.2", cipher=cipher)
+        if reply.is_retry:
+            return ProbeReply(RETRY)
+        is_accepted = self._inner is not None and is_confirmed(_inner_message(self._inner), reply)
+        return ProbeReply(ACCEPTED if is_accepted else SERVER_HELLO)
 
-    def tls(self) -> Tls:
+    def tls_facts(self) -> Tls:
         """What was sent and, once heard, what was answered."""
         return self._facts
 
-    def _note(self, *, version: str = "", cipher: str = "", alert: int | None = None) -> None:
+    def _update_facts(
+        self, *, version: str = "", cipher: str = "", alert: int | None = None
+    ) -> None:
         sent = self._facts
         self._facts = Tls(
             server_name=sent.server_name,
@@ -173,80 +191,92 @@ class ClientHello:
         )
 
 
-def is_confirmed(inner: bytes, said: ServerHello) -> bool:
+def is_confirmed(inner: bytes, server_hello: ServerHello) -> bool:
     """Whether the ServerHello's random says that the inner hello was taken (section 7.2)."""
-    if said.suite not in SUITES:
+    if server_hello.suite not in SUITES:
         return False
-    expected = confirmation(inner, said.message, SUITES[said.suite][1])
-    return hmac.compare_digest(expected, said.random[-_CONFIRMATION:])
+    expected = compute_confirmation(inner, server_hello.message, SUITES[server_hello.suite][1])
+    return hmac.compare_digest(expected, server_hello.random[-_CONFIRMATION:])
 
 
-def confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> bytes:
+def compute_confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> bytes:
     """Eight bytes made of both messages, the last eight of the ServerHello's random left out."""
     end = RANDOM_AT + 32
-    without = server_hello[: end - _CONFIRMATION] + bytes(_CONFIRMATION) + server_hello[end:]
-    transcript = hashlib.new(algorithm, inner + without).digest()
-    key = hpke.extract(b"", inner[RANDOM_AT:end], algorithm)
-    label = block(1, b"tls13 ech accept confirmation") + block(1, transcript)
-    return hpke.expand(key, _CONFIRMATION.to_bytes(2, "big") + label, _CONFIRMATION, algorithm)
+    masked = server_hello[: end - _CONFIRMATION] + bytes(_CONFIRMATION) + server_hello[end:]
+    transcript = hashlib.new(algorithm, inner + masked).digest()
+    key = hpke.hkdf_extract(b"", inner[RANDOM_AT:end], algorithm)
+    label = encode_block(1, b"tls13 ech accept confirmation") + encode_block(1, transcript)
+    return hpke.hkdf_expand(key, _CONFIRMATION.to_bytes(2, "big") + label, _CONFIRMATION, algorithm)
 
 
 @dataclass(slots=True)
-class _Dice:
-    """Hands out chance; what is used is gone."""
+class _RandomSource:
+    """Hand out random bytes, each once."""
 
-    chance: bytes
-    _at: int = field(default=0)
+    random_bytes: bytes
+    _offset: int = field(default=0)
 
     def take(self, size: int) -> bytes:
-        taken = self.chance[self._at : self._at + size]
-        if len(taken) < size:
-            raise ValueError(f"a ClientHello takes {CHANCE} bytes of chance")
-        self._at += size
-        return taken
+        chunk = self.random_bytes[self._offset : self._offset + size]
+        if len(chunk) < size:
+            raise ValueError(f"a ClientHello takes {RANDOM_BYTES} random bytes")
+        self._offset += size
+        return chunk
 
 
-def _hello(name: str, dice: _Dice, *, session_id: bytes = b"", inner: bool = False) -> Hello:
-    return Hello(
-        random=dice.take(32),
-        session_id=session_id or dice.take(32),
-        share=hpke.public_of(dice.take(32)),
+def _make_hello(
+    name: str, random_source: _RandomSource, *, session_id: bytes = b"", is_inner: bool = False
+) -> TlsHello:
+    return TlsHello(
+        random=random_source.take(32),
+        session_id=session_id or random_source.take(32),
+        share=hpke.derive_public_key(random_source.take(32)),
         server_name=name,
         alpn=ALPN,
-        grease=dice.take(4),
-        inner=inner,
+        grease=random_source.take(4),
+        is_inner=is_inner,
     )
 
 
-def _whole(inner: Hello) -> bytes:
+def _inner_message(inner: TlsHello) -> bytes:
     """The inner message as the server puts it together again."""
-    return message(inner.body(_INNER))
+    return encode_message(inner.encode_body(_INNER))
 
 
-def _sealed(outer: Hello, inner: Hello, config: EchConfig, dice: _Dice) -> bytes:
+def _seal_inner(
+    outer: TlsHello, inner: TlsHello, config: EchConfig, random_source: _RandomSource
+) -> bytes:
     """The outer hello's body with the inner one in it (sections 5.1, 5.2 and 6.1)."""
-    sender = hpke.sender(config.public_key, _INFO + config.wire, config.aead, dice.take(32))
-    encoded = inner.body(_INNER, session_id=b"")
-    encoded += bytes(padding(len(encoded), inner.server_name, config.max_name))
+    context = hpke.make_sealing_context(
+        config.public_key, _INFO + config.wire, config.aead, random_source.take(32)
+    )
+    encoded = inner.encode_body(_INNER, session_id=b"")
+    encoded += bytes(padding_size(len(encoded), inner.server_name, config.max_name))
 
     def extension(payload: bytes) -> bytes:
         suite = hpke.KDF_SHA256.to_bytes(2, "big") + config.aead.to_bytes(2, "big")
-        place = bytes((config.config_id,)) + block(2, sender.enc)
-        return _OUTER + suite + place + block(2, payload)
+        key_fields = bytes((config.config_id,)) + encode_block(2, context.enc)
+        return _OUTER + suite + key_fields + encode_block(2, payload)
 
-    empty = outer.body(extension(bytes(len(encoded) + hpke.TAG)))
-    return outer.body(extension(sender.seal(encoded, empty)))
+    empty = outer.encode_body(extension(bytes(len(encoded) + hpke.TAG)))
+    return outer.encode_body(extension(context.seal(encoded, empty)))
 
 
-def padding(size: int, name: str, max_name: int) -> int:
+def padding_size(size: int, name: str, max_name: int) -> int:
     """How many zeros hide the length of the name (section 6.1.3)."""
     short = max(0, max_name - len(name)) if name else max_name + 9
     return short + 31 - (size + short - 1) % 32
 
 
-def _grease(dice: _Dice) -> bytes:
+def _make_grease(random_source: _RandomSource) -> bytes:
     """What nobody can tell from a sealed hello without the key."""
-    size = 144 + 32 * (dice.take(1)[0] & 3)
+    size = 144 + 32 * (random_source.take(1)[0] & 3)
     suite = hpke.KDF_SHA256.to_bytes(2, "big") + hpke.AES_128_GCM.to_bytes(2, "big")
-    enc = hpke.public_of(dice.take(32))
-    return _OUTER + suite + dice.take(1) + block(2, enc) + block(2, dice.take(size))
+    enc = hpke.derive_public_key(random_source.take(32))
+    return (
+        _OUTER
+        + suite
+        + random_source.take(1)
+        + encode_block(2, enc)
+        + encode_block(2, random_source.take(size))
+    )

@@ -1,1 +1,1 @@
-"""Relay: carry sealed envelopes of other volunteers to the collector."""
+"""Carry sealed envelopes of other volunteers to the collector."""

@@ -1,4 +1,4 @@
-"""The key behind which a relay answers: its own, for it is not the collector."""
+"""Make and load the relay's own key and certificate."""
 
 import hashlib
 import ssl
@@ -10,17 +10,17 @@ from heliograph_agent.state import RELAY_KEY, State, StateError
 _YEARS = timedelta(days=3_650)
 
 
-def relay_pem(state: State, clock: Clock) -> bytes:
-    """Private key and certificate, made the first time. Raises StateError."""
+def load_relay_pem(state: State, clock: Clock) -> bytes:
+    """Load the private key and certificate, made the first time. Raises StateError."""
     pem = state.read(RELAY_KEY)
     if pem is None:
-        pem = _made(datetime.fromtimestamp(clock.wall_us() / 1e6, UTC))
+        pem = _make_pem(datetime.fromtimestamp(clock.wall_us() / 1e6, UTC))
         state.write(RELAY_KEY, pem)
     return pem
 
 
-def pin_of(pem: bytes) -> str:
-    """In hex, the SHA-256 of the SubjectPublicKeyInfo. Raises StateError."""
+def compute_pin(pem: bytes) -> str:
+    """Compute the SHA-256 of the SubjectPublicKeyInfo, in hex. Raises StateError."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -35,23 +35,23 @@ def pin_of(pem: bytes) -> str:
     return hashlib.sha256(public).hexdigest()
 
 
-def context(state: State, clock: Clock) -> ssl.SSLContext:
-    """What a relay answers by: TLS 1.3, whatever name is asked for. Raises StateError."""
-    pem = relay_pem(state, clock)
-    pin_of(pem)
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
-    made.num_tickets = 0
-    made.set_alpn_protocols(["http/1.1"])
+def make_tls_context(state: State, clock: Clock) -> ssl.SSLContext:
+    """Make the server context: TLS 1.3, for any server name. Raises StateError."""
+    pem = load_relay_pem(state, clock)
+    compute_pin(pem)
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls_context.minimum_version = ssl.TLSVersion.TLSv1_3
+    tls_context.num_tickets = 0
+    tls_context.set_alpn_protocols(["http/1.1"])
     try:
-        made.load_cert_chain(state.path(RELAY_KEY))
+        tls_context.load_cert_chain(state.path(RELAY_KEY))
     except (OSError, ssl.SSLError) as error:
         raise StateError(f"{state.path(RELAY_KEY)} cannot be used: remove it.") from error
-    return made
+    return tls_context
 
 
-def _made(now: datetime) -> bytes:
-    """Of a certificate only the key is looked at; the rest says nothing of anybody."""
+def _make_pem(now: datetime) -> bytes:
+    """Make a key and a certificate that identifies no one; only its key is checked."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,8 +1,8 @@
-"""A relay: this agent's own way out, lent to volunteers who have none. Off unless configured.
+"""Serve as a relay: lend this agent's connection to volunteers who have none. Off by default.
 
-It answers one request, `POST /v1/envelopes`, and takes one thing: an envelope sealed to the very
-collector that it serves itself, in one of the sizes that there are. It opens no connection that
-anybody else names, so it is nobody's proxy; it can read nothing, and keeps no trace of who came.
+A relay answers one request, `POST /v1/envelopes`, and takes one thing: an envelope sealed to its
+own collector, in one of the defined sizes. It opens no connection that a peer names, so it is no
+open proxy; it can read nothing, and keeps no record of its peers.
 """
 
 import asyncio
@@ -20,44 +20,45 @@ from heliograph import envelope, http_envelope
 from heliograph.keys import key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
-from heliograph_agent.net.trace import Trace
-from heliograph_agent.relay.key import context
-from heliograph_agent.relay.queue import BUSY_S, FAILED_S, Cargo, Parcel
+from heliograph_agent.net.trace import StepTrace
+from heliograph_agent.relay.key import make_tls_context
+from heliograph_agent.relay.queue import BUSY_S, FAILED_S, QueueEntry, RelayQueue
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.channel import DoorError
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.single_post import Lone, hand_over
-from heliograph_agent.uplink.transports import Rung, rungs
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.single_post import SinglePost, deliver_envelope
+from heliograph_agent.uplink.transports import Transport, UplinkError, list_transports
 
 CHUNK = 16_384  # a record of TLS
 _T = TypeVar("_T")
 
 
-class Secured:
-    """The server's side of one connection. Every wait is the caller's to bound."""
+class TlsServerStream:
+    """Server side of one TLS connection; the caller bounds every wait."""
 
     def __init__(
         self, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._reader, self._writer = reader, writer
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._reader = reader
+        self._writer = writer
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
-    async def shake_hands(self) -> None:
-        """Raises OSError (of which SSLError is one), EOFError."""
-        await self._until(self._ssl.do_handshake)
+    async def handshake(self) -> None:
+        """Do the handshake. Raises OSError (SSLError is one), EOFError."""
+        await self._run_step(self._ssl.do_handshake)
 
     async def read(self) -> bytes:
-        """Some bytes; none at a proper end. Raises as `shake_hands`."""
-        return await self._until(lambda: self._ssl.read(CHUNK))
+        """Read some bytes; b"" at a proper end. Raises as `handshake` does."""
+        return await self._run_step(lambda: self._ssl.read(CHUNK))
 
     async def write(self, data: bytes) -> None:
-        """Raises OSError."""
+        """Write all bytes. Raises OSError."""
         self._ssl.write(data)
         self._flush()
         await self._writer.drain()
 
-    async def _until(self, step: Callable[[], _T]) -> _T:
+    async def _run_step(self, step: Callable[[], _T]) -> _T:
         while True:
             try:
                 done = step()
@@ -79,176 +80,191 @@ class Secured:
             self._writer.write(self._outgoing.read())
 
 
-AT_ONCE, PEER_AT_ONCE = 32, 8  # connections: of all peers, of one
-READ_S, WAIT_S = 8.0, 8.0  # for a request to be whole; for the collector's word to come
-RUNG_S = 30.0  # for one way, from the first step to the answer
+# connections of all peers, of one peer
+MAX_CONNECTIONS = 32
+MAX_PEER_CONNECTIONS = 8
+# for a complete request; for the collector's answer
+READ_S = 8.0
+WAIT_S = 8.0
+TRANSPORT_S = 30.0  # for one transport, from the first step to the answer
 WORKERS = 4
 log = logging.getLogger("heliograph.uplink")
 
 
 @dataclass(slots=True)
 class Relay:
-    """`run` never returns but by being cancelled; raises StateError, or OSError where `listen`
-    cannot be had. `collector` is as it is served now: its keys may become others."""
+    """A relay; `run` returns only when cancelled.
+
+    Raises StateError, or OSError when `listen` cannot be bound. `collector` returns the collector
+    as it is now, because its keys may be replaced.
+    """
 
     state: State
     collector: Callable[[], Collector]
-    ways: Ways
+    dial_context: DialContext
     listen: tuple[str, int]
     bytes_per_day: int
     entrances: Callable[[], Sequence[Entrance]]
-    guarded: Callable[[Entrance], bool] = lambda _: False  # as Rung has it
-    port: int = 0  # once it answers
-    carried: int = 0  # envelopes that the collector signed for, in this run
-    _good: str = ""
-    _sealed_to: set[bytes] = field(default_factory=set)  # ids of the keys that it had in this run
+    is_guarded: Callable[[Entrance], bool] = lambda _: False  # as in Transport
+    port: int = 0  # once it listens
+    carried_count: int = 0  # envelopes that the collector signed for, in this run
+    _last_transport: str = ""
+    _sealing_key_ids: set[bytes] = field(default_factory=set)  # all of this run
     _tls: ssl.SSLContext = field(init=False)
-    _cargo: Cargo = field(init=False)
-    _open: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
+    _queue: RelayQueue = field(init=False)
+    _connections: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
 
     def __post_init__(self) -> None:
-        self._served()
+        self._note_collector()
         salt = secrets.token_bytes(16)
-        self._cargo = Cargo(self.ways.clock, salt, self.bytes_per_day)
+        self._queue = RelayQueue(self.dial_context.clock, salt, self.bytes_per_day)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         host, port = self.listen
         async with asyncio.TaskGroup() as group:
-            calls: set[asyncio.Task[None]] = set()
+            connections: set[asyncio.Task[None]] = set()
 
             def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                call = group.create_task(self._call(reader, writer))
-                calls.add(call)
-                call.add_done_callback(calls.discard)
+                connection = group.create_task(self._serve_connection(reader, writer))
+                connections.add(connection)
+                connection.add_done_callback(connections.discard)
 
-            self._tls = context(self.state, self.ways.clock)
-            server = await asyncio.start_server(begin, host, port, limit=CHUNK, backlog=AT_ONCE)
+            self._tls = make_tls_context(self.state, self.dial_context.clock)
+            server = await asyncio.start_server(
+                begin, host, port, limit=CHUNK, backlog=MAX_CONNECTIONS
+            )
             self.port = int(server.sockets[0].getsockname()[1])
             for _ in range(WORKERS):
-                group.create_task(self._carry())
+                group.create_task(self._run_worker())
             ready()
             try:
                 await asyncio.Event().wait()
             finally:
                 server.close()
 
-    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         address = (writer.get_extra_info("peername") or ("",))[0]
-        peer = self._cargo.peer(str(address))
+        peer = self._queue.hash_peer(str(address))
         self._make_room(peer)
-        self._open[writer] = peer
+        self._connections[writer] = peer
         try:
             with suppress(OSError, EOFError, TimeoutError):
-                line = Secured(self._tls, reader, writer)
-                await line.write(await self._answer(line, peer))
+                tls_stream = TlsServerStream(self._tls, reader, writer)
+                await tls_stream.write(await self._answer_request(tls_stream, peer))
         finally:
-            self._open.pop(writer, None)
+            self._connections.pop(writer, None)
             writer.close()
 
     def _make_room(self, peer: bytes) -> None:
-        """Who holds the door shut is pushed out by the next."""
-        mine = [writer for writer, whose in self._open.items() if whose == peer]
-        if len(mine) >= PEER_AT_ONCE:
-            mine[0].transport.abort()
-        elif len(self._open) >= AT_ONCE:
-            next(iter(self._open)).transport.abort()
+        """Abort the oldest connection when the limit is reached."""
+        peer_writers = [writer for writer, owner in self._connections.items() if owner == peer]
+        if len(peer_writers) >= MAX_PEER_CONNECTIONS:
+            peer_writers[0].transport.abort()
+        elif len(self._connections) >= MAX_CONNECTIONS:
+            next(iter(self._connections)).transport.abort()
 
-    async def _answer(self, line: Secured, peer: bytes) -> bytes:
-        """Raises OSError, EOFError, TimeoutError."""
+    async def _answer_request(self, tls_stream: TlsServerStream, peer: bytes) -> bytes:
+        """Read a request and return the answer. Raises OSError, EOFError, TimeoutError."""
         try:
             async with asyncio.timeout(READ_S):
-                await line.shake_hands()
-                request = await _request(line)
-        except http_envelope.RefusedError as refused:
-            return http_envelope.refusal(refused.status)
-        if not self._is_ours(request.envelope):
-            return http_envelope.refusal(422)
-        return http_envelope.reply(await self._handed_on(peer, request))
+                await tls_stream.handshake()
+                request = await _read_request(tls_stream)
+        except http_envelope.RequestRefusedError as refused:
+            return http_envelope.format_refusal(refused.status)
+        if not self._is_for_collector(request.envelope):
+            return http_envelope.format_refusal(422)
+        return http_envelope.format_reply(await self._submit(peer, request))
 
-    def _served(self) -> Collector:
-        """What was sealed to its earlier keys still comes from who was in the dark meanwhile."""
+    def _note_collector(self) -> Collector:
+        """Remember the sealing key: peers that were offline still seal to an earlier one."""
         collector = self.collector()
-        self._sealed_to.add(key_id(collector.sealing_key))
+        self._sealing_key_ids.add(key_id(collector.sealing_key))
         return collector
 
-    def _is_ours(self, raw: bytes) -> bool:
-        """Sealed to our collector, by all that can be seen from outside."""
+    def _is_for_collector(self, raw: bytes) -> bool:
+        """Whether the envelope is sealed to our collector, as far as its header shows."""
         try:
             message = envelope_pb2.Envelope.FromString(raw)
         except DecodeError:
             return False
-        self._served()
-        if message.key_id not in self._sealed_to:
+        self._note_collector()
+        if message.key_id not in self._sealing_key_ids:
             return False
-        mine = envelope_pb2.Envelope(
+        canonical = envelope_pb2.Envelope(
             version=envelope.VERSION, key_id=message.key_id, sealed=message.sealed
         )
-        return len(message.sealed) in envelope.SIZES and mine.SerializeToString() == raw
+        return len(message.sealed) in envelope.SIZES and canonical.SerializeToString() == raw
 
-    async def _handed_on(
-        self, peer: bytes, request: http_envelope.Request
+    async def _submit(
+        self, peer: bytes, request: http_envelope.EnvelopeRequest
     ) -> intake_pb2.SubmitResponse:
-        lone = Lone(request.envelope, request.plan, http_envelope.RELAY)
-        parcel = self._cargo.offer(peer, lone)
-        if isinstance(parcel, int):
-            return _later(parcel)
+        post = SinglePost(request.envelope, request.plan, http_envelope.RELAY)
+        entry = self._queue.enqueue(peer, post)
+        if isinstance(entry, int):
+            return _make_retry(entry)
         try:
             async with asyncio.timeout(WAIT_S):
-                response = await asyncio.shield(parcel.answered)
+                response = await asyncio.shield(entry.response)
         except TimeoutError:
-            return _later(BUSY_S)  # it goes on; the answer waits for who asks again
+            return _make_retry(BUSY_S)  # delivery continues; the answer is kept for a retry
         if response is None:
-            return _later(FAILED_S)
-        self._cargo.told(parcel)
+            return _make_retry(FAILED_S)
+        self._queue.discard_response(entry)
         return response
 
-    async def _carry(self) -> None:
+    async def _run_worker(self) -> None:
         while True:
-            parcel = await self._cargo.next()
+            entry = await self._queue.dequeue()
             response: intake_pb2.SubmitResponse | None = None
             try:
-                response = await self._deliver(parcel)
+                response = await self._deliver(entry)
             finally:
-                self._cargo.done(parcel, response)
-            self.carried += bool(response and response.receipts)
+                self._queue.complete(entry, response)
+            self.carried_count += bool(response and response.receipts)
 
-    async def _deliver(self, parcel: Parcel) -> intake_pb2.SubmitResponse | None:
-        """By the way that delivered last, then by each other; None when none is open."""
-        for rung in self._rungs():
-            trace = Trace(self.ways.clock)  # the own uplink tells how its ways are
+    async def _deliver(self, entry: QueueEntry) -> intake_pb2.SubmitResponse | None:
+        """Deliver by the last transport that worked, then by the others; None if none works."""
+        for transport in self._list_transports():
+            trace = StepTrace(
+                self.dial_context.clock
+            )  # not reported: this agent's own uplink does that
             try:
-                async with asyncio.timeout(RUNG_S):
-                    response = await hand_over(
-                        self.ways, rung, self.collector().pin, parcel.lone, trace
+                async with asyncio.timeout(TRANSPORT_S):
+                    response = await deliver_envelope(
+                        self.dial_context, transport, self.collector().pin, entry.post, trace
                     )
-            except (DoorError, TimeoutError):
+            except (UplinkError, TimeoutError):
                 continue
-            self._good = rung.name
+            self._last_transport = transport.name
             return response
         return None
 
-    def _rungs(self) -> list[Rung]:
-        """Never another relay: what goes in circles arrives nowhere."""
-        own = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
-        known = rungs(self.collector().endpoint, own, self.ways.proxy_use, self.guarded)
-        return sorted(known, key=lambda rung: rung.name != self._good)
+    def _list_transports(self) -> list[Transport]:
+        """List transports without relays, so that no envelope goes in circles."""
+        entrances = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
+        transports = list_transports(
+            self.collector().endpoint, entrances, self.dial_context.proxy_use, self.is_guarded
+        )
+        return sorted(transports, key=lambda transport: transport.name != self._last_transport)
 
 
-async def _request(line: Secured) -> http_envelope.Request:
-    """Raises RefusedError, OSError, EOFError."""
+async def _read_request(tls_stream: TlsServerStream) -> http_envelope.EnvelopeRequest:
+    """Read one request. Raises RequestRefusedError, OSError, EOFError."""
     received = bytearray()
     while True:
-        piece = await line.read()
+        piece = await tls_stream.read()
         if not piece:
             raise EOFError
         received += piece
         if len(received) > http_envelope.MAX_HEAD + http_envelope.MAX_BODY:
-            raise http_envelope.RefusedError(413)
-        request = http_envelope.read(bytes(received))
+            raise http_envelope.RequestRefusedError(413)
+        request = http_envelope.parse_request(bytes(received))
         if request is not None:
-            return replace(request, forwarded="", place="")
+            return replace(request, forwarded="", intermediary="")
 
 
-def _later(seconds: int) -> intake_pb2.SubmitResponse:
+def _make_retry(seconds: int) -> intake_pb2.SubmitResponse:
     receipt = intake_pb2.Receipt(status=intake_pb2.STATUS_RETRY, retry_after_s=seconds)
     return intake_pb2.SubmitResponse(receipt=receipt)

@@ -1,1 +1,1 @@
-"""The running agent: the loops that measure, batch, ship and renew, and the state they share."""
+"""Run the agent: loops that measure, batch, send and renew, and the state they share."""

@@ -1,7 +1,7 @@
-"""The whole agent: schedule → runner → spool → batches → uplink, in one task group.
+"""Run the whole agent: schedule → runner → spool → batches → uplink, in one task group.
 
-Nothing here waits for the network: with the plan on its disk it measures and stores for as long as
-the shutdown lasts. What is not needed by an idle agent is imported when it is.
+Nothing here waits for the network: with the plan on its disk the agent measures and stores for as
+long as a shutdown lasts. Libraries that an idle agent does not need are imported on first use.
 """
 
 import asyncio
@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph_agent.config import Config
-from heliograph_agent.net import Net, Trace
-from heliograph_agent.net.local_addresses import local_view
+from heliograph_agent.net import Net, StepTrace
+from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.runtime import signing
-from heliograph_agent.runtime.batcher import Sealing, Telling
-from heliograph_agent.runtime.measurement_loop import Measuring, Place
-from heliograph_agent.runtime.offline_digest import Darkness
-from heliograph_agent.runtime.plan_updates import Adopting
-from heliograph_agent.runtime.service_status import Lives, told_before
-from heliograph_agent.runtime.settings import Setting, read_setting
-from heliograph_agent.runtime.signing import sign
-from heliograph_agent.runtime.status_file import Status
-from heliograph_agent.runtime.vantage import VantageWatch
+from heliograph_agent.runtime.batcher import Batcher, OfflineDigest, OfflineDigests
+from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
+from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
+from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
+from heliograph_agent.runtime.signing import sign_message
+from heliograph_agent.runtime.status_file import StatusFile
+from heliograph_agent.runtime.vantage import VantageTracker
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import PAUSED, SPOOL, STATUS, StateError
@@ -34,335 +32,349 @@ from heliograph_agent.state import PAUSED, SPOOL, STATUS, StateError
 if TYPE_CHECKING:
     from heliograph_agent.runtime.runner import Runner
     from heliograph_agent.uplink.connection_manager import Uplink
-    from heliograph_agent.uplink.session import Facts
+    from heliograph_agent.uplink.session import SessionFacts
 
-__all__ = ["Agent", "Setting", "read_setting"]
+__all__ = ["Agent", "AgentSettings", "read_settings"]
 
-LOOK_S = 1.0  # for `pause` and `plan --agree`
-CANCEL_S = 0.2  # for the runner to let go
+POLL_S = 1.0  # for `pause` and `plan --agree`
+CANCEL_S = 0.2  # for the runner to cancel its tasks
 LEAVE_S = 0.6  # for the last batch and the goodbye
 ONCE_S = 30.0  # for `run --once` to deliver
 log = logging.getLogger("heliograph.agent")
 
 
 class Agent:
-    """Made once per process; holds the spool from `open` to `close`."""
+    """Hold everything of one running agent; the spool is open from `open` to `close`."""
 
-    def __init__(self, setting: Setting, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, settings: AgentSettings, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
         self._rng = rng
-        self._cloned = False
-        self._boot = setting.boot()
-        self.spool = Spool(setting.state.path(SPOOL), clock=clock)
-        self._watch = VantageWatch(local_view, clock, setting.declared())
-        self.adopting = Adopting(setting, clock, self._offset_us, self._adopted)
-        plan = self.adopting.plan
-        self.status = Status(setting.state, self.spool, self._tell)
-        self.darkness = Darkness(clock, self._boot)
-        self.measuring = Measuring(
+        self._is_cloned = False
+        self._boot = settings.boot_id()
+        self.spool = Spool(settings.state.path(SPOOL), clock=clock)
+        self._vantage_tracker = VantageTracker(read_local_view, clock, settings.declared_vantage())
+        self.plan_updater = PlanUpdater(settings, clock, self._offset_us, self._on_plan_changed)
+        plan = self.plan_updater.plan
+        self.status = StatusFile(settings.state, self.spool, self._describe_status)
+        self.offline_digest = OfflineDigest(clock, self._boot)
+        self.measurement_loop = MeasurementLoop(
             spool=self.spool,
-            runner=self._runner,
+            runner=self._make_runner,
             clock=clock,
             rng=rng,
             plan=plan,
-            place=Place(epoch=self._watch.epoch, lives=self._lives()),
-            allowance=self._allowance(plan),
+            vantage=VantageState(
+                epoch=self._vantage_tracker.epoch, service_states=self._restore_service_states()
+            ),
+            allowance=self._restore_allowance(plan),
             offset_us=self._offset_us,
-            stored=self._stored,
-            online=lambda: self.uplink.hurry(),
-            saw=self.darkness.saw,
+            on_stored=self._on_stored,
+            on_online=lambda: self.uplink.shorten_wait(),
+            on_service_states=self.offline_digest.add_states,
         )
-        self.sealing = Sealing(
-            setting.state,
-            setting.collector,
+        self.batcher = Batcher(
+            settings.state,
+            settings.collector,
             self.spool,
             clock,
-            closed=self._closed,
-            dark=lambda: not self.uplink.reached.connected,
-            tell=self._dark_time,
-            over=self.darkness.over,
+            on_batch_closed=self._on_batch_closed,
+            is_offline=lambda: not self.uplink.status.connected,
+            build_digest=self._build_offline_digest,
+            on_all_delivered=self.offline_digest.reset,
         )
 
     @property
-    def setting(self) -> Setting:
-        return self.adopting.setting
+    def settings(self) -> AgentSettings:
+        return self.plan_updater.settings
 
     async def open(self) -> None:
-        """The spool is open, or says why not; the first schedule is computed."""
-        counts = await self.spool.counts()
+        """Open the spool, log why it cannot be used, and compute the first schedule."""
+        counts = await self.spool.read_counts()
         if counts.problem:
             log.warning("%s", counts.problem)
-        self._take_brought()
-        self.measuring.first_look()
+        self._take_delivered_plan()
+        self.measurement_loop.compute_schedule()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; survives any number of pauses."""
+        """Run until `stop` is set, through any number of pauses."""
         while not stop.is_set():
-            if self._paused():
+            if self._is_paused():
                 await self.status.write()
-                while self._paused() and not stop.is_set():
-                    await self._nap(stop)
+                while self._is_paused() and not stop.is_set():
+                    await self._wait_poll(stop)
             else:
-                await self._work(stop)
+                await self._run_tasks(stop)
 
-    async def once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
-        """One pass of the plan, then deliver for a bounded time; how many results were stored."""
+    async def run_once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
+        """Run the plan once, deliver for a bounded time; return the count of results."""
         done = 0
-        self.uplink.returning.at_once()
+        self.uplink.reconnect_delay.cancel_delay()
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(self.uplink.run())
-            work = group.create_task(self.measuring.once(progress))
+            work = group.create_task(self.measurement_loop.run_once(progress))
             ending = group.create_task(stop.wait())
             await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 done = work.result()
-            await self._stop([work])
-            await self.sealing.close_all()
+            await self._stop_tasks([work])
+            await self.batcher.close_batches()
             self.uplink.wake()
             await asyncio.wait(
-                [group.create_task(self._delivered()), ending],
+                [group.create_task(self._wait_delivered()), ending],
                 return_when=asyncio.FIRST_COMPLETED,
             )
             ending.cancel()
-            await self._leave(uplink, "shutdown")
+            await self._leave_session(uplink, "shutdown")
         return done
 
     async def close(self) -> None:
         await self.status.write()
         await self.spool.close()
 
-    async def _work(self, stop: asyncio.Event) -> None:
-        """Measure and send until told to stop or to pause; then end in good order."""
+    async def _run_tasks(self, stop: asyncio.Event) -> None:
+        """Measure and send until `stop` or a pause, then deliver what is left and say goodbye."""
         from heliograph_agent.runtime import peers
 
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(self.uplink.run())
-            telling = group.create_task(self.status.run())
-            working = [
-                group.create_task(self.measuring.run()),
-                group.create_task(self.sealing.run()),
+            status_task = group.create_task(self.status.run())
+            tasks = [
+                group.create_task(self.measurement_loop.run()),
+                group.create_task(self.batcher.run()),
                 group.create_task(self._follow_network()),
-                group.create_task(peers.lend(lambda: self.setting, self._clock, self._rng)),
+                group.create_task(peers.run_relay(lambda: self.settings, self._clock, self._rng)),
             ]
-            self.status.changed()
-            reason = await self._until_told(stop)
-            await self._stop(working)
-            await self.sealing.close_all()
-            await self._leave(uplink, reason)
-            await self.sealing.close_all()  # what was tried in the end lies sealed too
-            telling.cancel()
+            self.status.mark_changed()
+            reason = await self._wait_for_stop(stop)
+            await self._stop_tasks(tasks)
+            await self.batcher.close_batches()
+            await self._leave_session(uplink, reason)
+            await self.batcher.close_batches()  # the last attempts are sealed too
+            status_task.cancel()
 
-    async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
+    async def _stop_tasks(self, tasks: list[asyncio.Task[Any]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=CANCEL_S)
 
-    async def _leave(self, uplink: asyncio.Task[None], reason: str) -> None:
+    async def _leave_session(self, uplink: asyncio.Task[None], reason: str) -> None:
         self.uplink.leave(reason)
         await asyncio.wait([uplink], timeout=LEAVE_S)
         uplink.cancel()
 
-    async def _delivered(self) -> None:
+    async def _wait_delivered(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(ONCE_S):
-                await self.uplink.delivered()
+                await self.uplink.wait_delivered()
 
     async def _follow_network(self) -> None:
-        async for epoch in self._watch.changes():
+        async for epoch in self._vantage_tracker.iter_epochs():
             log.info("the network changed")
-            self.measuring.moved_to(epoch)
-            self.uplink.renew()
-            self.status.changed()
+            self.measurement_loop.change_epoch(epoch)
+            self.uplink.restart()
+            self.status.mark_changed()
 
-    async def _until_told(self, stop: asyncio.Event) -> str:
+    async def _wait_for_stop(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
-            if self._paused():
+            if self._is_paused():
                 log.info("paused")
                 return "pause"
-            self._take_brought()
-            self.adopting.look()
-            await self._nap(stop)
+            self._take_delivered_plan()
+            self.plan_updater.poll()
+            await self._wait_poll(stop)
         return "shutdown"
 
-    def _take_brought(self) -> None:
-        """A plan that came by hand."""
+    def _take_delivered_plan(self) -> None:
+        """Take a plan that came with receipts by file."""
         from heliograph_agent.runtime import peers
 
-        for signed in peers.brought(self.setting.state):
-            self.adopting.take_plan(signed)
+        for signed in peers.take_delivered_plan(self.settings.state):
+            self.plan_updater.take_plan(signed)
 
-    async def _nap(self, stop: asyncio.Event) -> None:
+    async def _wait_poll(self, stop: asyncio.Event) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_S):
+            async with asyncio.timeout(POLL_S):
                 await stop.wait()
 
     @cached_property
     def uplink(self) -> "Uplink":
-        """Made, and its libraries loaded, once the agent runs."""
+        """Return the uplink, made and its libraries loaded on first use."""
         from heliograph_agent.runtime import peers
-        from heliograph_agent.runtime.uplink_results import Tries
+        from heliograph_agent.runtime.measurement_loop import UplinkResults
         from heliograph_agent.uplink import reconnect_delay
         from heliograph_agent.uplink.connection_manager import Uplink
-        from heliograph_agent.uplink.session import Party
+        from heliograph_agent.uplink.session import SessionHost
 
-        state, agent = self.setting.state, self.setting.collector.agent
-        party = Party(
+        state = self.settings.state
+        agent = self.settings.collector.agent
+        host = SessionHost(
             agent=agent,
             sign=self._sign,
             spool=self.spool,
             clock=self._clock,
-            facts=self._facts,
-            take_plan=self.adopting.take_plan,
-            renew=lambda said: signing.answer(state, agent, said),
-            advised=self._advised,
-            heard=lambda: None,
-            rejected=self._rejected,
-            attempted=Tries(
-                self.spool, lambda: self.measuring.place, self._boot, self.status.changed
-            ).keep,
+            facts=self._session_facts,
+            take_plan=self.plan_updater.take_plan,
+            answer_renewal=lambda renewed: signing.answer_renewal(state, agent, renewed),
+            on_advice=self._on_advice,
+            on_reply=lambda: None,
+            on_rejected=self._on_rejected,
+            on_attempt=UplinkResults(
+                self.spool,
+                lambda: self.measurement_loop.vantage,
+                self._boot,
+                self.status.mark_changed,
+            ).store_attempt,
         )
-        ways = self.setting.config.ways(self._clock, self._rng)
+        dial_context = self.settings.config.dial_context(self._clock, self._rng)
         return Uplink(
-            self.setting.state,
-            party,
-            heartbeat_s=lambda: self.setting.plan.heartbeat_s,
-            patience=lambda failures: reconnect_delay.wait_s(failures, self._rng),
-            changed=self.status.changed,
-            entrances=lambda: peers.entrances(self.setting, ways.leads_home),
-            guarded=lambda way: peers.guarded(self.setting, ways.leads_home, way),
-            ways=ways,
-            last_word=peers.last_word(
-                lambda: self.setting, lambda: self.measuring.place.lives, self._clock
+            self.settings.state,
+            host,
+            heartbeat_s=lambda: self.settings.plan.heartbeat_s,
+            get_wait_s=lambda failures: reconnect_delay.draw_wait_s(failures, self._rng),
+            on_changed=self.status.mark_changed,
+            entrances=lambda: peers.allowed_entrances(self.settings, dial_context.is_local_address),
+            is_guarded=lambda entrance: peers.is_guarded(
+                self.settings, dial_context.is_local_address, entrance
+            ),
+            dial_context=dial_context,
+            beacon=peers.make_dns_beacon(
+                lambda: self.settings,
+                lambda: self.measurement_loop.vantage.service_states,
+                self._clock,
             ),
         )
 
-    def _runner(self, plan: Plan) -> "Runner":
+    def _make_runner(self, plan: Plan) -> "Runner":
         from heliograph_agent.runtime.runner import Runner
 
-        return Runner(_Way(self.setting.config, self._clock, self._rng), self._clock, plan.limits,
-                      self._boot)  # fmt: skip
+        net_factory = _LazyNetFactory(self.settings.config, self._clock, self._rng)
+        return Runner(net_factory, self._clock, plan.limits, self._boot)
 
     async def _sign(self, context: bytes, message: bytes) -> bytes:
-        return await sign(self.setting.state, context, message)
+        return await sign_message(self.settings.state, context, message)
 
-    def _stored(self, urgent: bool) -> None:
-        self.sealing.note(urgent=urgent)
-        self.status.changed()
+    def _on_stored(self, urgent: bool) -> None:
+        self.batcher.note_measurement(urgent=urgent)
+        self.status.mark_changed()
 
-    def _dark_time(self) -> Telling | None:
-        place = self.measuring.place
-        if not self.darkness.worth_telling:
+    def _build_offline_digest(self) -> OfflineDigests | None:
+        vantage = self.measurement_loop.vantage
+        if not self.offline_digest.is_worth_sending:
             return None
-        return [*self.darkness.tellings(place.epoch, place.link)], place.epoch
+        return [*self.offline_digest.build_digests(vantage.epoch, vantage.link)], vantage.epoch
 
-    def _closed(self) -> None:
+    def _on_batch_closed(self) -> None:
         self.uplink.wake()
-        self.status.changed()
+        self.status.mark_changed()
 
-    def _rejected(self, sequence: int, reason: str) -> None:
+    def _on_rejected(self, sequence: int, reason: str) -> None:
         log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
-        self.status.changed()
+        self.status.mark_changed()
 
-    def _adopted(self, plan: Plan) -> None:
-        self.sealing.serve(self.setting.collector)
-        self.measuring.adopt(plan)
-        self.status.changed()
+    def _on_plan_changed(self, plan: Plan) -> None:
+        self.batcher.set_collector(self.settings.collector)
+        self.measurement_loop.change_plan(plan)
+        self.status.mark_changed()
 
-    def _advised(self, reason: str) -> None:
-        if reason == "cloned" and not self._cloned:
-            self._cloned = True
+    def _on_advice(self, reason: str) -> None:
+        if reason == "cloned" and not self._is_cloned:
+            self._is_cloned = True
             log.warning(
                 "another machine uses this agent's key: leave on one of them "
                 "(`heliograph-agent leave --erase`) and join there with an invite of its own"
             )
-            self.status.changed()
+            self.status.mark_changed()
 
-    def _paused(self) -> bool:
+    def _is_paused(self) -> bool:
         try:
-            paused = self.setting.state.read_json(PAUSED)
+            paused = self.settings.state.read_json(PAUSED)
         except StateError:
-            return True  # somebody meant to stop it, and can still say `resume`
+            return True  # the volunteer meant to stop it, and can still say `resume`
         if paused is None:
             return False
         until_us = paused.get("until_us")
         if not isinstance(until_us, int) or until_us == 0 or self._clock.wall_us() < until_us:
             return True
         with suppress(StateError):
-            self.setting.state.remove(PAUSED)
+            self.settings.state.remove(PAUSED)
         return False
 
     def _offset_us(self) -> int | None:
         return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
 
-    def _facts(self) -> "Facts":
-        from heliograph_agent.uplink.session import Facts
+    def _session_facts(self) -> "SessionFacts":
+        from heliograph_agent.uplink.session import SessionFacts
 
-        place, epoch = self.measuring.place, self.measuring.place.epoch
-        return Facts(
+        vantage = self.measurement_loop.vantage
+        epoch = self.measurement_loop.vantage.epoch
+        return SessionFacts(
             boot=self._boot,
             epoch=epoch.id,
-            link=place.link,
+            link=vantage.link,
             country=epoch.country,
             region=epoch.region,
             access=epoch.access,
-            plan_version=self.setting.plan.version,
-            charter_version=self.adopting.charter_version,
+            plan_version=self.settings.plan.version,
+            charter_version=self.plan_updater.charter_version,
         )
 
-    def _allowance(self, plan: Plan) -> Allowance | None:
-        """What an earlier run left over of this month's bytes."""
+    def _restore_allowance(self, plan: Plan) -> Allowance | None:
+        """Read from status.json what an earlier run left of this month's bytes."""
         try:
-            kept = (self.setting.state.read_json(STATUS) or {}).get("allowance")
+            stored_allowance = (self.settings.state.read_json(STATUS) or {}).get("allowance")
         except StateError:
             return None
-        if not isinstance(kept, dict):
+        if not isinstance(stored_allowance, dict):
             return None
-        now_us, wall_us = self._clock.monotonic_us(), self._clock.wall_us()
-        return Allowance.from_json(kept, now_us, wall_us, plan.limits.bytes_per_month)
+        now_us = self._clock.monotonic_us()
+        wall_us = self._clock.wall_us()
+        return Allowance.from_json(stored_allowance, now_us, wall_us, plan.limits.bytes_per_month)
 
-    def _lives(self) -> Lives:
-        """What answered an earlier run; a restart in the dark does not forget it."""
+    def _restore_service_states(self) -> ServiceStates:
+        """Read the service states of an earlier run, so that a restart offline keeps them."""
         try:
-            return told_before(self.setting.state.read_json(STATUS) or {})
+            return restore_service_states(self.settings.state.read_json(STATUS) or {})
         except StateError:
             return {}
 
-    def _tell(self) -> dict[str, Any]:
-        """status.json but for the queue."""
-        place, reached = self.measuring.place, self.uplink.reached
-        now_us, limits = self._clock.monotonic_us(), self.measuring.plan.limits
-        allowance = self.measuring.history.allowance.spend(0, now_us, limits.bytes_per_month)
-        failure = {"reason": reached.last_failure, "at_us": reached.last_failure_us}
+    def _describe_status(self) -> dict[str, Any]:
+        """Describe everything in status.json except the queue."""
+        vantage = self.measurement_loop.vantage
+        connection = self.uplink.status
+        now_us = self._clock.monotonic_us()
+        limits = self.measurement_loop.plan.limits
+        allowance = self.measurement_loop.history.allowance.spend(0, now_us, limits.bytes_per_month)
+        failure = {"reason": connection.last_failure, "at_us": connection.last_failure_us}
         return {
             "written_us": self._clock.wall_us(),
-            "connected": reached.connected,
-            "way": reached.way,
-            "last_success_us": reached.last_success_us,
-            "last_word_us": reached.last_word_us,
-            "last_failure": {"grpc": failure} if reached.last_failure else {},
-            "link": place.link.value,
-            "epoch": place.epoch.id,
-            "plan_version": self.setting.plan.version,
-            "not_agreed": list(self.adopting.waiting),
-            "cloned": self._cloned,
-            "last_results": dict(place.last_results),
-            "lives": dict(place.lives),
+            "connected": connection.connected,
+            "way": connection.transport,
+            "last_success_us": connection.last_success_us,
+            "last_word_us": connection.last_beacon_us,
+            "last_failure": {"grpc": failure} if connection.last_failure else {},
+            "link": vantage.link.value,
+            "epoch": vantage.epoch.id,
+            "plan_version": self.settings.plan.version,
+            "not_agreed": list(self.plan_updater.waiting),
+            "cloned": self._is_cloned,
+            "last_results": dict(vantage.last_results),
+            "lives": dict(vantage.service_states),
             "allowance": allowance.to_json(self._clock.wall_us()),
         }
 
 
-class _Way:
-    """net.real.Door, whose libraries are loaded by the first task."""
+class _LazyNetFactory:
+    """Make a SystemNetFactory, and load its libraries, for the first task."""
 
     def __init__(self, config: Config, clock: Clock, rng: random.Random) -> None:
-        self._make = (config, clock, rng)
-        self._door: Any = None
+        self._settings = (config, clock, rng)
+        self._factory: Any = None
 
-    def bind(self, trace: Trace) -> Net:
-        if self._door is None:
-            from heliograph_agent.net.system_net import Door
+    def bind(self, trace: StepTrace) -> Net:
+        if self._factory is None:
+            from heliograph_agent.net.system_net import SystemNetFactory
 
-            config, clock, rng = self._make
-            self._door = Door(config.planned_net(), clock, rng)
-        net: Net = self._door.bind(trace)
+            config, clock, rng = self._settings
+            self._factory = SystemNetFactory(config.planned_net_config(), clock, rng)
+        net: Net = self._factory.bind(trace)
         return net

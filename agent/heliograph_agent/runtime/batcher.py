@@ -1,105 +1,123 @@
-"""Closes batches: every 30 s, after 200 results, and at once when something changed.
+"""Close batches every 30 s, after 200 results, and at once when something changed.
 
-Until then a result lies readable in the spool; after that only the collector can read it. Batches
-are small enough for every way out, also one that lets two dozen packets through. While there is
-no way out they grow together, sums are kept for the day when room runs short, and a digest of the
-whole dark time is sealed anew every ten minutes, to go first.
+Until then a result is readable in the spool; afterwards only the collector can read it. Batches are
+small enough for every transport, also on a network that freezes a flow after two dozen packets.
+While the agent is offline, batches are merged, summaries are kept in case room runs short, and a
+digest of the whole offline time is sealed every ten minutes; it is sent first.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from heliograph import __version__
 from heliograph.clock import Clock
-from heliograph.observation import Epoch, Measurement
+from heliograph.observation import Digest, Epoch, Link, Measurement
+from heliograph.voice_code import CLASSES, ServiceState
+from heliograph_agent.runtime.service_status import ServiceStates
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State, StateError
-from heliograph_agent.uplink.transports import SMALL
+from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES
 
+EXPERIMENT = "digest"
+VERSION = 1
+HOUR_S = 3_600
+MAX_SPANS = 4_096
+MAX_DOUBLINGS = 6  # times that spans may be doubled to fit a small envelope
+_STATE_CODE = {ServiceState.ANSWERS: 1, ServiceState.FAILS: 2, ServiceState.UNKNOWN: 0}
 PERIOD_S = 30.0
-BATCH = 200
+BATCH_RESULTS = 200
 DIGEST_US = 600_000_000
 log = logging.getLogger("heliograph.agent")
+OfflineDigests = tuple[Sequence[Measurement], Epoch]  # the finest first
 
-Telling = tuple[Sequence[Measurement], Epoch]  # the finest first
 
-
-class Sealing:
+class Batcher:
     def __init__(
         self,
         state: State,
         collector: Collector,
         spool: Spool,
         clock: Clock,
-        closed: Callable[[], None],
+        on_batch_closed: Callable[[], None],
         *,
-        dark: Callable[[], bool] = lambda: False,
-        tell: Callable[[], Telling | None] = lambda: None,
-        over: Callable[[], None] = lambda: None,
+        is_offline: Callable[[], bool] = lambda: False,
+        build_digest: Callable[[], OfflineDigests | None] = lambda: None,
+        on_all_delivered: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._collector = collector
         self._spool = spool
         self._clock = clock
-        self._closed = closed  # a batch is ready to go
-        self._dark = dark  # nothing goes out now
-        self._tell = tell  # the dark time so far, when there is one
-        self._over = over  # all was taken
-        self._told_us: int | None = None  # monotonic
-        self._open = 0
+        self._on_batch_closed = on_batch_closed  # a batch is ready to go
+        self._is_offline = is_offline  # nothing goes out now
+        self._build_digest = build_digest  # of the offline time so far, if there is any
+        self._on_all_delivered = on_all_delivered  # nothing waits any more
+        self._digested_us: int | None = None  # monotonic
+        self._open_count = 0
         self._urgent = asyncio.Event()
-        self._troubled = False
+        self._has_warned = False
 
-    def serve(self, collector: Collector) -> None:
-        """Its keys may be others: what is closed from now on is sealed to them."""
+    def set_collector(self, collector: Collector) -> None:
+        """Seal all later batches to this collector's keys, which may be new."""
         self._collector = collector
 
-    def note(self, *, urgent: bool) -> None:
-        """A measurement was appended."""
-        self._open += 1
-        if urgent or self._open >= BATCH:
+    def note_measurement(self, *, urgent: bool) -> None:
+        """Count an appended measurement; close its batch at once when `urgent`."""
+        self._open_count += 1
+        if urgent or self._open_count >= BATCH_RESULTS:
             self._urgent.set()
 
     async def run(self) -> None:
-        """First whatever an earlier life left open."""
+        """Close batches until cancelled, beginning with what an earlier run left open."""
         while True:
-            await self.close_all()
+            await self.close_batches()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_S):
                     await self._urgent.wait()
 
-    async def close_all(self) -> None:
+    async def close_batches(self) -> None:
         self._urgent.clear()
-        self._open = 0
+        self._open_count = 0
         try:
-            dark = self._dark()
-            if not dark and not (await self._spool.counts()).waiting:
-                self._over()
-            while await self._spool.close_batch(self.seal, SMALL, dark=dark) is not None:
-                self._closed()
-            if dark:
-                await self._tell_digest()
-            self._troubled = False
-        except (SpoolError, StateError) as error:  # of a sick disk; said once, tried for ever
-            if not self._troubled:
+            is_offline = self._is_offline()
+            if not is_offline and not (await self._spool.read_counts()).waiting:
+                self._on_all_delivered()
+            while (
+                await self._spool.close_batch(
+                    self.seal_batch, SMALL_ENVELOPE_BYTES, is_offline=is_offline
+                )
+                is not None
+            ):
+                self._on_batch_closed()
+            if is_offline:
+                await self._seal_digest()
+            self._has_warned = False
+        except (
+            SpoolError,
+            StateError,
+        ) as error:  # of a failing disk; logged once, tried again for ever
+            if not self._has_warned:
                 log.warning("%s", error)
-            self._troubled = True
+            self._has_warned = True
 
-    async def _tell_digest(self) -> None:
+    async def _seal_digest(self) -> None:
         """Raises SpoolError, StateError."""
         now_us = self._clock.monotonic_us()
-        if self._told_us is not None and now_us - self._told_us < DIGEST_US:
+        if self._digested_us is not None and now_us - self._digested_us < DIGEST_US:
             return
-        telling = self._tell()
-        if telling is not None:
-            self._told_us = now_us
-            tellings, epoch = telling
-            await self._spool.digest(tellings, epoch, self.seal, SMALL)
+        offline_digests = self._build_digest()
+        if offline_digests is not None:
+            self._digested_us = now_us
+            digests, epoch = offline_digests
+            await self._spool.write_digest(digests, epoch, self.seal_batch, SMALL_ENVELOPE_BYTES)
 
-    def seal(self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
-        """In the spool's thread; nothing of cryptography is loaded before the first batch."""
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        """Seal a batch, in the spool's thread; cryptography is loaded for the first one."""
         from heliograph import codec, envelope
         from heliograph.v1 import envelope_pb2, observation_pb2
 
@@ -111,4 +129,80 @@ class Sealing:
             epochs=[codec.epoch_to_pb(epoch) for epoch in epochs],
             measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
         )
-        return envelope.seal(batch, self._state.signer(), self._collector.sealing_key)
+        return envelope.seal_batch(batch, self._state.signer(), self._collector.sealing_key)
+
+
+@dataclass(slots=True)
+class OfflineDigest:
+    """Record which kinds of service answered, hour by hour, since the last delivery. Pure.
+
+    The digest is sent first when a transport opens, in one small envelope, long before the results
+    themselves are through. It is kept in memory alone, and on the disk only sealed.
+    """
+
+    clock: Clock
+    boot: str
+    _began_us: int | None = None  # monotonic
+    _step_s: int = HOUR_S
+    _spans: list[bytearray] = field(default_factory=list)
+
+    def add_states(self, service_states: ServiceStates) -> None:
+        """Add what a measurement has just shown of some classes."""
+        now_us = self.clock.monotonic_us()
+        if self._began_us is None:
+            self._began_us = now_us
+        while (now_us - self._began_us) // (self._step_s * 1_000_000) >= MAX_SPANS:
+            self._spans = _merge_pairs(self._spans)
+            self._step_s = self._step_s * 2
+        index = max(0, now_us - self._began_us) // (self._step_s * 1_000_000)
+        while len(self._spans) <= index:
+            self._spans.append(bytearray(len(CLASSES)))
+        for name, (state, _) in service_states.items():
+            self._spans[index][CLASSES.index(name)] |= _STATE_CODE[ServiceState(state)]
+
+    def reset(self) -> None:
+        """Begin a new time: everything was delivered."""
+        self._began_us = None
+        self._step_s = HOUR_S
+        self._spans = []
+
+    @property
+    def is_worth_sending(self) -> bool:
+        """Whether the digest covers more than the present hour."""
+        return len(self._spans) > 1
+
+    def build_digests(self, epoch: Epoch, link: Link) -> Iterator[Measurement]:
+        """Yield digests of the whole time, by the hour and then by ever longer spans."""
+        step_s = self._step_s
+        spans = self._spans
+        for _ in range(MAX_DOUBLINGS if spans else 0):
+            yield self._build_digest(step_s, spans, epoch, link)
+            step_s = step_s * 2
+            spans = _merge_pairs(spans)
+
+    def _build_digest(
+        self, step_s: int, spans: list[bytearray], epoch: Epoch, link: Link
+    ) -> Measurement:
+        now_us = self.clock.monotonic_us()
+        began_us = now_us if self._began_us is None else self._began_us
+        return Measurement(
+            experiment=EXPERIMENT,
+            experiment_version=VERSION,
+            target="",
+            started_us=self.clock.wall_us() - (now_us - began_us),  # as the clock is set now
+            monotonic_us=began_us,
+            boot=self.boot,
+            runtime_us=now_us - began_us,
+            epoch=epoch.id,
+            link=link,
+            digest=Digest(step_s=step_s, classes=CLASSES, lives=b"".join(spans)),
+        )
+
+
+def _merge_pairs(spans: list[bytearray]) -> list[bytearray]:
+    """Merge each two neighboring spans."""
+    joined = []
+    for index in range(0, len(spans), 2):
+        pair = spans[index : index + 2]
+        joined.append(bytearray(a | b for a, b in zip(pair[0], pair[-1], strict=True)))
+    return joined

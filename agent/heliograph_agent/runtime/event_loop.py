@@ -1,4 +1,4 @@
-"""The event loop: uvloop where it is installed (the extra `fast`), else asyncio's own."""
+"""Choose the event loop: uvloop where it is installed (the extra `fast`), else asyncio's."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,12 +8,12 @@ _T = TypeVar("_T")
 
 
 def run_main(main: Coroutine[Any, Any, _T]) -> _T:
-    """As asyncio.run, on the fastest loop there is."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+    """Run `main` as asyncio.run does, on the fastest loop that is installed."""
+    with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
         return runner.run(main)
 
 
-def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         from uvloop import new_event_loop
     except ImportError:

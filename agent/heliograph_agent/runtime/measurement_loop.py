@@ -1,4 +1,4 @@
-"""Turns the plan into measurements in the spool, anchors first."""
+"""Turn the plan into measurements in the spool, anchors first."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement, Observation
 from heliograph.plan import Plan
-from heliograph_agent.runtime.service_status import Lives, lives_of
-from heliograph_agent.runtime.vantage import link_of
-from heliograph_agent.schedule import Allowance, History, Task, due, tasks_of
-from heliograph_agent.spool import Priority, Spool, SpoolError, Triage
+from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
+from heliograph_agent.runtime.vantage import classify_link
+from heliograph_agent.schedule import Allowance, History, Task, find_due_tasks, make_tasks
+from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolError
+from heliograph_agent.uplink.attempt_log import EXPERIMENT, VERSION, UplinkAttempt
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.runner import Runner
 
 log = logging.getLogger("heliograph.agent")
-
 LINK_WORDS = {
     Link.ONLINE: "this vantage is online",
     Link.OFFLINE: "this vantage is offline: measuring and storing, nothing is judged blocked",
@@ -30,22 +30,22 @@ LINK_WORDS = {
     Link.CAPTIVE: "a login page stands before this vantage: nothing is judged blocked",
     Link.UNKNOWN: "the state of this vantage's link is not known",
 }
-STRADDLED = "The network changed meanwhile: what was seen may belong to either."
+NETWORK_CHANGED = "The network changed meanwhile: what was seen may belong to either."
 
 
 @dataclass(slots=True, kw_only=True)
-class Place:
-    """Where this agent stands now."""
+class VantageState:
+    """State of the network on which this agent measures now."""
 
     epoch: Epoch
     link: Link = Link.UNKNOWN
     link_known: bool = False  # its anchors were asked in this epoch
     last_results: dict[str, int] = field(default_factory=dict)  # experiment → wall clock
-    lives: Lives = field(default_factory=dict)  # what answered when last tested
+    service_states: ServiceStates = field(default_factory=dict)  # what answered when last tested
 
 
-class Measuring:
-    """One plan at a time; `adopt` changes it, `moved_to` says that the network is another one."""
+class MeasurementLoop:
+    """Run one plan at a time: `change_plan` replaces it, `change_epoch` begins another network."""
 
     def __init__(
         self,
@@ -55,78 +55,79 @@ class Measuring:
         clock: Clock,
         rng: random.Random,
         plan: Plan,
-        place: Place,
+        vantage: VantageState,
         allowance: Allowance | None,
         offset_us: Callable[[], int | None],
-        stored: Callable[[bool], None],
-        online: Callable[[], None] = lambda: None,
-        saw: Callable[[Lives], None] = lambda lives: None,
+        on_stored: Callable[[bool], None],
+        on_online: Callable[[], None] = lambda: None,
+        on_service_states: Callable[[ServiceStates], None] = lambda states: None,
     ) -> None:
-        self.place = place
+        self.vantage = vantage
         self.plan = plan
-        self.history = History.begin(clock.monotonic_us(), rng, allowance)
+        self.history = History.create(clock.monotonic_us(), rng, allowance)
         self._spool = spool
         self._make_runner = runner
         self._runner: Runner | None = None  # made for the first task, with all the experiments
-        self._accounted = 0
+        self._accounted_bytes = 0
         self._clock = clock
         self._rng = rng
         self._offset_us = offset_us
-        self._stored = stored  # True: something changed, deliver it at once
-        self._online = online  # the link is whole, and was not before
-        self._saw = saw  # which kinds of service a result says something of
-        self._triage = Triage()
-        self._anchoring = asyncio.Lock()
-        self._anchored_from_us = -1  # monotonic, when the last finished look at the anchors began
-        self._stir = asyncio.Event()
-        self._full = False
+        self._on_stored = on_stored  # True: something changed, deliver it at once
+        self._on_online = on_online  # the link is whole, and was not before
+        self._on_service_states = on_service_states  # of each result, by kind of service
+        self._classifier = PriorityClassifier()
+        self._anchor_lock = asyncio.Lock()
+        self._anchors_checked_us = -1  # monotonic, start of the last finished anchor task
+        self._wake_event = asyncio.Event()
+        self._is_spool_full = False
 
-    def adopt(self, plan: Plan) -> None:
-        """What is under way ends as it began; the rest is planned anew."""
+    def change_plan(self, plan: Plan) -> None:
+        """Replace the plan: running tasks end under the old one, all others are rescheduled."""
         if plan.limits != self.plan.limits:
             self._runner = None
         self.plan = plan
-        self.history = self.history.adopt(plan, self._clock.monotonic_us())
-        self._stir.set()
+        self.history = self.history.change_plan(plan, self._clock.monotonic_us())
+        self._wake_event.set()
 
-    def moved_to(self, epoch: Epoch) -> None:
-        """Another network: its anchors are asked before anything else."""
-        self.place.epoch, self.place.link_known = epoch, False
+    def change_epoch(self, epoch: Epoch) -> None:
+        """Begin another network, whose anchors are measured before anything else."""
+        self.vantage.epoch = epoch
+        self.vantage.link_known = False
         self._set_link(Link.UNKNOWN)
-        anchors = {task.key for task in tasks_of(self.plan) if _is_anchor(task)}
-        starts = {key: at for key, at in self.history.starts.items() if key not in anchors}
+        anchors = {task.key for task in make_tasks(self.plan) if _is_anchor(task)}
+        start_times = {key: at for key, at in self.history.starts.items() if key not in anchors}
         now_us = self._clock.monotonic_us()
-        self.history = replace(self.history, starts=starts, began_us=now_us)
-        self._stir.set()
+        self.history = replace(self.history, starts=start_times, began_us=now_us)
+        self._wake_event.set()
 
-    def first_look(self) -> int:
-        """Microseconds until something is due; the first schedule, computed."""
+    def compute_schedule(self) -> int:
+        """Compute the first schedule; return the microseconds until something is due."""
         now_us = self._clock.monotonic_us()
-        return due(self.plan, self.history, now_us, self._rng)[1] - now_us
+        return find_due_tasks(self.plan, self.history, now_us, self._rng)[1] - now_us
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Start due tasks until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 now_us = self._clock.monotonic_us()
-                tasks, wake_us = due(self.plan, self.history, now_us, self._rng)
-                for task in self._allowed_now(tasks):
-                    self.history = self.history.started(task, now_us)
-                    group.create_task(self._measure(task))
+                tasks, wake_us = find_due_tasks(self.plan, self.history, now_us, self._rng)
+                for task in self._filter_allowed(tasks):
+                    self.history = self.history.record_start(task, now_us)
+                    group.create_task(self._measure_task(task))
                 with suppress(TimeoutError):
                     async with asyncio.timeout((wake_us - now_us) / 1e6):
-                        await self._stir.wait()
-                self._stir.clear()
+                        await self._wake_event.wait()
+                self._wake_event.clear()
 
-    async def once(self, progress: Callable[[int, int], None]) -> int:
-        """Every task of the plan, anchors first; returns how many results were stored."""
-        tasks = tasks_of(self.plan)
+    async def run_once(self, progress: Callable[[int, int], None]) -> int:
+        """Run every task of the plan, anchors first; return how many results were stored."""
+        tasks = make_tasks(self.plan)
         done = 0
 
         async def measure(task: Task) -> None:
             nonlocal done
-            self.history = self.history.started(task, self._clock.monotonic_us())
-            await self._measure(task)
+            self.history = self.history.record_start(task, self._clock.monotonic_us())
+            await self._measure_task(task)
             done += 1
             progress(done, len(tasks))
 
@@ -137,29 +138,30 @@ class Measuring:
                         group.create_task(measure(task))
         return done
 
-    def _allowed_now(self, tasks: tuple[Task, ...]) -> list[Task]:
-        """Nothing is measured on a network whose anchors were not asked yet, if there are any."""
-        if self.place.link_known or not any(_is_anchor(t) for t in tasks_of(self.plan)):
+    def _filter_allowed(self, tasks: tuple[Task, ...]) -> list[Task]:
+        """Allow only anchors on a network whose anchors were not measured yet."""
+        if self.vantage.link_known or not any(_is_anchor(t) for t in make_tasks(self.plan)):
             return list(tasks)
         return [task for task in tasks if _is_anchor(task)]
 
-    async def _measure(self, task: Task) -> None:
-        epoch, link = self.place.epoch, self.place.link
-        measurement = await self._run(task, epoch, link)
+    async def _measure_task(self, task: Task) -> None:
+        epoch = self.vantage.epoch
+        link = self.vantage.link
+        measurement = await self._run_task(task, epoch, link)
         changed = False
-        if _is_anchor(task) and epoch is self.place.epoch:
-            measurement, changed = self._anchored(measurement)
+        if _is_anchor(task) and epoch is self.vantage.epoch:
+            measurement, changed = self._apply_anchor_result(measurement)
         elif link is Link.ONLINE and has_failed(measurement):
-            measurement = await self._confirmed(measurement)
-        if epoch is not self.place.epoch:
-            measurement = _straddling(measurement)
-        await self._store(task, measurement, epoch, changed=changed)
+            measurement = await self._confirm_failure(measurement)
+        if epoch is not self.vantage.epoch:
+            measurement = _mark_network_change(measurement)
+        await self._store_measurement(task, measurement, epoch, changed=changed)
 
-    async def _run(self, task: Task, epoch: Epoch, link: Link) -> Measurement:
-        from heliograph_agent.runtime.runner import Context
+    async def _run_task(self, task: Task, epoch: Epoch, link: Link) -> Measurement:
+        from heliograph_agent.runtime.runner import TaskContext
 
-        runner = self._present_runner()
-        context = Context(
+        runner = self._get_runner()
+        context = TaskContext(
             epoch=epoch.id,
             link=link,
             plan_version=self.plan.version,
@@ -169,88 +171,141 @@ class Measuring:
         try:
             return await runner.run(task, context)
         finally:
-            self._account(task, runner)
+            self._account_bytes(task, runner)
 
-    async def _confirmed(self, measurement: Measurement) -> Measurement:
-        """A failure is evidence only between two looks at the anchors that both found a whole link.
+    async def _confirm_failure(self, measurement: Measurement) -> Measurement:
+        """Measure the anchors again after a failure, and take over a link that is not online.
 
-        What was seen before may be minutes old; so the anchors are asked again, once for all that
-        failed meanwhile, and a link that is not whole now is the one that counts.
+        A failure is evidence only between two anchor measurements that both show a whole link. The
+        one before may be minutes old. One more serves all tasks that failed meanwhile.
         """
-        anchors = [task for task in tasks_of(self.plan) if _is_anchor(task)]
+        anchors = [task for task in make_tasks(self.plan) if _is_anchor(task)]
         failed_us = self._clock.monotonic_us()
-        async with self._anchoring:
-            if self._anchored_from_us < failed_us:
+        async with self._anchor_lock:
+            if self._anchors_checked_us < failed_us:
                 for task in anchors:
-                    self.history = self.history.started(task, self._clock.monotonic_us())
-                    await self._measure(task)
-        if not anchors or self.place.link is Link.ONLINE:
+                    self.history = self.history.record_start(task, self._clock.monotonic_us())
+                    await self._measure_task(task)
+        if not anchors or self.vantage.link is Link.ONLINE:
             return measurement
-        return replace(measurement, link=self.place.link)
+        return replace(measurement, link=self.vantage.link)
 
-    def _present_runner(self) -> "Runner":
+    def _get_runner(self) -> "Runner":
         if self._runner is None:
-            self._runner, self._accounted = self._make_runner(self.plan), 0
+            self._runner = self._make_runner(self.plan)
+            self._accounted_bytes = 0
         return self._runner
 
-    def _account(self, task: Task, runner: "Runner") -> None:
-        moved = 0
+    def _account_bytes(self, task: Task, runner: "Runner") -> None:
+        moved_bytes = 0
         if runner is self._runner:
-            moved, self._accounted = runner.moved - self._accounted, runner.moved
+            moved_bytes = runner.moved_bytes - self._accounted_bytes
+            self._accounted_bytes = runner.moved_bytes
         now_us = self._clock.monotonic_us()
-        self.history = self.history.finished(task, now_us, moved, self.plan.limits)
-        self._stir.set()
+        self.history = self.history.record_finish(task, now_us, moved_bytes, self.plan.limits)
+        self._wake_event.set()
 
-    def _anchored(self, measurement: Measurement) -> tuple[Measurement, bool]:
-        """Anchors that could not be asked tell nothing, and hold nobody back."""
-        link = Link.UNKNOWN if measurement.not_measured else link_of(measurement.observations)
-        self.place.link_known = True
-        self._anchored_from_us = max(self._anchored_from_us, measurement.monotonic_us)
+    def _apply_anchor_result(self, measurement: Measurement) -> tuple[Measurement, bool]:
+        """Set the link from an anchor result; anchors that could not run leave it unknown."""
+        link = Link.UNKNOWN if measurement.not_measured else classify_link(measurement.observations)
+        self.vantage.link_known = True
+        self._anchors_checked_us = max(self._anchors_checked_us, measurement.monotonic_us)
         return replace(measurement, link=link), self._set_link(link)
 
     def _set_link(self, link: Link) -> bool:
-        if link is self.place.link:
+        if link is self.vantage.link:
             return False
-        self.place.link = link
+        self.vantage.link = link
         level = logging.INFO if link in (Link.ONLINE, Link.UNKNOWN) else logging.WARNING
         log.log(level, LINK_WORDS[link])
         if link is Link.ONLINE:
-            self._online()
+            self._on_online()
         return True
 
-    async def _store(
+    async def _store_measurement(
         self, task: Task, measurement: Measurement, epoch: Epoch, *, changed: bool
     ) -> None:
-        lives = lives_of(measurement, task.service)
-        self.place.lives |= lives
-        self._saw(lives)
-        priority = self._triage.priority(measurement, task.priority)
+        service_states = service_states_of(measurement, task.service)
+        self.vantage.service_states |= service_states
+        self._on_service_states(service_states)
+        priority = self._classifier.classify(measurement, task.priority)
         if changed:
             priority = min(priority, Priority.P1)
         try:
             await self._spool.append(measurement, epoch, priority)
         except SpoolError as error:
-            if not self._full:
+            if not self._is_spool_full:
                 log.warning("%s Results are lost until then.", error)
-            self._full = True
+            self._is_spool_full = True
             return
-        self._full = False
-        self.place.last_results[task.experiment] = self._clock.wall_us()
-        self._stored(changed or priority is Priority.P1)
+        self._is_spool_full = False
+        self.vantage.last_results[task.experiment] = self._clock.wall_us()
+        self._on_stored(changed or priority is Priority.P1)
 
 
-def _straddling(measurement: Measurement) -> Measurement:
-    """Begun on one network and ended on another: its failures may be those of the change."""
-    return replace(measurement, not_measured=measurement.not_measured or STRADDLED)
+class UplinkResults:
+    """Store what the uplink tried as measurements, which show which transports are cut.
+
+    `on_stored` is called for each; no batch is closed sooner for it.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        get_vantage: Callable[[], VantageState],
+        boot: str,
+        on_stored: Callable[[], None],
+    ) -> None:
+        self._spool = spool
+        self._get_vantage = get_vantage
+        self._boot = boot
+        self._on_stored = on_stored
+
+    async def store_attempt(self, attempt: UplinkAttempt) -> None:
+        """Append one attempt; a full spool loses it, and the next wait brings another."""
+        vantage = self._get_vantage()
+        priority = Priority.P2 if attempt.is_changed else Priority.P3
+        try:
+            await self._spool.append(
+                self._build_measurement(attempt, vantage), vantage.epoch, priority
+            )
+        except SpoolError as error:
+            log.debug("%s", error)
+            return
+        except ValueError:  # a bug of ours, and no reason to stop sending
+            log.error("internal error, please report it: a try that cannot be written down")
+            return
+        self._on_stored()
+
+    def _build_measurement(self, attempt: UplinkAttempt, vantage: VantageState) -> Measurement:
+        return Measurement(
+            experiment=EXPERIMENT,
+            experiment_version=VERSION,
+            target=attempt.target,
+            started_us=attempt.started_us,
+            monotonic_us=attempt.monotonic_us,
+            boot=self._boot,
+            runtime_us=attempt.runtime_us,
+            epoch=vantage.epoch.id,
+            link=vantage.link,
+            observations=attempt.observations,
+        )
+
+
+def _mark_network_change(measurement: Measurement) -> Measurement:
+    """Mark a task that ended on another network: its failures may come from the change."""
+    return replace(measurement, not_measured=measurement.not_measured or NETWORK_CHANGED)
 
 
 def has_failed(measurement: Measurement) -> bool:
     """Whether any step failed that a dead link would explain."""
-    return any(x.failure is not None and not _ordinary(x) for x in measurement.observations)
+    return any(
+        x.failure is not None and not _is_ordinary_failure(x) for x in measurement.observations
+    )
 
 
-def _ordinary(x: Observation) -> bool:
-    """What also happens on a whole link: no AAAA record, no IPv6 on this machine."""
+def _is_ordinary_failure(x: Observation) -> bool:
+    """Whether a whole link shows this failure too: no AAAA record, no IPv6 on this machine."""
     if x.tcp is not None and ":" in x.tcp.address:
         return x.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
     return x.failure is Failure.DNS_NO_ANSWER

@@ -1,5 +1,4 @@
-"""What an agent and other volunteers' agents have to do with each other, and its last word by DNS:
-each only as far as the owner's configuration has it."""
+"""Apply the owner's configuration to relays, entrances and the DNS beacon."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -12,65 +11,69 @@ from google.protobuf.message import DecodeError
 from heliograph.clock import Clock
 from heliograph.plan import Entrance
 from heliograph.v1 import plan_pb2
-from heliograph_agent.runtime.service_status import Lives, fresh
-from heliograph_agent.runtime.settings import Setting
-from heliograph_agent.state import BROUGHT, State, StateError
-from heliograph_agent.uplink.dns_beacon import LastWord
+from heliograph_agent.runtime.service_status import ServiceStates, recent_states
+from heliograph_agent.runtime.settings import AgentSettings
+from heliograph_agent.state import DELIVERED_PLAN, State, StateError
+from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.invite import split_endpoint
 
-Home = Callable[[str], bool]  # whether that is at home: uplink.ways.Ways.leads_home
+IsLocalAddress = Callable[[str], bool]  # DialContext.is_local_address
 log = logging.getLogger("heliograph.agent")
 
 
-def entrances(setting: Setting, home: Home) -> Sequence[Entrance]:
-    """Whatever ways in there are, without the relays that are not wanted."""
-    return setting.config.entrances(_listed(setting, home))
+def allowed_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
+    """List all entrances without the relays that the owner does not want."""
+    return settings.config.entrances(_planned_entrances(settings, is_local))
 
 
-def guarded(setting: Setting, home: Home, entrance: Entrance) -> bool:
-    """Whether a way in may not lead home: only the plan names it, so it might have volunteers look
-    around behind their own routers. What the volunteer typed, or joined by, may lead anywhere."""
+def is_guarded(settings: AgentSettings, is_local: IsLocalAddress, entrance: Entrance) -> bool:
+    """Whether an entrance may not lead into a private network.
+
+    An entrance that only the plan names could make volunteers probe their own networks. One that
+    the volunteer configured, or joined by, may lead anywhere.
+    """
     return (
-        not _may_stay_home(setting, home)
-        and entrance not in setting.config.entrances(())
-        and (entrance.host, entrance.port) != split_endpoint(setting.collector.endpoint)
+        not _may_reach_local(settings, is_local)
+        and entrance not in settings.config.entrances(())
+        and (entrance.host, entrance.port) != split_endpoint(settings.collector.endpoint)
     )
 
 
-def _listed(setting: Setting, home: Home) -> Sequence[Entrance]:
-    """The plan's, without the addresses that no plan may send this machine to."""
-    listed = setting.plan.entrances
-    if _may_stay_home(setting, home):
-        return listed
+def _planned_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
+    """List the plan's entrances without addresses to which no plan may send this machine."""
+    entrances = settings.plan.entrances
+    if _may_reach_local(settings, is_local):
+        return entrances
     return [
-        replace(e, addresses=tuple(a for a in e.addresses if not home(a)))
-        for e in listed
-        if not home(e.host)
+        replace(e, addresses=tuple(a for a in e.addresses if not is_local(a)))
+        for e in entrances
+        if not is_local(e.host)
     ]
 
 
-def _may_stay_home(setting: Setting, home: Home) -> bool:
-    """Whoever joined a collector in a private network by its address has it there."""
-    return setting.config.local_targets or home(split_endpoint(setting.collector.endpoint)[0])
+def _may_reach_local(settings: AgentSettings, is_local: IsLocalAddress) -> bool:
+    """Whether private addresses are allowed, as when the collector was joined at one."""
+    return settings.config.local_targets or is_local(split_endpoint(settings.collector.endpoint)[0])
 
 
-async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> None:
-    """Be a relay, if that is configured, until cancelled. What prevents it is said, and the rest
-    goes on."""
-    now = setting()
-    if now.config.relay_listen is None:
+async def run_relay(get_settings: Callable[[], AgentSettings], clock: Clock, rng: Random) -> None:
+    """Serve as a relay until cancelled, if that is configured; log what prevents it."""
+    settings = get_settings()
+    if settings.config.relay_listen is None:
         return
     from heliograph_agent.relay.server import Relay  # few lend their line, and the others hold less
 
-    ways = now.config.ways(clock, rng)
+    dial_context = settings.config.dial_context(clock, rng)
     relay = Relay(
-        state=now.state,
-        collector=lambda: setting().collector,
-        ways=ways,
-        listen=now.config.relay_listen,
-        bytes_per_day=now.config.relay_bytes_per_day,
-        entrances=lambda: _listed(setting(), ways.leads_home),
-        guarded=lambda entrance: guarded(setting(), ways.leads_home, entrance),
+        state=settings.state,
+        collector=lambda: get_settings().collector,
+        dial_context=dial_context,
+        listen=settings.config.relay_listen,
+        bytes_per_day=settings.config.relay_bytes_per_day,
+        entrances=lambda: _planned_entrances(get_settings(), dial_context.is_local_address),
+        is_guarded=lambda entrance: is_guarded(
+            get_settings(), dial_context.is_local_address, entrance
+        ),
     )
     try:
         await relay.run(lambda: log.info("sealed results of other volunteers are handed on"))
@@ -80,24 +83,28 @@ async def lend(setting: Callable[[], Setting], clock: Clock, rng: Random) -> Non
         log.warning("relay.listen cannot be listened on: nobody's results are handed on")
 
 
-def brought(state: State) -> Iterator[plan_pb2.SignedPlan]:
-    """A plan that came with receipts by file, once; whoever brought it, it is checked like any."""
+def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:
+    """Yield, once, a plan that came with receipts by file; its signature is not checked here."""
     with suppress(StateError, DecodeError):
-        raw = state.read(BROUGHT)
+        raw = state.read(DELIVERED_PLAN)
         if raw is not None:
-            state.remove(BROUGHT)
+            state.remove(DELIVERED_PLAN)
             yield plan_pb2.SignedPlan.FromString(raw)
 
 
-def beacon_zone(setting: Setting) -> str:
-    """The plan's, if the volunteer allows it too."""
-    return setting.plan.beacon_zone if setting.config.beacon else ""
+def beacon_zone(settings: AgentSettings) -> str:
+    """Return the plan's beacon zone, "" unless the volunteer allows it too."""
+    return settings.plan.beacon_zone if settings.config.beacon else ""
 
 
-def last_word(setting: Callable[[], Setting], lives: Callable[[], Lives], clock: Clock) -> LastWord:
-    """`lives` is as status.json has it."""
-    return LastWord(
-        state=setting().state,
-        zone=lambda: beacon_zone(setting()),
-        lives=lambda: fresh(lives(), clock.wall_us()),
+def make_dns_beacon(
+    get_settings: Callable[[], AgentSettings],
+    service_states: Callable[[], ServiceStates],
+    clock: Clock,
+) -> DnsBeacon:
+    """Make the beacon; `service_states` are those of status.json."""
+    return DnsBeacon(
+        state=get_settings().state,
+        zone=lambda: beacon_zone(get_settings()),
+        service_states=lambda: recent_states(service_states(), clock.wall_us()),
     )

@@ -1,7 +1,7 @@
-"""Runs tasks: within their deadlines, so many at once, one at a time on a host.
+"""Run tasks within their deadlines, a limited number at once, one at a time per host.
 
 What the network does comes back as observations, also those made before a deadline ended the task.
-What cannot run at all comes back with the reason, and so does what met a bug of ours.
+A task that cannot run comes back with the reason, and so does one that met a bug of ours.
 """
 
 import asyncio
@@ -17,28 +17,28 @@ from heliograph.clock import Clock
 from heliograph.codec import MAX_OBSERVATIONS
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Limits, Service
-from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
-from heliograph_agent.net import Net, Trace
-from heliograph_agent.net.address_policy import BarredError
+from heliograph_agent.net import Net, StepTrace
+from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.deadline import Deadline
 
 DEADLINE_S = 120.0  # of one task
-TURN_S = 600.0  # that a task waits for its turn
+QUEUE_S = 600.0  # that a task waits for its turn
 MAX_REASON = 500  # characters
 MAX_FRAMES = 12  # of a traceback
-_Turn = asyncio.Lock | asyncio.Semaphore
+_HostLock = asyncio.Lock | asyncio.Semaphore
 log = logging.getLogger("heliograph.runner")
 
 
-class Binder(Protocol):
-    """Gives each task a way out that writes into its trace: net.real.Door."""
+class NetFactory(Protocol):
+    """Give each task a Net that writes into its trace (SystemNetFactory)."""
 
-    def bind(self, trace: Trace) -> Net: ...
+    def bind(self, trace: StepTrace) -> Net: ...
 
 
-class Errand(Protocol):
-    """What the runner needs to know of a task: schedule.Task."""
+class TaskSpec(Protocol):
+    """What the runner needs of a task (schedule.Task)."""
 
     @property
     def experiment(self) -> str: ...
@@ -53,8 +53,8 @@ class Errand(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What was true of the vantage when the task began."""
+class TaskContext:
+    """State of the vantage when the task began."""
 
     epoch: str
     link: Link = Link.UNKNOWN
@@ -64,89 +64,92 @@ class Context:
 
 
 class Runner:
-    """`moved` is what all tasks so far cost on the wire, in bytes, those cut short included."""
+    """Run tasks; `moved_bytes` counts what all of them cost on the wire, unfinished ones too."""
 
     def __init__(
         self,
-        door: Binder,
+        net_factory: NetFactory,
         clock: Clock,
         limits: Limits,
         boot: str,
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        self.moved = 0
-        self._door = door
+        self.moved_bytes = 0
+        self._net_factory = net_factory
         self._clock = clock
         self._boot = boot
         self._deadline_s = deadline_s
-        self._places = asyncio.Semaphore(max(1, limits.concurrency))
+        self._slots = asyncio.Semaphore(max(1, limits.concurrency))
         self._hosts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def run(self, task: Errand, context: Context) -> Measurement:
-        """Whatever happens, a measurement; only a cancellation passes through."""
+    async def run(self, task: TaskSpec, context: TaskContext) -> Measurement:
+        """Run one task and return its measurement; only a cancellation is raised."""
         try:
-            experiment = by_name(task.experiment)
-            target = _target(experiment, task)
+            experiment = find_experiment(task.experiment)
+            target = _make_target(experiment, task)
             config = parse_config(experiment, task.options)
         except CannotRun as error:
-            return self._measurement(task, context, Trace(self._clock), reason=str(error))
+            return self._build_measurement(task, context, StepTrace(self._clock), reason=str(error))
         version = experiment.version
         try:
-            held = await self._take_turn(sorted(task.hosts))
+            locks = await self._acquire_locks(sorted(task.hosts))
             try:
-                trace = Trace(self._clock)
+                trace = StepTrace(self._clock)
                 began_us = self._clock.wall_us()
-                reason = await self._observe(experiment, target, config, trace)
+                reason = await self._run_experiment(experiment, target, config, trace)
             finally:
-                _release(held)
-        except _NoTurnError:
-            trace, began_us = Trace(self._clock), None
-            reason = f"No turn within {TURN_S:.0f} s: the agent has more to do than its limits let."
-        return self._measurement(task, context, trace, version, began_us, reason)
+                _release_locks(locks)
+        except _QueueTimeoutError:
+            trace = StepTrace(self._clock)
+            began_us = None
+            reason = (
+                f"No turn within {QUEUE_S:.0f} s: the agent has more to do than its limits let."
+            )
+        return self._build_measurement(task, context, trace, version, began_us, reason)
 
-    async def _observe(
-        self, experiment: Experiment, target: Target, config: Any, trace: Trace
+    async def _run_experiment(
+        self, experiment: Experiment, target: Target, config: Any, trace: StepTrace
     ) -> str:
-        """Why it could not run, "" when it did, to its end or to its deadline."""
+        """Run to the end or to the deadline; return why it could not run, or ""."""
         try:
             with Deadline(self._deadline_s):
-                return await attempt(experiment, target, config, self._door.bind, trace)
+                return await run_attempt(experiment, target, config, self._net_factory.bind, trace)
         except TimeoutError:
             return ""  # the deadline's: an attempt raises none of its own
         finally:
-            self.moved += trace.bytes_moved
+            self.moved_bytes += trace.bytes_moved
 
-    async def _take_turn(self, hosts: Iterable[str]) -> list[_Turn]:
-        """Hosts in one order for all, so that no two tasks wait for each other; then a place.
+    async def _acquire_locks(self, hosts: Iterable[str]) -> list[_HostLock]:
+        """Lock the hosts in one global order, against deadlocks, then take a slot.
 
-        Raises _NoTurnError. Who took it gives it back with `_release`.
+        The caller gives them back with `_release_locks`. Raises _QueueTimeoutError.
         """
-        turns: list[_Turn] = [self._hosts.setdefault(host, asyncio.Lock()) for host in hosts]
-        turns.append(self._places)
-        if not any(turn.locked() for turn in turns):
-            for turn in turns:
-                await turn.acquire()  # waits for nobody, so nobody comes between
-            return turns
-        held: list[_Turn] = []
+        locks: list[_HostLock] = [self._hosts.setdefault(host, asyncio.Lock()) for host in hosts]
+        locks.append(self._slots)
+        if not any(lock.locked() for lock in locks):
+            for lock in locks:
+                await lock.acquire()  # does not wait, so no other task runs in between
+            return locks
+        acquired: list[_HostLock] = []
         try:
-            with Deadline(TURN_S):
-                for turn in turns:
-                    await turn.acquire()
-                    held.append(turn)
+            with Deadline(QUEUE_S):
+                for lock in locks:
+                    await lock.acquire()
+                    acquired.append(lock)
         except TimeoutError:
-            _release(held)
-            raise _NoTurnError from None
+            _release_locks(acquired)
+            raise _QueueTimeoutError from None
         except asyncio.CancelledError:
-            _release(held)
+            _release_locks(acquired)
             raise
-        return held
+        return acquired
 
-    def _measurement(
+    def _build_measurement(
         self,
-        task: Errand,
-        context: Context,
-        trace: Trace,
+        task: TaskSpec,
+        context: TaskContext,
+        trace: StepTrace,
         version: int = 0,
         began_us: int | None = None,
         reason: str = "",
@@ -157,7 +160,7 @@ class Runner:
             target=task.target,
             service=task.service.name if task.service else "",
             started_us=self._clock.wall_us() if began_us is None else began_us,
-            monotonic_us=trace.began_us,
+            monotonic_us=trace.started_us,
             boot=self._boot,
             runtime_us=trace.elapsed_us(),
             epoch=context.epoch,
@@ -170,65 +173,67 @@ class Runner:
         )
 
 
-async def attempt(
+async def run_attempt(
     experiment: Experiment,
     target: Target,
     config: Any,
-    bind: Callable[[Trace], Net],
-    trace: Trace,
+    bind: Callable[[StepTrace], Net],
+    trace: StepTrace,
 ) -> str:
-    """Run it once; why it could not run, "" when it did. Raises nothing but its cancellation."""
+    """Run an experiment once; return why it could not run, or "". Only raises cancellations."""
     net = bind(trace)
     try:
         await experiment.run(target, config, net)
-    # A bug, or input that the net calls impossible, costs this result and no other: on the day it
-    # was made for, an agent that dies of one odd answer is worse than one with a hole in its list.
+    # A bug, or input that the net calls impossible, costs this result and no other: during a
+    # shutdown an agent that dies of one odd answer is worse than one missing result.
     except Exception as error:  # noqa: BLE001
-        return _reason(error)
+        return _describe_error(error)
     finally:
         await net.close()
     return ""
 
 
-def _release(held: list[_Turn]) -> None:
-    for turn in reversed(held):
-        turn.release()
+def _release_locks(locks: list[_HostLock]) -> None:
+    for lock in reversed(locks):
+        lock.release()
 
 
-class _NoTurnError(Exception):
-    """The task waited for its hosts or for a place as long as it may."""
+class _QueueTimeoutError(Exception):
+    """The task waited for its hosts or for a slot as long as it may."""
 
 
-def _target(experiment: Experiment, task: Errand) -> Target:
-    text = task.target or experiment.default_target
-    if experiment.wants == "service" and task.service is None:
-        raise CannotRun(f"{experiment.name} needs a service, and the plan describes no {text!r}.")
-    if not text and task.service is None and experiment.wants != "none":
-        raise CannotRun(f"{experiment.name} needs a target: {experiment.wants}.")
-    return Target(text=text, service=task.service)
+def _make_target(experiment: Experiment, task: TaskSpec) -> Target:
+    target_text = task.target or experiment.default_target
+    if experiment.target_kind == "service" and task.service is None:
+        raise CannotRun(
+            f"{experiment.name} needs a service, and the plan describes no {target_text!r}."
+        )
+    if not target_text and task.service is None and experiment.target_kind != "none":
+        raise CannotRun(f"{experiment.name} needs a target: {experiment.target_kind}.")
+    return Target(value=target_text, service=task.service)
 
 
-def _reason(error: Exception) -> str:
-    """Of several exceptions a bug counts before a refusal."""
-    leaves = list(_leaves(error))
-    bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun | BarredError)]
+def _describe_error(error: Exception) -> str:
+    """Describe an error; of several, a bug counts before a refusal."""
+    leaves = list(_flatten_errors(error))
+    bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun | ForbiddenAddressError)]
     if not bugs:
         return str(leaves[0])
     kind = type(bugs[0]).__name__
-    log.error("internal error, please report it: %s at %s", kind, _place(bugs[0]))
+    log.error("internal error, please report it: %s at %s", kind, _format_traceback(bugs[0]))
     return f"internal error: {kind}"
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def _flatten_errors(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from _flatten_errors(inner)
     else:
         yield error
 
 
-def _place(error: BaseException) -> str:
-    """The traceback on one line, innermost first, without the message: that may hold an address."""
+def _format_traceback(error: BaseException) -> str:
+    """Format a traceback on one line without the message, which may hold an address."""
     frames = [
         f"{Path(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
         for frame, line in walk_tb(error.__traceback__)

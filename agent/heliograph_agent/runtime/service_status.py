@@ -1,7 +1,7 @@
-"""Which kinds of service answered when last tested: what `code` says over the telephone. Pure.
+"""Derive which kinds of service answered when last tested, for `code`. Pure.
 
-No verdict: that something fails tells nothing of why. An agent keeps the newest word on each class
-and no more, so that a seized disk shows no story.
+A state is no verdict: it does not say why something failed. An agent keeps only the newest state of
+each class, so that a seized disk shows no history.
 """
 
 from collections.abc import Mapping
@@ -10,69 +10,79 @@ from typing import Any
 from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
-from heliograph.voice_code import CLASSES, Life
-from heliograph_agent.runtime.vantage import Sight, kind_of, sight_of
+from heliograph.voice_code import CLASSES, ServiceState
+from heliograph_agent.runtime.vantage import AnchorState, anchor_kind_state, endpoint_state
 
 FRESH_US = 3 * 3_600_000_000  # most messengers are tested every two hours
 _KINDS = {"domestic": "domestic", "foreign": "foreign", "dns": "resolver"}
-_SAID = {Sight.ALIVE: Life.ANSWERS, Sight.DEAD: Life.FAILS, Sight.UNSEEN: Life.UNKNOWN}
+_SERVICE_STATES = {
+    AnchorState.REACHABLE: ServiceState.ANSWERS,
+    AnchorState.UNREACHABLE: ServiceState.FAILS,
+    AnchorState.UNKNOWN: ServiceState.UNKNOWN,
+}
 
-Lives = dict[str, tuple[str, int]]  # class → Life, wall clock in µs
+ServiceStates = dict[str, tuple[str, int]]  # class → ServiceState, wall clock in µs
 
 
-def lives_of(measurement: Measurement, service: Service | None) -> Lives:
-    """What one measurement says of the classes of spoken.CLASSES; nothing where it did not run."""
+def service_states_of(measurement: Measurement, service: Service | None) -> ServiceStates:
+    """Derive from one measurement the states of voice_code.CLASSES; {} if it did not run."""
     if measurement.not_measured:
         return {}
-    captive = measurement.link is Link.CAPTIVE  # somebody else answers for everybody
+    is_captive = measurement.link is Link.CAPTIVE  # a portal answers for everybody
     if measurement.experiment == ANCHORS:
-        seen = {name: kind_of(measurement.observations, kind) for name, kind in _KINDS.items()}
-        said = {name: _SAID[sight] for name, sight in seen.items()}
+        states = {
+            name: _SERVICE_STATES[anchor_kind_state(measurement.observations, kind)]
+            for name, kind in _KINDS.items()
+        }
     elif service is not None and service.name in CLASSES:
-        said = {service.name: _whole(measurement, service)}
+        states = {service.name: _service_state(measurement, service)}
     else:
         return {}
     return {
-        name: (Life.UNKNOWN if captive else life, measurement.started_us)
-        for name, life in said.items()
+        name: (ServiceState.UNKNOWN if is_captive else state, measurement.started_us)
+        for name, state in states.items()
     }
 
 
-def told_before(status: Mapping[str, Any]) -> Lives:
-    """From status.json, which a power cut may have left in any shape."""
-    kept = status.get("lives")
-    if not isinstance(kept, dict):
+def restore_service_states(status: Mapping[str, Any]) -> ServiceStates:
+    """Read the states from status.json, which a power cut may have damaged."""
+    stored = status.get("lives")
+    if not isinstance(stored, dict):
         return {}
-    found: Lives = {}
+    states: ServiceStates = {}
     for name in CLASSES:
-        match kept.get(name):
-            case [str(life), int(at_us)] if life in set(Life):
-                found[name] = (life, at_us)
-    return found
+        match stored.get(name):
+            case [str(life), int(at_us)] if life in set(ServiceState):
+                states[name] = (life, at_us)
+    return states
 
 
-def fresh(lives: Lives, now_us: int) -> dict[str, Life]:
-    """Every class; what was not tested lately is not known."""
+def recent_states(states: ServiceStates, now_us: int) -> dict[str, ServiceState]:
+    """Return the state of every class; one that was not tested lately is unknown."""
     return {
-        name: Life(lives[name][0])
-        if name in lives and 0 <= now_us - lives[name][1] <= FRESH_US
-        else Life.UNKNOWN
+        name: ServiceState(states[name][0])
+        if name in states and 0 <= now_us - states[name][1] <= FRESH_US
+        else ServiceState.UNKNOWN
         for name in CLASSES
     }
 
 
-def _whole(measurement: Measurement, service: Service) -> Life:
-    """It answers when most endpoints do, and one of each group; it fails when a group does not.
+def _service_state(measurement: Measurement, service: Service) -> ServiceState:
+    """Return ANSWERS when most endpoints answer and one of each group, FAILS when a group fails.
 
-    Endpoints of a group stand in for each other; a group that was not asked says nothing.
+    Endpoints of a group can replace each other; a group that was not tested says nothing.
     """
-    groups: dict[str, list[Sight]] = {}
+    groups: dict[str, list[AnchorState]] = {}
     for endpoint in service.endpoints:
-        sight = sight_of(measurement.observations, endpoint.id)
-        groups.setdefault(endpoint.group or endpoint.id, []).append(sight)
-    if any(set(sights) == {Sight.DEAD} for sights in groups.values()):
-        return Life.FAILS
-    sights = [sight for group in groups.values() for sight in group]
-    most = 2 * sights.count(Sight.ALIVE) > len(sights)
-    each = all(Sight.ALIVE in group for group in groups.values())
-    return Life.ANSWERS if most and each else Life.UNKNOWN
+        state = endpoint_state(measurement.observations, endpoint.id)
+        groups.setdefault(endpoint.group or endpoint.id, []).append(state)
+    if any(set(states) == {AnchorState.UNREACHABLE} for states in groups.values()):
+        return ServiceState.FAILS
+    states = [state for group in groups.values() for state in group]
+    is_majority_reachable = 2 * states.count(AnchorState.REACHABLE) > len(states)
+    is_every_group_reachable = all(AnchorState.REACHABLE in group for group in groups.values())
+    return (
+        ServiceState.ANSWERS
+        if is_majority_reachable and is_every_group_reachable
+        else ServiceState.UNKNOWN
+    )

@@ -1,26 +1,52 @@
-"""All that an agent needs to know before it starts, read from its state directory."""
+"""Read an agent's settings from its state directory, and update the plan that it runs."""
 
 import hashlib
 import hmac
+import logging
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
+from heliograph import trust_chain
+from heliograph.clock import Clock
 from heliograph.observation import Access
 from heliograph.plan import Plan
-from heliograph_agent.config import Config, ConfigError
-from heliograph_agent.consent.consent import Consent, narrow, read_consent
-from heliograph_agent.consent.opt_out import without
-from heliograph_agent.runtime.vantage import Declared
-from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, not_joined
-from heliograph_agent.uplink.signed_documents import PlanError, read_plan
+from heliograph.v1 import plan_pb2
+from heliograph_agent.config import AgentConfigError, Config
+from heliograph_agent.consent import Consent, exclude_tests, local_hour, narrow_plan, read_consent
+from heliograph_agent.runtime.vantage import DeclaredVantage
+from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, not_joined_error
+from heliograph_agent.uplink.signed_documents import (
+    STALE_S,
+    PlanAge,
+    PlanError,
+    StoredPlan,
+    classify_age,
+    follow_charters,
+    open_plan,
+    read_plan,
+)
 
+log = logging.getLogger("heliograph.agent")
+CALENDAR_CHECK_US = 60_000_000  # between two checks of the calendar
+_AGE_MESSAGES = {
+    PlanAge.FRESH: "the plan is up to date",
+    PlanAge.STALE: "the plan has expired and could not be renewed: it goes on as it is until "
+    "{over}, and nothing is added to it",
+    PlanAge.EXPIRED: "the plan expired long ago: nothing is measured until the collector has a "
+    "newer one",
+}
 MOBILE_BYTES = 300_000_000  # a month, unless limits.bytes_per_month says otherwise
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class AgentSettings:
     """What was joined, agreed to and configured."""
 
     state: State
@@ -29,44 +55,45 @@ class Setting:
     consent: Consent
     plan: Plan  # as the collector signed it
 
-    def with_plan(self, plan: Plan) -> "Setting":
+    def with_plan(self, plan: Plan) -> "AgentSettings":
         return replace(self, plan=plan)
 
-    def with_consent(self) -> "Setting":
-        """What was agreed to meanwhile. Raises StateError."""
-        return replace(self, consent=_consent(self.state))
+    def with_consent(self) -> "AgentSettings":
+        """Read the consent again. Raises StateError."""
+        return replace(self, consent=_read_consent(self.state))
 
-    def effective(self) -> tuple[Plan, tuple[str, ...]]:
-        """What is run: the agreed part of the plan for this role, with the volunteer's own services
-        and limit.
+    def effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
+        """Return the plan that is run, and the units that wait for consent.
 
-        And what waits for a yes. Raises ConfigError.
+        It is the agreed part of the plan for this role, with the volunteer's own services and byte
+        limit. Raises AgentConfigError.
         """
-        whole = without(self.plan.of_role(self.collector.role), self.config.without)
-        plan, waiting = narrow(whole, self.consent)
+        allowed_plan = exclude_tests(self.plan.for_role(self.collector.role), self.config.without)
+        plan, waiting = narrow_plan(allowed_plan, self.consent)
         if self.config.services_file:
-            plan = _with_services(plan, Path(self.config.services_file))
-            plan = without(plan, self.config.without)
-        own = self.config.bytes_per_month or self._unsaid_limit()
-        least = min(own, plan.limits.bytes_per_month)
-        return replace(plan, limits=replace(plan.limits, bytes_per_month=least)), waiting
+            plan = _add_services(plan, Path(self.config.services_file))
+            plan = exclude_tests(plan, self.config.without)
+        own_limit = self.config.bytes_per_month or self._default_limit()
+        byte_limit = min(own_limit, plan.limits.bytes_per_month)
+        return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
 
-    def _unsaid_limit(self) -> int:
-        """Mobile bytes are dear: a volunteer who said nothing of them is held to few."""
-        mobile = self.declared().access is Access.MOBILE
-        return MOBILE_BYTES if mobile else self.plan.limits.bytes_per_month
+    def _default_limit(self) -> int:
+        """Return the limit where the volunteer set none: low on mobile networks, which are dear."""
+        is_mobile = self.declared_vantage().access is Access.MOBILE
+        return MOBILE_BYTES if is_mobile else self.plan.limits.bytes_per_month
 
-    def declared(self) -> Declared:
-        """Of the place, by the configuration or else at the join."""
-        config, consent = self.config, self.consent
-        return Declared(
+    def declared_vantage(self) -> DeclaredVantage:
+        """Return what the configuration, or else the join, declares about this place."""
+        config = self.config
+        consent = self.consent
+        return DeclaredVantage(
             country=config.country or consent.country,
             region=config.region or consent.region,
             access=(consent.access if config.access is None else config.access) or Access.UNKNOWN,
         )
 
-    def boot(self) -> str:
-        """Names this run of the monotonic clock, and says nothing to anybody else."""
+    def boot_id(self) -> str:
+        """Return an identifier of this boot that tells nothing to anyone else."""
         try:
             machine = BOOT_ID.read_bytes()
         except OSError:
@@ -74,11 +101,12 @@ class Setting:
         return hmac.digest(self.state.private_key() or b"", machine, hashlib.sha256)[:8].hex()
 
 
-def read_setting(state: State, config: Config) -> Setting:
-    """Raises StateError, a sentence with its cure."""
-    collector, stored = state.collector(), state.read(PLAN)
+def read_settings(state: State, config: Config) -> AgentSettings:
+    """Read all settings. Raises StateError, a sentence with its cure."""
+    collector = state.collector()
+    stored = state.read(PLAN)
     if collector is None or stored is None or state.private_key() is None:
-        raise not_joined(state)
+        raise not_joined_error(state)
     try:
         plan = read_plan(stored)
     except PlanError as error:
@@ -86,12 +114,12 @@ def read_setting(state: State, config: Config) -> Setting:
             f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "
             "again."
         ) from error
-    return Setting(
-        state=state, config=config, collector=collector, consent=_consent(state), plan=plan
+    return AgentSettings(
+        state=state, config=config, collector=collector, consent=_read_consent(state), plan=plan
     )
 
 
-def _consent(state: State) -> Consent:
+def _read_consent(state: State) -> Consent:
     consent = read_consent(state.read_json(CONSENT))
     if consent is None:
         raise StateError(
@@ -101,12 +129,144 @@ def _consent(state: State) -> Consent:
     return consent
 
 
-def _with_services(plan: Plan, file: Path) -> Plan:
-    from heliograph.services import Services, ServicesError, load, merged
+def _add_services(plan: Plan, file: Path) -> Plan:
+    from heliograph.services import Services, ServicesError, load_services, merge_services
 
     try:
-        theirs = load(file)
+        own_services = load_services(file)
     except ServicesError as error:
-        raise ConfigError(str(error)) from error
-    both = merged(Services(version=plan.services_version, services=plan.services), theirs)
-    return replace(plan, services=both.services, services_version=both.version)
+        raise AgentConfigError(str(error)) from error
+    merged_services = merge_services(
+        Services(version=plan.services_version, services=plan.services), own_services
+    )
+    return replace(
+        plan, services=merged_services.services, services_version=merged_services.version
+    )
+
+
+class PlanUpdater:
+    """Follow plans, trust roots, consent and the calendar; `plan` is what is run now.
+
+    It is the newest signed plan, as far as it was agreed to, without tests that the volunteer opted
+    out of; without tasks when it is too old or the hour is quiet. `on_plan_changed` gets each
+    later plan.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        clock: Clock,
+        offset_us: Callable[[], int | None],
+        on_plan_changed: Callable[[Plan], None],
+    ) -> None:
+        """Raises AgentConfigError."""
+        self.settings = settings
+        self._clock = clock
+        self._offset_us = offset_us
+        self._on_plan_changed = on_plan_changed
+        self._age = PlanAge.FRESH
+        self._is_quiet_hour = False
+        self._checked_us = 0
+        self._check_calendar(clock.wall_us())
+        self._consent_mtime_ns = self._read_consent_mtime_ns()
+        self.plan, self.waiting = self._effective_plan()
+
+    @property
+    def charter_version(self) -> int:
+        body = self.settings.collector.charter
+        return trust_chain.decode_trust_root(body).version if body else 0
+
+    def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
+        """Verify, store and apply a newer plan; log why one is refused.
+
+        The trust roots that came with it are followed even if the plan itself is refused.
+        """
+        stored_plan = self._read_signed_plan()
+        try:
+            self._follow_trust_chain(signed)
+            collector = self.settings.collector
+            version = self.settings.plan.version
+            plan = open_plan(
+                signed, collector, self._now_us() // 1_000_000, StoredPlan(stored_plan, version)
+            )
+            self.settings.state.write(PLAN, signed.SerializeToString())
+        except (PlanError, StateError) as error:
+            if signed.plan != stored_plan.plan:
+                log.warning("a plan was refused: %s", error)
+            return
+        log.info("plan %d taken", plan.version)
+        self.settings = self.settings.with_plan(plan)
+        self._check_calendar(self._now_us())
+        self._apply_settings()
+
+    def poll(self) -> None:
+        """Check the consent and the calendar; to be called every second."""
+        mtime_ns = self._read_consent_mtime_ns()
+        if mtime_ns != self._consent_mtime_ns:
+            self._consent_mtime_ns = mtime_ns
+            try:
+                self.settings = self.settings.with_consent()
+            except StateError as error:
+                log.warning("%s", error)
+            else:
+                self._apply_settings()
+        now_us = self._clock.monotonic_us()
+        if now_us - self._checked_us >= CALENDAR_CHECK_US:
+            self._checked_us = now_us
+            if self._check_calendar(self._now_us()):
+                self._apply_settings()
+
+    def _follow_trust_chain(self, signed: plan_pb2.SignedPlan) -> None:
+        """Raises PlanError, StateError."""
+        collector = follow_charters(self.settings.collector, signed)
+        if collector != self.settings.collector:
+            self.settings.state.save_collector(collector)
+            self.settings = replace(self.settings, collector=collector)
+            log.info("charter %d followed: the collector's keys are as it names them",
+                     self.charter_version)  # fmt: skip
+
+    def _apply_settings(self) -> None:
+        before = self.waiting
+        try:
+            self.plan, self.waiting = self._effective_plan()
+        except AgentConfigError as error:
+            log.warning("%s", error)
+            return
+        if self.waiting and self.waiting != before:
+            log.warning("the plan has new targets: see `heliograph-agent plan`")
+        self._on_plan_changed(self.plan)
+
+    def _effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
+        plan, waiting = self.settings.effective_plan()
+        is_idle = self._is_quiet_hour or self._age is PlanAge.EXPIRED
+        return replace(plan, tasks=()) if is_idle else plan, waiting
+
+    def _check_calendar(self, wall_us: int) -> bool:
+        """Update the plan's age and the quiet hour; return whether either has changed."""
+        plan = self.settings.plan
+        age = classify_age(plan, wall_us // 1_000_000)
+        is_quiet_hour = local_hour(self._clock.wall_us()) in self.settings.config.quiet_hours
+        changed = (age, is_quiet_hour) != (self._age, self._is_quiet_hour)
+        if age is not self._age:
+            last_day = datetime.fromtimestamp(min(plan.expires_s + STALE_S, 2**37), UTC)
+            log.warning(_AGE_MESSAGES[age].format(over=f"{last_day:%Y-%m-%d}"))
+        if is_quiet_hour is not self._is_quiet_hour:
+            log.info("nothing is measured in this hour" if is_quiet_hour else "measuring again")
+        self._age = age
+        self._is_quiet_hour = is_quiet_hour
+        return changed
+
+    def _now_us(self) -> int:
+        """Return the collector's time where it is known: this clock may be years off."""
+        return self._clock.wall_us() + (self._offset_us() or 0)
+
+    def _read_signed_plan(self) -> plan_pb2.SignedPlan:
+        with suppress(StateError, DecodeError):
+            return plan_pb2.SignedPlan.FromString(self.settings.state.read(PLAN) or b"")
+        return plan_pb2.SignedPlan()
+
+    def _read_consent_mtime_ns(self) -> int:
+        try:
+            return self.settings.state.path(CONSENT).stat().st_mtime_ns
+        except OSError:
+            return 0

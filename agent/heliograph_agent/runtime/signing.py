@@ -1,8 +1,8 @@
-"""Signs for an agent at rest without keeping the cryptography in its memory.
+"""Sign for an idle agent without keeping the cryptography library in its memory.
 
 A hello is one signature in half an hour; the library that makes it is a fifth of an idle agent's
-RSS. So a process of a few hundredths of a second signs, reads the key by itself, and is gone. Once
-measuring has loaded the library anyway, it signs here.
+RSS. So a child process reads the key, signs and exits within a few hundredths of a second. Once
+measuring has loaded the library anyway, the agent signs by itself.
 """
 
 import asyncio
@@ -17,31 +17,36 @@ from heliograph_agent.state import KEY, NEXT_KEY, State, StateError
 log = logging.getLogger("heliograph.agent")
 
 
-def answer(state: State, agent: bytes, said: intake_pb2.Renewed) -> intake_pb2.Renewal | None:
-    """What to say to `said`: the next key when the present one is named, nothing when the next one
-    is, which from then on is the present one."""
+def answer_renewal(
+    state: State, agent: bytes, renewed: intake_pb2.Renewed
+) -> intake_pb2.Renewal | None:
+    """Answer the collector's `renewed` message about this agent's key.
+
+    When it names the present key, offer the next one. When it names the next key, that becomes the
+    present one, and there is nothing to answer.
+    """
     try:
-        present = state.signer()
-        following = _next(state)
-        if said.public_key == following.public:
+        current_key = state.signer()
+        next_key = _get_next_key(state)
+        if renewed.public_key == next_key.public:
             state.promote(NEXT_KEY, KEY)
             log.info("this agent's key was renewed")
             return None
     except StateError as error:
         log.warning("%s", error)
         return None
-    if said.public_key != present.public:
+    if renewed.public_key != current_key.public:
         return None
-    message = agent + following.public
+    message = agent + next_key.public
     return intake_pb2.Renewal(
-        public_key=following.public,
-        by_present=present.sign(keys.RENEWAL, message),
-        by_next=following.sign(keys.RENEWAL, message),
+        public_key=next_key.public,
+        by_present=current_key.sign(keys.RENEWAL, message),
+        by_next=next_key.sign(keys.RENEWAL, message),
     )
 
 
-def _next(state: State) -> keys.SigningKey:
-    """Raises StateError."""
+def _get_next_key(state: State) -> keys.SigningKey:
+    """Read the next key, or draw it. Raises StateError."""
     secret = state.read(NEXT_KEY)
     if secret is None or len(secret) != 32:
         secret = os.urandom(32)
@@ -60,17 +65,17 @@ sys.stdout.buffer.write(State(Path(sys.argv[1])).signer().sign(context, message)
 """
 
 
-async def sign(state: State, context: bytes, message: bytes) -> bytes:
-    """64 bytes. Raises StateError when this agent has not joined."""
+async def sign_message(state: State, context: bytes, message: bytes) -> bytes:
+    """Return a signature of 64 bytes. Raises StateError when this agent has not joined."""
     if "cryptography" not in sys.modules:
-        signature = await _elsewhere(state, f"{context.hex()}\n{message.hex()}".encode())
+        signature = await _sign_in_child(state, f"{context.hex()}\n{message.hex()}".encode())
         if len(signature) == _SIGNATURE:
             return signature
     return state.signer().sign(context, message)
 
 
-async def _elsewhere(state: State, words: bytes) -> bytes:
-    """What the child answered; nothing when there is no room for a child or it is late."""
+async def _sign_in_child(state: State, request: bytes) -> bytes:
+    """Return the child's signature, b"" when no child can be started or it is late."""
     pipe = asyncio.subprocess.PIPE
     try:
         child = await asyncio.create_subprocess_exec(
@@ -81,7 +86,7 @@ async def _elsewhere(state: State, words: bytes) -> bytes:
         return b""
     try:
         async with asyncio.timeout(DEADLINE_S):
-            signature, _ = await child.communicate(words)
+            signature, _ = await child.communicate(request)
     except (TimeoutError, OSError):
         return b""
     finally:

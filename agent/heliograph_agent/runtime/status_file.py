@@ -1,4 +1,4 @@
-"""What `heliograph-agent status` shows: written whole, on change, at most once a second."""
+"""Write status.json, whole, when something changed, at most once a second."""
 
 import asyncio
 import logging
@@ -9,13 +9,13 @@ from typing import Any
 from heliograph_agent.spool import Spool, SpoolCounts
 from heliograph_agent.state import STATUS, State, StateError
 
-PACE_S = 1.0
-LOOK_S = 60.0  # at least this often, so that the counts are never old
+MIN_INTERVAL_S = 1.0
+REFRESH_S = 60.0  # at least this often, so that the counts are never old
 log = logging.getLogger("heliograph.agent")
 
 
-def queue_of(counts: SpoolCounts) -> dict[str, Any]:
-    """The spool's part of status.json."""
+def describe_queue(counts: SpoolCounts) -> dict[str, Any]:
+    """Describe the spool's part of status.json."""
     return {
         "queued_measurements": counts.open + counts.waiting_measurements,
         "queued_envelopes": counts.waiting,
@@ -29,35 +29,37 @@ def queue_of(counts: SpoolCounts) -> dict[str, Any]:
     }
 
 
-class Status:
-    """`tell` gathers everything but the queue; `changed` says that it is worth another file."""
+class StatusFile:
+    """Write the file after `mark_changed`; `describe_status` returns all but the queue."""
 
-    def __init__(self, state: State, spool: Spool, tell: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, state: State, spool: Spool, describe_status: Callable[[], dict[str, Any]]
+    ) -> None:
         self._state = state
         self._spool = spool
-        self._tell = tell
-        self._stir = asyncio.Event()
-        self._troubled = False
+        self._describe_status = describe_status
+        self._wake_event = asyncio.Event()
+        self._has_warned = False
 
-    def changed(self) -> None:
-        self._stir.set()
+    def mark_changed(self) -> None:
+        self._wake_event.set()
 
     async def run(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._stir.wait()
-            self._stir.clear()
+                async with asyncio.timeout(REFRESH_S):
+                    await self._wake_event.wait()
+            self._wake_event.clear()
             await self.write()
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(MIN_INTERVAL_S)
 
     async def write(self) -> None:
-        """A disk that is full costs the file, never the agent."""
-        told = self._tell() | queue_of(await self._spool.counts())
+        """Write the file now; an error is logged once and never raised."""
+        status = self._describe_status() | describe_queue(await self._spool.read_counts())
         try:
-            self._state.write_json(STATUS, told, durable=False)
-            self._troubled = False
+            self._state.write_json(STATUS, status, durable=False)
+            self._has_warned = False
         except StateError as error:
-            if not self._troubled:
+            if not self._has_warned:
                 log.warning("%s", error)
-            self._troubled = True
+            self._has_warned = True

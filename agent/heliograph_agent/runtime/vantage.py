@@ -1,6 +1,7 @@
-"""Where this agent stands: the state of its link, told by its anchors, and its epochs.
+"""Derive the link state from the anchors, and begin an epoch for each network.
 
-Doubt is `unknown`. A wrong "online" would turn a dead link into a hundred blocked services.
+A doubtful link is `unknown`: a wrong "online" would turn a dead link into a hundred blocked
+services.
 """
 
 import asyncio
@@ -14,20 +15,20 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Epoch, Link, Observation
 
-LOOK_S = 5.0
-SETTLED_US = 6_000_000  # a network that stays as long as this is a network
+POLL_S = 5.0
+STABLE_US = 6_000_000  # a network that stays as long as this is a network
 
 
-class Sight(Enum):
-    """What can be said of one anchor, or of all of its kind."""
+class AnchorState(Enum):
+    """State of one anchor, or of all anchors of a kind."""
 
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNSEEN = "unseen"  # nothing was asked, or the asking was interrupted
+    REACHABLE = "reachable"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"  # not measured, or interrupted
 
 
-# No packet left this machine, or none could: there is no way out at all.
-NO_WAY = frozenset(
+# No packet left this machine, or none could.
+NO_ROUTE = frozenset(
     {
         Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
         Failure.ADDRESS_NOT_AVAILABLE,
@@ -35,7 +36,7 @@ NO_WAY = frozenset(
         Failure.NETWORK_UNREACHABLE,
     }
 )
-SILENCE = NO_WAY | {
+NO_ANSWER = NO_ROUTE | {
     Failure.DNS_NO_RESOLVER,
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.HOST_UNREACHABLE,
@@ -45,99 +46,107 @@ SILENCE = NO_WAY | {
 ANCHORS = ("foreign", "domestic", "resolver")  # an anchor's id begins with its kind
 
 
-def link_of(observations: Iterable[Observation]) -> Link:
-    """The link as a `connectivity` measurement shows it."""
-    seen = tuple(observations)
-    foreign, domestic, resolver = (kind_of(seen, kind) for kind in ANCHORS)
-    if _portal(seen):
+def classify_link(observations: Iterable[Observation]) -> Link:
+    """Classify the link from the observations of a `connectivity` measurement."""
+    steps = tuple(observations)
+    foreign, domestic, resolver = (anchor_kind_state(steps, kind) for kind in ANCHORS)
+    if _is_captive(steps):
         return Link.CAPTIVE
-    if foreign is Sight.ALIVE:
-        return _named(resolver, seen)
-    if foreign is Sight.UNSEEN:
+    if foreign is AnchorState.REACHABLE:
+        return _classify_resolver(resolver, steps)
+    if foreign is AnchorState.UNKNOWN:
         return Link.UNKNOWN
-    if domestic is Sight.ALIVE:
+    if domestic is AnchorState.REACHABLE:
         return Link.DOMESTIC_ONLY
-    return Link.OFFLINE if _nothing(seen, domestic, resolver) else Link.UNKNOWN
+    return Link.OFFLINE if _is_offline(steps, domestic, resolver) else Link.UNKNOWN
 
 
-def _named(resolver: Sight, seen: Sequence[Observation]) -> Link:
-    """Anchors abroad are alive; are they by name?"""
-    if resolver is Sight.ALIVE or _proven(seen):
+def _classify_resolver(resolver: AnchorState, observations: Sequence[Observation]) -> Link:
+    """Classify a link whose foreign anchors are reachable by whether names resolve."""
+    if resolver is AnchorState.REACHABLE or _has_foreign_tls(observations):
         return Link.ONLINE
-    return Link.NO_RESOLVER if resolver is Sight.DEAD else Link.UNKNOWN
+    return Link.NO_RESOLVER if resolver is AnchorState.UNREACHABLE else Link.UNKNOWN
 
 
-def _nothing(seen: Sequence[Observation], domestic: Sight, resolver: Sight) -> bool:
-    """Nothing abroad is alive, and nothing at home is known to be: is it that nobody is there?
+def _is_offline(
+    observations: Sequence[Observation], domestic: AnchorState, resolver: AnchorState
+) -> bool:
+    """Whether a link without any reachable anchor is offline rather than unknown.
 
-    Either this machine has no way out at all, or of everything asked, and that was more than what
-    lies abroad, nobody answered anything.
+    Either no packet can leave this machine, or nothing answered, and more than foreign anchors was
+    measured.
     """
-    if resolver is Sight.ALIVE or any(x.failure is Failure.INTERRUPTED for x in seen):
+    if resolver is AnchorState.REACHABLE or any(
+        x.failure is Failure.INTERRUPTED for x in observations
+    ):
         return False
-    connects = [x for x in seen if x.operation is Operation.CONNECT]
-    if connects and all(x.failure in NO_WAY for x in connects):
+    connects = [x for x in observations if x.operation is Operation.CONNECT]
+    if connects and all(x.failure in NO_ROUTE for x in connects):
         return True
-    asked_near = Sight.DEAD in (domestic, resolver)
-    return asked_near and all(x.failure in SILENCE for x in seen)
+    is_domestic_unreachable = AnchorState.UNREACHABLE in (domestic, resolver)
+    return is_domestic_unreachable and all(x.failure in NO_ANSWER for x in observations)
 
 
-def _portal(seen: Sequence[Observation]) -> bool:
-    """Pages that are always empty came back otherwise, and no anchor proved itself over TLS."""
+def _is_captive(observations: Sequence[Observation]) -> bool:
+    """Whether pages that are always empty came back with content, and no anchor proved itself."""
     pages = [
         x.http.status == 204
-        for x in seen
+        for x in observations
         if x.endpoint.startswith("captive")
         and x.operation is Operation.HTTP_ROUND_TRIP
         and x.failure is None
         and x.http is not None
     ]
-    return bool(pages) and not any(pages) and not _proven(seen)
+    return bool(pages) and not any(pages) and not _has_foreign_tls(observations)
 
 
-def _proven(seen: Sequence[Observation]) -> bool:
-    """An anchor abroad showed its own certificate for its own name."""
+def _has_foreign_tls(observations: Sequence[Observation]) -> bool:
+    """Whether a foreign anchor showed a valid certificate for its name."""
     return any(
         x.endpoint.startswith("foreign")
         and x.operation is Operation.TLS_HANDSHAKE
         and x.failure is None
-        for x in seen
+        for x in observations
     )
 
 
-def kind_of(seen: Sequence[Observation], kind: str) -> Sight:
-    """Of ANCHORS: one alive is enough; dead only when every one of them is."""
-    anchors = {x.endpoint for x in seen if x.endpoint.startswith(kind)}
-    sights = {sight_of(seen, anchor) for anchor in anchors}
-    if Sight.ALIVE in sights:
-        return Sight.ALIVE
-    return Sight.DEAD if sights == {Sight.DEAD} else Sight.UNSEEN
+def anchor_kind_state(observations: Sequence[Observation], kind: str) -> AnchorState:
+    """Return REACHABLE if one anchor of the kind is, UNREACHABLE only if each is."""
+    anchors = {x.endpoint for x in observations if x.endpoint.startswith(kind)}
+    states = {endpoint_state(observations, anchor) for anchor in anchors}
+    if AnchorState.REACHABLE in states:
+        return AnchorState.REACHABLE
+    return AnchorState.UNREACHABLE if states == {AnchorState.UNREACHABLE} else AnchorState.UNKNOWN
 
 
-def sight_of(seen: Sequence[Observation], endpoint: str) -> Sight:
-    """Of an anchor or any other endpoint: told by where its chains of steps ended."""
-    parents = {x.parent for x in seen if x.parent is not None}
-    ends = [x for index, x in enumerate(seen) if x.endpoint == endpoint and index not in parents]
-    sights = {_end(x) for x in ends}
-    if Sight.ALIVE in sights:
-        return Sight.ALIVE
-    return Sight.DEAD if sights == {Sight.DEAD} else Sight.UNSEEN
+def endpoint_state(observations: Sequence[Observation], endpoint: str) -> AnchorState:
+    """Return the state of an anchor or other endpoint by the last steps of its chains."""
+    parents = {x.parent for x in observations if x.parent is not None}
+    final_steps = [
+        x for index, x in enumerate(observations) if x.endpoint == endpoint and index not in parents
+    ]
+    states = {_final_state(x) for x in final_steps}
+    if AnchorState.REACHABLE in states:
+        return AnchorState.REACHABLE
+    return AnchorState.UNREACHABLE if states == {AnchorState.UNREACHABLE} else AnchorState.UNKNOWN
 
 
-def _end(x: Observation) -> Sight:
-    if x.failure is Failure.INTERRUPTED:
-        return Sight.UNSEEN
-    if x.operation is Operation.READ_BODY:
-        return Sight.ALIVE  # a body that breaks off has come from somewhere
-    if x.failure is not None:
-        return Sight.DEAD
-    if x.operation is Operation.RESOLVE and not x.endpoint.startswith("resolver"):
-        return Sight.UNSEEN  # a name is no visit
-    return Sight.ALIVE
+def _final_state(observation: Observation) -> AnchorState:
+    if observation.failure is Failure.INTERRUPTED:
+        return AnchorState.UNKNOWN
+    if observation.operation is Operation.READ_BODY:
+        return AnchorState.REACHABLE  # even a truncated body came from a server
+    if observation.failure is not None:
+        return AnchorState.UNREACHABLE
+    if observation.operation is Operation.RESOLVE and not observation.endpoint.startswith(
+        "resolver"
+    ):
+        return AnchorState.UNKNOWN  # a resolved name alone is no contact with the host
+    return AnchorState.REACHABLE
 
 
-class View(Protocol):
-    """net.local.LocalView."""
+class NetworkView(Protocol):
+    """What the tracker needs of net.local_addresses.LocalView."""
 
     @property
     def ipv4(self) -> bool: ...
@@ -148,8 +157,8 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """What the volunteer says of the place; nothing of it is looked up."""
+class DeclaredVantage:
+    """What the volunteer declares about the place; none of it is looked up."""
 
     country: str = ""
     region: str = ""
@@ -157,56 +166,60 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """Another network, seen first at these times."""
+class _CandidateNetwork:
+    """Another network, and when it was first seen."""
 
     fingerprint: str
     monotonic_us: int
     wall_us: int
 
 
-class VantageWatch:
-    """Begins an epoch for every network that stays.
+class VantageTracker:
+    """Begin an epoch for every network that stays.
 
-    A network that is merely gone ends nothing: when it comes back it is the same vantage. Ids are
-    random, so that two epochs on one network cannot be told to be that.
+    The loss of a network ends no epoch: when it comes back it is the same vantage. Ids are random,
+    so that two epochs on one network cannot be linked.
     """
 
     def __init__(
-        self, look: Callable[[], View], clock: Clock, declared: Declared | None = None
+        self,
+        read_view: Callable[[], NetworkView],
+        clock: Clock,
+        declared: DeclaredVantage | None = None,
     ) -> None:
-        self._look = look
+        self._read_view = read_view
         self._clock = clock
-        self._declared = declared or Declared()
-        view = look()
+        self._declared = declared or DeclaredVantage()
+        view = read_view()
         self._fingerprint = view.fingerprint
-        self._candidate: _Candidate | None = None
-        self.epoch = self._begin(view, clock.wall_us())
+        self._candidate: _CandidateNetwork | None = None
+        self.epoch = self._begin_epoch(view, clock.wall_us())
 
-    def check(self) -> bool:
-        """Look once; whether a new epoch has begun, then in `epoch`."""
-        view = self._look()
-        known = view.fingerprint == self._fingerprint
-        if known or not (view.ipv4 or view.ipv6):
+    def check_network(self) -> bool:
+        """Check once; return whether a new epoch has begun, which is then in `epoch`."""
+        view = self._read_view()
+        is_unchanged = view.fingerprint == self._fingerprint
+        if is_unchanged or not (view.ipv4 or view.ipv6):
             self._candidate = None
             return False
         now_us = self._clock.monotonic_us()
         if self._candidate is None or self._candidate.fingerprint != view.fingerprint:
-            self._candidate = _Candidate(view.fingerprint, now_us, self._clock.wall_us())
-        if now_us - self._candidate.monotonic_us < SETTLED_US:
+            self._candidate = _CandidateNetwork(view.fingerprint, now_us, self._clock.wall_us())
+        if now_us - self._candidate.monotonic_us < STABLE_US:
             return False
-        self.epoch = self._begin(view, self._candidate.wall_us)
-        self._fingerprint, self._candidate = view.fingerprint, None
+        self.epoch = self._begin_epoch(view, self._candidate.wall_us)
+        self._fingerprint = view.fingerprint
+        self._candidate = None
         return True
 
-    async def changes(self, every_s: float = LOOK_S) -> AsyncIterator[Epoch]:
-        """Each new epoch as it begins; never ends by itself."""
+    async def iter_epochs(self, every_s: float = POLL_S) -> AsyncIterator[Epoch]:
+        """Yield each new epoch as it begins, for ever."""
         while True:
             await asyncio.sleep(every_s)
-            if self.check():
+            if self.check_network():
                 yield self.epoch
 
-    def _begin(self, view: View, wall_us: int) -> Epoch:
+    def _begin_epoch(self, view: NetworkView, wall_us: int) -> Epoch:
         return Epoch(
             id=secrets.token_hex(8),
             started_us=wall_us,

@@ -1,12 +1,12 @@
-"""What to run, and when to look again: pure functions of the plan, the past, the time and chance.
+"""Decide what to run and when to check again. Pure functions of plan, history, time and rng.
 
-    history = History.begin(now_us, rng)
-    tasks, wake_us = due(plan, history, now_us, rng)
-    history = history.started(task, now_us)            # for each, when it is handed to the runner
-    history = history.finished(task, now_us, moved, plan.limits)    # moved: bytes on the wire
-    history = history.adopt(plan, now_us)              # when the plan changed
+    history = History.create(now_us, rng)
+    tasks, wake_us = find_due_tasks(plan, history, now_us, rng)
+    history = history.record_start(task, now_us)       # for each, when it is handed to the runner
+    history = history.record_finish(task, now_us, moved_bytes, plan.limits)
+    history = history.change_plan(plan, now_us)        # when the plan changed
 
-Ask again at `wake_us`, when a task has finished and when the plan changed. All times are monotonic
+Call again at `wake_us`, when a task has finished and when the plan changed. All times are monotonic
 microseconds, so a wall clock that jumps moves nothing.
 """
 
@@ -14,20 +14,121 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from urllib.parse import urlsplit
 
-from heliograph.plan import Limits, Plan
-from heliograph_agent.schedule.allowance import Allowance
-from heliograph_agent.schedule.task import Task, tasks_of
+from heliograph.experiments import ANCHORS
+from heliograph.plan import Limits, Plan, PlannedTask, Service
 from heliograph_agent.spool import Priority
 
-__all__ = ["Allowance", "History", "Task", "due", "tasks_of"]
+__all__ = ["Allowance", "History", "Task", "find_due_tasks", "make_tasks"]
+DAYS = 30
+DAY_US = 86_400_000_000
+MONTH_US = DAYS * DAY_US
+FORGOTTEN_US = 3_600_000_000  # after which a visit to a host delays no other
+SECOND_US = 1_000_000
+JITTER = 0.1  # of the interval, to either side: no grid that an observer could see
+FIRST_S = 20  # a new task's first run comes within this, or within its interval
+LEAD_S = 2  # anchors first
+PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes makes no burst
+CATCH_UP = 4  # and never so slow that missed work could not be caught up this many times over
+MAX_WAIT_S = 60  # the longest time between two calls
+RECHECK_S = 1  # when a running task has to end first
 
-FORGOTTEN_US = 3_600_000_000  # after which a visit to a host holds nobody back any more
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One experiment on one target, to be run now."""
+
+    experiment: str
+    target: str
+    service: Service | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    priority: Priority = Priority.P3
+    interval_s: int = 0  # 0 when nobody planned it
+
+    @cached_property
+    def key(self) -> str:
+        """Key of a task, equal for equal lines of any plan."""
+        options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
+        return (
+            f"{self.experiment} {self.service.name if self.service else ''} {self.target} {options}"
+        )
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """Hosts that the task visits, as far as they are known beforehand."""
+        if self.service is not None:
+            return frozenset(endpoint.host for endpoint in self.service.endpoints)
+        return frozenset({_host_of(self.target)} - {""})
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The volunteer's bytes per month, as a bucket that fills evenly and holds a day's share.
+
+    In any 30 days all work takes no more than the month's bytes and its last tasks.
+    `missing_bytes` of a full bucket at `at_us` exceed its size when it was overspent.
+    """
+
+    at_us: int
+    missing_bytes: float = 0.0
+
+    @classmethod
+    def create_full(cls, now_us: int) -> "Allowance":
+        return cls(now_us)
+
+    def remaining_bytes(self, now_us: int, bytes_per_month: int) -> float:
+        """Return what routine work may spend now; negative after an overdraft."""
+        return _daily_bytes(bytes_per_month) - self._missing_at(now_us, bytes_per_month)
+
+    def spend(self, moved_bytes: int, now_us: int, bytes_per_month: int) -> "Allowance":
+        return Allowance(now_us, self._missing_at(now_us, bytes_per_month) + moved_bytes)
+
+    def from_us(self, now_us: int, bytes_per_month: int) -> int:
+        """Return when routine work may continue: now, or once the overdraft is refilled."""
+        remaining = self.remaining_bytes(now_us, bytes_per_month)
+        if remaining > 0:
+            return now_us
+        rate = _bytes_per_us(bytes_per_month)
+        return now_us + (int(-remaining / rate) + 1 if rate else MONTH_US)
+
+    def min_interval_us(self, cost: int, now_us: int, bytes_per_month: int) -> int:
+        """Return the least interval of anchors while the bucket is empty.
+
+        They take half of the inflow, so that the other half refills the bucket.
+        """
+        rate = _bytes_per_us(bytes_per_month)
+        if not rate or self.remaining_bytes(now_us, bytes_per_month) > 0:
+            return 0
+        return min(MONTH_US, int(2 * cost / rate))
+
+    def to_json(self, wall_us: int) -> dict[str, float]:
+        """Convert for status.json, as of `at_us`: spend 0 first when time has passed."""
+        return {"wall_us": wall_us, "missing": self.missing_bytes}
+
+    @classmethod
+    def from_json(
+        cls, stored: Mapping[str, object], now_us: int, wall_us: int, bytes_per_month: int
+    ) -> "Allowance":
+        """Restore after a restart.
+
+        A damaged file, or a clock that ran backwards, gives an empty bucket.
+        """
+        missing = stored.get("missing")
+        since_us = stored.get("wall_us")
+        if not isinstance(missing, int | float) or not isinstance(since_us, int | float):
+            return cls(now_us, _daily_bytes(bytes_per_month))
+        elapsed_us = min(max(0, int(wall_us - since_us)), MONTH_US)
+        return cls(now_us, max(0.0, missing - elapsed_us * _bytes_per_us(bytes_per_month)))
+
+    def _missing_at(self, now_us: int, bytes_per_month: int) -> float:
+        return max(0.0, self.missing_bytes - (now_us - self.at_us) * _bytes_per_us(bytes_per_month))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What was done so far; every change makes a new one."""
+    """What was run so far; immutable, each change returns a new object."""
 
     began_us: int
     seed: int
@@ -39,88 +140,78 @@ class History:
     paced_us: int | None = None  # last start of routine work
 
     @classmethod
-    def begin(
+    def create(
         cls, now_us: int, rng: random.Random, allowance: Allowance | None = None
     ) -> "History":
-        """Of an agent that starts; `allowance` is what an earlier run left over."""
+        """Begin a history; `allowance` is what an earlier run left."""
         return cls(
             began_us=now_us,
             seed=rng.getrandbits(64),
-            allowance=allowance or Allowance.whole(now_us),
+            allowance=allowance or Allowance.create_full(now_us),
         )
 
-    def started(self, task: Task, now_us: int) -> "History":
-        routine = task.priority > Priority.P0
+    def record_start(self, task: Task, now_us: int) -> "History":
+        is_routine = task.priority > Priority.P0
         return replace(
             self,
             starts={**self.starts, task.key: now_us},
-            visits=self._visited(task.hosts, now_us),
+            visits=self._add_visits(task.hosts, now_us),
             running={**self.running, task.key: task},
-            paced_us=now_us if routine else self.paced_us,
+            paced_us=now_us if is_routine else self.paced_us,
         )
 
-    def finished(self, task: Task, now_us: int, moved: int, limits: Limits) -> "History":
-        """Also when it failed or was cancelled; `moved` is what it cost in bytes."""
+    def record_finish(self, task: Task, now_us: int, moved_bytes: int, limits: Limits) -> "History":
+        """Record the end of a task, also a failed or cancelled one, and its bytes."""
         return replace(
             self,
-            visits=self._visited(task.hosts, now_us),
-            costs={**self.costs, task.key: moved},
+            visits=self._add_visits(task.hosts, now_us),
+            costs={**self.costs, task.key: moved_bytes},
             running={key: other for key, other in self.running.items() if key != task.key},
-            allowance=self.allowance.spend(moved, now_us, limits.bytes_per_month),
+            allowance=self.allowance.spend(moved_bytes, now_us, limits.bytes_per_month),
         )
 
-    def adopt(self, plan: Plan, now_us: int) -> "History":
-        """A changed plan: drop what it no longer names, spread what is new from now on."""
-        keys = {task.key for task in tasks_of(plan)}
+    def change_plan(self, plan: Plan, now_us: int) -> "History":
+        """Drop tasks that a new plan no longer names, and spread new ones from now on."""
+        keys = {task.key for task in make_tasks(plan)}
         starts = {key: at for key, at in self.starts.items() if key in keys}
         costs = {key: cost for key, cost in self.costs.items() if key in keys}
         return replace(self, starts=starts, costs=costs, began_us=now_us)
 
-    def _visited(self, hosts: Iterable[str], now_us: int) -> Mapping[str, int]:
+    def _add_visits(self, hosts: Iterable[str], now_us: int) -> Mapping[str, int]:
         recent = {host: at for host, at in self.visits.items() if now_us - at < FORGOTTEN_US}
         return recent | dict.fromkeys(hosts, now_us)
 
 
-S = 1_000_000
-JITTER = 0.1  # of the interval, to either side: no grid that an observer could see
-FIRST_S = 20  # a new task's first run comes within this, or within its interval
-LEAD_S = 2  # anchors first
-PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes makes no burst
-CATCH_UP = 4  # and never so slow that missed work could not be caught up this many times over
-LOOK_S = 60  # the longest time between two looks
-RECHECK_S = 1  # when something under way has to end first
-
-
-def due(
+def find_due_tasks(
     plan: Plan, history: History, now_us: int, rng: random.Random
 ) -> tuple[tuple[Task, ...], int]:
-    """The tasks to start now, best first, and when to ask again at the latest (monotonic µs)."""
-    tasks = [task for task in tasks_of(plan) if task.key not in history.running]
+    """Return the tasks to start now, best first, and when to call again (monotonic µs)."""
+    tasks = [task for task in make_tasks(plan) if task.key not in history.running]
     pace_us = _pace_us(plan, history)
-    when = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
+    ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
     rng.shuffle(tasks)  # equally late ones in no fixed order
-    late = sorted(
-        (task for task in tasks if when[task.key] <= now_us),
-        key=lambda task: (task.priority, _planned_us(task, history) // S),
+    late_tasks = sorted(
+        (task for task in tasks if ready_us[task.key] <= now_us),
+        key=lambda task: (task.priority, _planned_us(task, history) // SECOND_US),
     )
-    chosen = _choose(late, plan.limits, history)
-    wakes = [when[task.key] for task in tasks if when[task.key] > now_us]
-    if len(chosen) < len(late):
-        wakes.append(now_us + (pace_us if _has_routine(chosen) else RECHECK_S * S))
-    return tuple(chosen), max(now_us + 1_000, min([*wakes, now_us + LOOK_S * S]))
+    chosen_tasks = _choose_tasks(late_tasks, plan.limits, history)
+    wakes = [ready_us[task.key] for task in tasks if ready_us[task.key] > now_us]
+    if len(chosen_tasks) < len(late_tasks):
+        wakes.append(now_us + (pace_us if _has_routine(chosen_tasks) else RECHECK_S * SECOND_US))
+    return tuple(chosen_tasks), max(now_us + 1_000, min([*wakes, now_us + MAX_WAIT_S * SECOND_US]))
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:
-    """When nothing stands in its way any more."""
+    """Return when a task may start under all limits."""
     waits = [_planned_us(task, history)]
     if limits.target_pause_s:
-        pause_us = limits.target_pause_s * S
+        pause_us = limits.target_pause_s * SECOND_US
         waits += [history.visits[host] + pause_us for host in task.hosts if host in history.visits]
         busy = frozenset[str]().union(*(other.hosts for other in history.running.values()))
         if task.hosts & busy:
-            waits.append(now_us + RECHECK_S * S)
+            waits.append(now_us + RECHECK_S * SECOND_US)
     if task.priority is Priority.P0:
-        waits.append(_spared_us(task, limits, history, now_us))
+        waits.append(_anchor_ready_us(task, limits, history, now_us))
     else:
         waits.append(history.allowance.from_us(now_us, limits.bytes_per_month))
         if history.paced_us is not None:
@@ -128,54 +219,90 @@ def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us
     return max(waits)
 
 
-def _spared_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
-    """Anchors go on when the bytes are spent, as often as leaves some for what they are for. On a
-    dead link they cost next to nothing, and then keep their interval."""
-    last_us, cost = history.starts.get(task.key), history.costs.get(task.key, 0)
+def _anchor_ready_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
+    """Return when an anchor may start: also when the bytes are spent, but less often.
+
+    On a dead link anchors cost next to nothing, and then keep their interval.
+    """
+    last_us = history.starts.get(task.key)
+    cost = history.costs.get(task.key, 0)
     if last_us is None:
         return now_us
-    return last_us + history.allowance.spared_us(cost, now_us, limits.bytes_per_month)
+    return last_us + history.allowance.min_interval_us(cost, now_us, limits.bytes_per_month)
 
 
 def _planned_us(task: Task, history: History) -> int:
-    """Its own interval after its last start. What was missed meanwhile is not made up for."""
+    """Return a task's last start plus its interval; missed runs are not repeated."""
     last_us = history.starts.get(task.key)
-    chance = _chance(history.seed, task.key, last_us)
+    fraction = _draw_fraction(history.seed, task.key, last_us)
     if last_us is not None:
-        return last_us + int(task.interval_s * S * (1 + JITTER * (2 * chance - 1)))
+        return last_us + int(task.interval_s * SECOND_US * (1 + JITTER * (2 * fraction - 1)))
     if task.priority is Priority.P0:
         return history.began_us
     lead_s = min(LEAD_S, task.interval_s / 10)
-    return history.began_us + int((lead_s + chance * min(FIRST_S, task.interval_s)) * S)
+    return history.began_us + int((lead_s + fraction * min(FIRST_S, task.interval_s)) * SECOND_US)
 
 
 def _pace_us(plan: Plan, history: History) -> int:
     rate = sum(1 / max(1, line.interval_s) for line in plan.tasks)
     pace_s = min(PACE_S, 1 / (CATCH_UP * rate)) if rate else PACE_S
-    return int(pace_s * S * (0.5 + _chance(history.seed, "pace", history.paced_us)))
+    return int(pace_s * SECOND_US * (0.5 + _draw_fraction(history.seed, "pace", history.paced_us)))
 
 
-def _choose(late: Iterable[Task], limits: Limits, history: History) -> list[Task]:
-    """Within the limits: so many at once, no host twice, one routine task at a time."""
-    chosen: list[Task] = []
+def _choose_tasks(late_tasks: Iterable[Task], limits: Limits, history: History) -> list[Task]:
+    """Choose tasks within the limits: concurrency, no host twice, one routine task at a time."""
+    chosen_tasks: list[Task] = []
     hosts: set[str] = set()
-    for task in late:
-        if len(history.running) + len(chosen) >= max(1, limits.concurrency):
+    for task in late_tasks:
+        if len(history.running) + len(chosen_tasks) >= max(1, limits.concurrency):
             break
         if limits.target_pause_s and task.hosts & hosts:
             continue
-        if task.priority > Priority.P0 and _has_routine(chosen):
+        if task.priority > Priority.P0 and _has_routine(chosen_tasks):
             continue
-        chosen.append(task)
+        chosen_tasks.append(task)
         hosts |= task.hosts
-    return chosen
+    return chosen_tasks
 
 
 def _has_routine(tasks: Iterable[Task]) -> bool:
     return any(task.priority > Priority.P0 for task in tasks)
 
 
-def _chance(*of: object) -> float:
-    """In [0, 1), the same for the same question, so that asking twice moves no task."""
+def _draw_fraction(*of: object) -> float:
+    """Return a fraction in [0, 1) derived from `of`, so that a repeated call moves no task."""
     digest = hashlib.blake2b(repr(of).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
+
+
+def make_tasks(plan: Plan) -> list[Task]:
+    """Make tasks from the plan's lines; the runner refuses one with an unknown service."""
+    services = {service.name: service for service in plan.services}
+    return [_make_task(line, services.get(line.service)) for line in plan.tasks]
+
+
+def _make_task(line: PlannedTask, service: Service | None) -> Task:
+    return Task(
+        experiment=line.experiment,
+        target=line.target or line.service,
+        service=service,
+        options=line.options,
+        priority=Priority.P0 if line.experiment == ANCHORS else Priority.P3,
+        interval_s=max(1, line.interval_s),
+    )
+
+
+def _host_of(target: str) -> str:
+    try:
+        return urlsplit(target if "://" in target else f"//{target}").hostname or target
+    except ValueError:
+        return target
+
+
+def _daily_bytes(bytes_per_month: int) -> float:
+    return bytes_per_month / DAYS
+
+
+def _bytes_per_us(bytes_per_month: int) -> float:
+    """Bytes per microsecond: with a full bucket at its start, a month comes out exactly."""
+    return (bytes_per_month - _daily_bytes(bytes_per_month)) / MONTH_US

@@ -1,4 +1,4 @@
-"""Closes open measurements into envelopes: of one class, as full as fits, from their first on."""
+"""Close open measurements into envelopes: of one class, as full as fits, oldest first."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -7,54 +7,60 @@ from heliograph.clock import Clock
 from heliograph.codec import epoch_from_pb
 from heliograph.observation import Epoch
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.compaction import Folds, Rows, Seal, Sealed, Tail
+from heliograph_agent.spool.compaction import Compaction, EnvelopeRow, GrowableEnvelope, Rows, Seal
 from heliograph_agent.spool.eviction import SHEDDABLE
 from heliograph_agent.spool.priority import Priority, SealError
 from heliograph_agent.spool.schema import checksum
 
 BATCH_ROWS = 200
 BATCH_BYTES = 200_000
-NEARLY = 8  # a batch is as full as may be when one part in so many is not known to fit
-# Batches of these classes are closed apart, so that the last can be dropped and the first never is.
+NEARLY = 8  # stop the search when only one part in so many is undecided
+# Batches of these classes are kept apart, so that the last can be dropped and the first never is.
 CLASSES = ((Priority.P0, Priority.P1), (Priority.P2, Priority.P2), (Priority.P3, Priority.P3))
 
 
-class Closing:
-    """`unreadable` is told of a row that is not as it was written: table, number, how many."""
+class BatchCloser:
+    """Close batches; `on_unreadable` gets table, number and count of each corrupt row."""
 
     def __init__(
         self,
         db: sqlite3.Connection,
         clock: Clock,
-        folds: Folds,
-        unreadable: Callable[[str, int, int], None],
+        compaction: Compaction,
+        on_unreadable: Callable[[str, int, int], None],
     ) -> None:
-        self._db, self._clock, self._folds, self._unreadable = db, clock, folds, unreadable
+        self._db = db
+        self._clock = clock
+        self._compaction = compaction
+        self._on_unreadable = on_unreadable
 
-    def close(self, seal: Seal, at_most: int, *, dark: bool) -> int | None:
-        """The number of the envelope; None when nothing is open.
+    def close_next(self, seal: Seal, max_bytes: int, *, is_offline: bool) -> int | None:
+        """Close the next batch; return the envelope's number, None when nothing is open.
 
-        In the dark the batch grows onto the one before where both fit into one, and what may have
-        to make room is summed up. What `seal` raises passes, and its caller rolls back.
+        While `is_offline` the batch is merged with the previous one where both fit into one
+        envelope, and sheddable results are summarized. What `seal` raises passes; the caller rolls
+        back.
         """
-        if not dark:
-            self._folds.begin_anew()
+        if not is_offline:
+            self._compaction.stop_growth()
         for best, worst in CLASSES:
             rows = self._open_rows(best, worst)
             if rows:
-                return self._close(rows, worst, marked(seal), at_most, dark=dark)
+                return self._close_rows(
+                    rows, worst, mark_seal_errors(seal), max_bytes, is_offline=is_offline
+                )
         return None
 
     def _open_rows(self, best: Priority, worst: Priority) -> Rows:
-        """Sequence, epoch and body of the next batch, less what is not as it was written."""
+        """Read the rows of the next batch; corrupt ones are reported and left out."""
         rows: Rows = []
         size = 0
-        picked = self._db.execute(
+        candidates = self._db.execute(
             "SELECT sequence, size FROM measurement WHERE priority BETWEEN ? AND ?"
             " ORDER BY sequence LIMIT ?",
             (int(best), int(worst), BATCH_ROWS),
         ).fetchall()
-        for sequence, length in picked:
+        for sequence, length in candidates:
             size += length
             if rows and size > BATCH_BYTES:
                 break
@@ -64,108 +70,121 @@ class Closing:
             if crc == checksum(body, sequence, priority, epoch):
                 rows.append((sequence, epoch, body))
             else:
-                self._unreadable("measurement", sequence, 1)
+                self._on_unreadable("measurement", sequence, 1)
         return rows
 
-    def _close(
-        self, rows: Rows, priority: Priority, seal: Seal, at_most: int, *, dark: bool
+    def _close_rows(
+        self, rows: Rows, priority: Priority, seal: Seal, max_bytes: int, *, is_offline: bool
     ) -> int:
-        number = self._folds.next()
-        epochs = {name: self._epoch(name) for _, name, _ in rows}
-        tail = self._folds.tail(priority) if dark else None
+        number = self._compaction.next_number()
+        epochs = {name: self._read_epoch(name) for _, name, _ in rows}
+        growable = self._compaction.find_growable(priority) if is_offline else None
         sealed = b""
-        if tail is not None and _fit([*tail.rows, *rows]):
-            together = [*tail.rows, *rows]
-            sealed = _seal_first(len(together), number, together, tail.epochs | epochs, seal)
-        if tail is None or not 0 < len(sealed) <= at_most:
-            tail = None
-            rows, sealed = _sealed(number, rows, epochs, seal, at_most)
+        if growable is not None and _fits_batch([*growable.rows, *rows]):
+            joined_rows = [*growable.rows, *rows]
+            sealed = _seal_first(
+                len(joined_rows), number, joined_rows, growable.epochs | epochs, seal
+            )
+        if growable is None or not 0 < len(sealed) <= max_bytes:
+            growable = None
+            rows, sealed = _seal_fitting(number, rows, epochs, seal, max_bytes)
         self._db.executemany(
             "DELETE FROM measurement WHERE sequence = ?", [(sequence,) for sequence, *_ in rows]
         )
         self._db.execute("DELETE FROM epoch WHERE id NOT IN (SELECT epoch FROM measurement)")
-        kept = self._keep(number, priority, sealed, rows, tail)
-        if dark:
-            self._fold(kept, rows, epochs, tail, seal, at_most)
+        envelope_row = self._write_envelope(number, priority, sealed, rows, growable)
+        if is_offline:
+            self._add_to_summary(envelope_row, rows, epochs, growable, seal, max_bytes)
         return number
 
-    def _keep(
-        self, number: int, priority: Priority, sealed: bytes, rows: Rows, tail: Tail | None
-    ) -> Sealed:
-        """Put the envelope down, in place of `tail`, which is in it."""
-        kept = Sealed(
+    def _write_envelope(
+        self,
+        number: int,
+        priority: Priority,
+        sealed: bytes,
+        rows: Rows,
+        growable: GrowableEnvelope | None,
+    ) -> EnvelopeRow:
+        """Write the envelope, in place of `growable`, whose rows it contains."""
+        envelope_row = EnvelopeRow(
             number=number,
             rank=priority,
-            stored_us=tail.kept.stored_us if tail else self._clock.wall_us(),
-            measurements=len(rows) + (len(tail.rows) if tail else 0),
+            stored_us=growable.envelope_row.stored_us if growable else self._clock.wall_us(),
+            measurements=len(rows) + (len(growable.rows) if growable else 0),
             body=sealed,
         )
-        if tail is not None:
-            self._folds.grow(tail)
-        self._folds.keep(kept)
-        return kept
+        if growable is not None:
+            self._compaction.delete_grown(growable)
+        self._compaction.write_envelope(envelope_row)
+        return envelope_row
 
-    def _fold(
+    def _add_to_summary(
         self,
-        kept: Sealed,
+        envelope_row: EnvelopeRow,
         rows: Rows,
         epochs: dict[str, Epoch],
-        tail: Tail | None,
+        growable: GrowableEnvelope | None,
         seal: Seal,
-        at_most: int,
+        max_bytes: int,
     ) -> None:
-        priority, cover = Priority(kept.rank), 0
-        named = {name: epochs[name] for _, name, _ in rows}
+        priority = Priority(envelope_row.rank)
+        cover = 0
+        used_epochs = {name: epochs[name] for _, name, _ in rows}
         if priority in SHEDDABLE:
             bodies = [body for *_, body in rows]
-            cover = self._folds.cover(
-                priority, bodies, named, seal, at_most, grown=tail is not None
+            cover = self._compaction.add_to_hour(
+                priority, bodies, used_epochs, seal, max_bytes, is_grown=growable is not None
             )
-        if tail is not None:
-            rows, named = [*tail.rows, *rows], tail.epochs | named
-        self._folds.closed(kept, rows, named, cover)
+        if growable is not None:
+            rows = [*growable.rows, *rows]
+            used_epochs = growable.epochs | used_epochs
+        self._compaction.set_growable(envelope_row, rows, used_epochs, cover)
 
-    def _epoch(self, name: str) -> Epoch:
-        """As stored; one that was lost says of itself what it must and no more."""
+    def _read_epoch(self, name: str) -> Epoch:
+        """Read an epoch; a lost one comes back with its id alone."""
         row = self._db.execute("SELECT crc, body FROM epoch WHERE id = ?", (name,)).fetchone()
         if row is None or row[0] != checksum(row[1], name):
             return Epoch(id=name, started_us=0)
         return epoch_from_pb(pb.Epoch.FromString(row[1]))
 
 
-def marked(seal: Seal) -> Seal:
-    """Its failures told from those of the spool's own disk."""
+def mark_seal_errors(seal: Seal) -> Seal:
+    """Wrap a seal so that its errors differ from those of the spool's own disk."""
 
-    def sealed(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
+    def seal_marked(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
         try:
             return seal(number, measurements, epochs)
         except (OSError, sqlite3.Error) as error:
             raise SealError(error) from error
 
-    return sealed
+    return seal_marked
 
 
-def _fit(rows: Rows) -> bool:
+def _fits_batch(rows: Rows) -> bool:
     return len(rows) <= BATCH_ROWS and sum(len(body) for *_, body in rows) <= BATCH_BYTES
 
 
-def _sealed(
+def _seal_fitting(
     number: int,
     rows: Rows,
     epochs: dict[str, Epoch],
     seal: Seal,
-    at_most: int,
+    max_bytes: int,
 ) -> tuple[Rows, bytes]:
-    """As many of the rows as make an envelope of `at_most` bytes; one alone may make a larger.
+    """Seal as many rows as fit into `max_bytes`; a single row may exceed it.
 
-    Found by halving: sizes come in steps, and what compresses how well is not known before.
+    The count is found by bisection: sizes come in steps, and how well rows compress is not known
+    beforehand.
     """
-    fits, fails, best = 0, len(rows) + 1, None
+    fits = 0
+    fails = len(rows) + 1
+    best = None
     size = len(rows)
     while best is None or fails - fits > 1 + fails // NEARLY:
         sealed = _seal_first(size, number, rows, epochs, seal)
-        if len(sealed) <= at_most or size == 1:
-            fits, best = size, (rows[:size], sealed)
+        if len(sealed) <= max_bytes or size == 1:
+            fits = size
+            best = (rows[:size], sealed)
         else:
             fails = size
         size = (fits + fails) // 2
@@ -179,6 +198,6 @@ def _seal_first(
     epochs: dict[str, Epoch],
     seal: Seal,
 ) -> bytes:
-    named = dict.fromkeys(epoch for _, epoch, _ in rows[:size])
+    epoch_ids = dict.fromkeys(epoch for _, epoch, _ in rows[:size])
     bodies = [body for *_, body in rows[:size]]
-    return seal(number, bodies, [epochs[name] for name in named])
+    return seal(number, bodies, [epochs[name] for name in epoch_ids])

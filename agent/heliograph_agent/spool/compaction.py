@@ -1,11 +1,11 @@
-"""While nobody takes what was sealed: batches grow together, and every hour gets a stand-in.
+"""Compact unsent envelopes while offline: merge batches, keep an hourly summary as fallback.
 
-What is sealed cannot be read again, here or by anybody who takes the disk. So what an hour, and a
-day, came to is summed up while its results are still at hand, and sealed beside them: when room
-runs short the summary goes out in their place. It is worth nothing once one of them may have
-arrived, for then it would count twice: whoever hands an envelope out lets its stand-ins go.
+A sealed envelope cannot be read again, neither here nor by anyone who takes the disk. So the
+results of each hour and day are summarized while they are still readable, and the summary is sealed
+beside them: when room runs short it is sent in their place. A summary is dropped once one of its
+results may have arrived, because that result would count twice.
 
-All that is remembered here is of one life of the agent and believed only while the file has it.
+All state here is of one run of the agent, and is used only while the file agrees with it.
 """
 
 import sqlite3
@@ -15,23 +15,19 @@ from dataclasses import dataclass, field
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph_agent.spool.priority import Priority
-from heliograph_agent.spool.schema import checksum
-from heliograph_agent.spool.sequence_marks import Floor
-from heliograph_agent.spool.summarize import DETAILS, Tally
+from heliograph_agent.spool.schema import DAY, DIGEST, HIDDEN, HOUR, checksum
+from heliograph_agent.spool.sequence_marks import SequenceMarks
+from heliograph_agent.spool.summarize import DETAILS, RunSummary
 
 Seal = Callable[[int, Sequence[bytes], Sequence[Epoch]], bytes]
 Rows = list[tuple[int, str, bytes]]  # sequence, epoch, body
 
 HOUR_US = 3_600_000_000
 HOURS_A_DAY = 24
-DIGEST = -1  # goes before everything
-# What is kept back has its priority and this; only what is below the first of them goes out.
-KEPT_BACK = HOUR = 10
-DAY = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class EnvelopeRow:
     """A row of the table of envelopes."""
 
     number: int
@@ -42,10 +38,10 @@ class Sealed:
 
 
 @dataclass(slots=True)
-class Tail:
-    """The youngest envelope of a class, with what is in it."""
+class GrowableEnvelope:
+    """The youngest envelope of a class, with its rows: the next batch may be merged into it."""
 
-    kept: Sealed
+    envelope_row: EnvelopeRow
     rows: Rows
     epochs: dict[str, Epoch]
     version: int  # of the file, which another process changes
@@ -53,187 +49,210 @@ class Tail:
 
 
 @dataclass(slots=True)
-class Standing:
-    """The sum of an hour or a day so far, and its stand-in as it was last sealed."""
+class RunningSummary:
+    """The summary of an hour or a day so far, and its envelope as last sealed."""
 
     key: int  # which hour or day of the wall clock
-    kept: Sealed
-    members: int  # envelopes that it can stand in for
-    tally: Tally = field(default_factory=Tally)
+    envelope_row: EnvelopeRow
+    members: int  # envelopes that it can replace
+    summary: RunSummary = field(default_factory=RunSummary)
     epochs: dict[str, Epoch] = field(default_factory=dict)
 
 
-class Folds:
-    def __init__(self, db: sqlite3.Connection, clock: Clock, floor: Floor) -> None:
-        self._db, self._clock, self._floor = db, clock, floor
-        self._tails: dict[Priority, Tail] = {}
-        self._hours: dict[Priority, Standing] = {}
-        self._days: dict[Priority, Standing] = {}
-        self._digest: Tail | None = None
+class Compaction:
+    def __init__(self, db: sqlite3.Connection, clock: Clock, sequence_marks: SequenceMarks) -> None:
+        self._db = db
+        self._clock = clock
+        self._sequence_marks = sequence_marks
+        self._growable: dict[Priority, GrowableEnvelope] = {}
+        self._hours: dict[Priority, RunningSummary] = {}
+        self._days: dict[Priority, RunningSummary] = {}
+        self._digest: GrowableEnvelope | None = None
 
-    def keep(self, sealed: Sealed) -> None:
-        """Write it, in place of what has its number."""
-        self._floor.give(sealed.number)
+    def write_envelope(self, envelope_row: EnvelopeRow) -> None:
+        """Write a row, in place of one with the same number."""
+        self._sequence_marks.record_envelope(envelope_row.number)
+        body = envelope_row.body
         self._db.execute(
             "INSERT OR REPLACE INTO envelope VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
             (
-                sealed.number, sealed.rank, len(sealed.body), sealed.stored_us,
-                sealed.measurements, checksum(sealed.body, sealed.number), sealed.body,
+                envelope_row.number, envelope_row.rank, len(body), envelope_row.stored_us,
+                envelope_row.measurements, checksum(body, envelope_row.number), body,
             ),
         )  # fmt: skip
 
-    def tail(self, priority: Priority) -> Tail | None:
-        """What the next batch of this class may grow onto: nobody else can have seen it."""
-        tail, hour = self._tails.get(priority), self._hours.get(priority)
-        if tail is None or not self._is_ours(tail):
+    def find_growable(self, priority: Priority) -> GrowableEnvelope | None:
+        """Return the envelope that the next batch of this class may be merged into, if any."""
+        growable = self._growable.get(priority)
+        hour = self._hours.get(priority)
+        if growable is None or not self._is_unchanged(growable):
             return None
-        if not tail.cover:
-            return tail
-        # What is summed up belongs to one hour, and to a sum that is still going on.
-        same = hour is not None and (hour.key, hour.kept.number) == (self._hour(), tail.cover)
-        return tail if same and hour is not None and self._stands(hour) else None
+        if not growable.cover:
+            return growable
+        # A summarized envelope belongs to one hour, and to a summary that is still open.
+        is_same_hour = hour is not None and (hour.key, hour.envelope_row.number) == (
+            self._current_hour(),
+            growable.cover,
+        )
+        return growable if is_same_hour and hour is not None and self._is_current(hour) else None
 
-    def grow(self, tail: Tail) -> None:
-        """Another envelope takes its place."""
-        self._forget(tail.kept.number)
+    def delete_grown(self, grown: GrowableEnvelope) -> None:
+        """Delete an envelope whose rows are in a newer one."""
+        self._delete_envelope(grown.envelope_row.number)
 
-    def closed(self, sealed: Sealed, rows: Rows, epochs: dict[str, Epoch], cover: int) -> None:
-        """The youngest of its class now."""
-        self._db.execute("UPDATE envelope SET cover = ? WHERE sequence = ?", (cover, sealed.number))
-        self._tails[Priority(sealed.rank)] = Tail(sealed, rows, epochs, self._version(), cover)
+    def set_growable(
+        self, envelope_row: EnvelopeRow, rows: Rows, epochs: dict[str, Epoch], cover: int
+    ) -> None:
+        """Record an envelope as the youngest of its class."""
+        self._db.execute(
+            "UPDATE envelope SET cover = ? WHERE sequence = ?", (cover, envelope_row.number)
+        )
+        self._growable[Priority(envelope_row.rank)] = GrowableEnvelope(
+            envelope_row, rows, epochs, self._data_version(), cover
+        )
 
-    def cover(
+    def add_to_hour(
         self,
         priority: Priority,
         bodies: Sequence[bytes],
         epochs: dict[str, Epoch],
         seal: Seal,
-        at_most: int,
+        max_bytes: int,
         *,
-        grown: bool,
+        is_grown: bool,
     ) -> int:
-        """Add a batch to its hour; the number of the hour's stand-in.
+        """Add a batch to the summary of its hour; return the number of the summary's envelope.
 
-        For one envelope alone it is an empty row: it would be as large as that.
+        The summary of a single envelope is an empty row, because it would be as large as that.
         """
         hour = self._hours.get(priority)
-        standing = hour is not None and self._stands(hour)
-        if hour is not None and standing and hour.key != self._hour():
-            self._into_day(priority, hour, seal, at_most)
-            standing = False
-        if hour is None or not standing:
-            hour = self._hours[priority] = self._begin(self._hour(), priority + HOUR)
+        is_current = hour is not None and self._is_current(hour)
+        if hour is not None and is_current and hour.key != self._current_hour():
+            self._add_to_day(priority, hour, seal, max_bytes)
+            is_current = False
+        if hour is None or not is_current:
+            hour = self._hours[priority] = self._begin_summary(
+                self._current_hour(), priority + HOUR
+            )
         for body in bodies:
-            hour.tally.add(body)
+            hour.summary.add(body)
         hour.epochs |= epochs
-        hour.members += not grown
-        self._seal(hour, seal, at_most)
-        return hour.kept.number
+        hour.members += not is_grown
+        self._seal_summary(hour, seal, max_bytes)
+        return hour.envelope_row.number
 
-    def digest(self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, at_most: int) -> None:
-        """The first of `bodies` that fits, in place of the digest before if nobody saw it."""
-        before = self._digest
-        number = self.next()
+    def write_digest(
+        self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
+    ) -> None:
+        """Write the first of `bodies` that fits; it replaces a digest that was not sent."""
+        previous = self._digest
+        number = self.next_number()
         sealed = b""
         for body in bodies:
             sealed = seal(number, [body], [epoch])
-            if len(sealed) <= at_most:
+            if len(sealed) <= max_bytes:
                 break
-        if before is not None and self._is_ours(before):
-            self._forget(before.kept.number)
-        kept = Sealed(
+        if previous is not None and self._is_unchanged(previous):
+            self._delete_envelope(previous.envelope_row.number)
+        envelope_row = EnvelopeRow(
             number=number, rank=DIGEST, stored_us=self._clock.wall_us(), measurements=0, body=sealed
         )
-        self.keep(kept)
-        self._digest = Tail(kept, [], {}, self._version())
+        self.write_envelope(envelope_row)
+        self._digest = GrowableEnvelope(envelope_row, [], {}, self._data_version())
 
-    def offered(self, numbers: Collection[int]) -> None:
-        """They may arrive from now on: they grow no more, and nothing stands in for them."""
+    def mark_offered(self, numbers: Collection[int]) -> None:
+        """End merging of envelopes that are sent, and drop their summaries."""
         for number in numbers:
-            self._tails = {p: t for p, t in self._tails.items() if t.kept.number != number}
-            if self._digest is not None and self._digest.kept.number == number:
+            self._growable = {
+                p: t for p, t in self._growable.items() if t.envelope_row.number != number
+            }
+            if self._digest is not None and self._digest.envelope_row.number == number:
                 self._digest = None
         for number in numbers:
-            let_go(self._db, number)
+            drop_summaries_of(self._db, number)
 
-    def begin_anew(self) -> None:
-        """Nothing grows further: somebody may take it at any time now."""
-        self._tails.clear()
+    def stop_growth(self) -> None:
+        """End all merging: any envelope may be sent from now on."""
+        self._growable.clear()
 
-    def _into_day(self, priority: Priority, hour: Standing, seal: Seal, at_most: int) -> None:
+    def _add_to_day(
+        self, priority: Priority, hour: RunningSummary, seal: Seal, max_bytes: int
+    ) -> None:
         key = hour.key // HOURS_A_DAY
         day = self._days.get(priority)
-        if day is None or day.key != key or not self._stands(day):
-            day = self._days[priority] = self._begin(key, priority + DAY)
-        day.tally.merge(hour.tally)
+        if day is None or day.key != key or not self._is_current(day):
+            day = self._days[priority] = self._begin_summary(key, priority + DAY)
+        day.summary.merge(hour.summary)
         day.epochs |= hour.epochs
         day.members += hour.members
-        self._seal(day, seal, at_most)
+        self._seal_summary(day, seal, max_bytes)
         self._db.execute(
-            "UPDATE envelope SET cover = ? WHERE sequence = ?", (day.kept.number, hour.kept.number)
+            "UPDATE envelope SET cover = ? WHERE sequence = ?",
+            (day.envelope_row.number, hour.envelope_row.number),
         )
 
-    def _begin(self, key: int, rank: int) -> Standing:
+    def _begin_summary(self, key: int, rank: int) -> RunningSummary:
         stored_us = self._clock.wall_us()
-        empty = Sealed(number=0, rank=rank, stored_us=stored_us, measurements=0, body=b"")
-        return Standing(key, empty, 0)
+        empty = EnvelopeRow(number=0, rank=rank, stored_us=stored_us, measurements=0, body=b"")
+        return RunningSummary(key, empty, 0)
 
-    def _seal(self, standing: Standing, seal: Seal, at_most: int) -> None:
-        number, sealed = standing.kept.number or self.next(), b""
-        epochs = [standing.epochs[name] for name in sorted(standing.tally.epochs())]
-        for detail in DETAILS if standing.members > 1 else ():
-            sealed = seal(number, standing.tally.bodies(detail), epochs)
-            if len(sealed) <= at_most:
+    def _seal_summary(self, summary: RunningSummary, seal: Seal, max_bytes: int) -> None:
+        number = summary.envelope_row.number or self.next_number()
+        sealed = b""
+        epochs = [summary.epochs[name] for name in sorted(summary.summary.epoch_ids())]
+        for detail in DETAILS if summary.members > 1 else ():
+            sealed = seal(number, summary.summary.serialize(detail), epochs)
+            if len(sealed) <= max_bytes:
                 break
-        standing.kept = Sealed(
+        summary.envelope_row = EnvelopeRow(
             number=number,
-            rank=standing.kept.rank,
-            stored_us=standing.kept.stored_us,
-            measurements=standing.tally.runs,
+            rank=summary.envelope_row.rank,
+            stored_us=summary.envelope_row.stored_us,
+            measurements=summary.summary.runs,
             body=sealed,
         )
-        self.keep(standing.kept)
+        self.write_envelope(summary.envelope_row)
 
-    def _stands(self, standing: Standing) -> bool:
-        return self._is_kept(standing.kept)
+    def _is_current(self, summary: RunningSummary) -> bool:
+        return self._is_stored(summary.envelope_row)
 
-    def _is_ours(self, tail: Tail) -> bool:
-        return tail.version == self._version() and self._is_kept(tail.kept)
+    def _is_unchanged(self, growable: GrowableEnvelope) -> bool:
+        return growable.version == self._data_version() and self._is_stored(growable.envelope_row)
 
-    def _is_kept(self, kept: Sealed) -> bool:
-        """Whether the file has it byte for byte: a transaction may have been undone since."""
+    def _is_stored(self, envelope_row: EnvelopeRow) -> bool:
+        """Whether the file holds exactly this row: its transaction may have been rolled back."""
         row = self._db.execute(
-            "SELECT priority, body FROM envelope WHERE sequence = ?", (kept.number,)
+            "SELECT priority, body FROM envelope WHERE sequence = ?", (envelope_row.number,)
         ).fetchone()
-        return row is not None and row == (kept.rank, kept.body)
+        return row is not None and row == (envelope_row.rank, envelope_row.body)
 
-    def _forget(self, number: int) -> None:
+    def _delete_envelope(self, number: int) -> None:
         self._db.execute("DELETE FROM envelope WHERE sequence = ?", (number,))
 
-    def next(self) -> int:
+    def next_number(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'envelope'").fetchone()
         return int(row[0]) + 1 if row else 1
 
-    def _version(self) -> int:
+    def _data_version(self) -> int:
         ((version,),) = self._db.execute("PRAGMA data_version").fetchall()
         return int(version)
 
-    def _hour(self) -> int:
+    def _current_hour(self) -> int:
         return self._clock.wall_us() // HOUR_US
 
 
-def let_go(db: sqlite3.Connection, number: int) -> None:
-    """An envelope is no longer ours alone: drop what stands in for it."""
+def drop_summaries_of(db: sqlite3.Connection, number: int) -> None:
+    """Drop the summaries of an envelope that may have been sent."""
     row = db.execute("SELECT cover FROM envelope WHERE sequence = ?", (number,)).fetchone()
-    drop_stand_in(db, row[0] if row else 0)
+    drop_summary(db, row[0] if row else 0)
 
 
-def drop_stand_in(db: sqlite3.Connection, number: int) -> None:
-    """And what would stand in for it in turn; nothing where it went out already."""
+def drop_summary(db: sqlite3.Connection, number: int) -> None:
+    """Drop a summary and the one above it; one that was already sent stays."""
     for _ in (HOUR, DAY):
         if number:
             row = db.execute(
                 "DELETE FROM envelope WHERE sequence = ? AND priority >= ? RETURNING cover",
-                (number, KEPT_BACK),
+                (number, HIDDEN),
             ).fetchone()
             number = row[0] if row else 0

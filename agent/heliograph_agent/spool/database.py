@@ -1,6 +1,6 @@
-"""Opens the spool's database whatever state it is in: check, salvage, move aside, go on.
+"""Open the spool's database in whatever state it is: check, salvage, move aside.
 
-An agent that will not start until somebody deletes a file is no use on the day it was made for.
+During a shutdown nobody is there to delete a damaged file, so the agent must start without help.
 """
 
 import fcntl
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph_agent.spool import schema
-from heliograph_agent.spool.operations import Book
+from heliograph_agent.spool.operations import SpoolOperations
 from heliograph_agent.spool.priority import SpoolError
 from heliograph_agent.spool.quota import journal_pages
-from heliograph_agent.spool.salvage import COLUMNS, DAMAGE, has_our_head, salvage
+from heliograph_agent.spool.salvage import COLUMNS, DAMAGE, has_own_header, salvage_rows
 from heliograph_agent.spool.schema import PAGE
 
 BUSY_S = 5.0
-# What is said of the disk, the lock or the process, and never of the file itself.
-OUTSIDE = frozenset(
+# Errors of the disk, the lock or the process, never of the file itself.
+ENVIRONMENT_ERRORS = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_CANTOPEN,
@@ -35,64 +35,70 @@ OUTSIDE = frozenset(
 )
 
 
-class Shelf:
-    """Where the book lies. Other processes may read it; only one at a time may mend it."""
+class SpoolDatabase:
+    """The database file. Other processes may read it; only one at a time may repair it."""
 
     def __init__(self, path: Path, clock: Clock, limit_bytes: int) -> None:
         self.path = path
         self._clock = clock
-        self._limit = limit_bytes
+        self._limit_bytes = limit_bytes
         self._lock: int | None = None
 
-    def open(self, *, suspect: bool = False) -> Book:
-        """Raises sqlite3.Error, OSError or SpoolError when there is no way to a usable file now.
+    def open(self, *, is_suspect: bool = False) -> SpoolOperations:
+        """Open or repair the file. Raises sqlite3.Error, OSError or SpoolError.
 
-        `suspect` when SQLite itself met damage: then the file is mended whatever the check says.
+        With `is_suspect`, because SQLite met damage, it is repaired whatever the check says.
         """
         try:
-            return self._open(suspect=suspect, alone=False)
+            return self._open_checked(is_suspect=is_suspect, is_exclusive=False)
         except sqlite3.OperationalError as error:
             if not _lacks_shared_memory(error):
                 raise
-        return self._open(suspect=suspect, alone=True)
+        return self._open_checked(is_suspect=is_suspect, is_exclusive=True)
 
-    def _open(self, *, suspect: bool, alone: bool) -> Book:
-        self._share()
-        salvaging = self._beside("salvaging")
-        fresh = not self.path.exists() and not salvaging.exists()
-        if not fresh and (suspect or not self.path.exists() or not self._sound(alone=alone)):
-            self._mend(salvaging)
+    def _open_checked(self, *, is_suspect: bool, is_exclusive: bool) -> SpoolOperations:
+        self._take_shared_lock()
+        salvaging = self._sibling_path("salvaging")
+        is_new = not self.path.exists() and not salvaging.exists()
+        if not is_new and (
+            is_suspect or not self.path.exists() or not self._is_sound(is_exclusive=is_exclusive)
+        ):
+            self._repair(salvaging)
         with ExitStack() as undo:
-            db = undo.enter_context(closing(_connect(self.path, self._limit, alone=alone)))
-            book = self._book(db, fresh=fresh)
+            db = undo.enter_context(
+                closing(_connect(self.path, self._limit_bytes, is_exclusive=is_exclusive))
+            )
+            operations = self._prepare(db, is_new=is_new)
             undo.pop_all()
-        return book
+        return operations
 
     def close(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def _book(self, db: sqlite3.Connection, *, fresh: bool) -> Book:
-        """Tables and numbers in one transaction: killed here, the next start begins again."""
-        book = Book(db, self.path, self._clock, self._limit)
-        book.room.fit()
+    def _prepare(self, db: sqlite3.Connection, *, is_new: bool) -> SpoolOperations:
+        """Prepare tables and sequences in one transaction, so that a kill leaves nothing half."""
+        operations = SpoolOperations(db, self.path, self._clock, self._limit_bytes)
+        operations.quota.limit_pages()
         db.execute("BEGIN IMMEDIATE")
-        version = _version(db)
+        version = _read_version(db)
         if not version:
-            schema.create(db)
+            schema.create_tables(db)
         elif version < schema.VERSION:
-            schema.upgrade(db)
-        book.forget_doubtful()
-        book.raise_sequences(doubtful=fresh and book.floor.read() is not None)
+            schema.upgrade_tables(db)
+        operations.drop_doubtful()
+        operations.raise_sequences(
+            is_doubtful=is_new and operations.sequence_marks.read_marks() is not None
+        )
         db.execute("COMMIT")
-        if fresh:
+        if is_new:
             _sync_directory(self.path.parent)
-        return book
+        return operations
 
-    def _share(self) -> int:
+    def _take_shared_lock(self) -> int:
         if self._lock is None:
-            handle = os.open(self._beside("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            handle = os.open(self._sibling_path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -101,55 +107,55 @@ class Shelf:
             self._lock = handle
         return self._lock
 
-    def _sound(self, *, alone: bool) -> bool:
-        """Whether SQLite finds its own structure whole, and the tables ours."""
-        if not has_our_head(self.path):
+    def _is_sound(self, *, is_exclusive: bool) -> bool:
+        """Whether SQLite finds the file intact and the tables are those of a spool."""
+        if not has_own_header(self.path):
             return False
         try:
-            with closing(_look(self.path, alone=alone)) as db:
+            with closing(_open_connection(self.path, is_exclusive=is_exclusive)) as db:
                 ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
                 tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
                 names = {name for (name,) in tables} - {"sqlite_sequence"}
-                version = _version(db)
+                version = _read_version(db)
         except DAMAGE as error:
-            if isinstance(error, sqlite3.Error) and _code(error) in OUTSIDE:
+            if isinstance(error, sqlite3.Error) and _sqlite_code(error) in ENVIRONMENT_ERRORS:
                 raise
             return False
-        known = 0 < version <= schema.VERSION
-        ours = names == set(COLUMNS) if known else not (names or version)
-        return bool(verdict == "ok" and ours)
+        is_known_version = 0 < version <= schema.VERSION
+        has_own_tables = names == set(COLUMNS) if is_known_version else not (names or version)
+        return bool(verdict == "ok" and has_own_tables)
 
-    def _mend(self, salvaging: Path) -> None:
+    def _repair(self, salvaging: Path) -> None:
         """Move the damaged file aside, copy what can be read, put the copy in its place.
 
-        Killed at any point, the next start goes on from there.
+        After a kill at any point, the next start continues from there.
         """
-        with self._alone():
-            _move(self.path, salvaging)
-            copy = self._beside("copy")
+        with self._take_exclusive_lock():
+            _move_database(self.path, salvaging)
+            copy = self._sibling_path("copy")
             for leftover in ("", "-journal", "-wal", "-shm"):
                 Path(f"{copy}{leftover}").unlink(missing_ok=True)
             self._salvage(salvaging, copy)
             copy.replace(self.path)
             _sync_directory(self.path.parent)
-            _move(salvaging, self._beside("damaged"))
+            _move_database(salvaging, self._sibling_path("damaged"))
 
     def _salvage(self, damaged: Path, copy: Path) -> None:
         os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
-        with closing(_look(copy)) as new:
-            new.execute(f"PRAGMA page_size = {PAGE}")
-            new.execute("BEGIN")
-            schema.create(new)
-            salvage(damaged, self._beside("head"), new)
-            book = Book(new, self.path, self._clock, self._limit)
-            book.forget_doubtful()
-            book.raise_sequences(doubtful=True)
-            book.note("damaged", 1)
-            new.execute("COMMIT")
+        with closing(_open_connection(copy)) as target:
+            target.execute(f"PRAGMA page_size = {PAGE}")
+            target.execute("BEGIN")
+            schema.create_tables(target)
+            salvage_rows(damaged, self._sibling_path("head"), target)
+            operations = SpoolOperations(target, self.path, self._clock, self._limit_bytes)
+            operations.drop_doubtful()
+            operations.raise_sequences(is_doubtful=True)
+            operations.count_gap("damaged", 1)
+            target.execute("COMMIT")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        handle = self._share()
+    def _take_exclusive_lock(self) -> Iterator[None]:
+        handle = self._take_shared_lock()
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -161,22 +167,22 @@ class Shelf:
         finally:
             fcntl.flock(handle, fcntl.LOCK_SH)
 
-    def _beside(self, ending: str) -> Path:
+    def _sibling_path(self, ending: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{ending}")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is wrong, as against the disk, the lock or the statement."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _sqlite_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _code(error: sqlite3.Error) -> int:
-    """Without what SQLite adds to it for connoisseurs."""
+def _sqlite_code(error: sqlite3.Error) -> int:
+    """Return the primary result code, without SQLite's extended part."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:
-    """A disk that is full to the last byte has no room for the index of the journal."""
+    """Whether a full disk has no room for the journal's index (the -shm file)."""
     return getattr(error, "sqlite_errorcode", 0) in (
         sqlite3.SQLITE_IOERR_SHMSIZE,
         sqlite3.SQLITE_IOERR_SHMMAP,
@@ -186,9 +192,9 @@ def _lacks_shared_memory(error: sqlite3.Error) -> bool:
     )
 
 
-def _connect(path: Path, limit_bytes: int, *, alone: bool) -> sqlite3.Connection:
+def _connect(path: Path, limit_bytes: int, *, is_exclusive: bool) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its journal inherits the mode
-    db = _look(path, alone=alone)
+    db = _open_connection(path, is_exclusive=is_exclusive)
     journal = journal_pages(limit_bytes)
     try:
         for pragma in (
@@ -207,11 +213,11 @@ def _connect(path: Path, limit_bytes: int, *, alone: bool) -> sqlite3.Connection
     return db
 
 
-def _look(path: Path, *, alone: bool = False) -> sqlite3.Connection:
-    """`alone` needs no shared memory, and so no disk, to read; then nobody else can."""
+def _open_connection(path: Path, *, is_exclusive: bool = False) -> sqlite3.Connection:
+    """Connect; with `is_exclusive` without shared memory, so that a full disk can be read."""
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        if alone:
+        if is_exclusive:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
     except sqlite3.Error:
         db.close()
@@ -219,13 +225,13 @@ def _look(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     return db
 
 
-def _version(db: sqlite3.Connection) -> int:
+def _read_version(db: sqlite3.Connection) -> int:
     ((version,),) = db.execute("PRAGMA user_version").fetchall()
     return int(version)
 
 
-def _move(source: Path, target: Path) -> None:
-    """A database and its journal; the database first, for nothing reads a journal alone."""
+def _move_database(source: Path, target: Path) -> None:
+    """Move a database and then its journal, which is not read without the database."""
     if source.exists():
         for leftover in ("-wal", "-shm"):
             Path(f"{target}{leftover}").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What is done inside the spool's transactions: append, close a batch, look, settle, make room."""
+"""Run the spool's operations in a transaction: append, close, list, settle, make room."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,31 +9,31 @@ from pathlib import Path
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.batching import Closing, marked
-from heliograph_agent.spool.compaction import DIGEST, KEPT_BACK, Folds, Seal, let_go
-from heliograph_agent.spool.eviction import SHEDDABLE, thin
+from heliograph_agent.spool.batching import BatchCloser, mark_seal_errors
+from heliograph_agent.spool.compaction import Compaction, Seal, drop_summaries_of
+from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
 from heliograph_agent.spool.priority import BoundError, Priority
-from heliograph_agent.spool.quota import Room
-from heliograph_agent.spool.schema import PAGE, checksum
-from heliograph_agent.spool.sequence_marks import BLOCK, Floor
-from heliograph_agent.spool.summarize import ENDS, Rolled, roll_days, roll_hours
+from heliograph_agent.spool.quota import Quota
+from heliograph_agent.spool.schema import DIGEST, HIDDEN, PAGE, checksum
+from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
+from heliograph_agent.spool.summarize import ENDS, RollupResult, roll_up_days, roll_up_hours
 
 
-def catch_up(
-    urgent: Sequence[int], oldest: Sequence[int], newest: Sequence[int], *, newest_first: bool
+def order_backlog(
+    urgent: Sequence[int], oldest: Sequence[int], newest: Sequence[int], *, is_newest_first: bool
 ) -> Iterator[int]:
-    """Urgent ones as they happened, then the rest from both its ends in turn.
+    """Yield urgent envelopes by age, then the rest from both ends in turn.
 
-    The newest says how it is now, the oldest how it began; who waits for either gets it soon.
-    `oldest` and `newest` are the two ends of one list, in their own order, and may overlap.
+    The newest show how things are now, the oldest how they began. `oldest` and `newest` are the two
+    ends of one list, in their own order, and may overlap.
     """
     yield from urgent
-    ends = (iter(newest), iter(oldest)) if newest_first else (iter(oldest), iter(newest))
-    told: set[int] = set()
+    ends = (iter(newest), iter(oldest)) if is_newest_first else (iter(oldest), iter(newest))
+    yielded: set[int] = set()
     for pair in zip(*ends, strict=True):
         for sequence in pair:
-            if sequence not in told:
-                told.add(sequence)
+            if sequence not in yielded:
+                yielded.add(sequence)
                 yield sequence
 
 
@@ -41,8 +41,8 @@ WAITING_BYTES = 2_097_152  # envelopes handed out at once, so that a long backlo
 QUARANTINED = 64  # refused envelopes kept for their owner to look at
 ACKED = "acked"  # in the ledger, beside what is missing
 SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
-# What is done for room, until there is enough: a cause for the ledger, how many, whether at all.
-Step = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
+# One step of making room: a cause for the ledger, a count, and whether it freed anything.
+RoomStep = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,35 +58,37 @@ class SpoolCounts:
     limit_bytes: int = 0
     oldest_us: int | None = None  # wall clock when the oldest of them was stored
     dropped: Mapping[str, int] = field(default_factory=dict)
-    summed: Mapping[str, int] = field(default_factory=dict)  # results that go out in a sum alone
-    acked: int = 0  # measurements that the collector said it has
+    summed: Mapping[str, int] = field(
+        default_factory=dict
+    )  # results that are sent only in a summary
+    acked: int = 0  # measurements that the collector acknowledged
     problem: str = ""  # why the spool cannot be used now
 
-    def with_refused(self, more: int) -> "SpoolCounts":
-        """And those appends that found not even room to be written down as refused."""
-        refused = self.dropped.get("refused", 0) + more
+    def with_refused(self, count: int) -> "SpoolCounts":
+        """Add appends for whose refusal the disk had no room."""
+        refused = self.dropped.get("refused", 0) + count
         return replace(self, dropped={**self.dropped, "refused": refused})
 
 
-class Book:
-    """One open database. Every method but `relieve` runs inside a transaction of its caller."""
+class SpoolOperations:
+    """One open database. Every method but `make_room` runs in a transaction of its caller."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock, limit_bytes: int) -> None:
         self.db = db
-        self.floor = Floor(path.with_name(f"{path.name}.floor"))
-        self._offers = Floor(path.with_name(f"{path.name}.offered"))
+        self.sequence_marks = SequenceMarks(path.with_name(f"{path.name}.floor"))
+        self._offer_marks = SequenceMarks(path.with_name(f"{path.name}.offered"))
         self._clock = clock
-        self.room = Room(db, path, limit_bytes)
-        self.folds = Folds(db, clock, self.floor)
-        self._closing = Closing(db, clock, self.folds, self._unreadable)
+        self.quota = Quota(db, path, limit_bytes)
+        self.compaction = Compaction(db, clock, self.sequence_marks)
+        self._batch_closer = BatchCloser(db, clock, self.compaction, self._drop_unreadable)
 
     def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
-        """Raises BoundError when the rest of the room is for P0 and P1."""
-        self.room.fit()
-        if priority in SHEDDABLE and self.room.used() > self.room.soft:
+        """Store a measurement. Raises BoundError when the rest of the room is for P0 and P1."""
+        self.quota.limit_pages()
+        if priority in SHEDDABLE and self.quota.used_bytes() > self.quota.soft_limit:
             raise BoundError
-        sequence = self._last("measurement") + 1
-        self.floor.reserve(sequence)
+        sequence = self._last_sequence("measurement") + 1
+        self.sequence_marks.reserve_measurements(sequence)
         measurement.sequence = sequence
         body = measurement.SerializeToString(deterministic=True)
         self._keep_epoch(epoch)
@@ -99,34 +101,39 @@ class Book:
         )  # fmt: skip
         return sequence
 
-    def close_batch(self, seal: Seal, at_most: int, *, dark: bool) -> int | None:
-        """None when nothing is open. What `seal` raises passes, and its caller rolls back."""
-        return self._closing.close(seal, at_most, dark=dark)
+    def close_batch(self, seal: Seal, max_bytes: int, *, is_offline: bool) -> int | None:
+        """Close the next batch; None when nothing is open. The caller rolls back when it raises."""
+        return self._batch_closer.close_next(seal, max_bytes, is_offline=is_offline)
 
-    def digest(self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, at_most: int) -> None:
-        """The first that fits, in place of the one before if nobody saw that."""
-        self.folds.digest(bodies, epoch, marked(seal), at_most)
+    def write_digest(
+        self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
+    ) -> None:
+        """Write the first digest that fits, in place of a previous one that was not sent."""
+        self.compaction.write_digest(bodies, epoch, mark_seal_errors(seal), max_bytes)
 
-    def offered(self, numbers: Sequence[int]) -> set[int]:
-        """Before they are handed out. The others have grown, or gave way to a sum, since a look."""
-        there = self.there(numbers)
+    def mark_offered(self, numbers: Sequence[int]) -> set[int]:
+        """Mark envelopes before they are sent; return those that were not merged meanwhile."""
+        waiting = self.find_waiting(numbers)
         with suppress(OSError):  # a disk that is read-only loses no commit
-            self._offers.offer(self._last("measurement"), max(there, default=0))
-        self.folds.offered(there)
-        return there
+            self._offer_marks.record_offer(
+                self._last_sequence("measurement"), max(waiting, default=0)
+            )
+        self.compaction.mark_offered(waiting)
+        return waiting
 
-    def there(self, numbers: Sequence[int]) -> set[int]:
-        """Those of them that wait."""
-        ask = "SELECT 1 FROM envelope WHERE sequence = ?"
-        return {number for number in numbers if self.db.execute(ask, (number,)).fetchone()}
+    def find_waiting(self, numbers: Sequence[int]) -> set[int]:
+        """Return those of `numbers` that wait."""
+        query = "SELECT 1 FROM envelope WHERE sequence = ?"
+        return {number for number in numbers if self.db.execute(query, (number,)).fetchone()}
 
-    def forget_doubtful(self) -> None:
-        """After a disk lost commits: drop what may have arrived in envelopes it knows nothing of.
+    def drop_doubtful(self) -> None:
+        """After a disk lost commits, drop what may have arrived in envelopes that are lost.
 
-        One that went out was on the disk before. If its number was never given, as this file has
-        it, then what it held lies open here again, or in an older version of the last envelopes.
+        An envelope is on the disk before it is sent. If this file does not know its number, its
+        measurements are open here again, or in an older version of the last envelopes.
         """
-        marks, last = self._offers.read(), self._last("envelope")
+        marks = self._offer_marks.read_marks()
+        last = self._last_sequence("envelope")
         if marks is None or marks.envelope <= last:
             return
         open_rows = self.db.execute(
@@ -136,70 +143,70 @@ class Book:
             "DELETE FROM envelope WHERE sequence IN"
             " (SELECT max(sequence) FROM envelope WHERE priority < ? GROUP BY priority)"
             " RETURNING measurements",
-            (KEPT_BACK,),
+            (HIDDEN,),
         ).fetchall()
-        self.note("unreadable", open_rows + sum(held for (held,) in youngest))
+        self.count_gap("unreadable", open_rows + sum(measurements for (measurements,) in youngest))
 
-    def backlog(self) -> tuple[int, int | None]:
-        """The youngest envelope's number, and when the oldest that waits was stored."""
-        return self._last("envelope"), self._oldest_us()
+    def read_backlog(self) -> tuple[int, int | None]:
+        """Return the youngest envelope's number, and when the oldest that waits was stored."""
+        return self._last_sequence("envelope"), self._oldest_us()
 
-    def waiting(self, limit: int, held_to: int = 0) -> list[tuple[int, bytes]]:
-        """The most useful `limit` envelopes; fewer where they are large.
+    def list_waiting(self, limit: int, skip_through: int = 0) -> list[tuple[int, bytes]]:
+        """List the `limit` most useful envelopes, fewer if they are large.
 
-        Of P2 and P3 only those above `held_to`.
+        Of P2 and P3 only those above `skip_through`.
         """
-        found: list[tuple[int, bytes]] = []
+        envelopes: list[tuple[int, bytes]] = []
         size = 0
-        for sequence in self._in_order(limit, held_to):
-            if len(found) >= limit or size > WAITING_BYTES:
+        for sequence in self._order_waiting(limit, skip_through):
+            if len(envelopes) >= limit or size > WAITING_BYTES:
                 break
-            body = self._envelope(sequence)
+            body = self._read_envelope(sequence)
             if body is not None:
-                found.append((sequence, body))
+                envelopes.append((sequence, body))
                 size += len(body)
-        return found
+        return envelopes
 
-    def settle(self, sequence: int, status: str, reason: str) -> None:
-        """Stored or duplicate: it is no longer ours. Rejected: kept apart, so that others pass."""
-        let_go(self.db, sequence)
+    def record_receipt(self, sequence: int, status: str, reason: str) -> None:
+        """Delete a stored or duplicate envelope; move a rejected one to quarantine."""
+        drop_summaries_of(self.db, sequence)
         if status == "rejected":
             self.db.execute(
                 "INSERT OR REPLACE INTO quarantine SELECT sequence, ?, ?, measurements, crc, body"
                 " FROM envelope WHERE sequence = ?",
                 (reason, self._clock.wall_us(), sequence),
             )
-            gone = self.db.execute(
+            evicted = self.db.execute(
                 "DELETE FROM quarantine WHERE sequence NOT IN"
                 " (SELECT sequence FROM quarantine ORDER BY sequence DESC LIMIT ?)"
                 " RETURNING measurements",
                 (QUARANTINED,),
             ).fetchall()
-            self.note("rejected", sum(held for (held,) in gone))
-        settled = self.db.execute(
+            self.count_gap("rejected", sum(measurements for (measurements,) in evicted))
+        deleted = self.db.execute(
             "DELETE FROM envelope WHERE sequence = ? RETURNING measurements", (sequence,)
         ).fetchall()
         if status != "rejected":
-            self.note(ACKED, sum(held for (held,) in settled))
+            self.count_gap(ACKED, sum(measurements for (measurements,) in deleted))
 
-    def counts(self) -> SpoolCounts:
-        opened = self.db.execute(
+    def read_counts(self) -> SpoolCounts:
+        open_row = self.db.execute(
             "SELECT count(*), coalesce(sum(size), 0) FROM measurement"
         ).fetchone()
         waiting = self.db.execute(
             "SELECT count(*), coalesce(sum(measurements), 0) FROM envelope WHERE priority < ?",
-            (KEPT_BACK,),
+            (HIDDEN,),
         ).fetchone()
         (quarantined,) = self.db.execute("SELECT count(*) FROM quarantine").fetchone()
         ledger = dict(self.db.execute("SELECT kind, count FROM gap WHERE count > 0"))
         return SpoolCounts(
-            open=opened[0],
-            open_bytes=opened[1],
+            open=open_row[0],
+            open_bytes=open_row[1],
             waiting=waiting[0],
             waiting_measurements=waiting[1],
             quarantined=quarantined,
-            bytes=self.room.used(),
-            limit_bytes=self.room.limit_bytes,
+            bytes=self.quota.used_bytes(),
+            limit_bytes=self.quota.limit_bytes,
             oldest_us=self._oldest_us(),
             dropped={kind: n for kind, n in ledger.items() if kind not in (*SUMMED, ACKED)},
             acked=ledger.get(ACKED, 0),
@@ -211,42 +218,44 @@ class Book:
             "SELECT coalesce((SELECT stored_us FROM envelope WHERE priority BETWEEN 0 AND ?"
             " ORDER BY sequence LIMIT 1),"
             " (SELECT stored_us FROM measurement ORDER BY sequence LIMIT 1))",
-            (KEPT_BACK - 1,),
+            (HIDDEN - 1,),
         ).fetchone()
         return None if oldest is None else int(oldest)
 
-    def relieve(self, worth: int) -> bool:
-        """In transactions of its own: make room for something of `worth`.
+    def make_room(self, worth: int) -> bool:
+        """Make room for something of `worth`, in transactions of its own.
 
-        What can be summed up is, routine first; then is dropped what is worth no more. Step by
-        step, each with an empty journal: on a full disk there is no room for more of it.
+        Results are first replaced by summaries, routine first; then results of no greater worth are
+        dropped. Each step begins with an empty journal, because a full disk has no room for more.
         """
         if worth > max(SHEDDABLE):
             return False
-        aim = min(self.room.used() - PAGE, self.room.soft)
-        relieved = False
+        target_bytes = min(self.quota.used_bytes() - PAGE, self.quota.soft_limit)
+        has_made_room = False
         for step, priority in _STEPS:
-            while (step is not _thinning or priority >= worth) and self.room.used() > aim:
+            while (
+                step is not _evict_step or priority >= worth
+            ) and self.quota.used_bytes() > target_bytes:
                 self.empty_journal()
-                if not self._in_one(step, priority):
+                if not self._run_step(step, priority):
                     break
-                relieved = True
-        return relieved
+                has_made_room = True
+        return has_made_room
 
     def empty_journal(self) -> None:
-        """Write it back into the file; it begins anew in the space it has."""
-        with suppress(sqlite3.OperationalError):  # what cannot be written back stays in it, safe
+        """Write the journal back into the file, so that its space is used again."""
+        with suppress(sqlite3.OperationalError):  # what cannot be written back stays in the journal
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
-    def _in_one(self, step: Step, priority: Priority) -> bool:
-        """Whether anything gave way."""
+    def _run_step(self, step: RoomStep, priority: Priority) -> bool:
+        """Run one step; return whether it freed anything."""
         self.db.execute("BEGIN IMMEDIATE")
-        cause, count, done = step(self.db, priority, self.room.step)
-        self.note(f"{cause}_p{int(priority)}", count)
+        cause, count, is_done = step(self.db, priority, self.quota.step_bytes)
+        self.count_gap(f"{cause}_p{int(priority)}", count)
         self.db.execute("COMMIT")
-        return done
+        return is_done
 
-    def note(self, kind: str, count: int) -> None:
+    def count_gap(self, kind: str, count: int) -> None:
         """Add to the ledger of what is missing."""
         if count:
             self.db.execute(
@@ -255,25 +264,26 @@ class Book:
                 (kind, count, self._clock.wall_us()),
             )
 
-    def raise_sequences(self, doubtful: bool) -> None:
-        """Go on above every number that may have been given, also by a database that is no more."""
-        marks, offered = self.floor.read(), self._offers.read()
+    def raise_sequences(self, is_doubtful: bool) -> None:
+        """Raise the sequences above every number that this or a lost database may have given."""
+        marks = self.sequence_marks.read_marks()
+        offer_marks = self._offer_marks.read_marks()
         for table in ("measurement", "envelope"):
-            last = self._last(table)
+            last = self._last_sequence(table)
             if marks is None:
-                floor = self._clock.wall_us() if doubtful else last
+                minimum = self._clock.wall_us() if is_doubtful else last
             elif table == "envelope":
-                floor = marks.envelope
+                minimum = marks.envelope
             else:
-                behind = doubtful or last + 2 * BLOCK < marks.measurement
-                floor = marks.measurement if behind else last
-            if table == "envelope" and offered is not None:
-                floor = max(floor, offered.envelope)
-            if floor > last:
+                is_behind = is_doubtful or last + 2 * BLOCK < marks.measurement
+                minimum = marks.measurement if is_behind else last
+            if table == "envelope" and offer_marks is not None:
+                minimum = max(minimum, offer_marks.envelope)
+            if minimum > last:
                 self.db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-                self.db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, floor))
+                self.db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, minimum))
 
-    def _last(self, table: str) -> int:
+    def _last_sequence(self, table: str) -> int:
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return int(row[0]) if row else 0
 
@@ -285,60 +295,64 @@ class Book:
             (epoch.id, checksum(body, epoch.id), body),
         )
 
-    def _in_order(self, limit: int, held_to: int) -> Iterator[int]:
-        rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {held_to:d}"
-        ((many,),) = self.db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608
-        return catch_up(
+    def _order_waiting(self, limit: int, skip_through: int) -> Iterator[int]:
+        rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {skip_through:d}"
+        ((count,),) = self.db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608
+        return order_backlog(
             [
-                *self._ends(f"priority = {DIGEST:d}", "DESC", limit),
-                *self._ends(f"priority IN ({Priority.P0:d}, {Priority.P1:d})", "ASC", limit),
+                *self._list_ends(f"priority = {DIGEST:d}", "DESC", limit),
+                *self._list_ends(f"priority IN ({Priority.P0:d}, {Priority.P1:d})", "ASC", limit),
             ],
-            self._ends(rest, "ASC", limit),
-            self._ends(rest, "DESC", limit),
-            newest_first=many % 2 == 0,  # each one settled turns the order round
+            self._list_ends(rest, "ASC", limit),
+            self._list_ends(rest, "DESC", limit),
+            is_newest_first=count % 2 == 0,  # each one settled turns the order round
         )
 
-    def _ends(self, rank: str, direction: str, limit: int) -> list[int]:
-        found = self.db.execute(
+    def _list_ends(self, rank: str, direction: str, limit: int) -> list[int]:
+        rows = self.db.execute(
             f"SELECT sequence FROM envelope INDEXED BY envelope_by_priority WHERE {rank}"  # noqa: S608
             f" ORDER BY sequence {direction} LIMIT ?",
             (limit,),
         )
-        return [sequence for (sequence,) in found]
+        return [sequence for (sequence,) in rows]
 
-    def _envelope(self, sequence: int) -> bytes | None:
+    def _read_envelope(self, sequence: int) -> bytes | None:
         crc, measurements, body = self.db.execute(
             "SELECT crc, measurements, body FROM envelope WHERE sequence = ?", (sequence,)
         ).fetchone()
         if crc == checksum(body, sequence):
             return bytes(body)
-        self._unreadable("envelope", sequence, measurements)
+        self._drop_unreadable("envelope", sequence, measurements)
         return None
 
-    def _unreadable(self, table: str, sequence: int, measurements: int) -> None:
-        self.note("unreadable", measurements)
+    def _drop_unreadable(self, table: str, sequence: int, measurements: int) -> None:
+        self.count_gap("unreadable", measurements)
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
 
 
-def _summing(roll: Callable[[sqlite3.Connection, Priority, int, int], Rolled], ends: int) -> Step:
+def _make_rollup_step(
+    roll: Callable[[sqlite3.Connection, Priority, int, int], RollupResult], ends: int
+) -> RoomStep:
     def step(db: sqlite3.Connection, priority: Priority, want: int) -> tuple[str, int, bool]:
-        rolled = roll(db, priority, want, ends)
-        return "summed", rolled.runs, rolled.done
+        rollup = roll(db, priority, want, ends)
+        return "summed", rollup.runs, rollup.has_freed
 
     return step
 
 
-def _thinning(db: sqlite3.Connection, priority: Priority, want: int) -> tuple[str, int, bool]:
-    gone = thin(db, priority, want)
-    return "thinned", gone, gone > 0
+def _evict_step(
+    db: sqlite3.Connection, priority: Priority, want_bytes: int
+) -> tuple[str, int, bool]:
+    evicted = evict_rows(db, priority, want_bytes)
+    return "thinned", evicted, evicted > 0
 
 
-_STEPS: tuple[tuple[Step, Priority], ...] = (
+_STEPS: tuple[tuple[RoomStep, Priority], ...] = (
     *(
-        (_summing(roll, ends), priority)
+        (_make_rollup_step(roll, ends), priority)
         for ends in ENDS
         for priority in SHEDDABLE
-        for roll in (roll_hours, roll_days)
+        for roll in (roll_up_hours, roll_up_days)
     ),
-    *((_thinning, priority) for priority in SHEDDABLE),
+    *((_evict_step, priority) for priority in SHEDDABLE),
 )

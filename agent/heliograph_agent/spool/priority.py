@@ -1,4 +1,4 @@
-"""What a result is worth when room is short: the classes, and how a result gets its own."""
+"""Classify results by what they are worth when room is short."""
 
 from collections import OrderedDict
 from enum import IntEnum
@@ -8,15 +8,15 @@ from heliograph.observation import Measurement
 
 
 class SpoolError(Exception):
-    """The spool did not do it; str() is a sentence with the cure. What was committed is safe."""
+    """An operation failed; str() is a sentence with the cure. What was committed is safe."""
 
 
-class SpoolFull(SpoolError):  # noqa: N818 - named as it is said
-    """There is no room, on the disk or within the bound, and nothing of less worth left to thin."""
+class SpoolFullError(SpoolError):
+    """There is no room on the disk or within the bound, and nothing of less worth to drop."""
 
 
 class BoundError(Exception):
-    """Inside a transaction: what is left below the bound is kept for better results than this."""
+    """Inside a transaction: the room left is reserved for results of higher priority."""
 
 
 class SealError(Exception):
@@ -34,7 +34,7 @@ _Outcome = frozenset[tuple[str, str, str]]
 
 
 class Priority(IntEnum):
-    """Smaller is worth more. P0 and P1 are never dropped, whatever the age."""
+    """Worth of a result; smaller is worth more. P0 and P1 are never dropped."""
 
     P0 = 0  # liveness: that the agent was up, and how its link was
     P1 = 1  # a state changed, with the evidence
@@ -42,33 +42,33 @@ class Priority(IntEnum):
     P3 = 3  # routine
 
 
-class Triage:
-    """Tells a change from a repeat by the outcome each test had before."""
+class PriorityClassifier:
+    """Tell a change from a repeat by each test's previous outcome."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[_Test, _Outcome] = OrderedDict()
+        self._last_outcomes: OrderedDict[_Test, _Outcome] = OrderedDict()
 
-    def priority(self, measurement: Measurement, planned: Priority) -> Priority:
-        """`planned`, or better when the outcome is new or bad. Interrupted work says nothing."""
-        if measurement.not_measured or _interrupted(measurement):
+    def classify(self, measurement: Measurement, planned: Priority) -> Priority:
+        """Return `planned`, or better for a new or failed outcome; ignore interrupted work."""
+        if measurement.not_measured or _is_interrupted(measurement):
             return planned
         test = (measurement.experiment, measurement.service, measurement.target)
-        outcome = _outcome(measurement)
-        before = self._last.pop(test, None)
-        self._last[test] = outcome
-        if len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
-        if outcome != before:
+        outcome = _test_outcome(measurement)
+        previous = self._last_outcomes.pop(test, None)
+        self._last_outcomes[test] = outcome
+        if len(self._last_outcomes) > MAX_REMEMBERED:
+            self._last_outcomes.popitem(last=False)
+        if outcome != previous:
             return min(planned, Priority.P1)
         return min(planned, Priority.P2) if any(failure for *_, failure in outcome) else planned
 
 
-def _outcome(measurement: Measurement) -> _Outcome:
+def _test_outcome(measurement: Measurement) -> _Outcome:
     return frozenset(
         (x.endpoint, x.operation.value, x.failure.value if x.failure else "")
         for x in measurement.observations
     )
 
 
-def _interrupted(measurement: Measurement) -> bool:
+def _is_interrupted(measurement: Measurement) -> bool:
     return any(x.failure is Failure.INTERRUPTED for x in measurement.observations)

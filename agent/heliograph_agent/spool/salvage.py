@@ -1,7 +1,7 @@
-"""Reads what can be read from a damaged database, row by row, and believes only whole rows.
+"""Read what can be read from a damaged database, row by row; keep only intact rows.
 
-A file whose first page is ruined has lost the names of its tables and nothing else: they begin on
-the same pages in every spool, so a sound first page is borrowed from an empty one.
+A file whose first page is ruined has lost only the names of its tables: they begin on the same
+pages in every spool, so an intact first page is borrowed from an empty one.
 """
 
 import shutil
@@ -11,12 +11,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from heliograph_agent.spool import schema
-from heliograph_agent.spool.compaction import DAY, DIGEST, HOUR
 from heliograph_agent.spool.eviction import SHEDDABLE
 from heliograph_agent.spool.priority import Priority
-from heliograph_agent.spool.schema import PAGE, checksum
+from heliograph_agent.spool.schema import DAY, DIGEST, HOUR, PAGE, checksum
 
-# What SQLite says of it may quote the bits that flipped, and those need not be text.
+# SQLite's message may quote flipped bits that are no valid text.
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 COLUMNS = {
     "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
@@ -34,16 +33,17 @@ CAUSES = frozenset(
 )  # fmt: skip
 MAX_COUNT = 1 << 40
 RANKS = frozenset({DIGEST, *Priority, *(p + kept for p in SHEDDABLE for kept in (HOUR, DAY))})
-# A ruined tree may lead in circles: so many times so many steps of SQLite's machine, then stop.
-PATIENCE, STEPS = 2_000, 50_000
+# A damaged tree may be circular: stop after PATIENCE times STEPS steps of SQLite's machine.
+PATIENCE = 2_000
+STEPS = 50_000
 Row = tuple[int | str | bytes, ...]
 _MAGIC = b"SQLite format 3\0" + PAGE.to_bytes(2, "big")
 _LAYOUT = bytes((0, 64, 32, 32))  # no reserved bytes; the fractions every file has
 _ENCODING = (1).to_bytes(4, "big")  # UTF-8
 
 
-def has_our_head(path: Path) -> bool:
-    """Whether SQLite would read the file as we wrote it; an empty file is a beginning."""
+def has_own_header(path: Path) -> bool:
+    """Whether the header is one that we wrote; an empty file counts as one."""
     with path.open("rb") as file:
         head = file.read(100)
     return not head or (
@@ -54,38 +54,38 @@ def has_our_head(path: Path) -> bool:
     )
 
 
-def salvage(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None:
-    """Copy every whole row of `damaged` to `new`; `borrowed` is a name for a file in between."""
+def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None:
+    """Copy every intact row of `damaged` to `new`; `borrowed` names a temporary file."""
     if _copy_all(damaged, new):
         return
     with suppress(OSError):  # no room for it
-        _borrow_head(damaged, borrowed)
+        _borrow_header(damaged, borrowed)
         _copy_all(borrowed, new)
     for leftover in ("", "-wal", "-shm", "-journal"):
         Path(f"{borrowed}{leftover}").unlink(missing_ok=True)
 
 
 def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
-    """Whether all tables could at least be found."""
-    found = True
+    """Copy all readable rows; return whether all tables were found."""
+    has_all_tables = True
     with closing(sqlite3.connect(source, isolation_level=None)) as old:
-        patience = iter(range(PATIENCE))
-        old.set_progress_handler(lambda: next(patience, None) is None, STEPS)
+        budget = iter(range(PATIENCE))
+        old.set_progress_handler(lambda: next(budget, None) is None, STEPS)
         for table, columns in COLUMNS.items():
             try:
                 old.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
             except DAMAGE:
-                found = False
-            for row in _readable(old, table, columns):
+                has_all_tables = False
+            for row in _iter_readable(old, table, columns):
                 marks = ", ".join("?" * len(row))
                 new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
-    return found
+    return has_all_tables
 
 
-def _borrow_head(damaged: Path, borrowed: Path) -> None:
+def _borrow_header(damaged: Path, borrowed: Path) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
         empty.execute(f"PRAGMA page_size = {PAGE}")
-        schema.create(empty)
+        schema.create_tables(empty)
         head = bytearray(empty.serialize()[:PAGE])
     shutil.copyfile(damaged, borrowed)
     borrowed.chmod(0o600)
@@ -94,8 +94,8 @@ def _borrow_head(damaged: Path, borrowed: Path) -> None:
         file.write(head)
 
 
-def _as_written(table: str, row: Row) -> bool:
-    """Whether the row carries its own checksum; the ledger has none and must be sane."""
+def _is_intact(table: str, row: Row) -> bool:
+    """Whether the row matches its checksum; the ledger has none and must be plausible."""
     match (table, *row):
         case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
             return crc == checksum(b, n, priority, epoch)
@@ -111,17 +111,19 @@ def _as_written(table: str, row: Row) -> bool:
             return False
 
 
-def _readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
-    """Every whole row that can be reached; a bad page is stepped over by growing steps."""
+def _iter_readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
+    """Yield every intact row that can be reached; skip bad pages by growing steps."""
     key = columns.split(",", 1)[0]
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"  # noqa: S608
-    after, step = 0, 1
+    after = 0
+    step = 1
     while after < 1 << 62:
         try:
             for row in old.execute(query, (after,)):
                 values = row[1:] if key == "rowid" else row
-                if _as_written(table, values):
-                    after, step = max(after, row[0]), 1
+                if _is_intact(table, values):
+                    after = max(after, row[0])
+                    step = 1
                     yield values
             return
         except DAMAGE:

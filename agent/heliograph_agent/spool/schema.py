@@ -1,10 +1,16 @@
-"""The tables of spool.db, and the checksum that every row carries."""
+"""Define the tables of spool.db and the checksum of each row."""
 
 import sqlite3
 import zlib
 
 VERSION = 2
 PAGE = 4_096
+# An envelope's column `priority` holds a rank: the priority of what is sent, DIGEST for a digest,
+# which goes first, and priority + HOUR or DAY for a summary that is kept back.
+DIGEST = -1
+HOUR = 10
+DAY = 20
+HIDDEN = HOUR  # ranks from here on are not sent
 
 TABLES = """
 CREATE TABLE measurement (
@@ -40,29 +46,29 @@ CREATE INDEX measurement_by_priority ON measurement (priority, sequence, size);
 CREATE INDEX envelope_by_priority ON envelope (priority, sequence, size, measurements);
 CREATE INDEX envelope_by_cover ON envelope (cover, priority, size, measurements) WHERE cover > 0;
 """
-# What a file of the edition before lacks.
+# What a file of version 1 lacks.
 SINCE_1 = """
 ALTER TABLE envelope ADD COLUMN cover INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX envelope_by_cover ON envelope (cover, priority, size, measurements) WHERE cover > 0;
 """
 
 
-def create(db: sqlite3.Connection) -> None:
-    """Inside the caller's transaction."""
-    _run(db, TABLES)
+def create_tables(db: sqlite3.Connection) -> None:
+    """Create the tables, inside the caller's transaction."""
+    _run_statements(db, TABLES)
 
 
-def upgrade(db: sqlite3.Connection) -> None:
-    """From the edition before; inside the caller's transaction."""
-    _run(db, SINCE_1)
+def upgrade_tables(db: sqlite3.Connection) -> None:
+    """Upgrade the tables of version 1, inside the caller's transaction."""
+    _run_statements(db, SINCE_1)
 
 
-def _run(db: sqlite3.Connection, statements: str) -> None:
+def _run_statements(db: sqlite3.Connection, statements: str) -> None:
     for statement in statements.split(";"):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def checksum(body: bytes, *labels: int | str) -> int:
-    """SQLite has none of its own: a bit that flips inside a value passes its integrity check."""
+    """Compute a row's checksum: SQLite's integrity check misses bits flipped inside a value."""
     return zlib.crc32(body, zlib.crc32("|".join(map(str, labels)).encode()))

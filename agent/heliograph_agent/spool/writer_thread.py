@@ -1,4 +1,4 @@
-"""The one thread that touches the database. Whatever arrives during a commit shares the next."""
+"""Run the only thread that uses the database; jobs that wait share one commit."""
 
 import asyncio
 import errno
@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-from heliograph_agent.spool.database import Shelf, is_damage
-from heliograph_agent.spool.operations import Book
-from heliograph_agent.spool.priority import BoundError, Priority, SpoolError, SpoolFull
+from heliograph_agent.spool.database import SpoolDatabase, is_damage
+from heliograph_agent.spool.operations import SpoolOperations
+from heliograph_agent.spool.priority import BoundError, Priority, SpoolError, SpoolFullError
 
 T = TypeVar("T")
 
-GROUP = 256  # acts in one transaction
-QUEUED = 1_024  # acts that wait for the disk; the next caller waits for one of them
-ANSWER_S = 60.0
-RELIEFS = 16  # times that room is made for one act
+GROUP = 256  # jobs in one transaction
+QUEUED = 1_024  # jobs that wait for the disk; the next caller waits for a free slot
+TIMEOUT_S = 60.0
+MAX_RETRIES = 16  # times that room is made for one job
 
 
-class _Result:
-    """What came of a block, its exception included: it belongs to a caller in another thread."""
+class _JobResult:
+    """Result or exception of a block, for a caller in another thread."""
 
     value: Any = None
     error: Exception | None = None
 
-    def __enter__(self) -> "_Result":
+    def __enter__(self) -> "_JobResult":
         return self
 
     def __exit__(
@@ -44,17 +44,17 @@ class _Result:
 
 @dataclass(slots=True)
 class _Job:
-    act: Callable[[Book], Any]
-    worth: int  # what is worth no more may be dropped to make room for it
+    operation: Callable[[SpoolOperations], Any]
+    worth: int  # results of no greater worth may be dropped for it
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
-    result: _Result = field(default_factory=_Result)
+    result: _JobResult = field(default_factory=_JobResult)
 
-    def answer(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self.loop.call_soon_threadsafe(self._set)
+    def resolve(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and no caller waits
+            self.loop.call_soon_threadsafe(self._set_future)
 
-    def _set(self) -> None:
+    def _set_future(self) -> None:
         if self.future.done():
             return
         if self.result.error is not None:
@@ -63,142 +63,150 @@ class _Job:
             self.future.set_result(self.result.value)
 
 
-class Writer:
-    """Runs acts on the book, in order, each wholly or not at all."""
+class SpoolWriter:
+    """Run operations in order, each wholly or not at all."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._book: Book | None = None
-        self.refused = 0  # appends that found no room since the ledger was last written
-        self._suspect = False
+    def __init__(self, database: SpoolDatabase) -> None:
+        self._database = database
+        self._operations: SpoolOperations | None = None
+        self.refused_count = 0  # appends that found no room since the ledger was last written
+        self._is_suspect = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._room = asyncio.Semaphore(QUEUED)
-        self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="spool", daemon=True)
+        self._queue_slots = asyncio.Semaphore(QUEUED)
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run_thread, name="spool", daemon=True)
         self._thread.start()
 
-    async def do(self, act: Callable[[Book], T], worth: int = Priority.P0) -> T:
-        """`act` inside a transaction that is on the disk when this returns. Raises SpoolError."""
-        if self._closed:
+    async def execute(
+        self, operation: Callable[[SpoolOperations], T], worth: int = Priority.P0
+    ) -> T:
+        """Run `operation` in a transaction that is on the disk on return. Raises SpoolError."""
+        if self._is_closed:
             raise SpoolError("The spool is closed.")
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(ANSWER_S), self._room:
+            async with asyncio.timeout(TIMEOUT_S), self._queue_slots:
                 future: asyncio.Future[T] = loop.create_future()
-                self._jobs.put(_Job(act, worth, loop, future))
+                self._jobs.put(_Job(operation, worth, loop, future))
                 return await future
         except TimeoutError:
             raise SpoolError(
-                f"The disk under {self._shelf.path} did not answer in {ANSWER_S:.0f} s: check it."
+                f"The disk under {self._database.path} did not answer in {TIMEOUT_S:.0f} s: "
+                "check it."
             ) from None
 
     async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self._is_closed:
+            self._is_closed = True
             self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join, ANSWER_S)
+            await asyncio.to_thread(self._thread.join, TIMEOUT_S)
 
-    def _serve(self) -> None:
-        stopping = False
-        while not stopping:
+    def _run_thread(self) -> None:
+        is_stopping = False
+        while not is_stopping:
             jobs = [self._jobs.get()]
             with suppress(queue.Empty):
                 while len(jobs) < GROUP:
                     jobs.append(self._jobs.get_nowait())
-            stopping = None in jobs
-            self._work([job for job in jobs if job is not None])
-        self._shut(checkpoint=True)
-        self._shelf.close()
+            is_stopping = None in jobs
+            self._run_jobs([job for job in jobs if job is not None])
+        self._close_operations(checkpoint=True)
+        self._database.close()
 
-    def _work(self, jobs: list[_Job]) -> None:
-        with _Result() as group:
+    def _run_jobs(self, jobs: list[_Job]) -> None:
+        with _JobResult() as group:
             self._commit(jobs)
         if group.error is not None:
             for job in jobs:
-                self._alone(job)
+                self._run_single(job)
         for job in jobs:
-            job.answer()
+            job.resolve()
 
-    def _alone(self, job: _Job) -> None:
-        """The same, act by act: one that finds no room does not stand in the way of the others."""
-        for attempts in range(RELIEFS):
-            with _Result() as attempt:
+    def _run_single(self, job: _Job) -> None:
+        """Run one job alone, so that one that finds no room does not stop the others."""
+        for attempts in range(MAX_RETRIES):
+            with _JobResult() as attempt:
                 self._commit([job])
             if attempt.error is None:
                 return
-            with _Result() as cure:
-                cure.value = self._cure(attempt.error, job.worth, attempts)
-            if not cure.value:
+            with _JobResult() as recovery:
+                recovery.value = self._recover(attempt.error, job.worth, attempts)
+            if not recovery.value:
                 break
-        job.result = _Result()
-        job.result.error = self._sentence(attempt.error)
-        self.refused += isinstance(job.result.error, SpoolFull)
+        job.result = _JobResult()
+        job.result.error = self._describe_error(attempt.error)
+        self.refused_count += isinstance(job.result.error, SpoolFullError)
 
     def _commit(self, jobs: list[_Job]) -> None:
-        """All in one transaction. An act's own exception undoes that act alone."""
+        """Run jobs in one transaction; a job's own exception rolls back that job alone."""
         if not jobs:
             return
-        book = self._open()
-        before = book.db.total_changes
-        book.db.execute("BEGIN IMMEDIATE")
+        operations = self._get_operations()
+        changes_before = operations.db.total_changes
+        operations.db.execute("BEGIN IMMEDIATE")
         try:
             for job in jobs:
-                book.db.execute("SAVEPOINT act")
-                with _Result() as job.result:
-                    job.result.value = job.act(book)
+                operations.db.execute("SAVEPOINT job")
+                with _JobResult() as job.result:
+                    job.result.value = job.operation(operations)
                 if isinstance(job.result.error, sqlite3.Error | OSError | BoundError):
                     raise job.result.error
                 if job.result.error is not None:
-                    book.db.execute("ROLLBACK TO act")
-                book.db.execute("RELEASE act")
-            if book.db.total_changes > before:  # a look writes nothing, also on a full disk
-                book.note("refused", self.refused)
-                before = -1
-            book.db.execute("COMMIT")
-            self.refused = 0 if before < 0 else self.refused
+                    operations.db.execute("ROLLBACK TO job")
+                operations.db.execute("RELEASE job")
+            if operations.db.total_changes > changes_before:  # a read writes nothing, also if full
+                operations.count_gap("refused", self.refused_count)
+                changes_before = -1
+            operations.db.execute("COMMIT")
+            self.refused_count = 0 if changes_before < 0 else self.refused_count
         finally:
-            if book.db.in_transaction:
-                book.db.execute("ROLLBACK")
+            if operations.db.in_transaction:
+                operations.db.execute("ROLLBACK")
 
-    def _open(self) -> Book:
-        if self._book is None:
-            self._book = self._shelf.open(suspect=self._suspect)
-            self._suspect = False
-        return self._book
+    def _get_operations(self) -> SpoolOperations:
+        if self._operations is None:
+            self._operations = self._database.open(is_suspect=self._is_suspect)
+            self._is_suspect = False
+        return self._operations
 
-    def _cure(self, error: Exception, worth: int, attempts: int) -> bool:
-        """Whether there is reason to try again."""
+    def _recover(self, error: Exception, worth: int, attempts: int) -> bool:
+        """Make room or reopen the file; return whether to try again."""
         if _is_full(error):
-            return self._book is not None and self._make_room(self._book, error, worth, attempts)
-        self._shut()
+            return self._operations is not None and self._make_room(
+                self._operations, error, worth, attempts
+            )
+        self._close_operations()
         if isinstance(error, sqlite3.Error) and is_damage(error):
-            self._suspect = True
+            self._is_suspect = True
             return True
         return False
 
-    def _make_room(self, book: Book, error: Exception, worth: int, attempts: int) -> bool:
-        """First the journal's own; then at the cost of lesser results."""
+    def _make_room(
+        self, operations: SpoolOperations, error: Exception, worth: int, attempts: int
+    ) -> bool:
+        """Free the journal's space first, then that of results of less worth."""
         if not attempts and isinstance(error, sqlite3.Error):
-            book.empty_journal()
+            operations.empty_journal()
             return True
         try:
-            return book.relieve(worth)
+            return operations.make_room(worth)
         finally:
-            if book.db.in_transaction:
-                book.db.execute("ROLLBACK")
+            if operations.db.in_transaction:
+                operations.db.execute("ROLLBACK")
 
-    def _shut(self, *, checkpoint: bool = False) -> None:
-        if self._book is not None:
-            book, self._book = self._book, None
+    def _close_operations(self, *, checkpoint: bool = False) -> None:
+        if self._operations is not None:
+            operations = self._operations
+            self._operations = None
             with suppress(sqlite3.Error):
                 if checkpoint:
-                    book.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            book.db.close()
+                    operations.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            operations.db.close()
 
-    def _sentence(self, error: Exception | None) -> Exception | None:
-        path = self._shelf.path
+    def _describe_error(self, error: Exception | None) -> Exception | None:
+        path = self._database.path
         if error is not None and _is_full(error):
-            return SpoolFull(
+            return SpoolFullError(
                 f"{path} is full: free some space on that disk, or let the agent reach its "
                 "collector."
             )

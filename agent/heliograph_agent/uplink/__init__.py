@@ -1,1 +1,1 @@
-"""The way to the collector: one session at a time, and patience between them."""
+"""Connect to the collector by one transport at a time, with waits between attempts."""

@@ -1,7 +1,7 @@
-"""What was tried on each way and how it went, as measurements: few, and none of them lost.
+"""Turn connection attempts into few measurements without losing any.
 
-A change is told at once. The same again is gathered, for months in the dark hold hundreds of
-thousands of tries; that a way goes on working is told by what arrives on it.
+A changed outcome is reported at once. Repeats are gathered, because months offline hold hundreds of
+thousands of attempts. That a transport still works is shown by what arrives through it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,156 +10,173 @@ from dataclasses import dataclass, field, replace
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation
-from heliograph_agent.net import Trace
+from heliograph_agent.net import StepTrace
 
-EXPERIMENT, VERSION = "uplink", 1
-SESSION = "session"  # the protocol of what is said once a connection stands
-MOST_OUTCOMES = 32  # of one way, that are remembered
+EXPERIMENT = "uplink"
+VERSION = 1
+SESSION = "session"  # the protocol named in the step of a session
+MAX_OUTCOMES = 32  # remembered per transport
 GATHER_US = 3_600_000_000
-MOST = 256  # observations of one measurement; the wire has room for twice as many
+MAX_OBSERVATIONS = 256  # observations of one measurement; the wire has room for twice as many
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """Tries on one way, in the form of one measurement."""
+class UplinkAttempt:
+    """Attempts on one transport, in the form of one measurement."""
 
     target: str
     started_us: int  # wall clock
     monotonic_us: int
     runtime_us: int
     observations: tuple[Observation, ...]
-    changed: bool  # another outcome than before
+    is_changed: bool  # another outcome than before
 
 
-Outcome = frozenset[tuple[Operation, Failure | None]]
-Keep = Callable[[Attempt], Awaitable[None]]
+StepOutcomes = frozenset[tuple[Operation, Failure | None]]
+StoreAttempt = Callable[[UplinkAttempt], Awaitable[None]]
 
 
-async def nobody_asks(attempt: Attempt) -> None:
-    """For an uplink whose owner keeps none."""
+async def discard_attempt(attempt: UplinkAttempt) -> None:
+    """Discard an attempt, for an uplink whose owner keeps none."""
 
 
 @dataclass(slots=True)
-class _Gathered:
+class _GatheredAttempts:
     began_us: int  # monotonic
     wall_us: int
     observations: list[Observation] = field(default_factory=list)
 
-    def reach_back(self, began_us: int) -> None:
-        """Begin no later than then."""
+    def extend_back(self, began_us: int) -> None:
+        """Move the beginning back to `began_us`, if that is earlier."""
         shift_us = self.began_us - began_us
         if shift_us > 0:
-            self.began_us, self.wall_us = began_us, self.wall_us - shift_us
-            self.observations = [_shifted(x, shift_us, 0) for x in self.observations]
+            self.began_us = began_us
+            self.wall_us = self.wall_us - shift_us
+            self.observations = [_shift_step(x, shift_us, 0) for x in self.observations]
 
 
-class Attempts:
-    """One per uplink. `keep` stores a measurement, and copes when it cannot."""
+class AttemptLog:
+    """Gather attempts of one uplink; `store_attempt` stores a measurement and never raises."""
 
-    def __init__(self, clock: Clock, keep: Keep) -> None:
+    def __init__(self, clock: Clock, store_attempt: StoreAttempt) -> None:
         self._clock = clock
-        self._keep = keep
-        self._last: dict[str, Outcome] = {}
-        self._told: dict[str, dict[Outcome, int]] = {}  # when each was told at once
-        self._gathered: dict[str, _Gathered] = {}
+        self._store_attempt = store_attempt
+        self._last_outcomes: dict[str, StepOutcomes] = {}
+        self._sent_us: dict[
+            str, dict[StepOutcomes, int]
+        ] = {}  # when each was last reported at once
+        self._gathered: dict[str, _GatheredAttempts] = {}
 
-    async def note(self, target: str, trace: Trace) -> None:
-        """One try, whose steps are in `trace`."""
+    async def record(self, target: str, trace: StepTrace) -> None:
+        """Record one attempt, whose steps are in `trace`."""
         if not trace.observations:
             return
         outcome = frozenset((x.operation, x.failure) for x in trace.observations)
         if self._is_news(target, outcome):
-            await self._flush(target)
-            await self._keep(_attempt(target, self._begin(trace), self._clock, changed=True))
+            await self._flush_target(target)
+            await self._store_attempt(
+                _make_attempt(target, self._start_gathering(trace), self._clock, is_changed=True)
+            )
         elif target in self._gathered or trace.observations[-1].failure is not None:
             await self._gather(target, trace)
 
-    def _is_news(self, target: str, outcome: Outcome) -> bool:
-        """Another outcome than the last, and not one of two that have been taking turns.
+    def _is_news(self, target: str, outcome: StepOutcomes) -> bool:
+        """Whether this outcome differs from the last, and was not reported within the hour.
 
-        Where nothing has failed, that the first way works is told by what arrives on it.
+        A first success is no news where nothing has failed: what arrives shows it.
         """
         now_us = self._clock.monotonic_us()
-        told = self._told.setdefault(target, {})
-        before = self._last.get(target)
-        quiet = (
-            before is None and not _failed(outcome) and not any(map(_failed, self._last.values()))
+        sent_us = self._sent_us.setdefault(target, {})
+        previous = self._last_outcomes.get(target)
+        is_first_success = (
+            previous is None
+            and not _has_failed(outcome)
+            and not any(map(_has_failed, self._last_outcomes.values()))
         )
-        news = outcome != before and not quiet
-        self._last[target] = outcome
-        if not news or now_us - told.get(outcome, -GATHER_US) < GATHER_US:
+        is_new = outcome != previous and not is_first_success
+        self._last_outcomes[target] = outcome
+        if not is_new or now_us - sent_us.get(outcome, -GATHER_US) < GATHER_US:
             return False
-        if len(told) >= MOST_OUTCOMES:
-            told.pop(min(told, key=lambda known: told[known]))
-        told[outcome] = now_us
+        if len(sent_us) >= MAX_OUTCOMES:
+            sent_us.pop(min(sent_us, key=lambda sent_outcome: sent_us[sent_outcome]))
+        sent_us[outcome] = now_us
         return True
 
     async def flush(self) -> None:
-        """What was gathered so far, before an end."""
+        """Store what was gathered so far."""
         for target in list(self._gathered):
-            await self._flush(target)
+            await self._flush_target(target)
 
-    def forget(self) -> None:
-        """Another network: each way's next outcome is news there."""
-        self._last.clear()
-        self._told.clear()
+    def reset(self) -> None:
+        """Forget all outcomes: on another network each transport's next one is news."""
+        self._last_outcomes.clear()
+        self._sent_us.clear()
 
-    async def _gather(self, target: str, trace: Trace) -> None:
-        held = self._gathered.get(target)
-        if held is None:
-            self._gathered[target] = self._begin(trace)
+    async def _gather(self, target: str, trace: StepTrace) -> None:
+        gathered = self._gathered.get(target)
+        if gathered is None:
+            self._gathered[target] = self._start_gathering(trace)
             return
-        held.reach_back(trace.began_us)  # of tries side by side the later may be told first
-        shift_us, base = trace.began_us - held.began_us, len(held.observations)
-        held.observations += [_shifted(x, shift_us, base) for x in trace.observations]
-        full = len(held.observations) + len(trace.observations) > MOST
-        if full or shift_us >= GATHER_US:
-            await self._flush(target)
+        gathered.extend_back(trace.started_us)  # of parallel attempts the later may end first
+        shift_us = trace.started_us - gathered.began_us
+        base = len(gathered.observations)
+        gathered.observations += [_shift_step(x, shift_us, base) for x in trace.observations]
+        is_full = len(gathered.observations) + len(trace.observations) > MAX_OBSERVATIONS
+        if is_full or shift_us >= GATHER_US:
+            await self._flush_target(target)
 
-    def _begin(self, trace: Trace) -> _Gathered:
+    def _start_gathering(self, trace: StepTrace) -> _GatheredAttempts:
         wall_us = self._clock.wall_us() - trace.elapsed_us()
-        return _Gathered(trace.began_us, wall_us, list(trace.observations[:MOST]))
+        return _GatheredAttempts(
+            trace.started_us, wall_us, list(trace.observations[:MAX_OBSERVATIONS])
+        )
 
-    async def _flush(self, target: str) -> None:
-        held = self._gathered.pop(target, None)
-        if held is not None:
-            await self._keep(_attempt(target, held, self._clock, changed=False))
+    async def _flush_target(self, target: str) -> None:
+        gathered = self._gathered.pop(target, None)
+        if gathered is not None:
+            await self._store_attempt(
+                _make_attempt(target, gathered, self._clock, is_changed=False)
+            )
 
 
-def said(trace: Trace, began_us: int, failure: Failure | None, word: str) -> None:
-    """Add how the session itself went, which no step of the network shows. It may have begun
-    before `trace` did, whose earlier part was told already."""
-    started_us = max(0, began_us - trace.began_us)
+def add_session_step(trace: StepTrace, began_us: int, failure: Failure | None, reply: str) -> None:
+    """Add a step that says how the session ended, which no network step shows.
+
+    It may have begun before `trace`, whose earlier part was reported already.
+    """
+    started_us = max(0, began_us - trace.started_us)
     trace.add(
         Observation(
             operation=Operation.EXCHANGE,
             started_us=started_us,
             duration_us=max(0, trace.elapsed_us() - started_us),
             failure=failure,
-            exchange=Exchange(protocol=SESSION, reply=word),
+            exchange=Exchange(protocol=SESSION, reply=reply),
         )
     )
 
 
-def _failed(outcome: Outcome) -> bool:
+def _has_failed(outcome: StepOutcomes) -> bool:
     return any(failure is not None for _, failure in outcome)
 
 
-def _attempt(target: str, held: _Gathered, clock: Clock, *, changed: bool) -> Attempt:
-    return Attempt(
+def _make_attempt(
+    target: str, gathered: _GatheredAttempts, clock: Clock, *, is_changed: bool
+) -> UplinkAttempt:
+    return UplinkAttempt(
         target=target,
-        started_us=held.wall_us,
-        monotonic_us=held.began_us,
-        runtime_us=clock.monotonic_us() - held.began_us,
-        observations=_in_bounds(held.observations),
-        changed=changed,
+        started_us=gathered.wall_us,
+        monotonic_us=gathered.began_us,
+        runtime_us=clock.monotonic_us() - gathered.began_us,
+        observations=_limit_observations(gathered.observations),
+        is_changed=is_changed,
     )
 
 
-def _in_bounds(observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    return tuple(observations[:MOST])
+def _limit_observations(observations: Sequence[Observation]) -> tuple[Observation, ...]:
+    return tuple(observations[:MAX_OBSERVATIONS])
 
 
-def _shifted(x: Observation, shift_us: int, base: int) -> Observation:
-    parent = None if x.parent is None else x.parent + base
-    return replace(x, started_us=x.started_us + shift_us, parent=parent)
+def _shift_step(step: Observation, shift_us: int, base: int) -> Observation:
+    parent = None if step.parent is None else step.parent + base
+    return replace(step, started_us=step.started_us + shift_us, parent=parent)

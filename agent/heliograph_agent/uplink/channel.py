@@ -1,54 +1,41 @@
-"""The collector's door: its certificate compared with the pin, and a channel that trusts no other.
+"""Open gRPC channels that trust only the collector's certificate, also through a proxy.
 
-`grpc` is imported here and nowhere earlier: an agent without a way out never loads it.
+`grpc` is imported here on first use: an offline agent never loads it. gRPC knows no SOCKS, so a
+connection through the user's proxy goes over a Unix socket that this process bridges.
 """
 
+import asyncio
 import ipaddress
 import os
 import ssl
-from enum import StrEnum
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph_agent.net.failure_mapping import NETWORK_ERRORS
+from heliograph_agent.net.tcp import TcpConnection
+from heliograph_agent.state import StateError
+from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.invite import split_endpoint
+from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
 if TYPE_CHECKING:
     import grpc
 
-FALLBACK_NAME = "localhost"  # stands in every collector's certificate, and tells nobody anything
+_CHUNK = 65_536
+FALLBACK_NAME = "localhost"  # in every collector's certificate, and identifies nothing
 CONNECT_S = 10.0
-AGAIN, MAX_AGAIN_S = "retry-after-s", 3_600
+RETRY_AFTER_KEY = "retry-after-s"
+MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
 
 
-class Reason(StrEnum):
-    """Why there is no session, in the words of status.json."""
-
-    UNREACHABLE = "unreachable"
-    PIN_MISMATCH = "pin_mismatch"
-    NO_ANSWER = "no_answer"
-    UNKNOWN_AGENT = "unknown_agent"
-    BAD_INVITE = "bad_invite"
-    CHARTER = "charter"  # not the one that the invite names
-    BUSY = "busy"
-    ENDED = "ended"
-    REFUSED = "refused"
-    SPOOL = "spool"  # our own disk, not the way
-    STATE = "state"  # the same
-
-
-class DoorError(Exception):
-    """The door did not open; `reason` says which way, `again_s` when to come back."""
-
-    def __init__(self, reason: Reason, again_s: int = 0) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-        self.again_s = again_s
-
-
 def open_channel(target: str, certificate: str, name: str | None = None) -> "grpc.aio.Channel":
-    """A fresh channel on a fresh connection; the caller closes it.
+    """Open a channel on a new connection; the caller closes it.
 
-    `target` is host:port, or `unix:PATH` of a bridge; `name` is said in the ClientHello where the
+    `target` is host:port, or `unix:PATH` of a bridge; `name` is sent in the ClientHello where the
     certificate holds it, by default the host's own.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines hold addresses
@@ -58,7 +45,7 @@ def open_channel(target: str, certificate: str, name: str | None = None) -> "grp
         target,
         grpc.ssl_channel_credentials(root_certificates=certificate.encode()),
         options=(
-            *_override(target, certificate, name),
+            *_name_override(target, certificate, name),
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
@@ -69,21 +56,26 @@ def open_channel(target: str, certificate: str, name: str | None = None) -> "grp
     )
 
 
-def _override(target: str, certificate: str, name: str | None) -> tuple[tuple[str, str], ...]:
-    """The name sent in clear in the ClientHello must not be ours: whoever reads it learns who runs
-    an agent. The host's own, where the certificate holds it; for an address that is none at all.
+def _name_override(target: str, certificate: str, name: str | None) -> tuple[tuple[str, str], ...]:
+    """Choose the name in the ClientHello, which must not show that an agent runs here.
+
+    It is the host's own where the certificate holds it, else FALLBACK_NAME; none for an address.
     """
-    wanted = split_endpoint(target)[0] if name is None else name
-    if not wanted or not _stands_in(wanted, ssl.PEM_cert_to_DER_cert(certificate)):
-        wanted = FALLBACK_NAME
+    override_name = split_endpoint(target)[0] if name is None else name
+    if not override_name or not _is_in_certificate(
+        override_name, ssl.PEM_cert_to_DER_cert(certificate)
+    ):
+        override_name = FALLBACK_NAME
     elif name is None:
         return ()
-    return (("grpc.ssl_target_name_override", wanted),)
+    return (("grpc.ssl_target_name_override", override_name),)
 
 
-def _stands_in(host: str, der: bytes) -> bool:
-    """As a subject alternative name (RFC 5280 section 4.2.1.6); a library for it would be loaded
-    for this alone, and the certificate is the pinned one."""
+def _is_in_certificate(host: str, der: bytes) -> bool:
+    """Whether `host` is a subject alternative name (RFC 5280 section 4.2.1.6).
+
+    A byte search is enough for the pinned certificate, and needs no library.
+    """
     try:
         packed = ipaddress.ip_address(host).packed
     except ValueError:
@@ -92,15 +84,17 @@ def _stands_in(host: str, der: bytes) -> bool:
     return b"\x87" + bytes([len(packed)]) + packed in der
 
 
-def refusal(error: "grpc.aio.AioRpcError") -> DoorError:
-    """What a failed call means, with the collector's wish when to come back, within an hour."""
-    wishes = [str(value) for key, value in error.trailing_metadata() or () if key == AGAIN]
-    wish = wishes[0] if wishes and wishes[0].isascii() and wishes[0].isdigit() else "0"
-    return DoorError(reason_of(error), min(int(wish[:9]), MAX_AGAIN_S))
+def uplink_error_from(error: "grpc.aio.AioRpcError") -> UplinkError:
+    """Convert a failed call, with the collector's retry-after, at most an hour."""
+    values = [
+        str(value) for key, value in error.trailing_metadata() or () if key == RETRY_AFTER_KEY
+    ]
+    seconds_text = values[0] if values and values[0].isascii() and values[0].isdigit() else "0"
+    return UplinkError(classify_call_error(error), min(int(seconds_text[:9]), MAX_RETRY_AFTER_S))
 
 
-def reason_of(error: "grpc.aio.AioRpcError") -> Reason:
-    """The status code's meaning for us."""
+def classify_call_error(error: "grpc.aio.AioRpcError") -> Reason:
+    """Map the status code to a reason."""
     import grpc
 
     return {
@@ -111,3 +105,90 @@ def reason_of(error: "grpc.aio.AioRpcError") -> Reason:
         grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.BUSY,
         grpc.StatusCode.OK: Reason.ENDED,
     }.get(error.code(), Reason.REFUSED)
+
+
+@asynccontextmanager
+async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIterator[str]:
+    """Open a Unix socket as a gRPC target; `dial` opens a connection for each one to it.
+
+    The socket lies in a directory of this user alone and is removed with the block. `dial` may
+    raise NETWORK_ERRORS: then the connection ends at once.
+    """
+    with tempfile.TemporaryDirectory(prefix="agent-") as folder:
+        path = str(Path(folder) / "s")  # a socket's path has room for some hundred characters
+        tasks: set[asyncio.Task[None]] = set()
+        errors: list[UplinkError | StateError] = []
+        async with asyncio.TaskGroup() as group:
+
+            def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                task = group.create_task(_bridge_connection(dial, reader, writer))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+
+            server = await asyncio.start_unix_server(begin, path, limit=_CHUNK)
+            try:
+                yield f"unix:{path}"
+            except (UplinkError, StateError) as error:  # not to be raised as a group of one
+                errors.append(error)
+            finally:
+                server.close()
+                for task in tasks:
+                    task.cancel()
+    if errors:
+        raise errors[0]
+
+
+@asynccontextmanager
+async def open_target(
+    transport: Transport, address: str, dial_context: DialContext, pin: bytes
+) -> AsyncIterator[str]:
+    """Return gRPC's target for `address`: itself, or a bridge for a proxied transport."""
+    if transport.is_proxied:
+        async with open_bridge(lambda: dial_context.dial_proxy(transport, address, pin)) as target:
+            yield target
+    else:
+        host = f"[{address}]" if ":" in address else address
+        yield f"{host}:{transport.entrance.port}"
+
+
+async def _bridge_connection(
+    dial: Callable[[], Awaitable[TcpConnection]],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    try:
+        with suppress(*NETWORK_ERRORS):
+            connection = await dial()
+            try:
+                await _copy_both(reader, writer, connection)
+            finally:
+                connection.transport.abort()
+    finally:
+        writer.transport.abort()
+
+
+async def _copy_both(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: TcpConnection
+) -> None:
+    """Copy in both directions until either side ends."""
+    async with asyncio.TaskGroup() as group:
+        out_task = group.create_task(_copy_out(reader, connection))
+        await _copy_back(connection, writer)
+        out_task.cancel()
+
+
+async def _copy_out(reader: asyncio.StreamReader, connection: TcpConnection) -> None:
+    try:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                connection.write(data)
+                await connection.drain()
+    finally:
+        connection.transport.abort()  # which ends the other direction too
+
+
+async def _copy_back(connection: TcpConnection, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await connection.receive_buffer.read(_CHUNK):
+            writer.write(data)
+            await writer.drain()

@@ -1,4 +1,4 @@
-"""The collector's clock minus ours, by NTP's four times (RFC 5905 section 8). Pure.
+"""Estimate the collector's clock minus ours by NTP's four timestamps (RFC 5905 section 8). Pure.
 
 It is kept against the monotonic clock, so that a jump of the wall clock is seen, not averaged in.
 """
@@ -12,33 +12,33 @@ MAX_WALL_US = 1 << 62  # a clock beyond it gives an offset that no message can h
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """One heartbeat and its answer: ours by the monotonic clock, theirs by the wall clock."""
+class ClockExchange:
+    """One heartbeat and its answer: our times are monotonic, the collector's wall clock."""
 
     sent_us: int
     received_us: int  # by the collector
     answered_us: int  # by the collector
-    back_us: int
+    returned_us: int
 
     @property
     def delay_us(self) -> int:
-        return (self.back_us - self.sent_us) - (self.answered_us - self.received_us)
+        return (self.returned_us - self.sent_us) - (self.answered_us - self.received_us)
 
     @property
     def ahead_us(self) -> int:
         """The collector's wall clock minus our monotonic clock."""
-        return ((self.received_us - self.sent_us) + (self.answered_us - self.back_us)) // 2
+        return ((self.received_us - self.sent_us) + (self.answered_us - self.returned_us)) // 2
 
 
 @dataclass(slots=True)
 class ClockFilter:
-    """Of the last few exchanges the one with the least delay is believed."""
+    """Use the exchange with the least delay of the last WINDOW."""
 
-    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    exchanges: deque[ClockExchange] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
-    def add(self, exchange: Exchange) -> None:
-        sane = abs(exchange.received_us) < MAX_WALL_US
-        if sane and 0 <= exchange.delay_us <= MAX_DELAY_US:
+    def add(self, exchange: ClockExchange) -> None:
+        is_plausible = abs(exchange.received_us) < MAX_WALL_US
+        if is_plausible and 0 <= exchange.delay_us <= MAX_DELAY_US:
             self.exchanges.append(exchange)
 
     def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:

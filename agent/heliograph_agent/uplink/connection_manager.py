@@ -1,4 +1,4 @@
-"""Keeps a way to the collector open, whichever it is, and is patient when there is none."""
+"""Keep one transport to the collector open; wait between attempts when none works."""
 
 import asyncio
 import logging
@@ -9,26 +9,34 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from heliograph.plan import Carrier, Entrance
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import UPLINK, Collector, State, StateError
-from heliograph_agent.uplink.attempt_log import Attempts
-from heliograph_agent.uplink.channel import DoorError, Reason
+from heliograph_agent.uplink.attempt_log import AttemptLog
 from heliograph_agent.uplink.clock_offset import ClockFilter
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.dns_beacon import LastWord
-from heliograph_agent.uplink.plan_download import News, by_relay, its_own
-from heliograph_agent.uplink.reconnect_delay import Returning
-from heliograph_agent.uplink.session import Party
-from heliograph_agent.uplink.transport_selector import Ladder
-from heliograph_agent.uplink.transports import Rung, rungs
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.dns_beacon import DnsBeacon
+from heliograph_agent.uplink.plan_download import (
+    PlanDownloader,
+    make_relay_reader,
+    read_own_receipt,
+)
+from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
+from heliograph_agent.uplink.session import SessionHost
+from heliograph_agent.uplink.transports import (
+    Reason,
+    Transport,
+    TransportSelector,
+    UplinkError,
+    list_transports,
+)
 
-HURRIED = 4  # failures that are counted when the link is whole again: waits of up to 8 s
-STEADY_US = 180_000_000  # a session that stood so long is no frozen one
-NOTES = 64  # tries that wait to be written down
+SHORT_WAIT_FAILURES = 4  # counted once the link is whole again: waits of up to 8 s
+STABLE_US = 180_000_000  # a session that lasted so long is not frozen
+MAX_QUEUED_ATTEMPTS = 64  # attempts that wait to be stored
 log = logging.getLogger("heliograph.uplink")
 
-# Another way may help against these; the rest is between the collector and us.
-ON_THE_WAY = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
+# Another transport may help against these; the rest is between the collector and us.
+PATH_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
 
 SENTENCES = {
     Reason.UNREACHABLE: "the collector cannot be reached",
@@ -44,19 +52,19 @@ SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
-    """How the way to the collector stands, for status.json."""
+class ConnectionStatus:
+    """State of the connection to the collector, for status.json."""
 
     connected: bool = False
-    way: str = ""  # the name of the rung that is or was gone
+    transport: str = ""  # name of the one in use, or last used
     last_success_us: int = 0
     last_failure: str = ""
     last_failure_us: int = 0
-    last_word_us: int = 0  # when the collector last answered a word by DNS
+    last_beacon_us: int = 0  # when the collector last answered a DNS beacon
 
 
-class Going(Protocol):
-    """A way that is being gone: a session, or one envelope after the other."""
+class ActiveTransport(Protocol):
+    """The transport in use: a session, or one envelope after the other."""
 
     def wake(self) -> None: ...
 
@@ -64,297 +72,318 @@ class Going(Protocol):
 
 
 class Uplink:
-    """`run` returns after `leave`; everything else is a hint to it."""
+    """Run attempts until `leave`; the other methods are hints to `run`."""
 
     def __init__(
         self,
         state: State,
-        party: Party,
+        host: SessionHost,
         *,
         heartbeat_s: Callable[[], int],
-        patience: Callable[[int], float],
-        changed: Callable[[], None],
+        get_wait_s: Callable[[int], float],
+        on_changed: Callable[[], None],
         entrances: Callable[[], Sequence[Entrance]] = tuple,
-        guarded: Callable[[Entrance], bool] = lambda _: False,
-        ways: Ways | None = None,
-        last_word: LastWord | None = None,
+        is_guarded: Callable[[Entrance], bool] = lambda _: False,
+        dial_context: DialContext | None = None,
+        beacon: DnsBeacon | None = None,
     ) -> None:
         self.offsets = ClockFilter()
-        self.reached = Reached()
-        self.ways = ways or Ways(party.clock, random.SystemRandom())
+        self.status = ConnectionStatus()
+        self.dial_context = dial_context or DialContext(host.clock, random.SystemRandom())
         self._state = state
-        self.returning = Returning(party.clock, self.ways.rng)
-        self._party = replace(party, heard=self._heard, returning=self.returning)
+        self.reconnect_delay = ReconnectDelay(host.clock, self.dial_context.rng)
+        self._host = replace(host, on_reply=self._on_reply, reconnect_delay=self.reconnect_delay)
         self._heartbeat_s = heartbeat_s
-        self._patience = patience
-        self._changed = changed
-        self._entrances, self._guarded = entrances, guarded
-        self._last_word = last_word
-        self._ladder: Ladder | None = None
-        self._news = News(lambda: party.facts().plan_version, party.take_plan)
-        self._attempts = Attempts(party.clock, party.attempted)
-        self._notes: asyncio.Queue[tuple[str, Trace]] = asyncio.Queue(NOTES)
+        self._get_wait_s = get_wait_s
+        self._on_changed = on_changed
+        self._entrances = entrances
+        self._is_guarded = is_guarded
+        self._beacon = beacon
+        self._selector: TransportSelector | None = None
+        self._plan_downloader = PlanDownloader(lambda: host.facts().plan_version, host.take_plan)
+        self._attempt_log = AttemptLog(host.clock, host.on_attempt)
+        self._attempt_queue: asyncio.Queue[tuple[str, StepTrace]] = asyncio.Queue(
+            MAX_QUEUED_ATTEMPTS
+        )
         self._failures = 0
-        self._rest_for = 0  # failures that the next wait is for
-        self._again_s = 0
-        self._going: Going | None = None
+        self._wait_failures = 0  # failures that the next wait is for
+        self._retry_after_s = 0
+        self._active_transport: ActiveTransport | None = None
         self._began_us = 0
-        self._leaving = ""
-        self._met = asyncio.Event()  # a way stands
-        self._idle = asyncio.Event()  # the spool holds nothing that waits for a receipt
-        self._stir = asyncio.Event()  # ends a wait between two attempts
+        self._leave_reason = ""
+        self._connected_event = asyncio.Event()  # a transport works
+        self._idle_event = asyncio.Event()  # the spool holds nothing that waits for a receipt
+        self._wake_event = asyncio.Event()  # ends a wait between two attempts
 
     def wake(self) -> None:
-        """A batch was closed."""
-        self._idle.clear()
-        if self._going is not None:
-            self._going.wake()
+        """Note that a batch was closed."""
+        self._idle_event.clear()
+        if self._active_transport is not None:
+            self._active_transport.wake()
 
-    def hurry(self) -> None:
-        """The link is whole again: a wait that grew in the dark shrinks to a few seconds.
+    def shorten_wait(self) -> None:
+        """Shorten a long wait to a few seconds, because the link is whole again.
 
-        Not to none at all: everybody's link comes back at once.
+        It is not dropped entirely, because all agents' links come back at once.
         """
-        if not self.reached.connected and self._failures > HURRIED:
-            self._failures = self._rest_for = HURRIED
-            self._stir.set()
+        if not self.status.connected and self._failures > SHORT_WAIT_FAILURES:
+            self._failures = self._wait_failures = SHORT_WAIT_FAILURES
+            self._wake_event.set()
 
-    def renew(self) -> None:
-        """The network changed: end this session properly, and try again at once, best way first."""
-        self._failures = self._rest_for = 0
-        self._attempts.forget()
-        if self._ladder is not None:
-            self._ladder.moved()
-        self._stir.set()
-        if self._going is not None:
-            self._going.leave("network_change")
+    def restart(self) -> None:
+        """End the session after a network change, and try again at once, best transport first."""
+        self._failures = self._wait_failures = 0
+        self._attempt_log.reset()
+        if self._selector is not None:
+            self._selector.reset_network()
+        self._wake_event.set()
+        if self._active_transport is not None:
+            self._active_transport.leave("network_change")
 
     def leave(self, reason: str) -> None:
         """Deliver what can be delivered at once, say goodbye, and let `run` return."""
-        self._leaving = reason
-        self._stir.set()
-        if self._going is not None:
-            self._going.leave(reason)
+        self._leave_reason = reason
+        self._wake_event.set()
+        if self._active_transport is not None:
+            self._active_transport.leave(reason)
 
-    async def delivered(self) -> None:
-        """Until everything that was waiting is acknowledged; may never come, so bound it."""
-        await self._met.wait()
-        await self._idle.wait()
+    async def wait_delivered(self) -> None:
+        """Wait until everything is acknowledged; the caller bounds the wait."""
+        await self._connected_event.wait()
+        await self._idle_event.wait()
 
     async def run(self) -> None:
-        """Can be run again after it was left, say after a pause."""
-        self._leaving, self._failures, self._rest_for = "", 0, 0
+        """Run until `leave`; can be run again, say after a pause."""
+        self._leave_reason = ""
+        self._failures = 0
+        self._wait_failures = 0
         async with asyncio.TaskGroup() as group:
-            writing = group.create_task(self._write_notes())
-            await self._climb()
-            writing.cancel()
-        while not self._notes.empty():
-            await self._attempts.note(*self._notes.get_nowait())
-        await self._attempts.flush()
+            writer_task = group.create_task(self._write_attempts())
+            await self._run_attempts()
+            writer_task.cancel()
+        while not self._attempt_queue.empty():
+            await self._attempt_log.record(*self._attempt_queue.get_nowait())
+        await self._attempt_log.flush()
 
-    async def _climb(self) -> None:
-        while not self._leaving:
-            rung: Rung | None = None
+    async def _run_attempts(self) -> None:
+        while not self._leave_reason:
+            transport: Transport | None = None
             try:
-                self._ladder = self._ladder or self._remembered()
-                rung = self._next(self._ladder)
-                await self._go(rung)
-            except DoorError as error:
-                self._again_s = error.again_s
-                self._failed(rung, error.reason)
-            except StateError:  # of a sick disk; it may get well
-                self._failed(rung, Reason.STATE)
+                self._selector = self._selector or self._load_selector()
+                transport = self._select_transport(self._selector)
+                await self._run_transport(transport)
+            except UplinkError as error:
+                self._retry_after_s = error.retry_after_s
+                self._record_failure(transport, error.reason)
+            except StateError:  # of a failing disk; it may recover
+                self._record_failure(transport, Reason.STATE)
             finally:
-                self._going = None
-            self._set(replace(self.reached, connected=False))
-            await self._say_last_word()
-            if not self._leaving:
-                await self._wait()
+                self._active_transport = None
+            self._set_status(replace(self.status, connected=False))
+            await self._send_beacon()
+            if not self._leave_reason:
+                await self._wait_retry()
 
-    def _next(self, ladder: Ladder) -> Rung:
-        """Raises DoorError, StateError."""
-        return ladder.next(self._rungs(), self._party.clock.monotonic_us(), self.ways.rng)
+    def _select_transport(self, selector: TransportSelector) -> Transport:
+        """Select the next transport. Raises UplinkError, StateError."""
+        return selector.select_next(
+            self._list_transports(), self._host.clock.monotonic_us(), self.dial_context.rng
+        )
 
-    def _rungs(self) -> Sequence[Rung]:
+    def _list_transports(self) -> Sequence[Transport]:
         collector = self._state.collector()
         if collector is None:
-            raise DoorError(Reason.UNKNOWN_AGENT)
-        ways, use = self._entrances(), self.ways.proxy_use
-        return rungs(collector.endpoint, ways, use, self._guarded)
+            raise UplinkError(Reason.UNKNOWN_AGENT)
+        entrances = self._entrances()
+        use = self.dial_context.proxy_use
+        return list_transports(collector.endpoint, entrances, use, self._is_guarded)
 
-    async def _go(self, rung: Rung) -> None:
-        """Raises DoorError, StateError; returns when told to leave or to look for a better way."""
-        self._began_us = self._party.clock.monotonic_us()
-        self._set(replace(self.reached, way=rung.name))
-        if rung.entrance.carrier is Carrier.STREAM:
-            await self._stream(rung)
+    async def _run_transport(self, transport: Transport) -> None:
+        """Use a transport until `leave` or a probe of others. Raises UplinkError, StateError."""
+        self._began_us = self._host.clock.monotonic_us()
+        self._set_status(replace(self.status, transport=transport.name))
+        if transport.entrance.carrier is Carrier.STREAM:
+            await self._run_stream(transport)
         else:
-            await self._post(rung)
+            await self._run_posts(transport)
 
-    async def _stream(self, rung: Rung) -> None:
-        from heliograph_agent.uplink.stream_transport import Streaming
+    async def _run_stream(self, transport: Transport) -> None:
+        from heliograph_agent.uplink.stream_transport import StreamTransport
 
-        streaming = Streaming(
+        stream_transport = StreamTransport(
             state=self._state,
-            party=self._party,
-            ways=self.ways,
-            rung=rung,
+            host=self._host,
+            dial_context=self.dial_context,
+            transport=transport,
             offsets=self.offsets,
             heartbeat_s=self._heartbeat_s(),
-            idle=self._idle,
-            heard=lambda: self.reached.connected,
-            tried=lambda trace: self._note(rung.name, trace),
+            idle_event=self._idle_event,
+            is_connected=lambda: self.status.connected,
+            on_attempt=lambda trace: self._queue_attempt(transport.name, trace),
         )
-        self._going = streaming
-        await streaming.run()
+        self._active_transport = stream_transport
+        await stream_transport.run()
 
-    async def _post(self, rung: Rung) -> None:
-        from heliograph_agent.uplink.post_transport import Posting
-        from heliograph_agent.uplink.single_post import hand_over
+    async def _run_posts(self, transport: Transport) -> None:
+        from heliograph_agent.uplink.single_post import PostTransport, deliver_envelope
 
         collector = self._state.collector()
-        if collector is None or self._ladder is None:
-            raise DoorError(Reason.UNKNOWN_AGENT)
-        pin, ladder = rung.pin(collector.pin), self._ladder
-        posting = Posting(
-            self._party,
-            rung,
-            lambda lone, trace: hand_over(self.ways, rung, pin, lone, trace),
-            self._idle,
-            news=self._news,
-            word=by_relay(collector) if rung.by_relay else its_own,
-            tried=lambda trace: self._note(rung.name, trace),
-            held=lambda: self._held(rung),
+        if collector is None or self._selector is None:
+            raise UplinkError(Reason.UNKNOWN_AGENT)
+        pin = transport.select_pin(collector.pin)
+        selector = self._selector
+        post_transport = PostTransport(
+            self._host,
+            transport,
+            lambda post, trace: deliver_envelope(self.dial_context, transport, pin, post, trace),
+            self._idle_event,
+            plan_downloader=self._plan_downloader,
+            read_receipt=make_relay_reader(collector) if transport.is_relay else read_own_receipt,
+            on_attempt=lambda trace: self._queue_attempt(transport.name, trace),
+            on_delivered=lambda: self._on_delivered(transport),
         )
-        self._going = posting
-        await posting.run(lambda: ladder.probe_in_s(self._party.clock.monotonic_us()))
+        self._active_transport = post_transport
+        await post_transport.run(lambda: selector.probe_in_s(self._host.clock.monotonic_us()))
 
-    async def _say_last_word(self) -> None:
-        """When every way has failed, and only where both sides allow it."""
-        now_us, collector = self._party.clock.monotonic_us(), self._collector()
-        if self._last_word is None or collector is None or self._leaving or not self._failures:
+    async def _send_beacon(self) -> None:
+        """Send a DNS beacon when every transport has failed and both sides allow it."""
+        now_us = self._host.clock.monotonic_us()
+        collector = self._read_collector()
+        if self._beacon is None or collector is None or self._leave_reason or not self._failures:
             return
-        if not self._last_word.due(now_us):
+        if not self._beacon.is_due(now_us):
             return
-        words = self._last_word.words(collector, self._party.clock.wall_us())
-        if words is None:
+        query = self._beacon.make_query(collector, self._host.clock.wall_us())
+        if query is None:
             return
-        trace = Trace(self._party.clock)
-        await self.ways.net(trace).resolve(words.name, query_type="AAAA")
-        wall_us = self._party.clock.wall_us()
-        if self._last_word.spoke(words, trace, wall_us, self._party.clock.monotonic_us()):
+        trace = StepTrace(self._host.clock)
+        await self.dial_context.make_net(trace).resolve(query.name, query_type="AAAA")
+        wall_us = self._host.clock.wall_us()
+        if self._beacon.record(query, trace, wall_us, self._host.clock.monotonic_us()):
             log.info("the collector took in by DNS what answers here")
-            self._set(replace(self.reached, last_word_us=wall_us))
-        self._note(self._last_word.target, trace)
+            self._set_status(replace(self.status, last_beacon_us=wall_us))
+        self._queue_attempt(self._beacon.target, trace)
 
-    def _collector(self) -> Collector | None:
+    def _read_collector(self) -> Collector | None:
         with suppress(StateError):
             return self._state.collector()
         return None
 
-    def _failed(self, rung: Rung | None, reason: Reason) -> None:
-        if self._leaving:
+    def _record_failure(self, transport: Transport | None, reason: Reason) -> None:
+        if self._leave_reason:
             return
-        if self._is_last(rung, reason):
+        if self._is_pass_over(transport, reason):
             self._failures += 1
-            self._rest_for = self._failures
+            self._wait_failures = self._failures
         else:
-            self._rest_for = 1  # the next way after a moment
-        if self.reached.connected or reason != self.reached.last_failure:
+            self._wait_failures = 1  # the next transport after a moment
+        if self.status.connected or reason != self.status.last_failure:
             log.warning("%s; results are kept and sent later", SENTENCES.get(reason, reason))
-        self._set(
+        self._set_status(
             replace(
-                self.reached,
+                self.status,
                 connected=False,
                 last_failure=reason.value,
-                last_failure_us=self._party.clock.wall_us(),
+                last_failure_us=self._host.clock.wall_us(),
             )
         )
 
-    def _is_last(self, rung: Rung | None, reason: Reason) -> bool:
-        """Whether a pass over all ways is over; what no other way would cure ends it too."""
-        lone = rung is not None and rung.entrance.carrier is not Carrier.STREAM
-        refused = reason is Reason.REFUSED and lone
-        if rung is None or self._ladder is None or (reason not in ON_THE_WAY and not refused):
+    def _is_pass_over(self, transport: Transport | None, reason: Reason) -> bool:
+        """Whether the pass over all transports is over, as when no other one could help."""
+        is_single_post = transport is not None and transport.entrance.carrier is not Carrier.STREAM
+        is_refused = reason is Reason.REFUSED and is_single_post
+        if (
+            transport is None
+            or self._selector is None
+            or (reason not in PATH_REASONS and not is_refused)
+        ):
             return True
-        before = self._ladder.probes
-        last = self._ladder.failed(rung, self._party.clock.monotonic_us(), self.ways.rng)
-        if self._ladder.probes != before:
-            self._remember(self._ladder)
-        return last
+        probes_before = self._selector.probes
+        is_last = self._selector.record_failure(
+            transport, self._host.clock.monotonic_us(), self.dial_context.rng
+        )
+        if self._selector.probes != probes_before:
+            self._save_selector(self._selector)
+        return is_last
 
-    async def _wait(self) -> None:
-        seconds = self._patience(self._rest_for) if self._rest_for else 0.0
-        seconds = max(seconds, float(self._again_s))  # its own wish when to be asked again
-        self._again_s = 0
-        while await self._stirred(seconds) and self._rest_for and not self._leaving:
-            seconds = min(seconds, self._patience(self._rest_for))
-        self._rest_for = 0
+    async def _wait_retry(self) -> None:
+        seconds = self._get_wait_s(self._wait_failures) if self._wait_failures else 0.0
+        seconds = max(seconds, float(self._retry_after_s))  # as the collector asked
+        self._retry_after_s = 0
+        while await self._wait_woken(seconds) and self._wait_failures and not self._leave_reason:
+            seconds = min(seconds, self._get_wait_s(self._wait_failures))
+        self._wait_failures = 0
 
-    async def _stirred(self, seconds: float) -> bool:
-        self._stir.clear()
+    async def _wait_woken(self, seconds: float) -> bool:
+        self._wake_event.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stir.wait()
+                await self._wake_event.wait()
                 return True
         return False
 
-    def _heard(self) -> None:
+    def _on_reply(self) -> None:
         self._failures = 0
-        if not self.reached.connected:
-            by = "" if self.reached.way.startswith(Carrier.STREAM) else ", one batch at a time"
-            log.info("connected to the collector%s", by)
-        now_us = self._party.clock.monotonic_us()
-        if self.reached.way.startswith(Carrier.STREAM) and now_us - self._began_us >= STEADY_US:
-            with suppress(DoorError, StateError):
-                for rung in self._rungs():
-                    if rung.name == self.reached.way:
-                        self._held(rung)
-        self._set(
-            replace(self.reached, connected=True, last_success_us=self._party.clock.wall_us())
+        if not self.status.connected:
+            mode = (
+                "" if self.status.transport.startswith(Carrier.STREAM) else ", one batch at a time"
+            )
+            log.info("connected to the collector%s", mode)
+        now_us = self._host.clock.monotonic_us()
+        if (
+            self.status.transport.startswith(Carrier.STREAM)
+            and now_us - self._began_us >= STABLE_US
+        ):
+            with suppress(UplinkError, StateError):
+                for transport in self._list_transports():
+                    if transport.name == self.status.transport:
+                        self._on_delivered(transport)
+        self._set_status(
+            replace(self.status, connected=True, last_success_us=self._host.clock.wall_us())
         )
 
-    def _held(self, rung: Rung) -> None:
-        """It delivers, and is the one to begin with from now on."""
-        if self._ladder is None:
+    def _on_delivered(self, transport: Transport) -> None:
+        """Prefer a transport that has delivered."""
+        if self._selector is None:
             return
-        known = [*self._rungs()]
-        if rung in known and self._ladder.held(
-            rung, known, self._party.clock.monotonic_us(), self.ways.rng
+        transports = [*self._list_transports()]
+        if transport in transports and self._selector.record_delivery(
+            transport, transports, self._host.clock.monotonic_us(), self.dial_context.rng
         ):
-            self._remember(self._ladder)
+            self._save_selector(self._selector)
 
-    def _remembered(self) -> Ladder:
-        """Raises StateError only where the disk is sick; a damaged file is an empty one."""
+    def _load_selector(self) -> TransportSelector:
+        """Load the preferred transport; a damaged or unreadable file counts as empty."""
         try:
-            kept = self._state.read_json(UPLINK) or {}
+            stored = self._state.read_json(UPLINK) or {}
         except StateError:
-            kept = {}
-        good, probes = kept.get("good"), kept.get("probes")
-        return Ladder(
-            good=good if isinstance(good, str) else "",
+            stored = {}
+        good = stored.get("good")
+        probes = stored.get("probes")
+        return TransportSelector(
+            preferred=good if isinstance(good, str) else "",
             probes=probes if isinstance(probes, int) and 0 <= probes < 64 else 0,
         )
 
-    def _remember(self, ladder: Ladder) -> None:
+    def _save_selector(self, selector: TransportSelector) -> None:
         with suppress(StateError):
-            kept = {"good": ladder.good, "probes": ladder.probes}
-            self._state.write_json(UPLINK, kept, durable=False)
+            stored = {"good": selector.preferred, "probes": selector.probes}
+            self._state.write_json(UPLINK, stored, durable=False)
 
-    def _note(self, target: str, trace: Trace) -> None:
+    def _queue_attempt(self, target: str, trace: StepTrace) -> None:
         with suppress(asyncio.QueueFull):
-            self._notes.put_nowait((target, trace))
+            self._attempt_queue.put_nowait((target, trace))
 
-    async def _write_notes(self) -> None:
+    async def _write_attempts(self) -> None:
         while True:
-            await self._attempts.note(*await self._notes.get())
+            await self._attempt_log.record(*await self._attempt_queue.get())
 
-    def _set(self, reached: Reached) -> None:
-        moved = reached.connected != self.reached.connected
-        self.reached = reached
-        if reached.connected:
-            self._met.set()
+    def _set_status(self, status: ConnectionStatus) -> None:
+        has_changed = status.connected != self.status.connected
+        self.status = status
+        if status.connected:
+            self._connected_event.set()
         else:
-            self._met.clear()
-        if moved or not reached.connected:
-            self._changed()
+            self._connected_event.clear()
+        if has_changed or not status.connected:
+            self._on_changed()

@@ -1,4 +1,4 @@
-"""What it takes to go out: the network's libraries, loaded when they are needed, and the proxy."""
+"""Hold what dialing needs: the network libraries, loaded on first use, and the proxy."""
 
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -6,96 +6,101 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.uplink.proxy import Proxy
-from heliograph_agent.uplink.transports import Rung, Use
+from heliograph_agent.uplink.transports import ProxyUse, Transport
 
 if TYPE_CHECKING:
     from heliograph_agent.net import Net
     from heliograph_agent.net.scrub import Scrubber
-    from heliograph_agent.net.tcp import Wire
-    from heliograph_agent.uplink.dialer import Finder
+    from heliograph_agent.net.tcp import TcpConnection
+    from heliograph_agent.uplink.dialer import Dialer
 
-# There are other ways: none of them is waited for as long as an experiment would.
-CONNECT_S, TLS_S, RESOLVE_S, DNS_S = 6.0, 10.0, 6.0, 3.0
+# Shorter than an experiment's timeouts, because other transports can be tried.
+CONNECT_S = 6.0
+TLS_S = 10.0
+RESOLVE_S = 6.0
+DNS_S = 3.0
 
 
 @dataclass(slots=True)
-class Ways:
-    """One per uplink."""
+class DialContext:
+    """Clock, configuration and proxy of one uplink."""
 
     clock: Clock
     rng: Random
     config: NetConfig = field(default_factory=NetConfig)
     proxy: Proxy | None = None
-    use: Use = Use.LAST
-    _door: Any = None
-    _own: Any = None
-    _barred: Any = None
+    use: ProxyUse = ProxyUse.LAST
+    _factory: Any = None
+    _own_addresses: Any = None
+    _address_policy: Any = None
 
     @property
-    def proxy_use(self) -> Use | None:
+    def proxy_use(self) -> ProxyUse | None:
         return None if self.proxy is None else self.use
 
-    def finder(self, rung: Rung, pin: bytes, trace: Trace) -> "Finder":
-        from heliograph_agent.uplink.dialer import Finder
+    def make_dialer(self, transport: Transport, pin: bytes, trace: StepTrace) -> "Dialer":
+        from heliograph_agent.uplink.dialer import Dialer
 
-        return Finder(
-            net=self.net(trace),
+        return Dialer(
+            net=self.make_net(trace),
             trace=trace,
-            scrub=self.scrub(),
+            scrubber=self.get_scrubber(),
             pin=pin,
             doh=self.config.doh,
-            proxy=self.proxy if rung.proxied else None,
-            barred=self.leads_home if rung.guarded else _nowhere,
+            proxy=self.proxy if transport.is_proxied else None,
+            is_forbidden=self.is_local_address if transport.is_guarded else _allow_all,
         )
 
-    def leads_home(self, place: str) -> bool:
-        """Whether this is an address of a private network, or of this machine's own. Of a name
-        nothing is known, but of the one that every machine calls itself by."""
-        from heliograph.address import literal
+    def is_local_address(self, host: str) -> bool:
+        """Whether this is `localhost`, or an address of a private or this machine's network.
 
-        address = literal(place)
-        return self._bars(address) if address else place.lower() == "localhost"
+        Of other names nothing is known.
+        """
+        from heliograph.address import parse_literal
 
-    def _bars(self, address: str) -> bool:
-        from heliograph_agent.net.address_policy import Bars
+        address = parse_literal(host)
+        return self._is_forbidden(address) if address else host.lower() == "localhost"
+
+    def _is_forbidden(self, address: str) -> bool:
+        from heliograph_agent.net.address_policy import AddressPolicy
         from heliograph_agent.net.local_addresses import own_networks
 
-        self._barred = self._barred or Bars(self.clock, own_networks)
-        return bool(self._barred(address))
+        self._address_policy = self._address_policy or AddressPolicy(self.clock, own_networks)
+        return bool(self._address_policy(address))
 
-    def net(self, trace: Trace) -> "Net":
-        """The door out, with this uplink's patience, writing into `trace`."""
-        net: Net = self._opened().bind(trace)
+    def make_net(self, trace: StepTrace) -> "Net":
+        """Make a Net with the uplink's timeouts that writes into `trace`."""
+        net: Net = self._get_factory().bind(trace)
         return net
 
-    def scrub(self) -> "Scrubber":
+    def get_scrubber(self) -> "Scrubber":
         from heliograph_agent.net.local_addresses import OwnAddresses
 
-        self._own = self._own or OwnAddresses(self.clock)
-        scrubber: Scrubber = self._own.scrubber()
+        self._own_addresses = self._own_addresses or OwnAddresses(self.clock)
+        scrubber: Scrubber = self._own_addresses.get_scrubber()
         return scrubber
 
-    async def lead(self, rung: Rung, place: str, pin: bytes) -> "Wire":
-        """A wire by the proxy. Raises OSError."""
-        finder = self.finder(rung, pin, Trace(self.clock))
-        _, wire = await finder.lead(place, rung.entrance.port)
-        if wire is None:
+    async def dial_proxy(self, transport: Transport, host: str, pin: bytes) -> "TcpConnection":
+        """Open a connection through the proxy. Raises OSError."""
+        dialer = self.make_dialer(transport, pin, StepTrace(self.clock))
+        _, connection = await dialer.dial_proxy(host, transport.entrance.port)
+        if connection is None:
             raise ConnectionResetError
-        return wire
+        return connection
 
-    def _opened(self) -> Any:
-        if self._door is None:
-            from heliograph_agent.net.system_net import Door
+    def _get_factory(self) -> Any:
+        if self._factory is None:
+            from heliograph_agent.net.system_net import SystemNetFactory
 
             config = replace(
                 self.config, connect_s=CONNECT_S, tls_s=TLS_S, resolve_s=RESOLVE_S, dns_s=DNS_S
             )
-            self._door = Door(config, self.clock, self.rng)
-        return self._door
+            self._factory = SystemNetFactory(config, self.clock, self.rng)
+        return self._factory
 
 
-def _nowhere(place: str) -> bool:
-    del place
+def _allow_all(host: str) -> bool:
+    del host
     return False

@@ -1,171 +1,190 @@
-"""Finds an open, pinned connection to an entrance: by whatever resolver and name leads there.
+"""Find an open, pinned connection to an entrance by any resolver and server name that works.
 
 A resolver may lie or keep silent, and a name in a ClientHello may bring a reset. So the system's
 answer is tried first, then those of DNS over HTTPS, then the addresses that the plan lists; each
-with the name, then without. Every step is written into the trace, and the pin alone is believed.
+with the name, then without. Every step is written into the trace; only the pin is trusted.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
 from heliograph.plan import Entrance
-from heliograph_agent.net import Net, Seen, Stream, Trace
+from heliograph_agent.net import ByteStream, Net, StepResult, StepTrace
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import Facts, Step
-from heliograph_agent.net.tcp import Wire, open_wire
+from heliograph_agent.net.step import StepFacts, StepRecorder
+from heliograph_agent.net.tcp import TcpConnection, open_tcp
 from heliograph_agent.net.tls.openssl import TlsSession
 from heliograph_agent.uplink import proxy as proxies
-from heliograph_agent.uplink.channel import DoorError, Reason
 from heliograph_agent.uplink.proxy import Proxy
+from heliograph_agent.uplink.transports import Reason, UplinkError
 
-MAX_PLACES = 6  # addresses that are tried for one entrance
-MAX_DOH = 2  # resolvers that are asked
-PROXY_S = 20.0  # for a proxy to lead on: Tor takes its time
-_SPOKEN = {"socks5": "socks5", "http": "http_connect"}
+MAX_ADDRESSES = 6  # addresses that are tried for one entrance
+MAX_DOH = 2  # resolvers that are queried
+PROXY_S = 20.0  # for a proxy to connect: Tor is slow
+_PROXY_PROTOCOLS = {"socks5": "socks5", "http": "http_connect"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An open connection behind which the pinned key stands."""
+class PinnedConnection:
+    """An open connection to a server that proved the pinned key."""
 
-    stream: Stream
-    place: str  # the address, or by a proxy whatever the proxy was asked for
-    name: str  # what was said in the ClientHello, "" for nothing
+    stream: ByteStream
+    address: str  # the IP address, or the destination requested from the proxy
+    name: str  # in the ClientHello, "" for none
     certificate: bytes  # DER
-    plain: bool  # where and as anybody would have gone
+    is_default: bool  # the system's address and the first name
 
 
 @dataclass(frozen=True, slots=True)
-class Finder:
-    """`net` writes into `trace`. With a `proxy`, nothing is looked up or dialled past it."""
+class Dialer:
+    """Dial entrances; `net` writes into `trace`. A `proxy` also does all look-ups."""
 
     net: Net
-    trace: Trace
-    scrub: Scrubber
+    trace: StepTrace
+    scrubber: Scrubber
     pin: bytes  # SHA-256 of the SubjectPublicKeyInfo
     doh: Sequence[str] = ()
     proxy: Proxy | None = None
-    barred: Callable[[str], bool] = lambda _: False  # where it may not lead
+    is_forbidden: Callable[[str], bool] = lambda _: False  # whether an address may not be dialed
 
-    async def find(self, entrance: Entrance) -> Found:
-        """The first that shows the pin; the caller closes its stream.
+    async def connect(self, entrance: Entrance) -> PinnedConnection:
+        """Return the first connection that proves the pin; the caller closes its stream.
 
-        Raises DoorError: unreachable, or pin_mismatch when somebody else answered.
+        Raises UplinkError: unreachable, or pin_mismatch when another server answered.
         """
-        reason, tried, names = Reason.UNREACHABLE, 0, _names(entrance)
-        async for place, plain in self._places(entrance):
-            if self.barred(place):
+        reason = Reason.UNREACHABLE
+        attempts = 0
+        names = _candidate_names(entrance)
+        async for address, is_default in self._iter_addresses(entrance):
+            if self.is_forbidden(address):
                 continue
             for name in names:
-                stream, strange = await self._knock(place, entrance.port, name)
+                stream, is_stranger = await self._try_handshake(address, entrance.port, name)
                 if stream is not None:
-                    return Found(stream, place, name, _leaf(stream), plain and name == names[0])
-                if strange is None:
-                    break  # nobody at this address: a name more or less changes nothing
-                reason = Reason.PIN_MISMATCH if strange else reason
-            tried += 1
-            if tried >= MAX_PLACES:
+                    return PinnedConnection(
+                        stream,
+                        address,
+                        name,
+                        _leaf_certificate(stream),
+                        is_default and name == names[0],
+                    )
+                if is_stranger is None:
+                    break  # nothing answers at this address, whatever the name
+                reason = Reason.PIN_MISMATCH if is_stranger else reason
+            attempts += 1
+            if attempts >= MAX_ADDRESSES:
                 break
-        raise DoorError(reason)
+        raise UplinkError(reason)
 
-    async def lead(self, host: str, port: int) -> tuple[Seen, Wire | None]:
-        """A wire to `host` by the proxy, in two steps; the last one."""
+    async def dial_proxy(self, host: str, port: int) -> tuple[StepResult, TcpConnection | None]:
+        """Connect to `host` through the proxy in two steps; return the last one."""
         if self.proxy is None:
             raise RuntimeError("there is no proxy")
-        wire: Wire | None = None
-        proxy, said = self.proxy, Exchange(protocol=_SPOKEN[self.proxy.scheme])
+        connection: TcpConnection | None = None
+        proxy = self.proxy
+        exchange = Exchange(protocol=_PROXY_PROTOCOLS[self.proxy.scheme])
 
         async def dial() -> None:
-            nonlocal wire
-            wire = await open_wire(proxy.address, proxy.port, self._count)
+            nonlocal connection
+            connection = await open_tcp(proxy.address, proxy.port, self._count_bytes)
 
         async def ask() -> None:
-            if wire is not None:
-                await proxies.ask(proxy, wire, host, port)
+            if connection is not None:
+                await proxies.open_tunnel(proxy, connection, host, port)
 
-        seen = await self._step(Operation.CONNECT, None).take(dial, PROXY_S, Facts)
-        if seen.ok and wire is not None:
-            step = self._step(Operation.EXCHANGE, seen)
-            seen = await step.take(ask, PROXY_S, lambda: {"exchange": said})
-        if wire is not None and not seen.ok:
-            wire.transport.abort()
-            wire = None
-        return seen, wire
+        result = await self._recorder(Operation.CONNECT, None).run(dial, PROXY_S, StepFacts)
+        if result.is_success and connection is not None:
+            recorder = self._recorder(Operation.EXCHANGE, result)
+            result = await recorder.run(ask, PROXY_S, lambda: {"exchange": exchange})
+        if connection is not None and not result.is_success:
+            connection.transport.abort()
+            connection = None
+        return result, connection
 
-    async def _places(self, entrance: Entrance) -> AsyncIterator[tuple[str, bool]]:
-        """Each once, as late as possible: whoever gets in asks no further resolver. With each,
-        whether it is what everybody is told."""
-        seen: set[str] = set()
-        if self.proxy is not None or literal(entrance.host):
-            seen.add(entrance.host)
+    async def _iter_addresses(self, entrance: Entrance) -> AsyncIterator[tuple[str, bool]]:
+        """Yield each address once, and whether the system's resolver gave it.
+
+        Resolvers are queried as late as possible: a connection that works needs no further one.
+        """
+        yielded: set[str] = set()
+        if self.proxy is not None or parse_literal(entrance.host):
+            yielded.add(entrance.host)
             yield entrance.host, True
         else:
-            async for address, plain in self._resolved(entrance.host):
-                if address not in seen:
-                    seen.add(address)
-                    yield address, plain
+            async for address, is_default in self._resolve_addresses(entrance.host):
+                if address not in yielded:
+                    yielded.add(address)
+                    yield address, is_default
         for address in entrance.addresses:
-            if literal(address) and address not in seen:
+            if parse_literal(address) and address not in yielded:
                 yield address, False
 
-    async def _resolved(self, name: str) -> AsyncIterator[tuple[str, bool]]:
-        doh = self.doh[:MAX_DOH] if "." in name else ()  # localhost is nobody else's affair
+    async def _resolve_addresses(self, name: str) -> AsyncIterator[tuple[str, bool]]:
+        doh = (
+            self.doh[:MAX_DOH] if "." in name else ()
+        )  # localhost is not sent to a remote resolver
         for engine, resolver in [("system", ""), *(("doh", url) for url in doh)]:
             for query_type in ("A", "AAAA"):
-                seen = await self.net.resolve(
+                result = await self.net.resolve(
                     name, query_type=query_type, engine=engine, resolver=resolver
                 )
-                answers = seen.observation.dns.addresses if seen.observation.dns else ()
+                answers = result.observation.dns.addresses if result.observation.dns else ()
                 for address in answers:
                     yield address, engine == "system"
-                if answers or seen.observation.failure not in _NONE_OF_A_KIND:
+                if answers or result.observation.failure not in _NO_RECORD:
                     break
 
-    async def _knock(self, place: str, port: int, name: str) -> tuple[Stream | None, bool | None]:
-        """The stream, or whether somebody else answered; None for nobody at all."""
-        stream = await self._connect(place, port)
+    async def _try_handshake(
+        self, address: str, port: int, name: str
+    ) -> tuple[ByteStream | None, bool | None]:
+        """Return a pinned stream, or whether another server answered; None for no answer."""
+        stream = await self._open_stream(address, port)
         if stream is None:
             return None, None
-        seen, secured = await self.net.handshake(
-            stream, name or place, send_sni=bool(name), trust="any"
+        result, tls_stream = await self.net.handshake(
+            stream, name or address, send_sni=bool(name), trust="any"
         )
-        if secured is None:
+        if tls_stream is None:
             return None, False
-        chain = seen.observation.tls.chain if seen.observation.tls else ()
+        chain = result.observation.tls.chain if result.observation.tls else ()
         if chain and chain[0].spki_sha256 == self.pin.hex():
-            return secured, None
-        secured.close()
-        self.trace.observations[seen.index] = replace(
-            seen.observation, failure=Failure.SSL_UNKNOWN_AUTHORITY
+            return tls_stream, None
+        tls_stream.close()
+        self.trace.observations[result.index] = replace(
+            result.observation, failure=Failure.SSL_UNKNOWN_AUTHORITY
         )
         return None, True
 
-    async def _connect(self, place: str, port: int) -> Stream | None:
+    async def _open_stream(self, address: str, port: int) -> ByteStream | None:
         if self.proxy is None:
-            return (await self.net.connect(place, port))[1]
-        seen, wire = await self.lead(place, port)
-        return None if wire is None else Stream(seen, wire.inbox, wire)
+            return (await self.net.connect(address, port))[1]
+        result, connection = await self.dial_proxy(address, port)
+        return (
+            None
+            if connection is None
+            else ByteStream(result, connection.receive_buffer, connection)
+        )
 
-    def _step(self, operation: Operation, on: Seen | None) -> Step:
-        return Step(self.trace, self.scrub, operation, on, "proxy")
+    def _recorder(self, operation: Operation, on: StepResult | None) -> StepRecorder:
+        return StepRecorder(self.trace, self.scrubber, operation, on, "proxy")
 
-    def _count(self, size: int) -> None:
+    def _count_bytes(self, size: int) -> None:
         self.trace.bytes_moved += size
 
 
-_NONE_OF_A_KIND = (Failure.DNS_NO_ANSWER,)  # no A record: there may be AAAA
+_NO_RECORD = (Failure.DNS_NO_ANSWER,)  # no A record: there may be AAAA
 
 
-def _names(entrance: Entrance) -> tuple[str, ...]:
-    """What is said in clear: the name, and where that brings nothing, none."""
-    name = entrance.server_name or ("" if literal(entrance.host) else entrance.host)
+def _candidate_names(entrance: Entrance) -> tuple[str, ...]:
+    """Return the server names to try: the name, then none."""
+    name = entrance.server_name or ("" if parse_literal(entrance.host) else entrance.host)
     return (name, "") if name else ("",)
 
 
-def _leaf(stream: Stream) -> bytes:
+def _leaf_certificate(stream: ByteStream) -> bytes:
     if not isinstance(stream.writer, TlsSession):
         raise TypeError("a stream that is not encrypted")
     return stream.writer.chain()[0]

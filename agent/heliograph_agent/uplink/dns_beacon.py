@@ -1,9 +1,8 @@
-"""The rung of last resort: what is said over the telephone, by one DNS query to the system's
-resolver. Only where the plan names a zone and the volunteer has agreed.
+"""Report the service states by one DNS query when every transport has failed.
 
-Queries go where all others go, and are as rare as a word that is to be heard may be: one when every
-way has failed, one when what answers has changed, one an hour. The answer proves that the collector
-took the word in; the results themselves stay in the spool.
+The query goes to the system's resolver, only where the plan names a zone and the volunteer agreed.
+Queries are rare: one when every transport has failed, one when the states have changed, one an
+hour. The answer proves that the collector received the report; results stay in the spool.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,88 +11,97 @@ from dataclasses import dataclass, field, replace
 from heliograph import dns_beacon, keys
 from heliograph.failure import Failure
 from heliograph.observation import Dns
-from heliograph.voice_code import Life, Report
-from heliograph_agent.net.trace import Trace
+from heliograph.voice_code import ServiceState, StatusReport
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State, StateError
 
 MINUTE_US = 60_000_000
-NEWS_S, AGAIN_S = 600, 3_600  # between two words: of another content, of the same
-TRY_S = 300  # after one that was not answered, doubled up to AGAIN_S
-Lives = Mapping[str, Life]
+# between two queries: with other states, with the same
+CHANGED_S = 600
+UNCHANGED_S = 3_600
+TRY_S = 300  # after one without an answer, doubled up to UNCHANGED_S
+StatesByClass = Mapping[str, ServiceState]
 
 
 @dataclass(slots=True)
-class Pace:
-    """When the next word is due. Pure; times are monotonic."""
+class BeaconSchedule:
+    """Decide when the next query is due. Pure; times are monotonic."""
 
-    said: Lives | None = None
-    said_us: int = 0
+    sent_states: StatesByClass | None = None
+    sent_us: int = 0
     failures: int = 0
 
-    def due(self, lives: Lives, now_us: int) -> bool:
-        if self.said is None:
+    def is_due(self, states: StatesByClass, now_us: int) -> bool:
+        if self.sent_states is None:
             return True
-        wait_s = AGAIN_S if lives == self.said else NEWS_S
+        wait_s = UNCHANGED_S if states == self.sent_states else CHANGED_S
         if self.failures:
-            wait_s = min(AGAIN_S, TRY_S * 2 ** min(self.failures - 1, 10))
-        return now_us - self.said_us >= wait_s * 1_000_000
+            wait_s = min(UNCHANGED_S, TRY_S * 2 ** min(self.failures - 1, 10))
+        return now_us - self.sent_us >= wait_s * 1_000_000
 
-    def spoke(self, lives: Lives, now_us: int, *, heard: bool) -> None:
-        self.said, self.said_us = dict(lives), now_us
-        self.failures = 0 if heard else self.failures + 1
+    def record(self, states: StatesByClass, now_us: int, *, is_answered: bool) -> None:
+        self.sent_states = dict(states)
+        self.sent_us = now_us
+        self.failures = 0 if is_answered else self.failures + 1
 
 
 @dataclass(slots=True)
-class LastWord:
-    """`zone` is "" while it is not allowed; `lives` is what answers here, every class."""
+class DnsBeacon:
+    """Make queries and check answers; `zone` is "" while beacons are not allowed."""
 
     state: State
     zone: Callable[[], str]
-    lives: Callable[[], Lives]
-    pace: Pace = field(default_factory=Pace)
-    heard_us: int = 0  # wall clock; when the collector last answered such a word
+    service_states: Callable[[], StatesByClass]
+    schedule: BeaconSchedule = field(default_factory=BeaconSchedule)
+    answered_us: int = 0  # wall clock, of the collector's last answer
 
     @property
     def target(self) -> str:
-        """As a measurement's."""
+        """The target of the beacon's measurements."""
         return f"dns://{self.zone()}"
 
-    def due(self, now_us: int) -> bool:
-        """Whether to say one now, that no other way is open."""
-        return bool(self.zone()) and self.pace.due(self.lives(), now_us)
+    def is_due(self, now_us: int) -> bool:
+        """Whether to send a query now that no transport works."""
+        return bool(self.zone()) and self.schedule.is_due(self.service_states(), now_us)
 
-    def words(self, collector: Collector, wall_us: int) -> "Words | None":
-        """What to ask, and what is to be answered; None where that cannot be said."""
-        report = Report(wall_us // MINUTE_US, self.lives())
+    def make_query(self, collector: Collector, wall_us: int) -> "BeaconQuery | None":
+        """Make a query and its expected answer; None when that is not possible."""
+        report = StatusReport(wall_us // MINUTE_US, self.service_states())
         try:
-            key = self.state.signer().shared_with(collector.sealing_key, keys.BEACON)
-            name = dns_beacon.name_of(
+            key = self.state.signer().derive_shared_key(collector.sealing_key, keys.BEACON)
+            name = dns_beacon.make_query_name(
                 report, key, collector.agent, collector.sealing_key, self.zone()
             )
         except (StateError, ValueError):
             return None
-        sealed = dns_beacon.sealed_in(name, self.zone())
-        return None if sealed is None else Words(name, dns_beacon.answer(key, sealed), report.lives)
+        sealed = dns_beacon.extract_sealed(name, self.zone())
+        return (
+            None
+            if sealed is None
+            else BeaconQuery(name, dns_beacon.make_answer(key, sealed), report.states)
+        )
 
-    def spoke(self, words: "Words", trace: Trace, wall_us: int, now_us: int) -> bool:
-        """Whether the collector heard it, by the last step of `trace`. Somebody else's answer is
-        written down as what it is."""
-        found = trace.observations[-1].dns if trace.observations else None
-        heard = words.answered_by(found)
-        if heard:
-            self.heard_us = wall_us
-        elif found is not None and found.answers:
-            strange = replace(trace.observations[-1], failure=Failure.UNEXPECTED_REPLY)
-            trace.observations[-1] = strange
-        self.pace.spoke(words.lives, now_us, heard=heard)
-        return heard
+    def record(self, query: "BeaconQuery", trace: StepTrace, wall_us: int, now_us: int) -> bool:
+        """Return whether the last step of `trace` holds the collector's answer.
+
+        Any other answer is marked as an unexpected reply.
+        """
+        reply = trace.observations[-1].dns if trace.observations else None
+        is_answered = query.is_answered_by(reply)
+        if is_answered:
+            self.answered_us = wall_us
+        elif reply is not None and reply.answers:
+            unexpected = replace(trace.observations[-1], failure=Failure.UNEXPECTED_REPLY)
+            trace.observations[-1] = unexpected
+        self.schedule.record(query.states, now_us, is_answered=is_answered)
+        return is_answered
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class BeaconQuery:
     name: str
     answer: str
-    lives: Lives
+    states: StatesByClass
 
-    def answered_by(self, found: Dns | None) -> bool:
-        return found is not None and self.answer in found.addresses
+    def is_answered_by(self, reply: Dns | None) -> bool:
+        return reply is not None and self.answer in reply.addresses

@@ -1,4 +1,4 @@
-"""The one line a volunteer is given: where the collector is, how to know it, and a token."""
+"""Parse invites: one line with the collector's address, its key pin and a token."""
 
 import base64
 import binascii
@@ -11,48 +11,48 @@ MAX_LINE = 1_024
 
 
 class InviteError(ValueError):
-    """A line that is no invite; str() is the sentence for the user."""
+    """A line is no invite; str() is the sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invite:
     endpoint: str
     pin: bytes
-    token: bytes  # empty where anybody may come, into quarantine
-    entrances: tuple[Entrance, ...] = ()  # besides the endpoint
+    token: bytes  # empty where anyone may join, into quarantine
+    entrances: tuple[Entrance, ...] = ()  # in addition to the endpoint
     charter: bytes = b""  # SHA-256 of the one that the agent begins with
 
 
 def parse_invite(line: str) -> Invite:
-    """Raises InviteError."""
+    """Parse the line. Raises InviteError."""
     from google.protobuf.message import DecodeError
 
     from heliograph import codec
     from heliograph.v1 import intake_pb2
 
-    text = "".join(line.split())
-    if not text.startswith(PREFIX) or len(text) > MAX_LINE:
+    compact_line = "".join(line.split())
+    if not compact_line.startswith(PREFIX) or len(compact_line) > MAX_LINE:
         raise InviteError(
             f"This is not an invite: it begins with {PREFIX!r} and is one line; "
             "copy it whole from the message you were sent."
         )
     try:
-        body = text.removeprefix(PREFIX)
+        body = compact_line.removeprefix(PREFIX)
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         message = intake_pb2.Invite.FromString(raw)
         split_endpoint(message.endpoint)
         entrances = codec.entrances_from_pb(message.entrances)
     except (binascii.Error, DecodeError, ValueError) as error:  # CodecError is one
-        raise _cut_short() from error
+        raise _incomplete_error() from error
     if len(message.pin) != 32 or len(message.charter) not in (0, 32):
-        raise _cut_short()
+        raise _incomplete_error()
     if not (message.token or message.charter):
-        raise _cut_short()
+        raise _incomplete_error()
     return Invite(message.endpoint, message.pin, message.token, entrances, message.charter)
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """host:port or [v6]:port. Raises ValueError."""
+    """Split host:port or [v6]:port. Raises ValueError."""
     host, _, port = endpoint.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
@@ -60,7 +60,7 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _cut_short() -> InviteError:
+def _incomplete_error() -> InviteError:
     return InviteError(
         "The invite is incomplete or was changed on the way: copy the whole line again, "
         "or ask the collector's operator for a new one."

@@ -1,4 +1,4 @@
-"""What lone envelopes bring back besides their receipts: whose word that is, and a newer plan."""
+"""Read receipts and a newer plan from the answers to single envelopes."""
 
 from collections.abc import Callable
 
@@ -6,55 +6,58 @@ from google.protobuf.message import DecodeError
 
 from heliograph import relay_line
 from heliograph.keys import key_id
-from heliograph.plan_chunks import Gathered
+from heliograph.plan_chunks import PlanAssembler
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.state import Collector
 
 
-class News:
-    """One per uplink, so that a plan begun on one way is ended on another."""
+class PlanDownloader:
+    """Assemble a plan from pieces; one per uplink, so that transports can share a download."""
 
     def __init__(
         self, version: Callable[[], int], take_plan: Callable[[plan_pb2.SignedPlan], None]
     ) -> None:
-        self._version, self._take_plan = version, take_plan
-        self._gathered = Gathered()
+        self._version = version
+        self._take_plan = take_plan
+        self._assembler = PlanAssembler()
 
-    def held(self) -> intake_pb2.PlanHeld:
-        """To be said with the next envelope."""
-        return self._gathered.held(self._version())
+    def describe_progress(self) -> intake_pb2.PlanHeld:
+        """Describe what is stored, to be sent with the next envelope."""
+        return self._assembler.progress(self._version())
 
-    def take(self, response: intake_pb2.SubmitResponse) -> None:
-        """Whoever it came from: a plan is believed by its signature."""
+    def add_response(self, response: intake_pb2.SubmitResponse) -> None:
+        """Add a piece from any sender: the plan is verified by its signature."""
         if not response.HasField("plan"):
             return
-        whole = self._gathered.take(response.plan)
-        if whole is None:
+        plan_bytes = self._assembler.add_piece(response.plan)
+        if plan_bytes is None:
             return
         try:
-            signed = plan_pb2.SignedPlan.FromString(whole)
+            signed = plan_pb2.SignedPlan.FromString(plan_bytes)
         except DecodeError:
             return
         self._take_plan(signed)
 
 
-Word = Callable[[bytes, intake_pb2.SubmitResponse], intake_pb2.Receipt]
+ReadReceipt = Callable[[bytes, intake_pb2.SubmitResponse], intake_pb2.Receipt]
 
 
-def its_own(envelope: bytes, response: intake_pb2.SubmitResponse) -> intake_pb2.Receipt:
-    """Of somebody who has shown the collector's key."""
+def read_own_receipt(envelope: bytes, response: intake_pb2.SubmitResponse) -> intake_pb2.Receipt:
+    """Read the receipt of a server that proved the collector's key."""
     del envelope
     return response.receipt
 
 
-def by_relay(collector: Collector) -> Word:
-    """Of a relay: what the collector signed, and else nothing but that it may come again."""
+def make_relay_reader(collector: Collector) -> ReadReceipt:
+    """Make a reader for a relay: what the collector did not sign counts as `retry`."""
 
-    def word(envelope: bytes, response: intake_pb2.SubmitResponse) -> intake_pb2.Receipt:
+    def read_relayed_receipt(
+        envelope: bytes, response: intake_pb2.SubmitResponse
+    ) -> intake_pb2.Receipt:
         key = key_id(collector.sealing_key)
-        said = relay_line.believed(envelope, key, response, collector.signing_key)
-        again_s = response.receipt.retry_after_s
-        later = intake_pb2.Receipt(status=intake_pb2.STATUS_RETRY, retry_after_s=again_s)
-        return said or later
+        receipt = relay_line.verify_relayed_receipt(envelope, key, response, collector.signing_key)
+        retry_after_s = response.receipt.retry_after_s
+        retry = intake_pb2.Receipt(status=intake_pb2.STATUS_RETRY, retry_after_s=retry_after_s)
+        return receipt or retry
 
-    return word
+    return read_relayed_receipt

@@ -1,7 +1,7 @@
-"""A connection through the user's own proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT (RFC 9110).
+"""Connect through the user's proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT (RFC 9110).
 
-The proxy looks the names up. Its own address must be one, or `localhost`: to look up a name for it
-would already go past it.
+The proxy looks names up. It must be given by its IP address, or as `localhost`, because looking up
+its name would already bypass it.
 """
 
 import base64
@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 from heliograph.failure import Failure
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.tcp import Wire
+from heliograph_agent.net.tcp import TcpConnection
 
 PORTS = {"socks5": 1_080, "http": 8_080}
 _MAX_HEAD = 8_192
-_NOTHING, _PASSWORD, _REFUSED = 0, 2, 255  # ways of showing who one is
+# SOCKS5 authentication methods (RFC 1928 section 3)
+_NOTHING = 0
+_PASSWORD = 2
+_REFUSED = 255
 _REPLIES = {
     2: Failure.PERMISSION_DENIED,
     3: Failure.NETWORK_UNREACHABLE,
@@ -36,61 +39,63 @@ class Proxy:
     password: str = field(default="", repr=False)
 
 
-def parse_proxy(text: str) -> Proxy:
-    """Raises ValueError."""
-    parts = urlsplit(text)
+def parse_proxy(proxy_url: str) -> Proxy:
+    """Parse the URL of a proxy. Raises ValueError."""
+    parts = urlsplit(proxy_url)
     host = parts.hostname or ""
-    address = "127.0.0.1" if host == "localhost" else literal(host)
-    plain = not (parts.query or parts.fragment) and parts.path in ("", "/")
-    if parts.scheme not in PORTS or not address or not plain:
-        raise ValueError(f"{text!r} is no proxy's address")
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    address = "127.0.0.1" if host == "localhost" else parse_literal(host)
+    is_plain = not (parts.query or parts.fragment) and parts.path in ("", "/")
+    if parts.scheme not in PORTS or not address or not is_plain:
+        raise ValueError(f"{proxy_url!r} is no proxy's address")
+    user = unquote(parts.username or "")
+    password = unquote(parts.password or "")
     if len(user.encode()) > 255 or len(password.encode()) > 255:
         raise ValueError("user and password have at most 255 bytes each")
     return Proxy(parts.scheme, address, parts.port or PORTS[parts.scheme], user, password)
 
 
-async def ask(proxy: Proxy, wire: Wire, host: str, port: int) -> None:
-    """Have a proxy that was just connected lead on to `host`; after that the bytes are the peer's.
+async def open_tunnel(proxy: Proxy, connection: TcpConnection, host: str, port: int) -> None:
+    """Make a connected proxy open a tunnel to `host`; later bytes are the peer's.
 
     Raises OSError, EOFError, or StepError with what the proxy met. The caller bounds the wait.
     """
     if proxy.scheme == "http":
-        await _connect(proxy, wire, host, port)
+        await _request_http(proxy, connection, host, port)
     else:
-        await _greet(proxy, wire)
-        await _request(wire, host, port)
+        await _greet_socks(proxy, connection)
+        await _request_socks(connection, host, port)
 
 
-async def _greet(proxy: Proxy, wire: Wire) -> None:
-    ways = bytes([_NOTHING, _PASSWORD]) if proxy.user else bytes([_NOTHING])
-    wire.write(bytes([5, len(ways)]) + ways)
-    version, way = await wire.inbox.readexactly(2)
-    if version != 5 or way not in (*ways, _REFUSED):
+async def _greet_socks(proxy: Proxy, connection: TcpConnection) -> None:
+    methods = bytes([_NOTHING, _PASSWORD]) if proxy.user else bytes([_NOTHING])
+    connection.write(bytes([5, len(methods)]) + methods)
+    version, method = await connection.receive_buffer.readexactly(2)
+    if version != 5 or method not in (*methods, _REFUSED):
         raise StepError(Failure.UNEXPECTED_REPLY)
-    if way == _REFUSED:
+    if method == _REFUSED:
         raise StepError(Failure.PERMISSION_DENIED)
-    if way == _PASSWORD:
-        user, password = proxy.user.encode(), proxy.password.encode()
-        wire.write(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
-        if (await wire.inbox.readexactly(2))[1]:
+    if method == _PASSWORD:
+        user = proxy.user.encode()
+        password = proxy.password.encode()
+        connection.write(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
+        if (await connection.receive_buffer.readexactly(2))[1]:
             raise StepError(Failure.PERMISSION_DENIED)
 
 
-async def _request(wire: Wire, host: str, port: int) -> None:
-    wire.write(b"\x05\x01\x00" + _destination(host) + port.to_bytes(2, "big"))
-    version, said, _, kind = await wire.inbox.readexactly(4)
+async def _request_socks(connection: TcpConnection, host: str, port: int) -> None:
+    connection.write(b"\x05\x01\x00" + _encode_destination(host) + port.to_bytes(2, "big"))
+    version, reply_code, _, kind = await connection.receive_buffer.readexactly(4)
     if version != 5:
         raise StepError(Failure.UNEXPECTED_REPLY)
-    if said:
-        raise StepError(_REPLIES.get(said, Failure.CONNECTION_ABORTED))
+    if reply_code:
+        raise StepError(_REPLIES.get(reply_code, Failure.CONNECTION_ABORTED))
     sizes = {1: 4, 4: 16}
-    size = sizes[kind] if kind in sizes else (await wire.inbox.readexactly(1))[0]
-    await wire.inbox.readexactly(size + 2)  # where it leads from; nobody asked
+    size = sizes[kind] if kind in sizes else (await connection.receive_buffer.readexactly(1))[0]
+    await connection.receive_buffer.readexactly(size + 2)  # the bound address, which is not needed
 
 
-def _destination(host: str) -> bytes:
-    if address := literal(host):
+def _encode_destination(host: str) -> bytes:
+    if address := parse_literal(host):
         packed = ip_address(address).packed
         return bytes([1 if len(packed) == 4 else 4]) + packed
     name = host.encode("idna") if not host.isascii() else host.encode()
@@ -99,24 +104,24 @@ def _destination(host: str) -> bytes:
     return bytes([3, len(name)]) + name
 
 
-async def _connect(proxy: Proxy, wire: Wire, host: str, port: int) -> None:
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+async def _request_http(proxy: Proxy, connection: TcpConnection, host: str, port: int) -> None:
+    destination = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {destination} HTTP/1.1", f"Host: {destination}"]
     if proxy.user:
         token = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
         lines.append(f"Proxy-Authorization: Basic {token}")
-    wire.write("\r\n".join([*lines, "", ""]).encode())
+    connection.write("\r\n".join([*lines, "", ""]).encode())
     head = b""
     while b"\r\n\r\n" not in head:
-        data = await wire.inbox.read(_MAX_HEAD)
+        data = await connection.receive_buffer.read(_MAX_HEAD)
         if not data:
             raise EOFError
         head += data
         if len(head) > _MAX_HEAD:
             raise StepError(Failure.UNEXPECTED_REPLY)
-    found = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
-    if found is None or not head.endswith(b"\r\n\r\n"):
+    match = re.match(rb"HTTP/1\.[01] ([0-9]{3})", head)
+    if match is None or not head.endswith(b"\r\n\r\n"):
         raise StepError(Failure.UNEXPECTED_REPLY)
-    if found[1][:1] != b"2":
-        refused = found[1] in (b"401", b"403", b"407")
-        raise StepError(Failure.PERMISSION_DENIED if refused else Failure.CONNECTION_ABORTED)
+    if match[1][:1] != b"2":
+        is_refused = match[1] in (b"401", b"403", b"407")
+        raise StepError(Failure.PERMISSION_DENIED if is_refused else Failure.CONNECTION_ABORTED)

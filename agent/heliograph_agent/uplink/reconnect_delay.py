@@ -1,7 +1,7 @@
-"""After a long time away the old results wait a moment: a whole country comes back at once.
+"""Delay old results after a long absence, because a whole country reconnects at once.
 
-A digest and what changed go at once, and so does what is measured from now on. What lay in the
-spool besides, P2 and P3, begins after a random wait of up to half an hour.
+A digest, changes and new results are sent at once. The rest of the backlog, P2 and P3, begins after
+a random wait of up to half an hour. Also draw the waits between attempts.
 """
 
 import random
@@ -11,63 +11,64 @@ from heliograph.clock import Clock
 from heliograph_agent.spool import Spool
 
 FIRST_S = 1.0
-MOST_S = 300.0
+MAX_WAIT_S = 300.0
 
 
-def ceiling_s(failures: int) -> float:
-    """The longest wait after so many failures in a row: 1 s, doubled each time, up to 5 min."""
-    return min(MOST_S, FIRST_S * 2.0 ** min(max(failures, 1) - 1, 20))
+def max_wait_s(failures: int) -> float:
+    """Return the longest wait after so many failures: 1 s, doubled each time, up to 5 min."""
+    return min(MAX_WAIT_S, FIRST_S * 2.0 ** min(max(failures, 1) - 1, 20))
 
 
-def wait_s(failures: int, rng: random.Random) -> float:
-    """Full jitter: anything below the ceiling, so that a returning fleet does not march in step."""
-    return rng.uniform(0.0, ceiling_s(failures))
+def draw_wait_s(failures: int, rng: random.Random) -> float:
+    """Draw a wait with full jitter, so that agents do not reconnect in step."""
+    return rng.uniform(0.0, max_wait_s(failures))
 
 
-AWAY_US = 3_600_000_000  # without an answer for so long is away, and so old is a backlog
+AWAY_US = 3_600_000_000  # without an answer for so long is an absence; so old is a backlog
 SPREAD_S = 1_800.0
 
 
 @dataclass(slots=True)
-class Returning:
-    """One for the life of the agent: sessions come and go within half an hour."""
+class ReconnectDelay:
+    """Delay the backlog; one object per run of the agent, shared by its sessions."""
 
     clock: Clock
     rng: random.Random
-    _met_us: int | None = None  # monotonic, when the collector last answered
-    _until_us: int = 0
-    _mark: int = 0  # the youngest envelope of the backlog
+    _replied_us: int | None = None  # monotonic, when the collector last answered
+    _delayed_until_us: int = 0
+    _backlog_end: int = 0  # the youngest envelope of the backlog
 
-    async def met(self, spool: Spool) -> None:
-        """The collector answers. Raises SpoolError."""
+    async def record_reply(self, spool: Spool) -> None:
+        """Note that the collector answered. Raises SpoolError."""
         if self._is_away():
-            self._mark, self._until_us = await self._backlog(spool)
-        self._met_us = self.clock.monotonic_us()
+            self._backlog_end, self._delayed_until_us = await self._measure_backlog(spool)
+        self._replied_us = self.clock.monotonic_us()
 
-    async def held_to(self, spool: Spool) -> int:
-        """Envelopes of P2 and P3 up to this number wait; 0 for none. Raises SpoolError.
+    async def skip_through(self, spool: Spool) -> int:
+        """Return up to which number envelopes of P2 and P3 wait, 0 for none.
 
-        All of a backlog, before anybody has answered.
+        Before the collector has answered, the whole backlog waits. Raises SpoolError.
         """
         if self._is_away():
-            return (await self._backlog(spool))[0]
-        return self._mark if self.clock.monotonic_us() < self._until_us else 0
+            return (await self._measure_backlog(spool))[0]
+        return self._backlog_end if self.clock.monotonic_us() < self._delayed_until_us else 0
 
-    def at_once(self) -> None:
-        """Somebody waits for it, who is not a fleet."""
-        self._met_us, self._until_us = self.clock.monotonic_us(), 0
+    def cancel_delay(self) -> None:
+        """Send the backlog at once, for `run --once`."""
+        self._replied_us = self.clock.monotonic_us()
+        self._delayed_until_us = 0
 
     @property
-    def was_met(self) -> bool:
-        """Lately."""
+    def is_connected(self) -> bool:
+        """Whether the collector answered lately."""
         return not self._is_away()
 
     def _is_away(self) -> bool:
         now_us = self.clock.monotonic_us()
-        return self._met_us is None or now_us - self._met_us > AWAY_US
+        return self._replied_us is None or now_us - self._replied_us > AWAY_US
 
-    async def _backlog(self, spool: Spool) -> tuple[int, int]:
-        newest, oldest_us = await spool.backlog()
+    async def _measure_backlog(self, spool: Spool) -> tuple[int, int]:
+        newest, oldest_us = await spool.read_backlog()
         if oldest_us is None or abs(self.clock.wall_us() - oldest_us) < AWAY_US:
             return 0, 0
         wait_us = int(self.rng.uniform(0.0, SPREAD_S) * 1e6)

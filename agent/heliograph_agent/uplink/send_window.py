@@ -1,4 +1,4 @@
-"""What has been sent and not been settled, and when the collector wants more. Pure."""
+"""Track envelopes that were sent and not settled, and the collector's pauses. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ MAX_HOLD_S = 3_600
 
 
 @dataclass(slots=True)
-class Window:
+class SendWindow:
     """Sequences under way in one session, oldest first."""
 
     _sent: dict[int, int] = field(default_factory=dict)
-    _held_until_us: int = 0
+    _paused_until_us: int = 0
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -29,24 +29,24 @@ class Window:
         """0 when nothing is under way."""
         return next(iter(self._sent), 0)
 
-    def room(self) -> int:
-        """How many may go now: none until half of the window is settled, then all that fit."""
+    def free_slots(self) -> int:
+        """Return how many may be sent: none until half of the window is settled, then all."""
         return 0 if len(self._sent) > SIZE // 2 else SIZE - len(self._sent)
 
-    def sent(self, sequence: int, now_us: int) -> None:
+    def record_sent(self, sequence: int, now_us: int) -> None:
         self._sent[sequence] = now_us
 
-    def settle(self, sequence: int) -> None:
+    def remove(self, sequence: int) -> None:
         self._sent.pop(sequence, None)
 
-    def hold(self, now_us: int, seconds: int) -> None:
-        """Send nothing more for so long; never shortens an earlier wish."""
+    def pause(self, now_us: int, seconds: int) -> None:
+        """Pause sending; never shortens an earlier pause."""
         until_us = now_us + min(max(seconds, 1), MAX_HOLD_S) * 1_000_000
-        self._held_until_us = max(self._held_until_us, until_us)
+        self._paused_until_us = max(self._paused_until_us, until_us)
 
-    def held_s(self, now_us: int) -> float:
-        return max(0.0, (self._held_until_us - now_us) / 1e6)
+    def pause_left_s(self, now_us: int) -> float:
+        return max(0.0, (self._paused_until_us - now_us) / 1e6)
 
-    def overdue(self, now_us: int) -> bool:
+    def is_overdue(self, now_us: int) -> bool:
         oldest = next(iter(self._sent.values()), now_us)
         return now_us - oldest > OVERDUE_US

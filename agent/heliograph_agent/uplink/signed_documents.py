@@ -1,6 +1,6 @@
-"""Plans come signed, and only ever newer ones are taken; so do the charters that say by whom.
+"""Verify signed plans and follow trust roots; only newer documents are taken.
 
-What is too old to be taken on its word widens nothing: what was taken before goes on.
+An expired plan is not taken: the agent keeps running the one before it.
 """
 
 from dataclasses import dataclass, replace
@@ -12,50 +12,50 @@ from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2
 from heliograph_agent.state import Collector
 
-MAX_BYTES = 1_048_576  # of a signed plan with its charters
-STALE_S = 180 * 86_400  # that an expired plan may go on measuring what it allowed
+MAX_BYTES = 1_048_576  # of a signed plan with its trust roots
+STALE_S = 180 * 86_400  # for which an expired plan is still run
 
 
 class PlanError(Exception):
-    """A plan that is not the operator's, or an older one; str() is the reason."""
+    """A plan is not the operator's, or not newer; str() is the reason."""
 
 
-class Age(StrEnum):
-    """Of the plan held."""
+class PlanAge(StrEnum):
+    """Age of the stored plan."""
 
     FRESH = "fresh"
-    STALE = "stale"  # goes on as far as it was agreed to
-    OVER = "over"  # nobody knows any more whether it is wanted: nothing is run by it
+    STALE = "stale"  # is still run as far as it was agreed to
+    EXPIRED = "expired"  # too old to be run
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What is held when a plan comes: its version, and how it was signed."""
+class StoredPlan:
+    """The stored plan: its version, and how it was signed."""
 
     signed: plan_pb2.SignedPlan
     version: int
 
 
-def age_of(plan: Plan, now_s: int) -> Age:
+def classify_age(plan: Plan, now_s: int) -> PlanAge:
     if now_s <= plan.expires_s:
-        return Age.FRESH
-    return Age.STALE if now_s <= plan.expires_s + STALE_S else Age.OVER
+        return PlanAge.FRESH
+    return PlanAge.STALE if now_s <= plan.expires_s + STALE_S else PlanAge.EXPIRED
 
 
-def followed(collector: Collector, signed: plan_pb2.SignedPlan) -> Collector:
-    """The collector as the newest charter that came with the plan has it. Raises PlanError."""
+def follow_charters(collector: Collector, signed: plan_pb2.SignedPlan) -> Collector:
+    """Apply the newest trust root that came with the plan. Raises PlanError."""
     if not collector.charter:
         return collector
     try:
-        body = c.follow(collector.charter, signed.charters)
-        return collector if body == collector.charter else chartered(collector, body)
-    except c.CharterError as error:
+        body = c.follow_chain(collector.charter, signed.charters)
+        return collector if body == collector.charter else apply_charter(collector, body)
+    except c.TrustRootError as error:
         raise PlanError(f"its charter {error}") from error
 
 
-def chartered(collector: Collector, body: bytes) -> Collector:
-    """With the keys that this charter names. Raises CharterError."""
-    charter = c.decode(body)
+def apply_charter(collector: Collector, body: bytes) -> Collector:
+    """Return the collector with the keys of this trust root. Raises TrustRootError."""
+    charter = c.decode_trust_root(body)
     return replace(
         collector,
         charter=body,
@@ -65,47 +65,49 @@ def chartered(collector: Collector, body: bytes) -> Collector:
 
 
 def open_plan(
-    signed: plan_pb2.SignedPlan, collector: Collector, now_s: int, held: Held | None = None
+    signed: plan_pb2.SignedPlan, collector: Collector, now_s: int, stored: StoredPlan | None = None
 ) -> Plan:
-    """The plan, if enough of the charter's keys signed it whole, it is newer than the one held, and
-    neither it nor the charter has expired. Raises PlanError.
+    """Verify a plan: signed by enough keys, newer than the stored one, and not expired.
 
-    Where the keys were replaced, the number of a plan by the old ones binds nobody: else who stole
-    them could shut all further plans out by one with a high number (TUF's fast-forward attack).
+    Where the keys were replaced, the version of a plan signed by the old ones is ignored: a thief
+    could otherwise block all later plans by a high version (TUF's fast-forward attack). Raises
+    PlanError.
     """
     if signed.ByteSize() > MAX_BYTES:
         raise PlanError("it is too large")
     if not _is_signed(signed, collector):
         raise PlanError("its signature is not the collector's")
-    plan = _parsed(signed)
-    if collector.charter and now_s > c.decode(collector.charter).expires_s:
+    plan = _parse_plan(signed)
+    if collector.charter and now_s > c.decode_trust_root(collector.charter).expires_s:
         raise PlanError("its charter has expired, if this machine's clock is right")
     if now_s > plan.expires_s:
         raise PlanError("it has expired, if this machine's clock is right")
-    above = held.version if held is not None and _is_signed(held.signed, collector) else 0
-    if plan.version <= above:
-        raise PlanError(f"its version {plan.version} is not above {above}")
+    stored_version = (
+        stored.version if stored is not None and _is_signed(stored.signed, collector) else 0
+    )
+    if plan.version <= stored_version:
+        raise PlanError(f"its version {plan.version} is not above {stored_version}")
     return plan
 
 
 def read_plan(stored: bytes) -> Plan:
-    """The plan in a file of our own, which was checked when it came. Raises PlanError."""
+    """Read a plan from our own file, which was verified when it came. Raises PlanError."""
     from google.protobuf.message import DecodeError
 
     try:
-        return _parsed(plan_pb2.SignedPlan.FromString(stored))
+        return _parse_plan(plan_pb2.SignedPlan.FromString(stored))
     except DecodeError as error:
         raise PlanError("this version cannot read it") from error
 
 
 def _is_signed(signed: plan_pb2.SignedPlan, collector: Collector) -> bool:
-    """Who joined before there were charters goes by the one key that it was told then."""
+    """Whether the plan is signed; an agent without a trust root uses its one key."""
     if collector.charter:
-        return c.plan_is_signed(c.decode(collector.charter), signed)
+        return c.plan_is_signed(c.decode_trust_root(collector.charter), signed)
     return keys.verify(collector.signing_key, signed.signature, keys.PLAN, signed.plan)
 
 
-def _parsed(signed: plan_pb2.SignedPlan) -> Plan:
+def _parse_plan(signed: plan_pb2.SignedPlan) -> Plan:
     from google.protobuf.message import DecodeError
 
     try:

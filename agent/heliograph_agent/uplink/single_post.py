@@ -1,10 +1,13 @@
-"""One envelope on one connection, by whichever carrier: as an agent posts its own, and as a relay
-hands on what others gave it.
+"""Deliver one envelope per connection, as an agent posts its own and a relay those of others.
 
-Each connection is fresh, brings one envelope and its answer, and is gone within two dozen packets.
+It is for networks where no session survives. Each connection is new, carries one envelope and its
+answer, and ends within two dozen packets. Envelopes small enough for that are sent first.
 """
 
+import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
@@ -13,16 +16,27 @@ from heliograph import http_envelope, plan_chunks
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
-from heliograph_agent.net import Seen, Stream, Trace
-from heliograph_agent.net.http.http1 import Exchange
+from heliograph_agent.net import ByteStream, StepResult, StepTrace
+from heliograph_agent.net.http.http1 import Http1Exchange
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import Step
-from heliograph_agent.uplink.channel import DoorError, Reason, open_channel, refusal
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.dialer import Found
-from heliograph_agent.uplink.proxy_bridge import target_of
-from heliograph_agent.uplink.transports import Rung
+from heliograph_agent.net.step import StepRecorder
+from heliograph_agent.uplink.channel import open_channel, open_target, uplink_error_from
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.dialer import PinnedConnection
+from heliograph_agent.uplink.plan_download import PlanDownloader, ReadReceipt
+from heliograph_agent.uplink.send_window import MAX_HOLD_S
+from heliograph_agent.uplink.session import (
+    RETRY_S,
+    STATUS_NAMES,
+    SessionHost,
+    convert_spool_errors,
+    record_receipt,
+)
+from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES, Reason, Transport, UplinkError
 
+BACKLOG_POLL_S = 30.0  # while a backlog waits for its time
+LOOKAHEAD = 64  # envelopes of which the next is chosen
+MAX_UNSETTLED = 4  # unsettled answers in a row after which a relay counts as failed
 HTTP_S = 12.0  # from the request's first byte to the receipt
 MAX_ANSWER = 8_192  # a receipt, perhaps signed, and a piece of a plan
 _HEADERS = {
@@ -34,101 +48,254 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Lone:
-    """An envelope, and what is said beside it."""
+class SinglePost:
+    """An envelope, and its headers."""
 
     envelope: bytes
     plan: intake_pb2.PlanHeld | None = field(default=None, compare=False)
-    place: str = ""  # posted.ELSEWHERE, posted.RELAY, or "" where the peer is the agent itself
+    intermediary: str = ""  # ELSEWHERE, RELAY, or "" where the peer is the agent itself
 
     @property
     def headers(self) -> dict[str, str]:
-        said = dict(_HEADERS)
+        header_values = dict(_HEADERS)
         if self.plan is not None:
-            said[http_envelope.PLAN.title()] = plan_chunks.held_text(self.plan)
-        if self.place:
-            said[http_envelope.PLACE.title()] = self.place
-        return said
+            header_values[http_envelope.PLAN_HEADER.title()] = plan_chunks.format_progress(
+                self.plan
+            )
+        if self.intermediary:
+            header_values[http_envelope.INTERMEDIARY_HEADER.title()] = self.intermediary
+        return header_values
 
 
-async def post(
-    entrance: Entrance, stream: Stream, lone: Lone, trace: Trace, scrub: Scrubber
+async def post_envelope(
+    entrance: Entrance,
+    stream: ByteStream,
+    single_post: SinglePost,
+    trace: StepTrace,
+    scrubber: Scrubber,
 ) -> intake_pb2.SubmitResponse:
-    """Over an open, pinned connection, which the caller closes. Raises DoorError."""
+    """Post over an open, pinned connection, which the caller closes. Raises UplinkError."""
     host = entrance.server_name or entrance.host
     host = f"[{host}]" if ":" in host else host
-    exchange = Exchange(
+    exchange = Http1Exchange(
         stream.reader,
         stream.writer,
         f"https://{host}/v1/envelopes",
         method="POST",
-        headers=lone.headers,
-        content=lone.envelope,
-        keep=MAX_ANSWER,
+        headers=single_post.headers,
+        content=single_post.envelope,
+        keep_bytes=MAX_ANSWER,
     )
 
-    async def ask() -> None:
-        await exchange.round_trip()
+    async def run_exchange() -> None:
+        await exchange.run_round_trip()
         await exchange.read_body(MAX_ANSWER)
 
-    step = Step(trace, scrub, Operation.HTTP_ROUND_TRIP, stream.seen, "")
-    seen = await step.take(ask, HTTP_S, lambda: {"http": exchange.whole(MAX_ANSWER)})
-    if not seen.ok:
-        raise DoorError(_reason(seen))
-    return _response(bytes(exchange.body))
+    recorder = StepRecorder(trace, scrubber, Operation.HTTP_ROUND_TRIP, stream.step_result, "")
+    result = await recorder.run(
+        run_exchange, HTTP_S, lambda: {"http": exchange.reply_facts(MAX_ANSWER)}
+    )
+    if not result.is_success:
+        raise UplinkError(_classify_failure(result))
+    return _parse_response(bytes(exchange.body))
 
 
-async def submit(
-    ways: Ways, rung: Rung, pin: bytes, found: Found, lone: Lone
+async def submit_envelope(
+    dial_context: DialContext,
+    transport: Transport,
+    pin: bytes,
+    connection: PinnedConnection,
+    single_post: SinglePost,
 ) -> intake_pb2.SubmitResponse:
-    """By a gRPC call, for a collector that has no other door. Raises DoorError."""
+    """Submit by a gRPC call, to an entrance for sessions. Raises UplinkError."""
     import grpc
 
     from heliograph.v1 import intake_pb2_grpc
 
     request = intake_pb2.SubmitRequest(
-        envelope=envelope_pb2.Envelope.FromString(lone.envelope), plan=lone.plan
+        envelope=envelope_pb2.Envelope.FromString(single_post.envelope), plan=single_post.plan
     )
-    metadata = ((http_envelope.PLACE, lone.place),) if lone.place else ()
-    certificate = ssl.DER_cert_to_PEM_cert(found.certificate)
+    metadata = (
+        ((http_envelope.INTERMEDIARY_HEADER, single_post.intermediary),)
+        if single_post.intermediary
+        else ()
+    )
+    certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
     async with (
-        target_of(rung, found.place, ways, pin) as target,
-        open_channel(target, certificate, found.name) as channel,
+        open_target(transport, connection.address, dial_context, pin) as target,
+        open_channel(target, certificate, connection.name) as channel,
     ):
         stub = intake_pb2_grpc.IntakeStub(channel)
         try:
-            return _sound(await stub.Submit(request, timeout=HTTP_S, metadata=metadata))
+            return _check_response(await stub.Submit(request, timeout=HTTP_S, metadata=metadata))
         except grpc.aio.AioRpcError as error:
-            raise refusal(error) from error
+            raise uplink_error_from(error) from error
 
 
-async def hand_over(
-    ways: Ways, rung: Rung, pin: bytes, lone: Lone, trace: Trace
+async def deliver_envelope(
+    dial_context: DialContext,
+    transport: Transport,
+    pin: bytes,
+    single_post: SinglePost,
+    trace: StepTrace,
 ) -> intake_pb2.SubmitResponse:
-    """By this way, from the first step to the answer. Raises DoorError."""
-    found = await ways.finder(rung, pin, trace).find(rung.entrance)
+    """Dial the transport and deliver the envelope. Raises UplinkError."""
+    connection = await dial_context.make_dialer(transport, pin, trace).connect(transport.entrance)
     try:
-        if rung.entrance.carrier is not Carrier.STREAM:
-            return await post(rung.entrance, found.stream, lone, trace, ways.scrub())
+        if transport.entrance.carrier is not Carrier.STREAM:
+            return await post_envelope(
+                transport.entrance,
+                connection.stream,
+                single_post,
+                trace,
+                dial_context.get_scrubber(),
+            )
     finally:
-        found.stream.close()
-    return await submit(ways, rung, pin, found, lone)
+        connection.stream.close()
+    return await submit_envelope(dial_context, transport, pin, connection, single_post)
 
 
-def _reason(seen: Seen) -> Reason:
-    late = seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-    return Reason.NO_ANSWER if late else Reason.UNREACHABLE
+def _classify_failure(result: StepResult) -> Reason:
+    is_timeout = result.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+    return Reason.NO_ANSWER if is_timeout else Reason.UNREACHABLE
 
 
-def _response(body: bytes) -> intake_pb2.SubmitResponse:
-    """Raises DoorError: whatever answers there is no collector's door."""
+def _parse_response(body: bytes) -> intake_pb2.SubmitResponse:
+    """Parse a response. Raises UplinkError for one that is not a collector's."""
     try:
-        return _sound(intake_pb2.SubmitResponse.FromString(body))
+        return _check_response(intake_pb2.SubmitResponse.FromString(body))
     except DecodeError as error:
-        raise DoorError(Reason.REFUSED) from error
+        raise UplinkError(Reason.REFUSED) from error
 
 
-def _sound(response: intake_pb2.SubmitResponse) -> intake_pb2.SubmitResponse:
+def _check_response(response: intake_pb2.SubmitResponse) -> intake_pb2.SubmitResponse:
     if response.receipt.status == intake_pb2.STATUS_UNSPECIFIED:
-        raise DoorError(Reason.REFUSED)
+        raise UplinkError(Reason.REFUSED)
     return response
+
+
+class PostTransport:
+    """Send waiting envelopes one by one, for as long as this transport is used."""
+
+    def __init__(
+        self,
+        host: SessionHost,
+        transport: Transport,
+        post: Callable[[SinglePost, StepTrace], Awaitable[intake_pb2.SubmitResponse]],
+        idle_event: asyncio.Event,
+        *,
+        plan_downloader: PlanDownloader,
+        read_receipt: ReadReceipt,
+        on_attempt: Callable[[StepTrace], None],
+        on_delivered: Callable[[], None],
+    ) -> None:
+        self._host = host
+        self._transport = transport
+        self._post = post
+        self._plan_downloader = plan_downloader
+        self._read_receipt = read_receipt
+        self._on_attempt = on_attempt
+        self._on_delivered = on_delivered
+        self._idle_event = idle_event
+        self._unsettled_count = 0
+        self._work_event = asyncio.Event()
+        self._is_leaving = False
+        self._hold_until_us = 0
+        self._has_held_back = False  # envelopes wait whose delay has not passed
+
+    def wake(self) -> None:
+        """Check the spool for new envelopes."""
+        self._idle_event.clear()
+        self._work_event.set()
+
+    def leave(self, reason: str) -> None:
+        """Let `run` return; there is no session to say goodbye to."""
+        del reason
+        self._is_leaving = True
+        self._work_event.set()
+
+    async def run(self, probe_in_s: Callable[[], float | None]) -> None:
+        """Run until `leave`, or until a better transport is to be probed. Raises UplinkError."""
+        while not self._is_leaving:
+            remaining_s = probe_in_s()
+            if remaining_s is not None and remaining_s <= 0:
+                return
+            self._work_event.clear()
+            envelope = None if self._on_hold_s() else await self._next_envelope()
+            if envelope is None:
+                await self._wait_work(remaining_s)
+            else:
+                await self._deliver(*envelope)
+
+    async def _wait_work(self, remaining_s: float | None) -> None:
+        """Wait until there is work, a hold ends or a probe is due."""
+        hold_s = self._on_hold_s()
+        if not hold_s and not self._has_held_back and not self._work_event.is_set():
+            self._idle_event.set()
+        waits = [
+            wait for wait in (remaining_s, hold_s, BACKLOG_POLL_S * self._has_held_back) if wait
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(waits, default=None)):
+                await self._work_event.wait()
+
+    def _on_hold_s(self) -> float:
+        return max(0.0, (self._hold_until_us - self._host.clock.monotonic_us()) / 1e6)
+
+    async def _next_envelope(self) -> tuple[int, bytes] | None:
+        """Return the first small envelope of those that are due, else the first."""
+        with convert_spool_errors():
+            while waiting := await self._list_waiting():
+                small = (
+                    candidate for candidate in waiting if len(candidate[1]) <= SMALL_ENVELOPE_BYTES
+                )
+                selected = next(small, waiting[0])
+                if await self._host.spool.mark_offered([selected[0]]):
+                    return selected
+        return None
+
+    async def _list_waiting(self) -> list[tuple[int, bytes]]:
+        """List what is due; after a long absence one of the backlog serves as a probe."""
+        reconnect_delay = self._host.reconnect_delay
+        spool = self._host.spool
+        if reconnect_delay is None:
+            return await spool.list_waiting(LOOKAHEAD)
+        skip_through = await reconnect_delay.skip_through(spool)
+        envelopes = await spool.list_waiting(LOOKAHEAD, skip_through)
+        self._has_held_back = bool(skip_through)
+        return (
+            envelopes if envelopes or reconnect_delay.is_connected else await spool.list_waiting(1)
+        )
+
+    async def _deliver(self, sequence: int, envelope: bytes) -> None:
+        """Deliver one envelope and process its receipt. Raises UplinkError."""
+        trace = StepTrace(self._host.clock)
+        intermediary = http_envelope.ELSEWHERE if self._transport.is_proxied else ""
+        try:
+            response = await self._post(
+                SinglePost(envelope, self._plan_downloader.describe_progress(), intermediary), trace
+            )
+        finally:
+            self._on_attempt(trace)
+        receipt = self._read_receipt(envelope, response)
+        if receipt.sequence not in (0, sequence):
+            raise UplinkError(Reason.REFUSED)
+        self._plan_downloader.add_response(response)
+        self._check_receipt(receipt)
+        if self._host.reconnect_delay is not None and not self._unsettled_count:
+            with convert_spool_errors():
+                await self._host.reconnect_delay.record_reply(self._host.spool)
+        if not await record_receipt(self._host, sequence, receipt):
+            wait_s = min(receipt.retry_after_s or RETRY_S, MAX_HOLD_S)
+            self._hold_until_us = self._host.clock.monotonic_us() + wait_s * 1_000_000
+
+    def _check_receipt(self, receipt: intake_pb2.Receipt) -> None:
+        """Count answers of a relay without a signed receipt. Raises UplinkError."""
+        if self._transport.is_relay and receipt.status not in STATUS_NAMES:
+            self._unsettled_count += 1
+            if self._unsettled_count >= MAX_UNSETTLED:
+                raise UplinkError(Reason.NO_ANSWER)
+            return
+        self._unsettled_count = 0
+        self._host.on_reply()
+        self._on_delivered()

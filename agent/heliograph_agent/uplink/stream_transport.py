@@ -1,7 +1,7 @@
-"""A session on one rung: as everybody would begin it, and where that fails, as it can be begun.
+"""Run a session on one transport: dial plainly first, then by any address and name that works.
 
-gRPC says only that it did not get through. So when nothing was heard, a look at the way says which
-step fails and for whom, and may find a resolver, an address or a name with which it does not.
+gRPC says only that it did not connect. So when nothing was received, the dialer shows which step
+fails, and may find a resolver, an address or a name with which it does not.
 """
 
 import asyncio
@@ -11,18 +11,17 @@ from dataclasses import dataclass, replace
 
 from heliograph.failure import Failure
 from heliograph.http_envelope import ELSEWHERE
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.attempt_log import said
-from heliograph_agent.uplink.channel import DoorError, Reason, open_channel
+from heliograph_agent.uplink.attempt_log import add_session_step
+from heliograph_agent.uplink.channel import open_channel, open_target
 from heliograph_agent.uplink.clock_offset import ClockFilter
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.proxy_bridge import target_of
-from heliograph_agent.uplink.session import Party, Session
-from heliograph_agent.uplink.transports import Rung
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.session import SessionHost, UplinkSession
+from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
-_DARK = (Reason.UNREACHABLE, Reason.NO_ANSWER)
-LOOK_S = 40.0  # at the way, over all resolvers and addresses
+_SILENT_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER)
+DIAL_S = 40.0  # over all resolvers and addresses
 _FAILURES = {
     Reason.NO_ANSWER: Failure.GENERIC_TIMEOUT_ERROR,
     Reason.ENDED: Failure.EOF_ERROR,
@@ -34,128 +33,144 @@ _FAILURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where and under what name the session knocks; by default as the entrance says."""
+class SessionTarget:
+    """Address and server name of the session; by default those of the entrance."""
 
-    place: str
+    address: str
     name: str | None = None
     certificate: str = ""  # PEM
 
 
-class Streaming:
-    """Made anew each time that this way is taken."""
+class StreamTransport:
+    """One session, for as long as this transport is used."""
 
     def __init__(
         self,
         *,
         state: State,
-        party: Party,
-        ways: Ways,
-        rung: Rung,
+        host: SessionHost,
+        dial_context: DialContext,
+        transport: Transport,
         offsets: ClockFilter,
         heartbeat_s: int,
-        idle: asyncio.Event,
-        heard: Callable[[], bool],
-        tried: Callable[[Trace], None],
+        idle_event: asyncio.Event,
+        is_connected: Callable[[], bool],
+        on_attempt: Callable[[StepTrace], None],
     ) -> None:
-        self._state, self._party, self._ways, self._rung = state, party, ways, rung
-        self._offsets, self._heartbeat_s, self._idle = offsets, heartbeat_s, idle
-        self._has_heard, self._tried = heard, tried
-        self._session: Session | None = None
-        self._trace = Trace(party.clock)
-        self._well = False
-        self._bye = ""
+        self._state = state
+        self._host = host
+        self._dial_context = dial_context
+        self._transport = transport
+        self._offsets = offsets
+        self._heartbeat_s = heartbeat_s
+        self._idle_event = idle_event
+        self._is_connected = is_connected
+        self._on_attempt = on_attempt
+        self._session: UplinkSession | None = None
+        self._trace = StepTrace(host.clock)
+        self._has_reply = False
+        self._leave_reason = ""
 
     def wake(self) -> None:
         if self._session is not None:
             self._session.wake()
 
     def leave(self, reason: str) -> None:
-        self._bye = reason
+        self._leave_reason = reason
         if self._session is not None:
             self._session.leave(reason)
 
     async def run(self) -> None:
-        """Until told to leave. Raises DoorError, StateError."""
+        """Run until `leave`. Raises UplinkError, StateError."""
         try:
-            await self._begin()
-        except DoorError:
-            if not self._bye:
-                self._tried(self._trace)
+            await self._connect()
+        except UplinkError:
+            if not self._leave_reason:
+                self._on_attempt(self._trace)
             raise
 
-    async def _begin(self) -> None:
-        collector, entrance = self._collector(), self._rung.entrance
-        if self._rung.guarded:  # gRPC would go wherever the name leads
-            door = await self._look(collector)
-            return await self._converse(door, self._collector())
+    async def _connect(self) -> None:
+        collector = self._read_collector()
+        entrance = self._transport.entrance
+        if self._transport.is_guarded:  # gRPC would go wherever the name leads
+            session_target = await self._find_target(collector)
+            return await self._run_logged(session_target, self._read_collector())
         try:
-            await self._converse(Door(entrance.host, entrance.server_name or None), collector)
-        except DoorError as error:
-            if self._bye or self._has_heard() or error.reason not in _DARK:
+            await self._run_logged(
+                SessionTarget(entrance.host, entrance.server_name or None), collector
+            )
+        except UplinkError as error:
+            if self._leave_reason or self._is_connected() or error.reason not in _SILENT_REASONS:
                 raise
-            door = await self._look(collector, error)
-            await self._converse(door, self._collector())
+            session_target = await self._find_target(collector, error)
+            await self._run_logged(session_target, self._read_collector())
 
-    async def _converse(self, door: Door, collector: Collector) -> None:
-        began_us = self._party.clock.monotonic_us()
+    async def _run_logged(self, session_target: SessionTarget, collector: Collector) -> None:
+        began_us = self._host.clock.monotonic_us()
         try:
-            await self._through(door, collector)
-        except DoorError as error:
+            await self._open_and_run(session_target, collector)
+        except UplinkError as error:
             failure = _FAILURES.get(error.reason, Failure.CONNECTION_ABORTED)
-            said(self._trace, began_us, failure, error.reason)
+            add_session_step(self._trace, began_us, failure, error.reason)
             raise
 
-    def _heard(self) -> None:
-        """The first word of this attempt is told at once; how it ends, at its end."""
-        if not self._well:
-            self._well = True
-            said(self._trace, self._trace.began_us, None, "heard")
-            self._tried(self._trace)
-            self._trace = Trace(self._party.clock)
-        self._party.heard()
+    def _on_reply(self) -> None:
+        """Report the first message of this attempt at once; how it ends, at its end."""
+        if not self._has_reply:
+            self._has_reply = True
+            add_session_step(self._trace, self._trace.started_us, None, "heard")
+            self._on_attempt(self._trace)
+            self._trace = StepTrace(self._host.clock)
+        self._host.on_reply()
 
-    def _collector(self) -> Collector:
+    def _read_collector(self) -> Collector:
         collector = self._state.collector()
         if collector is None:
-            raise DoorError(Reason.UNKNOWN_AGENT)
+            raise UplinkError(Reason.UNKNOWN_AGENT)
         return collector
 
-    async def _through(self, door: Door, collector: Collector) -> None:
-        certificate, name = door.certificate or collector.certificate, door.name
-        if name is None and self._rung.proxied:
-            name = self._rung.entrance.host  # the bridge's own would be said
-        async with target_of(self._rung, door.place, self._ways, collector.pin) as target:
-            await self._speak(target, certificate, name)
+    async def _open_and_run(self, session_target: SessionTarget, collector: Collector) -> None:
+        certificate = session_target.certificate or collector.certificate
+        name = session_target.name
+        if name is None and self._transport.is_proxied:
+            name = self._transport.entrance.host  # instead of the bridge's name
+        async with open_target(
+            self._transport, session_target.address, self._dial_context, collector.pin
+        ) as target:
+            await self._run_session(target, certificate, name)
 
-    async def _speak(self, target: str, certificate: str, name: str | None) -> None:
+    async def _run_session(self, target: str, certificate: str, name: str | None) -> None:
         from heliograph.v1 import intake_pb2_grpc
 
-        party = replace(self._party, heard=self._heard)
+        host = replace(self._host, on_reply=self._on_reply)
         channel = open_channel(target, certificate, name)
-        self._session = Session(party, self._offsets, self._heartbeat_s, self._idle)
+        self._session = UplinkSession(host, self._offsets, self._heartbeat_s, self._idle_event)
         try:
-            if self._bye:
-                self._session.leave(self._bye)
-            place = ELSEWHERE if self._rung.proxied else ""
-            await self._session.run(intake_pb2_grpc.IntakeStub(channel), place)
+            if self._leave_reason:
+                self._session.leave(self._leave_reason)
+            intermediary = ELSEWHERE if self._transport.is_proxied else ""
+            await self._session.run(intake_pb2_grpc.IntakeStub(channel), intermediary)
         finally:
             self._session = None
             await channel.close()
 
-    async def _look(self, collector: Collector, error: DoorError | None = None) -> Door:
-        """Another door to the same, after `error` at the plain one; raises DoorError, with why
-        there is none, and StateError."""
-        finder = self._ways.finder(self._rung, collector.pin, self._trace)
+    async def _find_target(
+        self, collector: Collector, error: UplinkError | None = None
+    ) -> SessionTarget:
+        """Find another address or name, after `error` at the plain one.
+
+        Raises UplinkError with the reason when there is none, and StateError.
+        """
+        dialer = self._dial_context.make_dialer(self._transport, collector.pin, self._trace)
         try:
-            async with asyncio.timeout(LOOK_S):
-                found = await finder.find(self._rung.entrance)
+            async with asyncio.timeout(DIAL_S):
+                connection = await dialer.connect(self._transport.entrance)
         except TimeoutError:
-            raise error or DoorError(Reason.UNREACHABLE) from None
-        found.stream.close()
-        shown = ssl.DER_cert_to_PEM_cert(found.certificate)
-        if shown != collector.certificate:  # the same key, so the same collector
-            self._state.save_collector(replace(collector, certificate=shown))
-        elif found.plain and error is not None:
+            raise error or UplinkError(Reason.UNREACHABLE) from None
+        connection.stream.close()
+        certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
+        if certificate != collector.certificate:  # the same key, so the same collector
+            self._state.save_collector(replace(collector, certificate=certificate))
+        elif connection.is_default and error is not None:
             raise error
-        return Door(found.place, found.name, shown)
+        return SessionTarget(connection.address, connection.name, certificate)

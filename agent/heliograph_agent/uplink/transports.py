@@ -1,78 +1,202 @@
-"""The ways to the collector, in the order in which they are tried. Pure."""
+"""List the transports to the collector, and select which one is tried next. Pure.
 
+A pass tries each transport once. It begins with the one that delivered last; from time to time,
+with those above it. A transport is preferred only once it has delivered and lasted: on a network
+that freezes flows every session begins well.
+"""
+
+import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import split_endpoint
 
-SMALL = 6_144 + 64  # bytes of an envelope that passes a network which freezes after 25 packets
+FIRST_PROBE_S = 60.0  # after a fall; a transport may have failed by chance
+MAX_PROBE_S = 21_600.0
+JITTER = 0.25  # one part of a wait, more or less
+SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes after 25 packets
 
 
-class Use(StrEnum):
-    """When the user's proxy is gone through."""
+class ProxyUse(StrEnum):
+    """When the user's proxy is used."""
 
-    LAST = "last"  # after every way without it has failed
-    ALWAYS = "always"  # and nothing goes past it
+    LAST = "last"  # after every transport without it has failed
+    ALWAYS = "always"  # and nothing bypasses it
+
+
+class Reason(StrEnum):
+    """Why there is no session, in the words of status.json."""
+
+    UNREACHABLE = "unreachable"
+    PIN_MISMATCH = "pin_mismatch"
+    NO_ANSWER = "no_answer"
+    UNKNOWN_AGENT = "unknown_agent"
+    BAD_INVITE = "bad_invite"
+    CHARTER = "charter"  # not the one that the invite names
+    BUSY = "busy"
+    ENDED = "ended"
+    REFUSED = "refused"
+    SPOOL = "spool"  # our own disk, not the network
+    STATE = "state"  # the same
+
+
+class UplinkError(Exception):
+    """No connection, for `reason`; `retry_after_s` is when the collector wants the next attempt."""
+
+    def __init__(self, reason: Reason, retry_after_s: int = 0) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One way: which entrance, and whether by the user's proxy. A `guarded` one may not lead into
-    a private network, nor into this machine's own: nobody but the plan has named it."""
+class Transport:
+    """One transport: an entrance, and whether it is reached through the user's proxy.
+
+    With `is_guarded` it may not lead into a private network or this machine's own, because only the
+    plan names it.
+    """
 
     entrance: Entrance
-    proxied: bool = False
-    guarded: bool = False
+    is_proxied: bool = False
+    is_guarded: bool = False
 
     @property
-    def by_relay(self) -> bool:
-        """Behind it stands another volunteer's agent, whose word is worth nothing."""
+    def is_relay(self) -> bool:
+        """Whether another volunteer's agent answers, whose unsigned answers count for nothing."""
         return self.entrance.carrier is Carrier.RELAY
 
-    def pin(self, collector: bytes) -> bytes:
-        """Whose key has to be shown; `collector` is the one that the invite pins."""
-        return bytes.fromhex(self.entrance.pin) if self.by_relay else collector
+    def select_pin(self, collector: bytes) -> bytes:
+        """Return the pin of the server; `collector` is the one in the invite."""
+        return bytes.fromhex(self.entrance.pin) if self.is_relay else collector
 
     @property
     def name(self) -> str:
-        """The same for the same way, also after a restart; as a measurement's target."""
+        """Name, the same after a restart; also the target of its measurements."""
         e = self.entrance
         host = f"[{e.host}]" if ":" in e.host else e.host
-        said = f" as {e.server_name}" if e.server_name else ""
-        return f"{e.carrier}://{host}:{e.port}{said}{' by proxy' if self.proxied else ''}"
+        name_suffix = f" as {e.server_name}" if e.server_name else ""
+        return f"{e.carrier}://{host}:{e.port}{name_suffix}{' by proxy' if self.is_proxied else ''}"
 
 
-def rungs(
+def list_transports(
     endpoint: str,
     entrances: Sequence[Entrance],
-    proxy: Use | None,
-    guarded: Callable[[Entrance], bool] = lambda _: False,
-) -> tuple[Rung, ...]:
-    """The session at the endpoint that was joined, the first door for lone envelopes, the other
-    entrances as they are listed, and all of them by the proxy; other volunteers' agents last.
+    proxy: ProxyUse | None,
+    is_guarded: Callable[[Entrance], bool] = lambda _: False,
+) -> tuple[Transport, ...]:
+    """List transports: the joined session, the first POST entrance, the others as listed.
 
-    `proxy` is None where there is none. Raises ValueError when `endpoint` is none.
+    Then all of them through the proxy, and relays last. `proxy` is None where there is none. Raises
+    ValueError when `endpoint` is not valid.
     """
-    listed = tuple(dict.fromkeys(_in_order(endpoint, entrances)))
-    own = tuple(entrance for entrance in listed if entrance.carrier is not Carrier.RELAY)
-    relays = tuple(entrance for entrance in listed if entrance.carrier is Carrier.RELAY)
-    every = (*_each(own, proxy), *_each(relays, proxy))
-    return tuple(replace(rung, guarded=guarded(rung.entrance)) for rung in every)
+    ordered = tuple(dict.fromkeys(_order_entrances(endpoint, entrances)))
+    direct = tuple(entrance for entrance in ordered if entrance.carrier is not Carrier.RELAY)
+    relays = tuple(entrance for entrance in ordered if entrance.carrier is Carrier.RELAY)
+    transports = (*_make_transports(direct, proxy), *_make_transports(relays, proxy))
+    return tuple(
+        replace(transport, is_guarded=is_guarded(transport.entrance)) for transport in transports
+    )
 
 
-def _each(listed: tuple[Entrance, ...], proxy: Use | None) -> tuple[Rung, ...]:
-    proxied = tuple(Rung(entrance, proxied=True) for entrance in listed)
-    if proxy is Use.ALWAYS:
-        return proxied
-    plain = tuple(Rung(entrance) for entrance in listed)
-    return plain + proxied if proxy is Use.LAST else plain
+def _make_transports(
+    entrances: tuple[Entrance, ...], proxy: ProxyUse | None
+) -> tuple[Transport, ...]:
+    via_proxy = tuple(Transport(entrance, is_proxied=True) for entrance in entrances)
+    if proxy is ProxyUse.ALWAYS:
+        return via_proxy
+    direct = tuple(Transport(entrance) for entrance in entrances)
+    return direct + via_proxy if proxy is ProxyUse.LAST else direct
 
 
-def _in_order(endpoint: str, entrances: Sequence[Entrance]) -> Iterator[Entrance]:
+def _order_entrances(endpoint: str, entrances: Sequence[Entrance]) -> Iterator[Entrance]:
     host, port = split_endpoint(endpoint)
-    joined = [e for e in entrances if (e.carrier, e.host, e.port) == (Carrier.STREAM, host, port)]
-    yield from joined[:1] or [Entrance(carrier=Carrier.STREAM, host=host, port=port)]
+    session_entrances = [
+        e for e in entrances if (e.carrier, e.host, e.port) == (Carrier.STREAM, host, port)
+    ]
+    yield from session_entrances[:1] or [Entrance(carrier=Carrier.STREAM, host=host, port=port)]
     yield from [e for e in entrances if e.carrier is Carrier.POST][:1]
     yield from (e for e in entrances if e.host and e.port)
+
+
+@dataclass(slots=True)
+class TransportSelector:
+    """Select transports; `preferred` and `probes` survive a restart."""
+
+    preferred: str = ""  # name of the one that delivered last
+    probes: int = 0  # failed probes of better ones in a row
+    _remaining: list[Transport] = field(default_factory=list)  # of this pass
+    _probed_names: frozenset[str] = frozenset()  # tried in this pass before the preferred one
+    _probe_at_us: int | None = None
+
+    def select_next(
+        self, transports: Sequence[Transport], now_us: int, rng: random.Random
+    ) -> Transport:
+        """Return the transport to try now; the list, never empty, may have changed."""
+        available = set(transports)
+        self._remaining = [transport for transport in self._remaining if transport in available]
+        if not self._remaining:
+            self._start_pass(transports, now_us, rng)
+        return self._remaining[0]
+
+    def record_failure(self, transport: Transport, now_us: int, rng: random.Random) -> bool:
+        """Drop a transport from this pass; return whether it was the last one."""
+        self._remaining = [other for other in self._remaining if other != transport]
+        if transport.name in self._probed_names:
+            self._probed_names -= {transport.name}
+            if not self._probed_names:
+                self.probes += 1
+                self._plan_probe(now_us, rng)
+        return not self._remaining
+
+    def record_delivery(
+        self, transport: Transport, transports: Sequence[Transport], now_us: int, rng: random.Random
+    ) -> bool:
+        """Prefer a transport that delivered and lasted; return whether it is another one."""
+        self._remaining = []
+        is_new = self.preferred != transport.name
+        if transport == transports[0]:
+            self.probes = 0
+            self._probe_at_us = None
+        elif is_new or self._probe_at_us is None:
+            self._plan_probe(now_us, rng)
+        self.preferred = transport.name
+        return is_new
+
+    def probe_in_s(self, now_us: int) -> float | None:
+        """Return the seconds until better ones are probed; None while there is no better one."""
+        return None if self._probe_at_us is None else max(0.0, (self._probe_at_us - now_us) / 1e6)
+
+    def reset_network(self) -> None:
+        """Begin again on another network, where other transports may work."""
+        self.probes = 0
+        self._remaining = []
+        self._probe_at_us = 0
+
+    def _start_pass(self, transports: Sequence[Transport], now_us: int, rng: random.Random) -> None:
+        preferred_index = next(
+            (i for i, transport in enumerate(transports) if transport.name == self.preferred), 0
+        )
+        if preferred_index and self._probe_at_us is None:  # a restart: the last probe is recent
+            self._plan_probe(now_us, rng)
+        is_probing = (
+            preferred_index > 0 and self._probe_at_us is not None and self._probe_at_us <= now_us
+        )
+        self._probed_names = (
+            frozenset(transport.name for transport in transports[:preferred_index])
+            if is_probing
+            else frozenset()
+        )
+        preferred = [transports[preferred_index]]
+        self._remaining = (
+            list(transports)
+            if is_probing
+            else preferred + [r for r in transports if r not in preferred]
+        )
+
+    def _plan_probe(self, now_us: int, rng: random.Random) -> None:
+        wait_s = min(MAX_PROBE_S, FIRST_PROBE_S * 2.0 ** min(self.probes, 20))
+        wait_s *= rng.uniform(1 - JITTER, 1 + JITTER)
+        self._probe_at_us = now_us + int(wait_s * 1e6)

@@ -1,11 +1,11 @@
-"""Sends single raw packets for the agent: a program of its own, spoken to over stdin and stdout.
+"""Send single raw packets for the agent: a program spoken to over stdin and stdout.
 
 SPDX-License-Identifier: GPL-2.0-only. It imports scapy, which is GPL-2.0-only, and is therefore
 offered under that licence, apart from the rest of Heliograph; nothing else imports it or scapy.
 It is also the only place that needs CAP_NET_RAW, and is started only when a test asks for it.
 
-Speech is JSON lines of at most 8192 bytes. First the helper says {"ready": true}, or {"ready":
-false, "problem": …, "message": …} and ends. Then it answers each request in turn:
+The protocol is JSON lines of at most 8192 bytes. First the helper says {"ready": true}, or
+{"ready": false, "problem": …, "message": …} and ends. Then it answers each request in turn:
 
     {"id": 1, "op": "ttl_syn", "address": "192.0.2.1", "port": 443, "ttl": 3, "timeout_s": 2.0}
     {"id": 1, "kind": "icmp_time_exceeded", "source": "198.51.100.1", "ttl": 62, "ipid": 4711,

@@ -1,4 +1,4 @@
-"""`python -m heliograph_raw`: reads requests, answers them in turn. SPDX: GPL-2.0-only."""
+"""Read requests from stdin and answer them in turn. SPDX: GPL-2.0-only."""
 
 import errno
 import json
@@ -7,16 +7,16 @@ import socket
 import sys
 from typing import Any, BinaryIO
 
-from heliograph_raw.request import MAX_LINE, BadRequestError, Request, parse
+from heliograph_raw.request import MAX_LINE, BadRequestError, PacketRequest, parse_request
 
 
 def main() -> int:
     """0 when the asker hung up, 1 when the helper cannot work here."""
-    problem = _obstacle()
+    problem = _find_obstacle()
     if problem is not None:
-        _say({"ready": False} | problem)
+        _write_reply({"ready": False} | problem)
         return 1
-    _say({"ready": True})
+    _write_reply({"ready": True})
     return serve(sys.stdin.buffer)
 
 
@@ -24,16 +24,16 @@ def serve(requests: BinaryIO) -> int:
     """Answer until the end of `requests`; a line without an end is the end."""
     while line := requests.readline(MAX_LINE + 1):
         try:
-            _say(_answer(parse(line)))
+            _write_reply(_answer_request(parse_request(line)))
         except BadRequestError as error:
-            _say({"id": error.request_id, "error": str(error)})
+            _write_reply({"id": error.request_id, "error": str(error)})
         if not line.endswith(b"\n"):
             return 1
     return 0
 
 
-def _answer(request: Request) -> dict[str, Any]:
-    from heliograph_raw.limited import OPS
+def _answer_request(request: PacketRequest) -> dict[str, Any]:
+    from heliograph_raw.ttl_probes import OPS
 
     try:
         return {"id": request.id} | OPS[request.op](request)
@@ -41,7 +41,7 @@ def _answer(request: Request) -> dict[str, Any]:
         return {"id": request.id, "errno": error.errno or errno.ETIMEDOUT}
 
 
-def _obstacle() -> dict[str, str] | None:
+def _find_obstacle() -> dict[str, str] | None:
     logging.getLogger("scapy").setLevel(logging.CRITICAL)  # its warnings name addresses
     try:
         import scapy  # noqa: F401 - whether it is there is the question
@@ -61,7 +61,7 @@ def _obstacle() -> dict[str, str] | None:
     return None
 
 
-def _say(reply: dict[str, Any]) -> None:
+def _write_reply(reply: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(reply) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What came back, read by scapy and put into the words of a reply. SPDX: GPL-2.0-only."""
+"""Describe a received packet in the words of a reply. SPDX: GPL-2.0-only."""
 
 from typing import Any
 
@@ -6,22 +6,24 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6TimeExceeded, IPerror6, IPv6
 from scapy.packet import Packet
 
-_SYN_ACK, _RST, _FIN = 0x12, 0x04, 0x01
+_SYN_ACK = 0x12
+_RST = 0x04
+_FIN = 0x01
 _ICMP = {11: "icmp_time_exceeded", 3: "icmp_unreachable"}
 _ICMP6 = {ICMPv6TimeExceeded: "icmp_time_exceeded", ICMPv6DestUnreach: "icmp_unreachable"}
 _HEAD = 64  # bytes of a payload that are passed on
 NOTHING = {"kind": "none", "source": "", "ttl": 0, "ipid": 0, "head": ""}
 
 
-def read(data: bytes) -> Packet | None:
+def read_packet(data: bytes) -> Packet | None:
     """The packet from its IP header on; None when it is neither IPv4 nor IPv6."""
     layer = {4: IP, 6: IPv6}.get(data[0] >> 4) if data else None
     return None if layer is None else layer(data)
 
 
-def described(answer: Packet) -> dict[str, Any]:
+def describe_answer(answer: Packet) -> dict[str, Any]:
     """What came back; NOTHING for what is no reply, such as a bare acknowledgement."""
-    kind, head = _kind(answer)
+    kind, head = _classify_answer(answer)
     if kind == "none":
         return NOTHING
     ttl = answer.ttl if isinstance(answer, IP) else answer.hlim
@@ -29,12 +31,12 @@ def described(answer: Packet) -> dict[str, Any]:
     return {"kind": kind, "source": answer.src, "ttl": ttl, "ipid": ipid, "head": head.hex()}
 
 
-def belongs(answer: Packet, address: str, port: int, local_port: int) -> bool:
+def is_answer_to(answer: Packet, address: str, port: int, local_port: int) -> bool:
     """Whether it answers what went from `local_port` to `port` of `address`."""
     for quoted in (IPerror, IPerror6):
         if answer.haslayer(quoted):
-            ours = _ports(answer, TCPerror, UDPerror) == (local_port, port)
-            return ours and bool(answer[quoted].dst == address)
+            is_quoted = _ports(answer, TCPerror, UDPerror) == (local_port, port)
+            return is_quoted and bool(answer[quoted].dst == address)
     return bool(answer.src == address) and _ports(answer, TCP, UDP) == (port, local_port)
 
 
@@ -46,7 +48,7 @@ def _ports(packet: Packet, *layers: type[Packet]) -> tuple[int, int] | None:
     return None
 
 
-def _kind(answer: Packet) -> tuple[str, bytes]:
+def _classify_answer(answer: Packet) -> tuple[str, bytes]:
     if answer.haslayer(ICMP):
         return _ICMP.get(answer[ICMP].type, "none"), b""
     for layer, kind in _ICMP6.items():
@@ -54,11 +56,12 @@ def _kind(answer: Packet) -> tuple[str, bytes]:
             return kind, b""
     if answer.haslayer(UDP):
         return "data", bytes(answer[UDP].payload)[:_HEAD]
-    return _segment(answer) if answer.haslayer(TCP) else ("none", b"")
+    return _classify_segment(answer) if answer.haslayer(TCP) else ("none", b"")
 
 
-def _segment(answer: Packet) -> tuple[str, bytes]:
-    flags, data = int(answer[TCP].flags), _data(answer)
+def _classify_segment(answer: Packet) -> tuple[str, bytes]:
+    flags = int(answer[TCP].flags)
+    data = _segment_data(answer)
     if flags & _RST:
         return "rst", b""
     if flags & _SYN_ACK == _SYN_ACK:
@@ -68,8 +71,8 @@ def _segment(answer: Packet) -> tuple[str, bytes]:
     return ("fin", b"") if flags & _FIN else ("none", b"")
 
 
-def _data(answer: Packet) -> bytes:
+def _segment_data(answer: Packet) -> bytes:
     """Without the padding that Ethernet adds to a short frame."""
     tcp = answer[TCP]
-    whole = answer.len - 4 * answer.ihl if isinstance(answer, IP) else answer.plen
-    return bytes(tcp.payload)[: max(0, whole - 4 * (tcp.dataofs or 5))]
+    ip_payload_bytes = answer.len - 4 * answer.ihl if isinstance(answer, IP) else answer.plen
+    return bytes(tcp.payload)[: max(0, ip_payload_bytes - 4 * (tcp.dataofs or 5))]

@@ -1,4 +1,4 @@
-"""What may be asked of the helper, and how a line is checked to be that. SPDX: GPL-2.0-only."""
+"""Parse and check a request to the helper. SPDX: GPL-2.0-only."""
 
 import ipaddress
 import json
@@ -20,7 +20,7 @@ class BadRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class PacketRequest:
     """One packet whose time to live may run out on the way."""
 
     id: int
@@ -32,7 +32,7 @@ class Request:
     payload: bytes = b""
 
 
-def parse(line: bytes) -> Request:
+def parse_request(line: bytes) -> PacketRequest:
     """Raises BadRequestError."""
     try:
         request: Any = json.loads(line) if len(line) <= MAX_LINE else None
@@ -40,49 +40,51 @@ def parse(line: bytes) -> Request:
         request = None
     if not isinstance(request, dict):
         raise BadRequestError(f"not a JSON object of at most {MAX_LINE} bytes")
-    number = _whole(request, "id", 1, 2**53, 0)
+    request_id = _read_integer(request, "id", 1, 2**53, 0)
     op = request.get("op")
     if op not in OPS:
-        raise BadRequestError(f"op must be one of {', '.join(OPS)}", number)
-    return Request(
-        id=number,
+        raise BadRequestError(f"op must be one of {', '.join(OPS)}", request_id)
+    return PacketRequest(
+        id=request_id,
         op=op,
-        address=_address(request, number),
-        port=_whole(request, "port", 1, 65_535, number),
-        ttl=_whole(request, "ttl", 1, 255, number),
-        timeout_s=_seconds(request, number),
-        payload=b"" if op == "ttl_syn" else _payload(request, number),
+        address=_read_address(request, request_id),
+        port=_read_integer(request, "port", 1, 65_535, request_id),
+        ttl=_read_integer(request, "ttl", 1, 255, request_id),
+        timeout_s=_read_timeout_s(request, request_id),
+        payload=b"" if op == "ttl_syn" else _read_payload(request, request_id),
     )
 
 
-def _whole(request: dict[str, Any], key: str, low: int, high: int, number: int) -> int:
+def _read_integer(request: dict[str, Any], key: str, low: int, high: int, request_id: int) -> int:
     value = request.get(key)
     if type(value) is not int or not low <= value <= high:
-        raise BadRequestError(f"{key} must be a whole number from {low} to {high}", number)
+        raise BadRequestError(f"{key} must be a whole number from {low} to {high}", request_id)
     return value
 
 
-def _seconds(request: dict[str, Any], number: int) -> float:
+def _read_timeout_s(request: dict[str, Any], request_id: int) -> float:
     value = request.get("timeout_s")
     if isinstance(value, bool) or not isinstance(value, int | float):
         value = 0
     if not 0 < value <= MAX_TIMEOUT_S:
-        raise BadRequestError(f"timeout_s must be above 0 and at most {MAX_TIMEOUT_S}", number)
+        raise BadRequestError(f"timeout_s must be above 0 and at most {MAX_TIMEOUT_S}", request_id)
     return float(value)
 
 
-def _address(request: dict[str, Any], number: int) -> str:
+def _read_address(request: dict[str, Any], request_id: int) -> str:
     try:
         return str(ipaddress.ip_address(str(request.get("address"))))
     except ValueError as error:
-        raise BadRequestError("address must be an IP address", number) from error
+        raise BadRequestError("address must be an IP address", request_id) from error
 
 
-def _payload(request: dict[str, Any], number: int) -> bytes:
+def _read_payload(request: dict[str, Any], request_id: int) -> bytes:
     try:
         payload = bytes.fromhex(str(request.get("payload")))
     except ValueError:
         payload = b""
     if not 0 < len(payload) <= MAX_PAYLOAD:
-        raise BadRequestError(f"payload must be 1 to {MAX_PAYLOAD} bytes in hexadecimal", number)
+        raise BadRequestError(
+            f"payload must be 1 to {MAX_PAYLOAD} bytes in hexadecimal", request_id
+        )
     return payload

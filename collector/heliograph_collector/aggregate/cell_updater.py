@@ -1,4 +1,4 @@
-"""Keeps the stored cells in step: what a block touches is rolled up again, late data too."""
+"""Update stored cells: bins that a block touches are rolled up again, late data too."""
 
 import asyncio
 import logging
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
-from heliograph_collector.aggregate.rollup import bin_by_bin, outdated
+from heliograph_collector.aggregate.rollup import changed_cells, roll_up_bins
 from heliograph_collector.model.records import DAY_US, Cell, CellFilter
-from heliograph_collector.store.daily_totals import By
+from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 
 _DAILY_UPDATER_EVERY_S = 300.0  # what was touched meanwhile is counted live
@@ -17,156 +17,175 @@ _SETTLED_US = 1_800_000_000  # a day still gets most of its late data in the hal
 log = logging.getLogger("heliograph.days")
 
 
-class DayKeeper:
-    """`run` belongs in the collector's TaskGroup."""
+class DailyUpdater:
+    """Sums whole days; `run` belongs in the collector's TaskGroup."""
 
-    def __init__(self, store: Store, clock: Clock, by: By) -> None:
-        self._store, self._clock, self._by = store, clock, by
-        self._looked = -1  # the last day at whose beginning all verdicts were looked through
+    def __init__(self, store: Store, clock: Clock, anonymity: AnonymityRule) -> None:
+        self._store = store
+        self._clock = clock
+        self._anonymity = anonymity
+        self._checked_day = -1  # the last day at whose beginning all verdicts were looked through
 
     async def run(self) -> None:
         while True:
-            await self.renew()
+            await self.update_due_days()
             await asyncio.sleep(_DAILY_UPDATER_EVERY_S)
 
-    async def renew(self) -> int:
-        """How many days were summed. What fails is taken up again in the next round."""
-        over_us = self._clock.wall_us() - _SETTLED_US
-        every = self._looked != over_us // DAY_US
-        done = 0
+    async def update_due_days(self) -> int:
+        """Sum due days and return how many; failures are retried in the next round."""
+        settled_us = self._clock.wall_us() - _SETTLED_US
+        all_days = self._checked_day != settled_us // DAY_US
+        updated_days = 0
         try:
-            for day in await self._store.due_days(over_us, self._by, every=every):
-                done += await self._store.sum_up(day, self._by)
+            for day in await self._store.list_due_days(
+                settled_us, self._anonymity, include_new=all_days
+            ):
+                updated_days += await self._store.sum_day(day, self._anonymity)
         except StoreError as error:
             log.warning("Days are counted live for now: %s", error)
         else:
-            self._looked = over_us // DAY_US
-        return done
+            self._checked_day = settled_us // DAY_US
+        return updated_days
 
 
-US = 1_000_000
+SECOND_US = 1_000_000
 _EVERY_S = 15.0
 
 log = logging.getLogger("heliograph.cells")
 
 
 @dataclass(slots=True)
-class Width:
+class BinWidth:
     """Bins of one width, and which of them are to be rolled up again."""
 
     bin_s: int
-    rounds: int  # of `_EVERY_S` between two renewals
-    kept_s: int  # older bins are left alone; 0 for none
-    before_s: int  # at a start: what the process before us may have left undone
-    at_once: int = 60  # bins in one question; fewer after one that was too much
-    touched: set[int] = field(default_factory=set)
+    rounds_per_update: int  # of `_EVERY_S` between two renewals
+    retention_s: int  # older bins are left alone; 0 for none
+    startup_s: int  # at a start: what the process before us may have left undone
+    batch_bins: int = 60  # bins in one question; fewer after one that was too much
+    touched_bins: set[int] = field(default_factory=set)
 
     @property
-    def us(self) -> int:
-        return self.bin_s * US
+    def width_us(self) -> int:
+        return self.bin_s * SECOND_US
 
-    def touch(self, moments_us: Iterable[int]) -> None:
-        self.touched.update(at_us // self.us for at_us in moments_us)
-
-
-def widths() -> list[Width]:
-    """A minute, kept for two days; five minutes, kept for ever, each minute once is enough."""
-    return [Width(60, 1, 172_800, 3_600), Width(300, 4, 0, 86_400, 12)]
+    def touch(self, timestamps_us: Iterable[int]) -> None:
+        self.touched_bins.update(at_us // self.width_us for at_us in timestamps_us)
 
 
-class CellKeeper:
-    """`touch` with moments; `run` belongs in the collector's TaskGroup."""
+def bin_widths() -> list[BinWidth]:
+    """Return the widths: minutes for two days, five minutes forever."""
+    return [BinWidth(60, 1, 172_800, 3_600), BinWidth(300, 4, 0, 86_400, 12)]
+
+
+class CellUpdater:
+    """Rolls touched bins up; `run` belongs in the collector's TaskGroup."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._widths = widths()
-        self.after: int | None = None  # the journal's entry after which that came which is to do,
+        self._widths = bin_widths()
+        self.oldest_position: int | None = (
+            None  # the journal's entry after which that came which is to do,
+        )
         # and which a start would not look at by itself
 
-    def touch(self, moments_us: Iterable[int], after: int | None = None) -> None:
-        """`after`: the journal's entry after which what touches them came."""
-        moments = set(moments_us)
+    def touch(self, timestamps_us: Iterable[int], after_position: int | None = None) -> None:
+        """Mark the bins of these times; they came after journal entry `after_position`."""
+        timestamps = set(timestamps_us)
         for width in self._widths:
-            width.touch(moments)
-        if after is not None and any(self._old(width) for width in self._widths):
-            self.after = after if self.after is None else min(after, self.after)
+            width.touch(timestamps)
+        if after_position is not None and any(self._has_old_bins(width) for width in self._widths):
+            self.oldest_position = (
+                after_position
+                if self.oldest_position is None
+                else min(after_position, self.oldest_position)
+            )
 
-    def _old(self, width: Width) -> bool:
-        """Whether there is something to do that a start would not. Half of that: time passes."""
-        before = (self._clock.wall_us() - width.before_s * US // 2) // width.us
-        return not width.kept_s and any(at < before for at in width.touched)
+    def _has_old_bins(self, width: BinWidth) -> bool:
+        """Whether bins wait that a start would not renew; half of that span, as time passes."""
+        oldest_startup_bin = (
+            self._clock.wall_us() - width.startup_s * SECOND_US // 2
+        ) // width.width_us
+        return not width.retention_s and any(
+            bin_number < oldest_startup_bin for bin_number in width.touched_bins
+        )
 
     async def run(self) -> None:
         now_us = self._clock.wall_us()
         for width in self._widths:
-            width.touch(range(now_us - width.before_s * US, now_us, width.us))
-        turn = 0
+            width.touch(range(now_us - width.startup_s * SECOND_US, now_us, width.width_us))
+        round_number = 0
         while True:
             await asyncio.sleep(_EVERY_S)
             for width in self._widths:
-                if turn % width.rounds == 0:
-                    await self._renew_all(width)
-            turn += 1
+                if round_number % width.rounds_per_update == 0:
+                    await self._update_width(width)
+            round_number += 1
 
-    async def _renew_all(self, width: Width) -> None:
+    async def _update_width(self, width: BinWidth) -> None:
         now_us = self._clock.wall_us()
         # Silence changes a bin without a row in it, also the one that ended since the last time.
-        width.touch([now_us, now_us - int(width.rounds * _EVERY_S * US)])
-        if width.kept_s:
-            oldest = (now_us - width.kept_s * US) // width.us
-            width.touched = {at for at in width.touched if at >= oldest}
-        for first, last in list(stretches(sorted(width.touched), width.at_once)):
-            await self._renew(width, first, last)
-        if not width.kept_s and not self._old(width):
-            self.after = None
+        width.touch([now_us, now_us - int(width.rounds_per_update * _EVERY_S * SECOND_US)])
+        if width.retention_s:
+            oldest = (now_us - width.retention_s * SECOND_US) // width.width_us
+            width.touched_bins = {
+                bin_number for bin_number in width.touched_bins if bin_number >= oldest
+            }
+        for first, last in list(group_consecutive(sorted(width.touched_bins), width.batch_bins)):
+            await self._update_stretch(width, first, last)
+        if not width.retention_s and not self._has_old_bins(width):
+            self.oldest_position = None
 
-    async def _renew(self, width: Width, first: int, last: int) -> None:
-        """A stretch that fails is taken up again in the next round."""
-        width.touched.difference_update(range(first, last + 1))
+    async def _update_stretch(self, width: BinWidth, first: int, last: int) -> None:
+        """Update a stretch of bins; a failure is retried in the next round."""
+        width.touched_bins.difference_update(range(first, last + 1))
         try:
-            await renew(self._store, first * width.us, (last + 1) * width.us, width.bin_s)
+            await update_bins(
+                self._store, first * width.width_us, (last + 1) * width.width_us, width.bin_s
+            )
         except StoreError as error:
             log.warning("Cells of %d bins are late: %s", last - first + 1, error)
-            width.touched.update(range(first, last + 1))
+            width.touched_bins.update(range(first, last + 1))
             if isinstance(error, TooMuchError):
-                width.at_once = max(1, (last - first + 1) // 2)
+                width.batch_bins = max(1, (last - first + 1) // 2)
 
 
-async def renew(store: Store, since_us: int, until_us: int, bin_s: int) -> None:
-    """Roll whole bins up again and write what has changed. Raises StoreError."""
-    stored = await _stored(store, since_us, until_us, bin_s)
+async def update_bins(store: Store, since_us: int, until_us: int, bin_s: int) -> None:
+    """Roll whole bins up again and write what changed. Raises StoreError."""
+    stored_cells = await _stored_cells(store, since_us, until_us, bin_s)
     counts = await store.counts(since_us, until_us, bin_s)
     silences = await store.silences(since_us, until_us, bin_s)
-    found = await asyncio.to_thread(bin_by_bin, counts, silences, since_us, until_us, bin_s)
-    await store.replace_cells(outdated(stored, found))
+    cells = await asyncio.to_thread(roll_up_bins, counts, silences, since_us, until_us, bin_s)
+    await store.replace_cells(changed_cells(stored_cells, cells))
 
 
-async def renew_all(store: Store, moments_us: Iterable[int]) -> int:
-    """The bins in which these moments lie, of minutes those still kept; how many of five minutes.
+async def update_touched_bins(store: Store, timestamps_us: Iterable[int]) -> int:
+    """Update the bins of these times; return how many of five minutes.
 
-    Raises StoreError.
+    Minutes are updated only while they are kept. Raises StoreError.
     """
-    moments, count = set(moments_us), 0
-    for width in widths():
-        width.touch(moments)
-        count = len(width.touched)
-        for first, last in stretches(sorted(width.touched), width.at_once):
-            bounds = (first * width.us, (last + 1) * width.us, width.bin_s)
-            if not width.kept_s or await _stored(store, *bounds):
-                await renew(store, *bounds)
-    return count
+    timestamps = set(timestamps_us)
+    bin_count = 0
+    for width in bin_widths():
+        width.touch(timestamps)
+        bin_count = len(width.touched_bins)
+        for first, last in group_consecutive(sorted(width.touched_bins), width.batch_bins):
+            bounds = (first * width.width_us, (last + 1) * width.width_us, width.bin_s)
+            if not width.retention_s or await _stored_cells(store, *bounds):
+                await update_bins(store, *bounds)
+    return bin_count
 
 
-async def _stored(store: Store, since_us: int, until_us: int, bin_s: int) -> list[Cell]:
+async def _stored_cells(store: Store, since_us: int, until_us: int, bin_s: int) -> list[Cell]:
     return await store.cells(CellFilter(since_us=since_us, until_us=until_us, bin_s=bin_s))
 
 
-def stretches(bins: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring bins together, at most so many."""
-    start = 0
-    for at in range(1, len(bins) + 1):
-        whole = at - start >= most
-        if at == len(bins) or bins[at] != bins[at - 1] + 1 or whole:
-            yield bins[start], bins[at - 1]
-            start = at
+def group_consecutive(bins: Sequence[int], max_length: int) -> Iterator[tuple[int, int]]:
+    """Group neighboring bins, at most so many."""
+    start_index = 0
+    for index in range(1, len(bins) + 1):
+        is_full = index - start_index >= max_length
+        if index == len(bins) or bins[index] != bins[index - 1] + 1 or is_full:
+            yield bins[start_index], bins[index - 1]
+            start_index = index

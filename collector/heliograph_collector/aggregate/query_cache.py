@@ -1,57 +1,171 @@
-"""Cells seen from farther away, counted by the store day by day, and kept for a while.
+"""Caches of costly answers: stale-while-revalidate, and cells by day.
 
-A country's week is asked for again and again: what is over is kept for minutes, the day in progress
-for seconds. Bounded by how many cells are kept.
+A late reader gets the old answer at once, and it is refreshed for the next; only a reader who asks
+what nobody asked lately waits. Cells are counted by the store day by day: past days are kept for
+minutes, the current day for seconds, bounded by the number of cells.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Hashable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from heliograph.clock import Clock
-from heliograph_collector.aggregate.rollup import bin_by_bin, in_every_bin
-from heliograph_collector.aggregate.stale_cache import Renewed, Term
-from heliograph_collector.aggregate.widen import widen_silences
-from heliograph_collector.model.records import DAY_US, Cell, Count, Silence
+from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen_silences
+from heliograph_collector.model.records import DAY_US, Cell, Count, SilenceCount
 
-_NOTHING = {"country": "", "region": "", "asn": 0, "access": ""}
-_OVER = Term(fresh_us=300_000_000, grace_us=900_000_000)
-_UNDER_WAY = Term(fresh_us=15_000_000, grace_us=30_000_000)
+_T = TypeVar("_T")
+_COST_FACTOR = 5  # fresh for at least so many times what it took to make: that leaves room for work
+
+
+@dataclass(frozen=True, slots=True)
+class Ttl:
+    """How long an answer is fresh, and how much longer it is given while refreshed."""
+
+    fresh_us: int
+    grace_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _CacheEntry(Generic[_T]):
+    value: _T
+    make: Callable[[], Awaitable[_T]]
+    ttl: Ttl
+    stale_us: int  # monotonic
+    expires_us: int  # then it is given to nobody
+
+
+class StaleWhileRevalidate(Generic[_T]):
+    """A cache of at most `max_weight` by `weight`; the oldest answers are evicted first."""
+
+    def __init__(
+        self, clock: Clock, max_weight: int, weight: Callable[[_T], int] = lambda _: 1
+    ) -> None:
+        self._clock = clock
+        self._max_weight = max_weight
+        self._weight = weight
+        self._entries: dict[Hashable, _CacheEntry[_T]] = {}
+        self._key_locks: dict[Hashable, asyncio.Lock] = {}
+        self._stale: dict[Hashable, None] = {}  # given, and to be made anew
+        self._wake_up = asyncio.Event()
+        self._running = False
+
+    async def get(self, key: Hashable, make: Callable[[], Awaitable[_T]], ttl: Ttl) -> _T:
+        """Return the answer, computed once for all who ask. Raises what `make` raises."""
+        if (entry := self._lookup(key)) is not None:
+            return entry.value
+        async with self._lock_key(key):
+            entry = self._lookup(key) or await self._refresh(key, make, ttl)
+            return entry.value
+
+    async def run(self) -> None:
+        """Refresh stale answers that were given; never returns. Required for stale answers."""
+        self._running = True
+        try:
+            while True:
+                await self._wake_up.wait()
+                self._wake_up.clear()
+                await self._refresh_stale()
+        finally:
+            self._running = False
+
+    async def _refresh_stale(self) -> None:
+        while self._stale:
+            key = next(iter(self._stale))
+            async with self._lock_key(key):
+                entry = self._entries.get(key)
+                if entry is not None:
+                    with suppress(Exception):  # whatever it is, who asks when it is old meets it
+                        await self._refresh(key, entry.make, entry.ttl)
+            self._stale.pop(key, None)
+
+    @asynccontextmanager
+    async def _lock_key(self, key: Hashable) -> AsyncIterator[None]:
+        key_lock = self._key_locks.setdefault(key, asyncio.Lock())
+        try:
+            async with key_lock:
+                yield
+        finally:
+            if not key_lock.locked():
+                self._key_locks.pop(key, None)
+
+    def _lookup(self, key: Hashable) -> _CacheEntry[_T] | None:
+        entry = self._entries.get(key)
+        now_us = self._clock.monotonic_us()
+        if entry is None or now_us >= (entry.expires_us if self._running else entry.stale_us):
+            return None
+        if now_us >= entry.stale_us:
+            self._stale[key] = None
+            self._wake_up.set()
+        return entry
+
+    async def _refresh(
+        self, key: Hashable, make: Callable[[], Awaitable[_T]], ttl: Ttl
+    ) -> _CacheEntry[_T]:
+        began_us = self._clock.monotonic_us()
+        value = await make()
+        now_us = self._clock.monotonic_us()
+        stale_us = now_us + max(ttl.fresh_us, _COST_FACTOR * (now_us - began_us))
+        entry = _CacheEntry(value, make, ttl, stale_us, stale_us + ttl.grace_us)
+        self._entries.pop(key, None)
+        self._entries[key] = entry
+        while len(self._entries) > 1 and self._total_weight() > self._max_weight:
+            del self._entries[next(iter(self._entries))]
+        return entry
+
+    def _total_weight(self) -> int:
+        return sum(self._weight(entry.value) for entry in self._entries.values())
+
+
+_EMPTY_VALUES = {"country": "", "region": "", "asn": 0, "access": ""}
+_SETTLED_TTL = Ttl(fresh_us=300_000_000, grace_us=900_000_000)
+_CURRENT_TTL = Ttl(fresh_us=15_000_000, grace_us=30_000_000)
 _SETTLED_US = 600_000_000  # so long after its end most of what belongs to a bin is here
-_MOST = 250_000  # cells, some 300 bytes each
+_MAX_CELLS = 250_000  # cells, some 300 bytes each
 
 
-class Counting(Protocol):
-    """What is needed of the store."""
+class CountStore(Protocol):
+    """The queries that are needed of the store."""
 
     async def counts(
         self, since_us: int, until_us: int, bin_s: int, *, wider: Collection[str] = (), **only: Any
     ) -> list[Count]: ...
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **only: Any
-    ) -> list[Silence]: ...
+    ) -> list[SilenceCount]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """One day of a question."""
+class _DayQuery:
+    """One day of a query."""
 
     since_us: int
     until_us: int
     bin_s: int
-    wider: tuple[str, ...]
-    only: tuple[tuple[str, Any], ...]
+    merged_fields: tuple[str, ...]
+    filters: tuple[tuple[str, Any], ...]
 
 
-class Wide:
-    """`kept.run` belongs in the collector's TaskGroup."""
+class CellQueryCache:
+    """Cells merged over some dimensions; `cache.run` belongs in the collector's TaskGroup."""
 
-    def __init__(self, store: Counting, clock: Clock) -> None:
-        self.kept: Renewed[Sequence[Cell]] = Renewed(clock, _MOST, lambda cells: 1 + len(cells))
-        self._store, self._clock = store, clock
-        self._turn = asyncio.Lock()  # one question at a time: the store has others to answer
+    def __init__(self, store: CountStore, clock: Clock) -> None:
+        self.cache: StaleWhileRevalidate[Sequence[Cell]] = StaleWhileRevalidate(
+            clock, _MAX_CELLS, lambda cells: 1 + len(cells)
+        )
+        self._store = store
+        self._clock = clock
+        self._query_lock = asyncio.Lock()  # one question at a time: the store has others to answer
 
     async def cells(
         self,
@@ -63,41 +177,48 @@ class Wide:
         empty: bool = True,
         **only: Any,
     ) -> list[Cell]:
-        """A row for every key and bin, not told apart by what `wider` names; those of nobody only
-        if `empty`. Raises StoreError."""
-        found: list[Cell] = []
-        for first_us, last_us in days(since_us, until_us, bin_s):
-            asked = _Asked(
+        """Return a row for every key and bin, merged over the fields in `wider`.
+
+        Rows without votes are included only if `empty`. Raises StoreError.
+        """
+        cells: list[Cell] = []
+        for first_us, last_us in split_days(since_us, until_us, bin_s):
+            query = _DayQuery(
                 first_us, last_us, bin_s, tuple(sorted(wider)), tuple(sorted(only.items()))
             )
-            found += await self.kept.get(asked, partial(self._count, asked), self._term(asked))
-        return await asyncio.to_thread(in_every_bin, found, since_us, until_us, bin_s, empty=empty)
+            cells += await self.cache.get(
+                query, partial(self._query_cells, query), self._ttl_for(query)
+            )
+        return await asyncio.to_thread(fill_bins, cells, since_us, until_us, bin_s, empty=empty)
 
-    def _term(self, asked: _Asked) -> Term:
-        over = asked.until_us + _SETTLED_US <= self._clock.wall_us()
-        return _OVER if over else _UNDER_WAY
+    def _ttl_for(self, query: _DayQuery) -> Ttl:
+        is_settled = query.until_us + _SETTLED_US <= self._clock.wall_us()
+        return _SETTLED_TTL if is_settled else _CURRENT_TTL
 
-    async def _count(self, asked: _Asked) -> Sequence[Cell]:
-        window, only = (asked.since_us, asked.until_us, asked.bin_s), dict(asked.only)
-        async with self._turn:
-            counts = await self._store.counts(*window, wider=asked.wider, **only)
-            only.pop("service", None)
-            silences = await self._store.silences(*window, **only)
-            return await asyncio.to_thread(_rolled, counts, silences, window, asked.wider)
+    async def _query_cells(self, query: _DayQuery) -> Sequence[Cell]:
+        window = (query.since_us, query.until_us, query.bin_s)
+        filters = dict(query.filters)
+        async with self._query_lock:
+            counts = await self._store.counts(*window, wider=query.merged_fields, **filters)
+            filters.pop("service", None)
+            silences = await self._store.silences(*window, **filters)
+            return await asyncio.to_thread(_roll_up, counts, silences, window, query.merged_fields)
 
 
-def _rolled(
+def _roll_up(
     counts: Sequence[Count],
-    silences: Sequence[Silence],
+    silences: Sequence[SilenceCount],
     window: tuple[int, int, int],
     wider: Collection[str],
 ) -> list[Cell]:
-    blank = {name: nothing for name, nothing in _NOTHING.items() if name in wider}
-    return bin_by_bin(counts, widen_silences(silences, **blank), *window)
+    blank_fields = {
+        name: empty_value for name, empty_value in _EMPTY_VALUES.items() if name in wider
+    }
+    return roll_up_bins(counts, widen_silences(silences, **blank_fields), *window)
 
 
-def days(since_us: int, until_us: int, bin_s: int) -> Iterator[tuple[int, int]]:
-    """[since, until) cut at midnights: no question is about more than a day, or a bin."""
+def split_days(since_us: int, until_us: int, bin_s: int) -> Iterator[tuple[int, int]]:
+    """Split [since, until) at midnights: no query is longer than a day, or a bin."""
     width = max(DAY_US, bin_s * 1_000_000)
     while since_us < until_us:
         end_us = min(until_us, (since_us // width + 1) * width)

@@ -11,155 +11,170 @@ from prometheus_client import CollectorRegistry, Counter
 
 from heliograph.clock import Clock
 from heliograph_collector.alerting import email, payloads
-from heliograph_collector.alerting.email import Mail
-from heliograph_collector.alerting.http_client import Arrived, DeliveryError, Send
+from heliograph_collector.alerting.email import SendMail
+from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult, SendRequest
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.outbox import Due, Outbox
-from heliograph_collector.alerting.schedule import SECOND_US, again_us, message_due_us
-from heliograph_collector.config.receiver import Alert, Kind, Receiver
+from heliograph_collector.alerting.outbox import (
+    SECOND_US,
+    DueMessage,
+    Outbox,
+    message_due_us,
+    next_retry_us,
+)
+from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind
 
 log = logging.getLogger("heliograph.courier")
 
-LONGEST_S = 60.0  # between two looks, whatever is due
-_AGAIN_S = 5.0
+MAX_WAIT_S = 60.0  # between two looks, whatever is due
+_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ways:
+class Transports:
     """How a message leaves; `base` is our public address."""
 
-    send: Send
-    mail: Mail
+    send_request: SendRequest
+    send_mail: SendMail
     base: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # by receiver
 
-    async def deliver(self, receiver: Receiver, message: Message, now_us: int) -> Arrived:
+    async def deliver(self, receiver: Receiver, message: Message, now_us: int) -> DeliveryResult:
         """One try. Raises DeliveryError."""
-        quiet = all(receiver.quietly(alert) for alert in message.alerts)
+        is_quiet = all(receiver.is_quiet(alert) for alert in message.alerts)
         secret = self.secrets.get(receiver.name, "")
-        if receiver.kind is Kind.EMAIL:
-            return await self.mail(
-                email.envelope(
-                    receiver, secret, message, quiet=quiet, base=self.base, now_us=now_us
+        if receiver.kind is ReceiverKind.EMAIL:
+            return await self.send_mail(
+                email.build_mail(
+                    receiver, secret, message, is_quiet=is_quiet, base=self.base, now_us=now_us
                 )
             )
-        request = payloads.request(
-            receiver, secret, message, quiet=quiet, base=self.base, now_us=now_us
+        request = payloads.build_request(
+            receiver, secret, message, is_quiet=is_quiet, base=self.base, now_us=now_us
         )
-        return await self.send(request, receiver.private)
+        return await self.send_request(request, receiver.private)
 
 
-class Courier:
+class AlertDispatcher:
     def __init__(
         self,
         outbox: Outbox,
         receivers: Sequence[Receiver],
-        ways: Ways,
+        transports: Transports,
         *,
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        self._outbox, self.receivers, self._ways = outbox, receivers, ways
-        self._clock, self._rng = clock, rng
-        self.changes = 0  # of the outbox, counted for pages that show it
-        self._woken = {receiver.name: asyncio.Event() for receiver in receivers}
-        self._tries = Counter(
+        self._outbox = outbox
+        self.receivers = receivers
+        self._transports = transports
+        self._clock = clock
+        self._rng = rng
+        self.change_count = 0  # of the outbox, counted for pages that show it
+        self._wake_events = {receiver.name: asyncio.Event() for receiver in receivers}
+        self._attempts = Counter(
             "heliograph_alert_tries",
             "Tries to deliver alerts, by receiver and what became of them.",
             ("receiver", "outcome"),
             registry=registry,
         )
 
-    async def put(self, alerts: Sequence[Alert], entry: int, head: str) -> None:
+    async def queue_alerts(self, alerts: Sequence[Alert], entry: int, head: str) -> None:
         """Keep what each receiver wants of these; durable on return. Raises sqlite3.Error."""
-        wanted = [(r.name, a) for a in alerts for r in self.receivers if r.wants(a)]
-        await asyncio.to_thread(self._outbox.put, wanted, entry, head, self._clock.wall_us())
-        self.changes += len(wanted)
-        for name, _ in wanted:
-            self._woken[name].set()
+        queued = [(r.name, a) for a in alerts for r in self.receivers if r.accepts(a)]
+        await asyncio.to_thread(
+            self._outbox.queue_alerts, queued, entry, head, self._clock.wall_us()
+        )
+        self.change_count += len(queued)
+        for name, _ in queued:
+            self._wake_events[name].set()
 
-    async def again(self, id_: str) -> bool:
+    async def resend(self, id_: str) -> bool:
         """Send a message of the delivery log once more; whether it is there.
 
         Raises sqlite3.Error.
         """
-        done = await asyncio.to_thread(self._outbox.again, id_, self._clock.wall_us())
-        self.changes += 1
-        for woken in self._woken.values():
-            woken.set()
-        return done
+        is_known = await asyncio.to_thread(self._outbox.resend, id_, self._clock.wall_us())
+        self.change_count += 1
+        for wake_event in self._wake_events.values():
+            wake_event.set()
+        return is_known
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             for receiver in self.receivers:
-                group.create_task(self._serve(receiver))
+                group.create_task(self._serve_receiver(receiver))
 
-    async def step(self, receiver: Receiver) -> int | None:
+    async def deliver_next(self, receiver: Receiver) -> int | None:
         """Make and try one message if any is due; None then, else when to look again (wall, µs).
 
         Raises sqlite3.Error.
         """
         now_us = self._clock.wall_us()
-        gather_us = await asyncio.to_thread(self._gather, receiver, now_us)
-        found = await asyncio.to_thread(self._outbox.due, receiver.name, now_us)
-        if isinstance(found, Due):
-            await self._try(receiver, found)
+        compose_us = await asyncio.to_thread(self._compose_message, receiver, now_us)
+        due_message = await asyncio.to_thread(self._outbox.next_due, receiver.name, now_us)
+        if isinstance(due_message, DueMessage):
+            await self._attempt_delivery(receiver, due_message)
             return None
-        ends = [at_us for at_us in (gather_us, found) if at_us is not None]
-        return min(ends, default=now_us + int(LONGEST_S * SECOND_US))
+        due_times_us = [at_us for at_us in (compose_us, due_message) if at_us is not None]
+        return min(due_times_us, default=now_us + int(MAX_WAIT_S * SECOND_US))
 
-    def _gather(self, receiver: Receiver, now_us: int) -> int | None:
+    def _compose_message(self, receiver: Receiver, now_us: int) -> int | None:
         """When what waits will become a message; None when nothing waits any more."""
-        oldest_us, made_us = self._outbox.waits(receiver.name, now_us)
+        oldest_us, recent_us = self._outbox.read_waiting(receiver.name, now_us)
         if oldest_us is None:
             return None
-        due_us = message_due_us(receiver, oldest_us, made_us)
+        due_us = message_due_us(receiver, oldest_us, recent_us)
         if due_us > now_us:
             return due_us
         id_ = f"msg_{self._rng.getrandbits(128):032x}"
-        self._outbox.gather(receiver.name, id_, now_us)
+        self._outbox.compose_message(receiver.name, id_, now_us)
         return None
 
-    async def _try(self, receiver: Receiver, due: Due) -> None:
+    async def _attempt_delivery(self, receiver: Receiver, due: DueMessage) -> None:
         try:
-            arrived = await self._ways.deliver(receiver, due.message, self._clock.wall_us())
+            delivery = await self._transports.deliver(receiver, due.message, self._clock.wall_us())
         except DeliveryError as error:
             now_us = self._clock.wall_us()
-            again = again_us(due.tries + 1, now_us, error.after_s, self._rng)
-            if error.final:
-                again = None
-            state, said, outcome = "waiting" if again else "given_up", str(error), "failed"
-            log.warning("%s was not told: %s.", receiver.name, said)
+            retry_us = next_retry_us(due.tries + 1, now_us, error.retry_after_s, self._rng)
+            if error.is_final:
+                retry_us = None
+            state = "waiting" if retry_us else "given_up"
+            reply = str(error)
+            outcome = "failed"
+            log.warning("%s was not told: %s.", receiver.name, reply)
         else:
-            now_us, again = self._clock.wall_us(), None
-            state, said, outcome = "arrived", arrived.said, "arrived"
-        self._tries.labels(receiver.name, outcome).inc()
+            now_us = self._clock.wall_us()
+            retry_us = None
+            state = "arrived"
+            reply = delivery.summary
+            outcome = "arrived"
+        self._attempts.labels(receiver.name, outcome).inc()
         await asyncio.to_thread(
-            lambda: self._outbox.tried(
-                due.message.id, state=state, said=said, now_us=now_us, due_us=again
+            lambda: self._outbox.record_attempt(
+                due.message.id, state=state, reply=reply, now_us=now_us, due_us=retry_us
             )
         )
-        self.changes += 1
+        self.change_count += 1
 
-    async def _serve(self, receiver: Receiver) -> None:
-        woken = self._woken[receiver.name]
+    async def _serve_receiver(self, receiver: Receiver) -> None:
+        wake_event = self._wake_events[receiver.name]
         while True:
-            woken.clear()
+            wake_event.clear()
             try:
-                look_us = await self.step(receiver)
+                next_us = await self.deliver_next(receiver)
             except sqlite3.Error as error:
                 log.error("The outbox of alerts cannot be used (%s); trying again.", error)
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
                 continue
-            if look_us is not None:
-                await self._wait(woken, look_us)
+            if next_us is not None:
+                await self._wait_for_work(wake_event, next_us)
 
-    async def _wait(self, woken: asyncio.Event, look_us: int) -> None:
-        wait_s = (look_us - self._clock.wall_us()) / SECOND_US
+    async def _wait_for_work(self, wake_event: asyncio.Event, next_us: int) -> None:
+        wait_s = (next_us - self._clock.wall_us()) / SECOND_US
         try:
-            async with asyncio.timeout(min(max(wait_s, 0.01), LONGEST_S)):
-                await woken.wait()
+            async with asyncio.timeout(min(max(wait_s, 0.01), MAX_WAIT_S)):
+                await wake_event.wait()
         except TimeoutError:
             return

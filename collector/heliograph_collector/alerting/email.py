@@ -11,20 +11,24 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from urllib.parse import urlsplit
 
-from heliograph_collector.alerting import templates
-from heliograph_collector.alerting.http_client import Arrived, DeliveryError
-from heliograph_collector.alerting.message import Message
-from heliograph_collector.config.receiver import Receiver
+from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
+from heliograph_collector.alerting.message import (
+    Message,
+    format_mail_text,
+    format_title,
+    list_threads,
+)
+from heliograph_collector.config.receivers import Receiver
 
 DEADLINE_S = 60.0  # greylisting servers think long
 _MAX_SUBJECT = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class OutgoingMail:
     """A letter, who takes it to the post, and how."""
 
-    letter: EmailMessage
+    message: EmailMessage
     host: str
     port: int
     scheme: str  # smtp: STARTTLS is a must; smtps: TLS from the first byte; smtp+plain: none
@@ -32,71 +36,72 @@ class Envelope:
     password: str
 
 
-Mail = Callable[[Envelope], Awaitable[Arrived]]
+SendMail = Callable[[OutgoingMail], Awaitable[DeliveryResult]]
 
 
-def envelope(
-    receiver: Receiver, secret: str, message: Message, *, quiet: bool, base: str, now_us: int
-) -> Envelope:
-    place = urlsplit(receiver.url)
-    port = place.port or {"smtps": 465, "smtp": 587}.get(place.scheme, 25)
-    return Envelope(
-        letter=_letter(receiver, message, quiet, base, now_us),
-        host=place.hostname or "",
+def build_mail(
+    receiver: Receiver, secret: str, message: Message, *, is_quiet: bool, base: str, now_us: int
+) -> OutgoingMail:
+    address = urlsplit(receiver.url)
+    port = address.port or {"smtps": 465, "smtp": 587}.get(address.scheme, 25)
+    return OutgoingMail(
+        message=_build_letter(receiver, message, is_quiet, base, now_us),
+        host=address.hostname or "",
         port=port,
-        scheme=place.scheme,
+        scheme=address.scheme,
         user=receiver.user,
         password=secret,
     )
 
 
-def _letter(
-    receiver: Receiver, message: Message, quiet: bool, base: str, now_us: int
+def _build_letter(
+    receiver: Receiver, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> EmailMessage:
     domain = receiver.sender.rpartition("@")[2]
-    letter = EmailMessage(policy=SMTP.clone(max_line_length=78))
-    letter["From"] = Address("Heliograph", addr_spec=receiver.sender)
-    letter["To"] = ", ".join(receiver.to)
-    letter["Subject"] = _one_line(templates.title(message))
-    letter["Date"] = format_datetime(datetime.fromtimestamp(now_us // 1_000_000, UTC))
-    letter["Message-ID"] = f"<{message.id}@{domain}>"
-    threads = templates.threads(message.alerts)
+    mail = EmailMessage(policy=SMTP.clone(max_line_length=78))
+    mail["From"] = Address("Heliograph", addr_spec=receiver.sender)
+    mail["To"] = ", ".join(receiver.to)
+    mail["Subject"] = _clean_subject(format_title(message))
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // 1_000_000, UTC))
+    mail["Message-ID"] = f"<{message.id}@{domain}>"
+    threads = list_threads(message.alerts)
     if len(threads) == 1:  # so that all about one incident stands together
-        letter["References"] = f"<incident-{threads[0]}@{domain}>"
-    letter["Auto-Submitted"] = "auto-generated"
-    if not quiet:
-        letter["Importance"] = "high"
-    letter.set_content(templates.mail_text(message, base), cte="quoted-printable")
-    return letter
+        mail["References"] = f"<incident-{threads[0]}@{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    if not is_quiet:
+        mail["Importance"] = "high"
+    mail.set_content(format_mail_text(message, base), cte="quoted-printable")
+    return mail
 
 
-def _one_line(text: str) -> str:
+def _clean_subject(title: str) -> str:
     """As a subject. What reads like an encoded word would be decoded here, line ends and all."""
-    return " ".join(text.replace("=?", "= ?").split())[:_MAX_SUBJECT]
+    return " ".join(title.replace("=?", "= ?").split())[:_MAX_SUBJECT]
 
 
-class Post:
+class SmtpSender:
     """Takes letters to the server. `context` is what certificates are checked by."""
 
     def __init__(
         self, context: ssl.SSLContext | None = None, deadline_s: float = DEADLINE_S
     ) -> None:
-        self._context, self._deadline_s = context, deadline_s
+        self._context = context
+        self._deadline_s = deadline_s
 
-    async def __call__(self, envelope: Envelope) -> Arrived:
+    async def __call__(self, mail: OutgoingMail) -> DeliveryResult:
         """Raises DeliveryError."""
         import aiosmtplib
 
         try:
             async with asyncio.timeout(self._deadline_s):
                 await aiosmtplib.send(
-                    envelope.letter,
-                    hostname=envelope.host,
-                    port=envelope.port,
-                    username=envelope.user or None,
-                    password=envelope.password or None,
-                    use_tls=envelope.scheme == "smtps",
-                    start_tls=envelope.scheme == "smtp",
+                    mail.message,
+                    hostname=mail.host,
+                    port=mail.port,
+                    username=mail.user or None,
+                    password=mail.password or None,
+                    use_tls=mail.scheme == "smtps",
+                    start_tls=mail.scheme == "smtp",
                     tls_context=self._context or ssl.create_default_context(),
                     timeout=self._deadline_s,
                 )
@@ -107,19 +112,19 @@ class Post:
         except aiosmtplib.SMTPResponseException as error:
             raise DeliveryError(f"answered {error.code}") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise DeliveryError(_why(error)) from None
-        return Arrived("taken for delivery")
+            raise DeliveryError(_describe_failure(error)) from None
+        return DeliveryResult("taken for delivery")
 
 
-def _why(error: BaseException) -> str:
+def _describe_failure(error: BaseException) -> str:
     """What a mail server writes may quote the letter, so only the kind of trouble is told."""
     kind = type(error).__name__
     if isinstance(error.__cause__, ssl.SSLError) or isinstance(error, ssl.SSLError):
         return "its certificate cannot be trusted, or it speaks no TLS"
-    named = {
+    descriptions = {
         "SMTPConnectError": "no connection",
         "SMTPServerDisconnected": "it hung up",
         "SMTPRecipientsRefused": "it refuses every recipient",
         "SMTPNotSupported": "it offers no STARTTLS",
     }
-    return named.get(kind, f"no answer that can be read ({kind})")
+    return descriptions.get(kind, f"no answer that can be read ({kind})")

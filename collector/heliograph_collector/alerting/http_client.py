@@ -6,60 +6,66 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from heliograph_collector.alerting.payloads import Request
+from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.alerting.ssrf_guard import PrivateTargetError
 
 DEADLINE_S = 20.0
-MOST_BYTES = 65_536  # of an answer, of which nothing is used
-_GONE = 410
-_MOST_RETRY_S = 4 * 3_600
+MAX_BYTES = 65_536  # of an answer, of which nothing is used
+_STATUS_GONE = 410
+_MAX_RETRY_S = 4 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
-    said: str  # for the delivery log
+class DeliveryResult:
+    summary: str  # for the delivery log
 
 
 class DeliveryError(Exception):
     """str() says what came instead, never quoting a stranger or a secret.
 
-    `after_s`: when the receiver wants to be asked again; `final`: it never does.
+    `retry_after_s`: when the receiver wants to be asked again; `is_final`: it never does.
     """
 
-    def __init__(self, said: str, *, after_s: float | None = None, final: bool = False) -> None:
-        super().__init__(said)
-        self.after_s, self.final = after_s, final
+    def __init__(
+        self, reason: str, *, retry_after_s: float | None = None, is_final: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.is_final = is_final
 
 
-Send = Callable[[Request, bool], Awaitable[Arrived]]  # the request, whether it may be private
+# (the request, whether the receiver may have a private address)
+SendRequest = Callable[[AlertRequest, bool], Awaitable[DeliveryResult]]
 
 
-class Sender:
-    """`public` and `private` are the sessions for either kind of receiver."""
+class HttpSender:
+    """Sends requests, with one session for public and one for private receivers."""
 
     def __init__(
         self,
-        public: aiohttp.ClientSession,
-        private: aiohttp.ClientSession,
+        public_session: aiohttp.ClientSession,
+        private_session: aiohttp.ClientSession,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._public, self._private, self._deadline_s = public, private, deadline_s
+        self._public_session = public_session
+        self._private_session = private_session
+        self._deadline_s = deadline_s
 
-    async def __call__(self, request: Request, private: bool) -> Arrived:
+    async def __call__(self, request: AlertRequest, is_private: bool) -> DeliveryResult:
         """Raises DeliveryError."""
-        session = self._private if private else self._public
+        session = self._private_session if is_private else self._public_session
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await _send(session, request)
+                return await _send_request(session, request)
         except TimeoutError:
             raise DeliveryError(f"no whole answer in {self._deadline_s:g} s") from None
         except PrivateTargetError as error:
             raise DeliveryError(f"{error}; `private: true` would allow it") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise DeliveryError(_why(error)) from None
+            raise DeliveryError(_describe_failure(error)) from None
 
 
-async def _send(session: aiohttp.ClientSession, request: Request) -> Arrived:
+async def _send_request(session: aiohttp.ClientSession, request: AlertRequest) -> DeliveryResult:
     async with session.request(
         request.method,
         request.url,
@@ -67,36 +73,40 @@ async def _send(session: aiohttp.ClientSession, request: Request) -> Arrived:
         headers=request.headers,
         allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=None),
-    ) as answer:
-        status = answer.status
+    ) as response:
+        status = response.status
         if 200 <= status < 300:
-            await _drain(answer)
-            return Arrived(f"answered {status}")
-        told = f"answered {status}"
+            await _drain_body(response)
+            return DeliveryResult(f"answered {status}")
+        reason = f"answered {status}"
         if 300 <= status < 400:
-            told += ", a redirect, which is not followed"
-        raise DeliveryError(told, after_s=_after_s(answer), final=status == _GONE)
+            reason += ", a redirect, which is not followed"
+        raise DeliveryError(
+            reason, retry_after_s=_parse_retry_after(response), is_final=status == _STATUS_GONE
+        )
 
 
-async def _drain(answer: aiohttp.ClientResponse) -> None:
+async def _drain_body(response: aiohttp.ClientResponse) -> None:
     """A good answer is good however long it is; we read no more than it takes to be polite."""
-    read = 0
-    async for chunk in answer.content.iter_chunked(8_192):
-        read += len(chunk)
-        if read > MOST_BYTES:
-            answer.close()
+    size = 0
+    async for chunk in response.content.iter_chunked(8_192):
+        size += len(chunk)
+        if size > MAX_BYTES:
+            response.close()
             return
 
 
-def _after_s(answer: aiohttp.ClientResponse) -> float | None:
-    text = answer.headers.get("Retry-After", "")
-    return float(min(int(text[:9]), _MOST_RETRY_S)) if text.isascii() and text.isdigit() else None
+def _parse_retry_after(response: aiohttp.ClientResponse) -> float | None:
+    header = response.headers.get("Retry-After", "")
+    return (
+        float(min(int(header[:9]), _MAX_RETRY_S)) if header.isascii() and header.isdigit() else None
+    )
 
 
-def _why(error: BaseException) -> str:
-    inner = getattr(error, "os_error", None) or error.__cause__
-    if isinstance(inner, PrivateTargetError):
-        return f"{inner}; `private: true` would allow it"
+def _describe_failure(error: BaseException) -> str:
+    cause = getattr(error, "os_error", None) or error.__cause__
+    if isinstance(cause, PrivateTargetError):
+        return f"{cause}; `private: true` would allow it"
     if isinstance(error, aiohttp.InvalidURL):
         return "its address is none that can be used"
     if isinstance(error, aiohttp.ClientSSLError):

@@ -1,27 +1,31 @@
 """Which entries of the log are news to people, and what a message holds of them. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from heliograph_collector.config.receiver import Alert
+from heliograph_collector.config.receivers import Alert
 
 VERSION = 1  # of the payload
-MOST = 50  # alerts in one message; the others are counted
-_LEFT_OUT = ("evidence", "alerts", "turns")  # long, and behind the links
+MAX_ALERTS = 50  # alerts in one message; the others are counted
+_OMITTED_FIELDS = ("evidence", "alerts", "turns")  # long, and behind the links
+MAX_LINES = 12
+_PREFIXES = {"resumed": "Dark again: "}
 
 
-def alert(
-    entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], about: str
+def build_alert(
+    entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], explanation: str
 ) -> dict[str, Any] | None:
-    """What is told of an entry; None where it is none that people are told of.
+    """Build the alert of a log entry; None for an entry that nobody is notified of.
 
-    `incident` is as the API gives it after that entry, `about` in words what it rests on.
-    `called`: of those whom the log calls subscribers; the others are for who wants suspicions.
+    `incident` is as the API gives it after that entry, `explanation` in words what it rests on.
+    The field `called` marks entries that the log notifies subscribers of; the others are only for
+    receivers that want suspicions.
     """
     change = body["change"]
-    minor = change == "suspected" or (change == "withdrawn" and incident["confirmed"] is None)
-    if not (body["alert"] or minor):
+    is_minor = change == "suspected" or (change == "withdrawn" and incident["confirmed"] is None)
+    if not (body["alert"] or is_minor):
         return None
     return {
         "entry": entry,
@@ -32,8 +36,10 @@ def alert(
         "by": body.get("by", "detector"),
         "called": bool(body["alert"]),
         "text": body.get("text", ""),
-        "about": about,
-        "incident": {name: value for name, value in incident.items() if name not in _LEFT_OUT},
+        "about": explanation,
+        "incident": {
+            name: value for name, value in incident.items() if name not in _OMITTED_FIELDS
+        },
     }
 
 
@@ -44,22 +50,22 @@ class Message:
     id: str
     alerts: Sequence[Alert]
     more: int = 0  # alerts that are not in it
-    sample: bool = False
+    is_sample: bool = False
 
-    def payload(self, base: str, at: str) -> dict[str, Any]:
+    def to_payload(self, base: str, at: str) -> dict[str, Any]:
         """For webhooks. `base` is our public address, "" when we do not know it."""
         return {
-            "type": "incidents.sample" if self.sample else "incidents",
+            "type": "incidents.sample" if self.is_sample else "incidents",
             "version": VERSION,
             "id": self.id,
             "timestamp": at,
             "base": base,
-            "alerts": [dict(alert) for alert in self.alerts[:MOST]],
-            "more": self.more + len(self.alerts[MOST:]),
+            "alerts": [dict(alert) for alert in self.alerts[:MAX_ALERTS]],
+            "more": self.more + len(self.alerts[MAX_ALERTS:]),
         }
 
 
-def sample(id_: str, at: str) -> Message:
+def build_sample(id_: str, at: str) -> Message:
     """What `alerts test` sends: an incident that never was, in a country that is none."""
     incident = {
         "id": "0" * 16,
@@ -87,7 +93,7 @@ def sample(id_: str, at: str) -> Message:
         "updated": at,
         "links": {"self": "/api/v1/incidents", "page": "/", "log": "/api/v1/log"},
     }
-    told = {
+    sample_alert = {
         "entry": 0,
         "hash": "0" * 64,
         "at": at,
@@ -99,4 +105,78 @@ def sample(id_: str, at: str) -> Message:
         "about": "It was sent by hand to see whether this way works.",
         "incident": incident,
     }
-    return Message(id=id_, alerts=[told], sample=True)
+    return Message(id=id_, alerts=[sample_alert], is_sample=True)
+
+
+def format_title(message: Message) -> str:
+    """One line. Of many it says how many of each."""
+    alerts = message.alerts
+    if len(alerts) == 1 and not message.more:
+        return _format_sentence(alerts[0])
+    state_counts = Counter(str(alert["state"]) for alert in alerts)
+    summary = ", ".join(f"{n} {state}" for state, n in state_counts.items())
+    return f"{len(alerts) + message.more} incidents: {summary}"
+
+
+def format_lines(message: Message, base: str) -> list[str]:
+    """The paragraphs below the title; links where our address is known."""
+    if len(message.alerts) == 1 and not message.more:
+        return _format_alert(message.alerts[0], base)
+    paragraphs = [
+        f"• {_format_sentence(alert)}{_format_alert_link(alert, base, ' ')}"
+        for alert in message.alerts[:MAX_LINES]
+    ]
+    omitted_count = len(message.alerts) - len(paragraphs) + message.more
+    if omitted_count:
+        paragraphs.append(
+            f"… and {omitted_count} more." + (f" All of them: {base}/" if base else "")
+        )
+    return paragraphs
+
+
+def format_text(message: Message, base: str) -> str:
+    return "\n".join([format_title(message), *format_lines(message, base)])
+
+
+def format_mail_text(message: Message, base: str) -> str:
+    """The body of an e-mail: paragraphs, and at its end who says so."""
+    paragraphs = [format_title(message), *format_lines(message, base)]
+    closing = (
+        "-- \nHeliograph tells from volunteers' machines whether the Internet around them works.\n"
+        "Every alert is an entry of a signed log that anybody can verify"
+        + (f": {base}/api/v1/log" if base else ".")
+    )
+    return "\n\n".join([*paragraphs, closing]) + "\n"
+
+
+def format_link(message: Message, base: str) -> str:
+    """Where one who taps on it should come to; "" when we do not know our address."""
+    if not base:
+        return ""
+    return (
+        _format_alert_link(message.alerts[0], base, "") if len(message.alerts) == 1 else f"{base}/"
+    )
+
+
+def list_threads(alerts: Sequence[Alert]) -> list[str]:
+    """Names of the incidents, for mail readers to keep what belongs together together."""
+    return list(dict.fromkeys(str(alert["incident"]["id"]) for alert in alerts))
+
+
+def _format_alert(alert: Alert, base: str) -> list[str]:
+    paragraphs = []
+    if alert["text"] not in alert["about"]:
+        paragraphs.append(f"The operator says: {alert['text']}")
+    paragraphs.append(str(alert["about"]))
+    if alert["entry"]:
+        paragraphs.append(f"Entry {alert['entry']} of the log, {alert['at']}.")
+    address = _format_alert_link(alert, base, "")
+    return [*paragraphs, address] if address else paragraphs
+
+
+def _format_sentence(alert: Alert) -> str:
+    return f"{_PREFIXES.get(alert['change'], '')}{alert['incident']['sentence']}"
+
+
+def _format_alert_link(alert: Alert, base: str, prefix: str) -> str:
+    return f"{prefix}{base}{alert['incident']['links']['page']}" if base else ""

@@ -5,6 +5,7 @@ kill. Every call is short; the courier makes them in a thread.
 """
 
 import json
+import random
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.schedule import HOUR_US
-from heliograph_collector.config.receiver import Alert
+from heliograph_collector.config.receivers import Alert, Receiver
 
-FILE = "courier.db"
+DATABASE_FILE = "courier.db"
 MAX_WAITING = 500  # alerts for one receiver; the oldest are then only counted
-MAX_OPEN = 200  # messages to one receiver that have not arrived
-KEPT = 500  # finished messages of one receiver in the delivery log
+MAX_UNDELIVERED = 200  # messages to one receiver that have not arrived
+MAX_FINISHED = 500  # finished messages of one receiver in the delivery log
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), entry INTEGER NOT NULL,
   head TEXT NOT NULL) STRICT;
@@ -34,17 +34,21 @@ CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, receiver TEXT NOT NULL,
 CREATE INDEX IF NOT EXISTS message_due ON message (receiver, due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX IF NOT EXISTS message_made ON message (receiver, made_us);
 """
-_SET_BACK = (  # by so much as the clock was (?2) since then: nothing is to wait for it
+_CLOCK_SET_BACK = (  # by so much as the clock was (?2) since then: nothing is to wait for it
     "UPDATE waiting SET came_us = ?2 WHERE receiver = ?1 AND came_us > ?2",
     """
 UPDATE message SET due_us = due_us - (ifnull(tried_us, made_us) - ?2),
   tried_us = min(tried_us, ?2), made_us = min(made_us, ?2)
 WHERE receiver = ?1 AND due_us IS NOT NULL AND ifnull(tried_us, made_us) > ?2""",
 )
+SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
+BATCHING_US = 2 * SECOND_US  # what belongs together comes together
+DELAYS_S = (5, 30, 120, 300, 900, 1_800, 3_600, 7_200, *(14_400,) * 5)  # all but a day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
+class DueMessage:
     """A message that is to be tried now. `tries` were made before."""
 
     message: Message
@@ -64,7 +68,7 @@ class Delivery:
     tries: int
     state: str
     tried_us: int | None
-    said: str
+    reply: str
 
 
 class Outbox:
@@ -72,20 +76,20 @@ class Outbox:
 
     def __init__(self, data: Path) -> None:
         self._db = sqlite3.connect(
-            data / FILE, isolation_level=None, check_same_thread=False, timeout=10
+            data / DATABASE_FILE, isolation_level=None, check_same_thread=False, timeout=10
         )
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
-        with self._turn:
+        with self._lock:
             self._db.close()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._turn:
+    def _begin_write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -94,65 +98,69 @@ class Outbox:
                 raise
             self._db.execute("COMMIT")
 
-    def place(self) -> tuple[int, str] | None:
+    def read_position(self) -> tuple[int, str] | None:
         """How far the log was read: (number, hash) of the last entry; None before the first."""
-        with self._turn:
+        with self._lock:
             row = self._db.execute("SELECT entry, head FROM place").fetchone()
         return (int(row[0]), str(row[1])) if row else None
 
-    def put(self, alerts: Iterable[tuple[str, Alert]], entry: int, head: str, now_us: int) -> None:
+    def queue_alerts(
+        self, alerts: Iterable[tuple[str, Alert]], entry: int, head: str, now_us: int
+    ) -> None:
         """(receiver, alert) each, and that the log was read up to `entry`."""
-        with self._write() as db:
+        with self._begin_write() as db:
             for receiver, alert in alerts:
                 db.execute(
                     "INSERT OR IGNORE INTO waiting (receiver, entry, alert, came_us) "
                     "VALUES (?, ?, ?, ?)",
                     (receiver, alert["entry"], json.dumps(alert), now_us),
                 )
-                _let_go(db, receiver)
+                _drop_oldest(db, receiver)
             db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
 
-    def waits(self, receiver: str, now_us: int) -> tuple[int | None, list[int]]:
+    def read_waiting(self, receiver: str, now_us: int) -> tuple[int | None, list[int]]:
         """(since when the oldest alert waits, None of none or too many open messages; when messages
         were made in the last hour)."""
-        with self._turn:
-            for statement in _SET_BACK:
+        with self._lock:
+            for statement in _CLOCK_SET_BACK:
                 self._db.execute(statement, (receiver, now_us))
-            (oldest,) = self._db.execute(
+            (oldest_us,) = self._db.execute(
                 "SELECT MIN(came_us) FROM waiting WHERE receiver = ?", (receiver,)
             ).fetchone()
-            (open_,) = self._db.execute(
+            (open_count,) = self._db.execute(
                 "SELECT COUNT(*) FROM message WHERE receiver = ? AND due_us IS NOT NULL",
                 (receiver,),
             ).fetchone()
-            made = self._db.execute(
+            message_rows = self._db.execute(
                 "SELECT made_us FROM message WHERE receiver = ? AND made_us BETWEEN ? AND ? "
                 "ORDER BY made_us",
                 (receiver, now_us - HOUR_US + 1, now_us),
             ).fetchall()
-        return (None if open_ >= MAX_OPEN else oldest), [int(row[0]) for row in made]
+        return (None if open_count >= MAX_UNDELIVERED else oldest_us), [
+            int(row[0]) for row in message_rows
+        ]
 
-    def gather(self, receiver: str, id_: str, now_us: int) -> None:
+    def compose_message(self, receiver: str, id_: str, now_us: int) -> None:
         """All that waits becomes one message, to be tried at once."""
-        with self._write() as db:
+        with self._begin_write() as db:
             rows = db.execute(
                 "SELECT alert FROM waiting WHERE receiver = ? ORDER BY entry", (receiver,)
             ).fetchall()
-            gone = db.execute(
+            dropped_row = db.execute(
                 "SELECT alerts FROM dropped WHERE receiver = ?", (receiver,)
             ).fetchone()
             alerts = "[" + ",".join(row[0] for row in rows) + "]"
             db.execute(
                 "INSERT INTO message (id, receiver, alerts, more, made_us, due_us) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (id_, receiver, alerts, gone[0] if gone else 0, now_us, now_us),
+                (id_, receiver, alerts, dropped_row[0] if dropped_row else 0, now_us, now_us),
             )
             db.execute("DELETE FROM waiting WHERE receiver = ?", (receiver,))
             db.execute("DELETE FROM dropped WHERE receiver = ?", (receiver,))
 
-    def due(self, receiver: str, now_us: int) -> Due | int | None:
+    def next_due(self, receiver: str, now_us: int) -> DueMessage | int | None:
         """The message that is due, or when the next one is, or None."""
-        with self._turn:
+        with self._lock:
             row = self._db.execute(
                 "SELECT id, alerts, more, tries, due_us FROM message WHERE receiver = ? "
                 "AND due_us IS NOT NULL ORDER BY due_us LIMIT 1",
@@ -163,60 +171,85 @@ class Outbox:
         if row[4] > now_us:
             return int(row[4])
         message = Message(id=row[0], alerts=json.loads(row[1]), more=row[2])
-        return Due(message=message, tries=row[3])
+        return DueMessage(message=message, tries=row[3])
 
-    def tried(self, id_: str, *, state: str, said: str, now_us: int, due_us: int | None) -> None:
+    def record_attempt(
+        self, id_: str, *, state: str, reply: str, now_us: int, due_us: int | None
+    ) -> None:
         """What became of a try. Of what is finished, the oldest are forgotten."""
-        with self._write() as db:
+        with self._begin_write() as db:
             db.execute(
                 "UPDATE message SET tries = tries + 1, state = ?, said = ?, tried_us = ?, "
                 "due_us = ? WHERE id = ?",
-                (state, said, now_us, due_us, id_),
+                (state, reply, now_us, due_us, id_),
             )
             db.execute(
                 "DELETE FROM message WHERE due_us IS NULL AND receiver = (SELECT receiver FROM "
                 "message WHERE id = ?1) AND made_us < ?2 AND id NOT IN (SELECT id FROM message "
                 "WHERE receiver = (SELECT receiver FROM message WHERE id = ?1) "
                 "ORDER BY made_us DESC LIMIT ?3)",
-                (id_, now_us - HOUR_US, KEPT),
+                (id_, now_us - HOUR_US, MAX_FINISHED),
             )
 
-    def again(self, id_: str, now_us: int) -> bool:
+    def resend(self, id_: str, now_us: int) -> bool:
         """Send it once more, under the same id; False when it is not there any more."""
-        with self._write() as db:
-            done = db.execute(
+        with self._begin_write() as db:
+            update = db.execute(
                 "UPDATE message SET due_us = ?, tries = 0, state = 'waiting' WHERE id = ?",
                 (now_us, id_),
             )
-        return done.rowcount == 1
+        return update.rowcount == 1
 
-    def deliveries(self, limit: int = 100) -> list[Delivery]:
+    def list_deliveries(self, limit: int = 100) -> list[Delivery]:
         """The newest messages first."""
-        with self._turn:
+        with self._lock:
             rows = self._db.execute(
                 "SELECT id, receiver, alerts, more, made_us, due_us, tries, state, tried_us, said "
                 "FROM message ORDER BY made_us DESC, id LIMIT ?",
                 (limit,),
             ).fetchall()
-        names = ("id", "receiver", "alerts", "more", "made_us", "due_us", "tries", "state")
+        columns = ("id", "receiver", "alerts", "more", "made_us", "due_us", "tries", "state")
         return [
             Delivery(
-                **dict(zip((*names, "tried_us", "said"), row, strict=True))
+                **dict(zip((*columns, "tried_us", "reply"), row, strict=True))
                 | {"alerts": json.loads(row[2])}
             )
             for row in rows
         ]
 
 
-def _let_go(db: sqlite3.Connection, receiver: str) -> None:
-    gone = db.execute(
+def _drop_oldest(db: sqlite3.Connection, receiver: str) -> None:
+    dropped_count = db.execute(
         "DELETE FROM waiting WHERE receiver = ?1 AND number NOT IN (SELECT number FROM waiting "
         "WHERE receiver = ?1 ORDER BY number DESC LIMIT ?2)",
         (receiver, MAX_WAITING),
     ).rowcount
-    if gone > 0:
+    if dropped_count > 0:
         db.execute(
             "INSERT INTO dropped VALUES (?1, ?2) ON CONFLICT (receiver) "
             "DO UPDATE SET alerts = alerts + ?2",
-            (receiver, gone),
+            (receiver, dropped_count),
         )
+
+
+def message_due_us(receiver: Receiver, oldest_us: int, recent_us: Sequence[int]) -> int:
+    """From when what waits goes into a message.
+
+    `oldest_us`: since when it waits; `made_us`: when messages were made in the last hour, in order.
+    """
+    due_us = oldest_us + BATCHING_US
+    if recent_us:
+        due_us = max(due_us, recent_us[-1] + receiver.gather_s * SECOND_US)
+    if len(recent_us) >= receiver.per_hour:
+        due_us = max(due_us, recent_us[-receiver.per_hour] + HOUR_US)
+    return due_us
+
+
+def next_retry_us(
+    tries: int, now_us: int, retry_after_s: float | None, rng: random.Random
+) -> int | None:
+    """When to try again after so many failures; None after a day of them."""
+    if tries > len(DELAYS_S):
+        return None
+    wait_s = DELAYS_S[tries - 1] * rng.uniform(0.9, 1.1)
+    return now_us + int(max(wait_s, retry_after_s or 0.0) * SECOND_US)

@@ -1,5 +1,8 @@
 """A message as each kind of receiver wants it over HTTP. Pure."""
 
+import base64
+import binascii
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,17 +10,28 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from heliograph_collector.alerting import signature, templates
-from heliograph_collector.alerting.message import Message
-from heliograph_collector.config.receiver import Kind, Receiver
+from heliograph_collector.alerting.message import (
+    Message,
+    format_lines,
+    format_link,
+    format_text,
+    format_title,
+)
+from heliograph_collector.config.receivers import Receiver, ReceiverKind
 
-_AGENT = "heliograph-courier/1"
-_NTFY_QUIET, _NTFY_LOUD = 2, 4  # its priorities: 3 is the default
+_USER_AGENT = "heliograph-courier/1"
+# its priorities: 3 is the default
+_NTFY_QUIET = 2
+_NTFY_LOUD = 4
 _MAX_TEXT = 3_500  # ntfy takes 4,096 bytes of a message
+KEY_PREFIX = "whsec_"
+# bytes of a secret, as Standard Webhooks wants them
+MIN_KEY_BYTES = 24
+MAX_KEY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class AlertRequest:
     """Neither the address nor the headers may be told: both can hold a secret."""
 
     method: str
@@ -26,90 +40,118 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
 
 
-def request(
-    receiver: Receiver, secret: str, message: Message, *, quiet: bool, base: str, now_us: int
-) -> Request:
+def build_request(
+    receiver: Receiver, secret: str, message: Message, *, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
     """Raises KeyError for e-mail, which goes by no HTTP."""
-    return _SHAPES[receiver.kind](receiver, secret, message, quiet, base, now_us)
+    return _BUILDERS[receiver.kind](receiver, secret, message, is_quiet, base, now_us)
 
 
-def _webhook(
-    receiver: Receiver, secret: str, message: Message, quiet: bool, base: str, now_us: int
-) -> Request:
-    body = _json({**message.payload(base, _time(now_us)), "quiet": quiet})
-    signed = signature.headers(signature.secret_of(secret), message.id, now_us // 1_000_000, body)
-    return _made("POST", receiver.url, body, signed)
+def _build_webhook(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
+    body = _encode_json({**message.to_payload(base, _format_time(now_us)), "quiet": is_quiet})
+    signature_headers = sign_headers(decode_secret(secret), message.id, now_us // 1_000_000, body)
+    return _build_request("POST", receiver.url, body, signature_headers)
 
 
-def _ntfy(
-    receiver: Receiver, secret: str, message: Message, quiet: bool, base: str, now_us: int
-) -> Request:
+def _build_ntfy(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
     """As JSON to the server's root: headers could not hold every language."""
     root, _, topic = receiver.url.rpartition("/")
-    told: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "topic": topic,
-        "title": templates.title(message)[:250],
-        "message": _cut("\n".join(templates.lines(message, base))),
-        "priority": _NTFY_QUIET if quiet else _NTFY_LOUD,
+        "title": format_title(message)[:250],
+        "message": _truncate("\n".join(format_lines(message, base))),
+        "priority": _NTFY_QUIET if is_quiet else _NTFY_LOUD,
     }
-    if link := templates.link(message, base):
-        told["click"] = link
-    return _made("POST", f"{root}/", _json(told), _bearer(secret))
+    if link := format_link(message, base):
+        payload["click"] = link
+    return _build_request("POST", f"{root}/", _encode_json(payload), _bearer_header(secret))
 
 
-def _matrix(
-    receiver: Receiver, secret: str, message: Message, quiet: bool, base: str, now_us: int
-) -> Request:
+def _build_matrix(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
     """The transaction's id is the message's, so that the server takes it once."""
     room = quote(receiver.room, safe="")
     path = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/{quote(message.id, safe='')}"
-    told = {
-        "msgtype": "m.notice" if quiet else "m.text",
-        "body": templates.text(message, base),
+    payload = {
+        "msgtype": "m.notice" if is_quiet else "m.text",
+        "body": format_text(message, base),
     }
-    return _made("PUT", receiver.url + path, _json(told), _bearer(secret))
+    return _build_request("PUT", receiver.url + path, _encode_json(payload), _bearer_header(secret))
 
 
-def _slack(
-    receiver: Receiver, secret: str, message: Message, quiet: bool, base: str, now_us: int
-) -> Request:
+def _build_slack(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
     """The address itself is the secret, where it stands in a file."""
-    told = templates.text(message, base)
-    for sign, harmless in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        told = told.replace(sign, harmless)
-    return _made("POST", secret or receiver.url, _json({"text": told}), {})
+    content = format_text(message, base)
+    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        content = content.replace(sign, escaped)
+    return _build_request("POST", secret or receiver.url, _encode_json({"text": content}), {})
 
 
-_SHAPES: Mapping[Kind, Callable[[Receiver, str, Message, bool, str, int], Request]] = {
-    Kind.WEBHOOK: _webhook,
-    Kind.NTFY: _ntfy,
-    Kind.MATRIX: _matrix,
-    Kind.SLACK: _slack,
+_BUILDERS: Mapping[
+    ReceiverKind, Callable[[Receiver, str, Message, bool, str, int], AlertRequest]
+] = {
+    ReceiverKind.WEBHOOK: _build_webhook,
+    ReceiverKind.NTFY: _build_ntfy,
+    ReceiverKind.MATRIX: _build_matrix,
+    ReceiverKind.SLACK: _build_slack,
 }
 
 
-def _made(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Request:
-    kept = {"Content-Type": "application/json", "User-Agent": _AGENT, **headers}
-    return Request(method=method, url=url, body=body, headers=kept)
+def _build_request(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> AlertRequest:
+    all_headers = {"Content-Type": "application/json", "User-Agent": _USER_AGENT, **headers}
+    return AlertRequest(method=method, url=url, body=body, headers=all_headers)
 
 
-def _bearer(secret: str) -> Mapping[str, str]:
+def _bearer_header(secret: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
-def _json(told: Mapping[str, Any]) -> bytes:
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+def _encode_json(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _cut(text: str) -> str:
-    raw = text.encode()
-    return text if len(raw) <= _MAX_TEXT else raw[:_MAX_TEXT].decode(errors="ignore") + " …"
+def _truncate(content: str) -> str:
+    encoded = content.encode()
+    return (
+        content if len(encoded) <= _MAX_TEXT else encoded[:_MAX_TEXT].decode(errors="ignore") + " …"
+    )
 
 
-def _time(at_us: int) -> str:
+def _format_time(at_us: int) -> str:
     return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def host_of(url: str) -> str:
+def parse_host(url: str) -> str:
     """What of an address may be shown: paths of chats are secrets."""
     return urlsplit(url).hostname or ""
+
+
+def decode_secret(encoded: str) -> bytes:
+    """`whsec_` and base64. Raises ValueError with the cure, and never the secret."""
+    try:
+        secret = base64.b64decode(encoded.strip().removeprefix(KEY_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    is_prefixed = encoded.strip().startswith(KEY_PREFIX)
+    if not is_prefixed or not MIN_KEY_BYTES <= len(secret) <= MAX_KEY_BYTES:
+        raise ValueError(
+            f"must hold {KEY_PREFIX} and {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes in base64"
+        )
+    return secret
+
+
+def sign_headers(secret: bytes, id_: str, at_s: int, body: bytes) -> Mapping[str, str]:
+    """Of one try: the moment is that of the try, the id that of the message."""
+    digest = hmac.digest(secret, f"{id_}.{at_s}.".encode() + body, "sha256")
+    return {
+        "webhook-id": id_,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }

@@ -11,22 +11,22 @@ from typing import Any
 from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-_WRAPPED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_NAT64_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
 class PrivateTargetError(OSError):
     """An address that a receiver may not have unless its `private` is true."""
 
 
-def is_public(text: str) -> bool:
+def is_public(host: str) -> bool:
     """False also for what is no address. An IPv4 address inside an IPv6 one counts as itself."""
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
-        if address.teredo or any(address in network for network in _WRAPPED):
+        if address.teredo or any(address in network for network in _NAT64_NETWORKS):
             return False
         if inner is not None:
             address = inner
@@ -43,37 +43,37 @@ class PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Raises OSError."""
-        found = await self._inner.resolve(host, port, family)
-        kept = [one for one in found if is_public(one["host"])]
-        if not kept:
+        answers = await self._inner.resolve(host, port, family)
+        public_answers = [answer for answer in answers if is_public(answer["host"])]
+        if not public_answers:
             raise PrivateTargetError("its name leads to no public address")
-        return kept
+        return public_answers
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+def open_public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
     """For a connector: a socket to this address, which is looked at for the last time."""
     family, type_, proto, _, address = info
     if not is_public(str(address[0])):
         raise PrivateTargetError("its address is not public")
-    return _socket(family, type_, proto)
+    return _open_socket(family, type_, proto)
 
 
-def _socket(family: int, type_: int, proto: int) -> socket.socket:
-    made = socket.socket(family, type_, proto)
-    made.setblocking(False)
-    return made
+def _open_socket(family: int, type_: int, proto: int) -> socket.socket:
+    connection = socket.socket(family, type_, proto)
+    connection.setblocking(False)
+    return connection
 
 
-def connector(*, private: bool, resolver: AbstractResolver | None = None) -> TCPConnector:
+def build_connector(*, is_private: bool, resolver: AbstractResolver | None = None) -> TCPConnector:
     """One connection for one request: nothing is kept open to a receiver."""
-    if private:
+    if is_private:
         return TCPConnector(resolver=resolver, force_close=True, use_dns_cache=False)
     return TCPConnector(
         resolver=PublicResolver(resolver),
-        socket_factory=public_socket,
+        socket_factory=open_public_socket,
         force_close=True,
         use_dns_cache=False,
     )

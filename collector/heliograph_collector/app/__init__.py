@@ -12,60 +12,60 @@ from heliograph_collector.errors import CannotServeError
 
 __all__ = ["CannotServeError", "serve"]
 
-_QUIET = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
+_QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
 
 class JsonLines(logging.Formatter):
     """One object for each event: time (UTC), level, logger, message, and error with its trace."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
 
 
-def set_up(form: str) -> None:
-    """`form` is text or json."""
+def configure_logging(log_format: str) -> None:
+    """Set up logging; `log_format` is text or json."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(message)s"))
+    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in _QUIET:
+    for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name callers' addresses
 
 
 def serve(config: Config) -> int:
     """Run until SIGTERM or Ctrl-C. Raises CannotServeError."""
-    set_up(config.log)
+    configure_logging(config.log)
     try:
-        return asyncio.run(_until_told(config))
+        return asyncio.run(_run_until_stopped(config))
     except BaseExceptionGroup as group:
         refused, others = group.split(CannotServeError)
         if refused is None or others is not None:
             raise
-        raise CannotServeError(str(_first(refused))) from group
+        raise CannotServeError(str(_find_first(refused))) from group
 
 
-def _first(error: BaseException) -> BaseException:
+def _find_first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-async def _until_told(config: Config) -> int:
-    from heliograph_collector.app.startup import collector
+async def _run_until_stopped(config: Config) -> int:
+    from heliograph_collector.app.startup import run_collector
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with collector(config, stop):
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    async with run_collector(config, stop):
         await stop.wait()
         logging.getLogger("heliograph").info("Stopping.")
     return 0

@@ -13,246 +13,270 @@ from typing import TYPE_CHECKING
 from heliograph import voice_code
 from heliograph.plan import Plan
 from heliograph_collector.app.endpoint_file import read_password
-from heliograph_collector.app.rejudge import Report, Wanted, rejudge
-from heliograph_collector.config.settings import ConfigError, parse_yaml, split_endpoint
-from heliograph_collector.console import backend as o
-from heliograph_collector.control.agent_process import dialled
+from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, rejudge
+from heliograph_collector.config.plan_file import parse_plan, render_plan
+from heliograph_collector.config.settings import SettingsError, parse_yaml, split_endpoint
+from heliograph_collector.console import backend as console
+from heliograph_collector.control.agent_process import format_dial_address
 from heliograph_collector.errors import CannotServeError
-from heliograph_collector.fleet import Fleet, KeysError, invite_line
-from heliograph_collector.fleet.audit_log import Trail
+from heliograph_collector.fleet import Fleet, KeysError, format_invite
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators, OperatorsError
-from heliograph_collector.fleet.plan_file import draft, render
-from heliograph_collector.fleet.plans import issue, standing
-from heliograph_collector.fleet.trust_chain import keep_charter, pin_of
-from heliograph_collector.http.login_throttle import HERE
+from heliograph_collector.fleet.plans import issue_plan, load_current_plan
+from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
+from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.ingest import voice_codes
-from heliograph_collector.ingest.geo.lookup import origin
+from heliograph_collector.ingest.geo.lookup import find_origin
 from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.store.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.context import House
-    from heliograph_collector.ingest.build import Intake
+    from heliograph_collector.app.context import AppContext
+    from heliograph_collector.ingest.build import IngestServices
 
 _DAY_US = 86_400_000_000
-_REHEARSED = 50_000  # measurements: some minutes of one core at most
-_REHEARSAL_S = 120.0
-_EVERY_US = 5_000_000  # figures that change all the time are told anew so often
-_ANYWHERE = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
+_MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
+_DRY_RUN_TIMEOUT_S = 120.0
+_PULSE_US = 5_000_000  # figures that change all the time are told anew so often
+_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class ConsoleSources:
     """What of the running collector the console looks at."""
 
-    house: "House"
-    door: "Intake"
+    context: "AppContext"
+    ingest: "IngestServices"
     store: Store
-    problems: Callable[[], list[str]]
-    behind: Callable[[], int | None]
-    received_us: Callable[[], int | None]
+    list_problems: Callable[[], list[str]]
+    read_lag: Callable[[], int | None]
+    last_received_us: Callable[[], int | None]
 
 
-class Bureau:
+class LiveConsoleBackend:
     """Raises CannotServeError. Its fleet is a connection of its own: what is written by it is seen
     by intake as what a command writes. Close it."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources, self._house = sources, sources.house
-        self._rehearsing = asyncio.Lock()
-        self._fleet = Fleet(self._house.config.data)
+    def __init__(self, sources: ConsoleSources) -> None:
+        self._sources = sources
+        self._context = sources.context
+        self._dry_run_lock = asyncio.Lock()
+        self._fleet = Fleet(self._context.config.data)
 
     def close(self) -> None:
         self._fleet.close()
 
-    def office(self) -> o.Office:
+    def build_backend(self) -> console.ConsoleBackend:
         """Raises CannotServeError."""
-        house = self._house
-        config = house.config
+        context = self._context
+        config = context.config
         try:
-            operators = Operators(config.data, read_password(house.password))
+            operators = Operators(config.data, read_password(context.password_file))
         except OperatorsError as error:
             raise CannotServeError(f"{error}.") from error
-        self._secret = hmac.digest(house.keyring.secret, b"heliograph console v1", "sha256")
-        return o.Office(
-            clock=house.clock,
+        self._secret = hmac.digest(context.keyring.secret, b"heliograph console v1", "sha256")
+        return console.ConsoleBackend(
+            clock=context.clock,
             operators=operators,
-            trail=Trail(config.data),
+            trail=AuditLog(config.data),
             secret=self._secret,
-            place=self._place,
+            name_origin=self._name_origin,
             fleet=self._fleet,
-            services=house.services,
-            services_place=str(config.services_file or "shipped with this edition"),
-            here=self._here,
-            invite=self._invite,
+            services=context.services,
+            services_source=str(config.services_file or "shipped with this edition"),
+            list_live_agents=self._list_live_agents,
+            create_invite=self._create_invite,
             read_plan=self._read_plan,
-            write_plan=render,
-            issue=self._issue,
-            ingest=self._ingest,
-            rehearse=self._rehearse,
-            rules=str(RULES_VERSION),
-            hear=self._hear,
-            pulse=self._pulse,
+            write_plan=render_plan,
+            issue_plan=self._issue_plan,
+            read_ingest_status=self._read_ingest_status,
+            dry_run=self._dry_run,
+            rules_version=str(RULES_VERSION),
+            prove_voice_code=self._prove_voice_code,
+            read_change_markers=self._read_change_markers,
         )
 
     def _now_s(self) -> int:
-        return self._house.clock.wall_us() // 1_000_000
+        return self._context.clock.wall_us() // 1_000_000
 
-    def _place(self, way: str) -> str:
+    def _name_origin(self, forwarded_for: str) -> str:
         """Of one /24 or /48, kept in memory only. Behind a proxy of this machine it is the proxy
         that says who calls; without one, who calls is this machine."""
-        hops = [hop.strip() for hop in way.split(",") if hop.strip()]
-        own = hops[-1:] in (["127.0.0.1"], ["::1"])
-        if own and len(hops) == 1:
-            return HERE
-        found = origin(",".join(hops[:-1] if own else hops), self._house.config.trusted_proxies)
-        text = _prefix(str(found)) if found else "-"
-        return hashlib.sha256(self._secret + text.encode()).hexdigest()[:16]
+        hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+        is_own_proxy = hops[-1:] in (["127.0.0.1"], ["::1"])
+        if is_own_proxy and len(hops) == 1:
+            return LOCAL_ORIGIN
+        caller = find_origin(
+            ",".join(hops[:-1] if is_own_proxy else hops), self._context.config.trusted_proxies
+        )
+        prefix = _network_prefix(str(caller)) if caller else "-"
+        return hashlib.sha256(self._secret + prefix.encode()).hexdigest()[:16]
 
-    def _here(self) -> Mapping[bytes, o.Here]:
-        door = self._sources.door
+    def _list_live_agents(self) -> Mapping[bytes, console.LiveAgent]:
+        ingest = self._sources.ingest
         return {
-            visit.agent.id: o.Here(  # of several visits of one agent the newest comes last
-                country=visit.vantage.country,
-                region=visit.vantage.region,
-                access=visit.vantage.access,
-                link=visit.link.value,
-                queued=visit.queued,
-                leave=door.leave_of(visit.agent.id),
+            # The newest of several connections of one agent comes last.
+            connection.agent.id: console.LiveAgent(
+                country=connection.vantage.country,
+                region=connection.vantage.region,
+                access=connection.vantage.access,
+                link=connection.link.value,
+                queued_envelopes=connection.queued_count,
+                remaining_batches=ingest.remaining_batches(connection.agent.id),
             )
-            for visit in door.presence
+            for connection in ingest.connections
         }
 
-    def _invite(self, role: str, uses: int, life_s: int) -> str:
-        config, fleet, now_s = self._house.config, self._fleet, self._now_s()
-        grpc = dialled(split_endpoint(config.grpc)[0], self._sources.door.port)
-        where = config.endpoint or grpc
-        bound = split_endpoint(config.endpoint or config.grpc)[0]
-        if bound in _ANYWHERE:
-            raise o.NotSoError(
+    def _create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
+        config = self._context.config
+        fleet = self._fleet
+        now_s = self._now_s()
+        grpc = format_dial_address(split_endpoint(config.grpc)[0], self._sources.ingest.port)
+        endpoint = config.endpoint or grpc
+        bound_host = split_endpoint(config.endpoint or config.grpc)[0]
+        if bound_host in _WILDCARD_HOSTS:
+            raise console.InvalidInputError(
                 f"Agents cannot dial {config.grpc}: set the key endpoint to what they dial, and "
                 "restart `serve`."
             )
-        token = fleet.invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s)
-        keep_charter(fleet, config.data, self._house.keyring, now_s)
-        found = standing(fleet)
-        entrances = () if found is None else found[0].entrances
-        pin = self._house.keyring.pin
-        return invite_line(where, pin, token, entrances, charter=pin_of(fleet))
+        token = fleet.create_invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + lifetime_s)
+        ensure_charter(fleet, config.data, self._context.keyring, now_s)
+        current_plan = load_current_plan(fleet)
+        entrances = () if current_plan is None else current_plan[0].entrances
+        pin = self._context.keyring.pin
+        return format_invite(endpoint, pin, token, entrances, charter=load_charter_digest(fleet))
 
-    def _read_plan(self, text: str, name: str) -> Plan:
+    def _read_plan(self, yaml_text: str, name: str) -> Plan:
         try:
-            wanted = draft(parse_yaml(text.encode(), Path(name)), self._house.services)
-        except ConfigError as error:
-            raise o.NotSoError(str(error)) from error
-        found = standing(self._fleet)
-        if found is None:
-            return wanted
-        kept = found[0]  # what comes from the collector's configuration stays
-        return replace(wanted, entrances=kept.entrances, beacon_zone=kept.beacon_zone)
+            new_plan = parse_plan(
+                parse_yaml(yaml_text.encode(), Path(name)), self._context.services
+            )
+        except SettingsError as error:
+            raise console.InvalidInputError(str(error)) from error
+        current_plan = load_current_plan(self._fleet)
+        if current_plan is None:
+            return new_plan
+        active_plan = current_plan[0]  # what comes from the collector's configuration stays
+        return replace(
+            new_plan, entrances=active_plan.entrances, beacon_zone=active_plan.beacon_zone
+        )
 
-    def _issue(self, plan: Plan) -> Plan:
+    def _issue_plan(self, plan: Plan) -> Plan:
         try:
-            return issue(self._fleet, self._house.keyring.signing, plan, self._now_s())
+            return issue_plan(self._fleet, self._context.keyring.signing, plan, self._now_s())
         except KeysError as error:
-            raise o.NotSoError(str(error)) from error
+            raise console.InvalidInputError(str(error)) from error
 
-    def _ingest(self) -> o.Ingest:
-        sources, config = self._sources, self._house.config
-        envelopes, measurements = self._counted()
-        return o.Ingest(
-            position=self._house.journal.position,
-            behind=sources.behind(),
-            received_us=sources.received_us(),
+    def _read_ingest_status(self) -> console.IngestStatus:
+        sources = self._sources
+        config = self._context.config
+        envelopes, measurements = self._count_intake()
+        return console.IngestStatus(
+            position=self._context.journal.position,
+            lag_entries=sources.read_lag(),
+            received_us=sources.last_received_us(),
             free_bytes=shutil.disk_usage(config.data).free,
-            problems=sources.problems(),
+            problems=sources.list_problems(),
             envelopes=envelopes,
             measurements=measurements,
         )
 
-    def _counted(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:
-        envelopes, measurements = [], {}
-        for family in self._house.registry.collect():
+    def _count_intake(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:
+        envelopes = []
+        measurements = {}
+        for family in self._context.registry.collect():
             for sample in family.samples:
-                said = sample.labels
+                sample_labels = sample.labels
                 if sample.name == "heliograph_envelopes_total":
-                    how = (said["carrier"], said["status"], said["reason"])
-                    envelopes.append((*how, int(sample.value)))
+                    envelope_labels = (
+                        sample_labels["carrier"],
+                        sample_labels["status"],
+                        sample_labels["reason"],
+                    )
+                    envelopes.append((*envelope_labels, int(sample.value)))
                 elif sample.name == "heliograph_measurements_total":
-                    measurements[said["outcome"]] = int(sample.value)
+                    measurements[sample_labels["outcome"]] = int(sample.value)
         return envelopes, measurements
 
-    async def _rehearse(self) -> o.Rehearsal:
-        if self._rehearsing.locked():
-            raise o.NotSoError("The past is being judged already: wait for that to end.")
-        async with self._rehearsing:
-            until_us = self._house.clock.wall_us()
-            wanted = Wanted(since_us=until_us - _DAY_US, until_us=until_us)
+    async def _dry_run(self) -> console.DryRun:
+        if self._dry_run_lock.locked():
+            raise console.InvalidInputError(
+                "The past is being judged already: wait for that to end."
+            )
+        async with self._dry_run_lock:
+            until_us = self._context.clock.wall_us()
+            rejudge_scope = RejudgeScope(since_us=until_us - _DAY_US, until_us=until_us)
             try:
-                async with asyncio.timeout(_REHEARSAL_S):
+                async with asyncio.timeout(_DRY_RUN_TIMEOUT_S):
                     report = await rejudge(
                         self._sources.store,
-                        self._house.services.services,
-                        wanted,
-                        write=False,
-                        most=_REHEARSED,
+                        self._context.services.services,
+                        rejudge_scope,
+                        is_written=False,
+                        max_judged=_MAX_DRY_RUN,
                     )
             except TimeoutError:
-                raise o.NotSoError(
-                    f"A day could not be judged in {_REHEARSAL_S:g} s: stop `serve`, and say "
+                raise console.InvalidInputError(
+                    f"A day could not be judged in {_DRY_RUN_TIMEOUT_S:g} s: stop `serve`, and say "
                     "`heliograph-collector rejudge --dry-run`."
                 ) from None
             except StoreError as error:
-                raise o.NotSoError(f"The store does not answer: {error}") from error
-        return _rehearsal(wanted, report)
+                raise console.InvalidInputError(f"The store does not answer: {error}") from error
+        return _build_dry_run(rejudge_scope, report)
 
-    def _hear(self, text: str, keep: bool) -> o.Spoken:
-        data, clock = self._house.config.data, self._house.clock
+    def _prove_voice_code(self, voice_text: str, is_kept: bool) -> console.VoiceReport:
+        data = self._context.config.data
+        clock = self._context.clock
         try:
-            agent, report = voice_codes.prove(text, data, self._fleet, clock)
-            if keep:
-                voice_codes.keep(agent, report, self._fleet, clock)
+            agent, report = voice_codes.verify_code(voice_text, data, self._fleet, clock)
+            if is_kept:
+                voice_codes.store_code(agent, report, self._fleet, clock)
         except voice_codes.UnprovenError as error:
             sentence = str(error)
-            raise o.NotSoError(f"{sentence[0].upper()}{sentence[1:]}.") from error
-        return o.Spoken(
+            raise console.InvalidInputError(f"{sentence[0].upper()}{sentence[1:]}.") from error
+        return console.VoiceReport(
             agent=agent.id.hex(),
-            made=voice_codes.made(report),
-            lines=tuple(voice_code.summary(report)),
-            known=voice_codes.was_kept(agent, report, self._fleet),
+            created=voice_codes.format_made_at(report),
+            lines=tuple(voice_code.summarize_report(report)),
+            is_stored=voice_codes.is_stored(agent, report, self._fleet),
         )
 
-    def _pulse(self) -> Mapping[str, object]:
-        door, clock = self._sources.door, self._house.clock
-        links = sorted(door.presence.links().items())
-        fleet = (self._fleet.changes(), self._house.fleet.changes(), door.roll.enrolled())
+    def _read_change_markers(self) -> Mapping[str, object]:
+        ingest = self._sources.ingest
+        clock = self._context.clock
+        links = sorted(ingest.connections.count_links().items())
+        fleet = (
+            self._fleet.data_version(),
+            self._context.fleet.data_version(),
+            ingest.directory.count_enrolled(),
+        )
         return {
-            "fleet": (fleet, len(door.presence), links),
-            "health": (tuple(self._sources.problems()), clock.monotonic_us() // _EVERY_US),
+            "fleet": (fleet, len(ingest.connections), links),
+            "health": (tuple(self._sources.list_problems()), clock.monotonic_us() // _PULSE_US),
         }
 
 
-def _rehearsal(wanted: Wanted, report: Report) -> o.Rehearsal:
-    return o.Rehearsal(
-        since_us=wanted.since_us,
-        until_us=wanted.until_us,
-        looked_at=report.looked_at,
-        changed=report.changed,
-        whole=report.whole,
-        moves=[
-            o.Moved(
-                country=move.country,
-                service=move.service,
-                before=move.before,
-                after=move.after,
-                state_before=move.state_before,
-                state_after=move.state_after,
+def _build_dry_run(rejudge_scope: RejudgeScope, report: RejudgeReport) -> console.DryRun:
+    return console.DryRun(
+        since_us=rejudge_scope.since_us,
+        until_us=rejudge_scope.until_us,
+        judged_count=report.judged_count,
+        changed_count=report.changed_count,
+        is_complete=report.is_complete,
+        changes=[
+            console.VerdictChangeCount(
+                country=change.country,
+                service=change.service,
+                before=change.before,
+                after=change.after,
+                state_before=change.state_before,
+                state_after=change.state_after,
                 count=count,
             )
-            for move, count in report.moves.most_common(200)
+            for change, count in report.changes.most_common(200)
         ],
     )
 
 
-def _prefix(address: str) -> str:
+def _network_prefix(address: str) -> str:
     return str(ip_network(f"{address}/{48 if ':' in address else 24}", strict=False))

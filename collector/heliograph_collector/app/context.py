@@ -14,7 +14,7 @@ from heliograph_collector.store.journal.journal import Journal
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class AppContext:
     """Opened once, at the start, and closed in the reverse order at the end."""
 
     config: Config
@@ -22,7 +22,7 @@ class House:
     keyring: Keyring
     journal: Journal
     services: Services
-    password: Path
+    password_file: Path
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -1,6 +1,6 @@
-"""Runs the detectors: follows the journal, hears verdicts, tells the stream what is new.
+"""Runs the detectors: reads the journal, takes verdicts, publishes what is new.
 
-What it knows is put down every hour; a restart goes on from there, by the rows that came since.
+The state is saved every hour; a restart resumes from there and reads the rows that came since.
 """
 
 import asyncio
@@ -12,68 +12,68 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry, Gauge
 
 from heliograph.clock import Clock
-from heliograph_collector.detect.late_data import Late, Reopened
-from heliograph_collector.detect.late_queries import Past, look_again
-from heliograph_collector.detect.recovery import Recalled
-from heliograph_collector.detect.silence.detector import Blind
-from heliograph_collector.detect.state import Keeper, Study
-from heliograph_collector.detect.vote_reader import opinions
+from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, VoteHistory, reevaluate
+from heliograph_collector.detect.recovery import RecoveredVotes
+from heliograph_collector.detect.signal_reader import read_votes
+from heliograph_collector.detect.silence.detector import CoverageGap
+from heliograph_collector.detect.state import DetectorConfig, DetectorState
 from heliograph_collector.errors import CannotServeError
-from heliograph_collector.http.api.coverage import gap
-from heliograph_collector.http.event_bus import Bus
-from heliograph_collector.http.incident_document import document, state
-from heliograph_collector.incidents.book import Book, Entry
-from heliograph_collector.incidents.incident import Incident, State
+from heliograph_collector.http.api.coverage import build_gap
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.incident_document import build_document, build_state
+from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import AlertLogError
-from heliograph_collector.incidents.operator_entries import Saying
+from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from heliograph_collector.model.records import Block, JournalRow
-from heliograph_collector.model.signals import Opinion
+from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
-
-
-class Herald:
-    """`titles` are those of the services, `k` that of k-anonymity."""
-
-    def __init__(self, bus: Bus, titles: Mapping[str, str], k: int) -> None:
-        self._bus, self._titles, self._k = bus, titles, k
-
-    def incident(self, book: Book, id_: str) -> None:
-        """As `/api/v1/incidents/{id}` gives it; nothing of those that it does not give."""
-        told = document(book.of(id_), self._titles, self._k)
-        if told is not None:
-            self._bus.publish("incident", json.dumps(told))
-
-    def blind(self, book: Book, spell: Mapping[str, Any]) -> None:
-        """As in `/api/v1/coverage`. A country of which nothing was ever said is not named:
-
-        that we are blind there would tell that somebody is there. Whoever asks gets what is shown.
-        """
-        country = spell["country"]
-        named = not country or self._k <= 1 or self._told(book, country)
-        told = gap(spell) if named else {"ask": "/api/v1/coverage"}
-        self._bus.publish("coverage", json.dumps(told))
-
-    def _told(self, book: Book, country: str) -> bool:
-        mine = (i for i in book.incidents() if i["scope"]["country"] == country)
-        return any(state(i, self._titles, self._k) for i in mine)
-
 
 log = logging.getLogger("heliograph.detect")
 
 TICK_S = 1.0
-_ROWS = 1_000  # read at once
-_HEARD = 200_000  # opinions that may wait for a look: a minute of a very large collector
-_AGAIN_S = 5.0
-_STUCK_S = 180  # without a look: one takes some seconds after a long silence
-_AHEAD_S = 60.0  # of what was judged already
-_BEHIND_S = 300.0  # of arrivals that nobody has judged by
-_THRIFT = 4  # the past gets a fifth of the time at most
+_ROWS_PER_READ = 1_000  # read at once
+_MAX_PENDING_VOTES = 200_000  # before an evaluation: a minute of a very large collector
+_RETRY_S = 5.0
+_STALLED_S = 180  # without a look: one takes some seconds after a long silence
+_CLOCK_AHEAD_S = 60.0  # of what was judged already
+_LAG_S = 300.0  # of arrivals that nobody has judged by
+_IDLE_RATIO = 4  # the past gets a fifth of the time at most
 
-Spell = dict[str, Any]
+GapRecord = dict[str, Any]
 
 
-class Rows(Protocol):
+class IncidentEvents:
+    """`titles` are those of the services, `k` that of k-anonymity."""
+
+    def __init__(self, bus: EventBus, titles: Mapping[str, str], k: int) -> None:
+        self._bus = bus
+        self._titles = titles
+        self._k = k
+
+    def publish_incident(self, book: IncidentBook, id_: str) -> None:
+        """As `/api/v1/incidents/{id}` gives it; nothing of those that it does not give."""
+        incident_document = build_document(book.entries_of(id_), self._titles, self._k)
+        if incident_document is not None:
+            self._bus.publish("incident", json.dumps(incident_document))
+
+    def publish_gap(self, book: IncidentBook, coverage_gap: Mapping[str, Any]) -> None:
+        """Publish a gap as in `/api/v1/coverage`; only a country with a shown incident is named.
+
+        A gap elsewhere would tell that somebody is there. Readers then ask for what is shown.
+        """
+        country = coverage_gap["country"]
+        is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
+        payload = build_gap(coverage_gap) if is_named else {"ask": "/api/v1/coverage"}
+        self._bus.publish("coverage", json.dumps(payload))
+
+    def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
+        country_incidents = (i for i in book.incidents() if i["scope"]["country"] == country)
+        return any(build_state(i, self._titles, self._k) for i in country_incidents)
+
+
+class JournalSource(Protocol):
     """What is needed of the journal."""
 
     @property
@@ -82,279 +82,319 @@ class Rows(Protocol):
     async def wait_beyond(self, position: int, timeout_s: float) -> bool: ...
 
 
-class Memory(Protocol):
+class VerdictSource(Protocol):
     """What was judged of entries after `position`; raises JournalError, StoreError."""
 
-    async def since(self, position: int | None) -> Recalled: ...
+    async def since(self, position: int | None) -> RecoveredVotes: ...
 
 
-class Detector:
-    """`took` with blocks; `run` belongs in the collector's TaskGroup. Raises CannotServeError."""
+class DetectorRunner:
+    """Runs the detectors over the journal and over the blocks that `on_block` gets.
+
+    `run` belongs in the collector's TaskGroup. Raises CannotServeError.
+    """
 
     def __init__(
         self,
-        study: Study,
-        journal: Rows,
-        past: Past,
+        config: DetectorConfig,
+        journal: JournalSource,
+        late_source: VoteHistory,
         *,
         clock: Clock,
-        bus: Bus,
+        bus: EventBus,
         registry: CollectorRegistry,
         titles: Mapping[str, str] | None = None,
     ) -> None:
         try:
-            self._keeper = Keeper(study)
+            self._state = DetectorState(config)
         except (AlertLogError, OSError) as error:
             raise CannotServeError(
                 f"The alert log cannot be gone on with. {error} Restore alerts.jsonl and the keys "
                 "from one backup, or move alerts.jsonl away to begin a new log."
             ) from error
-        self._journal, self._past, self._clock = journal, past, clock
-        self._herald = Herald(bus, titles or {}, study.k_anonymity)
-        self._turn = asyncio.Lock()  # the keeper does one thing at a time
-        self._late = Late()
-        self._open: Reopened | None = None  # what is being looked at again
-        self._heard: list[Opinion] = []
-        self._upto, self._looked_upto = 0, 0  # the last entry of what was heard; at the last look
-        self._others: Sequence[Callable[[], int | None]] = ()
-        self._recalled = False  # whether what the process before us had in mind is heard again
-        self._over: tuple[Blind, ...] = ()  # when we were blind, at the last look …
-        self._lasting: tuple[tuple[int, str, str], ...] = ()  # … and where we are
-        self._looked = False
-        self._trouble = ""
-        self._stepped_us, self._late_by_s, self._ahead_s = clock.monotonic_us(), 0.0, 0.0
-        self._incidents = Gauge(
+        self._journal = journal
+        self._past = late_source
+        self._clock = clock
+        self._events = IncidentEvents(bus, titles or {}, config.k_anonymity)
+        self._lock = asyncio.Lock()  # the keeper does one thing at a time
+        self._late_data = LateVotes()
+        self._open_window: ReopenedWindow | None = None  # what is being looked at again
+        self._pending_votes: list[ServiceVote] = []
+        self._received_through = 0  # the last entry heard
+        self._evaluated_through = 0  # … and at the last evaluation
+        self._other_positions: Sequence[Callable[[], int | None]] = ()
+        self._is_recovered = False  # whether what the process before us had in mind is heard again
+        self._past_gaps: tuple[CoverageGap, ...] = ()  # when we were blind, at the last look …
+        self._current_gaps: tuple[tuple[int, str, str], ...] = ()  # … and where we are
+        self._has_evaluated = False
+        self._problem = ""
+        self._last_step_us = clock.monotonic_us()
+        self._lag_s = 0.0
+        self._ahead_s = 0.0
+        self._incident_gauge = Gauge(
             "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
         )
-        self._behind = Gauge(
+        self._lag_gauge = Gauge(
             "heliograph_detector_behind_seconds",
             "How old the journal's oldest row is that the detectors have not read.",
             registry=registry,
         )
-        self._count()
+        self._count_incidents()
 
     @property
-    def book(self) -> Book:
-        return self._keeper.ledger.book
+    def book(self) -> IncidentBook:
+        return self._state.log.book
 
     def problems(self) -> list[str]:
         """Sentences on why nothing is said; none when all is well."""
-        found = [self._trouble] if self._trouble else []
-        idle_s = (self._clock.monotonic_us() - self._stepped_us) // 1_000_000
-        if not found and idle_s > _STUCK_S:
-            found.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
-        if self._late_by_s > _BEHIND_S:
-            found.append(f"The detectors are {self._late_by_s:.0f} s behind the journal.")
-        if self._ahead_s > _AHEAD_S:
-            found.append(
+        sentences = [self._problem] if self._problem else []
+        idle_s = (self._clock.monotonic_us() - self._last_step_us) // 1_000_000
+        if not sentences and idle_s > _STALLED_S:
+            sentences.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
+        if self._lag_s > _LAG_S:
+            sentences.append(f"The detectors are {self._lag_s:.0f} s behind the journal.")
+        if self._ahead_s > _CLOCK_AHEAD_S:
+            sentences.append(
                 f"The clock was set back: the detectors judge nothing for {self._ahead_s:.0f} s, "
                 "until it is where it was."
             )
-        return found
+        return sentences
 
-    def took(self, block: Block) -> None:
+    def on_block(self, block: Block) -> None:
         """Hear what a block's verdicts say; the oldest are let go when too many wait."""
-        self._heard.extend(opinions(block.judged))
-        del self._heard[:-_HEARD]
-        self._upto = block.last
+        self._pending_votes.extend(read_votes(block.judged))
+        del self._pending_votes[:-_MAX_PENDING_VOTES]
+        self._received_through = block.last
 
-    def blind(self, since_us: int, until_us: int) -> list[Spell]:
+    def list_gaps(self, since_us: int, until_us: int) -> list[GapRecord]:
         """When and where we could not tell, oldest first; "until" None: still."""
-        found = [
-            spell
-            for _, spell in self._spells()
-            if spell["from"] < until_us and (spell["until"] is None or spell["until"] > since_us)
+        coverage_gaps = [
+            coverage_gap
+            for _, coverage_gap in self._iter_gaps()
+            if coverage_gap["from"] < until_us
+            and (coverage_gap["until"] is None or coverage_gap["until"] > since_us)
         ]
-        return sorted(found, key=lambda spell: (spell["from"], spell["country"]))
+        return sorted(
+            coverage_gaps, key=lambda coverage_gap: (coverage_gap["from"], coverage_gap["country"])
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._patiently_resume()
+        await self._resume_with_retry()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow())
-            group.create_task(self._reopen())
+            group.create_task(self._follow_journal())
+            group.create_task(self._recheck_loop())
 
-    async def resume(self) -> None:
+    async def restore_state(self) -> None:
         """Raises OSError."""
-        async with self._turn:
-            last, now_us = self._journal.position, self._clock.wall_us()
-            await asyncio.to_thread(self._keeper.resume, last, now_us)
+        async with self._lock:
+            last = self._journal.position
+            now_us = self._clock.wall_us()
+            await asyncio.to_thread(self._state.resume_from_checkpoint, last, now_us)
 
-    async def step(self) -> bool:
+    async def advance(self) -> bool:
         """Read on, and once all is read let time pass and say what is new; whether it was.
 
         Raises JournalError, OSError, AlertLogError.
         """
-        async with self._turn:
-            now_us, last = self._clock.wall_us(), self._journal.position
-            rows = await self._read(last)
+        async with self._lock:
+            now_us = self._clock.wall_us()
+            last = self._journal.position
+            rows = await self._read_rows(last)
             if rows:
-                await asyncio.to_thread(self._keeper.read, rows)
+                await asyncio.to_thread(self._state.read_rows, rows)
             if rows and rows[-1].position < last:
-                self._be_behind((now_us - rows[-1].received_us) / 1e6)
+                self._set_lag((now_us - rows[-1].received_us) / 1e6)
                 return False
-            self._be_behind(0.0)
-            heard, self._heard, upto = self._heard, [], self._upto
+            self._set_lag(0.0)
+            pending_votes = self._pending_votes
+            self._pending_votes = []
+            through = self._received_through
             try:
-                late = await asyncio.to_thread(self._keeper.look, heard, now_us)
+                late_votes = await asyncio.to_thread(self._state.evaluate, pending_votes, now_us)
             except OSError:
-                self._heard = heard + self._heard  # who is heard twice is counted once
+                self._pending_votes = (
+                    pending_votes + self._pending_votes
+                )  # who is heard twice is counted once
                 raise
-            for opinion in late:
-                self._late.add(opinion, now_us, self._looked_upto)
-            self._ahead_s = self._keeper.lookout.ahead_us(now_us) / 1e6
-            self._tell(await asyncio.to_thread(self._keeper.say, now_us))
-            await asyncio.to_thread(self._settle, self._looked_upto)
-            self._looked_upto = upto
+            for vote in late_votes:
+                self._late_data.add(vote, now_us, self._evaluated_through)
+            self._ahead_s = self._state.detectors.ahead_us(now_us) / 1e6
+            self._publish_entries(await asyncio.to_thread(self._state.write_entries, now_us))
+            await asyncio.to_thread(self._save_position, self._evaluated_through)
+            self._evaluated_through = through
         return True
 
-    def _settle(self, upto: int) -> None:
+    def _save_position(self, through: int) -> None:
         """Note how far nothing can be lost by a kill. Raises OSError."""
-        waiting = [self._late.after, None if self._open is None else self._open.after]
-        waiting += [each() for each in self._others]
-        if self._recalled and self._keeper.wrote:
-            self._keeper.note(min([upto, *(after for after in waiting if after is not None)]))
+        positions = [
+            self._late_data.oldest_position,
+            None if self._open_window is None else self._open_window.after_position,
+        ]
+        positions += [other_position() for other_position in self._other_positions]
+        if self._is_recovered and self._state.is_written:
+            self._state.note_verdict_position(
+                min([through, *(after for after in positions if after is not None)])
+            )
 
-    async def recall(
-        self, memory: Memory, others: Sequence[Callable[[], int | None]] = ()
-    ) -> tuple[int, Recalled]:
-        """Hear again what the process before us may not have written down, and give it to whoever
-        else may want it (and after which entry it came); once the store is open, patiently.
+    async def recover_verdicts(
+        self, source: VerdictSource, other_positions: Sequence[Callable[[], int | None]] = ()
+    ) -> tuple[int, RecoveredVotes]:
+        """Replay what the previous process may not have written down, once the store is open.
 
-        Nothing is lost by a kill in between. Each of `others` says after which entry that came
-        which it still has in mind alone, None of nothing: that is recalled too.
+        Return it with the entry after which it came, for other readers. A kill in between loses
+        nothing. Each of `other_positions` returns the entry after which a reader holds unwritten
+        data, None when it holds none: that is replayed too.
         """
-        self._others = others
+        self._other_positions = other_positions
         while True:
             try:
-                return await self._recall(memory)
+                return await self._recover_once(source)
             except (StoreError, JournalError) as error:
                 log.warning("What was heard last is not recalled yet: %s", error)
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
 
-    async def _recall(self, memory: Memory) -> tuple[int, Recalled]:
+    async def _recover_once(self, source: VerdictSource) -> tuple[int, RecoveredVotes]:
         """Raises StoreError, JournalError."""
-        known = self._keeper.heard
-        found = await memory.since(known)
-        async with self._turn:
-            self._heard = [*found.heard, *self._heard]
-            self._looked_upto = found.upto if known is None else known
-            self._upto, self._recalled = max(self._upto, found.upto), True
-            return self._looked_upto, found
+        last_position = self._state.verdict_position
+        recovery = await source.since(last_position)
+        async with self._lock:
+            self._pending_votes = [*recovery.votes, *self._pending_votes]
+            self._evaluated_through = recovery.through if last_position is None else last_position
+            self._received_through = max(self._received_through, recovery.through)
+            self._is_recovered = True
+            return self._evaluated_through, recovery
 
-    def _be_behind(self, seconds: float) -> None:
-        self._late_by_s, self._stepped_us = seconds, self._clock.monotonic_us()
-        self._behind.set(seconds)
+    def _set_lag(self, seconds: float) -> None:
+        self._last_step_us = self._clock.monotonic_us()
+        self._lag_s = seconds
+        self._lag_gauge.set(seconds)
 
-    async def act(self, saying: Saying) -> Entry:
-        """Write down an operator's word between two looks, and tell it. Raises ActError, OSError,
-        AlertLogError."""
-        async with self._turn:
-            entry = await asyncio.to_thread(self._keeper.act, saying, self._clock.wall_us())
-            self._tell([entry])
+    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        """Write an operator's entry between two evaluations, and publish it.
+
+        Raises OperatorEntryError, OSError, AlertLogError.
+        """
+        async with self._lock:
+            entry = await asyncio.to_thread(
+                self._state.write_operator_entry, operator_entry, self._clock.wall_us()
+            )
+            self._publish_entries([entry])
         return entry
 
-    async def reopen(self) -> bool:
+    async def recheck_late_window(self) -> bool:
         """Look at one late window again, if one is due; whether there was any. Raises OSError."""
         now_us = self._clock.wall_us()
-        async with self._turn:
-            said: Sequence[Incident] = list(self._keeper.ledger.said.values())
-            one = self._open = self._late.due(now_us, said)
-        if one is None:
+        async with self._lock:
+            open_incidents: Sequence[Incident] = list(self._state.log.last_logged.values())
+            late_window = self._open_window = self._late_data.pop_due(now_us, open_incidents)
+        if late_window is None:
             return False
-        window = one.window(self._keeper.lookout.reach.since_us)
+        window = late_window.bounds(self._state.detectors.blocking.since_us)
         try:
-            found = await look_again(self._past, one, window, said)
-            async with self._turn:
-                await asyncio.to_thread(self._keeper.amend, found)
+            amendments = await reevaluate(self._past, late_window, window, open_incidents)
+            async with self._lock:
+                await asyncio.to_thread(self._state.amend, amendments)
         except (StoreError, OSError) as error:
-            self._late.put_back(one, now_us)
+            self._late_data.put_back(late_window, now_us)
             if isinstance(error, OSError):
                 raise
-            log.warning("Late data of %s in %s wait: %s", one.service, one.country, error)
+            log.warning(
+                "Late data of %s in %s wait: %s", late_window.service, late_window.country, error
+            )
         finally:
-            self._open = None
+            self._open_window = None
         return True
 
-    async def _patiently_resume(self) -> None:
+    async def _resume_with_retry(self) -> None:
         while True:
             try:
-                await self.resume()
+                await self.restore_state()
             except OSError as error:
-                await self._fail(f"The detectors' state cannot be kept: {error}.")
+                await self._report_trouble(f"The detectors' state cannot be kept: {error}.")
             else:
-                self._trouble = ""
+                self._problem = ""
                 return
 
-    async def _follow(self) -> None:
+    async def _follow_journal(self) -> None:
         while True:
             try:
-                caught_up = await self.step()
+                caught_up = await self.advance()
             except (JournalError, OSError, AlertLogError) as error:
-                await self._fail(f"The detectors cannot go on: {error}")
+                await self._report_trouble(f"The detectors cannot go on: {error}")
                 continue
-            self._trouble = ""
+            self._problem = ""
             if caught_up:
-                position = self._keeper.lookout.position
+                position = self._state.detectors.position
                 await self._journal.wait_beyond(position, TICK_S)
                 await asyncio.sleep(TICK_S / 10)  # what comes together is read together
 
-    async def _reopen(self) -> None:
+    async def _recheck_loop(self) -> None:
         while True:
             began_us = self._clock.monotonic_us()
             try:
-                await self.reopen()
+                await self.recheck_late_window()
             except OSError as error:
-                await self._fail(f"What late data say cannot be kept: {error}.")
+                await self._report_trouble(f"What late data say cannot be kept: {error}.")
                 continue
-            took_s = (self._clock.monotonic_us() - began_us) / 1e6
-            await asyncio.sleep(max(TICK_S, _THRIFT * took_s))
+            elapsed_s = (self._clock.monotonic_us() - began_us) / 1e6
+            await asyncio.sleep(max(TICK_S, _IDLE_RATIO * elapsed_s))
 
-    async def _fail(self, sentence: str) -> None:
-        if sentence != self._trouble:
+    async def _report_trouble(self, sentence: str) -> None:
+        if sentence != self._problem:
             log.error("%s", sentence)
-        self._trouble = sentence
-        await asyncio.sleep(_AGAIN_S)
+        self._problem = sentence
+        await asyncio.sleep(_RETRY_S)
 
-    async def _read(self, last: int) -> list[JournalRow]:
-        position = self._keeper.lookout.position
-        rows = await self._journal.read(position, _ROWS) if last > position else []
+    async def _read_rows(self, last: int) -> list[JournalRow]:
+        position = self._state.detectors.position
+        rows = await self._journal.read(position, _ROWS_PER_READ) if last > position else []
         if not rows:
-            self._keeper.lookout.position = max(position, last)  # what was between is forgotten
+            self._state.detectors.position = max(position, last)  # what was between is forgotten
         return rows
 
-    def _tell(self, entries: Sequence[Entry]) -> None:
+    def _publish_entries(self, entries: Sequence[LogEntry]) -> None:
         for id_ in dict.fromkeys(entry.incident for entry in entries):
-            self._herald.incident(self.book, id_)
-        for spell in self._new_spells():
-            self._herald.blind(self.book, spell)
+            self._events.publish_incident(self.book, id_)
+        for coverage_gap in self._find_new_gaps():
+            self._events.publish_gap(self.book, coverage_gap)
         if entries:
-            self._count()
+            self._count_incidents()
 
-    def _new_spells(self) -> list[Spell]:
+    def _find_new_gaps(self) -> list[GapRecord]:
         """Remember what there is; none are new at the first look."""
-        lookout, first = self._keeper.lookout, not self._looked
-        self._looked = True
-        over, lasting = tuple(lookout.blind()), tuple(lookout.thin_now())
-        if (over, lasting) == (self._over, self._lasting):
+        engine = self._state.detectors
+        is_first = not self._has_evaluated
+        self._has_evaluated = True
+        past_gaps = tuple(engine.coverage_gaps())
+        current_gaps = tuple(engine.open_coverage_gaps())
+        if (past_gaps, current_gaps) == (self._past_gaps, self._current_gaps):
             return []
-        known: set[object] = {*self._over, *self._lasting}
-        self._over, self._lasting = over, lasting
-        news = [spell for spell in self._spells() if spell[0] not in known]
-        return [] if first else [spell for _, spell in news]
+        earlier_gaps: set[object] = {*self._past_gaps, *self._current_gaps}
+        self._past_gaps = past_gaps
+        self._current_gaps = current_gaps
+        new_gaps = [
+            coverage_gap
+            for coverage_gap in self._iter_gaps()
+            if coverage_gap[0] not in earlier_gaps
+        ]
+        return [] if is_first else [coverage_gap for _, coverage_gap in new_gaps]
 
-    def _spells(self) -> Iterator[tuple[object, Spell]]:
-        for b in self._over:
-            yield b, _spell(b.since_us, b.until_us, b.why, b.country)
-        for lasting in self._lasting:
-            since_us, why, country = lasting
-            yield lasting, _spell(since_us, None, why, country)
+    def _iter_gaps(self) -> Iterator[tuple[object, GapRecord]]:
+        for past_gap in self._past_gaps:
+            yield (
+                past_gap,
+                _build_gap(past_gap.since_us, past_gap.until_us, past_gap.why, past_gap.country),
+            )
+        for current_gap in self._current_gaps:
+            since_us, why, country = current_gap
+            yield current_gap, _build_gap(since_us, None, why, country)
 
-    def _count(self) -> None:
+    def _count_incidents(self) -> None:
         states = [incident["state"] for incident in self.book.incidents()]
-        for each in State:
-            self._incidents.labels(each.value).set(states.count(each.value))
+        for state in IncidentState:
+            self._incident_gauge.labels(state.value).set(states.count(state.value))
 
 
-def _spell(since_us: int, until_us: int | None, why: str, country: str) -> Spell:
+def _build_gap(since_us: int, until_us: int | None, why: str, country: str) -> GapRecord:
     return {"from": since_us, "until": until_us, "because": why, "country": country}

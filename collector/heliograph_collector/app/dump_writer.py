@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import Clock
-from heliograph_collector.aggregate.rollup import merge_small
-from heliograph_collector.http.api.dumps import INDEX, read_index
+from heliograph_collector.aggregate.k_anonymity import merge_small_cells
+from heliograph_collector.http.api.dumps import INDEX_FILE, read_index
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.api.parquet import BIN_S, SCHEMA, DayFile, Written, dictionary
+from heliograph_collector.http.api.parquet import (
+    BIN_S,
+    SCHEMA,
+    DayFile,
+    WrittenDump,
+    build_dictionary,
+)
 from heliograph_collector.model.records import DAY_US, MAX_AGE_US, Cell, CellFilter
 from heliograph_collector.store.store import Store, StoreError
 
@@ -21,79 +27,85 @@ log = logging.getLogger("heliograph.dumps")
 
 HOUR_US = 3_600_000_000
 GRACE_US = HOUR_US // 2  # after a day's end, so that what is on its way makes no second revision
-AT_ONCE = 16  # days in one round: the rest follows soon
-_SOON_S, _LATER_S = 60.0, 1_800.0
-_LATE_US = MAX_AGE_US + 2 * DAY_US  # nothing older changes while the collector runs
+DAYS_PER_ROUND = 16  # days in one round: the rest follows soon
+_BUSY_PAUSE_S = 60.0
+_IDLE_PAUSE_S = 1_800.0
+_MAX_LATENESS_US = MAX_AGE_US + 2 * DAY_US  # nothing older changes while the collector runs
 
 Progress = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Shelf:
-    """What lies in a folder. `seen`: day → when its cells had last changed, in µs, at that time."""
+class DumpStore:
+    """Files of a folder. `changed_us_by_day`: when the cells of a written day had last changed."""
 
     folder: Path
-    k: int
+    k_anonymity: int
     files: dict[str, dict[str, Any]] = field(default_factory=dict)  # by day
-    seen: dict[str, int] = field(default_factory=dict)
+    changed_us_by_day: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, k: int) -> "Shelf":
+    def open(cls, folder: Path, k_anonymity: int) -> "DumpStore":
         """Raises OSError. What another k or another schema wrote is to be written again."""
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("cells-*.parquet.new"):
-            left.unlink()
-        found = read_index(folder)
-        shelf = cls(folder, k, {file["day"]: file for file in found["files"]})
-        if (found.get("k_anonymity"), found.get("schema")) == (k, SCHEMA):
-            shelf.seen = dict(found.get("seen", {}))
-        return shelf
+        for leftover in folder.glob("cells-*.parquet.new"):
+            leftover.unlink()
+        index = read_index(folder)
+        store = cls(folder, k_anonymity, {file["day"]: file for file in index["files"]})
+        if (index.get("k_anonymity"), index.get("schema")) == (k_anonymity, SCHEMA):
+            store.changed_us_by_day = dict(index.get("seen", {}))
+        return store
 
-    def put(self, day: str, seen_us: int, written: Written | None, at: str) -> bool:
+    def record_dump(
+        self, day: str, changed_us: int, written: WrittenDump | None, timestamp: str
+    ) -> bool:
         """Take down what was written; whether it is other than before."""
-        before = self.files.pop(day, None)
-        self.seen[day] = seen_us
+        previous = self.files.pop(day, None)
+        self.changed_us_by_day[day] = changed_us
         if written is None:
-            return before is not None
-        changed = before is None or before["sha256"] != written.sha256
-        number = 0 if before is None else int(before["revision"])
+            return previous is not None
+        has_changed = previous is None or previous["sha256"] != written.sha256
+        revision = 0 if previous is None else int(previous["revision"])
         self.files[day] = {
-            "name": name_of(day),
+            "name": dump_name(day),
             "day": day,
-            "revision": number + changed,
+            "revision": revision + has_changed,
             **asdict(written),
-            "written": at if before is None or changed else before["written"],
+            "written": timestamp if previous is None or has_changed else previous["written"],
         }
-        return changed
+        return has_changed
 
     def drop_before(self, day: str) -> None:
         """Raises OSError."""
-        for old in [d for d in self.files if d < day]:
-            (self.folder / self.files.pop(old)["name"]).unlink(missing_ok=True)
-        self.seen = {d: us for d, us in self.seen.items() if d >= day}
+        for old_day in [d for d in self.files if d < day]:
+            (self.folder / self.files.pop(old_day)["name"]).unlink(missing_ok=True)
+        self.changed_us_by_day = {d: us for d, us in self.changed_us_by_day.items() if d >= day}
 
-    def save(self) -> None:
+    def save_index(self) -> None:
         """The list, put there whole. Raises OSError."""
         body = {
             "schema": SCHEMA,
-            "k_anonymity": self.k,
+            "k_anonymity": self.k_anonymity,
             "files": [self.files[day] for day in sorted(self.files, reverse=True)],
-            "seen": self.seen,
+            "seen": self.changed_us_by_day,
         }
-        new = self.folder / f"{INDEX}.new"
-        with new.open("w") as stream:
+        new_file = self.folder / f"{INDEX_FILE}.new"
+        with new_file.open("w") as stream:
             json.dump(body, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        new.replace(self.folder / INDEX)
+        new_file.replace(self.folder / INDEX_FILE)
 
 
-def name_of(day: str) -> str:
+def dump_name(day: str) -> str:
     return f"cells-{day}.parquet"
 
 
-def due(
-    days: Sequence[tuple[int, int]], seen: Mapping[str, int], oldest_us: int, now_us: int
+def list_due_days(
+    days: Sequence[tuple[int, int]],
+    changed_us_by_day: Mapping[str, int],
+    oldest_us: int,
+    now_us: int,
 ) -> list[tuple[int, int]]:
     """Of (midnight, last changed) those that are over and not written as they are; newest first."""
     return [
@@ -101,87 +113,106 @@ def due(
         for day_us, changed_us in sorted(days, reverse=True)
         if day_us >= oldest_us
         and day_us + DAY_US + GRACE_US <= now_us
-        and changed_us > seen.get(write_time(day_us)[:10], -1)
+        and changed_us > changed_us_by_day.get(write_time(day_us)[:10], -1)
     ]
 
 
-async def write_day(store: Store, shelf: Shelf, day_us: int, changed_us: int, now_us: int) -> bool:
+async def write_day(
+    store: Store, dump_store: DumpStore, day_us: int, changed_us: int, now_us: int
+) -> bool:
     """Hour by hour, so that no more than an hour's cells are held. Whether the file is another.
 
     Raises StoreError, OSError; then the file before is still there.
     """
     day = write_time(day_us)[:10]
-    file = DayFile(shelf.folder / name_of(day), day_us, shelf.k)
+    file = DayFile(dump_store.folder / dump_name(day), day_us, dump_store.k_anonymity)
     try:
         for since_us in range(day_us, day_us + DAY_US, HOUR_US):
             window = CellFilter(since_us=since_us, until_us=since_us + HOUR_US, bin_s=BIN_S)
             cells = await store.cells(window)
-            await asyncio.to_thread(_add, file, cells, shelf.k)
+            await asyncio.to_thread(_add_cells, file, cells, dump_store.k_anonymity)
         written = await asyncio.to_thread(file.close)
     finally:
         file.abandon()
-    return shelf.put(day, changed_us, written, write_time(now_us // 1_000_000 * 1_000_000))
+    return dump_store.record_dump(
+        day, changed_us, written, write_time(now_us // 1_000_000 * 1_000_000)
+    )
 
 
-def _add(file: DayFile, cells: Sequence[Cell], k: int) -> None:
-    file.add(merge_small(cells, k))
+def _add_cells(file: DayFile, cells: Sequence[Cell], k_anonymity: int) -> None:
+    file.add(merge_small_cells(cells, k_anonymity))
 
 
-class DumpKeeper:
-    """`run` belongs in the collector's TaskGroup. `kept_days` is for how long files are offered."""
+class DumpWriter:
+    """Writes daily files and offers them for `retention_days`; `run` belongs in the TaskGroup."""
 
-    def __init__(self, store: Store, folder: Path, clock: Clock, k: int, kept_days: int) -> None:
-        self._store, self._clock = store, clock
-        self._folder, self._k = folder, k
-        self._kept_us = kept_days * DAY_US
-        self._shelf: Shelf | None = None
-        self._all = False  # whether the days of before this process were looked at
+    def __init__(
+        self, store: Store, folder: Path, clock: Clock, k_anonymity: int, retention_days: int
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._folder = folder
+        self._k_anonymity = k_anonymity
+        self._retention_us = retention_days * DAY_US
+        self._dump_store: DumpStore | None = None
+        self._has_checked_all = False  # whether the days of before this process were looked at
 
     async def run(self) -> None:
         while True:
-            done = await self.look()
-            await asyncio.sleep(_LATER_S if done else _SOON_S)
+            is_done = await self.run_round()
+            await asyncio.sleep(_IDLE_PAUSE_S if is_done else _BUSY_PAUSE_S)
 
-    async def look(self) -> bool:
+    async def run_round(self) -> bool:
         """One round; whether nothing is left to do."""
         try:
-            return await self._look()
+            return await self._write_due_days()
         except (StoreError, OSError) as error:
             log.warning("Daily files are late: %s", error)
             return True
 
-    async def _look(self) -> bool:
-        if self._shelf is None:
-            self._shelf = await asyncio.to_thread(Shelf.open, self._folder, self._k)
-        shelf, now_us = self._shelf, self._clock.wall_us()
-        oldest_us = (now_us - self._kept_us) // DAY_US * DAY_US
-        since_us = max(oldest_us, now_us - _LATE_US) if self._all else oldest_us
-        todo = due(await self._store.cell_days(since_us), shelf.seen, oldest_us, now_us)
-        await asyncio.to_thread(shelf.drop_before, write_time(oldest_us)[:10])
-        for day_us, changed_us in todo[:AT_ONCE]:
-            if await write_day(self._store, shelf, day_us, changed_us, now_us):
-                log.info("Daily file %s written.", name_of(write_time(day_us)[:10]))
-            await asyncio.to_thread(shelf.save)
-        self._all = self._all or len(todo) <= AT_ONCE
-        return len(todo) <= AT_ONCE
+    async def _write_due_days(self) -> bool:
+        if self._dump_store is None:
+            self._dump_store = await asyncio.to_thread(
+                DumpStore.open, self._folder, self._k_anonymity
+            )
+        dump_store = self._dump_store
+        now_us = self._clock.wall_us()
+        oldest_us = (now_us - self._retention_us) // DAY_US * DAY_US
+        since_us = max(oldest_us, now_us - _MAX_LATENESS_US) if self._has_checked_all else oldest_us
+        due_days = list_due_days(
+            await self._store.cell_days(since_us), dump_store.changed_us_by_day, oldest_us, now_us
+        )
+        await asyncio.to_thread(dump_store.drop_before, write_time(oldest_us)[:10])
+        for day_us, changed_us in due_days[:DAYS_PER_ROUND]:
+            if await write_day(self._store, dump_store, day_us, changed_us, now_us):
+                log.info("Daily file %s written.", dump_name(write_time(day_us)[:10]))
+            await asyncio.to_thread(dump_store.save_index)
+        self._has_checked_all = self._has_checked_all or len(due_days) <= DAYS_PER_ROUND
+        return len(due_days) <= DAYS_PER_ROUND
 
 
-async def export(
-    store: Store, folder: Path, k: int, since_us: int, until_us: int, now_us: int, told: Progress
+async def export_days(
+    store: Store,
+    folder: Path,
+    k_anonymity: int,
+    since_us: int,
+    until_us: int,
+    now_us: int,
+    on_day: Progress,
 ) -> list[dict[str, Any]]:
     """Write the files of the finished days of [since, until) and a README.json of their columns.
 
     Raises StoreError, OSError.
     """
-    shelf = await asyncio.to_thread(Shelf.open, folder, k)
+    dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity)
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
-    made = []
-    for day_us, changed_us in reversed(due(days, {}, since_us, now_us)):
+    written_files = []
+    for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):
         day = write_time(day_us)[:10]
-        told(day)
-        await write_day(store, shelf, day_us, changed_us, now_us)
-        await asyncio.to_thread(shelf.save)
-        made += [shelf.files[day]] if day in shelf.files else []
-    columns = json.dumps(dictionary() | {"k_anonymity": k}, indent=1)
+        on_day(day)
+        await write_day(store, dump_store, day_us, changed_us, now_us)
+        await asyncio.to_thread(dump_store.save_index)
+        written_files += [dump_store.files[day]] if day in dump_store.files else []
+    columns = json.dumps(build_dictionary() | {"k_anonymity": k_anonymity}, indent=1)
     await asyncio.to_thread((folder / "README.json").write_text, columns + "\n")
-    return made
+    return written_files

@@ -6,39 +6,39 @@ from pathlib import Path
 
 from heliograph_collector.config.settings import Config
 from heliograph_collector.errors import CannotServeError
-from heliograph_collector.fleet.keyring import open_password
+from heliograph_collector.fleet.keyring import ensure_password_file
 
-_MAX_PASSWORD = 1_024
+_MAX_PASSWORD_CHARS = 1_024
 
 
-class Notice:
+class EndpointFile:
     """Posted as doors open, withdrawn at a clean end."""
 
     def __init__(self, config: Config) -> None:
         self._file = config.data / "serving.json"
-        self._text: dict[str, object] = {"pid": os.getpid()}
+        self._endpoints: dict[str, object] = {"pid": os.getpid()}
 
     @property
     def grpc(self) -> object:
-        return self._text.get("grpc")
+        return self._endpoints.get("grpc")
 
     @property
     def echo(self) -> object:
-        return self._text.get("echo")
+        return self._endpoints.get("echo")
 
-    def post(self, **places: str) -> None:
-        self._text |= places
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(self._text))
-        new.replace(self._file)
+    def publish(self, **endpoints: str) -> None:
+        self._endpoints |= endpoints
+        new_file = self._file.with_suffix(".new")
+        new_file.write_text(json.dumps(self._endpoints))
+        new_file.replace(self._file)
 
-    def withdraw(self) -> None:
+    def remove(self) -> None:
         self._file.unlink(missing_ok=True)
 
 
-def password_file(config: Config) -> Path:
+def find_password_file(config: Config) -> Path:
     """The operator's, made at first start unless configured. Raises CannotServeError."""
-    file = config.password_file or open_password(config.data)
+    file = config.password_file or ensure_password_file(config.data)
     read_password(file)
     return file
 
@@ -47,13 +47,14 @@ def read_password(file: Path) -> str:
     """Raises CannotServeError."""
     try:
         with file.open(encoding="utf-8") as stream:
-            text = stream.read(_MAX_PASSWORD + 1).strip()
+            password = stream.read(_MAX_PASSWORD_CHARS + 1).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CannotServeError(
             f"The password file {file} cannot be read ({error}): correct console.password_file."
         ) from error
-    if not 8 <= len(text) <= _MAX_PASSWORD:
+    if not 8 <= len(password) <= _MAX_PASSWORD_CHARS:
         raise CannotServeError(
-            f"The password in {file} must have 8 to {_MAX_PASSWORD} characters: write a longer one."
+            f"The password in {file} must have 8 to {_MAX_PASSWORD_CHARS} characters: "
+            "write a longer one."
         )
-    return text
+    return password

@@ -1,355 +1,350 @@
 """Answers what the console asks of incidents and alerts, in words ready to be shown."""
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
-from heliograph_collector.alerting import templates
-from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.outbox import Delivery
-from heliograph_collector.alerting.payloads import host_of
-from heliograph_collector.app.alerting import Alerts
-from heliograph_collector.config.receiver import Receiver, Suspected
-from heliograph_collector.console import alerts as a
-from heliograph_collector.console import incidents as i
-from heliograph_collector.console.backend import Office
+from heliograph_collector.console import incidents as incident_pages
+from heliograph_collector.console.backend import ConsoleBackend
+from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import Feed, LinkCount
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.http.incident_document import OPEN, Json, us
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.log_file import AlertLogError
-from heliograph_collector.incidents.operator_entries import ActError, Saying
-from heliograph_collector.incidents.state import Act
-from heliograph_collector.model.records import MeasurementFilter, Silence, State, Vote
+from heliograph_collector.incidents.operator_entries import OperatorEntry, OperatorEntryError
+from heliograph_collector.incidents.state import OperatorAct
+from heliograph_collector.model.records import MeasurementFilter, SilenceCount, VerdictState, Vote
 from heliograph_collector.store.clickhouse import StoreError
 
 _BIN_S = 60
-_BEFORE_US = 300_000_000  # what was before it belongs to the picture
-_MOST_US = 6 * 3_600_000_000  # of a long one its beginning
-_MEASUREMENTS = 20
-_DELIVERIES = 100
+_LEAD_US = 300_000_000  # what was before it belongs to the picture
+_MAX_SPAN_US = 6 * 3_600_000_000  # of a long one its beginning
+_MAX_MEASUREMENTS = 20
 
-Say = Callable[[Saying], Awaitable[object]]
+RecordEntry = Callable[[OperatorEntry], Awaitable[object]]
 
 
-class Casebook:
-    """`say` writes an operator's word into the log."""
+class IncidentViews:
+    """Views of incidents for the console; `record_entry` writes an operator's entry to the log."""
 
-    def __init__(self, feed: Feed, say: Say) -> None:
-        self._feed, self._say = feed, say
-        self._shelf = Shelf(feed)
+    def __init__(self, feed: Feed, record_entry: RecordEntry) -> None:
+        self._feed = feed
+        self._record_entry = record_entry
+        self._incident_cache = IncidentCache(feed)
 
-    def registry(self) -> i.Registry:
-        return i.Registry(many=self._many, one=self._one, evidence=self._evidence, act=self._act)
+    def build_actions(self) -> incident_pages.IncidentActions:
+        return incident_pages.IncidentActions(
+            list_incidents=self._list_incidents,
+            get_incident=self._get_incident,
+            get_evidence=self._get_evidence,
+            record_act=self._record_act,
+        )
 
-    def standing(self) -> Mapping[str, int]:
+    def count_open(self) -> Mapping[str, int]:
         """How many are open, by state."""
-        states = [one["state"] for one in self._shelf.all()]
-        return {state: states.count(state) for state in OPEN}
+        states = [incident["state"] for incident in self._incident_cache.all_incidents()]
+        return {state: states.count(state) for state in OPEN_STATES}
 
-    def _many(self) -> list[i.Line]:
+    def _list_incidents(self) -> list[incident_pages.IncidentRow]:
         """Those that are open first, the confirmed before the suspected."""
         rank = {"confirmed": 0, "suspected": 1}
-        told = sorted(self._shelf.all(), key=lambda one: rank.get(one["state"], 2))
-        return [line(one) for one in told]
+        incidents = sorted(
+            self._incident_cache.all_incidents(),
+            key=lambda incident: rank.get(incident["state"], 2),
+        )
+        return [build_row(incident) for incident in incidents]
 
-    def _one(self, id_: str) -> i.Case | None:
-        incident = self._shelf.one(id_)
-        return case(incident) if incident else None
+    def _get_incident(self, id_: str) -> incident_pages.IncidentDetail | None:
+        incident = self._incident_cache.get_incident(id_)
+        return build_detail(incident) if incident else None
 
-    async def _act(self, id_: str, act: str, seen: int, text: str, name: str) -> None:
-        """Raises Refused."""
-        said = Saying(incident=id_, act=Act(f"operator_{act}"), seen=seen, text=text, name=name)
+    async def _record_act(
+        self, id_: str, act: str, seen_entry: int, comment: str, name: str
+    ) -> None:
+        """Raises ActRefusedError."""
+        operator_entry = OperatorEntry(
+            incident=id_,
+            act=OperatorAct(f"operator_{act}"),
+            seen_number=seen_entry,
+            note=comment,
+            name=name,
+        )
         try:
-            await self._say(said)
-        except ActError as error:
-            raise i.Refused(str(error)) from error
+            await self._record_entry(operator_entry)
+        except OperatorEntryError as error:
+            raise incident_pages.ActRefusedError(str(error)) from error
         except (OSError, AlertLogError) as error:
-            raise i.Refused(f"The log cannot be written, so nothing was said: {error}.") from error
+            raise incident_pages.ActRefusedError(
+                f"The log cannot be written, so nothing was said: {error}."
+            ) from error
 
-    async def _evidence(self, id_: str) -> i.Evidence:
-        incident = self._shelf.one(id_)
+    async def _get_evidence(self, id_: str) -> incident_pages.EvidenceView:
+        incident = self._incident_cache.get_incident(id_)
         if incident is None:
-            return i.Evidence()
-        since_us, until_us = _window(incident, self._feed.clock.wall_us())
+            return incident_pages.EvidenceView()
+        since_us, until_us = _evidence_window(incident, self._feed.clock.wall_us())
         try:
-            networks = await self._networks(incident, since_us, until_us)
-            measured = await self._measured(incident, since_us, until_us)
+            networks = await self._count_networks(incident, since_us, until_us)
+            measurements = await self._list_measurements(incident, since_us, until_us)
         except StoreError as error:
-            return i.Evidence(trouble=f"The store does not answer just now: {error}")
-        return i.Evidence(networks=networks, measurements=measured)
+            return incident_pages.EvidenceView(
+                problem=f"The store does not answer just now: {error}"
+            )
+        return incident_pages.EvidenceView(networks=networks, measurements=measurements)
 
-    async def _networks(self, incident: Json, since_us: int, until_us: int) -> list[i.Network]:
+    async def _count_networks(
+        self, incident: Json, since_us: int, until_us: int
+    ) -> list[incident_pages.NetworkVotes]:
         scope = incident["scope"]
-        where = {"country": scope["country"]}
+        filters = {"country": scope["country"]}
         window = (since_us, until_us, _BIN_S)
         if not scope["service"]:
-            here = self._feed.links() if incident["state"] in OPEN else ()
-            mine = [one for one in here if one.country == scope["country"]]
-            return gone(await self._feed.silences(*window, **where), mine)
-        return voted(await self._feed.votes(*window, **where, service=scope["service"]))
+            live_links = self._feed.links() if incident["state"] in OPEN_STATES else ()
+            country_links = [
+                link_count for link_count in live_links if link_count.country == scope["country"]
+            ]
+            return count_silences(await self._feed.silences(*window, **filters), country_links)
+        return count_votes(await self._feed.votes(*window, **filters, service=scope["service"]))
 
-    async def _measured(self, incident: Json, since_us: int, until_us: int) -> list[i.Measured]:
+    async def _list_measurements(
+        self, incident: Json, since_us: int, until_us: int
+    ) -> list[incident_pages.MeasurementRow]:
         """For a silence there are none: nobody could measure."""
         scope = incident["scope"]
         if not scope["service"]:
             return []
-        wanted = MeasurementFilter(
+        filters = MeasurementFilter(
             country=scope["country"],
             region=scope["region"],
             asn=scope["asn"] or None,
             access=scope["access"],
             service=scope["service"],
-            state=State.BLOCKED.value,
+            state=VerdictState.BLOCKED.value,
             since_us=since_us,
             until_us=until_us,
         )
-        page = await self._feed.measurements(wanted, "", _MEASUREMENTS)
-        return [_measured(taken, verdicts) for taken, verdicts in page.items]
+        page = await self._feed.measurements(filters, "", _MAX_MEASUREMENTS)
+        return [_build_measurement(record, verdicts) for record, verdicts in page.items]
 
 
-def with_pulse(office: Office, head: Callable[[], str], changes: Callable[[], int]) -> Office:
-    """An office whose pages hear of the log (its `head`) and of the outbox as well."""
-    own = office.pulse
-    return replace(office, pulse=lambda: {**own(), "log": head(), "alerts": changes()})
+def add_change_markers(
+    backend: ConsoleBackend, read_head: Callable[[], str], count_changes: Callable[[], int]
+) -> ConsoleBackend:
+    """Add change markers of the log (its head) and of the outbox to a backend."""
+    base_markers = backend.read_change_markers
+    return replace(
+        backend,
+        read_change_markers=lambda: {
+            **base_markers(),
+            "log": read_head(),
+            "alerts": count_changes(),
+        },
+    )
 
 
-def line(incident: Json) -> i.Line:
+def build_row(incident: Json) -> incident_pages.IncidentRow:
     marks = []
-    said = incident["operator"]
-    if said and said["acknowledged"]:
+    operator = incident["operator"]
+    if operator and operator["acknowledged"]:
         marks.append("seen")
     if "operator" in incident["confirmed_by"]:
         marks.append("confirmed by operator")
     if incident["withdrawn_by"] == "operator":
         marks.append("withdrawn by operator")
-    if said and said["notes"]:
-        marks.append(f"{len(said['notes'])} note{'s' if len(said['notes']) > 1 else ''}")
+    if operator and operator["notes"]:
+        marks.append(f"{len(operator['notes'])} note{'s' if len(operator['notes']) > 1 else ''}")
     parts = incident["parts"]
-    facts = [labels.word("kind", incident["kind"]), labels.sure(incident["confidence"])]
-    facts += [f"{_dashed(parts[0]['votes'])} votes"] if parts else []
-    return i.Line(
+    facts = [
+        labels.label_code("kind", incident["kind"]),
+        labels.describe_confidence(incident["confidence"]),
+    ]
+    facts += [f"{_format_band(parts[0]['votes'])} votes"] if parts else []
+    return incident_pages.IncidentRow(
         id=incident["id"],
         sentence=incident["sentence"],
         state=incident["state"],
-        open=incident["state"] in OPEN,
+        is_open=incident["state"] in OPEN_STATES,
         country=incident["scope"]["country"],
         service=incident["scope"]["service"],
         facts=facts,
         marks=marks,
-        updated=_clock(us(incident["updated"])),
+        updated=format_second(parse_us(incident["updated"])),
     )
 
 
-def case(incident: Json) -> i.Case:
+def build_detail(incident: Json) -> incident_pages.IncidentDetail:
     country = incident["scope"]["country"]
-    return i.Case(
-        line=line(incident),
-        seen=incident["alerts"][-1]["entry"],
-        may=_may(incident),
-        facts=_facts(incident),
-        held=[labels.word("held", word) for word in incident["held"]],
-        hints=[labels.word("hint", word) for word in incident["hints"]],
-        parts=[_part(part, country) for part in incident["parts"]],
-        turns=[(turn["way"], incident_text.turn(turn, country)) for turn in incident["turns"]],
-        said=[_said(alert) for alert in reversed(incident["alerts"])],
+    return incident_pages.IncidentDetail(
+        row=build_row(incident),
+        newest_entry=incident["alerts"][-1]["entry"],
+        allowed_acts=_list_allowed_acts(incident),
+        facts=_build_facts(incident),
+        counter_evidence=[labels.label_code("held", code) for code in incident["held"]],
+        hints=[labels.label_code("hint", code) for code in incident["hints"]],
+        parts=[_build_part(part, country) for part in incident["parts"]],
+        turns=[
+            (phase_change["way"], incident_text.describe_phase_change(phase_change, country))
+            for phase_change in incident["turns"]
+        ],
+        log_entries=[_build_log_entry(alert) for alert in reversed(incident["alerts"])],
         page=incident["links"]["page"],
     )
 
 
-def voted(votes: Sequence[Vote]) -> list[i.Network]:
+def count_votes(votes: Sequence[Vote]) -> list[incident_pages.NetworkVotes]:
     """Each vantage once: by what most of its verdicts said."""
-    tallies: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(
+    counts_by_network: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(
         lambda: defaultdict(lambda: [0, 0, 0])
     )
     for vote in votes:
-        tally = tallies[vote.asn, vote.access][vote.nym]
-        tally[0] += vote.blocked
-        tally[1] += vote.reachable
-        tally[2] += vote.unknown + vote.down
-    found = []
-    for (asn, access), vantages in tallies.items():
-        says = [_says(*tally) for tally in vantages.values()]
-        found.append(
-            i.Network(
-                name=_network(asn, access),
-                bad=says.count("bad"),
-                good=says.count("good"),
-                unknown=says.count("unknown"),
-                silent=False,
+        vote_counts = counts_by_network[vote.asn, vote.access][vote.pseudonym]
+        vote_counts[0] += vote.blocked
+        vote_counts[1] += vote.reachable
+        vote_counts[2] += vote.unknown + vote.down
+    networks = []
+    for (asn, access), vantages in counts_by_network.items():
+        vantage_states = [_classify_votes(*vote_counts) for vote_counts in vantages.values()]
+        networks.append(
+            incident_pages.NetworkVotes(
+                name=_format_network(asn, access),
+                bad=vantage_states.count("bad"),
+                good=vantage_states.count("good"),
+                unknown=vantage_states.count("unknown"),
+                is_silence=False,
             )
         )
-    return sorted(found, key=lambda one: (-one.bad, -one.good, one.name))
+    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
 
 
-def gone(silences: Sequence[Silence], here: Sequence[LinkCount] = ()) -> list[i.Network]:
-    """How many vantages of each network were away at once, at most; and how many are `here`."""
-    most: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for one in silences:
-        most[one.asn, one.access][one.start_us] += one.vantages
-    live: dict[tuple[int, str], int] = defaultdict(int)
-    for link in here:
-        live[link.asn, link.access] += link.vantages
-    found = []
-    for asn, access in {*most, *live}:
-        away = max(most[asn, access].values(), default=0)
-        found.append(
-            i.Network(
-                name=_network(asn, access), bad=away, good=live[asn, access], unknown=0, silent=True
+def count_silences(
+    silences: Sequence[SilenceCount], live_links: Sequence[LinkCount] = ()
+) -> list[incident_pages.NetworkVotes]:
+    """How many vantages of each network were away at once, at most; and how many are connected."""
+    silent_by_start: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for network in silences:
+        silent_by_start[network.asn, network.access][network.start_us] += network.vantages
+    live_vantages: dict[tuple[int, str], int] = defaultdict(int)
+    for link in live_links:
+        live_vantages[link.asn, link.access] += link.vantages
+    networks = []
+    for asn, access in {*silent_by_start, *live_vantages}:
+        max_silent = max(silent_by_start[asn, access].values(), default=0)
+        networks.append(
+            incident_pages.NetworkVotes(
+                name=_format_network(asn, access),
+                bad=max_silent,
+                good=live_vantages[asn, access],
+                unknown=0,
+                is_silence=True,
             )
         )
-    return sorted(found, key=lambda one: (-one.bad, -one.good, one.name))
+    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
 
 
-def courier(alerts: Alerts) -> a.Courier:
-    async def deliveries() -> list[a.Delivery]:
-        try:
-            return [delivery(one) for one in await alerts.deliveries(_DELIVERIES)]
-        except sqlite3.Error as error:
-            raise OSError(str(error)) from error
-
-    async def again(id_: str) -> bool:
-        try:
-            return await alerts.again(id_)
-        except sqlite3.Error as error:
-            raise OSError(str(error)) from error
-
-    def receivers(seen: Sequence[a.Delivery]) -> list[a.Receiver]:
-        newest = {one.receiver: one.state for one in reversed(seen)}
-        return [receiver(one, newest.get(one.name, "")) for one in alerts.receivers]
-
-    return a.Courier(receivers=receivers, deliveries=deliveries, again=again)
-
-
-def receiver(one: Receiver, state: str) -> a.Receiver:
-    wants = [*one.countries, *one.services, *(labels.word("kind", kind) for kind in one.kinds)]
-    told = ", ".join(wants) or "everything"
-    if one.states:
-        told += f"; only {', '.join(one.states)}"
-    if one.suspected is not Suspected.LEAVE_OUT:
-        told += f"; suspected ones {'quietly' if one.suspected is Suspected.QUIET else 'too'}"
-    place = ", ".join(one.to) or one.room or host_of(one.url) or "an address in a file"
-    return a.Receiver(name=one.name, kind=one.kind.value, place=place, wants=told, state=state)
-
-
-def delivery(one: Delivery) -> a.Delivery:
-    message = Message(id=one.id, alerts=one.alerts, more=one.more)
-    return a.Delivery(
-        id=one.id,
-        receiver=one.receiver,
-        title=templates.title(message),
-        made=_clock(one.made_us),
-        state=one.state,
-        tries=one.tries,
-        said=one.said,
-        next=_clock(one.due_us) if one.due_us is not None and one.tries else "",
-    )
-
-
-def _may(incident: Json) -> list[str]:
+def _list_allowed_acts(incident: Json) -> list[str]:
     """What an operator can say of it as it stands; the log has the last word on that."""
-    said = incident["operator"] or {}
-    may = ["annotated"]
-    if not said.get("acknowledged"):
-        may.append("acknowledged")
+    operator = incident["operator"] or {}
+    allowed_acts = ["annotated"]
+    if not operator.get("acknowledged"):
+        allowed_acts.append("acknowledged")
     if incident["state"] != "withdrawn":
-        may.append("withdrawn")
+        allowed_acts.append("withdrawn")
     if "operator" not in incident["confirmed_by"] and incident["withdrawn_by"] != "detector":
-        may.append("confirmed")
-    return may
+        allowed_acts.append("confirmed")
+    return allowed_acts
 
 
-def _facts(incident: Json) -> list[tuple[str, str]]:
-    own = incident_text.at(incident["confirmed"]) if incident["confirmed"] else "not confirmed"
-    told = [
-        ("Where", incident_text.where(incident["parts"], incident["scope"])),
+def _build_facts(incident: Json) -> list[tuple[str, str]]:
+    confirmed_at = (
+        incident_text.format_timestamp(incident["confirmed"])
+        if incident["confirmed"]
+        else "not confirmed"
+    )
+    facts = [
+        ("Where", incident_text.describe_place(incident["parts"], incident["scope"])),
         ("What", incident["title"] or "all traffic"),
-        ("Began", incident_text.between(incident["started"])),
-        ("Ended", incident_text.between(incident["ended"]) if incident["ended"] else ""),
-        ("How", labels.how(incident["layer"], incident["method"])),
-        ("Detector", f"{incident['detected']}; {own}"),
-        ("Operator", _operators(incident)),
-        ("How sure", incident_text.sure(incident)),
+        ("Began", incident_text.describe_bracket(incident["started"])),
+        ("Ended", incident_text.describe_bracket(incident["ended"]) if incident["ended"] else ""),
+        ("How", labels.describe_method(incident["layer"], incident["method"])),
+        ("Detector", f"{incident['detected']}; {confirmed_at}"),
+        ("Operator", _describe_operator(incident)),
+        ("How sure", incident_text.describe_confidence(incident)),
     ]
-    return [(name, value) for name, value in told if value]
+    return [(name, value) for name, value in facts if value]
 
 
-def _operators(incident: Json) -> str:
-    said = incident["operator"] or {}
+def _describe_operator(incident: Json) -> str:
+    operator = incident["operator"] or {}
     for name in ("confirmed", "withdrawn"):
-        one = said.get(name)
-        if one and one["until"] is None:
-            reason = f": “{one['text']}”" if one["text"] else ""
-            return f"{name} at {incident_text.at(one['at'])}{reason}"
-    stale = said.get("withdrawn")
-    if stale and incident["withdrawn_by"] != "operator" and "confirmed" not in said:
-        return f"withdrawn, until entry {stale['until']} brought new evidence"
+        entry = operator.get(name)
+        if entry and entry["until"] is None:
+            reason = f": “{entry['text']}”" if entry["text"] else ""
+            return f"{name} at {incident_text.format_timestamp(entry['at'])}{reason}"
+    withdrawal = operator.get("withdrawn")
+    if withdrawal and incident["withdrawn_by"] != "operator" and "confirmed" not in operator:
+        return f"withdrawn, until entry {withdrawal['until']} brought new evidence"
     return ""
 
 
-def _part(part: Json, country: str) -> Mapping[str, Any]:
+def _build_part(part: Json, country: str) -> Mapping[str, Any]:
     return {
-        "place": incident_text.cell(part) or f"all of {labels.country(country)}",
-        "votes": _dashed(part["votes"]),
+        "place": incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
+        "votes": _format_band(part["votes"]),
         "share": f"{part['share']:.0%}",
         "networks": part["networks"],
-        "spared": ", ".join(incident_text.spared_in(part, other) for other in part["except"]),
+        "spared": ", ".join(incident_text.describe_spared(part, other) for other in part["except"]),
     }
 
 
-def _said(alert: Json) -> i.Said:
-    return i.Said(
+def _build_log_entry(alert: Json) -> incident_pages.LogEntryView:
+    return incident_pages.LogEntryView(
         entry=alert["entry"],
-        at=_clock(us(alert["at"])),
-        change=labels.word("change", alert["change"]),
+        at=format_second(parse_us(alert["at"])),
+        change=labels.label_code("change", alert["change"]),
         by=alert["by"],
-        text=alert["text"],
+        comment=alert["text"],
         name=alert["name"],
-        called=alert["called"],
+        is_alert=alert["called"],
     )
 
 
-def _measured(taken: Any, verdicts: Sequence[Any]) -> i.Measured:
-    whole = next((v for v in verdicts if not v.endpoint), None)
-    vantage, made = taken.vantage, taken.measurement
-    return i.Measured(
-        id=taken.id,
-        at=_clock(taken.started_us),
-        network=_network(vantage.asn, str(vantage.access)),
-        target=made.target,
-        state=whole.state.value if whole else "",
-        how=labels.how(whole.layer, whole.method) if whole else "",
-        rule=whole.rule if whole else "",
+def _build_measurement(record: Any, verdicts: Sequence[Any]) -> incident_pages.MeasurementRow:
+    overall = next((v for v in verdicts if not v.endpoint), None)
+    vantage = record.vantage
+    measurement = record.measurement
+    return incident_pages.MeasurementRow(
+        id=record.id,
+        at=format_second(record.started_us),
+        network=_format_network(vantage.asn, str(vantage.access)),
+        target=measurement.target,
+        state=overall.state.value if overall else "",
+        how=labels.describe_method(overall.layer, overall.method) if overall else "",
+        rule=overall.rule if overall else "",
     )
 
 
-def _says(bad: int, good: int, unknown: int) -> str:
+def _classify_votes(bad: int, good: int, unknown: int) -> str:
     if bad == good == 0:
         return "unknown"
     return "bad" if bad > good else "good"
 
 
-def _dashed(band: str) -> str:
+def _format_band(band: str) -> str:
     """A band of a count as people write it."""
     return band.replace("-", "\N{EN DASH}")
 
 
-def _network(asn: int, access: str) -> str:
+def _format_network(asn: int, access: str) -> str:
     return f"{f'AS{asn}' if asn else 'network not known'} {access}".rstrip()
 
 
-def _window(incident: Json, now_us: int) -> tuple[int, int]:
-    since_us = us(incident["started"]["earliest"])
+def _evidence_window(incident: Json, now_us: int) -> tuple[int, int]:
+    since_us = parse_us(incident["started"]["earliest"])
     end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
-    until_us = min(us(end) if end else now_us, since_us + _MOST_US)
+    until_us = min(parse_us(end) if end else now_us, since_us + _MAX_SPAN_US)
     bin_us = _BIN_S * 1_000_000
-    first = (since_us - _BEFORE_US) // bin_us * bin_us
-    return first, max(until_us, since_us + bin_us) // bin_us * bin_us + bin_us
-
-
-def _clock(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+    first_us = (since_us - _LEAD_US) // bin_us * bin_us
+    return first_us, max(until_us, since_us + bin_us) // bin_us * bin_us + bin_us

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from heliograph_collector.detect.checkpoint import FOLDER
-from heliograph_collector.detect.reproduce import Comparison, Rows, compare
-from heliograph_collector.incidents.hash_chain import body_of
-from heliograph_collector.incidents.state import is_operators
+from heliograph_collector.detect.reproduce import ReproductionResult, RowReader, reproduce_entries
+from heliograph_collector.incidents.log_file import body_of
+from heliograph_collector.incidents.state import is_operator_entry
 from heliograph_collector.model.records import JournalRow
-from heliograph_collector.store.journal.tables import read
+from heliograph_collector.store.journal.tables import read_rows
 
-OPERATORS = "that are the operator's own words"
-_ROWS, _BYTES = 1_000, 1 << 26  # read at once
+OPERATOR_ENTRIES = "that are the operator's own words"
+# read at once
+_MAX_ROWS = 1_000
+_MAX_BYTES = 1 << 26
 
 
 class ReproductionError(Exception):
@@ -27,9 +29,9 @@ class ReproductionError(Exception):
 class Reproduction:
     """The comparison of a log with what the detectors compute today."""
 
-    comparison: Comparison
+    comparison: ReproductionResult
 
-    def sentences(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         comparison = self.comparison
         yield f"Made again: {comparison.agreed} entries came out the same."
         if comparison.differ:
@@ -43,38 +45,45 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
 
     Raises ReproductionError.
     """
-    secret, journal = data / "keys" / "secret.key", data / "journal.db"
-    for needed in (secret, journal):
-        if not needed.exists():
-            raise ReproductionError(f"{needed} is not there: --again wants the collector's --data.")
-    acts: list[int] = []
-    bodies = _detectors(islice(lines, entries), acts)
+    secret = data / "keys" / "secret.key"
+    journal = data / "journal.db"
+    for required_file in (secret, journal):
+        if not required_file.exists():
+            raise ReproductionError(
+                f"{required_file} is not there: --again wants the collector's --data."
+            )
+    operator_numbers: list[int] = []
+    bodies = _iter_detector_bodies(islice(lines, entries), operator_numbers)
     try:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
-            oldest = next((row.position for row in read(db, 0, 1, 1)), 1 << 62)
-            rows = _reader(db)
-            made = compare(bodies, data / FOLDER, secret.read_bytes(), rows, oldest)
+            oldest_position = next((row.position for row in read_rows(db, 0, 1, 1)), 1 << 62)
+            row_reader = _build_reader(db)
+            comparison = reproduce_entries(
+                bodies, data / FOLDER, secret.read_bytes(), row_reader, oldest_position
+            )
     except sqlite3.Error as error:
         raise ReproductionError(f"{journal} cannot be read ({error}).") from error
-    if acts:
-        made.uncovered[OPERATORS] = len(acts)
-    return Reproduction(made)
+    if operator_numbers:
+        comparison.uncovered[OPERATOR_ENTRIES] = len(operator_numbers)
+    return Reproduction(comparison)
 
 
-def _detectors(lines: Iterable[bytes], acts: list[int]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _iter_detector_bodies(
+    lines: Iterable[bytes], operator_numbers: list[int]
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The detector's bodies, numbered; the operator's own words are nothing to compute."""
     for number, line in enumerate(lines, 1):
         body = body_of(line)
-        if is_operators(body):
-            acts.append(number)
+        if is_operator_entry(body):
+            operator_numbers.append(number)
         else:
             yield number, body
 
 
-def _reader(db: sqlite3.Connection) -> Rows:
+def _build_reader(db: sqlite3.Connection) -> RowReader:
     def rows(after: int, last: int) -> Iterator[JournalRow]:
-        while after < last and (found := read(db, after, _ROWS, _BYTES)):
-            yield from (row for row in found if row.position <= last)
-            after = found[-1].position
+        while after < last and (batch := read_rows(db, after, _MAX_ROWS, _MAX_BYTES)):
+            yield from (row for row in batch if row.position <= last)
+            after = batch[-1].position
 
     return rows

@@ -10,19 +10,19 @@ from heliograph_collector.judge import judge
 from heliograph_collector.model.records import Verdict
 from heliograph_collector.sources.ooni import (
     Complaint,
-    Imported,
+    ImportedMeasurement,
+    PeerOutcomes,
     UnreadableError,
-    World,
-    documents,
+    format_row,
+    format_sentence,
     has_control,
-    line,
-    read,
-    sentence,
+    read_documents,
+    read_measurement,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableDocument:
     """A document that cannot be read; `line` is 0 for a file of one document."""
 
     path: Path
@@ -31,47 +31,47 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedImport:
     """One measurement of OONI's and our verdicts on it."""
 
-    imported: Imported
+    imported: ImportedMeasurement
     verdicts: Sequence[Verdict]
 
-    def document(self) -> dict[str, Any]:
-        return line(self.imported, self.verdicts)
+    def to_document(self) -> dict[str, Any]:
+        return format_row(self.imported, self.verdicts)
 
-    def sentence(self) -> str:
-        return sentence(self.imported, self.verdicts)
+    def describe(self) -> str:
+        return format_sentence(self.imported, self.verdicts)
 
 
-def judge_files(paths: Sequence[Path]) -> Iterator[Judged | Unreadable]:
+def judge_files(paths: Sequence[Path]) -> Iterator[JudgedImport | UnreadableDocument]:
     """Judge each document of files and folders; files are read twice, peers first."""
-    peers = World()
-    for imported in _without_control(paths):
-        peers.note(imported)
-    for result in _read(paths):
-        if isinstance(result, Unreadable):
+    peers = PeerOutcomes()
+    for imported in _read_without_control(paths):
+        peers.add(imported)
+    for result in _read_documents(paths):
+        if isinstance(result, UnreadableDocument):
             yield result
             continue
-        imported = peers.contrast(result)
-        yield Judged(imported, judge(imported.taken, imported.control))
+        imported = peers.compare_peers(result)
+        yield JudgedImport(imported, judge(imported.record, imported.control))
 
 
-def _without_control(paths: Sequence[Path]) -> Iterator[Imported]:
+def _read_without_control(paths: Sequence[Path]) -> Iterator[ImportedMeasurement]:
     """Read the documents whose control is what other vantages saw; skip unreadable ones."""
-    for document in documents(paths):
+    for document in read_documents(paths):
         if isinstance(document, Complaint) or has_control(document.json):
             continue
         with suppress(UnreadableError):
-            yield read(document.json)
+            yield read_measurement(document.json)
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Imported | Unreadable]:
-    for document in documents(paths):
+def _read_documents(paths: Sequence[Path]) -> Iterator[ImportedMeasurement | UnreadableDocument]:
+    for document in read_documents(paths):
         if isinstance(document, Complaint):
-            yield Unreadable(document.path, document.line, document.why)
+            yield UnreadableDocument(document.path, document.line, document.reason)
             continue
         try:
-            yield read(document.json)
+            yield read_measurement(document.json)
         except UnreadableError as error:
-            yield Unreadable(document.path, document.line, str(error))
+            yield UnreadableDocument(document.path, document.line, str(error))

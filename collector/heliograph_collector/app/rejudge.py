@@ -10,20 +10,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass, field
 
 from heliograph.plan import Service
-from heliograph_collector.aggregate.cell_updater import renew_all
-from heliograph_collector.control import STALE_US, Judge, Light
+from heliograph_collector.aggregate.cell_updater import update_touched_bins
+from heliograph_collector.control import STALE_US, ControlContext, Judge
 from heliograph_collector.judge import judge as standard_judge
 from heliograph_collector.model.records import TIME_BAD, Judgement, Verdict
 from heliograph_collector.store.store import Store
 
 HOUR_US = 3_600_000_000
-ROOM = 2_000_000  # observations that a memory keeps: more than an hour's worth of a busy collector
+MAX_OBSERVATIONS = (
+    2_000_000  # observations that a memory keeps: more than an hour's worth of a busy collector
+)
 
-Said = Callable[[int], None]  # how many measurements were looked at
+OnProgress = Callable[[int], None]  # how many measurements were looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RejudgeScope:
     """What to judge again; controls are read from everywhere."""
 
     since_us: int
@@ -31,14 +33,14 @@ class Wanted:
     country: str = ""
     service: str = ""
 
-    def takes(self, judgement: Judgement) -> bool:
-        taken = judgement.taken
-        here = not self.country or taken.vantage.country == self.country
-        return here and self.since_us <= taken.started_us < self.until_us
+    def includes(self, judgement: Judgement) -> bool:
+        record = judgement.measurement
+        is_in_country = not self.country or record.vantage.country == self.country
+        return is_in_country and self.since_us <= record.started_us < self.until_us
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class VerdictChange:
     """One verdict before and after; "" stands for none at all."""
 
     country: str
@@ -50,101 +52,120 @@ class Move:
 
 
 @dataclass(slots=True)
-class Report:
+class RejudgeReport:
     """What a run came to."""
 
-    looked_at: int = 0
-    changed: int = 0  # measurements
-    bins: int = 0  # of cells rolled up again
-    whole: bool = True  # false when it ended before its time
-    moves: Counter[Move] = field(default_factory=Counter)
+    judged_count: int = 0
+    changed_count: int = 0  # measurements
+    bin_count: int = 0  # of cells rolled up again
+    is_complete: bool = True  # false when it ended before its time
+    changes: Counter[VerdictChange] = field(default_factory=Counter)
 
 
 async def rejudge(
     store: Store,
     services: Iterable[Service],
-    wanted: Wanted,
+    rejudge_scope: RejudgeScope,
     *,
-    write: bool,
+    is_written: bool,
     judge: Judge = standard_judge,
-    said: Said = lambda _: None,
-    most: int = 0,
-) -> Report:
-    """Judge again what `wanted` names; with `write` also put it in, cells too. Raises StoreError.
+    on_progress: OnProgress = lambda _: None,
+    max_judged: int = 0,
+) -> RejudgeReport:
+    """Judge `rejudge_scope` again; with `is_written` store verdicts and cells. Raises StoreError.
 
-    Again does nothing: what is said already is not said twice. A run that was cut off goes on by
-    being started again, but for the cells of what it had changed; `serve` rolls up the last day's.
-    It ends with the hour in which `most` measurements were looked at (0: never).
+    A second run changes nothing. A run that was cut off is resumed by starting it again, except
+    for the cells of what it had changed; the running collector rolls up those of the last day.
+    It ends with the hour in which `max_judged` measurements were judged (0: no limit).
     """
-    light, report = Light(services, observations=ROOM), Report()
-    for since_us in range(wanted.since_us, wanted.until_us, HOUR_US):
-        until_us = min(since_us + HOUR_US, wanted.until_us)
-        some = [j async for j in _near(store, since_us, until_us, wanted.service)]
-        inside = [j for j in some if wanted.takes(j) and since_us <= j.taken.started_us < until_us]
-        changed = await asyncio.to_thread(_again, some, inside, judge, light, report)
-        if write and changed:
-            await store.judge_again(changed)
-            report.bins += await renew_all(store, [j.taken.started_us for j in changed])
-        said(report.looked_at)
-        if most and report.looked_at >= most:
-            report.whole = until_us >= wanted.until_us
+    controls = ControlContext(services, observations=MAX_OBSERVATIONS)
+    report = RejudgeReport()
+    for since_us in range(rejudge_scope.since_us, rejudge_scope.until_us, HOUR_US):
+        until_us = min(since_us + HOUR_US, rejudge_scope.until_us)
+        judgements = [
+            j async for j in _iter_nearby(store, since_us, until_us, rejudge_scope.service)
+        ]
+        judgements_in_hour = [
+            j
+            for j in judgements
+            if rejudge_scope.includes(j) and since_us <= j.measurement.started_us < until_us
+        ]
+        changed_judgements = await asyncio.to_thread(
+            _judge_in_thread, judgements, judgements_in_hour, judge, controls, report
+        )
+        if is_written and changed_judgements:
+            await store.replace_verdicts(changed_judgements)
+            report.bin_count += await update_touched_bins(
+                store, [j.measurement.started_us for j in changed_judgements]
+            )
+        on_progress(report.judged_count)
+        if max_judged and report.judged_count >= max_judged:
+            report.is_complete = until_us >= rejudge_scope.until_us
             break
     return report
 
 
-async def _near(
+async def _iter_nearby(
     store: Store, since_us: int, until_us: int, service: str
 ) -> AsyncIterator[Judgement]:
     after: tuple[int, str] | None = None
     bounds = (since_us - STALE_US, until_us + STALE_US)
-    while page := await store.stretch(*bounds, service=service, after=after):
+    while page := await store.list_judgements(*bounds, service=service, after=after):
         for judgement in page:
             yield judgement
-        after = (page[-1].taken.started_us, page[-1].taken.id)
+        after = (page[-1].measurement.started_us, page[-1].measurement.id)
 
 
-def _again(
-    some: Sequence[Judgement],
-    inside: Sequence[Judgement],
+def _judge_in_thread(
+    judgements: Sequence[Judgement],
+    judgements_in_hour: Sequence[Judgement],
     judge: Judge,
-    light: Light,
-    report: Report,
+    controls: ControlContext,
+    report: RejudgeReport,
 ) -> list[Judgement]:
     """In a thread, so that whoever else is served in this process is not kept waiting."""
-    for judgement in some:
-        light.take(judgement.taken)
-    return list(_changed(inside, judge, light, report))
+    for judgement in judgements:
+        controls.update(judgement.measurement)
+    return list(_iter_changed(judgements_in_hour, judge, controls, report))
 
 
-def _changed(
-    inside: Sequence[Judgement], judge: Judge, light: Light, report: Report
+def _iter_changed(
+    judgements_in_hour: Sequence[Judgement],
+    judge: Judge,
+    controls: ControlContext,
+    report: RejudgeReport,
 ) -> Iterator[Judgement]:
-    for old in inside:
-        report.looked_at += 1
-        if old.taken.time_bad or any(v.rule == TIME_BAD for v in old.verdicts):
+    for previous in judgements_in_hour:
+        report.judged_count += 1
+        if previous.measurement.is_time_bad or any(v.rule == TIME_BAD for v in previous.verdicts):
             continue
-        now = judge(old.taken, light.view_of(old.taken))
-        if _by_endpoint(now) != _by_endpoint(old.verdicts):
-            report.changed += 1
-            report.moves.update(_moves(old, now))
-            yield Judgement(taken=old.taken, verdicts=now, number=old.number + 1)
-
-
-def _moves(old: Judgement, now: Sequence[Verdict]) -> Iterator[Move]:
-    """A verdict whose confidence or evidence alone is another is a move from a rule to itself."""
-    before, after = _by_endpoint(old.verdicts), _by_endpoint(now)
-    for endpoint in sorted(before.keys() | after.keys()):
-        one, other = before.get(endpoint), after.get(endpoint)
-        if one != other:
-            yield Move(
-                country=old.taken.vantage.country,
-                service=old.taken.measurement.service or old.taken.measurement.target,
-                before=one.rule if one else "",
-                after=other.rule if other else "",
-                state_before=one.state.value if one else "",
-                state_after=other.state.value if other else "",
+        verdicts = judge(previous.measurement, controls.view_of(previous.measurement))
+        if _index_by_endpoint(verdicts) != _index_by_endpoint(previous.verdicts):
+            report.changed_count += 1
+            report.changes.update(_iter_changes(previous, verdicts))
+            yield Judgement(
+                measurement=previous.measurement, verdicts=verdicts, number=previous.number + 1
             )
 
 
-def _by_endpoint(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
+def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[VerdictChange]:
+    """A verdict whose confidence or evidence alone is another is a move from a rule to itself."""
+    before = _index_by_endpoint(previous.verdicts)
+    after = _index_by_endpoint(verdicts)
+    for endpoint in sorted(before.keys() | after.keys()):
+        old_verdict = before.get(endpoint)
+        new_verdict = after.get(endpoint)
+        if old_verdict != new_verdict:
+            yield VerdictChange(
+                country=previous.measurement.vantage.country,
+                service=previous.measurement.measurement.service
+                or previous.measurement.measurement.target,
+                before=old_verdict.rule if old_verdict else "",
+                after=new_verdict.rule if new_verdict else "",
+                state_before=old_verdict.state.value if old_verdict else "",
+                state_after=new_verdict.state.value if new_verdict else "",
+            )
+
+
+def _index_by_endpoint(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
     return {verdict.endpoint: verdict for verdict in verdicts}

@@ -9,77 +9,93 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
-from heliograph.services import ServicesError, load, shipped
-from heliograph_collector.app.context import House
-from heliograph_collector.app.endpoint_file import Notice, password_file
-from heliograph_collector.app.listeners import open_dns, open_post
+from heliograph.clock import Clock
+from heliograph.plan import Carrier, Entrance
+from heliograph.services import ServicesError, load_services, load_shipped_services
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.endpoint_file import EndpointFile, find_password_file
 from heliograph_collector.config.settings import Config, split_endpoint
-from heliograph_collector.control.agent_process import Control, dialled, keep_control
-from heliograph_collector.errors import CannotServeError
-from heliograph_collector.fleet import Fleet, KeysError, invite_line, open_keyring
-from heliograph_collector.fleet.plans import keep_fresh
-from heliograph_collector.fleet.trust_chain import WARN_S, keep_charter, pin_of
-from heliograph_collector.ingest.build import Intake, Plot, intake
-from heliograph_collector.ingest.geo.lookup import GeoError
-from heliograph_collector.ingest.grpc.server import PortTakenError
+from heliograph_collector.control.agent_process import (
+    ControlAgent,
+    format_dial_address,
+    keep_control,
+)
+from heliograph_collector.errors import CannotServeError, PortTakenError
+from heliograph_collector.fleet import Fleet, KeysError, format_invite, open_keyring, tls_file
+from heliograph_collector.fleet.plans import announce_entrances, refresh_plan
+from heliograph_collector.fleet.trust_chain import (
+    WARN_BEFORE_S,
+    ensure_charter,
+    load_charter_digest,
+)
+from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
+from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
+from heliograph_collector.ingest.post_server import serve_post
+from heliograph_collector.ingest.rate_limits import LeakyBuckets
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
-LOOK_S = 21_600.0
 log = logging.getLogger("heliograph")
 
+RENEWAL_S = 21_600.0
+_INVITE_S = 600  # a control's invite is used within seconds
+_WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here so as not to be announced
+PREFIX_PER_S = 20.0
+ALL_PER_S = 200.0
+BURST_S = 10.0
 
-def renew(house: House) -> None:
+
+def renew_keys(context: AppContext) -> None:
     """Whatever is half over. Raises KeysError, sqlite3.Error."""
-    now_s = house.clock.wall_us() // 1_000_000
-    left_s = keep_charter(house.fleet, house.config.data, house.keyring, now_s).expires_s - now_s
-    if left_s < WARN_S:
+    now_s = context.clock.wall_us() // 1_000_000
+    left_s = (
+        ensure_charter(context.fleet, context.config.data, context.keyring, now_s).expires_s - now_s
+    )
+    if left_s < WARN_BEFORE_S:
         log.warning(
             "The charter ends in %d days; then agents take no new plan. Bring the root keys and "
             "say `heliograph-collector keys renew`.",
             max(0, left_s // 86_400),
         )
-    keep_fresh(house.fleet, house.keyring.signing, house.services, now_s)
+    refresh_plan(context.fleet, context.keyring.signing, context.services, now_s)
 
 
-async def stay_fresh(house: House) -> None:
+async def renew_forever(context: AppContext) -> None:
     """Look every six hours; never returns."""
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(RENEWAL_S)
         try:
-            await asyncio.to_thread(renew, house)
+            await asyncio.to_thread(renew_keys, context)
         except (KeysError, sqlite3.Error) as error:
             log.warning("%s", error)
 
 
-log = logging.getLogger("heliograph")
-
-_INVITE_S = 600  # a control's invite is used within seconds
-
-
 @asynccontextmanager
-async def collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
+async def run_collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
     """Everything runs inside the block; a part that fails for good sets `stop` by raising.
 
     Raises CannotServeError.
     """
     async with AsyncExitStack() as stack:
-        house = await _open(config, stack)
-        notice = Notice(config)
-        stack.callback(notice.withdraw)
-        door = await _door(house, stack)
-        notice.post(grpc=dialled(split_endpoint(config.grpc)[0], door.port))
-        log.info("Agents: %s (gRPC, TLS)", notice.grpc)
-        await open_post(house, door, notice, stack)
-        await open_dns(house, door, notice, stack)
-        await _rooms(house, door, notice, stack)
+        context = await _open_context(config, stack)
+        endpoint_file = EndpointFile(config)
+        stack.callback(endpoint_file.remove)
+        ingest = await _start_ingest(context, stack)
+        endpoint_file.publish(grpc=format_dial_address(split_endpoint(config.grpc)[0], ingest.port))
+        log.info("Agents: %s (gRPC, TLS)", endpoint_file.grpc)
+        await open_post(context, ingest, endpoint_file, stack)
+        await open_dns(context, ingest, endpoint_file, stack)
+        await _start_workers(context, ingest, endpoint_file, stack)
         yield
 
 
-async def _open(config: Config, stack: AsyncExitStack) -> House:
+async def _open_context(config: Config, stack: AsyncExitStack) -> AppContext:
     try:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        services = load(config.services_file) if config.services_file else shipped()
+        services = (
+            load_services(config.services_file) if config.services_file else load_shipped_services()
+        )
         journal = Journal(config.data / "journal.db")
     except OSError as error:
         raise CannotServeError(
@@ -91,49 +107,49 @@ async def _open(config: Config, stack: AsyncExitStack) -> House:
     try:
         fleet = Fleet(config.data)
         stack.callback(fleet.close)
-        dialled = [place for place in (config.grpc, config.endpoint) if place]
-        keyring = open_keyring(config.data, [split_endpoint(place)[0] for place in dialled])
+        endpoints = [endpoint for endpoint in (config.grpc, config.endpoint) if endpoint]
+        keyring = open_keyring(config.data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
     except sqlite3.Error as error:
         raise CannotServeError(
             f"{config.data / 'fleet.db'} cannot be used ({error}): restore it from a backup."
         ) from error
     except KeysError as error:
         raise CannotServeError(str(error)) from error
-    house = House(
+    context = AppContext(
         config=config,
         fleet=fleet,
         keyring=keyring,
         journal=journal,
         services=services,
-        password=password_file(config),
+        password_file=find_password_file(config),
     )
     try:
-        renew(house)
+        renew_keys(context)
     except KeysError as error:
         raise CannotServeError(str(error)) from error
-    return house
+    return context
 
 
-async def _door(house: House, stack: AsyncExitStack) -> Intake:
-    config = house.config
-    plot = Plot(
+async def _start_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+    config = context.config
+    ingest_config = IngestConfig(
         endpoint=config.grpc,
         data=config.data,
-        fleet=house.fleet,
-        keyring=house.keyring,
-        journal=house.journal,
-        registry=house.registry,
-        clock=house.clock,
-        rng=house.rng,
+        fleet=context.fleet,
+        keyring=context.keyring,
+        journal=context.journal,
+        registry=context.registry,
+        clock=context.clock,
+        rng=context.rng,
         country_file=config.geo_file("country"),
         asn_file=config.geo_file("asn"),
         sessions=config.sessions,
         batches_per_hour=config.batches_per_hour,
         trusted_proxies=config.trusted_proxies,
-        strangers=config.strangers,
+        allows_strangers=config.strangers,
     )
     try:
-        door = await stack.enter_async_context(intake(plot))
+        ingest = await stack.enter_async_context(run_ingest(ingest_config))
     except PortTakenError as error:
         raise CannotServeError(
             f"{config.grpc} cannot be listened on, it is probably taken: "
@@ -141,44 +157,133 @@ async def _door(house: House, stack: AsyncExitStack) -> Intake:
         ) from error
     except GeoError as error:
         raise CannotServeError(str(error)) from error
-    if door.geo.missing:
+    if ingest.geo.missing_tables:
         log.info(
             "No %s table: %s unknown unless volunteers declare it (`geo install` adds tables).",
-            " and no ".join(door.geo.missing),
-            "places are" if len(door.geo.missing) > 1 else "that is",
+            " and no ".join(ingest.geo.missing_tables),
+            "places are" if len(ingest.geo.missing_tables) > 1 else "that is",
         )
-    return door
+    return ingest
 
 
-async def _rooms(house: House, door: Intake, notice: Notice, stack: AsyncExitStack) -> None:
+async def _start_workers(
+    context: AppContext, ingest: IngestServices, endpoint_file: EndpointFile, stack: AsyncExitStack
+) -> None:
     """What stands behind the door, each part in the one task group."""
-    from heliograph_collector.app.workers import Rooms
+    from heliograph_collector.app.workers import Workers
 
-    rooms = Rooms(house, door, notice)
+    workers = Workers(context, ingest, endpoint_file)
     group = await stack.enter_async_context(asyncio.TaskGroup())
-    running = [group.create_task(rooms.run()), group.create_task(stay_fresh(house))]
-    if "local" in house.config.control_endpoints:
-        running.append(group.create_task(keep_control(_control(house, door))))
-    stack.callback(lambda: [task.cancel() for task in running])
+    tasks = [group.create_task(workers.run()), group.create_task(renew_forever(context))]
+    if "local" in context.config.control_endpoints:
+        tasks.append(group.create_task(keep_control(_build_control(context, ingest))))
+    stack.callback(lambda: [task.cancel() for task in tasks])
 
 
-def _control(house: House, door: Intake) -> Control:
-    endpoint = dialled(split_endpoint(house.config.grpc)[0], door.port)
+def _build_control(context: AppContext, ingest: IngestServices) -> ControlAgent:
+    endpoint = format_dial_address(split_endpoint(context.config.grpc)[0], ingest.port)
 
     async def invite() -> str:
-        now_s = house.clock.wall_us() // 1_000_000
+        now_s = context.clock.wall_us() // 1_000_000
         token = await asyncio.to_thread(
-            lambda: house.fleet.invite(
+            lambda: context.fleet.create_invite(
                 role="control", uses=1, now_s=now_s, expires_s=now_s + _INVITE_S
             )
         )
-        charter = await asyncio.to_thread(pin_of, house.fleet)
-        return invite_line(endpoint, house.keyring.pin, token, charter=charter)
+        charter = await asyncio.to_thread(load_charter_digest, context.fleet)
+        return format_invite(endpoint, context.keyring.pin, token, charter=charter)
 
-    return Control(
-        state=house.config.data / "control",
-        log=house.config.data / "control.log",
+    return ControlAgent(
+        state_directory=context.config.data / "control",
+        log_file=context.config.data / "control.log",
         endpoint=endpoint,
         invite=invite,
-        rng=house.rng,
+        rng=context.rng,
     )
+
+
+async def open_dns(
+    context: AppContext,
+    ingest: IngestServices,
+    endpoint_file: EndpointFile,
+    stack: AsyncExitStack,
+) -> None:
+    """Raises CannotServeError."""
+    config = context.config
+    if bool(config.dns) != bool(config.dns_zone):
+        raise CannotServeError("dns.listen and dns.zone go together: set both, or neither.")
+    if not config.dns:
+        return
+    from heliograph_collector.ingest.dns_server import serve_dns
+
+    host, requested_port = split_endpoint(config.dns)
+    is_allowed = QueryRateLimit(ingest.geo, context.clock)
+    try:
+        dns_server = serve_dns(
+            ingest.handle_beacon, is_allowed, host, requested_port, config.dns_zone
+        )
+        port = await stack.enter_async_context(dns_server)
+    except PortTakenError as error:
+        raise CannotServeError(
+            f"{config.dns} cannot be listened on (ports below 1024 need a right of their own): "
+            "free it, or correct dns.listen."
+        ) from error
+    endpoint_file.publish(dns=format_dial_address(host, port))
+    log.info("Last words: %s (DNS, %s)", format_dial_address(host, port), config.dns_zone)
+
+
+class QueryRateLimit:
+    """Whether one more query from there is looked at; what is kept of the address is a hash."""
+
+    def __init__(self, geo: GeoLookup, clock: Clock) -> None:
+        self._geo = geo
+        self._clock = clock
+        self._prefix_rates = LeakyBuckets(per_s=PREFIX_PER_S, burst=PREFIX_PER_S * BURST_S)
+        self._total_rates = LeakyBuckets(per_s=ALL_PER_S, burst=ALL_PER_S * BURST_S)
+
+    def __call__(self, address: str) -> bool:
+        now_us = self._clock.monotonic_us()
+        prefix = self._geo.locate(address, self._clock.wall_us()).prefix
+        return not self._prefix_rates.take_or_wait_s(
+            prefix, now_us
+        ) and not self._total_rates.take_or_wait_s("", now_us)
+
+
+async def open_post(
+    context: AppContext,
+    ingest: IngestServices,
+    endpoint_file: EndpointFile,
+    stack: AsyncExitStack,
+) -> None:
+    """Raises CannotServeError."""
+    config = context.config
+    port = 0
+    if config.post:
+        host, requested_port = split_endpoint(config.post)
+        post_server = serve_post(ingest.submit, host, requested_port, tls_file(config.data))
+        try:
+            port = await stack.enter_async_context(post_server)
+        except PortTakenError as error:
+            raise CannotServeError(
+                f"{config.post} cannot be listened on: free it, or say --post HOST:PORT."
+            ) from error
+        endpoint_file.publish(post=format_dial_address(host, port))
+        log.info("Agents: %s (HTTPS, one envelope a connection)", format_dial_address(host, port))
+    announced = build_entrances(config, ingest.port, port)
+    now_s = context.clock.wall_us() // 1_000_000
+    announce_entrances(
+        context.fleet, context.keyring.signing, announced, now_s, beacon_zone=config.dns_zone
+    )
+
+
+def build_entrances(config: Config, grpc_port: int, post_port: int) -> tuple[Entrance, ...]:
+    """As configured, else the doors that are open, where agents can dial them; none for the stream
+    alone, which every agent knows from its invite."""
+    if config.entrances or not post_port:
+        return config.entrances
+    host, port = split_endpoint(config.endpoint or config.grpc)
+    if host in _WILDCARD_HOSTS:
+        log.warning("Agents are not told of %s: set the key endpoint or entrances.", config.post)
+        return ()
+    stream = Entrance(carrier=Carrier.STREAM, host=host, port=port or grpc_port)
+    return stream, replace(stream, carrier=Carrier.POST, port=post_port)

@@ -20,7 +20,7 @@ from heliograph_collector.fleet import KeysError
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
 
-MODULES = (
+COMMANDS = (
     "serve",
     "simulate",
     "invite",
@@ -42,12 +42,12 @@ MODULES = (
 )
 # Commands that stand elsewhere: "import" is no name for a module, and the lab is never imported
 # by the collector, only started by it.
-MODULE_OF = {
+MODULE_BY_COMMAND = {
     "import": "heliograph_collector.cli.import_",
     "simulate": "heliograph_lab.cli.simulate",
     "evaluate": "heliograph_lab.cli.evaluate",
 }
-EXTRA = (
+REQUIRED_LIBRARIES = (
     "aiohttp",
     "argon2",
     "chdb",
@@ -66,32 +66,32 @@ class CommandError(Exception):
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
-    args = parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines hold peers' addresses
     try:
-        _need_extra(args.command)
-        code: int = _module(args.command).run(args)
+        _check_libraries(args.command)
+        code: int = _import_command(args.command).run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:
-        return _failed(str(error))
+        return _print_failure(str(error))
     except BrokenPipeError:  # `heliograph-collector agents list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _failed(f"{error.filename or 'a file'} cannot be used ({error.strerror}).")
+        return _print_failure(f"{error.filename or 'a file'} cannot be used ({error.strerror}).")
     except sqlite3.Error as error:
-        return _failed(f"fleet.db cannot be used ({error}): restore it from a backup.")
+        return _print_failure(f"fleet.db cannot be used ({error}): restore it from a backup.")
     except KeyboardInterrupt:
-        return _failed("stopped.")
+        return _print_failure("stopped.")
     return code
 
 
-def _failed(sentence: str) -> int:
+def _print_failure(sentence: str) -> int:
     print(f"heliograph-collector: {sentence}", file=sys.stderr)
     return 1
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Cheap: no command's libraries are loaded for it."""
     top = argparse.ArgumentParser(
         prog="heliograph-collector",
@@ -99,18 +99,18 @@ def parser() -> argparse.ArgumentParser:
         epilog="Example: heliograph-collector serve",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    top.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in MODULES:
-        _module(name).add_parser(commands)
+    for name in COMMANDS:
+        _import_command(name).add_parser(commands)
     return top
 
 
-def _module(command: str) -> ModuleType:
-    return import_module(MODULE_OF.get(command, f"heliograph_collector.cli.{command}"))
+def _import_command(command: str) -> ModuleType:
+    return import_module(MODULE_BY_COMMAND.get(command, f"heliograph_collector.cli.{command}"))
 
 
-def add_places(command: argparse.ArgumentParser) -> None:
+def add_common_options(command: argparse.ArgumentParser) -> None:
     """The options that every command has."""
     command.add_argument(
         "--data", metavar="DIR", help="where the collector keeps its files (./heliograph-data)"
@@ -118,39 +118,45 @@ def add_places(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="FILE", help="configuration file, YAML")
 
 
-def config_of(args: argparse.Namespace, **typed: object) -> "Config":
+def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
     """The configuration by file, then by what was typed. Raises CommandError."""
-    from heliograph_collector.config.settings import ConfigError, load_config
+    from heliograph_collector.config.settings import SettingsError, load_config
 
     if args.data:
-        typed["data"] = Path(args.data).expanduser()
+        overrides["data"] = Path(args.data).expanduser()
     file = Path(args.config).expanduser() if args.config else None
     try:
-        return load_config(file, {key: value for key, value in typed.items() if value is not None})
-    except ConfigError as error:
+        return load_config(
+            file, {key: value for key, value in overrides.items() if value is not None}
+        )
+    except SettingsError as error:
         raise CommandError(str(error)) from error
 
 
-def endpoint(text: str) -> str:
+def parse_endpoint(address: str) -> str:
     """For argparse: HOST:PORT."""
     from heliograph_collector.config.settings import split_endpoint
 
     try:
-        split_endpoint(text)
+        split_endpoint(address)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    return address
 
 
-def _need_extra(command: str) -> None:
-    if any(find_spec(name) is None for name in EXTRA):
-        extra = "lab" if MODULE_OF.get(command, "").startswith("heliograph_lab") else "collector"
+def _check_libraries(command: str) -> None:
+    if any(find_spec(name) is None for name in REQUIRED_LIBRARIES):
+        extra_name = (
+            "lab"
+            if MODULE_BY_COMMAND.get(command, "").startswith("heliograph_lab")
+            else "collector"
+        )
         raise CommandError(
-            f"this installation has only the agent's libraries: install heliograph[{extra}]."
+            f"this installation has only the agent's libraries: install heliograph[{extra_name}]."
         )
 
 
-class _Version(argparse.Action):
+class _PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
         from heliograph import __version__
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.fleet import Agent, Fleet
-from heliograph_collector.fleet.quarantine import clear
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.fleet import EnrolledAgent, Fleet
+from heliograph_collector.fleet.quarantine import clear_quarantine
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -42,54 +42,58 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     clearing.add_argument("id", metavar="ID", help="its id, or the beginning of it")
     for action in (listing, revoking, clearing):
-        add_places(action)
+        add_common_options(action)
 
 
 def run(args: argparse.Namespace) -> int:
-    fleet = Fleet(config_of(args).data)
+    fleet = Fleet(load_cli_config(args).data)
     try:
         if args.action == "revoke":
-            return _revoke(fleet, args.id)
+            return _revoke_agent(fleet, args.id)
         if args.action == "clear":
-            return _clear(fleet, args.id)
-        agents = fleet.agents()
+            return _clear_agent(fleet, args.id)
+        agents = fleet.list_agents()
     finally:
         fleet.close()
     if args.json:
-        print(json.dumps([_as_json(agent) for agent in agents], indent=2))
+        print(json.dumps([_build_json(agent) for agent in agents], indent=2))
     elif agents:
-        print("\n".join(_table(agents)))
+        print("\n".join(_format_table(agents)))
     else:
         print("No agent is enrolled; `heliograph-collector invite` prints a line that lets one in.")
     return 0
 
 
-def _clear(fleet: Fleet, wanted: str) -> int:
-    agent = _one(fleet, wanted)
-    if not clear(fleet, agent.id):
+def _clear_agent(fleet: Fleet, id_prefix: str) -> int:
+    agent = _find_agent(fleet, id_prefix)
+    if not clear_quarantine(fleet, agent.id):
         raise CommandError(f"{agent.id.hex()} counts already.")
     print(f"{agent.id.hex()} counts from now on.")
     return 0
 
 
-def _one(fleet: Fleet, wanted: str) -> Agent:
+def _find_agent(fleet: Fleet, id_prefix: str) -> EnrolledAgent:
     """Raises CommandError."""
-    found = [a for a in fleet.agents() if len(wanted) >= 4 and a.id.hex().startswith(wanted)]
-    if len(found) != 1:
-        count = "no agent's id begins" if not found else f"{len(found)} agents' ids begin"
-        raise CommandError(f"{count} with {wanted!r}: give more of it, as `agents list` shows it.")
-    return found[0]
+    matches = [
+        a for a in fleet.list_agents() if len(id_prefix) >= 4 and a.id.hex().startswith(id_prefix)
+    ]
+    if len(matches) != 1:
+        count = "no agent's id begins" if not matches else f"{len(matches)} agents' ids begin"
+        raise CommandError(
+            f"{count} with {id_prefix!r}: give more of it, as `agents list` shows it."
+        )
+    return matches[0]
 
 
-def _revoke(fleet: Fleet, wanted: str) -> int:
-    agent = _one(fleet, wanted)
-    if not fleet.revoke(agent.id, SystemClock().wall_us() // 1_000_000):
+def _revoke_agent(fleet: Fleet, id_prefix: str) -> int:
+    agent = _find_agent(fleet, id_prefix)
+    if not fleet.revoke_agent(agent.id, SystemClock().wall_us() // 1_000_000):
         raise CommandError(f"{agent.id.hex()} is revoked already.")
     print(f"Revoked {agent.id.hex()}.")
     return 0
 
 
-def _state(agent: Agent) -> str:
+def _describe_state(agent: EnrolledAgent) -> str:
     if agent.revoked_s is not None:
         return "revoked"
     if agent.cloned_s is not None:
@@ -97,24 +101,24 @@ def _state(agent: Agent) -> str:
     return "" if agent.trial_s is None else f"in quarantine, {agent.agreements} agreements"
 
 
-def _table(agents: list[Agent]) -> list[str]:
-    line = "{:<34}{:<11}{:<9}{:<9}{:<9}{:<22}{}".format
-    head = line("ID", "ROLE", "COUNTRY", "NETWORK", "ACCESS", "LAST SEEN", "STATE")
-    return [head] + [
-        line(
+def _format_table(agents: list[EnrolledAgent]) -> list[str]:
+    format_line = "{:<34}{:<11}{:<9}{:<9}{:<9}{:<22}{}".format
+    header = format_line("ID", "ROLE", "COUNTRY", "NETWORK", "ACCESS", "LAST SEEN", "STATE")
+    return [header] + [
+        format_line(
             a.id.hex(),
             a.role,
             a.country,
             f"AS{a.asn}" if a.asn else "-",
             a.access,
-            _time(a.last_seen_s) or "never",
-            _state(a),
+            _format_time(a.last_seen_s) or "never",
+            _describe_state(a),
         ).rstrip()
         for a in agents
     ]
 
 
-def _as_json(agent: Agent) -> dict[str, Any]:
+def _build_json(agent: EnrolledAgent) -> dict[str, Any]:
     return {
         "id": agent.id.hex(),
         "role": agent.role,
@@ -122,17 +126,17 @@ def _as_json(agent: Agent) -> dict[str, Any]:
         "country": agent.country,
         "asn": agent.asn,
         "access": agent.access,
-        "created": _time(agent.created_s),
-        "last_seen": _time(agent.last_seen_s),
-        "revoked": _time(agent.revoked_s),
-        "cloned": _time(agent.cloned_s),
-        "quarantined": _time(agent.trial_s),
+        "created": _format_time(agent.created_s),
+        "last_seen": _format_time(agent.last_seen_s),
+        "revoked": _format_time(agent.revoked_s),
+        "cloned": _format_time(agent.cloned_s),
+        "quarantined": _format_time(agent.trial_s),
         "agreements": agent.agreements,
         "charter": agent.charter,
     }
 
 
-def _time(at_s: int | None) -> str | None:
+def _format_time(at_s: int | None) -> str | None:
     return (
         None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     )

@@ -4,10 +4,10 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
-    from heliograph_collector.config.receiver import Receiver
+    from heliograph_collector.config.receivers import Receiver
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -41,60 +41,60 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     for action in (listing, testing, making):
-        add_places(action)
+        add_common_options(action)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.action == "secret":
-        return _secret()
-    receivers = config_of(args).alerts
+        return _print_secret()
+    receivers = load_cli_config(args).alerts
     if args.action == "test":
-        return _test(args, _named(receivers, args.name))
+        return _send_test(args, _find_receiver(receivers, args.name))
     if args.json:
-        print(json.dumps([_as_json(receiver) for receiver in receivers], indent=2))
+        print(json.dumps([_build_json(receiver) for receiver in receivers], indent=2))
     elif receivers:
-        print("\n".join(f"{r.name:<20}{r.kind:<10}{_place(r)}" for r in receivers))
+        print("\n".join(f"{r.name:<20}{r.kind:<10}{_format_destination(r)}" for r in receivers))
     else:
         print("Nobody is told: the configuration lists no alerts.")
     return 0
 
 
-def _secret() -> int:
+def _print_secret() -> int:
     from heliograph_collector.app.alerting import generate_secret
 
     print(generate_secret())
     return 0
 
 
-def _named(receivers: "tuple[Receiver, ...]", name: str) -> "Receiver":
+def _find_receiver(receivers: "tuple[Receiver, ...]", name: str) -> "Receiver":
     for receiver in receivers:
         if receiver.name == name:
             return receiver
-    known = ", ".join(receiver.name for receiver in receivers) or "none"
-    raise CommandError(f"no receiver is called {name!r}; the configuration has: {known}.")
+    names = ", ".join(receiver.name for receiver in receivers) or "none"
+    raise CommandError(f"no receiver is called {name!r}; the configuration has: {names}.")
 
 
-def _test(args: argparse.Namespace, receiver: "Receiver") -> int:
+def _send_test(args: argparse.Namespace, receiver: "Receiver") -> int:
     import asyncio
 
     from heliograph.clock import SystemClock
     from heliograph_collector.app import CannotServeError
     from heliograph_collector.app.alerting import send_sample
 
-    base = config_of(args).public_url
+    base_url = load_cli_config(args).public_url
     try:
-        answer = asyncio.run(send_sample(receiver, base, SystemClock().wall_us()))
+        reply = asyncio.run(send_sample(receiver, base_url, SystemClock().wall_us()))
     except CannotServeError as error:
         raise CommandError(str(error)) from error
-    print(f"{receiver.name} was told: {answer}.")
+    print(f"{receiver.name} was told: {reply}.")
     return 0
 
 
-def _as_json(receiver: "Receiver") -> dict[str, Any]:
+def _build_json(receiver: "Receiver") -> dict[str, Any]:
     return {
         "name": receiver.name,
         "kind": receiver.kind.value,
-        "place": _place(receiver),
+        "place": _format_destination(receiver),
         "countries": list(receiver.countries),
         "kinds": list(receiver.kinds),
         "services": list(receiver.services),
@@ -103,10 +103,10 @@ def _as_json(receiver: "Receiver") -> dict[str, Any]:
     }
 
 
-def _place(receiver: "Receiver") -> str:
+def _format_destination(receiver: "Receiver") -> str:
     """Of an address no more than the host: the rest of it can be a secret."""
-    from heliograph_collector.app.alerting import host_of_receiver
+    from heliograph_collector.app.alerting import receiver_host
 
-    told = ", ".join(receiver.to) or receiver.room
-    host = host_of_receiver(receiver) or "an address in its file"
-    return f"{told} by {host}" if told else host
+    recipients = ", ".join(receiver.to) or receiver.room
+    host = receiver_host(receiver) or "an address in its file"
+    return f"{recipients} by {host}" if recipients else host

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by this command")
-    add_places(command)
+    add_common_options(command)
 
 
 # The log, and what it can be made from; the daily files, so that their revisions go on; who may
 # come into the console, and what they did there.
-_BESIDE = (
+_EXTRA_FILES = (
     "fleet.db",
     "keys",
     "alerts.jsonl",
@@ -42,30 +42,32 @@ _BESIDE = (
 
 
 def run(args: argparse.Namespace) -> int:
-    config, directory = config_of(args), args.directory.expanduser()
+    config = load_cli_config(args)
+    directory = args.directory.expanduser()
     if not (config.data / "journal.db").exists():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
-    with told():
-        asyncio.run(_backup(config, directory))
+    with report_as_command_error():
+        asyncio.run(_save_backup(config, directory))
     print(f"Saved in {directory}. The keys are in it: keep it as safe as them.")
     return 0
 
 
-async def _backup(config: Config, directory: Path) -> None:
+async def _save_backup(config: Config, directory: Path) -> None:
     from heliograph_collector.store.backup import snapshot
     from heliograph_collector.store.journal.journal import Journal
 
-    journal, store = Journal(config.data / "journal.db"), store_of(config)
+    journal = Journal(config.data / "journal.db")
+    store = build_store(config)
     try:
         await store.open()
-        beside = [config.data / name for name in _BESIDE]
-        await snapshot(journal, store, directory, [path for path in beside if path.exists()])
+        extra_paths = [config.data / name for name in _EXTRA_FILES]
+        await snapshot(journal, store, directory, [path for path in extra_paths if path.exists()])
     finally:
         await store.close()
         await journal.close()
 
 
-def store_of(config: Config) -> "Store":
+def build_store(config: Config) -> "Store":
     """Not yet open. Raises StoreError."""
     from heliograph_collector.store.store import Store
 
@@ -77,7 +79,7 @@ def store_of(config: Config) -> "Store":
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_as_command_error() -> Iterator[None]:
     """Every way in which store and journal refuse is a sentence already."""
     from heliograph_collector.store.journal.journal import JournalError
     from heliograph_collector.store.migrations import SchemaError

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph import bundle, http_envelope
-from heliograph.plan_chunks import pack
+from heliograph.plan_chunks import pack_plan
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config, split_endpoint
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: heliograph-collector import bundle results.bundle"
 CARRIER = "bundle"
-EVERY = 100  # envelopes between two steps of the bar
-PATIENCE_S = 120  # for a collector that asks to come again
-POST_S = 30.0
-_SAID = {
+PROGRESS_STEP = 100  # envelopes between two steps of the bar
+MAX_WAIT_S = 120  # for a collector that asks to come again
+POST_TIMEOUT_S = 30.0
+_STATUS_NAMES = {
     pb.STATUS_STORED: "stored",
     pb.STATUS_DUPLICATE: "duplicate",
     pb.STATUS_REJECTED: "rejected",
 }
-Accept = Callable[[bytes], Awaitable[pb.Receipt]]
+AcceptEnvelope = Callable[[bytes], Awaitable[pb.Receipt]]
 
 
 def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
@@ -49,19 +49,21 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         "--receipts", metavar="FILE", type=Path, help="where to write them (FILE.receipts)"
     )
     command.add_argument("--json", action="store_true", help="one JSON object")
-    add_places(command)
+    add_common_options(command)
 
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet import open_keyring
-    from heliograph_collector.fleet.keyring import earlier
+    from heliograph_collector.fleet.keyring import load_replaced_pairs
 
-    config = config_of(args)
+    config = load_cli_config(args)
     try:
-        key_id, count = bundle.check(args.file)
+        key_id, count = bundle.check_bundle(args.file)
         keyring = open_keyring(config.data, [])
-        pairs = [(keyring.sealing, keyring.signing), *earlier(config.data)]
-        signing = next((signer for seal, signer in pairs if seal.id == key_id), None)
+        key_pairs = [(keyring.sealing, keyring.signing), *load_replaced_pairs(config.data)]
+        signing = next(
+            (signing_key for sealing, signing_key in key_pairs if sealing.id == key_id), None
+        )
         if signing is None:
             raise bundle.BundleError(
                 f"is sealed to another collector than the one in {config.data}: bring it to the "
@@ -69,90 +71,96 @@ def run(args: argparse.Namespace) -> int:
             )
     except bundle.BundleError as error:
         raise CommandError(f"{args.file} {error}.") from error
-    said = asyncio.run(_hand_in(config, keyring, args.file, count))
-    settled = {name: what for name, what in said.items() if what is not None}
+    results = asyncio.run(_import_envelopes(config, keyring, args.file, count))
+    final_results = {name: result for name, result in results.items() if result is not None}
     receipts = args.receipts or args.file.with_name(f"{args.file.name}.receipts")
-    _write(receipts, bundle.pack_receipts(key_id, settled, signing, _plan(config)))
-    return _tell(args, said, receipts)
+    _write_file(receipts, bundle.pack_receipts(key_id, final_results, signing, _load_plan(config)))
+    return _print_result(args, results, receipts)
 
 
-def _plan(config: Config) -> bytes:
+def _load_plan(config: Config) -> bytes:
     """The standing one, for agents that nothing else reaches; nothing before there is one."""
     from heliograph_collector.fleet import Fleet
-    from heliograph_collector.ingest.agent_directory import Roll
+    from heliograph_collector.ingest.agent_directory import AgentDirectory
 
     with closing(Fleet(config.data)) as fleet:
-        plan = Roll(fleet).plan
-    return pack(plan.SerializeToString()) if plan.plan else b""
+        plan = AgentDirectory(fleet).plan
+    return pack_plan(plan.SerializeToString()) if plan.plan else b""
 
 
-async def _hand_in(
+async def _import_envelopes(
     config: Config, keyring: "Keyring", file: Path, count: int
-) -> dict[bytes, bundle.Settled | None]:
+) -> dict[bytes, bundle.SignedReceipt | None]:
     """Envelope's digest → what became of it; None: it has to come again. Raises CommandError."""
-    said: dict[bytes, bundle.Settled | None] = {}
-    until = asyncio.get_running_loop().time() + PATIENCE_S
-    async with _door(config, keyring) as accept:
-        for number, envelope in enumerate(_envelopes(file), 1):
-            receipt = await _accepted(accept, envelope, until)
-            status = _SAID.get(receipt.status)
-            name = bundle.digest(envelope)
-            said[name] = bundle.Settled(status, receipt.reason) if status else None
-            _progress(number, count)
-    return said
+    results: dict[bytes, bundle.SignedReceipt | None] = {}
+    deadline = asyncio.get_running_loop().time() + MAX_WAIT_S
+    async with _open_receiver(config, keyring) as accept:
+        for number, envelope in enumerate(_read_envelopes(file), 1):
+            receipt = await _accept_with_retries(accept, envelope, deadline)
+            status = _STATUS_NAMES.get(receipt.status)
+            envelope_digest = bundle.digest_envelope(envelope)
+            results[envelope_digest] = (
+                bundle.SignedReceipt(status, receipt.reason) if status else None
+            )
+            _print_progress(number, count)
+    return results
 
 
-def _envelopes(file: Path) -> Iterator[bytes]:
+def _read_envelopes(file: Path) -> Iterator[bytes]:
     """Raises CommandError: it was whole a moment ago."""
     try:
-        yield from bundle.unpack(file)
+        yield from bundle.unpack_bundle(file)
     except bundle.BundleError as error:
         raise CommandError(f"{file} {error}.") from error
 
 
-async def _accepted(accept: Accept, envelope: bytes, until: float) -> pb.Receipt:
+async def _accept_with_retries(
+    accept: AcceptEnvelope, envelope: bytes, deadline: float
+) -> pb.Receipt:
     """Patient with a collector that is busy, for all envelopes together."""
     while True:
         receipt = await accept(envelope)
         wait_s = max(1, receipt.retry_after_s)
-        if receipt.status in _SAID or asyncio.get_running_loop().time() + wait_s > until:
+        if receipt.status in _STATUS_NAMES or asyncio.get_running_loop().time() + wait_s > deadline:
             return receipt
         await asyncio.sleep(wait_s)
 
 
 @asynccontextmanager
-async def _door(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
+async def _open_receiver(config: Config, keyring: "Keyring") -> AsyncIterator[AcceptEnvelope]:
     """Through the running `serve`, else straight into the journal. Raises CommandError."""
-    from heliograph_collector.cli.invite import serving
+    from heliograph_collector.cli.invite import read_endpoint_file
 
-    place = str(serving(config.data).get("http") or "")
-    if await asyncio.to_thread(_answers, place):
-        yield lambda envelope: asyncio.to_thread(_post, place, envelope)
+    address = str(read_endpoint_file(config.data).get("http") or "")
+    if await asyncio.to_thread(_is_serving, address):
+        yield lambda envelope: asyncio.to_thread(_post_envelope, address, envelope)
         return
-    async with _journal(config, keyring) as accept:
+    async with _open_journal_receiver(config, keyring) as accept:
         yield accept
 
 
 @asynccontextmanager
-async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
+async def _open_journal_receiver(
+    config: Config, keyring: "Keyring"
+) -> AsyncIterator[AcceptEnvelope]:
     from prometheus_client import CollectorRegistry
 
     from heliograph.clock import SystemClock
     from heliograph.envelope import EnvelopeError
     from heliograph_collector.fleet import Fleet
-    from heliograph_collector.fleet.keyring import Sealers
-    from heliograph_collector.ingest.agent_directory import Roll
-    from heliograph_collector.ingest.envelope_opener import Opener, parse
-    from heliograph_collector.ingest.geo.lookup import NOWHERE, Geo
-    from heliograph_collector.ingest.metrics import Counters
-    from heliograph_collector.ingest.receiver import Door
+    from heliograph_collector.fleet.keyring import SealingKeys
+    from heliograph_collector.ingest.agent_directory import AgentDirectory
+    from heliograph_collector.ingest.envelope_opener import EnvelopeOpener, parse_envelope
+    from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup
+    from heliograph_collector.ingest.metrics import IngestMetrics
+    from heliograph_collector.ingest.receiver import EnvelopeReceiver
     from heliograph_collector.store.journal.journal import (
         DirectoryInUseError,
         Journal,
         JournalError,
     )
 
-    absent = config.data / "absent"  # a file has no place of origin
+    missing_file = config.data / "absent"  # a file has no place of origin
     try:
         journal = Journal(config.data / "journal.db")
     except DirectoryInUseError as error:
@@ -162,24 +170,24 @@ async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
     except JournalError as error:
         raise CommandError(str(error)) from error
     fleet = Fleet(config.data)
-    roll = Roll(fleet)
-    opener = Opener(Sealers(config.data).get, roll.keys_of)
-    door = Door(
-        roll=roll,
+    directory = AgentDirectory(fleet)
+    opener = EnvelopeOpener(SealingKeys(config.data).find, directory.list_keys)
+    receiver = EnvelopeReceiver(
+        directory=directory,
         journal=journal,
         opener=opener,
-        geo=Geo(absent, absent, keyring.secret),
-        counters=Counters(CollectorRegistry()),
+        geo=GeoLookup(missing_file, missing_file, keyring.secret),
+        metrics=IngestMetrics(CollectorRegistry()),
         clock=SystemClock(),
         batches_per_hour=bundle.MAX_ENVELOPES,
     )
 
     async def accept(envelope: bytes) -> pb.Receipt:
         try:
-            message = parse(envelope)
+            message = parse_envelope(envelope)
         except EnvelopeError as error:
             return pb.Receipt(status=pb.STATUS_REJECTED, reason=error.reason)
-        return await door.take(message, NOWHERE, CARRIER)
+        return await receiver.receive(message, UNKNOWN_LOCATION, CARRIER)
 
     try:
         yield accept
@@ -189,52 +197,59 @@ async def _journal(config: Config, keyring: "Keyring") -> AsyncIterator[Accept]:
         await journal.close()
 
 
-def _answers(place: str) -> bool:
+def _is_serving(address: str) -> bool:
     """A `serve` that was killed leaves its notice behind."""
-    if not place:
+    if not address:
         return False
     with suppress(OSError, http.client.HTTPException):
-        connection = _connection(place)
+        connection = _open_connection(address)
         connection.request("GET", "/healthz")
         return connection.getresponse().status == 200
     return False
 
 
-def _post(place: str, envelope: bytes) -> pb.Receipt:
+def _post_envelope(address: str, envelope: bytes) -> pb.Receipt:
     """Raises CommandError when it went away."""
     try:
-        connection = _connection(place)
+        connection = _open_connection(address)
         # This machine brings it, and says nothing of the place where it was measured.
         connection.request(
-            "POST", "/v1/envelopes", envelope, {http_envelope.PLACE: http_envelope.ELSEWHERE}
+            "POST",
+            "/v1/envelopes",
+            envelope,
+            {http_envelope.INTERMEDIARY_HEADER: http_envelope.ELSEWHERE},
         )
         reply = connection.getresponse()
-        body, kind = reply.read(4_096), reply.getheader("Content-Type", "")
+        body = reply.read(4_096)
+        content_type = reply.getheader("Content-Type", "")
         connection.close()
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(
-            f"The collector at {place} went away: import the bundle again, which takes in the rest."
+            f"The collector at {address} went away: import the bundle again, which "
+            "takes in the rest."
         ) from error
-    if kind != "application/x-protobuf":  # busy
-        wait = reply.getheader("Retry-After", "")
-        return pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=int(wait) if wait.isdigit() else 5)
+    if content_type != "application/x-protobuf":  # busy
+        retry_after = reply.getheader("Retry-After", "")
+        return pb.Receipt(
+            status=pb.STATUS_RETRY, retry_after_s=int(retry_after) if retry_after.isdigit() else 5
+        )
     return pb.SubmitResponse.FromString(body).receipt
 
 
-def _connection(place: str) -> http.client.HTTPConnection:
-    host, port = split_endpoint(place)
-    return http.client.HTTPConnection(host, port, timeout=POST_S)
+def _open_connection(address: str) -> http.client.HTTPConnection:
+    host, port = split_endpoint(address)
+    return http.client.HTTPConnection(host, port, timeout=POST_TIMEOUT_S)
 
 
-def _write(file: Path, data: bytes) -> None:
+def _write_file(file: Path, data: bytes) -> None:
     """Whole or not at all. Raises CommandError."""
-    new = file.with_name(f".{file.name}.new")
+    new_file = file.with_name(f".{file.name}.new")
     try:
-        with new.open("wb") as stream:
+        with new_file.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        new.replace(file)
+        new_file.replace(file)
     except OSError as error:
         raise CommandError(
             f"{file} cannot be written ({error.strerror}): name another place with --receipts; "
@@ -242,22 +257,24 @@ def _write(file: Path, data: bytes) -> None:
         ) from error
 
 
-def _tell(
-    args: argparse.Namespace, said: dict[bytes, bundle.Settled | None], receipts: Path
+def _print_result(
+    args: argparse.Namespace, results: dict[bytes, bundle.SignedReceipt | None], receipts: Path
 ) -> int:
-    counts = Counter("again" if what is None else what.status for what in said.values())
+    counts = Counter("again" if result is None else result.status for result in results.values())
     reasons = Counter(
-        what.reason for what in said.values() if what is not None and what.status == "rejected"
+        result.reason
+        for result in results.values()
+        if result is not None and result.status == "rejected"
     )
     if args.json:
-        told = {name: counts[name] for name in (*bundle.STATUSES, "again")}
-        print(json.dumps(told | {"reasons": dict(reasons), "receipts": str(receipts)}))
+        count_by_status = {name: counts[name] for name in (*bundle.STATUSES, "again")}
+        print(json.dumps(count_by_status | {"reasons": dict(reasons), "receipts": str(receipts)}))
     else:
-        _say(counts, reasons, receipts)
+        _print_counts(counts, reasons, receipts)
     return 1 if counts["rejected"] or counts["again"] else 0
 
 
-def _say(counts: Counter[str], reasons: Counter[str], receipts: Path) -> None:
+def _print_counts(counts: Counter[str], reasons: Counter[str], receipts: Path) -> None:
     print(
         f"{counts['stored']} new, {counts['duplicate']} known already, "
         f"{counts['rejected']} refused."
@@ -272,7 +289,7 @@ def _say(counts: Counter[str], reasons: Counter[str], receipts: Path) -> None:
     print(f"Receipts for the agent: {receipts}")
 
 
-def _progress(number: int, count: int) -> None:
-    if sys.stderr.isatty() and (number % EVERY == 0 or number == count):
+def _print_progress(number: int, count: int) -> None:
+    if sys.stderr.isatty() and (number % PROGRESS_STEP == 0 or number == count):
         end = "\n" if number == count else ""
         print(f"\r{number}/{count}", end=end, file=sys.stderr, flush=True)

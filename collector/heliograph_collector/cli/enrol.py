@@ -6,14 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph.v1.intake_pb2 import EnrolRequest
     from heliograph_collector.config.settings import Config
-    from heliograph_collector.fleet import Agent, Fleet
+    from heliograph_collector.fleet import EnrolledAgent, Fleet
 
-REQUEST, RESPONSE = b"heliograph request 1\n", b"heliograph response 1\n"
+REQUEST_HEADER = b"heliograph request 1\n"
+RESPONSE_HEADER = b"heliograph response 1\n"
 MAX_BYTES = 4_096
 
 
@@ -30,17 +31,17 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--response", metavar="FILE", type=Path, help="where to write the answer (FILE.response)"
     )
-    add_places(command)
+    add_common_options(command)
 
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet import Fleet
 
-    config = config_of(args)
-    request = _read(args.file)
+    config = load_cli_config(args)
+    request = _read_request(args.file)
     with closing(Fleet(config.data)) as fleet:
-        agent = _let_in(request, fleet, config)
-        answer = _answer(agent, fleet, config)
+        agent = _enrol_agent(request, fleet, config)
+        answer = _build_response(agent, fleet, config)
     target = args.response or args.file.with_name(f"{args.file.name}.response")
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as stream:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(file: Path) -> "EnrolRequest":
+def _read_request(file: Path) -> "EnrolRequest":
     """Raises CommandError, OSError."""
     from google.protobuf.message import DecodeError
 
@@ -59,9 +60,9 @@ def _read(file: Path) -> "EnrolRequest":
     with file.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
     try:
-        if not data.startswith(REQUEST) or len(data) > MAX_BYTES:
+        if not data.startswith(REQUEST_HEADER) or len(data) > MAX_BYTES:
             raise DecodeError
-        request = EnrolRequest.FromString(data[len(REQUEST) :])
+        request = EnrolRequest.FromString(data[len(REQUEST_HEADER) :])
     except DecodeError:
         raise CommandError(
             f"{file} is no request: name the file that `heliograph-agent join --request` wrote."
@@ -71,48 +72,49 @@ def _read(file: Path) -> "EnrolRequest":
     return request
 
 
-def _let_in(request: "EnrolRequest", fleet: "Fleet", config: "Config") -> "Agent":
+def _enrol_agent(request: "EnrolRequest", fleet: "Fleet", config: "Config") -> "EnrolledAgent":
     from heliograph.clock import SystemClock
-    from heliograph_collector.fleet import RefusedError
-    from heliograph_collector.fleet.quarantine import enrol_stranger
+    from heliograph_collector.fleet import EnrolmentRefusedError
+    from heliograph_collector.fleet.quarantine import enrol_without_invite
 
-    now_s, version = SystemClock().wall_us() // 1_000_000, request.agent_version[:64]
+    now_s = SystemClock().wall_us() // 1_000_000
+    version = request.agent_version[:64]
     try:
         if request.token:
-            return fleet.enrol(request.token, request.public_key, version, now_s)
+            return fleet.enrol_agent(request.token, request.public_key, version, now_s)
         if not config.strangers:
-            raise RefusedError("invite_wanted")
-        return enrol_stranger(fleet, request.public_key, version, now_s)
-    except RefusedError as refused:
+            raise EnrolmentRefusedError("invite_wanted")
+        return enrol_without_invite(fleet, request.public_key, version, now_s)
+    except EnrolmentRefusedError as refused:
         raise CommandError(
             f"the request is refused ({refused.reason}): send its owner a new invite."
         ) from refused
 
 
-def _answer(agent: "Agent", fleet: "Fleet", config: "Config") -> bytes:
+def _build_response(agent: "EnrolledAgent", fleet: "Fleet", config: "Config") -> bytes:
     """Signed; with the plan, and with the charters by which it is believed. Raises CommandError."""
     from heliograph import keys
     from heliograph.clock import SystemClock
     from heliograph.v1.intake_pb2 import EnrolResponse, SignedEnrolment
     from heliograph_collector.fleet import agent_keys, open_keyring
-    from heliograph_collector.fleet.plans import standing
-    from heliograph_collector.fleet.trust_chain import chain, keep_charter
+    from heliograph_collector.fleet.plans import load_current_plan
+    from heliograph_collector.fleet.trust_chain import ensure_charter, load_charters
 
     keyring = open_keyring(config.data, [])
-    keep_charter(fleet, config.data, keyring, SystemClock().wall_us() // 1_000_000)
-    found = standing(fleet)
-    if found is None:
+    ensure_charter(fleet, config.data, keyring, SystemClock().wall_us() // 1_000_000)
+    current = load_current_plan(fleet)
+    if current is None:
         raise CommandError("there is no plan yet: start `serve` once, or say `plan set`.")
-    plan = found[1]
-    plan.charters.extend(chain(fleet))
+    plan = current[1]
+    plan.charters.extend(load_charters(fleet))
     body = EnrolResponse(
         agent=agent.id,
         signing_key=keyring.signing.public,
         sealing_key=keyring.sealing.public,
         plan=plan,
         role=agent.role,
-        key_expires_s=agent_keys.expires_s(agent),
+        key_expires_s=agent_keys.key_expires_s(agent),
         certificate=keyring.tls_certificate,
     ).SerializeToString()
     signed = SignedEnrolment(response=body, signature=keyring.signing.sign(keys.ENROLLED, body))
-    return RESPONSE + signed.SerializeToString()
+    return RESPONSE_HEADER + signed.SerializeToString()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.cli.backup import store_of, told
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli.backup import build_store, report_as_command_error
 from heliograph_collector.config.settings import Config
 
 DAY_US = 86_400_000_000
@@ -36,25 +36,30 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     parquet.add_argument("directory", metavar="DIR", type=Path, help="made where it is not there")
-    parquet.add_argument("--since", metavar="DAY", type=day, help="from that day on, UTC (all)")
-    parquet.add_argument("--until", metavar="DAY", type=day, help="up to the day before (today)")
+    parquet.add_argument(
+        "--since", metavar="DAY", type=parse_day, help="from that day on, UTC (all)"
+    )
+    parquet.add_argument(
+        "--until", metavar="DAY", type=parse_day, help="up to the day before (today)"
+    )
     parquet.add_argument("--json", action="store_true", help="print one JSON object")
-    add_places(parquet)
+    add_common_options(parquet)
 
 
-def day(text: str) -> int:
+def parse_day(argument: str) -> int:
     """For argparse: a day's midnight, UTC, in µs."""
     try:
-        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        midnight = datetime.strptime(argument, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no day; allowed: a day such as 2022-01-05"
+            f"{argument!r} is no day; allowed: a day such as 2022-01-05"
         ) from None
-    return round(found.timestamp()) * 1_000_000
+    return round(midnight.timestamp()) * 1_000_000
 
 
 def run(args: argparse.Namespace) -> int:
-    config, folder = config_of(args), args.directory.expanduser()
+    config = load_cli_config(args)
+    folder = args.directory.expanduser()
     if config.store.startswith("chdb:") and not (config.data / "store").exists():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     now_us = SystemClock().wall_us()
@@ -62,33 +67,35 @@ def run(args: argparse.Namespace) -> int:
     until_us = now_us if args.until is None else args.until
     if since_us >= until_us:
         raise CommandError("--since lies not before --until: nothing is between them.")
-    with told():
-        files = asyncio.run(_export(config, folder, since_us, until_us, now_us))
-    _print(files, folder, as_json=args.json)
+    with report_as_command_error():
+        files = asyncio.run(_export_days(config, folder, since_us, until_us, now_us))
+    _print_result(files, folder, as_json=args.json)
     return 0
 
 
-async def _export(
+async def _export_days(
     config: Config, folder: Path, since_us: int, until_us: int, now_us: int
 ) -> list[dict[str, Any]]:
-    from heliograph_collector.app.dump_writer import export
+    from heliograph_collector.app.dump_writer import export_days
 
-    store = store_of(config)
+    store = build_store(config)
     try:
         await store.open()
-        k = config.k_anonymity
-        files = await export(store, folder, k, since_us, until_us, now_us, _progress)
+        k_anonymity = config.k_anonymity
+        files = await export_days(
+            store, folder, k_anonymity, since_us, until_us, now_us, _print_progress
+        )
     finally:
         await store.close()
     return files
 
 
-def _progress(day: str) -> None:
+def _print_progress(day: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{day}", end="", file=sys.stderr, flush=True)
 
 
-def _print(files: list[dict[str, Any]], folder: Path, *, as_json: bool) -> None:
+def _print_result(files: list[dict[str, Any]], folder: Path, *, as_json: bool) -> None:
     if sys.stderr.isatty() and files:
         print(file=sys.stderr)
     if as_json:

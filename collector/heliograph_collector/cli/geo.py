@@ -1,10 +1,77 @@
 """`heliograph-collector geo install`: open tables that tell country and network of an address."""
 
 import argparse
+import csv
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
+
+MAX_MEMBER_BYTES = 256 * 1_048_576
+CREDIT = "IP to network: DB-IP.com, routeviews.org and nro.net (CC BY 4.0). IP to country: CC0."
+PACKAGES = "@ip-location-db/geo-whois-asn-country-mmdb and @ip-location-db/asn"
+
+
+class GeoDataError(Exception):
+    """An archive that holds nothing of use; the text is a sentence."""
+
+
+def install_archive(archive: Path, folder: Path) -> str:
+    """Put what `archive` holds into `folder`; returns a sentence about it. Raises GeoDataError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            members = {
+                Path(m.name).name: m for m in tar if m.isfile() and m.size <= MAX_MEMBER_BYTES
+            }
+            return _install_members(tar, members, folder, archive)
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise GeoDataError(f"{archive} cannot be read as a .tgz archive: {error}.") from error
+    except (ValueError, IndexError, OverflowError, csv.Error) as error:
+        raise GeoDataError(f"{archive} is damaged: {error}.") from error
+
+
+def _install_members(
+    tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], folder: Path, archive: Path
+) -> str:
+    country_name = next((n for n in members if n.endswith("country.mmdb")), None)
+    if country_name is not None:
+        _replace_file(folder / "country.mmdb", _open_member(tar, members[country_name]).read())
+        return f"Country table installed from {country_name}."
+    if "asn-ipv4-num.csv" not in members or "asn-ipv6-num.csv" not in members:
+        raise GeoDataError(f"{archive} holds neither a country nor an ASN table; take {PACKAGES}.")
+    new_file = folder / ".asn.table.new"
+    range_count = write_table(
+        new_file,
+        _read_ranges(_open_member(tar, members["asn-ipv4-num.csv"])),
+        _read_ranges(_open_member(tar, members["asn-ipv6-num.csv"])),
+    )
+    new_file.replace(folder / "asn.table")
+    return f"ASN table installed, {range_count} ranges."
+
+
+def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = tar.extractfile(member)
+    if stream is None:
+        raise GeoDataError(f"{member.name} in the archive is not a file.")
+    return stream
+
+
+def _read_ranges(stream: IO[bytes]) -> Iterator[AsnRange]:
+    with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
+        for row in csv.reader(lines):
+            yield int(row[0]), int(row[1]), int(row[2])
+
+
+def _replace_file(file: Path, content: bytes) -> None:
+    new_file = file.with_name(f".{file.name}.new")
+    new_file.write_bytes(content)
+    new_file.replace(file)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -16,23 +83,21 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="install", required=True)
-    installing = actions.add_parser(
+    install_parser = actions.add_parser(
         "install",
         help="install from archives",
         epilog="Example: heliograph-collector geo install ip-location-db-*.tgz",
         allow_abbrev=False,
     )
-    installing.add_argument("packages", nargs="+", metavar="PACKAGE.tgz", type=Path)
-    add_places(installing)
+    install_parser.add_argument("packages", nargs="+", metavar="PACKAGE.tgz", type=Path)
+    add_common_options(install_parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.ingest.geo.install import CREDIT, GeoDataError, install
-
-    folder = config_of(args).data / "geo"
+    folder = load_cli_config(args).data / "geo"
     for package in args.packages:
         try:
-            print(install(package, folder))
+            print(install_archive(package, folder))
         except GeoDataError as error:
             raise CommandError(str(error)) from error
     print(f"A running collector reads them at its next start. Credit to show: {CREDIT}")

@@ -1,4 +1,4 @@
-"""`heliograph-collector import`: OONI's measurements, judged; what is ours by `bundle`, `code`."""
+"""`heliograph-collector import`: OONI's measurements, our bundles, and codes read out by voice."""
 
 import argparse
 import json
@@ -6,13 +6,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import bundle, code
+from heliograph_collector.cli import bundle
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.ooni_import import Unreadable
+    from heliograph_collector.app.ooni_import import UnreadableDocument
+import asyncio
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heliograph.voice_code import StatusReport
+    from heliograph_collector.config.settings import Config
+    from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
 EXAMPLE = "Example: heliograph-collector import ooni --json measurements/"
-EVERY = 500  # measurements between two lines of progress
+PROGRESS_STEP = 500  # measurements between two lines of progress
+CODE_EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
+MAX_WAIT_S = 15.0  # for a running `serve` to take it over; it looks every second
+POLL_S = 0.25
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -26,7 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
     bundle.add_parser(kinds)
-    code.add_parser(kinds)
+    _add_code_parser(kinds)
     ooni = kinds.add_parser(
         "ooni",
         help="OONI's measurement files",
@@ -41,54 +56,146 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    others = {"bundle": bundle.run, "code": code.run}
-    return others.get(args.kind, _ooni)(args)
+    run_by_kind = {"bundle": bundle.run, "code": _import_code}
+    return run_by_kind.get(args.kind, _import_ooni)(args)
 
 
-def _ooni(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.ooni_import import Unreadable, judge_files
+def _import_ooni(args: argparse.Namespace) -> int:
+    from heliograph_collector.app.ooni_import import UnreadableDocument, judge_files
 
-    count = _Count()
+    count = _ImportCount()
     for result in judge_files(args.paths):
-        if isinstance(result, Unreadable):
-            _complain(result, count)
+        if isinstance(result, UnreadableDocument):
+            _print_unreadable(result, count)
             continue
         count.read += 1
-        line = json.dumps(result.document()) if args.json else result.sentence()
-        print(_plain(line, sys.stdout.encoding))
-        _progress(count.read)
-    _closing(count)
+        line = json.dumps(result.to_document()) if args.json else result.describe()
+        print(_sanitize_line(line, sys.stdout.encoding))
+        _print_progress(count.read)
+    _print_total(count)
     return 1 if count.left_out else 0
 
 
-def _complain(unreadable: "Unreadable", count: "_Count") -> None:
+def _print_unreadable(unreadable: "UnreadableDocument", count: "_ImportCount") -> None:
     count.left_out += 1
-    place = _place(unreadable.path, unreadable.line)
-    complaint = f"heliograph-collector: {place}: {unreadable.reason}."
-    print(_plain(complaint, sys.stderr.encoding), file=sys.stderr)
+    position = _format_position(unreadable.path, unreadable.line)
+    message = f"heliograph-collector: {position}: {unreadable.reason}."
+    print(_sanitize_line(message, sys.stderr.encoding), file=sys.stderr)
 
 
-class _Count:
+class _ImportCount:
     def __init__(self) -> None:
         self.read = 0
         self.left_out = 0
 
 
-def _place(path: Path, line: int) -> str:
+def _format_position(path: Path, line: int) -> str:
     return f"{path}, line {line}" if line else str(path)
 
 
-def _plain(said: str, encoding: str | None) -> str:
+def _sanitize_line(line: str, encoding: str | None) -> str:
     """One line that no file can use to steer the terminal, in what the terminal can show."""
-    shown = "".join(c if c.isprintable() else "\ufffd" for c in said)
-    return shown.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
+    printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
 
-def _progress(number: int) -> None:
-    if number % EVERY == 0 and sys.stderr.isatty():
+def _print_progress(number: int) -> None:
+    if number % PROGRESS_STEP == 0 and sys.stderr.isatty():
         print(f"\r{number} read", end="", file=sys.stderr, flush=True)
 
 
-def _closing(count: _Count) -> None:
+def _print_total(count: _ImportCount) -> None:
     if sys.stderr.isatty():
         print(f"\r{count.read} read, {count.left_out} left out.", file=sys.stderr)
+
+
+def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
+    command = kinds.add_parser(
+        "code",
+        help="a code that `heliograph-agent code` printed",
+        description="Takes in a code that was read out over the telephone, in digits or words, "
+        "once, whether `serve` runs or not, and says what it said. It is kept as a report: it has "
+        "no vote on what is blocked.",
+        epilog=CODE_EXAMPLE + " | Exit code: 0 taken in, 1 refused, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    command.add_argument("code", metavar="CODE", nargs="+", help="its groups, with or without gaps")
+    command.add_argument("--json", action="store_true", help="one JSON object")
+    add_common_options(command)
+
+
+def _import_code(args: argparse.Namespace) -> int:
+    from heliograph.clock import SystemClock
+    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.ingest.voice_codes import UnprovenError, store_code, verify_code
+
+    config = load_cli_config(args)
+    clock = SystemClock()
+    with closing(Fleet(config.data)) as fleet:
+        try:
+            agent, report = verify_code(" ".join(args.code), config.data, fleet, clock)
+            store_code(agent, report, fleet, clock)
+        except UnprovenError as error:
+            raise CommandError(f"{error}.") from error
+        is_delivered = asyncio.run(_deliver_code(config, fleet))
+    _print_report(args, agent, report, is_delivered=is_delivered)
+    return 0
+
+
+async def _deliver_code(config: "Config", fleet: "Fleet") -> bool:
+    """Into the journal, or by whoever holds it; whether it is there. Raises CommandError."""
+    from heliograph_collector.fleet import VoiceCodeStore
+    from heliograph_collector.ingest.voice_reports import deliver_codes
+    from heliograph_collector.store.journal.journal import (
+        DirectoryInUseError,
+        Journal,
+        JournalError,
+    )
+
+    code_store = VoiceCodeStore(fleet)
+    try:
+        journal = Journal(config.data / "journal.db")
+    except DirectoryInUseError:
+        return await _wait_for_delivery(code_store)
+    except JournalError as error:
+        raise CommandError(str(error)) from error
+    try:
+        await deliver_codes(code_store, _build_agent_finder(fleet), journal)
+    except JournalError as error:
+        raise CommandError(f"{error} The code is kept until then.") from error
+    finally:
+        await journal.close()
+    return True
+
+
+def _build_agent_finder(fleet: "Fleet") -> "Callable[[bytes], EnrolledAgent | None]":
+    return {agent.id: agent for agent in fleet.list_agents()}.get
+
+
+async def _wait_for_delivery(code_store: "VoiceCodeStore") -> bool:
+    for _ in range(int(MAX_WAIT_S / POLL_S)):
+        if not code_store.list_pending():
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
+
+
+def _print_report(
+    args: argparse.Namespace, agent: "EnrolledAgent", report: "StatusReport", *, is_delivered: bool
+) -> None:
+    from heliograph.voice_code import summarize_report
+    from heliograph_collector.ingest.voice_codes import format_made_at
+
+    if args.json:
+        fields = {
+            "agent": agent.id.hex(),
+            "made": format_made_at(report),
+            "delivered": is_delivered,
+        }
+        print(json.dumps({**fields, "lives": dict(report.states)}))
+        return
+    print(f"Agent {agent.id.hex()}, {format_made_at(report)}, by voice:")
+    for line in summarize_report(report):
+        print(f"  {line}")
+    if not is_delivered:
+        print("Kept; the running collector has not taken it over yet, and will.")

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.keys import SigningKey
-from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.incidents.hash_chain import Proof, canonical, verify
-from heliograph_collector.incidents.log_file import FILE, lines_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.incidents.log_file import (
+    LOG_FILE_NAME,
+    Proof,
+    canonical_json,
+    read_lines,
+    verify_lines,
+)
 
 if TYPE_CHECKING:
     from heliograph_collector.app.log_reproduction import Reproduction
 
-_ANSWER = b'{"entries":['  # how the feed's JSON begins; a line of the log never does
-_MOST = 64 * 1_048_576
+_FEED_PREFIX = b'{"entries":['  # how the feed's JSON begins; a line of the log never does
+_MAX_FEED_BYTES = 64 * 1_048_576
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -37,7 +42,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     verifying.add_argument(
-        "file", nargs="?", metavar="FILE", help=f"a log, or a download of one (DATA/{FILE})"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help=f"a log, or a download of one (DATA/{LOG_FILE_NAME})",
     )
     verifying.add_argument("--key", metavar="HEX", help="the public key (that of DATA)")
     verifying.add_argument("--head", metavar="HEX", help="the hash that its last entry must have")
@@ -47,26 +55,33 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="also make each entry again from the checkpoint and rows of DATA that it names",
     )
     verifying.add_argument("--json", action="store_true", help="print a JSON object")
-    add_places(verifying)
+    add_common_options(verifying)
 
 
 def run(args: argparse.Namespace) -> int:
-    data = config_of(args).data
-    file = Path(args.file).expanduser() if args.file else data / FILE
+    data = load_cli_config(args).data
+    file = Path(args.file).expanduser() if args.file else data / LOG_FILE_NAME
     if not file.exists():
         raise CommandError(f"{file} is not there: name the log's file, or its --data directory.")
-    public = _typed(args.key) if args.key else _own(data)
-    lines, head = _read(file)
-    proof = verify(lines, public, (args.head or head).lower())
-    made = _reproduce(_read(file)[0], proof.entries, data) if args.again else None
+    public_key = _parse_public_key(args.key) if args.key else _load_public_key(data)
+    lines, head = _read_log(file)
+    proof = verify_lines(lines, public_key, (args.head or head).lower())
+    reproduction = (
+        _reproduce_entries(_read_log(file)[0], proof.entries, data) if args.again else None
+    )
     if args.json:
-        print(json.dumps(_as_json(proof) | ({"again": asdict(made.comparison)} if made else {})))
+        print(
+            json.dumps(
+                _build_json(proof)
+                | ({"again": asdict(reproduction.comparison)} if reproduction else {})
+            )
+        )
     else:
-        print("\n".join([_sentence(proof), *(made.sentences() if made else ())]))
-    return 0 if proof.bad is None and not (made and made.comparison.differ) else 1
+        print("\n".join([_format_proof(proof), *(reproduction.describe() if reproduction else ())]))
+    return 0 if proof.bad is None and not (reproduction and reproduction.comparison.differ) else 1
 
 
-def _reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
+def _reproduce_entries(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
     from heliograph_collector.app.log_reproduction import ReproductionError, reproduce
 
     try:
@@ -75,27 +90,27 @@ def _reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproductio
         raise CommandError(str(error)) from error
 
 
-def _read(file: Path) -> tuple[Iterable[bytes], str]:
+def _read_log(file: Path) -> tuple[Iterable[bytes], str]:
     """(the lines, the head they must lead to if the file says so).
 
     The feed's JSON answer (`/api/v1/log`) does as well as the lines themselves.
     """
     with file.open("rb") as stream:
-        begins = stream.read(len(_ANSWER))
-    if begins != _ANSWER or file.stat().st_size > _MOST:
-        return lines_of(file), ""
+        prefix = stream.read(len(_FEED_PREFIX))
+    if prefix != _FEED_PREFIX or file.stat().st_size > _MAX_FEED_BYTES:
+        return read_lines(file), ""
     try:
-        answer = json.loads(file.read_bytes())
-        return [canonical(entry) for entry in answer["entries"]], str(answer["head"])
+        document = json.loads(file.read_bytes())
+        return [canonical_json(entry) for entry in document["entries"]], str(document["head"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CommandError(
             f"{file} is a damaged answer: download the log again, with ?format=jsonl."
         ) from None
 
 
-def _typed(text: str) -> bytes:
+def _parse_public_key(hex_digits: str) -> bytes:
     try:
-        key = bytes.fromhex(text)
+        key = bytes.fromhex(hex_digits)
     except ValueError:
         key = b""
     if len(key) != 32:
@@ -103,7 +118,7 @@ def _typed(text: str) -> bytes:
     return key
 
 
-def _own(data: Path) -> bytes:
+def _load_public_key(data: Path) -> bytes:
     file = data / "keys" / "signing.key"
     if not file.exists():
         raise CommandError(f"no key is in {data}: name the collector's public key with --key.")
@@ -113,17 +128,17 @@ def _own(data: Path) -> bytes:
         raise CommandError(f"{file} is damaged: restore it from a backup.") from None
 
 
-def _sentence(proof: Proof) -> str:
-    good = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
+def _format_proof(proof: Proof) -> str:
+    summary = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
     if proof.acts:
-        good += f" {proof.acts} of them are the operator's own words."
+        summary += f" {proof.acts} of them are the operator's own words."
     head = f"Head {proof.head}"
     if proof.bad is None:
-        return f"{good}\n{head}"
-    return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {good}\n{head}"
+        return f"{summary}\n{head}"
+    return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {summary}\n{head}"
 
 
-def _as_json(proof: Proof) -> dict[str, Any]:
+def _build_json(proof: Proof) -> dict[str, Any]:
     return {
         "entries": proof.entries,
         "operator": proof.acts,

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet.operators import Operators
@@ -29,9 +29,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
-    for name, (text, example) in ACTIONS.items():
+    for name, (help_text, example) in ACTIONS.items():
         action = actions.add_parser(
-            name, help=text, epilog=f"Example: heliograph-collector {example}", allow_abbrev=False
+            name,
+            help=help_text,
+            epilog=f"Example: heliograph-collector {example}",
+            allow_abbrev=False,
         )
         if name == "list":
             action.add_argument("--json", action="store_true", help="print a JSON array")
@@ -46,95 +49,103 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
             )
         if name == "totp":
             action.add_argument("--off", action="store_true", help="take it away")
-        add_places(action)
+        add_common_options(action)
 
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet.operators import Operators, OperatorsError
 
-    config = config_of(args)
+    config = load_cli_config(args)
     if not config.data.is_dir():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     try:
-        people = Operators(config.data)
+        operators = Operators(config.data)
         if args.action == "list":
-            return _list(people, as_json=args.json)
-        _act(args, people)
-        _note(args)
+            return _print_people(operators, as_json=args.json)
+        _run_action(args, operators)
+        _write_audit_entry(args)
     except OperatorsError as error:
         raise CommandError(f"{error}.") from error
     return 0
 
 
-def _act(args: argparse.Namespace, people: "Operators") -> None:
+def _run_action(args: argparse.Namespace, operators: "Operators") -> None:
     """Raises OperatorsError."""
     from heliograph.clock import SystemClock
 
     if args.action == "add":
-        people.may_add(args.name)
-        people.add(args.name, args.role, _password(), SystemClock().wall_us() // 1_000_000)
+        operators.check_can_add(args.name)
+        operators.add(
+            args.name, args.role, _read_password_hash(), SystemClock().wall_us() // 1_000_000
+        )
         print(f"{args.name} may come in as {args.role}.")
     elif args.action == "remove":
-        people.remove(args.name)
+        operators.remove(args.name)
         print(f"{args.name} is turned away.")
     elif args.action == "passwd":
-        people.may_set(args.name)
-        people.set_hash(args.name, _password())
+        operators.check_can_set(args.name)
+        operators.set_hash(args.name, _read_password_hash())
         print(f"{args.name} has another password and was logged out.")
     elif args.off:
-        people.set_totp(args.name, "")
+        operators.set_totp(args.name, "")
         print(f"{args.name} logs in without a second factor.")
     else:
-        _give_totp(args.name, people)
+        _set_up_totp(args.name, operators)
 
 
-def _password() -> str:
+def _read_password_hash() -> str:
     """Its hash. Asked for twice on a terminal, else the first line of what is piped in."""
     from getpass import getpass
 
-    from heliograph_collector.fleet.passwords import LEAST, MOST, hash_password
+    from heliograph_collector.fleet.passwords import MAX_LENGTH, MIN_LENGTH, hash_password
 
     if sys.stdin.isatty():
-        typed = getpass("Password: ")
-        if getpass("Again: ") != typed:
+        password = getpass("Password: ")
+        if getpass("Again: ") != password:
             raise CommandError("the two are not the same: nothing was changed.")
     else:
-        typed = sys.stdin.readline(MOST + 2).rstrip("\r\n")
-    if not LEAST <= len(typed) <= MOST:
-        raise CommandError(f"a password has {LEAST} to {MOST} characters: nothing was changed.")
-    return hash_password(typed)
+        password = sys.stdin.readline(MAX_LENGTH + 2).rstrip("\r\n")
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise CommandError(
+            f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters: nothing was changed."
+        )
+    return hash_password(password)
 
 
-def _give_totp(name: str, people: "Operators") -> None:
+def _set_up_totp(name: str, operators: "Operators") -> None:
     import pyotp
 
     secret = pyotp.random_base32()
-    people.set_totp(name, secret)
-    line = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Heliograph")
-    print(line)
+    operators.set_totp(name, secret)
+    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Heliograph")
+    print(uri)
     if sys.stderr.isatty():
         import segno
 
-        segno.make(line, error="l").terminal(out=sys.stderr, compact=True)
+        segno.make(uri, error="l").terminal(out=sys.stderr, compact=True)
 
 
-def _list(people: "Operators", *, as_json: bool) -> int:
-    found = sorted(people.people().values(), key=lambda person: person.name)
+def _print_people(operators: "Operators", *, as_json: bool) -> int:
+    persons = sorted(operators.read_people().values(), key=lambda person: person.name)
     if as_json:
-        whole = [{"name": p.name, "role": p.role, "second_factor": bool(p.totp)} for p in found]
-        print(json.dumps(whole, indent=2))
+        documents = [
+            {"name": p.name, "role": p.role, "second_factor": bool(p.totp)} for p in persons
+        ]
+        print(json.dumps(documents, indent=2))
         return 0
-    line = "{:<34}{:<10}{}".format
-    print(line("NAME", "ROLE", "SECOND FACTOR"))
-    for person in found:
-        print(line(person.name, person.role, "yes" if person.totp else "no"))
+    format_line = "{:<34}{:<10}{}".format
+    print(format_line("NAME", "ROLE", "SECOND FACTOR"))
+    for person in persons:
+        print(format_line(person.name, person.role, "yes" if person.totp else "no"))
     return 0
 
 
-def _note(args: argparse.Namespace) -> None:
+def _write_audit_entry(args: argparse.Namespace) -> None:
     from heliograph.clock import SystemClock
-    from heliograph_collector.fleet.audit_log import Trail
+    from heliograph_collector.fleet.audit_log import AuditLog
 
-    about = f"{args.name} as {args.role}" if args.action == "add" else args.name
+    subject = f"{args.name} as {args.role}" if args.action == "add" else args.name
     now_us = SystemClock().wall_us()
-    Trail(config_of(args).data).add(now_us, "command line", f"operator.{args.action}", about)
+    AuditLog(load_cli_config(args).data).add(
+        now_us, "command line", f"operator.{args.action}", subject
+    )

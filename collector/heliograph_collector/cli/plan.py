@@ -12,12 +12,12 @@ from google.protobuf.json_format import MessageToDict
 from heliograph.clock import SystemClock
 from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
-from heliograph.services import Services, ServicesError, load, shipped
-from heliograph_collector.cli import CommandError, add_places, config_of
-from heliograph_collector.config.settings import Config, ConfigError, read_yaml
+from heliograph.services import Services, ServicesError, load_services, load_shipped_services
+from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.config.plan_file import parse_plan, render_plan
+from heliograph_collector.config.settings import Config, SettingsError, read_yaml
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.plan_file import draft, render
-from heliograph_collector.fleet.plans import default_plan, issue, standing
+from heliograph_collector.fleet.plans import build_default_plan, issue_plan, load_current_plan
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -44,50 +44,56 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     setting.add_argument("file", metavar="FILE", help="YAML, as `plan show` prints it")
     for action in (showing, setting):
-        add_places(action)
+        add_common_options(action)
 
 
 def run(args: argparse.Namespace) -> int:
-    config = config_of(args)
+    config = load_cli_config(args)
     try:
         with closing(Fleet(config.data)) as fleet:
-            _act(args, config, fleet)
-    except ConfigError as error:
+            _run_action(args, config, fleet)
+    except SettingsError as error:
         raise CommandError(str(error)) from error
     return 0
 
 
-def _act(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
-    signing, now_s = open_keyring(config.data, []).signing, SystemClock().wall_us() // 1_000_000
-    found = standing(fleet)
-    services = _services(config, None if found is None else found[0])
+def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
+    signing = open_keyring(config.data, []).signing
+    now_s = SystemClock().wall_us() // 1_000_000
+    current = load_current_plan(fleet)
+    services = _load_services(config, None if current is None else current[0])
     if args.action == "show":
-        plan = found[0] if found else issue(fleet, signing, default_plan(services), now_s)
-        _show(plan, args.json)
+        plan = (
+            current[0]
+            if current
+            else issue_plan(fleet, signing, build_default_plan(services), now_s)
+        )
+        _print_plan(plan, args.json)
     else:
-        wanted = draft(read_yaml(Path(args.file)), services)
-        if found is not None:  # they come from the collector's configuration, not from this file
-            told, zone = found[0].entrances, found[0].beacon_zone
-            wanted = replace(wanted, entrances=told, beacon_zone=zone)
-        plan = issue(fleet, signing, wanted, now_s)
+        new_plan = parse_plan(read_yaml(Path(args.file)), services)
+        if current is not None:  # they come from the collector's configuration, not from this file
+            entrances = current[0].entrances
+            zone = current[0].beacon_zone
+            new_plan = replace(new_plan, entrances=entrances, beacon_zone=zone)
+        plan = issue_plan(fleet, signing, new_plan, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
 
 
-def _services(config: Config, plan: Plan | None) -> Services:
+def _load_services(config: Config, plan: Plan | None) -> Services:
     """The configured edition, else that of the plan as it stands. Raises CommandError."""
     try:
         if config.services_file is not None:
-            return load(config.services_file)
+            return load_services(config.services_file)
         if plan is not None:
             return Services(version=plan.services_version, services=plan.services)
-        return shipped()
+        return load_shipped_services()
     except ServicesError as error:
         raise CommandError(f"{error}.") from error
 
 
-def _show(plan: Plan, as_json: bool) -> None:
+def _print_plan(plan: Plan, as_json: bool) -> None:
     if as_json:
-        whole = MessageToDict(plan_to_pb(plan), preserving_proto_field_name=True)
-        print(json.dumps(whole, indent=2, ensure_ascii=False))
+        document = MessageToDict(plan_to_pb(plan), preserving_proto_field_name=True)
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print(render(plan), end="")
+        print(render_plan(plan), end="")

@@ -5,8 +5,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from heliograph_collector.cli import add_places, config_of
-from heliograph_collector.cli.backup import store_of, told
+from heliograph_collector.cli import add_common_options, load_cli_config
+from heliograph_collector.cli.backup import build_store, report_as_command_error
 from heliograph_collector.config.settings import Config
 
 
@@ -19,21 +19,22 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by `backup`")
-    add_places(command)
+    add_common_options(command)
 
 
 def run(args: argparse.Namespace) -> int:
-    config, directory = config_of(args), args.directory.expanduser()
-    with told():
-        asyncio.run(_restore(config, directory))
+    config = load_cli_config(args)
+    directory = args.directory.expanduser()
+    with report_as_command_error():
+        asyncio.run(_restore_backup(config, directory))
     print(f"Restored into {config.data}.")
     return 0
 
 
-async def _restore(config: Config, directory: Path) -> None:
+async def _restore_backup(config: Config, directory: Path) -> None:
     from heliograph_collector.store.backup import restore
 
-    store = store_of(config)
+    store = build_store(config)
     try:
         await store.open()
         await restore(directory, config.data, store)

@@ -4,7 +4,12 @@ import argparse
 import os
 from typing import Any
 
-from heliograph_collector.cli import CommandError, add_places, config_of, endpoint
+from heliograph_collector.cli import (
+    CommandError,
+    add_common_options,
+    load_cli_config,
+    parse_endpoint,
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -15,18 +20,24 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         epilog="Example: heliograph-collector serve --data /var/lib/heliograph --grpc 0.0.0.0:7443",
         allow_abbrev=False,
     )
-    add_places(command)
+    add_common_options(command)
     command.add_argument(
-        "--grpc", type=endpoint, metavar="HOST:PORT", help="door for agents (127.0.0.1:7443)"
+        "--grpc", type=parse_endpoint, metavar="HOST:PORT", help="door for agents (127.0.0.1:7443)"
     )
     command.add_argument(
-        "--http", type=endpoint, metavar="HOST:PORT", help="page and API (127.0.0.1:8080)"
+        "--http", type=parse_endpoint, metavar="HOST:PORT", help="page and API (127.0.0.1:8080)"
     )
     command.add_argument(
-        "--echo", type=endpoint, metavar="HOST:PORT", help="echo service for `middlebox` (none)"
+        "--echo",
+        type=parse_endpoint,
+        metavar="HOST:PORT",
+        help="echo service for `middlebox` (none)",
     )
     command.add_argument(
-        "--post", type=endpoint, metavar="HOST:PORT", help="door for one envelope at a time (none)"
+        "--post",
+        type=parse_endpoint,
+        metavar="HOST:PORT",
+        help="door for one envelope at a time (none)",
     )
 
 
@@ -34,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.app import CannotServeError, serve
 
     os.umask(0o077)  # journal and store tell who sent what, whoever made the directory
-    config = config_of(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
+    config = load_cli_config(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
     try:
         return serve(config)
     except CannotServeError as error:

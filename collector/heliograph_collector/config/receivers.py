@@ -2,178 +2,250 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from heliograph_collector.config.receiver import INCIDENTS, STATES, Kind, Receiver, Suspected
+Alert = Mapping[str, Any]  # as news.alert makes it
 
-MOST = 50
+
+class ReceiverKind(StrEnum):
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+    NTFY = "ntfy"
+    MATRIX = "matrix"
+    SLACK = "slack"
+
+
+class SuspectedPolicy(StrEnum):
+    """What becomes of incidents that are only suspected."""
+
+    LEAVE_OUT = "leave_out"
+    QUIET = "quiet"  # told without a sound
+    LOUD = "loud"
+
+
+STATES = ("confirmed", "closed", "withdrawn")
+INCIDENT_KINDS = ("network_silence", "service_blocking", "throttling", "partial")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """One item of `alerts`. An empty filter lets everything through."""
+
+    name: str
+    kind: ReceiverKind
+    url: str = ""
+    secret_file: Path | None = None
+    room: str = ""  # of Matrix
+    sender: str = ""  # of e-mail, as `to` and `user`
+    to: tuple[str, ...] = ()
+    user: str = ""
+    private: bool = False  # may be in a private network, or on this machine
+    countries: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    suspected: SuspectedPolicy = SuspectedPolicy.LEAVE_OUT
+    per_hour: int = 20  # messages
+    gather_s: int = 60  # what comes so soon after a message goes together
+
+    def accepts(self, alert: Alert) -> bool:
+        """Of suspicions only who chose them hears, and then of their end as well."""
+        incident = alert["incident"]
+        state = alert["state"]
+        scope = incident["scope"]
+        return (
+            (not self.countries or scope["country"] in self.countries)
+            and (not self.services or scope["service"] in self.services)
+            and (not self.kinds or incident["kind"] in self.kinds)
+            and (not self.states or state in (*self.states, "suspected"))
+            and (bool(alert["called"]) or self.suspected is not SuspectedPolicy.LEAVE_OUT)
+        )
+
+    def is_quiet(self, alert: Alert) -> bool:
+        return not alert["called"] and self.suspected is SuspectedPolicy.QUIET
+
+
+MAX_RECEIVERS = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _COUNTRY = re.compile("[A-Z]{2}")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}")
 _ROOM = re.compile(r"![^\s/?#]{1,254}")
-_EVERY = (
+_COMMON_KEYS = (
     "name", "kind", "secret_file", "countries", "kinds", "services", "states", "suspected",
     "per_hour", "gather_s",
 )  # fmt: skip
-_WEB = ("url", "private")
-_OF = {
-    Kind.WEBHOOK: _WEB,
-    Kind.NTFY: _WEB,
-    Kind.SLACK: _WEB,
-    Kind.MATRIX: (*_WEB, "room"),
-    Kind.EMAIL: ("url", "from", "to", "user"),
+_WEB_KEYS = ("url", "private")
+_KEYS_BY_KIND = {
+    ReceiverKind.WEBHOOK: _WEB_KEYS,
+    ReceiverKind.NTFY: _WEB_KEYS,
+    ReceiverKind.SLACK: _WEB_KEYS,
+    ReceiverKind.MATRIX: (*_WEB_KEYS, "room"),
+    ReceiverKind.EMAIL: ("url", "from", "to", "user"),
 }
-_NEEDED = {
-    Kind.WEBHOOK: ("url", "secret_file"),
-    Kind.NTFY: ("url",),
-    Kind.SLACK: (),
-    Kind.MATRIX: ("url", "room", "secret_file"),
-    Kind.EMAIL: ("url", "from", "to"),
+_REQUIRED_BY_KIND = {
+    ReceiverKind.WEBHOOK: ("url", "secret_file"),
+    ReceiverKind.NTFY: ("url",),
+    ReceiverKind.SLACK: (),
+    ReceiverKind.MATRIX: ("url", "room", "secret_file"),
+    ReceiverKind.EMAIL: ("url", "from", "to"),
 }
 
 
-class Words(Protocol):
+class ConfigEntry(Protocol):
     """One key of the file and what it stands for, as config reads it."""
 
     @property
     def file(self) -> Path: ...
     def error(self, problem: str) -> Exception: ...
-    def text(self) -> str: ...
-    def whole(self, least: int, most: int) -> int: ...
-    def word(self, allowed: Sequence[str]) -> str: ...
-    def items(self) -> "Sequence[Words]": ...
-    def mapping(self, allowed: Sequence[str]) -> "Mapping[str, Words]": ...
+    def parse_text(self) -> str: ...
+    def parse_integer(self, least: int, most: int) -> int: ...
+    def parse_choice(self, allowed: Sequence[str]) -> str: ...
+    def items(self) -> "Sequence[ConfigEntry]": ...
+    def mapping(self, allowed: Sequence[str]) -> "Mapping[str, ConfigEntry]": ...
 
 
-def receivers(entry: Words) -> tuple[Receiver, ...]:
+def parse_receivers(entry: ConfigEntry) -> tuple[Receiver, ...]:
     """Raises what `entry.error` makes."""
     items = entry.items()
-    if len(items) > MOST:
-        raise entry.error(f"must list at most {MOST} receivers")
-    found: dict[str, Receiver] = {}
+    if len(items) > MAX_RECEIVERS:
+        raise entry.error(f"must list at most {MAX_RECEIVERS} receivers")
+    receiver_by_name: dict[str, Receiver] = {}
     for item in items:
-        one = _receiver(item)
-        if one.name in found:
-            raise item.error(f"the name {one.name} stands twice")
-        found[one.name] = one
-    return tuple(found.values())
+        receiver = _parse_receiver(item)
+        if receiver.name in receiver_by_name:
+            raise item.error(f"the name {receiver.name} stands twice")
+        receiver_by_name[receiver.name] = receiver
+    return tuple(receiver_by_name.values())
 
 
-def _receiver(item: Words) -> Receiver:
-    loose = item.mapping(())
-    if "kind" not in loose:
-        raise item.error(f"the key kind is missing; it is one of {', '.join(Kind)}")
-    kind = Kind(loose["kind"].word(tuple(Kind)))
-    keys = item.mapping((*_EVERY, *_OF[kind]))
-    for needed in ("name", *_NEEDED[kind]):
-        if needed not in keys:
-            raise item.error(f"the key {needed} is missing, which {kind} needs")
-    if kind is Kind.SLACK and ("url" in keys) == ("secret_file" in keys):
+def _parse_receiver(item: ConfigEntry) -> Receiver:
+    all_keys = item.mapping(())
+    if "kind" not in all_keys:
+        raise item.error(f"the key kind is missing; it is one of {', '.join(ReceiverKind)}")
+    kind = ReceiverKind(all_keys["kind"].parse_choice(tuple(ReceiverKind)))
+    keys = item.mapping((*_COMMON_KEYS, *_KEYS_BY_KIND[kind]))
+    for required in ("name", *_REQUIRED_BY_KIND[kind]):
+        if required not in keys:
+            raise item.error(f"the key {required} is missing, which {kind} needs")
+    if kind is ReceiverKind.SLACK and ("url" in keys) == ("secret_file" in keys):
         raise item.error("wants either url or secret_file (a file that holds the address)")
-    if kind is Kind.EMAIL and ("user" in keys) != ("secret_file" in keys):
+    if kind is ReceiverKind.EMAIL and ("user" in keys) != ("secret_file" in keys):
         raise item.error("user and secret_file (the password's) belong together")
-    private = "private" in keys and keys["private"].word(("true", "false")) == "true"
+    private = "private" in keys and keys["private"].parse_choice(("true", "false")) == "true"
     url = keys.get("url")
     return Receiver(
-        name=_name(keys["name"]),
+        name=_parse_name(keys["name"]),
         kind=kind,
-        url=(_mail_url(url) if kind is Kind.EMAIL else _web_url(url, kind, private)) if url else "",
-        secret_file=_path(keys["secret_file"]) if "secret_file" in keys else None,
-        room=_matching(keys["room"], _ROOM, "a room's id: !abc:example.org")
+        url=(
+            _parse_mail_url(url)
+            if kind is ReceiverKind.EMAIL
+            else _parse_web_url(url, kind, private)
+        )
+        if url
+        else "",
+        secret_file=_parse_path(keys["secret_file"]) if "secret_file" in keys else None,
+        room=_match_text(keys["room"], _ROOM, "a room's id: !abc:example.org")
         if "room" in keys
         else "",
-        sender=_address(keys["from"]) if "from" in keys else "",
-        to=_addresses(keys["to"]) if "to" in keys else (),
-        user=keys["user"].text() if "user" in keys else "",
+        sender=_parse_address(keys["from"]) if "from" in keys else "",
+        to=_parse_addresses(keys["to"]) if "to" in keys else (),
+        user=keys["user"].parse_text() if "user" in keys else "",
         private=private,
-        **_filters(keys),
-        **_pace(keys),
+        **_parse_filters(keys),
+        **_parse_rate_limits(keys),
     )
 
 
-def _filters(keys: Mapping[str, Words]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _parse_filters(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
+    filters: dict[str, Any] = {}
     for name in ("countries", "kinds", "services", "states"):
         if name in keys:
-            found[name] = tuple(_filter(name, one) for one in keys[name].items())
-    return found
+            filters[name] = tuple(_parse_filter(name, entry) for entry in keys[name].items())
+    return filters
 
 
-def _filter(name: str, entry: Words) -> str:
+def _parse_filter(name: str, entry: ConfigEntry) -> str:
     if name == "countries":
-        return _matching(entry, _COUNTRY, "a country's code in capitals, such as KZ")
+        return _match_text(entry, _COUNTRY, "a country's code in capitals, such as KZ")
     if name == "services":
-        return entry.text()
-    return entry.word(INCIDENTS if name == "kinds" else STATES)
+        return entry.parse_text()
+    return entry.parse_choice(INCIDENT_KINDS if name == "kinds" else STATES)
 
 
-def _pace(keys: Mapping[str, Words]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _parse_rate_limits(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
     if "suspected" in keys:
-        found["suspected"] = Suspected(keys["suspected"].word(tuple(Suspected)))
+        limits["suspected"] = SuspectedPolicy(
+            keys["suspected"].parse_choice(tuple(SuspectedPolicy))
+        )
     if "per_hour" in keys:
-        found["per_hour"] = keys["per_hour"].whole(1, 3_600)
+        limits["per_hour"] = keys["per_hour"].parse_integer(1, 3_600)
     if "gather_s" in keys:
-        found["gather_s"] = keys["gather_s"].whole(0, 86_400)
-    return found
+        limits["gather_s"] = keys["gather_s"].parse_integer(0, 86_400)
+    return limits
 
 
-def _name(entry: Words) -> str:
-    return _matching(entry, _NAME, "a short name of a-z, 0-9, - and _")
+def _parse_name(entry: ConfigEntry) -> str:
+    return _match_text(entry, _NAME, "a short name of a-z, 0-9, - and _")
 
 
-def _matching(entry: Words, pattern: re.Pattern[str], what: str) -> str:
-    if not pattern.fullmatch(entry.text()):
-        raise entry.error(f"{entry.text()[:64]!r} must be {what}")
-    return entry.text()
+def _match_text(entry: ConfigEntry, pattern: re.Pattern[str], description: str) -> str:
+    if not pattern.fullmatch(entry.parse_text()):
+        raise entry.error(f"{entry.parse_text()[:64]!r} must be {description}")
+    return entry.parse_text()
 
 
-def _address(entry: Words) -> str:
-    return _matching(entry, _ADDRESS, "an e-mail address")
+def _parse_address(entry: ConfigEntry) -> str:
+    return _match_text(entry, _ADDRESS, "an e-mail address")
 
 
-def _addresses(entry: Words) -> tuple[str, ...]:
+def _parse_addresses(entry: ConfigEntry) -> tuple[str, ...]:
     items = entry.items()
-    if not 1 <= len(items) <= MOST:
-        raise entry.error(f"must list 1 to {MOST} addresses")
-    return tuple(_address(one) for one in items)
+    if not 1 <= len(items) <= MAX_RECEIVERS:
+        raise entry.error(f"must list 1 to {MAX_RECEIVERS} addresses")
+    return tuple(_parse_address(item) for item in items)
 
 
-def _path(entry: Words) -> Path:
+def _parse_path(entry: ConfigEntry) -> Path:
     """Relative to the file that names it."""
-    if not entry.text():
+    if not entry.parse_text():
         raise entry.error("must be a path")
-    return entry.file.parent / Path(entry.text()).expanduser()
+    return entry.file.parent / Path(entry.parse_text()).expanduser()
 
 
-def _web_url(entry: Words, kind: Kind, private: bool) -> str:
+def _parse_web_url(entry: ConfigEntry, kind: ReceiverKind, private: bool) -> str:
     """Not shown in an error: it may hold a secret."""
-    text = entry.text().strip()
+    address = entry.parse_text().strip()
     try:
-        url = urlsplit(text)
-        host, _ = url.hostname or "", url.port
+        url = urlsplit(address)
+        host = url.hostname or ""
+        _ = url.port
     except ValueError:
         raise entry.error("is no address of the web") from None
     if url.scheme not in ("https", "http") or not host or url.username or url.fragment:
         raise entry.error("must begin with https:// and a host, without user or fragment")
     if url.scheme == "http" and not private:
         raise entry.error("must begin with https:// (http:// only with private: true)")
-    if kind is Kind.NTFY and not re.fullmatch(r"/([^/]+/)*[A-Za-z0-9_-]{1,64}", url.path):
+    if kind is ReceiverKind.NTFY and not re.fullmatch(r"/([^/]+/)*[A-Za-z0-9_-]{1,64}", url.path):
         raise entry.error("must end with a topic: https://ntfy.example.org/topic")
-    return text.removesuffix("/") if kind is Kind.MATRIX else text
+    return address.removesuffix("/") if kind is ReceiverKind.MATRIX else address
 
 
-def _mail_url(entry: Words) -> str:
+def _parse_mail_url(entry: ConfigEntry) -> str:
     try:
-        url = urlsplit(entry.text())
-        host, _ = url.hostname or "", url.port
+        url = urlsplit(entry.parse_text())
+        host = url.hostname or ""
+        _ = url.port
     except ValueError:
-        host, url = "", urlsplit("")
-    near = host in ("127.0.0.1", "::1", "localhost")
+        host = ""
+        url = urlsplit("")
+    is_loopback = host in ("127.0.0.1", "::1", "localhost")
     if not host or url.scheme not in ("smtp", "smtps", "smtp+plain") or url.username or url.path:
         raise entry.error("must be smtp://HOST[:PORT] (STARTTLS) or smtps://HOST[:PORT] (TLS)")
-    if url.scheme == "smtp+plain" and not near:
+    if url.scheme == "smtp+plain" and not is_loopback:
         raise entry.error("smtp+plain:// sends in the clear, and is for this machine only")
-    return entry.text()
+    return entry.parse_text()

@@ -1,6 +1,6 @@
 """The collector's configuration: every key with its default, and YAML read with places.
 
-`Section` remembers file and line, so that an error can say where the wrong word stands.
+`YamlEntry` remembers file and line, so that an error can say where the wrong word stands.
 """
 
 import re
@@ -22,20 +22,19 @@ from heliograph.codec import (
 )
 from heliograph.dns_beacon import MAX_ZONE
 from heliograph.plan import Carrier, Entrance
-from heliograph.relay_line import RelayLineError, parse_line
-from heliograph_collector.config.receiver import Receiver
-from heliograph_collector.config.receivers import receivers
+from heliograph.relay_line import RelayLineError, parse_relay_line
+from heliograph_collector.config.receivers import Receiver, parse_receivers
 
-MAX_FILE = 1_048_576
+MAX_FILE_BYTES = 1_048_576
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
-class ConfigError(Exception):
+class SettingsError(Exception):
     """One sentence: file, line, key, what is wrong and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class YamlEntry:
     """One key of a YAML mapping and the node it stands for."""
 
     file: Path
@@ -43,84 +42,84 @@ class Entry:
     key: str
     node: yaml.Node
 
-    def error(self, problem: str) -> ConfigError:
-        return ConfigError(f"{self.file}, line {self.line}: {self.key}: {problem}.")
+    def error(self, problem: str) -> SettingsError:
+        return SettingsError(f"{self.file}, line {self.line}: {self.key}: {problem}.")
 
-    def text(self) -> str:
+    def parse_text(self) -> str:
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.error("must be one value, not a list or a mapping")
         return str(self.node.value)
 
-    def whole(self, least: int, most: int) -> int:
-        text = self.text().replace("_", "")
-        if not (text.isascii() and text.isdigit() and least <= int(text[:19]) <= most):
-            raise self.error(f"{text[:64]!r} must be a whole number from {least} to {most}")
-        return int(text)
+    def parse_integer(self, minimum: int, maximum: int) -> int:
+        digits = self.parse_text().replace("_", "")
+        if not (digits.isascii() and digits.isdigit() and minimum <= int(digits[:19]) <= maximum):
+            raise self.error(f"{digits[:64]!r} must be a whole number from {minimum} to {maximum}")
+        return int(digits)
 
-    def word(self, allowed: Sequence[str]) -> str:
-        text = self.text()
-        if text not in allowed:
-            raise self.error(f"{text[:64]!r} must be one of {', '.join(allowed)}")
-        return text
+    def parse_choice(self, allowed: Sequence[str]) -> str:
+        choice = self.parse_text()
+        if choice not in allowed:
+            raise self.error(f"{choice[:64]!r} must be one of {', '.join(allowed)}")
+        return choice
 
-    def items(self) -> "list[Entry]":
+    def items(self) -> "list[YamlEntry]":
         if not isinstance(self.node, yaml.SequenceNode):
             raise self.error("must be a list")
         return [
-            Entry(self.file, x.start_mark.line + 1, f"{self.key}[{i}]", x)
+            YamlEntry(self.file, x.start_mark.line + 1, f"{self.key}[{i}]", x)
             for i, x in enumerate(self.node.value)
         ]
 
-    def mapping(self, allowed: Sequence[str]) -> "dict[str, Entry]":
+    def mapping(self, allowed: Sequence[str]) -> "dict[str, YamlEntry]":
         """The keys below this one; `allowed` empty means any."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self.error("must be a mapping of keys to values")
-        found: dict[str, Entry] = {}
+        entries: dict[str, YamlEntry] = {}
         for name, value in self.node.value:
-            entry = Entry(self.file, name.start_mark.line + 1, self._below(name), value)
+            entry = YamlEntry(self.file, name.start_mark.line + 1, self._child_key(name), value)
             if allowed and name.value not in allowed:
                 raise entry.error(f"unknown key; allowed: {', '.join(sorted(allowed))}")
-            if name.value in found:
+            if name.value in entries:
                 raise entry.error("stands twice")
-            found[str(name.value)] = entry
-        return found
+            entries[str(name.value)] = entry
+        return entries
 
-    def _below(self, name: yaml.Node) -> str:
+    def _child_key(self, name: yaml.Node) -> str:
         return f"{self.key}.{name.value}" if self.key != "file" else str(name.value)
 
 
-def read_yaml(file: Path) -> Entry:
-    """The file's root. Raises ConfigError."""
+def read_yaml(file: Path) -> YamlEntry:
+    """The file's root. Raises SettingsError."""
     try:
         with file.open("rb") as stream:
-            text = stream.read(MAX_FILE + 1)
+            content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from error
-    if len(text) > MAX_FILE:
-        raise ConfigError(f"{file}: is longer than {MAX_FILE} bytes.")
-    return parse_yaml(text, file)
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}.") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(f"{file}: is longer than {MAX_FILE_BYTES} bytes.")
+    return parse_yaml(content, file)
 
 
-def parse_yaml(text: bytes, file: Path) -> Entry:
-    """The root of what stands, or is to stand, in `file`. Raises ConfigError."""
+def parse_yaml(content: bytes, file: Path) -> YamlEntry:
+    """The root of what stands, or is to stand, in `file`. Raises SettingsError."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(content, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{file}, line {line}: is not YAML: {error.problem}.") from error
+        raise SettingsError(f"{file}, line {line}: is not YAML: {error.problem}.") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{file}: is not YAML.") from error
+        raise SettingsError(f"{file}: is not YAML.") from error
     empty = yaml.MappingNode("tag:yaml.org,2002:map", [])
-    return Entry(file, 1, "file", node or empty)
+    return YamlEntry(file, 1, "file", node or empty)
 
 
-def split_endpoint(text: str) -> tuple[str, int]:
+def split_endpoint(address: str) -> tuple[str, int]:
     """HOST:PORT, an IPv6 address in brackets. Raises ValueError with what is wrong."""
-    host, colon, port = text.rpartition(":")
+    host, colon, port = address.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError(f"{text[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
+        raise ValueError(f"{address[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
+        raise ValueError(f"{address[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
     return host.strip("[]"), int(port)
 
 
@@ -170,58 +169,58 @@ class Config:
 
     def geo_file(self, name: str) -> Path:
         """Where the country or ASN table is looked for."""
-        given = self.country_file if name == "country" else self.asn_file
-        return given or self.data / "geo" / f"{name}.mmdb"
+        configured_file = self.country_file if name == "country" else self.asn_file
+        return configured_file or self.data / "geo" / f"{name}.mmdb"
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SettingsKey:
     """One key of the file: where it goes and how it is read."""
 
     name: str
     field: str
-    read: Callable[[Entry], Any]
+    read: Callable[[YamlEntry], Any]
 
 
-def _endpoint(entry: Entry) -> str:
+def _parse_endpoint(entry: YamlEntry) -> str:
     try:
-        split_endpoint(entry.text())
+        split_endpoint(entry.parse_text())
     except ValueError as error:
         raise entry.error(str(error)) from None
-    return entry.text()
+    return entry.parse_text()
 
 
-def _path(entry: Entry) -> Path:
+def _parse_path(entry: YamlEntry) -> Path:
     """Relative to the file that names it."""
-    if not entry.text():
+    if not entry.parse_text():
         raise entry.error("must be a path")
-    return entry.file.parent / Path(entry.text()).expanduser()
+    return entry.file.parent / Path(entry.parse_text()).expanduser()
 
 
-def _entrances(entry: Entry) -> tuple[Entrance, ...]:
+def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
     items = entry.items()
     if len(items) > MAX_ENTRANCES:
         raise entry.error(f"must list at most {MAX_ENTRANCES} entrances")
-    return tuple(_entrance(item) for item in items)
+    return tuple(_parse_entrance(item) for item in items)
 
 
-def _entrance(item: Entry) -> Entrance:
+def _parse_entrance(item: YamlEntry) -> Entrance:
     keys = item.mapping(("relay", "carrier", "endpoint", "addresses", "server_name"))
     if "relay" in keys:  # its line says all there is to say
-        return _relay(keys["relay"])
-    for needed in ("carrier", "endpoint"):
-        if needed not in keys:
-            raise item.error(f"the key {needed} is missing")
-    host, port = split_endpoint(_endpoint(keys["endpoint"]))
+        return _parse_relay(keys["relay"])
+    for required in ("carrier", "endpoint"):
+        if required not in keys:
+            raise item.error(f"the key {required} is missing")
+    host, port = split_endpoint(_parse_endpoint(keys["endpoint"]))
     addresses = keys["addresses"].items() if "addresses" in keys else []
     if len(addresses) > MAX_ADDRESSES:
         raise keys["addresses"].error(f"must list at most {MAX_ADDRESSES} addresses")
     entrance = Entrance(
-        carrier=Carrier(keys["carrier"].word((Carrier.STREAM, Carrier.POST))),
+        carrier=Carrier(keys["carrier"].parse_choice((Carrier.STREAM, Carrier.POST))),
         host=host,
         port=port,
-        addresses=tuple(_address(x) for x in addresses),
-        server_name=_server_name(keys["server_name"]) if "server_name" in keys else "",
+        addresses=tuple(_parse_address(x) for x in addresses),
+        server_name=_parse_server_name(keys["server_name"]) if "server_name" in keys else "",
     )
     try:
         entrances_from_pb([entrance_to_pb(entrance)])
@@ -230,127 +229,137 @@ def _entrance(item: Entry) -> Entrance:
     return entrance
 
 
-def _address(entry: Entry) -> str:
+def _parse_address(entry: YamlEntry) -> str:
     try:
-        return str(ip_address(entry.text()))
+        return str(ip_address(entry.parse_text()))
     except ValueError:
-        raise entry.error(f"{entry.text()[:64]!r} must be an address") from None
+        raise entry.error(f"{entry.parse_text()[:64]!r} must be an address") from None
 
 
-def _server_name(entry: Entry) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", entry.text()):
-        raise entry.error(f"{entry.text()[:64]!r} must be a host's name")
-    return entry.text()
+def _parse_server_name(entry: YamlEntry) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", entry.parse_text()):
+        raise entry.error(f"{entry.parse_text()[:64]!r} must be a host's name")
+    return entry.parse_text()
 
 
-def _zone(entry: Entry) -> str:
-    zone = entry.text().rstrip(".").lower()
+def _parse_zone(entry: YamlEntry) -> str:
+    zone = entry.parse_text().rstrip(".").lower()
     labels = zone.split(".")
     if len(zone) > MAX_ZONE or not all(re.fullmatch(r"[a-z0-9_-]{1,63}", x) for x in labels):
         raise entry.error(f"must be a zone of at most {MAX_ZONE} characters, like b.example.org")
     return zone
 
 
-def _relay(entry: Entry) -> Entrance:
+def _parse_relay(entry: YamlEntry) -> Entrance:
     try:
-        return parse_line(entry.text())
+        return parse_relay_line(entry.parse_text())
     except RelayLineError as error:
         raise entry.error(f"{error}") from None
 
 
-def _store(entry: Entry) -> str:
-    if not entry.text().startswith(("chdb:///", "clickhouse://", "clickhouses://")):
+def _parse_store_url(entry: YamlEntry) -> str:
+    if not entry.parse_text().startswith(("chdb:///", "clickhouse://", "clickhouses://")):
         raise entry.error("must begin with chdb:///, clickhouse:// or clickhouses://")
-    return entry.text()
+    return entry.parse_text()
 
 
-def _controls(entry: Entry) -> tuple[str, ...]:
-    return tuple(x.word(("local",)) for x in entry.items())
+def _parse_controls(entry: YamlEntry) -> tuple[str, ...]:
+    return tuple(x.parse_choice(("local",)) for x in entry.items())
 
 
-def _networks(entry: Entry) -> tuple[Network, ...]:
-    return tuple(_network(x) for x in entry.items())
+def _parse_networks(entry: YamlEntry) -> tuple[Network, ...]:
+    return tuple(_parse_network(x) for x in entry.items())
 
 
-def _network(entry: Entry) -> Network:
+def _parse_network(entry: YamlEntry) -> Network:
     try:
-        return ip_network(entry.text())
+        return ip_network(entry.parse_text())
     except ValueError:
         raise entry.error(
-            f"{entry.text()[:64]!r} must be a network such as 10.0.0.0/8 or one address"
+            f"{entry.parse_text()[:64]!r} must be a network such as 10.0.0.0/8 or one address"
         ) from None
 
 
-def _corroborate(entry: Entry) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(x.word(("ris", "ioda", "radar")) for x in entry.items()))
+def _parse_sources(entry: YamlEntry) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(x.parse_choice(("ris", "ioda", "radar")) for x in entry.items()))
 
 
-def _outside(entry: Entry) -> str:
+def _parse_source_url(entry: YamlEntry) -> str:
     """Another place of a source: what is asked, and the token, are for nobody on the way."""
     try:
-        url = urlsplit(entry.text())
+        url = urlsplit(entry.parse_text())
         host = url.hostname or ""
     except ValueError:
         raise entry.error("is no address of the web") from None
-    kept = url.scheme in ("https", "wss") or host in ("127.0.0.1", "::1", "localhost")
-    if url.scheme not in ("https", "wss", "http", "ws") or not host or not kept:
+    is_protected = url.scheme in ("https", "wss") or host in ("127.0.0.1", "::1", "localhost")
+    if url.scheme not in ("https", "wss", "http", "ws") or not host or not is_protected:
         raise entry.error("must begin with https:// or wss:// (http and ws on loopback alone)")
-    return entry.text().removesuffix("/") if url.scheme.startswith("http") else entry.text()
+    return (
+        entry.parse_text().removesuffix("/")
+        if url.scheme.startswith("http")
+        else entry.parse_text()
+    )
 
 
-KEYS = (
-    Key("data", "data", _path),
-    Key("grpc", "grpc", _endpoint),
-    Key("http", "http", _endpoint),
-    Key("endpoint", "endpoint", _endpoint),
-    Key("echo.listen", "echo", _endpoint),
-    Key("post.listen", "post", _endpoint),
-    Key("dns.listen", "dns", _endpoint),
-    Key("dns.zone", "dns_zone", _zone),
-    Key("entrances", "entrances", _entrances),
-    Key("store.url", "store_url", _store),
-    Key("plan.services_file", "services_file", _path),
-    Key("control.endpoints", "control_endpoints", _controls),
-    Key("feed.k_anonymity", "k_anonymity", lambda e: e.whole(1, 1_000)),
-    Key("feed.url", "public_url", _outside),
-    Key("feed.requests_per_minute", "requests_a_minute", lambda e: e.whole(0, 1_000_000)),
-    Key("feed.metrics", "metrics", lambda e: e.word(("open", "operator"))),
-    Key("log", "log", lambda e: e.word(("text", "json"))),
-    Key("feed.dumps_days", "dumps_days", lambda e: e.whole(0, 36_500)),
-    Key("console.password_file", "password_file", _path),
-    Key("geo.country_file", "country_file", _path),
-    Key("geo.asn_file", "asn_file", _path),
-    Key("retention.observations_days", "observations_days", lambda e: e.whole(1, 3_650)),
-    Key("retention.verdicts_days", "verdicts_days", lambda e: e.whole(1, 36_500)),
-    Key("intake.trusted_proxies", "trusted_proxies", _networks),
-    Key(
+SETTINGS_KEYS = (
+    SettingsKey("data", "data", _parse_path),
+    SettingsKey("grpc", "grpc", _parse_endpoint),
+    SettingsKey("http", "http", _parse_endpoint),
+    SettingsKey("endpoint", "endpoint", _parse_endpoint),
+    SettingsKey("echo.listen", "echo", _parse_endpoint),
+    SettingsKey("post.listen", "post", _parse_endpoint),
+    SettingsKey("dns.listen", "dns", _parse_endpoint),
+    SettingsKey("dns.zone", "dns_zone", _parse_zone),
+    SettingsKey("entrances", "entrances", _parse_entrances),
+    SettingsKey("store.url", "store_url", _parse_store_url),
+    SettingsKey("plan.services_file", "services_file", _parse_path),
+    SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
+    SettingsKey("feed.k_anonymity", "k_anonymity", lambda e: e.parse_integer(1, 1_000)),
+    SettingsKey("feed.url", "public_url", _parse_source_url),
+    SettingsKey(
+        "feed.requests_per_minute", "requests_a_minute", lambda e: e.parse_integer(0, 1_000_000)
+    ),
+    SettingsKey("feed.metrics", "metrics", lambda e: e.parse_choice(("open", "operator"))),
+    SettingsKey("log", "log", lambda e: e.parse_choice(("text", "json"))),
+    SettingsKey("feed.dumps_days", "dumps_days", lambda e: e.parse_integer(0, 36_500)),
+    SettingsKey("console.password_file", "password_file", _parse_path),
+    SettingsKey("geo.country_file", "country_file", _parse_path),
+    SettingsKey("geo.asn_file", "asn_file", _parse_path),
+    SettingsKey(
+        "retention.observations_days", "observations_days", lambda e: e.parse_integer(1, 3_650)
+    ),
+    SettingsKey("retention.verdicts_days", "verdicts_days", lambda e: e.parse_integer(1, 36_500)),
+    SettingsKey("intake.trusted_proxies", "trusted_proxies", _parse_networks),
+    SettingsKey(
         "intake.without_invite",
         "strangers",
-        lambda e: e.word(("refuse", "quarantine")) == "quarantine",
+        lambda e: e.parse_choice(("refuse", "quarantine")) == "quarantine",
     ),
-    Key("limits.sessions", "sessions", lambda e: e.whole(1, 100_000)),
-    Key("limits.batches_per_hour", "batches_per_hour", lambda e: e.whole(1, 100_000)),
-    Key("corroborate.sources", "corroborate", _corroborate),
-    Key("corroborate.radar_token_file", "radar_token_file", _path),
-    Key("corroborate.prefixes_file", "prefixes_file", _path),
-    Key("corroborate.ris_url", "ris_url", _outside),
-    Key("corroborate.ioda_url", "ioda_url", _outside),
-    Key("corroborate.radar_url", "radar_url", _outside),
-    Key("alerts", "alerts", receivers),
+    SettingsKey("limits.sessions", "sessions", lambda e: e.parse_integer(1, 100_000)),
+    SettingsKey(
+        "limits.batches_per_hour", "batches_per_hour", lambda e: e.parse_integer(1, 100_000)
+    ),
+    SettingsKey("corroborate.sources", "corroborate", _parse_sources),
+    SettingsKey("corroborate.radar_token_file", "radar_token_file", _parse_path),
+    SettingsKey("corroborate.prefixes_file", "prefixes_file", _parse_path),
+    SettingsKey("corroborate.ris_url", "ris_url", _parse_source_url),
+    SettingsKey("corroborate.ioda_url", "ioda_url", _parse_source_url),
+    SettingsKey("corroborate.radar_url", "radar_url", _parse_source_url),
+    SettingsKey("alerts", "alerts", parse_receivers),
 )
 
 
 def load_config(file: Path | None, overrides: Mapping[str, object]) -> Config:
-    """Defaults, then the file, then what was typed. Raises ConfigError."""
-    values: dict[str, Any] = {} if file is None else _read(read_yaml(file))
+    """Defaults, then the file, then what was typed. Raises SettingsError."""
+    values: dict[str, Any] = {} if file is None else _read_values(read_yaml(file))
     values.update(overrides)
     return Config(**values)
 
 
-def _read(root: Entry) -> dict[str, Any]:
-    entries: dict[str, Entry] = {}
-    for name, entry in root.mapping(sorted({k.name.split(".")[0] for k in KEYS})).items():
-        inner = [k.name.partition(".")[2] for k in KEYS if k.name.startswith(f"{name}.")]
+def _read_values(root: YamlEntry) -> dict[str, Any]:
+    entries: dict[str, YamlEntry] = {}
+    for name, entry in root.mapping(sorted({k.name.split(".")[0] for k in SETTINGS_KEYS})).items():
+        inner = [k.name.partition(".")[2] for k in SETTINGS_KEYS if k.name.startswith(f"{name}.")]
         below = {f"{name}.{x}": e for x, e in entry.mapping(inner).items()} if inner else {}
         entries |= below or ({} if inner else {name: entry})
-    return {key.field: key.read(entries[key.name]) for key in KEYS if key.name in entries}
+    return {key.field: key.read(entries[key.name]) for key in SETTINGS_KEYS if key.name in entries}

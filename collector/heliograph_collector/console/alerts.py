@@ -6,67 +6,69 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from heliograph_collector.console import templates
-from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.http.problem import Problem
 
-PLACE = "/console/alerts"
+PATH = "/console/alerts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
+class ReceiverView:
     name: str
     kind: str
-    place: str
-    wants: str  # in words
+    address: str
+    interests: str  # in words
     state: str  # of its newest message; "" when it has had none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class DeliveryView:
     id: str
     receiver: str
     title: str
-    made: str
+    created: str
     state: str  # waiting, arrived or given_up
     tries: int
-    said: str
-    next: str  # when it is tried again; "" when it is not
+    reply: str
+    next_try: str  # when it is tried again; "" when it is not
 
 
 @dataclass(frozen=True, kw_only=True)
-class Courier:
-    """What the page stands on; `again` is False when the message is not there any more.
-    `deliveries` and `again` raise OSError when the outbox cannot be used."""
+class AlertsBackend:
+    """Data of the alerts page. `resend` returns False when the message no longer exists.
 
-    receivers: Callable[[Sequence[Delivery]], Sequence[Receiver]]
-    deliveries: Callable[[], Awaitable[Sequence[Delivery]]]
-    again: Callable[[str], Awaitable[bool]]
+    `list_deliveries` and `resend` raise OSError when the outbox cannot be used.
+    """
+
+    build_receivers: Callable[[Sequence[DeliveryView]], Sequence[ReceiverView]]
+    list_deliveries: Callable[[], Awaitable[Sequence[DeliveryView]]]
+    resend: Callable[[str], Awaitable[bool]]
 
 
-def routes(add: Add, gate: Gate, courier: Courier) -> None:
+def routes(add_route: AddRoute, access_control: AccessControl, backend: AlertsBackend) -> None:
 
     async def show(request: web.Request) -> web.StreamResponse:
         try:
-            deliveries = await courier.deliveries()
+            deliveries = await backend.list_deliveries()
         except OSError as error:
             raise Problem(503, "No outbox", f"The outbox cannot be read: {error}.") from error
         return templates.render(
             request,
             "incident_alerts.html",
-            receivers=courier.receivers(deliveries),
+            receivers=backend.build_receivers(deliveries),
             deliveries=deliveries,
         )
 
-    async def again(request: web.Request) -> web.StreamResponse:
-        id_ = gate.form(request).get("id", "")[:64]
-        await gate.note(request, "alert.again", id_)
+    async def resend(request: web.Request) -> web.StreamResponse:
+        id_ = access_control.checked_form(request).get("id", "")[:64]
+        await access_control.record_audit(request, "alert.again", id_)
         try:
-            done = await courier.again(id_)
+            is_known = await backend.resend(id_)
         except OSError as error:
             raise Problem(503, "No outbox", f"The outbox cannot be used: {error}.") from error
-        if not done:
+        if not is_known:
             raise Problem(404, "No such message", "It is not in the delivery log any more.")
-        return templates.away(PLACE)
+        return templates.redirect(PATH)
 
-    add("GET", PLACE, VIEWER, show)
-    add("POST", PLACE, OPERATOR, again)
+    add_route("GET", PATH, VIEWER, show)
+    add_route("POST", PATH, OPERATOR, resend)

@@ -1,28 +1,109 @@
-"""The console's paths, put into the collector's application."""
+"""The console's routes, its audit trail and its stream of changes."""
+
+import asyncio
+import json
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from heliograph_collector.console import templates
-from heliograph_collector.console.access import NOBODY, Gate
-from heliograph_collector.console.audit_page import Diary
-from heliograph_collector.console.backend import Office
-from heliograph_collector.console.event_stream import Live
-from heliograph_collector.console.fleet import Fleet
-from heliograph_collector.console.health import Health
-from heliograph_collector.console.home_page import Home
-from heliograph_collector.console.invites import Invites
-from heliograph_collector.console.login import Login
-from heliograph_collector.console.plans import Plans
-from heliograph_collector.console.voice_page import Voice
+from heliograph_collector.console.access import NOBODY, OPERATOR, VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.backend import ConsoleBackend
+from heliograph_collector.console.fleet import FleetPages
+from heliograph_collector.console.health import HealthPages, HomePage
+from heliograph_collector.console.invites import InvitePages
+from heliograph_collector.console.login import LoginPages
+from heliograph_collector.console.plans import PlanPages
+from heliograph_collector.console.voice_page import VoiceCodePage
+from heliograph_collector.http.headers import start_event_stream
+from heliograph_collector.http.problem import Problem
 
-PARTS = (Login, Home, Live, Fleet, Invites, Plans, Health, Voice, Diary)
+PAGE_SIZE = 50  # entries of the audit trail
+POLL_S = 1.0
+KEEPALIVE_POLLS = 15
+MAX_STREAMS = 64  # open at once
 
 
-def routes(app: web.Application, office: Office) -> Gate:
+class ConsoleEventStream:
+    def __init__(self, access_control: AccessControl, poll_s: float = POLL_S) -> None:
+        self._access_control = access_control
+        self._poll_s = poll_s
+        self._open_count = 0
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console/stream", VIEWER, self.__call__)
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if self._open_count >= MAX_STREAMS:
+            raise Problem(503, "Too many pages", "Close some.", headers={"Retry-After": "60"})
+        self._open_count += 1
+        try:
+            return await self._send_changes(request)
+        finally:
+            self._open_count -= 1
+
+    async def _send_changes(self, request: web.Request) -> web.StreamResponse:
+        markers = self._access_control.backend.read_change_markers()
+        response = await start_event_stream(request, "retry: 3000\n: welcome\n\n")
+        poll_count = 0
+        while self._access_control.is_still_allowed(request):
+            await asyncio.sleep(self._poll_s)
+            new_markers = self._access_control.backend.read_change_markers()
+            poll_count = poll_count + 1
+            changed_topics = sorted(
+                topic for topic in new_markers if new_markers[topic] != markers.get(topic)
+            )
+            markers = new_markers
+            if changed_topics:
+                await response.write(_format_event("changed", {"topics": changed_topics}))
+            elif poll_count % KEEPALIVE_POLLS == 0:
+                await response.write(b": alive\n\n")
+        await response.write(_format_event("over", {}))
+        return response
+
+
+def _format_event(name: str, data: Mapping[str, object]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+class AuditPage:
+    def __init__(self, access_control: AccessControl) -> None:
+        self._backend = access_control.backend
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console/trail", OPERATOR, self.show)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        before_text = request.query.get("before", "")
+        before = (
+            int(before_text)
+            if before_text.isascii() and before_text.isdigit() and len(before_text) < 16
+            else None
+        )
+        entries, older = await asyncio.to_thread(self._backend.trail.read_page, before, PAGE_SIZE)
+        return templates.render(
+            request, "trail.html", deeds=entries, older=older, first=before is None
+        )
+
+
+PAGE_GROUPS = (
+    LoginPages,
+    HomePage,
+    ConsoleEventStream,
+    FleetPages,
+    InvitePages,
+    PlanPages,
+    HealthPages,
+    VoiceCodePage,
+    AuditPage,
+)
+
+
+def add_routes(app: web.Application, backend: ConsoleBackend) -> AccessControl:
     """Adds them; a part of the console is made with the gate and adds its own."""
-    gate = Gate(office)
-    add = gate.add(app)
-    add("GET", "/console/static/{name}", NOBODY, templates.static)
-    for part in PARTS:
-        part(gate).routes(add)
-    return gate
+    access_control = AccessControl(backend)
+    add_route = access_control.route_adder(app)
+    add_route("GET", "/console/static/{name}", NOBODY, templates.serve_static)
+    for page_group in PAGE_GROUPS:
+        page_group(access_control).routes(add_route)
+    return access_control

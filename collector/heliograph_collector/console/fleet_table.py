@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from heliograph_collector.console.backend import Here
-from heliograph_collector.fleet.registry import Agent
+from heliograph_collector.console.backend import LiveAgent
+from heliograph_collector.fleet.registry import EnrolledAgent
 
-PAGE = 50
+PAGE_SIZE = 50
 STATES = ("all", "here", "away", "not counted", "revoked")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    agent: Agent
-    here: Here | None
+class FleetRow:
+    agent: EnrolledAgent
+    live: LiveAgent | None
 
     @property
     def id(self) -> str:
@@ -25,18 +25,18 @@ class Row:
 
     @property
     def country(self) -> str:
-        return self.here.country if self.here else self.agent.country
+        return self.live.country if self.live else self.agent.country
 
     @property
     def access(self) -> str:
-        return self.here.access if self.here else self.agent.access
+        return self.live.access if self.live else self.agent.access
 
     @property
     def region(self) -> str:
-        return self.here.region if self.here else ""
+        return self.live.region if self.live else ""
 
     @property
-    def doubt(self) -> str:
+    def exclusion_reason(self) -> str:
         """Why its word is not counted; "" when it is."""
         if self.agent.cloned_s is not None:
             return "seems to run on two machines"
@@ -47,87 +47,107 @@ class Row:
         """One of STATES but the first."""
         if self.agent.revoked_s is not None:
             return "revoked"
-        if self.doubt:
+        if self.exclusion_reason:
             return "not counted"
-        return "here" if self.here else "away"
+        return "here" if self.live else "away"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What of the fleet to show; `text` is looked for in id, country, network, access, version."""
+class FleetFilter:
+    """Filter of the fleet; `search_text` matches id, country, network, access and version."""
 
-    text: str = ""
+    search_text: str = ""
     state: str = "all"
     role: str = ""
     page: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    rows: Sequence[Row]
-    found: int
+class FleetPage:
+    rows: Sequence[FleetRow]
+    match_count: int
     page: int
-    pages: int
+    page_count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class FleetCoverage:
     """Volunteers of one country, network and access that count."""
 
     country: str
     asn: int
     access: str
     regions: Sequence[str]
-    here: int
+    connected: int
     enrolled: int
 
 
-def rows(agents: Iterable[Agent], here: Mapping[bytes, Here]) -> list[Row]:
+def build_rows(
+    agents: Iterable[EnrolledAgent], live_agents: Mapping[bytes, LiveAgent]
+) -> list[FleetRow]:
     """Who is here first, then the newest."""
-    found = [Row(agent, here.get(agent.id)) for agent in agents]
-    return sorted(found, key=lambda row: (row.here is None, -row.agent.created_s, row.agent.id))
+    fleet_rows = [FleetRow(agent, live_agents.get(agent.id)) for agent in agents]
+    return sorted(
+        fleet_rows, key=lambda row: (row.live is None, -row.agent.created_s, row.agent.id)
+    )
 
 
-def cut(found: Sequence[Row], wanted: Wanted) -> Cut:
-    kept = [row for row in found if _wanted(row, wanted)]
-    pages = max(1, -(-len(kept) // PAGE))
-    page = min(max(1, wanted.page), pages)
-    return Cut(kept[(page - 1) * PAGE : page * PAGE], len(kept), page, pages)
+def cut_page(rows: Sequence[FleetRow], fleet_filter: FleetFilter) -> FleetPage:
+    matches = [row for row in rows if _matches_filter(row, fleet_filter)]
+    page_count = max(1, -(-len(matches) // PAGE_SIZE))
+    page = min(max(1, fleet_filter.page), page_count)
+    return FleetPage(
+        matches[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], len(matches), page, page_count
+    )
 
 
-def coverage(found: Iterable[Row]) -> list[Coverage]:
+def build_coverage(rows: Iterable[FleetRow]) -> list[FleetCoverage]:
     """Most covered first."""
-    cells: dict[tuple[str, int, str], list[Row]] = {}
-    for row in found:
+    cells: dict[tuple[str, int, str], list[FleetRow]] = {}
+    for row in rows:
         if row.agent.role == "volunteer" and row.state in ("here", "away"):
             cells.setdefault((row.country, row.agent.asn, row.access), []).append(row)
-    whole = [
-        Coverage(
-            *where,
-            sorted({row.region for row in some if row.region}),
-            sum(row.here is not None for row in some),
-            len(some),
+    coverage_cells = [
+        FleetCoverage(
+            *cell_key,
+            sorted({row.region for row in cell_rows if row.region}),
+            sum(row.live is not None for row in cell_rows),
+            len(cell_rows),
         )
-        for where, some in cells.items()
+        for cell_key, cell_rows in cells.items()
     ]
-    return sorted(whole, key=lambda c: (-c.here, -c.enrolled, c.country, c.asn, c.access))
+    return sorted(
+        coverage_cells, key=lambda c: (-c.connected, -c.enrolled, c.country, c.asn, c.access)
+    )
 
 
-def places(found: Iterable[Row], role: str) -> Counter[tuple[str, str]]:
+def count_places(rows: Iterable[FleetRow], role: str) -> Counter[tuple[str, str]]:
     """Who would run something: per (country, access), of those in good standing."""
     return Counter(
         (row.country, row.access)
-        for row in found
+        for row in rows
         if row.agent.revoked_s is None and role in ("", row.agent.role)
     )
 
 
-def _wanted(row: Row, wanted: Wanted) -> bool:
-    if wanted.state not in ("all", row.state) or wanted.role not in ("", row.agent.role):
+def _matches_filter(row: FleetRow, fleet_filter: FleetFilter) -> bool:
+    if fleet_filter.state not in ("all", row.state) or fleet_filter.role not in (
+        "",
+        row.agent.role,
+    ):
         return False
-    text = wanted.text.strip().lower()
-    if not text:
+    search_text = fleet_filter.search_text.strip().lower()
+    if not search_text:
         return True
     agent = row.agent
-    told = (row.country, f"as{agent.asn}", row.access, agent.version, agent.role, row.region)
-    return row.id.startswith(text) or any(text in one.lower() for one in told)
+    searchable_fields = (
+        row.country,
+        f"as{agent.asn}",
+        row.access,
+        agent.version,
+        agent.role,
+        row.region,
+    )
+    return row.id.startswith(search_text) or any(
+        search_text in value.lower() for value in searchable_fields
+    )

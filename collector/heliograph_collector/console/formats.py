@@ -6,51 +6,56 @@ DASH = "\N{EN DASH}"
 _DAY_S = 86_400
 
 
-def moment(at_s: int | None) -> str:
+def format_minute(at_s: int | None) -> str:
     """To the minute."""
     return DASH if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M}"
 
 
-def day(at_s: int) -> str:
+def format_second(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def format_day(at_s: int) -> str:
     return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"
 
 
-def seen(at_s: int | None, now_s: int, *, here: bool) -> str:
+def format_last_seen(at_s: int | None, now_s: int, *, is_connected: bool) -> str:
     """When an agent was here last, no finer than the operator needs."""
-    if here:
+    if is_connected:
         return "here now"
     if at_s is None:
         return "never"
-    gone_s = max(0, now_s - at_s)
-    if gone_s < 3_600:
+    elapsed_s = max(0, now_s - at_s)
+    if elapsed_s < 3_600:
         return "within the hour"
-    if gone_s < _DAY_S:
+    if elapsed_s < _DAY_S:
         return "within a day"
-    days = gone_s // _DAY_S
+    days = elapsed_s // _DAY_S
     return "yesterday" if days == 1 else f"{days} days ago"
 
 
-def network(asn: int) -> str:
+def format_network(asn: int) -> str:
     return f"AS{asn}" if asn else "network unknown"
 
 
-def country(code: str) -> str:
+def format_country(code: str) -> str:
     return "unplaced" if code == "ZZ" else code
 
 
-def plain(code: str) -> str:
+def format_code(code: str) -> str:
     """A word of the program, as people read it."""
     return code.replace("_", " ")
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def format_count(number: int, singular: str, plural: str = "") -> str:
     """As "1 agent", "2 agents"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def size(number: int) -> str:
+def format_size(byte_count: int) -> str:
     """Of bytes."""
-    value, unit = float(number), "B"
+    value = float(byte_count)
+    unit = "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1_000 or unit == "TB":
             break

@@ -8,19 +8,19 @@ from aiohttp import web
 
 from heliograph_collector.http.problem import Problem
 
-MAX_BODY = 524_288  # a plan in a text field is the longest
+MAX_BODY_BYTES = 524_288  # a plan in a text field is the longest
 _MAX_FIELDS = 100
 _DEADLINE_S = 10.0
 _FORM = "application/x-www-form-urlencoded"
 
 
-async def read(request: web.Request) -> Mapping[str, str]:
+async def read_form(request: web.Request) -> Mapping[str, str]:
     """The fields; of one that stands twice, the first. Raises Problem 400, 408, 413, 415."""
     if request.content_type != _FORM:
         raise Problem(415, "Not a form", f"A form is sent as {_FORM}.")
     try:
         async with asyncio.timeout(_DEADLINE_S):
-            body = await _body(request)
+            body = await _read_body(request)
     except TimeoutError:
         raise Problem(408, "Too slow", f"A form must be here within {_DEADLINE_S:g} s.") from None
     try:
@@ -35,29 +35,29 @@ async def read(request: web.Request) -> Mapping[str, str]:
     return dict(reversed(pairs))
 
 
-async def _body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     body = bytearray()
-    if (request.content_length or 0) <= MAX_BODY:
+    if (request.content_length or 0) <= MAX_BODY_BYTES:
         async for chunk in request.content.iter_any():
             body += chunk
-            if len(body) > MAX_BODY:
+            if len(body) > MAX_BODY_BYTES:
                 break
         else:
             return bytes(body)
-    raise Problem(413, "Too large", f"A form has at most {MAX_BODY} bytes.")
+    raise Problem(413, "Too large", f"A form has at most {MAX_BODY_BYTES} bytes.")
 
 
-def from_ourselves(request: web.Request) -> bool:
+def is_same_origin(request: web.Request) -> bool:
     """Whether the page that sent this form is one of ours. Every browser says so with a form."""
-    return request.headers.get("Origin", "") == f"{scheme(request)}://{request.host}"
+    return request.headers.get("Origin", "") == f"{request_scheme(request)}://{request.host}"
 
 
-def scheme(request: web.Request) -> str:
+def request_scheme(request: web.Request) -> str:
     """As the browser sees it: TLS ends at a proxy, which says so. Who lies harms itself alone."""
-    told = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-    return "https" if told == "https" or request.secure else "http"
+    forwarded_proto = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+    return "https" if forwarded_proto == "https" or request.secure else "http"
 
 
-def way(request: web.Request) -> str:
+def forwarded_for(request: web.Request) -> str:
     """The addresses it came by, the peer last."""
     return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])

@@ -1,69 +1,119 @@
-"""How controls, ingest and spools do, and what today's rules would say of the last day."""
+"""The first page and the health page of the console, and a dry run of today's rules."""
 
 from collections import Counter
 
 from aiohttp import web
 
 from heliograph_collector.console import fleet_table, health_summary, templates
-from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.backend import NotSoError, Rehearsal
-from heliograph_collector.console.fleet import rows_of
-
-_BACKLOGS = 20
+from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.backend import DryRun, InvalidInputError
+from heliograph_collector.console.fleet import list_rows
 
 
-class Health:
-    def __init__(self, gate: Gate) -> None:
-        self._gate, self._office = gate, gate.office
-        self._rehearsed: Rehearsal | None = None
+class HomePage:
+    def __init__(self, access_control: AccessControl) -> None:
+        self._backend = access_control.backend
 
-    def routes(self, add: Add) -> None:
-        add("GET", "/console/health", VIEWER, self.show)
-        add("GET", "/console/rules", VIEWER, self.rules)
-        add("POST", "/console/rules", OPERATOR, self.rehearse)
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console", VIEWER, self.show)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        found, ingest = await rows_of(self._office), self._office.ingest()
-        refused: Counter[tuple[str, str, str]] = Counter()
-        for carrier, status, reason, number in ingest.envelopes:
+        rows = await list_rows(self._backend)
+        ingest_status = self._backend.read_ingest_status()
+        count_incidents = self._backend.count_incidents
+        incident_lines = (
+            [
+                (
+                    "/console/incidents",
+                    "Incidents",
+                    health_summary.summarize_incidents(count_incidents()),
+                )
+            ]
+            if count_incidents
+            else []
+        )
+        lines = (
+            *incident_lines,
+            ("/console/fleet", "Fleet", health_summary.summarize_fleet(rows)),
+            ("/console/health#controls", "Controls", health_summary.summarize_controls(rows)),
+            ("/console/health#ingest", "Ingest", health_summary.summarize_ingest(ingest_status)),
+            (
+                "/console/health#refusals",
+                "Refusals",
+                health_summary.summarize_refusals(ingest_status),
+            ),
+            ("/console/health#spools", "Spools", health_summary.summarize_spools(rows)),
+        )
+        return templates.render(
+            request, "home.html", lines=lines, newest=[r for r in rows if r.live][:6]
+        )
+
+
+_MAX_BACKLOGS = 20
+
+
+class HealthPages:
+    def __init__(self, access_control: AccessControl) -> None:
+        self._access_control = access_control
+        self._backend = access_control.backend
+        self._last_dry_run: DryRun | None = None
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console/health", VIEWER, self.show)
+        add_route("GET", "/console/rules", VIEWER, self.show_rules)
+        add_route("POST", "/console/rules", OPERATOR, self.dry_run)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        rows = await list_rows(self._backend)
+        ingest_status = self._backend.read_ingest_status()
+        refused_counts: Counter[tuple[str, str, str]] = Counter()
+        for carrier, status, reason, number in ingest_status.envelopes:
             if status not in ("stored", "duplicate"):
-                refused[carrier, status, reason] += number
+                refused_counts[carrier, status, reason] += number
         return templates.render(
             request,
             "health.html",
-            now_s=self._office.clock.wall_us() // 1_000_000,
-            controls=[r for r in found if r.agent.role == "control" and r.state != "revoked"][:50],
-            of_controls=health_summary.of_controls(found),
-            ingest=ingest,
-            of_ingest=health_summary.of_ingest(ingest),
-            refused=refused.most_common(),
-            of_refusals=health_summary.of_refusals(ingest),
-            of_spools=health_summary.of_spools(found),
-            backlogs=_backlogs(found),
+            now_s=self._backend.clock.wall_us() // 1_000_000,
+            controls=[r for r in rows if r.agent.role == "control" and r.state != "revoked"][:50],
+            of_controls=health_summary.summarize_controls(rows),
+            ingest=ingest_status,
+            of_ingest=health_summary.summarize_ingest(ingest_status),
+            refused=refused_counts.most_common(),
+            of_refusals=health_summary.summarize_refusals(ingest_status),
+            of_spools=health_summary.summarize_spools(rows),
+            backlogs=_list_backlogs(rows),
         )
 
-    async def rules(self, request: web.Request) -> web.StreamResponse:
-        return self._rules(request)
+    async def show_rules(self, request: web.Request) -> web.StreamResponse:
+        return self._render_rules(request)
 
-    async def rehearse(self, request: web.Request) -> web.StreamResponse:
-        await self._gate.note(request, "rules.rehearse")
+    async def dry_run(self, request: web.Request) -> web.StreamResponse:
+        await self._access_control.record_audit(request, "rules.rehearse")
         try:
-            self._rehearsed = await self._office.rehearse()
-        except NotSoError as error:
-            return self._rules(request, status=409, wrong=str(error))
-        return templates.away("/console/rules")
+            self._last_dry_run = await self._backend.dry_run()
+        except InvalidInputError as error:
+            return self._render_rules(request, status=409, error_text=str(error))
+        return templates.redirect("/console/rules")
 
-    def _rules(self, request: web.Request, *, status: int = 200, wrong: str = "") -> web.Response:
+    def _render_rules(
+        self, request: web.Request, *, status: int = 200, error_text: str = ""
+    ) -> web.Response:
         return templates.render(
             request,
             "rules.html",
             status=status,
-            rules=self._office.rules,
-            rehearsed=self._rehearsed,
-            wrong=wrong,
+            rules=self._backend.rules_version,
+            rehearsed=self._last_dry_run,
+            wrong=error_text,
         )
 
 
-def _backlogs(found: list[fleet_table.Row]) -> list[fleet_table.Row]:
-    waiting = [r for r in found if r.here is not None and r.here.queued > health_summary.BACKLOG]
-    return sorted(waiting, key=lambda r: -(r.here.queued if r.here else 0))[:_BACKLOGS]
+def _list_backlogs(rows: list[fleet_table.FleetRow]) -> list[fleet_table.FleetRow]:
+    backlog_rows = [
+        r
+        for r in rows
+        if r.live is not None and r.live.queued_envelopes > health_summary.BACKLOG_ENVELOPES
+    ]
+    return sorted(backlog_rows, key=lambda r: -(r.live.queued_envelopes if r.live else 0))[
+        :_MAX_BACKLOGS
+    ]

@@ -1,93 +1,125 @@
-"""One plain line on each thing an operator worries about: pure, from what the office tells."""
+"""One plain line on each thing an operator worries about: pure, from the backend's data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.observation import Link
-from heliograph_collector.console.backend import Ingest
-from heliograph_collector.console.fleet_table import Row
-from heliograph_collector.console.formats import count, size
+from heliograph_collector.console.backend import IngestStatus
+from heliograph_collector.console.fleet_table import FleetRow
+from heliograph_collector.console.formats import format_count, format_size
 
-BACKLOG = 20  # envelopes in one spool: more than a quiet agent ever holds
-LOW_BYTES = 2_000_000_000
+BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than a quiet agent ever holds
+LOW_DISK_BYTES = 2_000_000_000
 _HARMLESS = ("duplicate", "stored")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """`mood` is good, doubt or bad."""
+class StatusLine:
+    """One line; `severity` is good, doubt or bad."""
 
-    mood: str
-    text: str
-
-
-def of_incidents(standing: Mapping[str, int]) -> Line:
-    """`standing`: how many are open, by state."""
-    sure, doubtful = standing.get("confirmed", 0), standing.get("suspected", 0)
-    if sure:
-        also = f", {doubtful:,} suspected" if doubtful else ""
-        return Line("bad", f"{count(sure, 'confirmed incident')} open{also}.")
-    if doubtful:
-        return Line("doubt", f"{count(doubtful, 'suspected incident')}, none confirmed.")
-    return Line("good", "No incident is open.")
+    severity: str
+    sentence: str
 
 
-def of_fleet(rows: Sequence[Row]) -> Line:
-    people = [row for row in rows if row.agent.role == "volunteer" and row.agent.revoked_s is None]
-    here = sum(row.here is not None for row in people)
-    doubtful = sum(row.doubt != "" for row in people)
-    if not people:
-        return Line("doubt", "No volunteer is enrolled: invite somebody.")
-    if not here:
-        return Line("bad", f"None of {count(len(people), 'volunteer')} is connected.")
-    text = f"{here:,} of {count(len(people), 'volunteer')} connected"
-    if doubtful:
-        return Line("doubt", f"{text}; {doubtful:,} not counted, see the list.")
-    return Line("good", f"{text}.")
+def summarize_incidents(counts_by_state: Mapping[str, int]) -> StatusLine:
+    """Summarize open incidents, counted by state."""
+    confirmed_count = counts_by_state.get("confirmed", 0)
+    suspected_count = counts_by_state.get("suspected", 0)
+    if confirmed_count:
+        suspected_part = f", {suspected_count:,} suspected" if suspected_count else ""
+        return StatusLine(
+            "bad", f"{format_count(confirmed_count, 'confirmed incident')} open{suspected_part}."
+        )
+    if suspected_count:
+        return StatusLine(
+            "doubt", f"{format_count(suspected_count, 'suspected incident')}, none confirmed."
+        )
+    return StatusLine("good", "No incident is open.")
 
 
-def of_controls(rows: Sequence[Row]) -> Line:
+def summarize_fleet(rows: Sequence[FleetRow]) -> StatusLine:
+    volunteers = [
+        row for row in rows if row.agent.role == "volunteer" and row.agent.revoked_s is None
+    ]
+    connected_count = sum(row.live is not None for row in volunteers)
+    excluded_count = sum(row.exclusion_reason != "" for row in volunteers)
+    if not volunteers:
+        return StatusLine("doubt", "No volunteer is enrolled: invite somebody.")
+    if not connected_count:
+        return StatusLine(
+            "bad", f"None of {format_count(len(volunteers), 'volunteer')} is connected."
+        )
+    summary = f"{connected_count:,} of {format_count(len(volunteers), 'volunteer')} connected"
+    if excluded_count:
+        return StatusLine("doubt", f"{summary}; {excluded_count:,} not counted, see the list.")
+    return StatusLine("good", f"{summary}.")
+
+
+def summarize_controls(rows: Sequence[FleetRow]) -> StatusLine:
     """Without a control that is online nothing can be told from a service that is down."""
     controls = [r for r in rows if r.agent.role == "control" and r.agent.revoked_s is None]
-    here = [row.here for row in controls if row.here is not None]
-    online = sum(one.link == Link.ONLINE for one in here)
-    if not here:
-        what = "No control is connected" if controls else "There is no control"
-        return Line("bad", f"{what}: nothing can be judged blocked, and verdicts are unknown.")
-    if not online:
-        text = f"{count(len(here), 'control')} connected, none online: verdicts are in doubt."
-        return Line("doubt", text)
-    text = f"{online} of {count(len(here), 'connected control')} online: verdicts can be told."
-    return Line("good" if online == len(here) else "doubt", text)
+    live_controls = [row.live for row in controls if row.live is not None]
+    online_count = sum(control.link == Link.ONLINE for control in live_controls)
+    if not live_controls:
+        problem = "No control is connected" if controls else "There is no control"
+        return StatusLine(
+            "bad", f"{problem}: nothing can be judged blocked, and verdicts are unknown."
+        )
+    if not online_count:
+        connected = format_count(len(live_controls), "control")
+        return StatusLine("doubt", f"{connected} connected, none online: verdicts are in doubt.")
+    connected = format_count(len(live_controls), "connected control")
+    summary = f"{online_count} of {connected} online: verdicts can be told."
+    return StatusLine("good" if online_count == len(live_controls) else "doubt", summary)
 
 
-def of_ingest(ingest: Ingest) -> Line:
-    if ingest.problems:
-        return Line("bad", " ".join(ingest.problems))
-    if ingest.behind is None:
-        return Line("doubt", "The store is starting; agents are acknowledged meanwhile.")
-    if ingest.free_bytes < LOW_BYTES:
-        return Line("doubt", f"Only {size(ingest.free_bytes)} are free on the collector's disk.")
-    lag = f"{count(ingest.behind, 'entry', 'entries')} behind" if ingest.behind else "up to date"
-    return Line("good", f"The store is {lag}; {size(ingest.free_bytes)} free on the disk.")
+def summarize_ingest(ingest_status: IngestStatus) -> StatusLine:
+    if ingest_status.problems:
+        return StatusLine("bad", " ".join(ingest_status.problems))
+    if ingest_status.lag_entries is None:
+        return StatusLine("doubt", "The store is starting; agents are acknowledged meanwhile.")
+    if ingest_status.free_bytes < LOW_DISK_BYTES:
+        return StatusLine(
+            "doubt",
+            f"Only {format_size(ingest_status.free_bytes)} are free on the collector's disk.",
+        )
+    lag = (
+        f"{format_count(ingest_status.lag_entries, 'entry', 'entries')} behind"
+        if ingest_status.lag_entries
+        else "up to date"
+    )
+    return StatusLine(
+        "good", f"The store is {lag}; {format_size(ingest_status.free_bytes)} free on the disk."
+    )
 
 
-def of_refusals(ingest: Ingest) -> Line:
-    refused = sum(n for _, status, _, n in ingest.envelopes if status == "rejected")
-    stored = sum(n for _, status, _, n in ingest.envelopes if status in _HARMLESS)
-    if not refused:
-        return Line("good", f"No envelope was refused; {stored:,} taken since the start.")
-    share = refused / max(1, refused + stored)
-    mood = "bad" if share > 0.05 else "doubt"
-    return Line(mood, f"{count(refused, 'envelope')} refused of {refused + stored:,}.")
+def summarize_refusals(ingest_status: IngestStatus) -> StatusLine:
+    refused_count = sum(n for _, status, _, n in ingest_status.envelopes if status == "rejected")
+    stored_count = sum(n for _, status, _, n in ingest_status.envelopes if status in _HARMLESS)
+    if not refused_count:
+        return StatusLine(
+            "good", f"No envelope was refused; {stored_count:,} taken since the start."
+        )
+    share = refused_count / max(1, refused_count + stored_count)
+    severity = "bad" if share > 0.05 else "doubt"
+    return StatusLine(
+        severity,
+        f"{format_count(refused_count, 'envelope')} refused of {refused_count + stored_count:,}.",
+    )
 
 
-def of_spools(rows: Sequence[Row]) -> Line:
-    waiting = [row.here.queued for row in rows if row.here is not None]
-    behind = [queued for queued in waiting if queued > BACKLOG]
-    if not waiting:
-        return Line("doubt", "Nobody is connected, so nobody says what waits.")
-    if behind:
-        who = f"{count(len(behind), 'agent')} {'has' if len(behind) == 1 else 'have'} a backlog"
-        return Line("doubt", f"{who}, {count(sum(behind), 'envelope')} in all: they catch up.")
-    return Line("good", f"No backlog: {count(sum(waiting), 'envelope')} on the way.")
+def summarize_spools(rows: Sequence[FleetRow]) -> StatusLine:
+    queued_counts = [row.live.queued_envelopes for row in rows if row.live is not None]
+    backlogs = [queued for queued in queued_counts if queued > BACKLOG_ENVELOPES]
+    if not queued_counts:
+        return StatusLine("doubt", "Nobody is connected, so nobody says what waits.")
+    if backlogs:
+        agents = format_count(len(backlogs), "agent")
+        agents_part = f"{agents} {'has' if len(backlogs) == 1 else 'have'} a backlog"
+        return StatusLine(
+            "doubt",
+            f"{agents_part}, {format_count(sum(backlogs), 'envelope')} in all: they catch up.",
+        )
+    return StatusLine(
+        "good", f"No backlog: {format_count(sum(queued_counts), 'envelope')} on the way."
+    )

@@ -8,24 +8,24 @@ from typing import Any
 from aiohttp import web
 
 from heliograph_collector.console import templates
-from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
+from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.http.problem import Problem
 
-PLACE = "/console/incidents"
+PATH = "/console/incidents"
 ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
-SHOW = ("open", "over", "all")
-_LATEST = 200  # lines of the list
-_EVIDENCE_S = 10.0  # so long the store may think before the page goes without it
+FILTERS = ("open", "over", "all")
+_MAX_ROWS = 200  # lines of the list
+_EVIDENCE_TIMEOUT_S = 10.0  # so long the store may think before the page goes without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class IncidentRow:
     """One incident in the list. `marks` are words beside its state."""
 
     id: str
     sentence: str
     state: str
-    open: bool
+    is_open: bool
     country: str
     service: str
     facts: Sequence[str]
@@ -34,57 +34,58 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class LogEntryView:
     """One entry of the log about it."""
 
     entry: int
     at: str
     change: str
     by: str  # detector or operator
-    text: str
+    comment: str
     name: str
-    called: bool
+    is_alert: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """All that the log tells of one; `seen` is its newest entry, `may` what can be said of it."""
+class IncidentDetail:
+    """One incident as the log tells it; `allowed_acts` are those that an operator may record."""
 
-    line: Line
-    seen: int
-    may: Sequence[str]
+    row: IncidentRow
+    newest_entry: int
+    allowed_acts: Sequence[str]
     facts: Sequence[tuple[str, str]]
-    held: Sequence[str]
+    counter_evidence: Sequence[str]
     hints: Sequence[str]
     parts: Sequence[Mapping[str, Any]]
     turns: Sequence[tuple[str, str]]
-    said: Sequence[Said]
+    log_entries: Sequence[LogEntryView]
     page: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class NetworkVotes:
     """The vantages of one network while it lasted.
 
-    Of a silence (`silent`) `bad` are those that were away at once, `good` those here now.
+    Of a silence (`is_silence`) `bad` counts those away at once, `good` those connected now.
     """
 
     name: str
     bad: int
     good: int
     unknown: int
-    silent: bool
+    is_silence: bool
 
     @property
-    def widths(self) -> tuple[int, int, int]:
+    def bar_widths(self) -> tuple[int, int, int]:
         """Per cent of its vantages: failing, well, in doubt."""
-        every = max(1, self.bad + self.good + self.unknown)
-        bad, good = round(100 * self.bad / every), round(100 * self.good / every)
+        total = max(1, self.bad + self.good + self.unknown)
+        bad = round(100 * self.bad / total)
+        good = round(100 * self.good / total)
         return bad, good, 100 - bad - good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasurementRow:
     """A measurement that speaks for it."""
 
     id: str
@@ -97,120 +98,132 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    networks: Sequence[Network] = ()
-    measurements: Sequence[Measured] = ()
-    trouble: str = ""
+class EvidenceView:
+    networks: Sequence[NetworkVotes] = ()
+    measurements: Sequence[MeasurementRow] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registry:
-    """What these pages stand on. `act` takes (id, act, seen, text, name) and raises `Refused`;
-    `evidence` may raise OSError or a StoreError, which the page then tells."""
+class IncidentActions:
+    """Callables of the incident pages.
 
-    many: Callable[[], Sequence[Line]]
-    one: Callable[[str], Case | None]
-    evidence: Callable[[str], Awaitable[Evidence]]
-    act: Callable[[str, str, int, str, str], Awaitable[None]]
+    `record_act` takes (id, act, seen entry, comment, name) and raises ActRefusedError.
+    `get_evidence` may raise OSError or StoreError, which the page then shows.
+    """
+
+    list_incidents: Callable[[], Sequence[IncidentRow]]
+    get_incident: Callable[[str], IncidentDetail | None]
+    get_evidence: Callable[[str], Awaitable[EvidenceView]]
+    record_act: Callable[[str, str, int, str, str], Awaitable[None]]
 
 
-class Refused(Exception):  # noqa: N818 -- it is an answer
+class ActRefusedError(Exception):
     """What the operator wanted to say cannot be said; the text is a sentence with the cure."""
 
 
-def routes(add: Add, gate: Gate, registry: Registry) -> None:
-    pages = _Pages(gate, registry)
-    add("GET", PLACE, VIEWER, pages.many)
-    add("GET", PLACE + "/{id}", VIEWER, pages.one)
-    add("POST", PLACE + "/{id}", OPERATOR, pages.act)
+def add_routes(
+    add_route: AddRoute, access_control: AccessControl, actions: IncidentActions
+) -> None:
+    pages = _IncidentPages(access_control, actions)
+    add_route("GET", PATH, VIEWER, pages.show_list)
+    add_route("GET", PATH + "/{id}", VIEWER, pages.show_incident)
+    add_route("POST", PATH + "/{id}", OPERATOR, pages.record_act)
 
 
-class _Pages:
-    def __init__(self, gate: Gate, registry: Registry) -> None:
-        self._gate, self._registry = gate, registry
+class _IncidentPages:
+    def __init__(self, access_control: AccessControl, actions: IncidentActions) -> None:
+        self._access_control = access_control
+        self._actions = actions
 
-    async def many(self, request: web.Request) -> web.StreamResponse:
-        asked = {name: request.query.get(name, "")[:64] for name in ("show", "country", "service")}
-        show = asked["show"] if asked["show"] in SHOW else "open"
-        lines = await asyncio.to_thread(self._registry.many)
-        wanted = [
+    async def show_list(self, request: web.Request) -> web.StreamResponse:
+        query = {name: request.query.get(name, "")[:64] for name in ("show", "country", "service")}
+        show = query["show"] if query["show"] in FILTERS else "open"
+        incident_rows = await asyncio.to_thread(self._actions.list_incidents)
+        matching = [
             line
-            for line in lines
-            if (not asked["country"] or line.country == asked["country"])
-            and (not asked["service"] or line.service == asked["service"])
+            for line in incident_rows
+            if (not query["country"] or line.country == query["country"])
+            and (not query["service"] or line.service == query["service"])
         ]
         counts = {
-            "open": sum(line.open for line in wanted),
-            "over": sum(not line.open for line in wanted),
-            "all": len(wanted),
+            "open": sum(line.is_open for line in matching),
+            "over": sum(not line.is_open for line in matching),
+            "all": len(matching),
         }
-        rows = [line for line in wanted if show == "all" or line.open is (show == "open")]
+        rows = [line for line in matching if show == "all" or line.is_open is (show == "open")]
         return templates.render(
             request,
             "incidents.html",
-            rows=rows[:_LATEST],
-            more=len(rows[_LATEST:]),
+            rows=rows[:_MAX_ROWS],
+            more=len(rows[_MAX_ROWS:]),
             counts=counts,
             show=show,
-            asked=asked,
-            countries=sorted({line.country for line in lines}),
-            services=sorted({line.service for line in lines if line.service}),
+            asked=query,
+            countries=sorted({line.country for line in incident_rows}),
+            services=sorted({line.service for line in incident_rows if line.service}),
         )
 
-    async def one(self, request: web.Request) -> web.StreamResponse:
-        return await self._show(request, self._found(request))
+    async def show_incident(self, request: web.Request) -> web.StreamResponse:
+        return await self._render_incident(request, self._find_incident(request))
 
-    async def act(self, request: web.Request) -> web.StreamResponse:
-        case, form = self._found(request), self._gate.form(request)
+    async def record_act(self, request: web.Request) -> web.StreamResponse:
+        incident = self._find_incident(request)
+        form = self._access_control.checked_form(request)
         act = form.get("act", "")
         if act not in ACTS:
             raise Problem(400, "No such act", f"It is one of {', '.join(ACTS)}.")
-        seen, text = form.get("seen", ""), form.get("text", "")
+        entry_text = form.get("seen", "")
+        comment = form.get("text", "")
         session = templates.session_of(request)
         name = session.name if session and form.get("named") else ""
-        await self._gate.note(request, f"incident.{act}", case.line.id)
+        await self._access_control.record_audit(request, f"incident.{act}", incident.row.id)
         try:
-            at = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 10 else 0
-            await self._registry.act(case.line.id, act, at, text, name)
-        except Refused as refusal:
-            fresh = self._found(request)
-            return await self._show(
-                request, fresh, status=409, wrong=str(refusal), act=act, text=text
+            seen_entry = (
+                int(entry_text)
+                if entry_text.isascii() and entry_text.isdigit() and len(entry_text) < 10
+                else 0
             )
-        return templates.away(f"{PLACE}/{case.line.id}")
+            await self._actions.record_act(incident.row.id, act, seen_entry, comment, name)
+        except ActRefusedError as refusal:
+            current = self._find_incident(request)
+            return await self._render_incident(
+                request, current, status=409, error_text=str(refusal), act=act, comment=comment
+            )
+        return templates.redirect(f"{PATH}/{incident.row.id}")
 
-    def _found(self, request: web.Request) -> Case:
+    def _find_incident(self, request: web.Request) -> IncidentDetail:
         """Raises Problem 404."""
-        case = self._registry.one(request.match_info["id"])
-        if case is None:
-            raise Problem(404, "No such incident", f"Those that there are, are at {PLACE}.")
-        return case
+        incident = self._actions.get_incident(request.match_info["id"])
+        if incident is None:
+            raise Problem(404, "No such incident", f"Those that there are, are at {PATH}.")
+        return incident
 
-    async def _show(
+    async def _render_incident(
         self,
         request: web.Request,
-        case: Case,
+        incident: IncidentDetail,
         *,
         status: int = 200,
-        wrong: str = "",
+        error_text: str = "",
         act: str = "",
-        text: str = "",
+        comment: str = "",
     ) -> web.StreamResponse:
         return templates.render(
             request,
             "incident.html",
             status=status,
-            case=case,
-            evidence=await self._evidence(case.line.id),
-            wrong=wrong,
+            case=incident,
+            evidence=await self._get_evidence(incident.row.id),
+            wrong=error_text,
             act=act,
-            text=text,
+            text=comment,
         )
 
-    async def _evidence(self, id_: str) -> Evidence:
+    async def _get_evidence(self, id_: str) -> EvidenceView:
         """Without it the page still shows, and says why."""
         try:
-            async with asyncio.timeout(_EVIDENCE_S):
-                return await self._registry.evidence(id_)
+            async with asyncio.timeout(_EVIDENCE_TIMEOUT_S):
+                return await self._actions.get_evidence(id_)
         except TimeoutError:
-            return Evidence(trouble="The store takes too long; load the page again.")
+            return EvidenceView(problem="The store takes too long; load the page again.")

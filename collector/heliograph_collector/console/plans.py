@@ -1,146 +1,309 @@
 """What agents run: shown, edited, previewed, signed and sent; and the way back to any before."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from heliograph.plan import Plan
-from heliograph.services import ServicesError, parse
-from heliograph_collector.console import plan_preview, templates
-from heliograph_collector.console.access import OPERATOR, VIEWER, Add, Gate
-from heliograph_collector.console.backend import NotSoError
-from heliograph_collector.console.fleet import rows_of
-from heliograph_collector.fleet.plans import edition, editions, standing
+from heliograph.plan import Plan, PlannedTask, Service
+from heliograph.services import ServicesError, parse_services
+from heliograph_collector.console import fleet_table, templates
+from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.backend import InvalidInputError
+from heliograph_collector.console.fleet import list_rows
+from heliograph_collector.fleet.plans import list_plans, load_current_plan, load_plan
 from heliograph_collector.http.problem import Problem
 
-NAME = "plan"  # what the text field is called in errors
-MAX_WIDER = 60
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """`kind` is added, removed or changed."""
+
+    kind: str
+    subject: str
+    detail: str = ""
 
 
-class Plans:
-    def __init__(self, gate: Gate) -> None:
-        self._gate, self._office = gate, gate.office
+@dataclass(frozen=True, slots=True)
+class RunnerCount:
+    country: str
+    access: str
+    volunteers: int
+    controls: int
 
-    def routes(self, add: Add) -> None:
-        add("GET", "/console/plan", VIEWER, self.show)
-        add("GET", "/console/plan/edit", OPERATOR, self.edit)
-        add("POST", "/console/plan/preview", OPERATOR, self.preview)
-        add("POST", "/console/plan/send", OPERATOR, self.send)
-        add("GET", "/console/plan/{version}", VIEWER, self.before)
-        add("GET", "/console/services", VIEWER, self.services)
-        add("POST", "/console/services/check", OPERATOR, self.check)
+
+@dataclass(frozen=True, slots=True)
+class PlanPreview:
+    changes: Sequence[PlanChange]
+    new_consents: Sequence[str]  # what volunteers have to agree to first
+    runners: Sequence[RunnerCount]
+    volunteers: int
+    controls: int
+
+
+def build_preview(
+    before: Plan | None, after: Plan, rows: Sequence[fleet_table.FleetRow]
+) -> PlanPreview:
+    """`after` against the plan that stands."""
+    volunteers, controls = (
+        fleet_table.count_places(rows, role) for role in ("volunteer", "control")
+    )
+    for_volunteers = after.for_role("volunteer")
+    runners = [
+        RunnerCount(
+            *place_key, volunteers[place_key] if for_volunteers.tasks else 0, controls[place_key]
+        )
+        for place_key in sorted(volunteers | controls)
+    ]
+    agreed_scope = consent_scope(before.for_role("volunteer")) if before else frozenset()
+    return PlanPreview(
+        changes=[*_compare_tasks(before, after), *_compare_settings(before, after)],
+        new_consents=sorted(consent_scope(for_volunteers) - agreed_scope),
+        runners=sorted(runners, key=lambda r: (-r.volunteers - r.controls, r.country, r.access)),
+        volunteers=sum(r.volunteers for r in runners),
+        controls=sum(r.controls for r in runners),
+    )
+
+
+def consent_scope(plan: Plan) -> frozenset[str]:
+    """What an agent asks its owner's consent for, one by one: tasks with their options, and the
+    hosts behind them. A test holds it against the agent's own."""
+    return frozenset(describe_unit(task) for task in plan.tasks) | list_hosts(plan.services)
+
+
+def list_hosts(services: Iterable[Service]) -> frozenset[str]:
+    return frozenset(e.host for service in services for e in service.endpoints)
+
+
+def describe_unit(task: PlannedTask) -> str:
+    options = "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
+    return f"{task.experiment} {task.service or task.target}".strip() + options
+
+
+def describe_task(task: PlannedTask) -> str:
+    """The same for people, who need not read a name twice."""
+    unit_parts = describe_unit(task).split(" ", 1)
+    return (
+        unit_parts[1]
+        if len(unit_parts) == 2 and task.service == task.experiment
+        else " ".join(unit_parts)
+    )
+
+
+def compare_services(before: Sequence[Service], after: Sequence[Service]) -> list[PlanChange]:
+    """One line for each service that is not as it was."""
+    old, new = ({s.name: s for s in service_list} for service_list in (before, after))
+    changes = [PlanChange("removed", name) for name in old.keys() - new.keys()]
+    changes += [
+        PlanChange("added", name, _describe_service(new[name])) for name in new.keys() - old.keys()
+    ]
+    for name in old.keys() & new.keys():
+        if old[name] != new[name]:
+            changes.append(PlanChange("changed", name, _describe_difference(old[name], new[name])))
+    return sorted(changes, key=lambda change: change.subject)
+
+
+def _compare_tasks(before: Plan | None, after: Plan) -> list[PlanChange]:
+    old, new = (
+        {(describe_unit(task), task.role): task for task in (plan.tasks if plan else ())}
+        for plan in (before, after)
+    )
+    changes = [PlanChange("removed", _name_task(old[key])) for key in old if key not in new]
+    for key, task in new.items():
+        if key not in old:
+            changes.append(PlanChange("added", _name_task(task), format_interval(task.interval_s)))
+        elif old[key].interval_s != task.interval_s:
+            detail = f"{format_interval(old[key].interval_s)} → {format_interval(task.interval_s)}"
+            changes.append(PlanChange("changed", _name_task(task), detail))
+    return changes
+
+
+def _compare_settings(before: Plan | None, after: Plan) -> list[PlanChange]:
+    if before is None:
+        return []
+    pairs = [("heartbeat_s", before.heartbeat_s, after.heartbeat_s)]
+    pairs += [
+        (f"limits.{name}", getattr(before.limits, name), getattr(after.limits, name))
+        for name in ("bytes_per_month", "concurrency", "target_pause_s")
+    ]
+    changes = [
+        PlanChange("changed", name, f"{old} → {new}") for name, old, new in pairs if old != new
+    ]
+    editions = (before.services_version, after.services_version)
+    if editions[0] != editions[1]:
+        changes.append(PlanChange("changed", "services", " → ".join(editions)))
+    return changes
+
+
+def _name_task(task: PlannedTask) -> str:
+    return describe_task(task) + (f" (by {task.role}s)" if task.role else "")
+
+
+def format_interval(seconds: int) -> str:
+    for size, unit_ in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size and not seconds % size:
+            return f"every {seconds // size} {unit_}"
+    return f"every {seconds} s"
+
+
+def _describe_service(service: Service) -> str:
+    return f"{service.experiment}, {len(service.endpoints)} endpoints"
+
+
+def _describe_difference(old: Service, new: Service) -> str:
+    before = list_hosts([old])
+    after = list_hosts([new])
+    parts = [f"adds {', '.join(sorted(after - before))}"] if after - before else []
+    parts += [f"drops {', '.join(sorted(before - after))}"] if before - after else []
+    return "; ".join(parts) or "title, experiment or how an endpoint is asked"
+
+
+FIELD_NAME = "plan"  # what the text field is called in errors
+MAX_NEW_CONSENTS = 60
+
+
+class PlanPages:
+    def __init__(self, access_control: AccessControl) -> None:
+        self._access_control = access_control
+        self._backend = access_control.backend
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console/plan", VIEWER, self.show)
+        add_route("GET", "/console/plan/edit", OPERATOR, self.edit)
+        add_route("POST", "/console/plan/preview", OPERATOR, self.preview)
+        add_route("POST", "/console/plan/send", OPERATOR, self.send)
+        add_route("GET", "/console/plan/{version}", VIEWER, self.show_version)
+        add_route("GET", "/console/services", VIEWER, self.show_services)
+        add_route("POST", "/console/services/check", OPERATOR, self.check_services)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        plan = await self._standing()
+        plan = await self._read_current()
         return templates.render(
             request,
             "plan.html",
             plan=plan,
-            text=self._office.write_plan(plan) if plan else "",
-            history=await asyncio.to_thread(editions, self._office.fleet),
-            every=plan_preview.every,
-            unit=plan_preview.shown,
+            text=self._backend.write_plan(plan) if plan else "",
+            history=await asyncio.to_thread(list_plans, self._backend.fleet),
+            every=format_interval,
+            unit=describe_task,
         )
 
-    async def before(self, request: web.Request) -> web.StreamResponse:
-        plan = await self._edition(request.match_info["version"])
-        text = self._office.write_plan(plan)
-        return templates.render(request, "edition.html", plan=plan, text=text)
+    async def show_version(self, request: web.Request) -> web.StreamResponse:
+        plan = await self._read_version(request.match_info["version"])
+        plan_yaml = self._backend.write_plan(plan)
+        return templates.render(request, "edition.html", plan=plan, text=plan_yaml)
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
         """The plan that stands, or with `from` an earlier one."""
-        given = request.query.get("from", "")
-        plan = await self._edition(given) if given else await self._standing()
-        return self._editor(request, self._office.write_plan(plan) if plan else "")
+        from_version = request.query.get("from", "")
+        plan = (
+            await self._read_version(from_version) if from_version else await self._read_current()
+        )
+        return self._render_editor(request, self._backend.write_plan(plan) if plan else "")
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
-        text = self._gate.form(request).get("plan", "").replace("\r\n", "\n")
+        plan_yaml = self._access_control.checked_form(request).get("plan", "").replace("\r\n", "\n")
         try:
-            wanted = await asyncio.to_thread(self._office.read_plan, text, NAME)
-        except NotSoError as error:
-            return self._editor(request, text, wrong=str(error))
-        now, found = await self._standing(), await rows_of(self._office)
+            new_plan = await asyncio.to_thread(self._backend.read_plan, plan_yaml, FIELD_NAME)
+        except InvalidInputError as error:
+            return self._render_editor(request, plan_yaml, error_text=str(error))
+        current_plan = await self._read_current()
+        rows = await list_rows(self._backend)
         return templates.render(
             request,
             "preview.html",
-            text=text,
-            preview=plan_preview.preview(now, wanted, found),
-            most=MAX_WIDER,
-            version=now.version if now else 0,
+            text=plan_yaml,
+            preview=build_preview(current_plan, new_plan, rows),
+            most=MAX_NEW_CONSENTS,
+            version=current_plan.version if current_plan else 0,
         )
 
     async def send(self, request: web.Request) -> web.StreamResponse:
         """Only what was previewed against the plan that still stands."""
-        form = self._gate.form(request)
-        text, now = form.get("plan", ""), await self._standing()
-        text = text.replace("\r\n", "\n")
-        if form.get("version", "") != str(now.version if now else 0):
-            wrong = "Another plan was sent meanwhile: look at the preview again."
-            return self._editor(request, text, wrong=wrong, status=409)
+        form = self._access_control.checked_form(request)
+        plan_yaml = form.get("plan", "")
+        current_plan = await self._read_current()
+        plan_yaml = plan_yaml.replace("\r\n", "\n")
+        if form.get("version", "") != str(current_plan.version if current_plan else 0):
+            error_text = "Another plan was sent meanwhile: look at the preview again."
+            return self._render_editor(request, plan_yaml, error_text=error_text, status=409)
         try:
-            wanted = await asyncio.to_thread(self._office.read_plan, text, NAME)
-            await self._gate.note(request, "plan.send", f"after version {form['version']}")
-            await asyncio.to_thread(self._office.issue, wanted)
-        except NotSoError as error:
-            return self._editor(request, text, wrong=str(error))
-        return templates.away("/console/plan")
+            new_plan = await asyncio.to_thread(self._backend.read_plan, plan_yaml, FIELD_NAME)
+            await self._access_control.record_audit(
+                request, "plan.send", f"after version {form['version']}"
+            )
+            await asyncio.to_thread(self._backend.issue_plan, new_plan)
+        except InvalidInputError as error:
+            return self._render_editor(request, plan_yaml, error_text=str(error))
+        return templates.redirect("/console/plan")
 
-    async def services(self, request: web.Request) -> web.StreamResponse:
-        return self._services(request)
+    async def show_services(self, request: web.Request) -> web.StreamResponse:
+        return self._render_services(request)
 
-    async def check(self, request: web.Request) -> web.StreamResponse:
+    async def check_services(self, request: web.Request) -> web.StreamResponse:
         """Nothing is taken in: the page says how that is done."""
-        text = self._gate.form(request).get("services", "").replace("\r\n", "\n")
+        services_yaml = (
+            self._access_control.checked_form(request).get("services", "").replace("\r\n", "\n")
+        )
         try:
-            wanted = await asyncio.to_thread(parse, text.encode(), "services")
+            new_services = await asyncio.to_thread(
+                parse_services, services_yaml.encode(), "services"
+            )
         except ServicesError as error:
-            return self._services(request, text, status=400, wrong=f"{error}.")
-        ours = self._office.services.services
-        return self._services(
+            return self._render_services(request, services_yaml, status=400, error_text=f"{error}.")
+        current_services = self._backend.services.services
+        return self._render_services(
             request,
-            text,
-            checked=wanted.version,
-            found=plan_preview.services(ours, wanted.services),
-            wider=sorted(plan_preview.hosts(wanted.services) - plan_preview.hosts(ours)),
+            services_yaml,
+            checked_version=new_services.version,
+            changes=compare_services(current_services, new_services.services),
+            new_hosts=sorted(list_hosts(new_services.services) - list_hosts(current_services)),
         )
 
-    def _services(
+    def _render_services(
         self,
         request: web.Request,
-        text: str = "",
+        services_yaml: str = "",
         *,
         status: int = 200,
-        wrong: str = "",
-        checked: str = "",
-        found: list[plan_preview.Change] | None = None,
-        wider: list[str] | None = None,
+        error_text: str = "",
+        checked_version: str = "",
+        changes: list[PlanChange] | None = None,
+        new_hosts: list[str] | None = None,
     ) -> web.Response:
         return templates.render(
             request,
             "services.html",
             status=status,
-            services=self._office.services,
-            place=self._office.services_place,
-            text=text,
-            wrong=wrong,
-            checked=checked,
-            changes=found or [],
-            wider=wider or [],
+            services=self._backend.services,
+            place=self._backend.services_source,
+            text=services_yaml,
+            wrong=error_text,
+            checked=checked_version,
+            changes=changes or [],
+            wider=new_hosts or [],
         )
 
-    def _editor(
-        self, request: web.Request, text: str, *, wrong: str = "", status: int = 200
+    def _render_editor(
+        self, request: web.Request, plan_yaml: str, *, error_text: str = "", status: int = 200
     ) -> web.Response:
-        status = 400 if wrong and status == 200 else status
-        return templates.render(request, "editor.html", status=status, text=text, wrong=wrong)
+        status = 400 if error_text and status == 200 else status
+        return templates.render(
+            request, "editor.html", status=status, text=plan_yaml, wrong=error_text
+        )
 
-    async def _standing(self) -> Plan | None:
-        found = await asyncio.to_thread(standing, self._office.fleet)
-        return found[0] if found else None
+    async def _read_current(self) -> Plan | None:
+        current = await asyncio.to_thread(load_current_plan, self._backend.fleet)
+        return current[0] if current else None
 
-    async def _edition(self, given: str) -> Plan:
-        number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
-        found = await asyncio.to_thread(edition, self._office.fleet, number)
-        if found is None:
+    async def _read_version(self, version_text: str) -> Plan:
+        number = (
+            int(version_text)
+            if version_text.isascii() and version_text.isdigit() and len(version_text) < 10
+            else 0
+        )
+        plan = await asyncio.to_thread(load_plan, self._backend.fleet, number)
+        if plan is None:
             raise Problem(404, "No such plan", "The versions there were stand on the plan's page.")
-        return found
+        return plan

@@ -11,12 +11,12 @@ from heliograph.clock import Clock
 from heliograph_collector.fleet.operators import Person
 
 IDLE_US = 30 * 60_000_000
-LIFE_US = 12 * 3_600_000_000
-MOST = 256  # of all people together; the longest idle goes first
+LIFETIME_US = 12 * 3_600_000_000
+MAX_SESSIONS = 256  # of all people together; the longest idle goes first
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
+class LoginSession:
     name: str
     role: str
     stamp: tuple[str, str, str]  # of the person, when it was opened
@@ -28,19 +28,19 @@ class Session:
 class Sessions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open: dict[bytes, Session] = {}
+        self._sessions: dict[bytes, LoginSession] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._sessions)
 
-    def begin(self, person: Person) -> str:
+    def open_session(self, person: Person) -> str:
         """A new id, 256 random bits; an id that the browser brought along is never taken over."""
         now_us = self._clock.monotonic_us()
-        self._sweep(now_us)
-        while len(self._open) >= MOST:
-            del self._open[min(self._open, key=lambda key: self._open[key].seen_us)]
+        self._drop_expired(now_us)
+        while len(self._sessions) >= MAX_SESSIONS:
+            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].seen_us)]
         id_ = secrets.token_urlsafe(32)
-        self._open[_hash(id_)] = Session(
+        self._sessions[_hash_id(id_)] = LoginSession(
             name=person.name,
             role=person.role,
             stamp=person.stamp,
@@ -50,29 +50,27 @@ class Sessions:
         )
         return id_
 
-    def find(self, id_: str, *, touch: bool = True) -> Session | None:
-        """None when it is over. `touch`: somebody is there, not only an open page."""
-        found, now_us = self._open.get(_hash(id_)), self._clock.monotonic_us()
-        if found is None or _over(found, now_us):
-            self.end(id_)
+    def find_session(self, id_: str, *, is_active: bool = True) -> LoginSession | None:
+        """Find a session, None when it is over. `is_active`: a person acted, not just a page."""
+        session = self._sessions.get(_hash_id(id_))
+        now_us = self._clock.monotonic_us()
+        if session is None or _is_expired(session, now_us):
+            self.end_session(id_)
             return None
-        if touch:
-            found.seen_us = now_us
-        return found
+        if is_active:
+            session.seen_us = now_us
+        return session
 
-    def end(self, id_: str) -> None:
-        self._open.pop(_hash(id_), None)
+    def end_session(self, id_: str) -> None:
+        self._sessions.pop(_hash_id(id_), None)
 
-    def end_all(self, name: str) -> None:
-        self._open = {key: s for key, s in self._open.items() if s.name != name}
-
-    def _sweep(self, now_us: int) -> None:
-        self._open = {key: s for key, s in self._open.items() if not _over(s, now_us)}
+    def _drop_expired(self, now_us: int) -> None:
+        self._sessions = {key: s for key, s in self._sessions.items() if not _is_expired(s, now_us)}
 
 
-def _over(session: Session, now_us: int) -> bool:
-    return now_us - session.seen_us > IDLE_US or now_us - session.began_us > LIFE_US
+def _is_expired(session: LoginSession, now_us: int) -> bool:
+    return now_us - session.seen_us > IDLE_US or now_us - session.began_us > LIFETIME_US
 
 
-def _hash(id_: str) -> bytes:
+def _hash_id(id_: str) -> bytes:
     return hashlib.sha256(id_.encode("utf-8", "surrogateescape")).digest()

@@ -10,9 +10,9 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from heliograph_collector.console import formats
-from heliograph_collector.console.sessions import Session
+from heliograph_collector.console.sessions import LoginSession
 
-SESSION = web.RequestKey("session", Session)
+SESSION = web.RequestKey("session", LoginSession)
 STATIC = {
     "console.css": "text/css",
     "console.js": "text/javascript",
@@ -30,7 +30,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 # In the order of the navigation: path, name.
-PLACES: list[tuple[str, str]] = [
+NAVIGATION: list[tuple[str, str]] = [
     ("/console", "Overview"),
     ("/console/incidents", "Incidents"),
     ("/console/alerts", "Alerts"),
@@ -43,7 +43,7 @@ PLACES: list[tuple[str, str]] = [
     ("/console/code", "Phone code"),
     ("/console/trail", "Audit trail"),
 ]
-FOR_OPERATORS = ("/console/code", "/console/trail")
+OPERATOR_PATHS = ("/console/code", "/console/trail")
 
 
 @cache
@@ -62,47 +62,47 @@ def render(
 ) -> web.Response:
     """The page `template`, in the frame. Templates know `session`, which is None outside."""
     session = session_of(request)
-    operator = session is not None and session.role == "operator"
-    known = {
+    is_operator = session is not None and session.role == "operator"
+    context = {
         "session": session,
-        "operator": operator,
+        "operator": is_operator,
         "path": request.path,
-        "places": [place for place in PLACES if operator or place[0] not in FOR_OPERATORS],
+        "places": [entry for entry in NAVIGATION if is_operator or entry[0] not in OPERATOR_PATHS],
         "say": formats,
-        "assets": addresses(),
+        "assets": build_asset_urls(),
     }
-    text = environment().get_template(template).render(known | values)
+    html = environment().get_template(template).render(context | values)
     return web.Response(
-        status=status, text=text, content_type="text/html", charset="utf-8", headers=_HEADERS
+        status=status, text=html, content_type="text/html", charset="utf-8", headers=_HEADERS
     )
 
 
-def away(path: str) -> web.Response:
+def redirect(path: str) -> web.Response:
     """To another page of ours, after a form: reloading it sends nothing again."""
     return web.Response(status=303, headers={**_HEADERS, "Location": path})
 
 
-def session_of(request: web.Request) -> Session | None:
+def session_of(request: web.Request) -> LoginSession | None:
     return request.get(SESSION)
 
 
 @cache
-def contents() -> Mapping[str, bytes]:
+def read_static_files() -> Mapping[str, bytes]:
     return {name: files(__package__).joinpath("static", name).read_bytes() for name in STATIC}
 
 
 @cache
-def addresses() -> Mapping[str, str]:
+def build_asset_urls() -> Mapping[str, str]:
     """Change with the content, so that browsers may keep it for long."""
     return {
         name: f"/console/static/{name}?v={sha256(body).hexdigest()[:12]}"
-        for name, body in contents().items()
+        for name, body in read_static_files().items()
     }
 
 
-async def static(request: web.Request) -> web.StreamResponse:
+async def serve_static(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if name not in STATIC:
         raise web.HTTPNotFound
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-    return web.Response(body=contents()[name], content_type=STATIC[name], headers=headers)
+    return web.Response(body=read_static_files()[name], content_type=STATIC[name], headers=headers)

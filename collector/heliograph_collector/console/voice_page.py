@@ -5,52 +5,61 @@ import asyncio
 from aiohttp import web
 
 from heliograph_collector.console import templates
-from heliograph_collector.console.access import OPERATOR, Add, Gate
-from heliograph_collector.console.backend import NotSoError, Spoken
+from heliograph_collector.console.access import OPERATOR, AccessControl, AddRoute
+from heliograph_collector.console.backend import InvalidInputError, VoiceReport
 
-_MOST = 1_000  # characters: the longest way to say one in words is a third of that
+_MAX_CODE_CHARS = 1_000  # characters: the longest way to say one in words is a third of that
 
 
-class Voice:
-    def __init__(self, gate: Gate) -> None:
-        self._gate, self._office = gate, gate.office
+class VoiceCodePage:
+    def __init__(self, access_control: AccessControl) -> None:
+        self._access_control = access_control
+        self._backend = access_control.backend
 
-    def routes(self, add: Add) -> None:
-        add("GET", "/console/code", OPERATOR, self.show)
-        add("POST", "/console/code", OPERATOR, self.hear)
-        add("POST", "/console/code/keep", OPERATOR, self.keep)
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", "/console/code", OPERATOR, self.show)
+        add_route("POST", "/console/code", OPERATOR, self.check_code)
+        add_route("POST", "/console/code/keep", OPERATOR, self.store_code)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        return self._page(request)
+        return self._render_page(request)
 
-    async def hear(self, request: web.Request) -> web.StreamResponse:
+    async def check_code(self, request: web.Request) -> web.StreamResponse:
         """Says what it means; nothing is stored."""
-        return await self._heard(request, keep=False)
+        return await self._process_code(request, is_stored=False)
 
-    async def keep(self, request: web.Request) -> web.StreamResponse:
-        return await self._heard(request, keep=True)
+    async def store_code(self, request: web.Request) -> web.StreamResponse:
+        return await self._process_code(request, is_stored=True)
 
-    async def _heard(self, request: web.Request, *, keep: bool) -> web.StreamResponse:
-        text = self._gate.form(request).get("code", "")[:_MOST]
+    async def _process_code(self, request: web.Request, *, is_stored: bool) -> web.StreamResponse:
+        code_text = self._access_control.checked_form(request).get("code", "")[:_MAX_CODE_CHARS]
         try:
-            found = await asyncio.to_thread(self._office.hear, text, False)
-            if keep:
-                await self._gate.note(request, "code.keep", found.agent, note=f"made {found.made}")
-                found = await asyncio.to_thread(self._office.hear, text, True)
-        except NotSoError as error:
-            return self._page(request, text, status=400, wrong=str(error))
-        return self._page(request, text, found=found, kept=keep)
+            report = await asyncio.to_thread(self._backend.prove_voice_code, code_text, False)
+            if is_stored:
+                await self._access_control.record_audit(
+                    request, "code.keep", report.agent, note=f"made {report.created}"
+                )
+                report = await asyncio.to_thread(self._backend.prove_voice_code, code_text, True)
+        except InvalidInputError as error:
+            return self._render_page(request, code_text, status=400, error_text=str(error))
+        return self._render_page(request, code_text, report=report, is_stored=is_stored)
 
-    def _page(
+    def _render_page(
         self,
         request: web.Request,
-        text: str = "",
+        code_text: str = "",
         *,
         status: int = 200,
-        wrong: str = "",
-        found: Spoken | None = None,
-        kept: bool = False,
+        error_text: str = "",
+        report: VoiceReport | None = None,
+        is_stored: bool = False,
     ) -> web.Response:
         return templates.render(
-            request, "code.html", status=status, text=text, wrong=wrong, found=found, kept=kept
+            request,
+            "code.html",
+            status=status,
+            text=code_text,
+            wrong=error_text,
+            found=report,
+            kept=is_stored,
         )

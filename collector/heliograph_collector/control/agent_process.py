@@ -20,11 +20,12 @@ log = logging.getLogger("heliograph.control")
 
 _JOIN_S = 60.0
 _STOP_S = 1.5
-_FIRST_WAIT_S, _MOST_WAIT_S = 1.0, 60.0
+_MIN_WAIT_S = 1.0
+_MAX_WAIT_S = 60.0
 _STEADY_S = 60.0  # a run this long was no failure to start
 # Linux ends the child with us, however we end, also before it could ask for that; then it becomes
 # what it was started for.
-_TIED = """
+_TIED_CHILD_CODE = """
 import ctypes, os, signal, sys
 parent, *words = sys.argv[1:]
 if sys.platform == "linux":
@@ -36,62 +37,69 @@ os.execv(sys.executable, [sys.executable, *words])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    state: Path  # the agent's directory
-    log: Path  # what it says
-    endpoint: str  # the door, as this machine dials it
+class ControlAgent:
+    state_directory: Path  # the agent's directory
+    log_file: Path  # what it says
+    endpoint: str  # the gRPC entrance, as this machine dials it
     invite: Callable[[], Awaitable[str]]  # a fresh INVITE line
     rng: random.Random
 
 
-def tied(*words: str) -> list[str]:
-    """The command that runs Python with `words` for as long as this process lives."""
-    return [sys.executable, "-c", _TIED, str(os.getpid()), *words]
+def build_tied_command(*arguments: str) -> list[str]:
+    """Build the command that runs Python with `arguments` while this process lives."""
+    return [sys.executable, "-c", _TIED_CHILD_CODE, str(os.getpid()), *arguments]
 
 
-def dialled(host: str, port: int) -> str:
+def format_dial_address(host: str, port: int) -> str:
     """How this machine reaches its own listener, also one that listens everywhere."""
-    own = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{own}]:{port}" if ":" in own else f"{own}:{port}"
+    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 
-async def keep_control(control: Control) -> None:
+async def keep_control(control: ControlAgent) -> None:
     """Join once, run for ever; a child that ends is started again after a pause. Never returns."""
-    loop, failures = asyncio.get_running_loop(), 0
+    loop = asyncio.get_running_loop()
+    failures = 0
     while True:
-        began = loop.time()
-        if await _joined(control):
-            code = await _run(control, "run", "--state", str(control.state))
-            log.warning("The control agent ended (exit %s); see %s.", code, control.log)
-        failures = 1 if loop.time() - began > _STEADY_S else failures + 1
-        most = min(_MOST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(failures, 10))
-        await asyncio.sleep(control.rng.uniform(_FIRST_WAIT_S, most))
+        started_s = loop.time()
+        if await _ensure_joined(control):
+            code = await _run_agent(control, "run", "--state", str(control.state_directory))
+            log.warning("The control agent ended (exit %s); see %s.", code, control.log_file)
+        failures = 1 if loop.time() - started_s > _STEADY_S else failures + 1
+        max_wait_s = min(_MAX_WAIT_S, _MIN_WAIT_S * 2.0 ** min(failures, 10))
+        await asyncio.sleep(control.rng.uniform(_MIN_WAIT_S, max_wait_s))
 
 
-async def _joined(control: Control) -> bool:
+async def _ensure_joined(control: ControlAgent) -> bool:
     """Whether the state directory belongs to this door, after joining if it did not."""
-    note = control.state.with_suffix(".endpoint")
-    if control.state.is_dir() and note.exists() and note.read_text() == control.endpoint:
+    endpoint_file = control.state_directory.with_suffix(".endpoint")
+    if (
+        control.state_directory.is_dir()
+        and endpoint_file.exists()
+        and endpoint_file.read_text() == control.endpoint
+    ):
         return True
-    await asyncio.to_thread(rmtree, control.state, True)
+    await asyncio.to_thread(rmtree, control.state_directory, True)
     invite = await control.invite()
     try:
         async with asyncio.timeout(_JOIN_S):
-            code = await _run(control, "join", invite, "--yes", "--state", str(control.state))
+            code = await _run_agent(
+                control, "join", invite, "--yes", "--state", str(control.state_directory)
+            )
     except TimeoutError:
         code = None
     if code != 0:
-        log.warning("The control agent could not join (exit %s); see %s.", code, control.log)
+        log.warning("The control agent could not join (exit %s); see %s.", code, control.log_file)
         return False
-    note.write_text(control.endpoint)
+    endpoint_file.write_text(control.endpoint)
     return True
 
 
-async def _run(control: Control, *arguments: str) -> int:
+async def _run_agent(control: ControlAgent, *arguments: str) -> int:
     """Run the agent to its end; a cancelled caller ends it."""
-    with control.log.open("wb") as output:
+    with control.log_file.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *tied("-m", "heliograph_agent", *arguments),
+            *build_tied_command("-m", "heliograph_agent", *arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -100,10 +108,10 @@ async def _run(control: Control, *arguments: str) -> int:
         return await process.wait()
     finally:
         if process.returncode is None:
-            await _end(process)
+            await _stop_process(process)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop_process(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     try:

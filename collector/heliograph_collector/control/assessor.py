@@ -3,23 +3,70 @@
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
+from heliograph.observation import Link
 from heliograph.plan import Service
-from heliograph_collector.control.context import Light
+from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.control.peer_baseline import PeerBaseline
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     WINDOW_US,
     Key,
-    key_of,
-    weight,
+    make_target_key,
+    weigh_measurement,
 )
-from heliograph_collector.model.records import ControlView, Judged, Role, State, Taken, Verdict
+from heliograph_collector.model.records import (
+    AgentRole,
+    ControlView,
+    JudgedMeasurement,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 
-AGAIN = 64  # measurements judged again with one block
-FINAL = ("link.", "none.not_measured")  # doubt that no control can lift
 
-Judge = Callable[[Taken, ControlView], tuple[Verdict, ...]]
+class ControlContext:
+    """Both memories; deterministic, and bounded by `observations` each."""
+
+    def __init__(
+        self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
+    ) -> None:
+        self._cache = ControlCache(services, observations=observations)
+        self._peers = PeerBaseline(observations=observations)
+
+    def update(self, record: ReceivedMeasurement) -> bool:
+        """Whether it may change what others of the same target mean."""
+        if record.role is AgentRole.CONTROL:
+            return self._cache.update(record)
+        return self._peers.update(record)
+
+    def view_of(self, record: ReceivedMeasurement) -> ControlView:
+        """The control's view, else a stand-in's, with what the world sees."""
+        view = replace(
+            self._cache.view_of(record), peer_comparisons=self._peers.compare_peers(record)
+        )
+        if view.age_us is not None and view.age_us <= WINDOW_US:
+            return view
+        substitute = (
+            None if record.role is AgentRole.CONTROL else self._peers.substitute_control(record)
+        )
+        if substitute is None:
+            return view
+        return replace(
+            view,
+            measurement=substitute.measurement,
+            age_us=abs(substitute.started_us - record.started_us),
+            link=Link.ONLINE,
+            is_substitute=True,
+        )
+
+
+REJUDGED_PER_BLOCK = 64  # measurements judged again with one block
+FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # doubt that no control can lift
+
+Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
 
 
 class Assessor:
@@ -33,90 +80,98 @@ class Assessor:
         observations: int = OBSERVATIONS_KEPT,
     ) -> None:
         self._judge = judge
-        self._light = Light(services, observations=observations)
-        self._memory = _Memory(observations)
+        self._context = ControlContext(services, observations=observations)
+        self._open_measurements = _OpenMeasurements(observations)
         self._due: dict[str, None] = {}  # ids to be judged again, in order
 
-    def __call__(self, block: Sequence[Taken]) -> list[Judged]:
+    def __call__(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         """All of `block`, then what its results changed in the last 15 minutes."""
-        telling = [taken for taken in block if self._light.take(taken)]
-        again = list(self._again(telling, {taken.id for taken in block}))
-        judged = [self._judged(taken) for taken in block]
-        for taken, verdicts in judged:
-            if taken.role is Role.VOLUNTEER:
-                self._memory.put(taken, verdicts)
-        return judged + again
+        informative = [record for record in block if self._context.update(record)]
+        rejudged = list(self._rejudge(informative, {record.id for record in block}))
+        judged = [self._judge_record(record) for record in block]
+        for record, verdicts in judged:
+            if record.role is AgentRole.VOLUNTEER:
+                self._open_measurements.put(record, verdicts)
+        return judged + rejudged
 
-    def _judged(self, taken: Taken) -> Judged:
-        return taken, self._judge(taken, self._light.view_of(taken))
+    def _judge_record(self, record: ReceivedMeasurement) -> JudgedMeasurement:
+        return record, self._judge(record, self._context.view_of(record))
 
-    def _again(self, telling: Sequence[Taken], block: set[str]) -> Iterator[Judged]:
+    def _rejudge(
+        self, informative: Sequence[ReceivedMeasurement], block: set[str]
+    ) -> Iterator[JudgedMeasurement]:
         """So many at a time, and the others with the next blocks: a world in which something
         changes all the time must not keep what is new waiting."""
-        self._due.update(dict.fromkeys(self._memory.near(telling)))
-        for identity in list(islice(self._due, AGAIN)):
+        self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
+        for identity in list(islice(self._due, REJUDGED_PER_BLOCK)):
             del self._due[identity]
-            before = None if identity in block else self._memory.get(identity)
-            if before is None:
+            previous = None if identity in block else self._open_measurements.get(identity)
+            if previous is None:
                 continue
-            taken, now = self._judged(before[0])
-            if now != before[1]:
-                self._memory.put(taken, now)
-                yield taken, now
+            record, verdicts = self._judge_record(previous[0])
+            if verdicts != previous[1]:
+                self._open_measurements.put(record, verdicts)
+                yield record, verdicts
 
 
-class _Memory:
+class _OpenMeasurements:
     """Volunteers' measurements whose verdicts a later result may still change, oldest first."""
 
     def __init__(self, observations: int) -> None:
-        self._kept: OrderedDict[str, Judged] = OrderedDict()
-        self._of: defaultdict[Key, dict[str, None]] = defaultdict(dict)
-        self._room = observations
+        self._judged_by_id: OrderedDict[str, JudgedMeasurement] = OrderedDict()
+        self._ids_by_target: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+        self._remaining_weight = observations
         self._latest_us = 0
 
-    def put(self, taken: Taken, verdicts: tuple[Verdict, ...]) -> None:
-        self._drop(taken.id)
-        self._latest_us = max(self._latest_us, taken.received_us)
-        if _open(verdicts):
-            self._kept[taken.id] = (taken, verdicts)
-            self._of[key_of(taken.measurement)][taken.id] = None
-            self._room -= weight(taken.measurement)
-        while self._kept and (self._room < 0 or self._past(next(iter(self._kept.values()))[0])):
-            self._drop(next(iter(self._kept)))
+    def put(self, record: ReceivedMeasurement, verdicts: tuple[Verdict, ...]) -> None:
+        self._remove(record.id)
+        self._latest_us = max(self._latest_us, record.received_us)
+        if _may_change(verdicts):
+            self._judged_by_id[record.id] = (record, verdicts)
+            self._ids_by_target[make_target_key(record.measurement)][record.id] = None
+            self._remaining_weight -= weigh_measurement(record.measurement)
+        while self._judged_by_id and (
+            self._remaining_weight < 0
+            or self._is_past_window(next(iter(self._judged_by_id.values()))[0])
+        ):
+            self._remove(next(iter(self._judged_by_id)))
 
-    def get(self, identity: str) -> Judged | None:
-        return self._kept.get(identity)
+    def get(self, identity: str) -> JudgedMeasurement | None:
+        return self._judged_by_id.get(identity)
 
-    def near(self, telling: Sequence[Taken]) -> Iterator[str]:
+    def find_near(self, informative: Sequence[ReceivedMeasurement]) -> Iterator[str]:
         """Those that one of these results lies within the window of, about the same target."""
-        moments: defaultdict[Key, list[int]] = defaultdict(list)
-        for one in telling:
-            moments[key_of(one.measurement)].append(one.started_us)
-        for key, some in moments.items():
-            some.sort()
-            for identity in self._of.get(key, ()):
-                if _near(some, self._kept[identity][0].started_us):
+        times_by_target: defaultdict[Key, list[int]] = defaultdict(list)
+        for record in informative:
+            times_by_target[make_target_key(record.measurement)].append(record.started_us)
+        for key, times_us in times_by_target.items():
+            times_us.sort()
+            for identity in self._ids_by_target.get(key, ()):
+                if _has_time_in_window(times_us, self._judged_by_id[identity][0].started_us):
                     yield identity
 
-    def _past(self, taken: Taken) -> bool:
-        return self._latest_us - taken.received_us > WINDOW_US
+    def _is_past_window(self, record: ReceivedMeasurement) -> bool:
+        return self._latest_us - record.received_us > WINDOW_US
 
-    def _drop(self, identity: str) -> None:
-        gone = self._kept.pop(identity, None)
-        if gone is not None:
-            self._room += weight(gone[0].measurement)
-            key = key_of(gone[0].measurement)
-            del self._of[key][identity]
-            if not self._of[key]:
-                del self._of[key]
+    def _remove(self, identity: str) -> None:
+        removed = self._judged_by_id.pop(identity, None)
+        if removed is not None:
+            self._remaining_weight += weigh_measurement(removed[0].measurement)
+            key = make_target_key(removed[0].measurement)
+            del self._ids_by_target[key][identity]
+            if not self._ids_by_target[key]:
+                del self._ids_by_target[key]
 
 
-def _open(verdicts: Sequence[Verdict]) -> bool:
+def _may_change(verdicts: Sequence[Verdict]) -> bool:
     """Whether anything here leans on the control, or waits for it."""
-    return any(v.state is not State.REACHABLE and not v.rule.startswith(FINAL) for v in verdicts)
+    return any(
+        v.state is not VerdictState.REACHABLE and not v.rule.startswith(FINAL_RULE_PREFIXES)
+        for v in verdicts
+    )
 
 
-def _near(moments: Sequence[int], at_us: int) -> bool:
+def _has_time_in_window(times_us: Sequence[int], at_us: int) -> bool:
     """Whether one of these, which are in order, lies within the window."""
-    at = bisect_left(moments, at_us - WINDOW_US)
-    return at < len(moments) and moments[at] <= at_us + WINDOW_US
+    at = bisect_left(times_us, at_us - WINDOW_US)
+    return at < len(times_us) and times_us[at] <= at_us + WINDOW_US

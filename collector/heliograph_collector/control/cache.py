@@ -13,10 +13,10 @@ from heliograph_collector.control.target_key import (
     STALE_US,
     WINDOW_US,
     Key,
-    key_of,
-    weight,
+    make_target_key,
+    weigh_measurement,
 )
-from heliograph_collector.model.records import ControlView, Role, Taken
+from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
 _by_time = itemgetter(0)
@@ -29,34 +29,43 @@ class ControlCache:
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
     ) -> None:
         self._groups = {s.name: {e.id: e.group for e in s.endpoints if e.group} for s in services}
-        self._kept: dict[Key, dict[str, list[tuple[int, int, Taken]]]] = {}
-        self._order: deque[tuple[Key, str, tuple[int, int, Taken]]] = deque()
-        self._room = observations
+        self._entries_by_target: dict[
+            Key, dict[str, list[tuple[int, int, ReceivedMeasurement]]]
+        ] = {}
+        self._order: deque[tuple[Key, str, tuple[int, int, ReceivedMeasurement]]] = deque()
+        self._remaining_weight = observations
         self._count = 0
 
-    def update(self, taken: Taken) -> bool:
+    def update(self, record: ReceivedMeasurement) -> bool:
         """Take in a control's result; False when it proves nothing."""
-        if not _fit(taken):
+        if not _is_usable(record):
             return False
-        key, nym = key_of(taken.measurement), taken.nym
+        key = make_target_key(record.measurement)
+        pseudonym = record.pseudonym
         self._count += 1
-        entry = (taken.started_us, self._count, taken)
-        insort(self._kept.setdefault(key, {}).setdefault(nym, []), entry, key=_by_time)
-        self._order.append((key, nym, entry))
-        self._room -= weight(taken.measurement)
-        while self._room < 0 and len(self._order) > 1:
+        entry = (record.started_us, self._count, record)
+        insort(
+            self._entries_by_target.setdefault(key, {}).setdefault(pseudonym, []),
+            entry,
+            key=_by_time,
+        )
+        self._order.append((key, pseudonym, entry))
+        self._remaining_weight -= weigh_measurement(record.measurement)
+        while self._remaining_weight < 0 and len(self._order) > 1:
             self._forget(*self._order.popleft())
         return True
 
-    def view(self, of: Measurement, at_us: int) -> ControlView:
+    def find_view(self, measurement: Measurement, at_us: int) -> ControlView:
         """The best evidence there is about the target of this measurement, at this moment."""
-        controls = self._kept.get(key_of(of), {})
-        groups = self._groups.get(of.service, {})
-        nearest = [_nearest(entries, at_us) for entries in controls.values() if entries]
-        nearest = [one for one in nearest if abs(one.started_us - at_us) <= STALE_US]
+        controls = self._entries_by_target.get(make_target_key(measurement), {})
+        groups = self._groups.get(measurement.service, {})
+        nearest = [_find_nearest(entries, at_us) for entries in controls.values() if entries]
+        nearest = [
+            candidate for candidate in nearest if abs(candidate.started_us - at_us) <= STALE_US
+        ]
         if not nearest:
             return ControlView(groups=groups)
-        best = max(nearest, key=lambda taken: _rank(taken, at_us))
+        best = max(nearest, key=lambda record: _rank_control(record, at_us))
         return ControlView(
             measurement=best.measurement,
             age_us=abs(best.started_us - at_us),
@@ -64,49 +73,53 @@ class ControlCache:
             groups=groups,
         )
 
-    def view_of(self, taken: Taken) -> ControlView:
+    def view_of(self, record: ReceivedMeasurement) -> ControlView:
         """A control is held against itself: it can be reachable, down or unknown."""
-        measurement = taken.measurement
-        if taken.role is Role.CONTROL:
+        measurement = record.measurement
+        if record.role is AgentRole.CONTROL:
             groups = self._groups.get(measurement.service, {})
-            return ControlView(measurement=measurement, age_us=0, link=taken.link, groups=groups)
-        return self.view(measurement, taken.started_us)
+            return ControlView(measurement=measurement, age_us=0, link=record.link, groups=groups)
+        return self.find_view(measurement, record.started_us)
 
-    def _forget(self, key: Key, nym: str, entry: tuple[int, int, Taken]) -> None:
-        self._room += weight(entry[2].measurement)
-        entries = self._kept[key][nym]
+    def _forget(
+        self, key: Key, pseudonym: str, entry: tuple[int, int, ReceivedMeasurement]
+    ) -> None:
+        self._remaining_weight += weigh_measurement(entry[2].measurement)
+        entries = self._entries_by_target[key][pseudonym]
         entries.remove(entry)
         if not entries:
-            del self._kept[key][nym]
-        if not self._kept[key]:
-            del self._kept[key]
+            del self._entries_by_target[key][pseudonym]
+        if not self._entries_by_target[key]:
+            del self._entries_by_target[key]
 
 
-def _fit(taken: Taken) -> bool:
+def _is_usable(record: ReceivedMeasurement) -> bool:
     """A control whose own anchors failed is no measure of anything, nor one that did not run."""
-    ran = bool(taken.measurement.observations) and not taken.measurement.not_measured
-    return taken.role is Role.CONTROL and taken.link is Link.ONLINE and ran
+    has_run = bool(record.measurement.observations) and not record.measurement.not_measured
+    return record.role is AgentRole.CONTROL and record.link is Link.ONLINE and has_run
 
 
-def _nearest(entries: Sequence[tuple[int, int, Taken]], at_us: int) -> Taken:
+def _find_nearest(
+    entries: Sequence[tuple[int, int, ReceivedMeasurement]], at_us: int
+) -> ReceivedMeasurement:
     """In time; of two equally near the later."""
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
     return min(near, key=lambda entry: (abs(entry[0] - at_us), -entry[0]))[2]
 
 
-def _rank(taken: Taken, at_us: int) -> tuple[bool, int, int, str]:
+def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:
     """Fresh before stale, then who got furthest: one control that works shows that it can work."""
-    age_us = abs(taken.started_us - at_us)
-    fresh = age_us <= WINDOW_US
-    return fresh, _reach(taken.measurement) if fresh else 0, -age_us, taken.nym
+    age_us = abs(record.started_us - at_us)
+    is_fresh = age_us <= WINDOW_US
+    return is_fresh, _sum_depths(record.measurement) if is_fresh else 0, -age_us, record.pseudonym
 
 
-def _reach(measurement: Measurement) -> int:
+def _sum_depths(measurement: Measurement) -> int:
     """The sum, over endpoints, of the deepest step that succeeded."""
     deepest: dict[str, int] = {}
-    for seen in measurement.observations:
-        if seen.failure is None:
-            depth = max(deepest.get(seen.endpoint, 0), _DEPTH[seen.operation])
-            deepest[seen.endpoint] = depth
+    for observation in measurement.observations:
+        if observation.failure is None:
+            depth = max(deepest.get(observation.endpoint, 0), _DEPTH[observation.operation])
+            deepest[observation.endpoint] = depth
     return sum(deepest.values())

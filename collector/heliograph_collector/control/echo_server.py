@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from heliograph_collector.errors import PortTakenError
+
 MAX_HEAD = 8_192
 MAX_LINES = 100
 _METHODS = b"GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH"
@@ -27,7 +29,7 @@ def may_be_http(received: bytes) -> bool:
     return _OPENING.match(received) is not None or _OPENING.match(received + b"/") is not None
 
 
-def described(head: bytes) -> bytes | None:
+def build_http_reply(head: bytes) -> bytes | None:
     """The HTTP reply to a whole request head, None when it is not well-formed.
 
     The body is {"request_line": TEXT, "headers": [[NAME, VALUE], …]}, in the order and the
@@ -37,11 +39,11 @@ def described(head: bytes) -> bytes | None:
     headers = [_HEADER.fullmatch(line) for line in lines[1:]]
     if not _REQUEST_LINE.fullmatch(lines[0]) or len(lines) > MAX_LINES or not all(headers):
         return None
-    told = {
+    request_fields = {
         "request_line": lines[0].decode("ascii"),
         "headers": [[g.decode("ascii") for g in match.groups()] for match in headers if match],
     }
-    body = json.dumps(told, separators=(",", ":")).encode()
+    body = json.dumps(request_fields, separators=(",", ":")).encode()
     fields = (
         b"HTTP/1.1 200 OK",
         b"Content-Type: application/json",
@@ -56,39 +58,35 @@ def described(head: bytes) -> bytes | None:
 
 CONNECTIONS = 256
 PER_NETWORK = 16  # of one /24 or /48, which may be a whole carrier-grade NAT; a visit takes six
-VISIT_S = 10.0
+CONNECTION_TIMEOUT_S = 10.0
 _CHUNK = 2_048
-_DRAINED = 65_536  # bytes thrown away behind a request
+_MAX_DRAINED_BYTES = 65_536  # bytes thrown away behind a request
 
 
-class PortTakenError(Exception):
-    """Somebody listens there already, or the address is not this machine's."""
-
-
-class Echo:
+class EchoServer:
     """`async with TaskGroup() as group, echo.open(HOST, PORT, group) as port:`"""
 
     def __init__(
         self,
         *,
-        visit_s: float = VISIT_S,
+        timeout_s: float = CONNECTION_TIMEOUT_S,
         connections: int = CONNECTIONS,
         per_network: int = PER_NETWORK,
     ) -> None:
-        self._visit_s = visit_s
+        self._timeout_s = timeout_s
         self._connections = connections
         self._per_network = per_network
-        self._visits: Counter[str] = Counter()  # only of those connected now
+        self._open_by_network: Counter[str] = Counter()  # only of those connected now
 
     @asynccontextmanager
     async def open(self, host: str, port: int, group: asyncio.TaskGroup) -> AsyncIterator[int]:
         """The port. Visits are tasks of `group` and end with the block. Raises PortTakenError."""
-        visits: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[None]] = set()
 
         def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            visit = group.create_task(self._visit(reader, writer))
-            visits.add(visit)
-            visit.add_done_callback(visits.discard)
+            task = group.create_task(self._serve_connection(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
         try:
             server = await asyncio.start_server(begin, host, port, limit=MAX_HEAD)
@@ -98,36 +96,38 @@ class Echo:
             yield int(server.sockets[0].getsockname()[1])
         finally:
             server.close()
-            for visit in visits:
-                visit.cancel()
+            for task in tasks:
+                task.cancel()
 
     def problems(self) -> list[str]:
         """What an operator should know."""
-        if self._visits.total() < self._connections:
+        if self._open_by_network.total() < self._connections:
             return []
         return [f"The echo service has all the {self._connections} connections that it takes."]
 
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        network = _network(writer)
-        if not self._may_enter(network):
+    async def _serve_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        network = _get_network(writer)
+        if not self._has_capacity(network):
             writer.transport.abort()
             return
-        self._visits[network] += 1
+        self._open_by_network[network] += 1
         try:
-            async with asyncio.timeout(self._visit_s):
-                await _answer(reader, writer)
+            async with asyncio.timeout(self._timeout_s):
+                await _answer_request(reader, writer)
         except (OSError, TimeoutError):  # it left, or took too long: that is its own affair
             pass
         finally:
-            self._visits -= Counter((network,))
+            self._open_by_network -= Counter((network,))
             writer.transport.abort()
 
-    def _may_enter(self, network: str) -> bool:
-        within = self._visits.total() < self._connections
-        return within and self._visits[network] < self._per_network
+    def _has_capacity(self, network: str) -> bool:
+        within = self._open_by_network.total() < self._connections
+        return within and self._open_by_network[network] < self._per_network
 
 
-def _network(writer: asyncio.StreamWriter) -> str:
+def _get_network(writer: asyncio.StreamWriter) -> str:
     """The caller's /24 or /48: a key while it is connected, and nothing else."""
     name = writer.get_extra_info("peername")
     if not name:
@@ -137,7 +137,7 @@ def _network(writer: asyncio.StreamWriter) -> str:
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """At most MAX_HEAD bytes are read, and the raw echo is never longer than what came."""
     received = b""
     while len(received) < MAX_HEAD and may_be_http(received):
@@ -147,33 +147,33 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             break
         received += chunk
     head, end, _ = received.partition(b"\r\n\r\n")
-    reply = described(head + end) if end else None
+    reply = build_http_reply(head + end) if end else None
     if reply is not None:
-        await _say(reply, writer)
+        await _write_reply(reply, writer)
     else:
-        await _echo(received, reader, writer)
-    await _finish(reader, writer)
+        await _echo_bytes(received, reader, writer)
+    await _drain_request(reader, writer)
 
 
-async def _echo(
+async def _echo_bytes(
     received: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Byte for byte, as it comes, until the caller ends or has sent its fill."""
-    await _say(received, writer)
+    await _write_reply(received, writer)
     left = MAX_HEAD - len(received)
     while left > 0 and (chunk := await reader.read(min(_CHUNK, left))):
         left -= len(chunk)
-        await _say(chunk, writer)
+        await _write_reply(chunk, writer)
 
 
-async def _say(reply: bytes, writer: asyncio.StreamWriter) -> None:
+async def _write_reply(reply: bytes, writer: asyncio.StreamWriter) -> None:
     writer.write(reply)
     await writer.drain()
 
 
-async def _finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _drain_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Read on for a while: what lies unread as a connection closes takes the reply with it."""
     writer.write_eof()
-    left = _DRAINED
+    left = _MAX_DRAINED_BYTES
     while left > 0 and (chunk := await reader.read(_CHUNK)):
         left -= len(chunk)

@@ -11,11 +11,11 @@ STALE_US = 60 * 60 * 1_000_000  # beyond that a control is not even stale: there
 OBSERVATIONS_KEPT = 50_000  # by each memory: some 50 MB
 
 
-def key_of(measurement: Measurement) -> Key:
+def make_target_key(measurement: Measurement) -> Key:
     """The service, or the lone target, and what is done to it."""
     return measurement.service or measurement.target, measurement.experiment
 
 
-def weight(measurement: Measurement) -> int:
+def weigh_measurement(measurement: Measurement) -> int:
     """The room that it takes, in observations."""
     return 1 + len(measurement.observations)

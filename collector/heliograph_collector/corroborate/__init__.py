@@ -4,32 +4,157 @@ Off unless the configuration names a source, since to ask is to tell whom we wat
 imports this package, and it imports none: `make check` holds both.
 """
 
-from heliograph_collector.corroborate.annotation import Annotation, What, Why
-from heliograph_collector.corroborate.annotation_log import Notes
-from heliograph_collector.corroborate.compare import hold_against
-from heliograph_collector.corroborate.incident import Entity, Incident, read_incident
-from heliograph_collector.corroborate.ioda import IodaConfig
-from heliograph_collector.corroborate.radar import RadarConfig
-from heliograph_collector.corroborate.ris import RisConfig
-from heliograph_collector.corroborate.service import SOURCES, Corroborator, Settings
-from heliograph_collector.corroborate.source import Means, SourceError, open_session
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
+from heliograph_collector.corroborate.annotation_log import AnnotationLog
+from heliograph_collector.corroborate.compare import compare_incident
+from heliograph_collector.corroborate.incident import (
+    DAY_US,
+    Entity,
+    FeedIncident,
+    list_entities,
+    open_incidents,
+    read_incident,
+)
+from heliograph_collector.corroborate.ioda import Ioda, IodaConfig
+from heliograph_collector.corroborate.radar import Radar, RadarConfig
+from heliograph_collector.corroborate.ris import RisConfig, RisLive
+from heliograph_collector.corroborate.series import SourceEvidence
+from heliograph_collector.corroborate.source import (
+    EvidenceSource,
+    SourceContext,
+    SourceError,
+    compute_backoff_s,
+    open_session,
+)
 
 __all__ = [
     "SOURCES",
+    "Agreement",
+    "AgreementReason",
     "Annotation",
+    "AnnotationLog",
+    "CorroborationSettings",
     "Corroborator",
     "Entity",
-    "Incident",
+    "FeedIncident",
     "IodaConfig",
-    "Means",
-    "Notes",
     "RadarConfig",
     "RisConfig",
-    "Settings",
+    "SourceContext",
     "SourceError",
-    "What",
-    "Why",
-    "hold_against",
+    "compare_incident",
     "open_session",
     "read_incident",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorroborationSettings:
+    ris: RisConfig = field(default_factory=RisConfig)
+    ioda: IodaConfig = field(default_factory=IodaConfig)
+    radar: RadarConfig = field(default_factory=RadarConfig)
+
+
+SOURCES: Mapping[str, Callable[[CorroborationSettings, SourceContext], EvidenceSource]] = {
+    "ris": lambda settings, means: RisLive(settings.ris, means),
+    "ioda": lambda settings, means: Ioda(settings.ioda, means),
+    "radar": lambda settings, means: Radar(settings.radar, means),
+}
+
+
+ROUND_S = 60.0
+MAX_ENTITIES = 16  # entities of one source; of more incidents at once the newest are asked about
+HISTORY_US = 7 * DAY_US + DAY_US // 8
+
+log = logging.getLogger("heliograph.corroborate")
+
+
+class Corroborator:
+    """`run` belongs in the collector's TaskGroup. It reads incidents and hands out notes; nothing
+    that it knows goes back to a detector.
+
+    `incidents` gives them as the API does, newest first; `watched` the networks that may be
+    followed beforehand.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[EvidenceSource],
+        annotation_log: AnnotationLog,
+        context: SourceContext,
+        *,
+        incidents: Callable[[], Sequence[Mapping[str, Any]]],
+        watched: Callable[[], Sequence[Entity]] = tuple,
+    ) -> None:
+        self._sources = list(sources)
+        self._annotation_log = annotation_log
+        self._context = context
+        self._incidents = incidents
+        self._watched = watched
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(source.run())
+                group.create_task(self._poll_source(source))
+
+    async def _poll_source(self, source: EvidenceSource) -> None:
+        polled_us: dict[Entity, int] = {}
+        failures = 0
+        while True:
+            wait_s = ROUND_S
+            try:
+                await self.poll_due(source, polled_us)
+                failures = 0
+            except SourceError as error:
+                failures += 1
+                wait_s = max(ROUND_S, compute_backoff_s(failures, error.retry_s, self._context.rng))
+                log.warning("%s Asking again in %.0f s.", error, wait_s)
+            await self._context.pause(wait_s)
+
+    async def poll_due(self, source: EvidenceSource, polled_us: dict[Entity, int]) -> None:
+        """Ask about each entity that is due; `polled_us` notes when. Raises SourceError."""
+        incidents = open_incidents(self._incidents(), self._context.clock.wall_us())
+        source.follow([*list_entities(incidents), *self._watched()])
+        entities = list_entities(incidents)[:MAX_ENTITIES]
+        for closed_entity in polled_us.keys() - set(entities):
+            del polled_us[closed_entity]
+        for entity in entities:
+            now_us = self._context.clock.monotonic_us()
+            if entity in polled_us and now_us - polled_us[entity] < source.every_s * 1e6:
+                continue
+            polled_us[entity] = now_us
+            concerned = [i for i in incidents if any(p.entity == entity for p in i.cells)]
+            await self._ask_source(source, entity, concerned)
+
+    async def _ask_source(
+        self, source: EvidenceSource, entity: Entity, incidents: Sequence[FeedIncident]
+    ) -> None:
+        """One question for all incidents of the entity."""
+        since_us = min(incident.earliest_us for incident in incidents) - HISTORY_US
+        now_us = self._context.clock.wall_us()
+        until_us = min(now_us, max(incident.until_us for incident in incidents))
+        for evidence in await source.ask(entity, since_us, until_us):
+            self._annotate(evidence, incidents)
+
+    def _annotate(self, evidence: SourceEvidence, incidents: Sequence[FeedIncident]) -> None:
+        for incident in incidents:
+            annotation = compare_incident(incident, evidence)
+            if self._annotation_log.add(annotation):
+                log.info(
+                    "%s: %s of %s, incident %s: %s (%s)",
+                    *(
+                        annotation.source,
+                        annotation.signal,
+                        annotation.entity,
+                        annotation.incident,
+                        annotation.agreement,
+                        annotation.reason,
+                    ),
+                )

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from heliograph_collector.corroborate.incident import Entity, micros, moment
+from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
 
 FIGURES = ("before", "during", "least", "points", "claims")
 
 
-class What(StrEnum):
+class Agreement(StrEnum):
     AGREES = "agrees"
     DISAGREES = "disagrees"
     NOTHING = "nothing_to_say"
 
 
-class Why(StrEnum):
+class AgreementReason(StrEnum):
     """Why it says so; the API's words."""
 
     DROPPED = "dropped"
@@ -40,53 +40,61 @@ class Annotation:
     source: str
     signal: str
     entity: Entity
-    said_us: int
+    evaluated_us: int
     since_us: int
     until_us: int
-    what: What
-    why: Why
+    agreement: Agreement
+    reason: AgreementReason
     figures: Mapping[str, float]
     url: str
     attribution: str
 
     @property
-    def about(self) -> tuple[str, str, Entity]:
+    def subject(self) -> tuple[str, str, Entity]:
         """Of two annotations about the same, the later one counts."""
         return self.source, self.signal, self.entity
 
-    def same_as(self, other: "Annotation | None") -> bool:
-        return other is not None and (self.what, self.why) == (other.what, other.why)
+    def is_same_as(self, other: "Annotation | None") -> bool:
+        return other is not None and (self.agreement, self.reason) == (
+            other.agreement,
+            other.reason,
+        )
 
 
-def record(said: Annotation) -> dict[str, Any]:
+def to_record(annotation: Annotation) -> dict[str, Any]:
     """As plain JSON values, in the feed's manner."""
     return {
-        "source": said.source,
-        "signal": said.signal,
-        "entity": {"country": said.entity.country, "asn": said.entity.asn},
-        "said": moment(said.said_us),
-        "window": {"since": moment(said.since_us), "until": moment(said.until_us)},
-        "what": said.what.value,
-        "why": said.why.value,
-        "figures": dict(said.figures),
-        "url": said.url,
-        "attribution": said.attribution,
+        "source": annotation.source,
+        "signal": annotation.signal,
+        "entity": {"country": annotation.entity.country, "asn": annotation.entity.asn},
+        "said": format_timestamp(annotation.evaluated_us),
+        "window": {
+            "since": format_timestamp(annotation.since_us),
+            "until": format_timestamp(annotation.until_us),
+        },
+        "what": annotation.agreement.value,
+        "why": annotation.reason.value,
+        "figures": dict(annotation.figures),
+        "url": annotation.url,
+        "attribution": annotation.attribution,
     }
 
 
-def read_record(incident: str, told: Mapping[str, Any]) -> Annotation:
-    """Raises KeyError, TypeError, ValueError for what `record` has not written."""
+def from_record(incident: str, fields: Mapping[str, Any]) -> Annotation:
+    """Raises KeyError, TypeError, ValueError for what `to_record` has not written."""
     return Annotation(
         incident=incident,
-        source=str(told["source"]),
-        signal=str(told["signal"]),
-        entity=Entity(str(told["entity"]["country"]), int(told["entity"]["asn"])),
-        said_us=micros(told["said"]),
-        since_us=micros(told["window"]["since"]),
-        until_us=micros(told["window"]["until"]),
-        what=What(told["what"]),
-        why=Why(told["why"]),
-        figures={name: float(told["figures"][name]) for name in FIGURES if name in told["figures"]},
-        url=str(told["url"]),
-        attribution=str(told["attribution"]),
+        source=str(fields["source"]),
+        signal=str(fields["signal"]),
+        entity=Entity(str(fields["entity"]["country"]), int(fields["entity"]["asn"])),
+        evaluated_us=parse_timestamp(fields["said"]),
+        since_us=parse_timestamp(fields["window"]["since"]),
+        until_us=parse_timestamp(fields["window"]["until"]),
+        agreement=Agreement(fields["what"]),
+        reason=AgreementReason(fields["why"]),
+        figures={
+            name: float(fields["figures"][name]) for name in FIGURES if name in fields["figures"]
+        },
+        url=str(fields["url"]),
+        attribution=str(fields["attribution"]),
     )

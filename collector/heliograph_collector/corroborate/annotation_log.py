@@ -12,60 +12,62 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from heliograph_collector.corroborate.annotation import Annotation, read_record, record
+from heliograph_collector.corroborate.annotation import Annotation, from_record, to_record
 from heliograph_collector.corroborate.incident import Entity
 
 FILE = "corroboration.jsonl"
-MOST_BYTES = 8_388_608
-MOST_INCIDENTS = 1_000
-MOST_LINE = 8_192
-MOST_OF_ONE = 64  # sources, signals and entities of an incident
+MAX_BYTES = 8_388_608
+MAX_INCIDENTS = 1_000
+MAX_LINE_BYTES = 8_192
+MAX_PER_INCIDENT = 64  # sources, signals and entities of an incident
 
 log = logging.getLogger("heliograph.corroborate")
 
-_About = tuple[str, str, Entity]
+_Subject = tuple[str, str, Entity]
 
 
-class Notes:
-    """One writer. `of` answers from memory; a disk that fails costs the file, not the answer."""
+class AnnotationLog:
+    """Annotations by incident, kept in memory and in a file. A failing disk costs only the file."""
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._file = folder / FILE
-        self._most_bytes = most_bytes
-        self._known: OrderedDict[str, dict[_About, Annotation]] = OrderedDict()
+        self._most_bytes = max_bytes
+        self._annotations: OrderedDict[str, dict[_Subject, Annotation]] = OrderedDict()
         for file in (self._older, self._file):
-            for line in _lines(file, most_bytes):
-                self._read(line)
+            for line in _read_lines(file, max_bytes):
+                self._restore(line)
 
-    def add(self, said: Annotation) -> bool:
+    def add(self, annotation: Annotation) -> bool:
         """Whether it is news: the same said again is no line."""
-        before = self._known.get(said.incident, {}).get(said.about)
-        if said.same_as(before) or not self._keep(said):
+        previous = self._annotations.get(annotation.incident, {}).get(annotation.subject)
+        if annotation.is_same_as(previous) or not self._remember(annotation):
             return False
-        line = json.dumps({"incident": said.incident, **record(said)}, sort_keys=True)
+        line = json.dumps(
+            {"incident": annotation.incident, **to_record(annotation)}, sort_keys=True
+        )
         try:
             self._append(line.encode() + b"\n")
         except OSError as error:
             log.error("%s cannot be written: %s", self._file, error.strerror)
         return True
 
-    def of(self, incident: str) -> list[dict[str, Any]]:
+    def list_annotations(self, incident: str) -> list[dict[str, Any]]:
         """The newest of each source, signal and entity, as JSON values."""
-        known = self._known.get(incident, {})
-        return [record(known[about]) for about in sorted(known)]
+        by_subject = self._annotations.get(incident, {})
+        return [to_record(by_subject[subject]) for subject in sorted(by_subject)]
 
     @property
     def _older(self) -> Path:
         return self._file.with_suffix(".jsonl.1")
 
-    def _keep(self, said: Annotation) -> bool:
-        known = self._known.setdefault(said.incident, {})
-        if said.about not in known and len(known) >= MOST_OF_ONE:
+    def _remember(self, annotation: Annotation) -> bool:
+        by_subject = self._annotations.setdefault(annotation.incident, {})
+        if annotation.subject not in by_subject and len(by_subject) >= MAX_PER_INCIDENT:
             return False
-        known[said.about] = said
-        self._known.move_to_end(said.incident)
-        while len(self._known) > MOST_INCIDENTS:
-            self._known.popitem(last=False)
+        by_subject[annotation.subject] = annotation
+        self._annotations.move_to_end(annotation.incident)
+        while len(self._annotations) > MAX_INCIDENTS:
+            self._annotations.popitem(last=False)
         return True
 
     def _append(self, line: bytes) -> None:
@@ -82,21 +84,21 @@ class Notes:
         self._file.replace(self._older)
         self._file.write_bytes(line.lstrip(b"\n"))
 
-    def _read(self, line: bytes) -> None:
+    def _restore(self, line: bytes) -> None:
         try:
-            told = json.loads(line)
-            self._keep(read_record(str(told["incident"]), told))
+            entry = json.loads(line)
+            self._remember(from_record(str(entry["incident"]), entry))
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return
 
 
-def _lines(file: Path, most_bytes: int) -> Iterator[bytes]:
+def _read_lines(file: Path, max_bytes: int) -> Iterator[bytes]:
     """Whole lines of a sensible length, from as much as we ever write."""
     try:
         with file.open("rb") as stream:
-            left = most_bytes
-            while left > 0 and (line := stream.readline(MOST_LINE)):
-                left -= len(line)
+            remaining_bytes = max_bytes
+            while remaining_bytes > 0 and (line := stream.readline(MAX_LINE_BYTES)):
+                remaining_bytes -= len(line)
                 if line.endswith(b"\n"):
                     yield line
     except FileNotFoundError:

@@ -12,13 +12,13 @@ import msgspec
 from heliograph_collector.corroborate.source import SourceError
 
 DEADLINE_S = 30.0
-MOST_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 _CHUNK = 65_536
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SourceRequest:
     """`name` is what the log calls the source; the headers may hold a token."""
 
     name: str
@@ -27,13 +27,13 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-async def get(
+async def fetch_body(
     session: aiohttp.ClientSession,
-    request: Request,
+    request: SourceRequest,
     *,
     now_us: int,
     deadline_s: float = DEADLINE_S,
-    most_bytes: int = MOST_BYTES,
+    max_bytes: int = MAX_BYTES,
 ) -> bytes:
     """The body of a 200. A redirect is a refusal: it would carry our question elsewhere.
 
@@ -48,8 +48,8 @@ async def get(
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None),
             ) as response:
-                _admit(request.name, response, now_us)
-                return await _read(request.name, response, most_bytes)
+                _check_response(request.name, response, now_us)
+                return await _read_body(request.name, response, max_bytes)
     except TimeoutError:
         raise SourceError(f"{request.name} gave no whole answer in {deadline_s:g} s.") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -57,34 +57,34 @@ async def get(
         raise SourceError(f"{request.name} cannot be read ({type(error).__name__}).") from None
 
 
-def _admit(name: str, response: aiohttp.ClientResponse, now_us: int) -> None:
+def _check_response(name: str, response: aiohttp.ClientResponse, now_us: int) -> None:
     if response.status != 200:
-        again_s = retry_after_s(response.headers.get("Retry-After", ""), now_us)
-        raise SourceError(f"{name} answered {response.status}.", again_s)
+        retry_s = parse_retry_after_s(response.headers.get("Retry-After", ""), now_us)
+        raise SourceError(f"{name} answered {response.status}.", retry_s)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise SourceError(f"{name} sent a packed answer, which nobody asked for.")
 
 
-async def _read(name: str, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+async def _read_body(name: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk
-        if len(body) > most_bytes:
-            raise SourceError(f"{name} answered with more than {most_bytes} bytes.")
+        if len(body) > max_bytes:
+            raise SourceError(f"{name} answered with more than {max_bytes} bytes.")
     return bytes(body)
 
 
-def retry_after_s(text: str, now_us: int) -> float | None:
+def parse_retry_after_s(header: str, now_us: int) -> float | None:
     """The header Retry-After: seconds or a date. None where there is none that can be read."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_us / 1e6)
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now_us / 1e6)
     except (ValueError, OverflowError, TypeError):
         return None
 
 
-def decode(name: str, body: bytes, shape: type[_T]) -> _T:
+def decode_json(name: str, body: bytes, shape: type[_T]) -> _T:
     """JSON of exactly this shape, unknown fields left out. Raises SourceError."""
     try:
         return msgspec.json.decode(body, type=shape)

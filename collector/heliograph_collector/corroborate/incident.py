@@ -11,7 +11,7 @@ DAY_US = 24 * HOUR_US
 
 JUDGED_US = DAY_US  # of a long incident its first day is held against the sources
 SETTLED_US = 3 * HOUR_US  # what lags has come by then; nobody is asked after it
-MOST_ENTITIES = 8
+MAX_ENTITIES = 8
 _SILENCE = "network_silence"
 
 
@@ -25,22 +25,22 @@ class Entity(NamedTuple):
         return f"asn/{self.asn}" if self.asn else f"country/{self.country}"
 
 
-class Part(NamedTuple):
-    """One cell of an incident; `exact` when it is neither one region nor one access type of it."""
+class IncidentCell(NamedTuple):
+    """A cell; `is_exact` when it is neither one region nor one access type of it."""
 
     entity: Entity
-    exact: bool
+    is_exact: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class FeedIncident:
     """Microseconds UTC. It began after `earliest_us` and before `latest_us`."""
 
     id: str
     earliest_us: int
     latest_us: int
     ended_us: int | None  # the first moment at which it may have been over
-    parts: tuple[Part, ...]
+    cells: tuple[IncidentCell, ...]
 
     @property
     def until_us(self) -> int:
@@ -48,54 +48,54 @@ class Incident:
         last = self.earliest_us + JUDGED_US
         return last if self.ended_us is None else min(self.ended_us, last)
 
-    def asked_about(self, now_us: int) -> bool:
+    def is_due(self, now_us: int) -> bool:
         """Whether a source may still have something new to say."""
         return self.earliest_us <= now_us < self.until_us + SETTLED_US
 
 
-def read_incident(told: Mapping[str, Any]) -> Incident | None:
+def read_incident(entry: Mapping[str, Any]) -> FeedIncident | None:
     """From its JSON. None for what no source outside could see, and for what was withdrawn."""
-    if told.get("kind") != _SILENCE or told.get("state") == "withdrawn":
+    if entry.get("kind") != _SILENCE or entry.get("state") == "withdrawn":
         return None
-    ended = told.get("ended")
-    return Incident(
-        id=str(told["id"]),
-        earliest_us=micros(told["started"]["earliest"]),
-        latest_us=micros(told["started"]["latest"]),
-        ended_us=micros(ended["earliest"]) if ended else None,
-        parts=_parts(told.get("parts") or [told["scope"]]),
+    ended = entry.get("ended")
+    return FeedIncident(
+        id=str(entry["id"]),
+        earliest_us=parse_timestamp(entry["started"]["earliest"]),
+        latest_us=parse_timestamp(entry["started"]["latest"]),
+        ended_us=parse_timestamp(ended["earliest"]) if ended else None,
+        cells=_read_cells(entry.get("parts") or [entry["scope"]]),
     )
 
 
-def open_incidents(told: Iterable[Mapping[str, Any]], now_us: int) -> list[Incident]:
+def open_incidents(entries: Iterable[Mapping[str, Any]], now_us: int) -> list[FeedIncident]:
     """Those about which it makes sense to ask now, in their order."""
-    read = (read_incident(each) for each in told)
-    return [incident for incident in read if incident and incident.asked_about(now_us)]
+    read = (read_incident(each) for each in entries)
+    return [incident for incident in read if incident and incident.is_due(now_us)]
 
 
-def entities_of(incidents: Sequence[Incident]) -> list[Entity]:
-    return list(dict.fromkeys(part.entity for each in incidents for part in each.parts))
+def list_entities(incidents: Sequence[FeedIncident]) -> list[Entity]:
+    return list(dict.fromkeys(part.entity for each in incidents for part in each.cells))
 
 
-def _parts(scopes: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
-    found: dict[Entity, bool] = {}
+def _read_cells(scopes: Sequence[Mapping[str, Any]]) -> tuple[IncidentCell, ...]:
+    exact_by_entity: dict[Entity, bool] = {}
     for scope in scopes:
-        exact = not (scope.get("region") or scope.get("access"))
+        is_exact = not (scope.get("region") or scope.get("access"))
         entity = Entity(str(scope["country"]), int(scope.get("asn") or 0))
-        found[entity] = found.get(entity, False) or exact
-    return tuple(Part(*each) for each in found.items())[:MOST_ENTITIES]
+        exact_by_entity[entity] = exact_by_entity.get(entity, False) or is_exact
+    return tuple(IncidentCell(*each) for each in exact_by_entity.items())[:MAX_ENTITIES]
 
 
-def micros(text: str) -> int:
+def parse_timestamp(timestamp: str) -> int:
     """RFC 3339 as microseconds UTC. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * SECOND_US + moment.microsecond
+    parsed = datetime.fromisoformat(timestamp)
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    seconds = int(parsed.replace(microsecond=0).timestamp())
+    return seconds * SECOND_US + parsed.microsecond
 
 
-def moment(at_us: int) -> str:
+def format_timestamp(at_us: int) -> str:
     """RFC 3339, UTC, exact to the microsecond."""
     seconds, rest = divmod(at_us, SECOND_US)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"

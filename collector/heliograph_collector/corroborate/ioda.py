@@ -10,18 +10,22 @@ from typing import Annotated
 
 import msgspec
 
-from heliograph_collector.corroborate.fetch import Request, decode, get
+from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
 from heliograph_collector.corroborate.incident import SECOND_US, Entity
-from heliograph_collector.corroborate.polling import Pace
 from heliograph_collector.corroborate.series import (
     Claim,
-    Claims,
-    Evidence,
+    ClaimsEvidence,
     Point,
-    Series,
-    in_order,
+    SeriesEvidence,
+    SourceEvidence,
+    sort_points,
 )
-from heliograph_collector.corroborate.source import Asked, Means, SourceError
+from heliograph_collector.corroborate.source import (
+    PolledSource,
+    RequestPacer,
+    SourceContext,
+    SourceError,
+)
 
 NAME = "ioda"
 SIGNALS = ("bgp", "ping-slash24", "merit-nt")
@@ -31,7 +35,7 @@ ATTRIBUTION = (
 )
 _PAGE = "https://ioda.inetintel.cc.gatech.edu"
 _LATEST_S = 1 << 33  # past the year 2200: an answer beyond it is broken
-_MOST = 20_000
+_MAX_ITEMS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class _Signal(msgspec.Struct, rename={"code": "entityCode", "begin": "from"}):
     datasource: str
     begin: _Seconds
     step: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
-    values: Annotated[list[float | None], msgspec.Meta(max_length=_MOST)]
+    values: Annotated[list[float | None], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
 class _Signals(msgspec.Struct):
@@ -64,26 +68,30 @@ class _Event(msgspec.Struct):
 
 
 class _Events(msgspec.Struct):
-    data: Annotated[list[_Event], msgspec.Meta(max_length=_MOST)] | None = None
+    data: Annotated[list[_Event], msgspec.Meta(max_length=_MAX_ITEMS)] | None = None
     error: str | None = None
 
 
-def series_of(body: bytes, entity: Entity, read_us: int) -> list[Series]:
+def parse_series(body: bytes, entity: Entity, read_us: int) -> list[SeriesEvidence]:
     """Each signal we know of in an answer to /signals/raw. Raises SourceError."""
-    answer = decode("IODA", body, _Signals)
+    answer = decode_json("IODA", body, _Signals)
     if answer.error is not None or answer.data is None:
         raise SourceError("IODA answered with an error of its own.")
-    known = [s for group in answer.data for s in group if s.datasource in SIGNALS]
-    return [_series(signal, entity, read_us) for signal in known if signal.code == _code(entity)]
+    known_signals = [s for group in answer.data for s in group if s.datasource in SIGNALS]
+    return [
+        _build_series(signal, entity, read_us)
+        for signal in known_signals
+        if signal.code == _get_code(entity)
+    ]
 
 
-def _series(signal: _Signal, entity: Entity, read_us: int) -> Series:
+def _build_series(signal: _Signal, entity: Entity, read_us: int) -> SeriesEvidence:
     points = [
         Point((signal.begin + i * signal.step) * SECOND_US, value)
         for i, value in enumerate(signal.values)
         if value is not None and math.isfinite(value)
     ]
-    return Series(
+    return SeriesEvidence(
         source=NAME,
         signal=signal.datasource,
         entity=entity,
@@ -91,57 +99,58 @@ def _series(signal: _Signal, entity: Entity, read_us: int) -> Series:
         url=f"{_PAGE}/{entity}",
         attribution=ATTRIBUTION,
         step_us=signal.step * SECOND_US,
-        points=in_order(points),
+        points=sort_points(points),
     )
 
 
-def claims_of(body: bytes, entity: Entity, read_us: int) -> Claims:
+def parse_claims(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """An answer to /outages/events. Raises SourceError."""
-    answer = decode("IODA", body, _Events)
+    answer = decode_json("IODA", body, _Events)
     if answer.error is not None or answer.data is None:
         raise SourceError("IODA answered with an error of its own.")
-    return Claims(
+    return ClaimsEvidence(
         source=NAME,
         signal="events",
         entity=entity,
         read_us=read_us,
         url=f"{_PAGE}/{entity}",
         attribution=ATTRIBUTION,
-        claims=tuple(_claim(e, read_us) for e in answer.data if e.location == str(entity)),
+        claims=tuple(_build_claim(e, read_us) for e in answer.data if e.location == str(entity)),
     )
 
 
-def _claim(event: _Event, read_us: int) -> Claim:
+def _build_claim(event: _Event, read_us: int) -> Claim:
     """Its events end where its data end: one that reaches to this hour may go on."""
     until_us = (event.start + event.duration) * SECOND_US
-    going_on = until_us >= read_us - 3_600 * SECOND_US
-    return Claim(event.start * SECOND_US, None if going_on else until_us)
+    is_ongoing = until_us >= read_us - 3_600 * SECOND_US
+    return Claim(event.start * SECOND_US, None if is_ongoing else until_us)
 
 
-class Ioda(Asked):
+class Ioda(PolledSource):
     name = NAME
     every_s = 900.0
 
-    def __init__(self, config: IodaConfig, means: Means) -> None:
-        self._config, self._means = config, means
-        self._pace = Pace(config.gap_s, means)
+    def __init__(self, config: IodaConfig, means: SourceContext) -> None:
+        self._config = config
+        self._means = means
+        self._pacer = RequestPacer(config.gap_s, means)
 
-    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         """Raises SourceError."""
         window = {"from": str(since_us // SECOND_US), "until": str(until_us // SECOND_US)}
-        found: list[Evidence] = []
+        evidence: list[SourceEvidence] = []
         for signal in SIGNALS:
             body = await self._get(f"/signals/raw/{entity}", window | {"datasource": signal})
-            found += series_of(body, entity, self._means.clock.wall_us())
+            evidence += parse_series(body, entity, self._means.clock.wall_us())
         kind, _, code = str(entity).partition("/")
         events = window | {"entityType": kind, "entityCode": code, "format": "codf"}
         body = await self._get("/outages/events", events)
-        return [*found, claims_of(body, entity, self._means.clock.wall_us())]
+        return [*evidence, parse_claims(body, entity, self._means.clock.wall_us())]
 
     async def _get(self, path: str, params: dict[str, str]) -> bytes:
-        await self._pace.turn()
-        request = Request(name="IODA", url=f"{self._config.url}{path}", params=params)
-        return await get(
+        await self._pacer.wait_turn()
+        request = SourceRequest(name="IODA", url=f"{self._config.url}{path}", params=params)
+        return await fetch_body(
             self._means.session,
             request,
             now_us=self._means.clock.wall_us(),
@@ -149,5 +158,5 @@ class Ioda(Asked):
         )
 
 
-def _code(entity: Entity) -> str:
+def _get_code(entity: Entity) -> str:
     return str(entity.asn) if entity.asn else entity.country

@@ -12,24 +12,33 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from heliograph_collector.corroborate.fetch import Request, decode, get
-from heliograph_collector.corroborate.incident import SECOND_US, Entity, micros, moment
-from heliograph_collector.corroborate.polling import Pace
+from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
+from heliograph_collector.corroborate.incident import (
+    SECOND_US,
+    Entity,
+    format_timestamp,
+    parse_timestamp,
+)
 from heliograph_collector.corroborate.series import (
     Claim,
-    Claims,
-    Evidence,
+    ClaimsEvidence,
     Point,
-    Series,
-    in_order,
+    SeriesEvidence,
+    SourceEvidence,
+    sort_points,
 )
-from heliograph_collector.corroborate.source import Asked, Means, SourceError
+from heliograph_collector.corroborate.source import (
+    PolledSource,
+    RequestPacer,
+    SourceContext,
+    SourceError,
+)
 
 NAME = "radar"
 ATTRIBUTION = "Cloudflare Radar, CC BY-NC 4.0."
 _PAGE = "https://radar.cloudflare.com"
 _STEP_S = 3_600
-_MOST = 20_000
+_MAX_ITEMS = 20_000
 _LIMIT = "100"
 _T = TypeVar("_T")
 
@@ -47,8 +56,8 @@ class _Meta(msgspec.Struct):
 
 
 class _Serie(msgspec.Struct):
-    timestamps: Annotated[list[str], msgspec.Meta(max_length=_MOST)]
-    values: Annotated[list[str], msgspec.Meta(max_length=_MOST)]
+    timestamps: Annotated[list[str], msgspec.Meta(max_length=_MAX_ITEMS)]
+    values: Annotated[list[str], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
 class _Flows(msgspec.Struct):
@@ -66,8 +75,8 @@ class _Outage(msgspec.Struct, rename={"begin": "startDate", "end": "endDate"}):
     end: str | None = None
 
 
-class _Anomalies(msgspec.Struct, rename={"found": "trafficAnomalies"}):
-    found: Annotated[list[_Outage], msgspec.Meta(max_length=_MOST)]
+class _Anomalies(msgspec.Struct, rename={"anomalies": "trafficAnomalies"}):
+    anomalies: Annotated[list[_Outage], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
 class _AnomaliesAnswer(msgspec.Struct):
@@ -75,77 +84,81 @@ class _AnomaliesAnswer(msgspec.Struct):
     result: _Anomalies
 
 
-class _Told(msgspec.Struct):
-    annotations: Annotated[list[_Outage], msgspec.Meta(max_length=_MOST)]
+class _Annotations(msgspec.Struct):
+    annotations: Annotated[list[_Outage], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
-class _ToldAnswer(msgspec.Struct):
+class _AnnotationsAnswer(msgspec.Struct):
     success: bool
-    result: _Told
+    result: _Annotations
 
 
-def series_of(body: bytes, entity: Entity, read_us: int) -> Series:
+def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
     """An answer to /radar/netflows/timeseries. Raises SourceError.
 
     Shares can be taken of values that begin at nought alone, so no other normalisation will do.
     """
-    result = _succeeded(decode("Cloudflare Radar", body, _FlowsAnswer)).result
+    result = _require_success(decode_json("Cloudflare Radar", body, _FlowsAnswer)).result
     if result.meta.normalization not in ("MIN0_MAX", "RAW_VALUES"):
         raise SourceError("Cloudflare Radar sent a series that does not begin at nought.")
     pairs = zip(result.serie_0.timestamps, result.serie_0.values, strict=False)
-    points = [Point(_micros(at), _number(value)) for at, value in pairs]
-    return Series(
+    points = [Point(_parse_time(at), _parse_figure(value)) for at, value in pairs]
+    return SeriesEvidence(
         source=NAME,
         signal="netflows",
         entity=entity,
         read_us=read_us,
-        url=f"{_PAGE}/traffic/{_page(entity)}",
+        url=f"{_PAGE}/traffic/{_get_page_name(entity)}",
         attribution=ATTRIBUTION,
         step_us=_STEP_S * SECOND_US,
-        points=in_order(points),
+        points=sort_points(points),
     )
 
 
-def anomalies_of(body: bytes, entity: Entity, read_us: int) -> Claims:
+def parse_anomalies(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """An answer to /radar/traffic_anomalies. Raises SourceError."""
-    answer = _succeeded(decode("Cloudflare Radar", body, _AnomaliesAnswer))
-    return _claims("traffic_anomalies", answer.result.found, entity, read_us)
+    answer = _require_success(decode_json("Cloudflare Radar", body, _AnomaliesAnswer))
+    return _build_claims("traffic_anomalies", answer.result.anomalies, entity, read_us)
 
 
-def outages_of(body: bytes, entity: Entity, read_us: int) -> Claims:
+def parse_outages(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """An answer to /radar/annotations/outages. Raises SourceError."""
-    answer = _succeeded(decode("Cloudflare Radar", body, _ToldAnswer))
-    return _claims("outages", answer.result.annotations, entity, read_us)
+    answer = _require_success(decode_json("Cloudflare Radar", body, _AnnotationsAnswer))
+    return _build_claims("outages", answer.result.annotations, entity, read_us)
 
 
-def _claims(signal: str, found: Sequence[_Outage], entity: Entity, read_us: int) -> Claims:
-    return Claims(
+def _build_claims(
+    signal: str, outages: Sequence[_Outage], entity: Entity, read_us: int
+) -> ClaimsEvidence:
+    return ClaimsEvidence(
         source=NAME,
         signal=signal,
         entity=entity,
         read_us=read_us,
         url=f"{_PAGE}/outage-center",
         attribution=ATTRIBUTION,
-        claims=tuple(Claim(_micros(o.begin), _micros(o.end) if o.end else None) for o in found),
+        claims=tuple(
+            Claim(_parse_time(o.begin), _parse_time(o.end) if o.end else None) for o in outages
+        ),
     )
 
 
-def _succeeded(answer: _T) -> _T:
+def _require_success(answer: _T) -> _T:
     if not getattr(answer, "success", False):
         raise SourceError("Cloudflare Radar answered with an error of its own.")
     return answer
 
 
-def _micros(text: str) -> int:
+def _parse_time(timestamp: str) -> int:
     try:
-        return micros(text)
+        return parse_timestamp(timestamp)
     except (ValueError, OverflowError):
         raise SourceError("Cloudflare Radar sent a time that is none.") from None
 
 
-def _number(text: str) -> float:
+def _parse_figure(figure: str) -> float:
     try:
-        value = float(text)
+        value = float(figure)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -153,42 +166,47 @@ def _number(text: str) -> float:
     return value
 
 
-def _page(entity: Entity) -> str:
+def _get_page_name(entity: Entity) -> str:
     return f"as{entity.asn}" if entity.asn else entity.country.lower()
 
 
-class Radar(Asked):
+class Radar(PolledSource):
     name = NAME
     every_s = 1_800.0
 
-    def __init__(self, config: RadarConfig, means: Means) -> None:
-        self._config, self._means = config, means
-        self._pace = Pace(config.gap_s, means)
+    def __init__(self, config: RadarConfig, means: SourceContext) -> None:
+        self._config = config
+        self._means = means
+        self._pacer = RequestPacer(config.gap_s, means)
 
-    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         """Raises SourceError."""
-        place = {"asn": str(entity.asn)} if entity.asn else {"location": entity.country}
-        window = {"dateStart": _whole(since_us), "dateEnd": _whole(until_us), "format": "JSON"}
-        asked = place | window
-        flows = await self._get("/radar/netflows/timeseries", asked | {"aggInterval": "1h"})
-        anomalies = await self._get("/radar/traffic_anomalies", asked | {"limit": _LIMIT})
-        outages = await self._get("/radar/annotations/outages", asked | {"limit": _LIMIT})
+        entity_params = {"asn": str(entity.asn)} if entity.asn else {"location": entity.country}
+        window = {
+            "dateStart": _format_seconds(since_us),
+            "dateEnd": _format_seconds(until_us),
+            "format": "JSON",
+        }
+        query = entity_params | window
+        flows = await self._get("/radar/netflows/timeseries", query | {"aggInterval": "1h"})
+        anomalies = await self._get("/radar/traffic_anomalies", query | {"limit": _LIMIT})
+        outages = await self._get("/radar/annotations/outages", query | {"limit": _LIMIT})
         read_us = self._means.clock.wall_us()
         return [
-            series_of(flows, entity, read_us),
-            anomalies_of(anomalies, entity, read_us),
-            outages_of(outages, entity, read_us),
+            parse_series(flows, entity, read_us),
+            parse_anomalies(anomalies, entity, read_us),
+            parse_outages(outages, entity, read_us),
         ]
 
     async def _get(self, path: str, params: dict[str, str]) -> bytes:
-        await self._pace.turn()
-        request = Request(
+        await self._pacer.wait_turn()
+        request = SourceRequest(
             name="Cloudflare Radar",
             url=f"{self._config.url}{path}",
             params=params,
             headers={"Authorization": f"Bearer {self._config.token}"},
         )
-        return await get(
+        return await fetch_body(
             self._means.session,
             request,
             now_us=self._means.clock.wall_us(),
@@ -196,6 +214,6 @@ class Radar(Asked):
         )
 
 
-def _whole(at_us: int) -> str:
+def _format_seconds(at_us: int) -> str:
     """To the second, as its examples are."""
-    return f"{moment(at_us)[:19]}Z"
+    return f"{format_timestamp(at_us)[:19]}Z"

@@ -16,26 +16,25 @@ from typing import Annotated, Any
 import aiohttp
 import msgspec
 
-from heliograph_collector.corroborate.fetch import decode, retry_after_s
+from heliograph_collector.corroborate.fetch import decode_json, parse_retry_after_s
 from heliograph_collector.corroborate.incident import Entity
-from heliograph_collector.corroborate.polling import backoff_s
 from heliograph_collector.corroborate.routes import (
     MINUTE_US,
     Minute,
     Routes,
     Update,
 )
-from heliograph_collector.corroborate.series import Evidence, Point, Series
-from heliograph_collector.corroborate.source import Means, SourceError
+from heliograph_collector.corroborate.series import Point, SeriesEvidence, SourceEvidence
+from heliograph_collector.corroborate.source import SourceContext, SourceError, compute_backoff_s
 
 NAME = "ris"
 ATTRIBUTION = "RIPE NCC, Routing Information Service (RIS Live)."
-MOST_ASNS = 64
+MAX_ASNS = 64
 _PAGE = "https://ris-live.ripe.net/"
-_MOST_FRAME = 131_072
-_MOST_NETWORKS = 4_096  # of one update; BGP's own messages are shorter
+_MAX_FRAME_BYTES = 131_072
+_MAX_NETWORKS = 4_096  # of one update; BGP's own messages are shorter
 _FRESH_S = 300.0  # an update stamped further from now is not of now
-_WELL_S = 600.0  # a connection that lasted so long was no failure
+_STEADY_S = 600.0  # a connection that lasted so long was no failure
 _NORMAL = "ris_message", "ris_subscribe_ok", "ris_rrc_list", "ris_error", "pong"
 
 log = logging.getLogger("heliograph.corroborate")
@@ -68,86 +67,92 @@ class _Frame(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def frame_of(text: str) -> _Frame:
+def parse_frame(message: str) -> _Frame:
     """Raises SourceError."""
-    frame = decode("RIS Live", text.encode(errors="replace"), _Frame)
+    frame = decode_json("RIS Live", message.encode(errors="replace"), _Frame)
     if frame.type not in _NORMAL:
         raise SourceError("RIS Live sent a message of an unknown kind.")
     return frame
 
 
-def update_of(data: msgspec.Raw, now_us: int) -> Update | None:
+def parse_update(data: msgspec.Raw, now_us: int) -> Update | None:
     """The data of a ris_message; None for what is no update, or is not of now.
 
     Raises SourceError.
     """
-    told = decode("RIS Live", bytes(data), _Update)
-    if told.type != "UPDATE" or abs(told.timestamp - now_us / 1e6) > _FRESH_S:
+    message = decode_json("RIS Live", bytes(data), _Update)
+    if message.type != "UPDATE" or abs(message.timestamp - now_us / 1e6) > _FRESH_S:
         return None
-    announced = (prefix for group in told.announcements for prefix in group.prefixes)
-    origin = told.path[-1] if told.path else 0
+    announced = (prefix for group in message.announcements for prefix in group.prefixes)
+    origin = message.path[-1] if message.path else 0
     return Update(
-        peer=f"{told.host[:64]} {told.peer[:64]}",
+        peer=f"{message.host[:64]} {message.peer[:64]}",
         origin=origin if isinstance(origin, int) else 0,  # an AS_SET is nobody's
-        announced=_networks(announced),
-        withdrawn=_networks(told.withdrawals),
+        announced=_normalize_prefixes(announced),
+        withdrawn=_normalize_prefixes(message.withdrawals),
     )
 
 
-def _networks(texts: Iterable[str]) -> tuple[str, ...]:
+def _normalize_prefixes(texts: Iterable[str]) -> tuple[str, ...]:
     """Each in the one usual spelling; RIS Live also writes 2605:de00:bb:0:0:0:0:0/48."""
-    return tuple(dict.fromkeys(filter(None, map(network, islice(texts, _MOST_NETWORKS)))))
+    return tuple(dict.fromkeys(filter(None, map(normalize_prefix, islice(texts, _MAX_NETWORKS)))))
 
 
-def network(text: str) -> str:
+def normalize_prefix(prefix: str) -> str:
     """ "" for what is no prefix."""
     try:
-        return str(ipaddress.ip_network(text[:64], strict=False))
+        return str(ipaddress.ip_network(prefix[:64], strict=False))
     except ValueError:
         return ""
 
 
-def filter_of(name: str) -> dict[str, Any]:
+def build_filter(name: str) -> dict[str, Any]:
     """A subscription's data, for a prefix or for an origin's number."""
     options = {"includeRaw": False, "acknowledge": True}
-    wanted = {"prefix": name, "moreSpecific": False} if "/" in name else {"path": f"{name}$"}
-    return {"type": "UPDATE", **wanted, "socketOptions": options}
+    selector = {"prefix": name, "moreSpecific": False} if "/" in name else {"path": f"{name}$"}
+    return {"type": "UPDATE", **selector, "socketOptions": options}
 
 
-def visible(minutes: Iterable[Minute], least: int = 5) -> tuple[Point, ...]:
-    """The share of known prefixes that is not gone; of fewer than `least` nothing is said."""
-    return tuple(Point(m.at_us, 1.0 - m.gone / m.known) for m in minutes if m.known >= least)
+def compute_visible_share(minutes: Iterable[Minute], min_prefixes: int = 5) -> tuple[Point, ...]:
+    """The share of known prefixes that is not gone; nothing below `min_prefixes`."""
+    return tuple(
+        Point(m.at_us, 1.0 - m.withdrawn_prefixes / m.known_prefixes)
+        for m in minutes
+        if m.known_prefixes >= min_prefixes
+    )
 
 
 class RisLive:
     name = NAME
     every_s = 60.0
 
-    def __init__(self, config: RisConfig, means: Means) -> None:
-        self._config, self._means = config, means
+    def __init__(self, config: RisConfig, means: SourceContext) -> None:
+        self._config = config
+        self._means = means
         self._routes = Routes(config.prefixes)
         self._networks: dict[str, set[int]] = {}  # country → the networks of it that we follow
         self._asns: frozenset[int] = frozenset()
-        self._asked: set[str] = set()  # prefixes and origins that this connection filters by
-        self._changed = True  # there may be something to subscribe to
-        self._live = False  # this connection's subscription was acknowledged
+        self._subscribed: set[str] = set()  # prefixes and origins that this connection filters by
+        self._has_changed = True  # there may be something to subscribe to
+        self._is_live = False  # this connection's subscription was acknowledged
 
     def follow(self, entities: Sequence[Entity]) -> None:
         """The networks among them, the first 64; a country stands for its networks."""
-        chosen = list(dict.fromkeys(e for e in entities if e.asn))[:MOST_ASNS]
+        chosen = list(dict.fromkeys(e for e in entities if e.asn))[:MAX_ASNS]
         self._networks = {}
         for entity in chosen:
             self._networks.setdefault(entity.country, set()).add(entity.asn)
         asns = frozenset(e.asn for e in chosen)
         if asns != self._asns:
-            self._asns, self._changed = asns, True
+            self._asns = asns
+            self._has_changed = True
             self._routes.follow(asns)
 
-    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         """From memory."""
         asns = {entity.asn} if entity.asn else self._networks.get(entity.country, set())
-        points = visible(self._routes.minutes(asns))
-        series = Series(
+        points = compute_visible_share(self._routes.minutes(asns))
+        series = SeriesEvidence(
             source=NAME,
             signal="visible_prefixes",
             entity=entity,
@@ -166,16 +171,16 @@ class RisLive:
             while not self._asns:  # nothing to listen for: nobody is troubled
                 await self._means.pause(self._config.quiet_s)
             began_us = self._means.clock.monotonic_us()
-            again_s = None
+            retry_s = None
             try:
                 await self._listen()
             except SourceError as error:
                 log.warning("%s", error)
-                again_s = error.again_s
-            self._routes.deaf()
+                retry_s = error.retry_s
+            self._routes.on_disconnect()
             lasted_s = (self._means.clock.monotonic_us() - began_us) / 1e6
-            failures = 1 if lasted_s >= _WELL_S else failures + 1
-            await self._means.pause(backoff_s(failures, again_s, self._means.rng))
+            failures = 1 if lasted_s >= _STEADY_S else failures + 1
+            await self._means.pause(compute_backoff_s(failures, retry_s, self._means.rng))
 
     async def _listen(self) -> None:
         """Until there is nothing to follow. Raises SourceError."""
@@ -186,38 +191,40 @@ class RisLive:
                     self._config.url,
                     params={"client": "heliograph-collector"},
                     compress=0,  # a packed frame could be a bomb
-                    max_msg_size=_MOST_FRAME,
+                    max_msg_size=_MAX_FRAME_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
                 ) as socket,
             ):
                 opening.reschedule(None)
-                await self._hear(socket)
+                await self._receive_loop(socket)
         except aiohttp.WSServerHandshakeError as error:
-            text = error.headers.get("Retry-After", "") if error.headers else ""
-            again_s = retry_after_s(text, self._means.clock.wall_us())
-            raise SourceError(f"RIS Live answered {error.status}.", again_s) from None
+            retry_header = error.headers.get("Retry-After", "") if error.headers else ""
+            retry_s = parse_retry_after_s(retry_header, self._means.clock.wall_us())
+            raise SourceError(f"RIS Live answered {error.status}.", retry_s) from None
         except TimeoutError:
             raise SourceError("RIS Live let us wait too long.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise SourceError(f"RIS Live cannot be reached ({type(error).__name__}).") from None
 
-    async def _hear(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._asked, self._changed, self._live = set(), True, False
-        called = False
+    async def _receive_loop(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._subscribed = set()
+        self._has_changed = True
+        self._is_live = False
+        is_ping_sent = False
         while self._asns:
             await self._subscribe(socket)
-            text = await self._next(socket)
+            message = await self._read_message(socket)
             self._routes.tick(self._means.clock.wall_us())
-            if text is not None:
-                called = False
-                self._take(text)
-            elif called:
+            if message is not None:
+                is_ping_sent = False
+                self._handle_message(message)
+            elif is_ping_sent:
                 raise SourceError("RIS Live has fallen silent.")
             else:
-                called = True
+                is_ping_sent = True
                 await self._send(socket, "ping", None)
 
-    async def _next(self, socket: aiohttp.ClientWebSocketResponse) -> str | None:
+    async def _read_message(self, socket: aiohttp.ClientWebSocketResponse) -> str | None:
         """The next text; None when it was quiet. Raises SourceError."""
         try:
             message = await socket.receive(timeout=self._config.quiet_s)
@@ -229,29 +236,29 @@ class RisLive:
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """To what is followed and not yet asked for; what is followed no more is left."""
-        if not self._changed:
+        if not self._has_changed:
             return
-        self._changed = False
-        wanted = {*map(str, self._asns), *self._routes.prefixes}
-        for name in sorted(self._asked - wanted):
-            await self._send(socket, "ris_unsubscribe", filter_of(name))
-        for name in sorted(wanted - self._asked):
-            await self._send(socket, "ris_subscribe", filter_of(name))
-        self._asked = wanted
+        self._has_changed = False
+        followed = {*map(str, self._asns), *self._routes.prefixes}
+        for name in sorted(self._subscribed - followed):
+            await self._send(socket, "ris_unsubscribe", build_filter(name))
+        for name in sorted(followed - self._subscribed):
+            await self._send(socket, "ris_subscribe", build_filter(name))
+        self._subscribed = followed
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse, kind: str, data: object) -> None:
-        text = msgspec.json.encode({"type": kind, "data": data}).decode()
+        payload = msgspec.json.encode({"type": kind, "data": data}).decode()
         async with asyncio.timeout(self._config.deadline_s):
-            await socket.send_str(text)
+            await socket.send_str(payload)
 
-    def _take(self, text: str) -> None:
-        frame = frame_of(text)
+    def _handle_message(self, message: str) -> None:
+        frame = parse_frame(message)
         now_us = self._means.clock.wall_us()
         if frame.type == "ris_error":
             raise SourceError("RIS Live complained about us, or that we are too slow.")
-        if frame.type == "ris_subscribe_ok" and not self._live:
-            self._live = True
-            self._routes.live(now_us)
+        if frame.type == "ris_subscribe_ok" and not self._is_live:
+            self._is_live = True
+            self._routes.on_subscribed(now_us)
         if frame.type == "ris_message":
-            update = update_of(frame.data, now_us)
-            self._changed |= update is not None and self._routes.take(update)
+            update = parse_update(frame.data, now_us)
+            self._has_changed |= update is not None and self._routes.apply_update(update)

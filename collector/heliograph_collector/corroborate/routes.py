@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MINUTE_US = 60_000_000
-LEAST_PEERS = 3
-MOST_PEERS = 48  # of one prefix; more words change no majority
-MOST_PREFIXES = 2_048
-MOST_MINUTES = 1_500  # a day and an hour
-_MOST_NAMES = 4_096
+MIN_PEERS = 3
+MAX_PEERS = 48  # of one prefix; more words change no majority
+MAX_PREFIXES = 2_048
+MAX_MINUTES = 1_500  # a day and an hour
+_MAX_PEER_NAMES = 4_096
 
 
 class Update(NamedTuple):
@@ -30,26 +30,26 @@ class Update(NamedTuple):
 
 class Minute(NamedTuple):
     at_us: int
-    known: int
-    gone: int
+    known_prefixes: int
+    withdrawn_prefixes: int
 
 
 @dataclass(slots=True)
 class _Prefix:
     origin: int
-    last: dict[int, bool] = field(default_factory=dict)  # peer → it withdrew it
+    withdrew_by_peer: dict[int, bool] = field(default_factory=dict)  # peer → it withdrew it
 
     @property
-    def gone(self) -> bool:
-        withdrew = sum(self.last.values())
-        return withdrew >= LEAST_PEERS and withdrew * 2 > len(self.last)
+    def is_withdrawn(self) -> bool:
+        withdrew = sum(self.withdrew_by_peer.values())
+        return withdrew >= MIN_PEERS and withdrew * 2 > len(self.withdrew_by_peer)
 
 
 class Routes:
-    """`take` updates, `tick` with the time; `minutes` is what came of it."""
+    """Routes of the followed networks, from BGP updates, counted by minute."""
 
-    def __init__(self, given: Mapping[str, int] | None = None) -> None:
-        self._given = dict(given or {})
+    def __init__(self, known_origins: Mapping[str, int] | None = None) -> None:
+        self._known_origins = dict(known_origins or {})
         self._followed: frozenset[int] = frozenset()
         self._prefixes: OrderedDict[str, _Prefix] = OrderedDict()
         self._peers: dict[str, int] = {}
@@ -64,27 +64,27 @@ class Routes:
             del self._prefixes[prefix]
         for asn in [asn for asn in self._minutes if asn not in asns]:
             del self._minutes[asn]
-        for prefix, origin in self._given.items():
-            self._learn(prefix, origin)
+        for prefix, origin in self._known_origins.items():
+            self._add_prefix(prefix, origin)
 
-    def live(self, since_us: int) -> None:
+    def on_subscribed(self, since_us: int) -> None:
         """Subscribed: what happens from now on is heard."""
         self._live_us = since_us
         self._closed_us = since_us // MINUTE_US * MINUTE_US
 
-    def deaf(self) -> None:
+    def on_disconnect(self) -> None:
         """The stream broke off: what the peers said last may have been taken back unheard."""
         self._live_us = None
         for state in self._prefixes.values():
-            state.last.clear()
+            state.withdrew_by_peer.clear()
 
-    def take(self, update: Update) -> bool:
+    def apply_update(self, update: Update) -> bool:
         """Whether a prefix became known by it."""
-        peer = self._peer(update.peer)
-        new = [self._learn(prefix, update.origin) for prefix in update.announced]
+        peer = self._assign_peer_number(update.peer)
+        new = [self._add_prefix(prefix, update.origin) for prefix in update.announced]
         for prefixes, withdrew in ((update.withdrawn, True), (update.announced, False)):
             for prefix in prefixes:
-                self._say(prefix, peer, withdrew=withdrew)
+                self._record_route(prefix, peer, withdrew=withdrew)
         return any(new)
 
     def tick(self, now_us: int) -> None:
@@ -94,52 +94,54 @@ class Routes:
             return
         last_us = minute_us - MINUTE_US
         if last_us >= self._live_us:
-            self._note(last_us)
+            self._record_minute(last_us)
         self._closed_us = minute_us
 
     def minutes(self, asns: Iterable[int]) -> list[Minute]:
         """Of these networks together, those minutes in which all that are known were counted."""
         total: dict[int, list[int]] = {}
-        kept = [self._minutes[asn] for asn in asns if asn in self._minutes]
-        for minute in (m for each in kept for m in each):
+        histories = [self._minutes[asn] for asn in asns if asn in self._minutes]
+        for minute in (m for each in histories for m in each):
             sums = total.setdefault(minute.at_us, [0, 0, 0])
-            sums[0] += minute.known
-            sums[1] += minute.gone
+            sums[0] += minute.known_prefixes
+            sums[1] += minute.withdrawn_prefixes
             sums[2] += 1
         return [
-            Minute(at, known, gone)
-            for at, (known, gone, n) in sorted(total.items())
-            if n == len(kept)
+            Minute(at, known_prefixes, withdrawn_prefixes)
+            for at, (known_prefixes, withdrawn_prefixes, n) in sorted(total.items())
+            if n == len(histories)
         ]
 
     @property
     def prefixes(self) -> list[str]:
         return list(self._prefixes)
 
-    def _note(self, at_us: int) -> None:
+    def _record_minute(self, at_us: int) -> None:
         counts = {asn: [0, 0] for asn in self._followed}
         for state in self._prefixes.values():
             counts[state.origin][0] += 1
-            counts[state.origin][1] += state.gone
-        for asn, (known, gone) in counts.items():
-            kept = self._minutes.setdefault(asn, deque(maxlen=MOST_MINUTES))
-            kept.append(Minute(at_us, known, gone))
+            counts[state.origin][1] += state.is_withdrawn
+        for asn, (known_prefixes, withdrawn_prefixes) in counts.items():
+            history = self._minutes.setdefault(asn, deque(maxlen=MAX_MINUTES))
+            history.append(Minute(at_us, known_prefixes, withdrawn_prefixes))
 
-    def _learn(self, prefix: str, origin: int) -> bool:
+    def _add_prefix(self, prefix: str, origin: int) -> bool:
         if prefix in self._prefixes or origin not in self._followed:
             return False
-        if len(self._prefixes) >= MOST_PREFIXES:
+        if len(self._prefixes) >= MAX_PREFIXES:
             return False
         self._prefixes[prefix] = _Prefix(origin)
         return True
 
-    def _say(self, prefix: str, peer: int, *, withdrew: bool) -> None:
+    def _record_route(self, prefix: str, peer: int, *, withdrew: bool) -> None:
         state = self._prefixes.get(prefix)
-        if state is not None and (peer in state.last or len(state.last) < MOST_PEERS):
-            state.last[peer] = withdrew
+        if state is not None and (
+            peer in state.withdrew_by_peer or len(state.withdrew_by_peer) < MAX_PEERS
+        ):
+            state.withdrew_by_peer[peer] = withdrew
 
-    def _peer(self, name: str) -> int:
+    def _assign_peer_number(self, name: str) -> int:
         """A small number for it. When there are absurdly many, the rest count as one peer."""
-        if len(self._peers) >= _MOST_NAMES:
+        if len(self._peers) >= _MAX_PEER_NAMES:
             return self._peers.get(name, -1)
         return self._peers.setdefault(name, len(self._peers))

@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class SourceEvidence:
     source: str
     signal: str
     entity: Entity
@@ -32,7 +32,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series(Evidence):
+class SeriesEvidence(SourceEvidence):
     """Points in order of time; a moment without data has none."""
 
     step_us: int
@@ -40,16 +40,16 @@ class Series(Evidence):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claims(Evidence):
+class ClaimsEvidence(SourceEvidence):
     claims: tuple[Claim, ...]
 
 
-def between(series: Series, since_us: int, until_us: int) -> list[Point]:
+def select_points(series: SeriesEvidence, since_us: int, until_us: int) -> list[Point]:
     """The points that lie wholly within."""
     last_us = until_us - series.step_us
     return [point for point in series.points if since_us <= point.at_us <= last_us]
 
 
-def in_order(points: Iterable[Point]) -> tuple[Point, ...]:
+def sort_points(points: Iterable[Point]) -> tuple[Point, ...]:
     """Sorted, each moment once: the last word on it counts."""
     return tuple(Point(*each) for each in sorted(dict(points).items()))

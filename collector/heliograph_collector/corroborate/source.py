@@ -10,19 +10,22 @@ import aiohttp
 
 from heliograph.clock import Clock
 from heliograph_collector.corroborate.incident import Entity
-from heliograph_collector.corroborate.series import Evidence
+from heliograph_collector.corroborate.series import SourceEvidence
+
+FIRST_DELAY_S = 15.0
+MAX_DELAY_S = 3_600.0
 
 
 class SourceError(Exception):
-    """It did not answer; str() holds no secret. `again_s` is when it told us to return."""
+    """It did not answer; str() holds no secret. `retry_s`: the delay that it asked for."""
 
-    def __init__(self, sentence: str, again_s: float | None = None) -> None:
+    def __init__(self, sentence: str, retry_s: float | None = None) -> None:
         super().__init__(sentence)
-        self.again_s = again_s
+        self.retry_s = retry_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class SourceContext:
     """Network, clock, randomness and waiting, as arguments."""
 
     session: aiohttp.ClientSession
@@ -31,7 +34,7 @@ class Means:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-class Source(Protocol):
+class EvidenceSource(Protocol):
     name: str
     every_s: float  # of one entity it is asked no more often
 
@@ -39,7 +42,7 @@ class Source(Protocol):
         """Whatever it needs beside being asked, until cancelled; may return at once."""
         ...
 
-    async def ask(self, entity: Entity, since_us: int, until_us: int) -> Sequence[Evidence]:
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> Sequence[SourceEvidence]:
         """Raises SourceError."""
         ...
 
@@ -48,7 +51,7 @@ class Source(Protocol):
         ...
 
 
-class Asked:
+class PolledSource:
     """A source whose past can be asked for: it has nothing to do beforehand."""
 
     async def run(self) -> None:
@@ -62,12 +65,12 @@ class RedirectError(aiohttp.ClientError):
     """A source wanted us to ask somebody else."""
 
 
-async def _stay(
+async def _refuse_redirect(
     _session: aiohttp.ClientSession,
     _context: object,
-    told: aiohttp.TraceRequestRedirectParams,
+    params: aiohttp.TraceRequestRedirectParams,
 ) -> None:
-    told.response.close()
+    params.response.close()
     raise RedirectError
 
 
@@ -76,13 +79,36 @@ def open_session() -> aiohttp.ClientSession:
 
     WebSockets are not asked whether they follow redirects, so the session refuses for all.
     """
-    stay = aiohttp.TraceConfig()
-    stay.on_request_redirect.append(_stay)
+    trace_config = aiohttp.TraceConfig()
+    trace_config.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
         headers={"User-Agent": "heliograph-collector", "Accept-Encoding": "identity"},
         connector=aiohttp.TCPConnector(limit=4),
-        trace_configs=[stay],
+        trace_configs=[trace_config],
     )
+
+
+def compute_backoff_s(failures: int, retry_s: float | None, rng: random.Random) -> float:
+    """After the n-th failure in a row: doubling and jittered, never sooner than the source said."""
+    delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
+    jittered = delay_s * rng.uniform(0.5, 1.0)
+    return max(jittered, min(retry_s, MAX_DELAY_S)) if retry_s is not None else jittered
+
+
+class RequestPacer:
+    """Between two questions to one source at least this long, however they end."""
+
+    def __init__(self, gap_s: float, context: SourceContext) -> None:
+        self._gap_us = int(gap_s * 1e6)
+        self._context = context
+        self._next_us = 0
+
+    async def wait_turn(self) -> None:
+        """Until the source may be asked, which is then counted as done."""
+        wait_us = self._next_us - self._context.clock.monotonic_us()
+        if wait_us > 0:
+            await self._context.pause(wait_us / 1e6)
+        self._next_us = self._context.clock.monotonic_us() + self._gap_us

@@ -1,7 +1,20 @@
-"""From signals to incidents: pure functions over a window. README.md is the manual."""
+"""Detectors: from signals to incidents. README.md is the manual.
 
-from heliograph_collector.detect.silence.detector import Findings, Watch, watch
+findings = detect_silence(signals, until_us)
+votes = read_votes(judged_measurements)
+incidents = detect_blocking(votes, since_us, until_us)
+"""
+
+from heliograph_collector.detect.silence.detector import Findings, SilenceDetector, detect_silence
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
 
-__all__ = ["DETECT_VERSION", "THRESHOLDS", "Findings", "Incident", "Thresholds", "Watch", "watch"]
+__all__ = [
+    "DETECT_VERSION",
+    "THRESHOLDS",
+    "Findings",
+    "Incident",
+    "SilenceDetector",
+    "Thresholds",
+    "detect_silence",
+]

@@ -1,7 +1,7 @@
-"""States of the lookout on the disk, so that a restart goes on and an entry can be made again.
+"""Checkpoints of the detector engine, to resume after a restart and to reproduce entries.
 
-Two files each in DATA/detect: POSITION-HASH.state, and POSITION-HASH.opinions with what was heard
-since. A state is named by its content's SHA-256, which entries of the log give.
+Two files each in DATA/detect: POSITION-HASH.state, and POSITION-HASH.opinions with the votes since.
+A state is named by the SHA-256 of its content, which entries of the log give.
 """
 
 import errno
@@ -15,136 +15,146 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from heliograph_collector.detect.engine import Frame, Lookout, LookoutState
+from heliograph_collector.detect.engine import DetectorEngine, EngineState, ReplayBatch
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FOLDER = "detect"
-KEPT = 8 * 24  # hourly states: as long as the journal keeps its rows, and a day
-_OPINIONS_KEPT = 48
-_MOST = 1 << 30  # bytes of a state, unpacked
-_FRAME = 1 << 28
+MAX_STATES = 8 * 24  # hourly states: as long as the journal keeps its rows, and a day
+_MAX_VOTE_FILES = 48
+_MAX_STATE_BYTES = 1 << 30  # bytes of a state, unpacked
+_MAX_BATCH_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
 _DAMAGED = (OSError, zstandard.ZstdError, msgspec.MsgspecError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A state on the disk; `hash` in hex."""
+class SavedState:
+    """A saved state; `hash` in hex."""
 
     file: Path
     hash: str
 
     @property
-    def opinions(self) -> Path:
+    def votes_file(self) -> Path:
         return self.file.with_suffix(".opinions")
 
 
-def save(folder: Path, lookout: Lookout) -> Saved:
-    """Whole or not at all, durable on return; older ones than are kept go. Raises OSError."""
+def save_state(folder: Path, engine: DetectorEngine) -> SavedState:
+    """Save a state atomically and durably, and delete old ones. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    content = msgspec.json.encode(lookout.state())
+    content = msgspec.json.encode(engine.state())
     hash_ = hashlib.sha256(content).hexdigest()
-    saved = Saved(folder / f"{lookout.position:015d}-{hash_[:16]}.state", hash_)
-    new = saved.file.with_suffix(".new")
-    with new.open("wb") as stream:
+    saved_state = SavedState(folder / f"{engine.position:015d}-{hash_[:16]}.state", hash_)
+    new_file = saved_state.file.with_suffix(".new")
+    with new_file.open("wb") as stream:
         stream.write(zstandard.ZstdCompressor(3).compress(content))
         stream.flush()
         os.fsync(stream.fileno())
-    new.replace(saved.file)
-    saved.opinions.write_bytes(b"")
-    _forget(folder, saved.file)
-    return saved
+    new_file.replace(saved_state.file)
+    saved_state.votes_file.write_bytes(b"")
+    _delete_old(folder, saved_state.file)
+    return saved_state
 
 
-def states(folder: Path) -> list[Path]:
-    """Newest first."""
-    return sorted(folder.glob("*.state"), key=_age, reverse=True) if folder.is_dir() else []
+def list_states(folder: Path) -> list[Path]:
+    """List state files, newest first."""
+    return sorted(folder.glob("*.state"), key=_age_key, reverse=True) if folder.is_dir() else []
 
 
-def newest(folder: Path, journal: str, last: int, secret: bytes) -> tuple[Lookout, Saved] | None:
-    """The newest that can be gone on from: whole, of this journal and detector version, and not
-    from beyond the journal's `last` position."""
-    for file in states(folder):
-        found = load(file, secret)
-        if found is None:
+def load_newest(
+    folder: Path, journal: str, last_position: int, secret: bytes
+) -> tuple[DetectorEngine, SavedState] | None:
+    """Load the newest usable state.
+
+    It must be whole, of this journal and detector version, and not beyond `last_position`.
+    """
+    for file in list_states(folder):
+        loaded = load_state(file, secret)
+        if loaded is None:
             continue
-        lookout, hash_ = found
-        if lookout.journal == journal and lookout.position <= last:
-            return lookout, Saved(file, hash_)
+        engine, hash_ = loaded
+        if engine.journal == journal and engine.position <= last_position:
+            return engine, SavedState(file, hash_)
     return None
 
 
-def load(file: Path, secret: bytes) -> tuple[Lookout, str] | None:
-    """None when it is damaged, or of another version."""
+def load_state(file: Path, secret: bytes) -> tuple[DetectorEngine, str] | None:
+    """Load a state; None if it is damaged or of another version."""
     try:
-        content = _unpacked(file.read_bytes(), _MOST)
-        if msgspec.json.decode(content, type=_Version).version != DETECT_VERSION:
+        content = _decompress(file.read_bytes(), _MAX_STATE_BYTES)
+        if msgspec.json.decode(content, type=_StateVersion).version != DETECT_VERSION:
             return None
-        state = msgspec.json.decode(content, type=LookoutState)
-        return Lookout.of(state, secret), hashlib.sha256(content).hexdigest()
+        state = msgspec.json.decode(content, type=EngineState)
+        return DetectorEngine.from_state(state, secret), hashlib.sha256(content).hexdigest()
     except _DAMAGED:
         return None
 
 
-def find(folder: Path, hash_: str) -> Path | None:
-    """The state of this hash."""
-    return next((f for f in states(folder) if f.stem.rpartition("-")[2] == hash_[:16]), None)
+def find_state(folder: Path, hash_: str) -> Path | None:
+    """Find the state file of this hash."""
+    return next((f for f in list_states(folder) if f.stem.rpartition("-")[2] == hash_[:16]), None)
 
 
-def add(saved: Saved, frame: Frame) -> None:
-    """What was heard before a bin closed, in order. Raises OSError: then nothing of it is there."""
-    packed = zstandard.ZstdCompressor(3).compress(msgspec.json.encode(frame))
-    with saved.opinions.open("ab", buffering=0) as stream:
-        size, line = stream.tell(), _LENGTH.pack(len(packed)) + packed
+def append_batch(saved_state: SavedState, batch: ReplayBatch) -> None:
+    """Append votes read before a bin closed. Raises OSError; then nothing is appended."""
+    packed = zstandard.ZstdCompressor(3).compress(msgspec.json.encode(batch))
+    with saved_state.votes_file.open("ab", buffering=0) as stream:
+        size = stream.tell()
+        record = _LENGTH.pack(len(packed)) + packed
         try:
-            if stream.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(saved.opinions))
+            if stream.write(record) != len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(saved_state.votes_file))
         except OSError:
             os.ftruncate(stream.fileno(), size)
             raise
 
 
-def frames(file: Path) -> Iterator[Frame]:
-    """In order, up to the first that a crash left half written."""
-    for frame, _ in _framed(file):
-        yield frame
+def read_batches(file: Path) -> Iterator[ReplayBatch]:
+    """Read batches in order, up to the first that a crash left half written."""
+    for batch, _ in _read_with_offsets(file):
+        yield batch
 
 
-def mend(file: Path) -> None:
-    """Cut off what a crash left half written. Raises OSError."""
+def repair(file: Path) -> None:
+    """Cut off a batch that a crash left half written. Raises OSError."""
     if file.exists():
-        os.truncate(file, max((end for _, end in _framed(file)), default=0))
+        os.truncate(file, max((end for _, end in _read_with_offsets(file)), default=0))
 
 
-def _framed(file: Path) -> Iterator[tuple[Frame, int]]:
-    """With where each ends."""
+def _read_with_offsets(file: Path) -> Iterator[tuple[ReplayBatch, int]]:
+    """Read batches with the offset of each end."""
     try:
         with file.open("rb") as stream:
-            while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
-                (length,) = _LENGTH.unpack(head)
-                packed = stream.read(min(length, _FRAME))
-                yield msgspec.json.decode(_unpacked(packed, _FRAME), type=Frame), stream.tell()
+            while len(header := stream.read(_LENGTH.size)) == _LENGTH.size:
+                (length,) = _LENGTH.unpack(header)
+                packed_batch = stream.read(min(length, _MAX_BATCH_BYTES))
+                yield (
+                    msgspec.json.decode(
+                        _decompress(packed_batch, _MAX_BATCH_BYTES), type=ReplayBatch
+                    ),
+                    stream.tell(),
+                )
     except _DAMAGED:
         return
 
 
-class _Version(msgspec.Struct):
+class _StateVersion(msgspec.Struct):
     version: int
 
 
-def _age(file: Path) -> tuple[int, int]:
+def _age_key(file: Path) -> tuple[int, int]:
     stat = file.stat()
     return stat.st_mtime_ns, int(file.stem.partition("-")[0] or 0)
 
 
-def _forget(folder: Path, keep: Path) -> None:
-    every: Sequence[Path] = states(folder)
-    for number, file in enumerate(every):
-        if number >= _OPINIONS_KEPT and file != keep:
+def _delete_old(folder: Path, keep: Path) -> None:
+    all_states: Sequence[Path] = list_states(folder)
+    for number, file in enumerate(all_states):
+        if number >= _MAX_VOTE_FILES and file != keep:
             file.with_suffix(".opinions").unlink(missing_ok=True)
-        if number >= KEPT and file != keep:
+        if number >= MAX_STATES and file != keep:
             file.unlink(missing_ok=True)
 
 
-def _unpacked(packed: bytes, most: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=most)
+def _decompress(packed: bytes, max_bytes: int) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max_bytes)

@@ -1,161 +1,268 @@
-"""What late data make of the past: which windows to look at again, and what is then amended. Pure.
+"""Late data: which past windows to detect again, and which incidents that amends.
 
-The live channel is not told; what it says of an incident is amended each time before it is written.
+The live detector is not changed; its incidents are amended before they are written.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from heliograph_collector.incidents.incident import Incident, Kind, State, carry
-from heliograph_collector.model.signals import BAD, SECOND_US, Opinion, Standing
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.signal_reader import read_stored_votes
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState, carry_ids
+from heliograph_collector.model.records import StoredVote, WorldTally
+from heliograph_collector.model.signals import FAILING_VALUES, SECOND_US, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
+from heliograph_collector.store.clickhouse import TooMuchError
 
-PAUSE_US = 30 * SECOND_US  # what comes late comes together
-MOST_US = 48 * 3_600 * SECOND_US
+_BIN_S = int(THRESHOLDS.bin_s)
+_FRESH_S = int(THRESHOLDS.fresh_s)
+
+
+SETTLE_US = 30 * SECOND_US  # what comes late comes together
+MAX_WINDOW_US = 48 * 3_600 * SECOND_US
 LEAD_US = 1_800 * SECOND_US  # what begins sooner in a window may have begun before it
 AFTER_US = 6 * 3_600 * SECOND_US  # it may have gone on beyond the last late word
-LEAST_FAILING = 3  # vantages that failed in what came late …
+MIN_FAILING = 3  # vantages that failed in what came late …
 FAILING_SHARE = 0.2  # … and their share of all that came: fewer make no block
-LEAST_US = 3_600 * SECOND_US  # a shorter window shows nothing
+MIN_WINDOW_US = 3_600 * SECOND_US  # a shorter window shows nothing
 _MINUTE_US = 60 * SECOND_US
 
 
 @dataclass(slots=True)
-class Reopened:
-    """One service in one country, to be looked at again from … until …, not before `due_us`."""
+class ReopenedWindow:
+    """One service in one country whose past is detected again, not before `due_us`."""
 
     country: str
     service: str
     since_us: int
     until_us: int
     due_us: int
-    after: int = 0  # the journal's entry after which all that came late was read
-    heard: set[str] = field(default_factory=set)  # vantages …
+    after_position: int = 0  # the journal's entry after which all that came late was read
+    voters: set[str] = field(default_factory=set)  # vantages …
     failing: set[str] = field(default_factory=set)  # … and those of them that failed
 
-    def take(self, opinion: Opinion) -> None:
-        self.since_us = min(self.since_us, opinion.at_us)
-        self.until_us = max(self.until_us, opinion.at_us)
-        self.heard.add(opinion.witness.nym)
-        if opinion.standing in BAD:
-            self.failing.add(opinion.witness.nym)
+    def add_vote(self, vote: ServiceVote) -> None:
+        self.since_us = min(self.since_us, vote.at_us)
+        self.until_us = max(self.until_us, vote.at_us)
+        self.voters.add(vote.witness.nym)
+        if vote.standing in FAILING_VALUES:
+            self.failing.add(vote.witness.nym)
 
-    def worth_it(self, said: Iterable[Incident]) -> bool:
-        """Whether it can change anything: enough of them failed, or it is about a time that was
-        spoken of. Verdicts that a control's word changes come late all day."""
-        many = len(self.failing) >= max(LEAST_FAILING, FAILING_SHARE * len(self.heard))
-        since_us, until_us = self.since_us - LEAD_US, self.until_us + LEAD_US
-        return many or any(_of(i, self) and _meets(i, since_us, until_us) for i in said)
+    def is_worthwhile(self, incidents: Iterable[Incident]) -> bool:
+        """Whether it can change anything: many votes failed, or an incident overlaps it.
 
-    def window(self, closed_us: int) -> tuple[int, int]:
-        """Whole minutes around what came late, up to the last bin that is closed; the newest part
-        of it where it would be too long."""
+        Verdicts that change with the control arrive late all day, and must not reopen the past.
+        """
+        has_many_failures = len(self.failing) >= max(MIN_FAILING, FAILING_SHARE * len(self.voters))
+        since_us = self.since_us - LEAD_US
+        until_us = self.until_us + LEAD_US
+        return has_many_failures or any(
+            _is_same_service(i, self) and _overlaps_window(i, since_us, until_us) for i in incidents
+        )
+
+    def bounds(self, closed_us: int) -> tuple[int, int]:
+        """Return whole minutes around the late votes, up to the last closed bin.
+
+        A window that would be too long keeps its newest part.
+        """
         until_us = min(self.until_us + AFTER_US, closed_us) // _MINUTE_US * _MINUTE_US
-        since_us = max(self.since_us - 2 * LEAD_US, until_us - MOST_US)
+        since_us = max(self.since_us - 2 * LEAD_US, until_us - MAX_WINDOW_US)
         return since_us // _MINUTE_US * _MINUTE_US, until_us
 
 
-class Late:
-    """Opinions that came too late for the live channel, by country and service."""
+class LateVotes:
+    """Votes that came too late for the live detector, by country and service."""
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, str], Reopened] = {}
+        self._windows: dict[tuple[str, str], ReopenedWindow] = {}
 
     @property
-    def after(self) -> int | None:
-        """The entry after which all that waits came; None when nothing does."""
-        return min((one.after for one in self._waiting.values()), default=None)
+    def oldest_position(self) -> int | None:
+        """The journal entry after which all waiting votes came; None if none waits."""
+        return min((window.after_position for window in self._windows.values()), default=None)
 
-    def add(self, opinion: Opinion, now_us: int, after: int = 0) -> None:
-        if opinion.standing is Standing.UNKNOWN:
+    def add(self, vote: ServiceVote, now_us: int, after_position: int = 0) -> None:
+        if vote.standing is VoteValue.UNKNOWN:
             return  # it votes for nothing
-        key = opinion.witness.place.country, opinion.service
-        one = self._waiting.get(key)
-        if one is None:
-            due_us = now_us + PAUSE_US
-            one = Reopened(*key, opinion.at_us, opinion.at_us, due_us, after)
-            self._waiting[key] = one
-        one.take(opinion)
+        key = vote.witness.place.country, vote.service
+        window = self._windows.get(key)
+        if window is None:
+            due_us = now_us + SETTLE_US
+            window = ReopenedWindow(*key, vote.at_us, vote.at_us, due_us, after_position)
+            self._windows[key] = window
+        window.add_vote(vote)
 
-    def put_back(self, one: Reopened, now_us: int) -> None:
-        """It could not be looked at now."""
-        other = self._waiting.pop((one.country, one.service), one)
-        one.since_us = min(one.since_us, other.since_us)
-        one.until_us = max(one.until_us, other.until_us)
-        one.after = min(one.after, other.after)
-        one.heard |= other.heard
-        one.failing |= other.failing
-        one.due_us = now_us + PAUSE_US
-        self._waiting[one.country, one.service] = one
+    def put_back(self, window: ReopenedWindow, now_us: int) -> None:
+        """Keep a window for later because it could not be detected now."""
+        newer = self._windows.pop((window.country, window.service), window)
+        window.since_us = min(window.since_us, newer.since_us)
+        window.until_us = max(window.until_us, newer.until_us)
+        window.after_position = min(window.after_position, newer.after_position)
+        window.voters |= newer.voters
+        window.failing |= newer.failing
+        window.due_us = now_us + SETTLE_US
+        self._windows[window.country, window.service] = window
 
-    def due(self, now_us: int, said: Sequence[Incident]) -> Reopened | None:
-        """The one that has waited longest, and long enough, and is worth it; others are dropped."""
-        ripe = [one for one in self._waiting.values() if one.due_us <= now_us]
-        for one in sorted(ripe, key=lambda one: one.due_us):
-            del self._waiting[one.country, one.service]
-            if one.worth_it(said):
-                return one
+    def pop_due(self, now_us: int, incidents: Sequence[Incident]) -> ReopenedWindow | None:
+        """Return the window that waited longest; drop due windows that change nothing."""
+        due_windows = [window for window in self._windows.values() if window.due_us <= now_us]
+        for window in sorted(due_windows, key=lambda window: window.due_us):
+            del self._windows[window.country, window.service]
+            if window.is_worthwhile(incidents):
+                return window
         return None
 
 
-def amendments(
-    said: Iterable[Incident], again: Sequence[Incident], one: Reopened, since_us: int, until_us: int
+def find_amendments(
+    incidents: Iterable[Incident],
+    reevaluated: Sequence[Incident],
+    window: ReopenedWindow,
+    since_us: int,
+    until_us: int,
 ) -> dict[str, Incident]:
-    """What a window that was looked at again says of incidents, by the names they were said by.
+    """Return amended incidents by published id, from a window that was detected again.
 
-    Only those that began well within the window and were over in it, or are known: of others it
-    cannot tell the beginning or the end. Said ones that all data of their time do not show are
-    withdrawn.
+    New incidents must begin well within the window and end in it: of others it cannot tell the
+    beginning or the end. Published incidents that the complete data do not show are withdrawn.
     """
-    before = [i for i in said if _of(i, one) and _meets(i, since_us, until_us)]
-    whole = [i for i in again if i.started.earliest_us >= since_us + LEAD_US]
-    named = carry(before, again)
-    known = {i.id for i in before}
-    found = {
-        new.id: new
-        for new, old in zip(named, sorted(again, key=_start), strict=True)
-        if old in whole
-        and old.confirmed_us is not None
-        and (new.id in known or old.state is State.CLOSED)
+    known_incidents = [
+        i
+        for i in incidents
+        if _is_same_service(i, window) and _overlaps_window(i, since_us, until_us)
+    ]
+    well_inside = [i for i in reevaluated if i.started.earliest_us >= since_us + LEAD_US]
+    renamed = carry_ids(known_incidents, reevaluated)
+    known_ids = {i.id for i in known_incidents}
+    amended_by_id = {
+        renamed_incident.id: renamed_incident
+        for renamed_incident, incident_now in zip(
+            renamed, sorted(reevaluated, key=_start_key), strict=True
+        )
+        if incident_now in well_inside
+        and incident_now.confirmed_us is not None
+        and (renamed_incident.id in known_ids or incident_now.state is IncidentState.CLOSED)
     }
-    shown = {i.id for i in named}
-    for incident in before:
-        inside = incident.started.earliest_us >= since_us + LEAD_US
-        over = incident.ended is not None and incident.ended.latest_us <= until_us
-        if inside and over and incident.id not in shown and incident.state is State.CLOSED:
-            found[incident.id] = replace(incident, state=State.WITHDRAWN)
-    return found
+    shown_ids = {i.id for i in renamed}
+    for incident in known_incidents:
+        is_inside = incident.started.earliest_us >= since_us + LEAD_US
+        is_over = incident.ended is not None and incident.ended.latest_us <= until_us
+        if (
+            is_inside
+            and is_over
+            and incident.id not in shown_ids
+            and incident.state is IncidentState.CLOSED
+        ):
+            amended_by_id[incident.id] = replace(incident, state=IncidentState.WITHDRAWN)
+    return amended_by_id
 
 
-def amended(live: Sequence[Incident], found: Mapping[str, Incident]) -> list[Incident]:
-    """The live channel's incidents with what is known better, and those that it missed."""
-    every = [_better(incident, found.get(incident.id)) for incident in live]
+def apply_amendments(
+    live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
+) -> list[Incident]:
+    """Return the live incidents as amended, and those that were missed live."""
+    amended_incidents = [
+        _amend_incident(incident, amendments_by_id.get(incident.id)) for incident in live
+    ]
     ids = {incident.id for incident in live}
-    missed = [i for name, i in found.items() if name not in ids]
-    return every + [m for m in missed if not any(m.overlaps(i) for i in every)]
+    missed = [i for name, i in amendments_by_id.items() if name not in ids]
+    return amended_incidents + [
+        m for m in missed if not any(m.overlaps(i) for i in amended_incidents)
+    ]
 
 
-def _better(incident: Incident, known: Incident | None) -> Incident:
-    if known is None:
+def _amend_incident(incident: Incident, amendment: Incident | None) -> Incident:
+    if amendment is None:
         return incident
-    over = incident.state in (State.CLOSED, State.WITHDRAWN)
-    if over and known.state in (State.CLOSED, State.WITHDRAWN):
-        return known
-    return replace(incident, started=known.started)
+    is_over = incident.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN)
+    if is_over and amendment.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN):
+        return amendment
+    return replace(incident, started=amendment.started)
 
 
-def _of(incident: Incident, one: Reopened) -> bool:
+def _is_same_service(incident: Incident, window: ReopenedWindow) -> bool:
     return (
-        incident.kind is not Kind.SILENCE
-        and incident.service == one.service
-        and incident.scope.country == one.country
-        and incident.state is not State.WITHDRAWN
+        incident.kind is not IncidentKind.SILENCE
+        and incident.service == window.service
+        and incident.scope.country == window.country
+        and incident.state is not IncidentState.WITHDRAWN
     )
 
 
-def _meets(incident: Incident, since_us: int, until_us: int) -> bool:
+def _overlaps_window(incident: Incident, since_us: int, until_us: int) -> bool:
     over_us = incident.closed_us or until_us
     return incident.started.latest_us < until_us and over_us >= since_us
 
 
-def _start(incident: Incident) -> int:
+def _start_key(incident: Incident) -> int:
     return incident.started.earliest_us
+
+
+class VoteHistory(Protocol):
+    """The queries that are needed of the store; both raise StoreError."""
+
+    async def opinions(
+        self, service: str, country: str, since_us: int, until_us: int
+    ) -> Sequence[StoredVote]: ...
+
+    async def world_tally(
+        self,
+        service: str,
+        not_country: str,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        fresh_s: int = 0,
+    ) -> Sequence[WorldTally]: ...
+
+
+async def reevaluate(
+    history: VoteHistory,
+    reopened: ReopenedWindow,
+    window: tuple[int, int],
+    incidents: Sequence[Incident],
+) -> dict[str, Incident]:
+    """Detect a past window again with all data; return amendments. Raises StoreError.
+
+    A window that is too much for one query is cut to its newest half.
+    """
+    since_us, until_us = window
+    while until_us - since_us >= MIN_WINDOW_US:
+        try:
+            stored_votes = await history.opinions(
+                reopened.service, reopened.country, since_us, until_us
+            )
+            world_tallies = await history.world_tally(
+                reopened.service, reopened.country, since_us, until_us, _BIN_S, fresh_s=_FRESH_S
+            )
+        except TooMuchError:
+            since_us += (until_us - since_us) // 2 // (_BIN_S * 1_000_000) * (_BIN_S * 1_000_000)
+            continue
+        return await asyncio.to_thread(
+            _detect_amendments,
+            stored_votes,
+            world_tallies,
+            reopened,
+            (since_us, until_us),
+            incidents,
+        )
+    return {}
+
+
+def _detect_amendments(
+    stored_votes: Sequence[StoredVote],
+    world_tallies: Sequence[WorldTally],
+    reopened: ReopenedWindow,
+    window: tuple[int, int],
+    incidents: Sequence[Incident],
+) -> dict[str, Incident]:
+    bins = {tally.start_us: VoteCount(tally.good + tally.bad, tally.bad) for tally in world_tallies}
+    reevaluated = detect_blocking(
+        read_stored_votes(stored_votes, reopened.service),
+        *window,
+        world=lambda end_us: bins.get(end_us - _BIN_S * 1_000_000, VoteCount()),
+    )
+    return find_amendments(incidents, reevaluated, reopened, *window)

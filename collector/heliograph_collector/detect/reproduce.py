@@ -1,4 +1,4 @@
-"""Makes entries of the log again from the checkpoint and the rows that they name, and compares."""
+"""Reproduce entries of the log from the checkpoint and the rows that they name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,124 +6,136 @@ from pathlib import Path
 from typing import Any
 
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.detect.engine import CLOSE_US, Frame, Lookout
-from heliograph_collector.incidents.diff import public
-from heliograph_collector.incidents.incident import Incident, Kind, State
-from heliograph_collector.incidents.record import incident_of, micros, record
+from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
+from heliograph_collector.incidents.diff import publishable
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
-VERSION = "of another version of the detectors"
-STORE = "that rest on verdicts in the store"
-STATE = "whose checkpoint is gone"
-ROWS = "whose rows are gone"
-OPINIONS = "whose verdicts are gone"
+OTHER_VERSION = "of another version of the detectors"
+USES_STORE = "that rest on verdicts in the store"
+NO_CHECKPOINT = "whose checkpoint is gone"
+NO_ROWS = "whose rows are gone"
+NO_VERDICTS = "whose verdicts are gone"
 
-Rows = Callable[[int, int], Iterator[JournalRow]]  # after … up to and with …, in order
+RowReader = Callable[[int, int], Iterator[JournalRow]]  # after … up to and with …, in order
 
 
 @dataclass(slots=True)
-class Comparison:
-    """How many entries came out the same; the numbers of those that did not; how many could not be
-    made again, by why."""
+class ReproductionResult:
+    """How many entries were reproduced, which differ, and how many cannot be, by reason."""
 
     agreed: int = 0
     differ: list[int] = field(default_factory=list)
     uncovered: dict[str, int] = field(default_factory=dict)
 
 
-def compare(
+def reproduce_entries(
     bodies: Iterable[tuple[int, Mapping[str, Any]]],
     folder: Path,
     secret: bytes,
-    rows: Rows,
+    rows: RowReader,
     oldest: int,
-) -> Comparison:
-    """Of numbered bodies of a log that was verified. `oldest`: the first row that is still there.
+) -> ReproductionResult:
+    """Reproduce the numbered bodies of a verified log. Raises OSError.
 
-    Raises OSError.
+    Args:
+        oldest: The position of the oldest row that the journal still has.
     """
-    found, run = Comparison(), None
+    result = ReproductionResult()
+    replay = None
     for number, body in bodies:
-        why = _uncovered(body, folder, oldest)
-        if not why and (run is None or not run.leads_to(body)):
-            run = _begin(body, folder, secret)
-            why = "" if run else STATE
-        if why or run is None:
-            found.uncovered[why] = found.uncovered.get(why, 0) + 1
-        elif agrees(body, run.incidents(body, rows)):
-            found.agreed += 1
+        reason = _reason_uncovered(body, folder, oldest)
+        if not reason and (replay is None or not replay.leads_to(body)):
+            replay = _start_replay(body, folder, secret)
+            reason = "" if replay else NO_CHECKPOINT
+        if reason or replay is None:
+            result.uncovered[reason] = result.uncovered.get(reason, 0) + 1
+        elif matches_entry(body, replay.incidents(body, rows)):
+            result.agreed += 1
         else:
-            found.differ.append(number)
-    return found
+            result.differ.append(number)
+    return result
 
 
-def agrees(body: Mapping[str, Any], incidents: Sequence[Incident]) -> bool:
-    """Whether one of these is the body's: its name may be older, and that it comes again is known
-    from the log alone."""
-    said = incident_of(body["incident"])
-    least = float(body["versions"].get("k", 0))
-    if said.state is State.WITHDRAWN and all(i.id != said.id for i in incidents):
+def matches_entry(body: Mapping[str, Any], incidents: Sequence[Incident]) -> bool:
+    """Whether one of these incidents is that of the entry.
+
+    Its id may be older, and only the log knows whether it recurs.
+    """
+    recorded = parse_incident(body["incident"])
+    min_vantages = float(body["versions"].get("k", 0))
+    if recorded.state is IncidentState.WITHDRAWN and all(i.id != recorded.id for i in incidents):
         return True
-    shown = (public(incident, said, least) for incident in incidents)
-    return any(i is not None and _bare(i, said.id) == _bare(said, said.id) for i in shown)
+    published = (publishable(incident, recorded, min_vantages) for incident in incidents)
+    return any(
+        i is not None
+        and _comparable_record(i, recorded.id) == _comparable_record(recorded, recorded.id)
+        for i in published
+    )
 
 
 @dataclass(slots=True)
-class _Run:
-    """A lookout on its way from a checkpoint."""
+class _Replay:
+    """An engine that advances from a checkpoint."""
 
     state: str
-    lookout: Lookout
-    frames: list[Frame]
-    late: list[Any]
+    engine: DetectorEngine
+    batches: list[ReplayBatch]
+    late_rows: list[Any]
     until_us: int = 0
 
     def leads_to(self, body: Mapping[str, Any]) -> bool:
         late = body["rows"].get("late", [])
         return (
             body["versions"].get("state") == self.state
-            and late[: len(self.late)] == self.late
-            and all(row > self.lookout.position for row, _ in late[len(self.late) :])
-            and body["rows"]["last"] >= self.lookout.position
-            and micros(body["window"]["until"]) >= self.until_us
+            and late[: len(self.late_rows)] == self.late_rows
+            and all(row > self.engine.position for row, _ in late[len(self.late_rows) :])
+            and body["rows"]["last"] >= self.engine.position
+            and parse_timestamp(body["window"]["until"]) >= self.until_us
         )
 
-    def incidents(self, body: Mapping[str, Any], rows: Rows) -> Sequence[Incident]:
-        self.late, self.until_us = body["rows"].get("late", []), micros(body["window"]["until"])
-        late = {row: micros(moment) for row, moment in self.late}
-        self.lookout.read(rows(self.lookout.position, body["rows"]["last"]), late)
-        self.lookout.until(self.until_us)
-        while self.frames and self.lookout.due(self.frames[0], self.until_us):
-            self.lookout.again(self.frames.pop(0))
-        self.lookout.close(self.until_us - CLOSE_US)
-        return self.lookout.incidents()
+    def incidents(self, body: Mapping[str, Any], rows: RowReader) -> Sequence[Incident]:
+        self.late_rows = body["rows"].get("late", [])
+        self.until_us = parse_timestamp(body["window"]["until"])
+        late_moments = {row: parse_timestamp(timestamp) for row, timestamp in self.late_rows}
+        self.engine.read_rows(rows(self.engine.position, body["rows"]["last"]), late_moments)
+        self.engine.advance_to(self.until_us)
+        while self.batches and self.engine.is_due(self.batches[0], self.until_us):
+            self.engine.replay(self.batches.pop(0))
+        self.engine.close_bins(self.until_us - CLOSE_US)
+        return self.engine.incidents()
 
 
-def _begin(body: Mapping[str, Any], folder: Path, secret: bytes) -> _Run | None:
+def _start_replay(body: Mapping[str, Any], folder: Path, secret: bytes) -> _Replay | None:
     hash_ = body["versions"]["state"]
-    file = checkpoint.find(folder, hash_)
-    loaded = checkpoint.load(file, secret) if file else None
+    file = checkpoint.find_state(folder, hash_)
+    loaded = checkpoint.load_state(file, secret) if file else None
     if file is None or loaded is None or loaded[1] != hash_:
         return None
-    frames = list(checkpoint.frames(file.with_suffix(".opinions")))
-    return _Run(hash_, loaded[0], frames, [])
+    frames = list(checkpoint.read_batches(file.with_suffix(".opinions")))
+    return _Replay(hash_, loaded[0], frames, [])
 
 
-def _uncovered(body: Mapping[str, Any], folder: Path, oldest: int) -> str:
-    versions, rows = body["versions"], body["rows"]
+def _reason_uncovered(body: Mapping[str, Any], folder: Path, oldest: int) -> str:
+    versions = body["versions"]
+    rows = body["rows"]
     if versions["detect"] != str(DETECT_VERSION):
-        return VERSION
+        return OTHER_VERSION
     if "verdicts" in versions:
-        return STORE
-    file = checkpoint.find(folder, versions.get("state", ""))
+        return USES_STORE
+    file = checkpoint.find_state(folder, versions.get("state", ""))
     if file is None:
-        return STATE
-    if body["incident"]["kind"] != Kind.SILENCE and not file.with_suffix(".opinions").exists():
-        return OPINIONS
-    return ROWS if rows["first"] <= rows["last"] and oldest > rows["first"] else ""
+        return NO_CHECKPOINT
+    if (
+        body["incident"]["kind"] != IncidentKind.SILENCE
+        and not file.with_suffix(".opinions").exists()
+    ):
+        return NO_VERDICTS
+    return NO_ROWS if rows["first"] <= rows["last"] and oldest > rows["first"] else ""
 
 
-def _bare(incident: Incident, name: str) -> Mapping[str, Any]:
+def _comparable_record(incident: Incident, name: str) -> Mapping[str, Any]:
     hints = tuple(hint for hint in incident.hints if hint != "recurring")
-    return record(replace(incident, id=name, hints=hints))
+    return incident_record(replace(incident, id=name, hints=hints))

@@ -1,7 +1,7 @@
-"""Journal rows in order, as signals. Pure: the same rows, the same signals.
+"""Read journal rows and verdicts, in order, as signals and votes. Pure.
 
-A vantage is told by a name of its own here, which stays the same for months: it lives in memory and
-in the checkpoints of the data directory, and nowhere else.
+A vantage has a pseudonym of its own here that stays the same for months: it lives in memory and in
+the checkpoints of the data directory, and nowhere else.
 """
 
 import hashlib
@@ -14,36 +14,57 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
-from heliograph.envelope import EnvelopeError, decompress
+from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.model.records import UNPLACED, JournalRow, Kind, Role, Vantage
+from heliograph_collector.model.records import (
+    UNPLACED,
+    AgentRole,
+    JournalRow,
+    JudgedMeasurement,
+    ReceivedMeasurement,
+    RowKind,
+    StoredVote,
+    Vantage,
+    Verdict,
+    VerdictState,
+)
 from heliograph_collector.model.signals import (
     SECOND_US,
-    Arrival,
     Fault,
+    FaultReason,
     Goodbye,
-    Lost,
-    Place,
-    Presence,
-    Replay,
-    Why,
-    Witness,
+    OfflineReport,
+    PresenceSignal,
+    ServiceVote,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+    VoteValue,
+    derive_vote_value,
 )
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-Signal = Presence | Fault | Replay
+LINK_RULES = "anchors."  # they tell of the vantage, and are no service
+SLOW_METHODS = ("throttled", "frozen")  # methods that let bytes through, and few
+
+
+Signal = PresenceSignal | Fault | OfflineReport
 
 _PURPOSE = b"detect"
-_SILENCE_US = int(37.5 * SECOND_US)  # of a loss that does not say when it was last heard
-_WAIT_US = 600 * SECOND_US  # so long a vantage that is back may take to upload what it measured
-_BY_HAND = frozenset(
+_DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # of a loss that does not say when it was last heard
+_UPLOAD_WAIT_US = (
+    600 * SECOND_US
+)  # so long a vantage that is back may take to upload what it measured
+_RELAYED_CARRIERS = frozenset(
     {"bundle", "code", "dns", "relay"}
 )  # whoever carried them, the maker's link did not
 _POST_US = (
     300 * SECOND_US
 )  # who sends by post alone has no heartbeat; a batch comes every half minute
 _FRESH_US = 120 * SECOND_US  # only what was just made shows that its maker lives
-_EDGE_US = 15 * SECOND_US  # a heartbeat: what was measured so near either end proves nothing
+_MARGIN_US = 15 * SECOND_US  # a heartbeat: what was measured so near either end proves nothing
 
 
 @dataclass(slots=True)
@@ -54,144 +75,232 @@ class Gap:
     boot: str
     back_us: int = 0
     rebooted: bool = False
-    witness: Witness | None = None  # as it was when it was lost
+    witness: VantageRef | None = None  # as it was when it was lost
 
 
 @dataclass(slots=True)
-class Inbox:
+class SignalReader:
     secret: bytes
     gaps: dict[str, Gap] = field(default_factory=dict)
-    backs: deque[tuple[int, str]] = field(default_factory=deque)  # who came back when, in order
-    posts: dict[str, int] = field(default_factory=dict)  # who lives by post alone: last heard
+    returns: deque[tuple[int, str]] = field(default_factory=deque)  # who came back when, in order
+    post_only: dict[str, int] = field(default_factory=dict)  # who lives by post alone: last heard
 
-    def take(self, row: JournalRow) -> Iterator[Signal]:
-        """What one row says; word that did not come in time is told before it."""
-        yield from self._given_up(row.received_us)
-        yield from self._posts_ended(row.received_us)
-        if row.kind is Kind.START:
-            yield Fault(row.heard_us or row.received_us, row.received_us, Why.RESTART)
-        elif row.kind is Kind.FAULT:
-            yield from _fault(row)
-        elif row.role is Role.VOLUNTEER:
-            yield from self._vantage(row)
+    def read_row(self, row: JournalRow) -> Iterator[Signal]:
+        """Yield the signals of a row, after offline reports that became due before it."""
+        yield from self._expire_returns(row.received_us)
+        yield from self._expire_post_only(row.received_us)
+        if row.kind is RowKind.START:
+            yield Fault(row.heard_us or row.received_us, row.received_us, FaultReason.RESTART)
+        elif row.kind is RowKind.FAULT:
+            yield from _parse_fault(row)
+        elif row.role is AgentRole.VOLUNTEER:
+            yield from self._read_vantage(row)
 
-    def key(self, agent: bytes) -> str:
-        """16 hex digits."""
+    def derive_pseudonym(self, agent: bytes) -> str:
+        """Return 16 hex digits."""
         return hmac.digest(self.secret, _PURPOSE + agent, hashlib.sha256)[:8].hex()
 
-    def _vantage(self, row: JournalRow) -> Iterator[Signal]:
-        nym = self.key(row.agent)
-        if row.kind is Kind.ENVELOPE:
-            yield from self._envelope(nym, row)
+    def _read_vantage(self, row: JournalRow) -> Iterator[Signal]:
+        pseudonym = self.derive_pseudonym(row.agent)
+        if row.kind is RowKind.ENVELOPE:
+            yield from self._read_envelope(pseudonym, row)
             return
-        self.posts.pop(nym, None)
-        if row.kind is Kind.GOODBYE:
-            self.gaps.pop(nym, None)
-            yield Goodbye(row.received_us, nym)
-        elif row.kind is Kind.LOST:
-            heard_us = row.heard_us or row.received_us - _SILENCE_US
-            self.gaps[nym] = Gap(heard_us, _hello(row).boot, witness=_witness(nym, row))
-            yield Lost(row.received_us, nym, heard_us)
-        elif row.kind is Kind.ARRIVAL:
-            yield from self._arrival(nym, row)
+        self.post_only.pop(pseudonym, None)
+        if row.kind is RowKind.GOODBYE:
+            self.gaps.pop(pseudonym, None)
+            yield Goodbye(row.received_us, pseudonym)
+        elif row.kind is RowKind.LOST:
+            heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
+            self.gaps[pseudonym] = Gap(
+                heard_us, _parse_hello(row).boot, witness=_vantage_ref(pseudonym, row)
+            )
+            yield VantageLoss(row.received_us, pseudonym, heard_us)
+        elif row.kind is RowKind.ARRIVAL:
+            yield from self._read_arrival(pseudonym, row)
 
-    def _arrival(self, nym: str, row: JournalRow) -> Iterator[Signal]:
-        hello = _hello(row)
-        gap = self.gaps.get(nym)
+    def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[Signal]:
+        hello = _parse_hello(row)
+        gap = self.gaps.get(pseudonym)
         if gap is not None and gap.back_us == 0:
-            self._back(nym, gap, row.received_us)
+            self._mark_returned(pseudonym, gap, row.received_us)
             gap.rebooted = bool(gap.boot and hello.boot) and gap.boot != hello.boot
-        witness = _witness(nym, row)
+        witness = _vantage_ref(pseudonym, row)
         if witness is None:  # nobody's vote: no cell could be named by it
-            yield Goodbye(row.received_us, nym)
+            yield Goodbye(row.received_us, pseudonym)
         else:
-            yield Arrival(row.received_us, witness)
+            yield VantageArrival(row.received_us, witness)
 
-    def _back(self, nym: str, gap: Gap, at_us: int) -> None:
+    def _mark_returned(self, pseudonym: str, gap: Gap, at_us: int) -> None:
         gap.back_us = at_us
-        self.backs.append((at_us, nym))
+        self.returns.append((at_us, pseudonym))
 
-    def _envelope(self, nym: str, row: JournalRow) -> Iterator[Signal]:
-        """Whose session was blocked, and who goes on by post, is not silent."""
-        gap, at_us = self.gaps.get(nym), row.received_us
-        away = gap is not None and gap.back_us == 0
-        heard = row.carrier not in _BY_HAND | {"session"}
-        if not (heard and (away or nym in self.posts)):
-            yield from self._word(nym, row, _made(row) if gap else [])
+    def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[Signal]:
+        """An agent whose session is blocked but who still uploads is not silent."""
+        gap = self.gaps.get(pseudonym)
+        at_us = row.received_us
+        is_away = gap is not None and gap.back_us == 0
+        is_direct = row.carrier not in _RELAYED_CARRIERS | {"session"}
+        if not (is_direct and (is_away or pseudonym in self.post_only)):
+            yield from self._find_replay(pseudonym, row, _measurement_times(row) if gap else [])
             return
-        made = _made(row)
-        if max(made, default=0) >= at_us - _FRESH_US:
-            self.posts.pop(nym, None)  # the longest unheard stands first
-            self.posts[nym] = at_us
-            if gap is not None and away and gap.witness is not None:
-                self._back(nym, gap, at_us)
-                yield Arrival(at_us, gap.witness)
-        yield from self._word(nym, row, made)
+        start_times_us = _measurement_times(row)
+        if max(start_times_us, default=0) >= at_us - _FRESH_US:
+            self.post_only.pop(pseudonym, None)  # the longest unheard stands first
+            self.post_only[pseudonym] = at_us
+            if gap is not None and is_away and gap.witness is not None:
+                self._mark_returned(pseudonym, gap, at_us)
+                yield VantageArrival(at_us, gap.witness)
+        yield from self._find_replay(pseudonym, row, start_times_us)
 
-    def _posts_ended(self, now_us: int) -> Iterator[Signal]:
-        """Whoever lived by post alone, and sends no more."""
-        while self.posts and now_us - next(iter(self.posts.values())) >= _POST_US:
-            nym = next(iter(self.posts))
-            yield Lost(now_us, nym, self.posts.pop(nym))
+    def _expire_post_only(self, now_us: int) -> Iterator[Signal]:
+        """Yield losses of agents that only uploaded, and stopped."""
+        while self.post_only and now_us - next(iter(self.post_only.values())) >= _POST_US:
+            pseudonym = next(iter(self.post_only))
+            yield VantageLoss(now_us, pseudonym, self.post_only.pop(pseudonym))
 
-    def _word(self, nym: str, row: JournalRow, made: Iterable[int]) -> Iterator[Signal]:
-        """Whether one that is back measured while it was gone."""
-        gap = self.gaps.get(nym)
+    def _find_replay(
+        self, pseudonym: str, row: JournalRow, start_times_us: Iterable[int]
+    ) -> Iterator[Signal]:
+        """Yield an offline report if a returned agent measured while it was gone."""
+        gap = self.gaps.get(pseudonym)
         if gap is None or gap.back_us == 0:
             return
-        since_us, until_us = gap.since_us + _EDGE_US, gap.back_us - _EDGE_US
-        if any(since_us <= at_us <= until_us for at_us in made):
-            del self.gaps[nym]
-            yield Replay(row.received_us, nym, gap.since_us, gap.back_us, alive=True)
+        since_us = gap.since_us + _MARGIN_US
+        until_us = gap.back_us - _MARGIN_US
+        if any(since_us <= at_us <= until_us for at_us in start_times_us):
+            del self.gaps[pseudonym]
+            yield OfflineReport(row.received_us, pseudonym, gap.since_us, gap.back_us, alive=True)
 
-    def _given_up(self, now_us: int) -> Iterator[Signal]:
-        """Who is back for long, and no word came: dead if it rebooted, else doubt."""
-        while self.backs and now_us - self.backs[0][0] >= _WAIT_US:
-            back_us, nym = self.backs.popleft()
-            gap = self.gaps.get(nym)
+    def _expire_returns(self, now_us: int) -> Iterator[Signal]:
+        """Yield a reboot for returned agents that uploaded nothing in time."""
+        while self.returns and now_us - self.returns[0][0] >= _UPLOAD_WAIT_US:
+            back_us, pseudonym = self.returns.popleft()
+            gap = self.gaps.get(pseudonym)
             if gap is not None and gap.back_us == back_us:
-                del self.gaps[nym]
+                del self.gaps[pseudonym]
                 if gap.rebooted:
-                    yield Replay(back_us + _WAIT_US, nym, gap.since_us, back_us, alive=False)
+                    yield OfflineReport(
+                        back_us + _UPLOAD_WAIT_US, pseudonym, gap.since_us, back_us, alive=False
+                    )
 
 
-def _fault(row: JournalRow) -> Iterator[Signal]:
-    """Nothing of a body that is not ours, or of a newer kind of fault than we know."""
+def _parse_fault(row: JournalRow) -> Iterator[Signal]:
+    """Skip bodies that are not ours, and unknown kinds of faults."""
     with suppress(ValueError, TypeError, AttributeError):
-        said = json.loads(row.body)
-        why = Why(said.get("why", ""))
-        country, carrier = str(said.get("country", "")), str(said.get("carrier", ""))
-        yield Fault(row.heard_us or row.received_us, row.received_us, why, country, carrier)
+        content = json.loads(row.body)
+        reason = FaultReason(content.get("why", ""))
+        country = str(content.get("country", ""))
+        carrier = str(content.get("carrier", ""))
+        yield Fault(row.heard_us or row.received_us, row.received_us, reason, country, carrier)
 
 
-def _witness(nym: str, row: JournalRow) -> Witness | None:
-    """By an arrival's or a loss's row; None where its country is not known."""
-    place = Vantage.of(row.country, row.asn, _hello(row))
-    if place.country == UNPLACED:
+def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
+    """Build it from an arrival or a loss; None if the country is not known."""
+    vantage = Vantage.from_peer(row.country, row.asn, _parse_hello(row))
+    if vantage.country == UNPLACED:
         return None
-    where = Place(place.country, place.region, place.asn, _access(place.access))
+    location = VantageLocation(
+        vantage.country, vantage.region, vantage.asn, _normalize_access(vantage.access)
+    )
     first_us = row.since_s * SECOND_US if row.since_s else row.received_us
-    return Witness(nym, row.prefix, where, first_us, row.carrier or "session")
+    return VantageRef(pseudonym, row.prefix, location, first_us, row.carrier or "session")
 
 
-def _hello(row: JournalRow) -> Hello:
+def _parse_hello(row: JournalRow) -> Hello:
     with suppress(DecodeError):
         return Hello.FromString(row.body)
     return Hello()
 
 
-def _access(word: str) -> str:
-    return "" if word == "unknown" else word
+def _normalize_access(access: str) -> str:
+    return "" if access == "unknown" else access
 
 
-def _made(row: JournalRow) -> list[int]:
-    """When the measurements of an envelope were made, on our clock as far as its agent knew it."""
+def _measurement_times(row: JournalRow) -> list[int]:
+    """Return start times of an envelope on our clock, as far as the agent knew its error."""
     try:
-        batch = decompress(row.body)
+        batch = decompress_batch(row.body)
     except EnvelopeError:
         return []
-    return [_started(one) for one in batch.measurements]
+    return [_start_us(measurement) for measurement in batch.measurements]
 
 
-def _started(one: opb.Measurement) -> int:
-    return one.started_us + (one.clock_offset_us if one.HasField("clock_offset_us") else 0)
+def _start_us(measurement: opb.Measurement) -> int:
+    return measurement.started_us + (
+        measurement.clock_offset_us if measurement.HasField("clock_offset_us") else 0
+    )
+
+
+def read_votes(
+    judged: Iterable[JudgedMeasurement], limits: Thresholds = THRESHOLDS
+) -> Iterator[ServiceVote]:
+    """Yield votes of whole-target verdicts by volunteers, in order.
+
+    Measurements without a place or with an impossible time have no vote.
+    """
+    for measurement, verdicts in judged:
+        overall = next((v for v in verdicts if v.endpoint == ""), None)
+        if (
+            overall is not None
+            and _has_vote(measurement)
+            and not overall.rule.startswith(LINK_RULES)
+        ):
+            yield _service_vote(measurement, overall, limits)
+
+
+def read_stored_votes(
+    stored_votes: Iterable[StoredVote], service: str, limits: Thresholds = THRESHOLDS
+) -> Iterator[ServiceVote]:
+    """Yield votes of verdicts that the store kept."""
+    for stored_vote in stored_votes:
+        first_us = 0 if stored_vote.established else stored_vote.started_us
+        vantage = VantageRef(
+            stored_vote.pseudonym, stored_vote.prefix, _location(stored_vote.vantage), first_us
+        )
+        value = _vote_value(stored_vote, limits)
+        yield ServiceVote(
+            stored_vote.started_us, vantage, service, value, stored_vote.layer, stored_vote.method
+        )
+
+
+def _has_vote(measurement: ReceivedMeasurement) -> bool:
+    return (
+        measurement.role is AgentRole.VOLUNTEER
+        and measurement.vantage.country != UNPLACED
+        and bool(measurement.measurement.service)
+        and not measurement.is_time_bad
+    )
+
+
+def _service_vote(
+    measurement: ReceivedMeasurement, overall: Verdict, limits: Thresholds
+) -> ServiceVote:
+    at_us = min(measurement.started_us, measurement.received_us)
+    first_us = 0 if measurement.established else at_us  # the date itself is not kept
+    return ServiceVote(
+        at_us,
+        VantageRef(
+            measurement.pseudonym, measurement.prefix, _location(measurement.vantage), first_us
+        ),
+        measurement.measurement.service,
+        _vote_value(overall, limits),
+        overall.layer,
+        overall.method,
+        measurement.measurement.experiment,
+    )
+
+
+def _vote_value(verdict: Verdict | StoredVote, limits: Thresholds) -> VoteValue:
+    if verdict.state is VerdictState.BLOCKED and verdict.method in SLOW_METHODS:
+        return VoteValue.THROTTLED
+    return derive_vote_value(
+        verdict.state,
+        reachable=verdict.reachable_endpoints,
+        endpoints=verdict.endpoints,
+        slow_share=limits.slow,
+    )
+
+
+def _location(vantage: Vantage) -> VantageLocation:
+    access = "" if vantage.access == "unknown" else vantage.access
+    return VantageLocation(vantage.country, vantage.region, vantage.asn, access)

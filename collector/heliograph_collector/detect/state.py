@@ -1,5 +1,7 @@
-"""The lookout with its files: checkpoints, the log, what late data amended. Nothing here waits for
-the network; the detector calls it in a thread, one call at a time."""
+"""Detector state on disk: checkpoints, the log and amendments of late data.
+
+Nothing here waits for the network; the runner calls it in a thread, one call at a time.
+"""
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +12,25 @@ import msgspec
 
 from heliograph.keys import SigningKey
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.detect.engine import CLOSE_US, Frame, Lookout
-from heliograph_collector.detect.late_data import amended
-from heliograph_collector.incidents.book import Entry
+from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
+from heliograph_collector.detect.late_data import apply_amendments
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.incidents.log_file import FILE, Grounds
-from heliograph_collector.incidents.log_writer import REMEMBERED_US, Ledger
-from heliograph_collector.incidents.operator_entries import Saying
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
+from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, IncidentLogWriter
+from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import JournalRow
-from heliograph_collector.model.signals import SECOND_US, Opinion
+from heliograph_collector.model.signals import SECOND_US, ServiceVote
 
 SAVE_US = 3_600 * SECOND_US
-_SAY_US = 60 * SECOND_US  # what was held back for being a particular is tried again
-_AMENDED = "amended.json"
-_HEARD = "heard.json"
+_REWRITE_US = 60 * SECOND_US  # what was held back for being a particular is tried again
+_AMENDED_FILE = "amended.json"
+_POSITION_FILE = "heard.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """What a keeper works with. `versions` are those of code and data, for the log."""
+class DetectorConfig:
+    """Settings of the detector; `versions` are those of code and data, for the log."""
 
     data: Path
     journal: str  # its id
@@ -38,147 +40,155 @@ class Study:
     k_anonymity: int
 
 
-class _Heard(msgspec.Struct):
+class _VerdictPosition(msgspec.Struct):
     journal: str
     position: int
 
 
-class Keeper:
-    """Opens and proves the log. Raises AlertLogError, OSError."""
+class DetectorState:
+    """The detector engine with its files. Raises AlertLogError, OSError."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._folder = study.data / checkpoint.FOLDER
-        self.ledger = Ledger(study.data / FILE, study.key, study.k_anonymity)
-        self.lookout = Lookout.new(study.journal, study.secret, 0)
-        self._saved = checkpoint.Saved(self._folder, "")
+    def __init__(self, config: DetectorConfig) -> None:
+        self._config = config
+        self._folder = config.data / checkpoint.FOLDER
+        self.log = IncidentLogWriter(config.data / LOG_FILE_NAME, config.key, config.k_anonymity)
+        self.detectors = DetectorEngine.create(config.journal, config.secret, 0)
+        self._saved_state = checkpoint.SavedState(self._folder, "")
         self._saved_us = 0
-        self._frames: list[Frame] = []  # not yet written down
-        self._amended: dict[str, Incident] = {}
-        self._said: tuple[int, Sequence[Incident]] = (0, ())
-        self.heard: int | None = None  # the last entry of whose verdicts nothing can be lost
-        self.wrote = False  # whether all that was heard before the last look is written down
+        self._unwritten_batches: list[ReplayBatch] = []  # not yet written down
+        self._amendments: dict[str, Incident] = {}
+        self._last_written: tuple[int, Sequence[Incident]] = (0, ())
+        self.verdict_position: int | None = (
+            None  # the last entry of whose verdicts nothing can be lost
+        )
+        self.is_written = False  # whether all that was heard before the last look is written down
 
-    def resume(self, last: int, now_us: int) -> None:
-        """Take up the newest checkpoint that can be gone on from, or begin before the oldest row.
-
-        `last` is the journal's last position. Raises OSError.
-        """
-        study = self._study
-        self._load_amended()
-        self._load_heard()
-        found = checkpoint.newest(self._folder, study.journal, last, study.secret)
-        if found is None:
-            self.lookout = Lookout.new(study.journal, study.secret, now_us)
-            self.lookout.adopt(self.ledger.said.values())
+    def resume_from_checkpoint(self, last_position: int, now_us: int) -> None:
+        """Load the newest usable checkpoint, or start before the oldest row. Raises OSError."""
+        config = self._config
+        self._load_amendments()
+        self._load_verdict_position()
+        newest = checkpoint.load_newest(self._folder, config.journal, last_position, config.secret)
+        if newest is None:
+            self.detectors = DetectorEngine.create(config.journal, config.secret, now_us)
+            self.detectors.restore(self.log.last_logged.values())
             self.save(now_us)
             return
-        self.lookout, self._saved = found
-        self._saved_us = self.lookout.received_us
-        checkpoint.mend(self._saved.opinions)
-        for frame in checkpoint.frames(self._saved.opinions):
-            self.lookout.again(frame)
+        self.detectors, self._saved_state = newest
+        self._saved_us = self.detectors.received_us
+        checkpoint.repair(self._saved_state.votes_file)
+        for batch in checkpoint.read_batches(self._saved_state.votes_file):
+            self.detectors.replay(batch)
 
     def save(self, now_us: int) -> None:
-        """Raises OSError: then what is known stays known, and the next look tries again."""
-        self._saved = checkpoint.save(self._folder, self.lookout)
-        self._frames.clear()  # the state holds what came of them
+        """Save a checkpoint. Raises OSError; the next evaluation then tries again."""
+        self._saved_state = checkpoint.save_state(self._folder, self.detectors)
+        self._unwritten_batches.clear()  # the state holds what came of them
         self._saved_us = now_us
 
-    def read(self, rows: Sequence[JournalRow]) -> None:
-        self.lookout.read(rows)
+    def read_rows(self, rows: Sequence[JournalRow]) -> None:
+        self.detectors.read_rows(rows)
 
-    def look(self, heard: Iterable[Opinion], now_us: int) -> list[Opinion]:
-        """Let time pass; what of `heard` came too late. Raises OSError.
+    def evaluate(self, votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
+        """Advance to now and return the votes that came too late. Raises OSError.
 
-        First the bins are closed: they take in what came before this look.
+        Bins are closed first: they take in what came before this evaluation.
         """
-        lookout = self.lookout
-        lookout.until(now_us)
-        frame = lookout.close(now_us - CLOSE_US)
-        if frame is not None and frame[2]:
-            self._write(frame)
-        late = [opinion for opinion in heard if not lookout.hear(opinion)]
-        over = lookout.glance(now_us)
-        if over is not None:
-            self._write(over)
-        self.wrote = frame is not None
-        if now_us - self._saved_us >= SAVE_US or not lookout.traceable:
-            lookout.forget(now_us)
-            self._amended = {
+        engine = self.detectors
+        engine.advance_to(now_us)
+        batch = engine.close_bins(now_us - CLOSE_US)
+        if batch is not None and batch[2]:
+            self._write_batch(batch)
+        late_votes = [vote for vote in votes if not engine.add_vote(vote)]
+        recovery_batch = engine.check_recovery(now_us)
+        if recovery_batch is not None:
+            self._write_batch(recovery_batch)
+        self.is_written = batch is not None
+        if now_us - self._saved_us >= SAVE_US or not engine.is_traceable:
+            engine.forget(now_us)
+            self._amendments = {
                 name: incident
-                for name, incident in self._amended.items()
-                if (incident.closed_us or now_us) >= now_us - REMEMBERED_US
+                for name, incident in self._amendments.items()
+                if (incident.closed_us or now_us) >= now_us - REOPEN_WINDOW_US
             }
             self.save(now_us)
-        return late
+        return late_votes
 
-    def _write(self, frame: Frame) -> None:
-        """After those that could not be written before. Raises OSError."""
-        self._frames.append(frame)
-        while self._frames:
-            checkpoint.add(self._saved, self._frames[0])
-            del self._frames[0]
+    def _write_batch(self, batch: ReplayBatch) -> None:
+        """Append after batches that could not be written before. Raises OSError."""
+        self._unwritten_batches.append(batch)
+        while self._unwritten_batches:
+            checkpoint.append_batch(self._saved_state, self._unwritten_batches[0])
+            del self._unwritten_batches[0]
 
-    def say(self, now_us: int) -> Sequence[Entry]:
-        """Write down what is new. Raises OSError, AlertLogError."""
-        found = amended(self.lookout.incidents(), self._amended)
-        when_us, before = self._said
-        if found == before and now_us - when_us < _SAY_US:
+    def write_entries(self, now_us: int) -> Sequence[LogEntry]:
+        """Write what changed to the log. Raises OSError, AlertLogError."""
+        incidents = apply_amendments(self.detectors.incidents(), self._amendments)
+        written_us, previous = self._last_written
+        if incidents == previous and now_us - written_us < _REWRITE_US:
             return ()
-        entries = self.ledger.say(found, self._grounds(now_us), now_us, self._amended)
-        self._said = now_us, found
+        entries = self.log.write_changes(
+            incidents, self._entry_basis(now_us), now_us, self._amendments
+        )
+        self._last_written = now_us, incidents
         return entries
 
-    def act(self, saying: Saying, now_us: int) -> Entry:
-        """Write down an operator's word. Raises ActError, OSError."""
-        return self.ledger.act(saying, now_us)
+    def write_operator_entry(self, operator_entry: OperatorEntry, now_us: int) -> LogEntry:
+        """Write an entry of an operator. Raises OperatorEntryError, OSError."""
+        return self.log.write_operator_entry(operator_entry, now_us)
 
-    def amend(self, found: Mapping[str, Incident]) -> None:
-        """Know these better than the live channel does. Raises OSError."""
-        if found:
-            self._amended.update(found)
-            self._put(_AMENDED, self._amended)
-            self._said = 0, ()
+    def amend(self, amendments: Mapping[str, Incident]) -> None:
+        """Store amendments, which override the live detector. Raises OSError."""
+        if amendments:
+            self._amendments.update(amendments)
+            self._write_json(_AMENDED_FILE, self._amendments)
+            self._last_written = 0, ()
 
-    def note(self, position: int) -> None:
-        """Of verdicts up to this entry all is written down, or was looked at. Raises OSError."""
-        if position != self.heard:
-            self._put(_HEARD, {"journal": self._study.journal, "position": position})
-            self.heard = position
+    def note_verdict_position(self, position: int) -> None:
+        """Store up to which entry all verdicts are written or evaluated. Raises OSError."""
+        if position != self.verdict_position:
+            self._write_json(
+                _POSITION_FILE, {"journal": self._config.journal, "position": position}
+            )
+            self.verdict_position = position
 
-    def _load_heard(self) -> None:
-        """What is damaged, or of another journal, is as good as not there."""
+    def _load_verdict_position(self) -> None:
+        """Load the position; a damaged file or one of another journal counts as missing."""
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            found = msgspec.json.decode((self._folder / _HEARD).read_bytes(), type=_Heard)
-            self.heard = found.position if found.journal == self._study.journal else None
+            stored = msgspec.json.decode(
+                (self._folder / _POSITION_FILE).read_bytes(), type=_VerdictPosition
+            )
+            self.verdict_position = (
+                stored.position if stored.journal == self._config.journal else None
+            )
 
-    def _put(self, name: str, content: object) -> None:
+    def _write_json(self, name: str, content: object) -> None:
         file = self._folder / name
-        new = file.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(content))
-        new.replace(file)
+        new_file = file.with_suffix(".new")
+        new_file.write_bytes(msgspec.json.encode(content))
+        new_file.replace(file)
 
-    def _load_amended(self) -> None:
-        """What is damaged is as good as not there: late data would bring it up again."""
+    def _load_amendments(self) -> None:
+        """Load amendments; a damaged file counts as missing: late data restore it."""
         try:
-            content = (self._folder / _AMENDED).read_bytes()
-            self._amended = msgspec.json.decode(content, type=dict[str, Incident])
+            content = (self._folder / _AMENDED_FILE).read_bytes()
+            self._amendments = msgspec.json.decode(content, type=dict[str, Incident])
         except (OSError, msgspec.MsgspecError):
-            self._amended = {}
+            self._amendments = {}
 
-    def _grounds(self, now_us: int) -> Grounds:
-        lookout, saved = self.lookout, self._saved
-        first = int(saved.file.stem.partition("-")[0]) + 1
-        return Grounds(
+    def _entry_basis(self, now_us: int) -> EntryBasis:
+        engine = self.detectors
+        saved_state = self._saved_state
+        first = int(saved_state.file.stem.partition("-")[0]) + 1
+        return EntryBasis(
             first,
-            max(lookout.position, first - 1),
+            max(engine.position, first - 1),
             self._saved_us,
             now_us,
             {
-                **self._study.versions,
-                "k": str(self._study.k_anonymity),
-                "state": saved.hash,
+                **self._config.versions,
+                "k": str(self._config.k_anonymity),
+                "state": saved_state.hash,
             },
-            tuple(lookout.late),
+            tuple(engine.late_rows),
         )

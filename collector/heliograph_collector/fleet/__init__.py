@@ -3,20 +3,20 @@
 Everything lies in DATA/fleet.db and DATA/keys, which the commands change while `serve` runs.
 """
 
-from heliograph_collector.fleet.code_store import Codes, Word
-from heliograph_collector.fleet.invites import invite_line
+from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore
+from heliograph_collector.fleet.invites import format_invite
 from heliograph_collector.fleet.keyring import Keyring, KeysError, open_keyring, tls_file
-from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
+from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
 
 __all__ = [
-    "Agent",
-    "Codes",
+    "EnrolledAgent",
+    "EnrolmentRefusedError",
     "Fleet",
     "Keyring",
     "KeysError",
-    "RefusedError",
-    "Word",
-    "invite_line",
+    "ProvenCode",
+    "VoiceCodeStore",
+    "format_invite",
     "open_keyring",
     "tls_file",
 ]

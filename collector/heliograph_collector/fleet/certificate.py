@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import GeneralName
 
-NAME = "heliograph-collector"  # what agents ask for, whatever address they dialled
-_FROM = datetime(2000, 1, 1, tzinfo=UTC)
-_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no well-defined end
+COMMON_NAME = "heliograph-collector"  # what agents ask for, whatever address they dialled
+_VALID_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+_VALID_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no well-defined end
 
 
 def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
@@ -24,16 +24,16 @@ def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    private_key = _key(key) if key else ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    names = dict.fromkeys([NAME, "localhost", *hosts])
+    private_key = _load_private_key(key) if key else ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, COMMON_NAME)])
+    names = dict.fromkeys([COMMON_NAME, "localhost", *hosts])
     certificate = (
         x509.CertificateBuilder(name, name, private_key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_FROM)
-        .not_valid_after(_UNTIL)
+        .not_valid_before(_VALID_FROM)
+        .not_valid_after(_VALID_UNTIL)
         .add_extension(
-            x509.SubjectAlternativeName([_general_name(x) for x in names]), critical=False
+            x509.SubjectAlternativeName([_build_general_name(x) for x in names]), critical=False
         )
         .sign(private_key, hashes.SHA256())
     )
@@ -45,18 +45,18 @@ def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
     return private + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def hosts_of(certificate: bytes) -> list[str]:
+def read_hosts(certificate: bytes) -> list[str]:
     """The names and addresses that a PEM certificate stands for."""
     from cryptography import x509
 
-    found = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+    extension = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
         x509.SubjectAlternativeName
     )
-    addresses = found.value.get_values_for_type(x509.IPAddress)
-    return [*found.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return [*extension.value.get_values_for_type(x509.DNSName), *map(str, addresses)]
 
 
-def spki(certificate: bytes) -> bytes:
+def encode_public_key(certificate: bytes) -> bytes:
     """DER of the SubjectPublicKeyInfo of a PEM certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
@@ -68,7 +68,7 @@ def spki(certificate: bytes) -> bytes:
     )
 
 
-def _key(pem: bytes) -> "EllipticCurvePrivateKey":
+def _load_private_key(pem: bytes) -> "EllipticCurvePrivateKey":
     """Raises ValueError when it is of another kind."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -79,7 +79,7 @@ def _key(pem: bytes) -> "EllipticCurvePrivateKey":
     return key
 
 
-def _general_name(host: str) -> "GeneralName":
+def _build_general_name(host: str) -> "GeneralName":
     from cryptography import x509
 
     try:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from heliograph_collector.fleet.registry import Fleet
 
-KEPT_S = 86_400  # how long a failed try is remembered
+FAILURES_KEPT_S = 86_400  # how long a failed try is remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class ProvenCode:
     """One proven code. `body` is the compressed batch that it becomes."""
 
     agent: bytes
@@ -22,54 +22,57 @@ class Word:
     carrier: str = "code"  # by voice, or "dns"
 
 
-class Codes:
+class VoiceCodeStore:
     """Safe from any thread, as its fleet is."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def unproven(self, since_s: int) -> int:
+    def count_failures(self, since_s: int) -> int:
         """How many tries proved nothing since then."""
         with self._fleet.transaction() as db:
-            found = db.execute("SELECT count(*) FROM unproven WHERE at_s >= ?", (since_s,))
-            return int(found.fetchone()[0])
+            cursor = db.execute("SELECT count(*) FROM unproven WHERE at_s >= ?", (since_s,))
+            return int(cursor.fetchone()[0])
 
-    def proved_nothing(self, now_s: int) -> None:
+    def record_failure(self, now_s: int) -> None:
         with self._fleet.transaction() as db:
-            db.execute("DELETE FROM unproven WHERE at_s < ?", (now_s - KEPT_S,))
+            db.execute("DELETE FROM unproven WHERE at_s < ?", (now_s - FAILURES_KEPT_S,))
             db.execute("INSERT INTO unproven VALUES (?)", (now_s,))
 
-    def keep(self, word: Word) -> bool:
+    def add(self, code: ProvenCode) -> bool:
         """False when one of this agent and minute was kept before."""
         with self._fleet.transaction() as db:
-            done = db.execute(
+            cursor = db.execute(
                 "INSERT INTO codes (agent, minute, received_us, body, carrier)"
                 " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (word.agent, word.minute, word.received_us, word.body, word.carrier),
+                (code.agent, code.minute, code.received_us, code.body, code.carrier),
             )
-            return done.rowcount == 1
+            return cursor.rowcount == 1
 
-    def knows(self, agent: bytes, minute: int) -> bool:
+    def has_code(self, agent: bytes, minute: int) -> bool:
         with self._fleet.transaction() as db:
             key = (agent, minute)
-            found = db.execute("SELECT 1 FROM codes WHERE agent = ? AND minute = ?", key)
-            return found.fetchone() is not None
+            cursor = db.execute("SELECT 1 FROM codes WHERE agent = ? AND minute = ?", key)
+            return cursor.fetchone() is not None
 
-    def pending(self) -> list[Word]:
+    def list_pending(self) -> list[ProvenCode]:
         """Those that the journal may not have yet."""
         with self._fleet.transaction() as db:
             rows: list[tuple[bytes, int, int, bytes, str]] = db.execute(
                 "SELECT agent, minute, received_us, body, carrier FROM codes WHERE handed = 0"
             ).fetchall()
-        return [Word(agent=a, minute=m, received_us=r, body=b, carrier=c) for a, m, r, b, c in rows]
+        return [
+            ProvenCode(agent=a, minute=m, received_us=r, body=b, carrier=c)
+            for a, m, r, b, c in rows
+        ]
 
-    def handed_over(self, words: Iterable[Word]) -> None:
+    def mark_delivered(self, codes: Iterable[ProvenCode]) -> None:
         """What they said is the journal's now; that they came stays known."""
         with self._fleet.transaction() as db:
             db.executemany(
                 "UPDATE codes SET handed = 1, body = x'' WHERE agent = ? AND minute = ?",
-                [(word.agent, word.minute) for word in words],
+                [(code.agent, code.minute) for code in codes],
             )
 
-    def changes(self) -> int:
-        return self._fleet.changes()
+    def data_version(self) -> int:
+        return self._fleet.data_version()

@@ -13,10 +13,10 @@ from heliograph.v1.intake_pb2 import Invite
 from heliograph_collector.fleet.registry import Fleet
 
 PREFIX = "heliograph1:"
-INVITE_MOST = 3  # entrances besides the endpoint
+MAX_INVITE_ENTRANCES = 3  # entrances besides the endpoint
 
 
-def invite_line(
+def format_invite(
     endpoint: str,
     pin: bytes,
     token: bytes,
@@ -36,21 +36,21 @@ def invite_line(
         and endpoint not in (f"{e.host}:{e.port}", f"[{e.host}]:{e.port}")
     ]
     invite = Invite(
-        endpoint=endpoint, pin=pin, token=token, entrances=sessions[:INVITE_MOST], charter=charter
+        endpoint=endpoint,
+        pin=pin,
+        token=token,
+        entrances=sessions[:MAX_INVITE_ENTRANCES],
+        charter=charter,
     )
     message = invite.SerializeToString()
     return PREFIX + base64.urlsafe_b64encode(message).decode().rstrip("=")
 
 
-def _place(entrance: Entrance) -> str:
-    return f"{entrance.host}:{entrance.port}"
-
-
-MOST = 1_000  # that are listed
+MAX_LISTED = 1_000  # that are listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class InviteStatus:
     id: str  # the beginning of the token's hash, in hex
     role: str
     uses: int
@@ -62,27 +62,34 @@ class Offer:
         return self.used < self.uses and now_s < self.expires_s
 
 
-def offers(fleet: Fleet) -> list[Offer]:
+def list_invites(fleet: Fleet) -> list[InviteStatus]:
     """The newest first."""
     with fleet.transaction() as db:
         rows = db.execute(
             "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
             " FROM invites i LEFT JOIN admissions a ON a.token_hash = i.token_hash"
             " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
-            (MOST,),
+            (MAX_LISTED,),
         ).fetchall()
     return [
-        Offer(id=h.hex()[:16], role=role, uses=uses, used=used, created_s=made, expires_s=end)
-        for h, role, uses, made, end, used in rows
+        InviteStatus(
+            id=h.hex()[:16],
+            role=role,
+            uses=uses,
+            used=used,
+            created_s=created_s,
+            expires_s=expires_s,
+        )
+        for h, role, uses, created_s, expires_s, used in rows
     ]
 
 
-def withdraw(fleet: Fleet, id_: str, now_s: int) -> bool:
+def withdraw_invite(fleet: Fleet, invite_id: str, now_s: int) -> bool:
     """Whether there was such an invite that still let somebody in. Who is in stays in."""
     with fleet.transaction() as db:
-        done = db.execute(
+        cursor = db.execute(
             "UPDATE invites SET expires_s = ?"
             " WHERE substr(lower(hex(token_hash)), 1, 16) = ? AND expires_s > ?",
-            (now_s, id_, now_s),
+            (now_s, invite_id, now_s),
         )
-        return done.rowcount == 1
+        return cursor.rowcount == 1

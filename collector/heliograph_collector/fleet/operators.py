@@ -16,11 +16,11 @@ from tempfile import NamedTemporaryFile
 from heliograph_collector.fleet.passwords import hash_password
 
 ROLES = ("viewer", "operator")  # each may do what the one before it may
-FIRST = "operator"
-FILE = "operators.json"
+BUILT_IN_OPERATOR = "operator"
+FILE_NAME = "operators.json"
 MAX_PEOPLE = 200
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-_MAX_FILE = 262_144
+_MAX_FILE_BYTES = 262_144
 
 
 class OperatorsError(Exception):
@@ -49,124 +49,128 @@ class Operators:
 
     def __init__(self, data: Path, password: str = "") -> None:
         """With `password`, that of `operator`. Raises OperatorsError."""
-        self._file = data / FILE
+        self._file = data / FILE_NAME
         hashed = hash_password(password) if password else ""
-        self._first = Person(name=FIRST, role="operator", hash=hashed)
-        self._read: tuple[object, dict[str, Person]] = (None, {})
-        self.people()
+        self._built_in = Person(name=BUILT_IN_OPERATOR, role="operator", hash=hashed)
+        self._cached_people: tuple[object, dict[str, Person]] = (None, {})
+        self.read_people()
 
-    def people(self) -> dict[str, Person]:
+    def read_people(self) -> dict[str, Person]:
         """By name; read again when the file changed. Raises OperatorsError."""
         try:
-            found = self._file.stat()
+            file_status = self._file.stat()
         except FileNotFoundError:
-            return {FIRST: self._first}
-        mark = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if self._read[0] != mark:
-            self._read = (mark, self._parse())
-        return self._read[1]
+            return {BUILT_IN_OPERATOR: self._built_in}
+        file_version = (file_status.st_mtime_ns, file_status.st_size, file_status.st_ino)
+        if self._cached_people[0] != file_version:
+            self._cached_people = (file_version, self._parse_file())
+        return self._cached_people[1]
 
-    def may_add(self, name: str) -> None:
+    def check_can_add(self, name: str) -> None:
         """Before a password is asked for. Raises OperatorsError."""
         if not _NAME.fullmatch(name):
             raise OperatorsError(
                 f"{name[:64]!r} is no name: 1 to 32 of a-z, 0-9, dot, dash and underscore, "
                 "a letter first"
             )
-        people = self.people()
+        people = self.read_people()
         if name in people:
             raise OperatorsError(f"{name} is there already; `operator passwd` changes it")
         if len(people) >= MAX_PEOPLE:
             raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
 
-    def may_set(self, name: str) -> None:
+    def check_can_set(self, name: str) -> None:
         """The same for another password. Raises OperatorsError."""
-        _not_first(name)
-        _known(self.people(), name)
+        _check_not_built_in(name)
+        _find_person(self.read_people(), name)
 
     def add(self, name: str, role: str, password_hash: str, now_s: int) -> None:
         """Raises OperatorsError."""
-        with self._changed() as people:
-            self.may_add(name)
+        with self._edit_people() as people:
+            self.check_can_add(name)
             people[name] = Person(name=name, role=role, hash=password_hash, since_s=now_s)
 
     def remove(self, name: str) -> None:
         """Raises OperatorsError."""
-        with self._changed() as people:
-            _not_first(name)
-            _known(people, name)
+        with self._edit_people() as people:
+            _check_not_built_in(name)
+            _find_person(people, name)
             del people[name]
 
     def set_hash(self, name: str, password_hash: str) -> None:
         """Raises OperatorsError."""
-        with self._changed() as people:
-            self.may_set(name)
+        with self._edit_people() as people:
+            self.check_can_set(name)
             people[name] = replace(people[name], hash=password_hash)
 
     def set_totp(self, name: str, secret: str) -> None:
         """An empty one takes the second factor away. Raises OperatorsError."""
-        with self._changed() as people:
-            people[name] = replace(_known(people, name), totp=secret, used_step=0)
+        with self._edit_people() as people:
+            people[name] = replace(_find_person(people, name), totp=secret, used_step=0)
 
     def use_step(self, name: str, step: int) -> bool:
         """Whether the code of that step was not used before, nor one of a later step."""
-        with self._changed() as people:
-            person = _known(people, name)
+        with self._edit_people() as people:
+            person = _find_person(people, name)
             if step <= person.used_step:
                 return False
             people[name] = replace(person, used_step=step)
             return True
 
-    def _parse(self) -> dict[str, Person]:
+    def _parse_file(self) -> dict[str, Person]:
         try:
             with self._file.open("rb") as stream:
-                found = json.loads(stream.read(_MAX_FILE))
-            people = {name: Person(name=name, **one) for name, one in found["people"].items()}
+                document = json.loads(stream.read(_MAX_FILE_BYTES))
+            people = {
+                name: Person(name=name, **fields) for name, fields in document["people"].items()
+            }
             if any(person.role not in ROLES for person in people.values()):
                 raise ValueError("unknown role")
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise OperatorsError(f"{self._file} is damaged: restore it from a backup") from error
-        kept = people.get(FIRST, self._first)
+        built_in = people.get(BUILT_IN_OPERATOR, self._built_in)
         return {
-            FIRST: replace(self._first, totp=kept.totp, used_step=kept.used_step),
-            **{name: person for name, person in people.items() if name != FIRST},
+            BUILT_IN_OPERATOR: replace(
+                self._built_in, totp=built_in.totp, used_step=built_in.used_step
+            ),
+            **{name: person for name, person in people.items() if name != BUILT_IN_OPERATOR},
         }
 
     @contextmanager
-    def _changed(self) -> Iterator[dict[str, Person]]:
+    def _edit_people(self) -> Iterator[dict[str, Person]]:
         """The people as they stand now; written whole, or not at all, when the block ends well."""
         with self._file.with_suffix(".lock").open("a") as lock:
             os.fchmod(lock.fileno(), 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            people = dict(self.people())
+            people = dict(self.read_people())
             yield people
-            whole = {name: _kept(person) for name, person in people.items()}
-            text = json.dumps({"people": whole}, indent=1)
+            records = {name: _build_record(person) for name, person in people.items()}
+            document = json.dumps({"people": records}, indent=1)
             with NamedTemporaryFile(
                 "w", dir=self._file.parent, prefix=".operators-", delete=False
-            ) as new:
-                new.write(text)
-                new.flush()
-                os.fsync(new.fileno())
-            Path(new.name).replace(self._file)  # NamedTemporaryFile makes it 0600
+            ) as new_file:
+                new_file.write(document)
+                new_file.flush()
+                os.fsync(new_file.fileno())
+            Path(new_file.name).replace(self._file)  # NamedTemporaryFile makes it 0600
 
 
-def _kept(person: Person) -> dict[str, object]:
+def _build_record(person: Person) -> dict[str, object]:
     """The first one's hash stays out: its password is the password file's."""
-    kept = asdict(person)
-    del kept["name"]
-    return {**kept, "hash": ""} if person.name == FIRST else kept
+    record = asdict(person)
+    del record["name"]
+    return {**record, "hash": ""} if person.name == BUILT_IN_OPERATOR else record
 
 
-def _known(people: dict[str, Person], name: str) -> Person:
+def _find_person(people: dict[str, Person], name: str) -> Person:
     if name not in people:
         raise OperatorsError(f"nobody is called {name[:64]!r}; `operator list` shows who there is")
     return people[name]
 
 
-def _not_first(name: str) -> None:
-    if name == FIRST:
+def _check_not_built_in(name: str) -> None:
+    if name == BUILT_IN_OPERATOR:
         raise OperatorsError(
-            f"{FIRST} is always there, with the password of the password file: change that file "
-            "and restart `serve`"
+            f"{BUILT_IN_OPERATOR} is always there, with the password of the password file: change "
+            "that file and restart `serve`"
         )

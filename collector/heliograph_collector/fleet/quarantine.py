@@ -5,73 +5,79 @@ import sqlite3
 from collections.abc import Mapping
 
 from heliograph.keys import agent_id
-from heliograph_collector.fleet.registry import Agent, Fleet, RefusedError
+from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
 
 TRIAL_S = 7 * 86_400
-AGREEMENTS = 10
-MOST_ON_TRIAL = 10_000
-FORKS = 3  # one may be a power failure that the spool did not survive whole
+MIN_AGREEMENTS = 10
+MAX_IN_QUARANTINE = 10_000
+MAX_FORKS = 3  # one may be a power failure that the spool did not survive whole
 
 
-def enrol_stranger(fleet: Fleet, public_key: bytes, version: str, now_s: int) -> Agent:
+def enrol_without_invite(
+    fleet: Fleet, public_key: bytes, version: str, now_s: int
+) -> EnrolledAgent:
     """Without an invite, into quarantine. The same key may ask again. Raises RefusedError."""
-    agent = agent_id(public_key)
+    agent_id_bytes = agent_id(public_key)
     with fleet.transaction() as db:
-        known = db.execute("SELECT revoked_s FROM agents WHERE id = ?", (agent,)).fetchone()
-        waiting = db.execute("SELECT count(*) FROM agents WHERE trial_s IS NOT NULL").fetchone()
-        if known is not None and known[0] is not None:
-            raise RefusedError("revoked")
-        if known is None and waiting[0] >= MOST_ON_TRIAL:
-            raise RefusedError("no_room")
+        existing = db.execute(
+            "SELECT revoked_s FROM agents WHERE id = ?", (agent_id_bytes,)
+        ).fetchone()
+        quarantine_count = db.execute(
+            "SELECT count(*) FROM agents WHERE trial_s IS NOT NULL"
+        ).fetchone()
+        if existing is not None and existing[0] is not None:
+            raise EnrolmentRefusedError("revoked")
+        if existing is None and quarantine_count[0] >= MAX_IN_QUARANTINE:
+            raise EnrolmentRefusedError("no_room")
         db.execute(
             "INSERT INTO agents (id, public_key, role, version, created_s, trial_s)"
             " VALUES (?, ?, 'volunteer', ?, ?, ?) ON CONFLICT DO NOTHING",
-            (agent, public_key, version, now_s, now_s),
+            (agent_id_bytes, public_key, version, now_s, now_s),
         )
-    return next(one for one in fleet.agents() if one.id == agent)
+    return next(record for record in fleet.list_agents() if record.id == agent_id_bytes)
 
 
-def agreed(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:
+def add_agreements(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:
     """Add hours of agreement; how many agents have now proved themselves and count from here."""
     with fleet.transaction() as db:
         db.executemany(
             "UPDATE agents SET agreements = agreements + ? WHERE id = ? AND trial_s IS NOT NULL",
             [(count, agent) for agent, count in hours.items()],
         )
-        done = db.execute(
+        cursor = db.execute(
             "UPDATE agents SET trial_s = NULL WHERE trial_s <= ? AND agreements >= ?",
-            (now_s - TRIAL_S, AGREEMENTS),
+            (now_s - TRIAL_S, MIN_AGREEMENTS),
         )
-        return done.rowcount
+        return cursor.rowcount
 
 
-def fork(fleet: Fleet, agent: bytes, now_s: int) -> bool:
+def record_fork(fleet: Fleet, agent: bytes, now_s: int) -> bool:
     """Two different batches came under one number; whether that is now one time too many."""
     with fleet.transaction() as db:
         db.execute("UPDATE agents SET forks = forks + 1 WHERE id = ?", (agent,))
-        return _flag(db, agent, now_s, FORKS)
+        return _mark_cloned(db, agent, now_s, MAX_FORKS)
 
 
-def doubled(fleet: Fleet, agent: bytes, now_s: int) -> bool:
+def record_duplicate(fleet: Fleet, agent: bytes, now_s: int) -> bool:
     """Two sessions of one key spoke at the same time; whether that is news."""
     with fleet.transaction() as db:
-        return _flag(db, agent, now_s, 0)
+        return _mark_cloned(db, agent, now_s, 0)
 
 
-def clear(fleet: Fleet, agent: bytes) -> bool:
+def clear_quarantine(fleet: Fleet, agent: bytes) -> bool:
     """The operator's word that all is well: out of quarantine, one machine again."""
     with fleet.transaction() as db:
-        done = db.execute(
+        cursor = db.execute(
             "UPDATE agents SET trial_s = NULL, cloned_s = NULL, forks = 0"
             " WHERE id = ? AND (trial_s IS NOT NULL OR cloned_s IS NOT NULL)",
             (agent,),
         )
-        return done.rowcount == 1
+        return cursor.rowcount == 1
 
 
-def _flag(db: sqlite3.Connection, agent: bytes, now_s: int, forks: int) -> bool:
-    done = db.execute(
+def _mark_cloned(db: sqlite3.Connection, agent: bytes, now_s: int, forks: int) -> bool:
+    cursor = db.execute(
         "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?",
         (now_s, agent, forks),
     )
-    return done.rowcount == 1
+    return cursor.rowcount == 1

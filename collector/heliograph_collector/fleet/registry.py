@@ -11,7 +11,7 @@ from pathlib import Path
 
 from heliograph.keys import agent_id
 
-_BUSY_S = 10.0
+_BUSY_TIMEOUT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS agents (
   id BLOB PRIMARY KEY, public_key BLOB NOT NULL, role TEXT NOT NULL, version TEXT NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS codes (
 CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
 """
 # What later editions added.
-_ADDED = {
+_ADDED_COLUMNS = {
     ("agents", "key_since_s"): "INTEGER NOT NULL DEFAULT 0",
     ("agents", "charter"): "INTEGER NOT NULL DEFAULT 0",
     ("agents", "trial_s"): "INTEGER",
@@ -49,14 +49,14 @@ _ADDED = {
     ("agents", "forks"): "INTEGER NOT NULL DEFAULT 0",
     ("codes", "carrier"): "TEXT NOT NULL DEFAULT 'code'",
 }
-_SELECT = """
+_SELECT_AGENTS = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
   key_since_s, charter, trial_s, agreements, cloned_s
 FROM agents
 """
 
 
-class RefusedError(Exception):
+class EnrolmentRefusedError(Exception):
     """An enrolment that may not be; `reason` is one of a few fixed words."""
 
     def __init__(self, reason: str) -> None:
@@ -65,7 +65,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
+class EnrolledAgent:
     id: bytes
     public_key: bytes
     role: str  # one of heliograph.plan.ROLES
@@ -83,14 +83,14 @@ class Agent:
     cloned_s: int | None = None  # when its key was found to be used by two at once
 
     @property
-    def voice(self) -> str:
-        """What its results count as, one of store.rows.Role."""
-        heard = self.trial_s is None and self.cloned_s is None
-        return self.role if heard else "quarantine"
+    def result_role(self) -> str:
+        """What its results count as, one of AgentRole."""
+        is_counted = self.trial_s is None and self.cloned_s is None
+        return self.role if is_counted else "quarantine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class AgentSighting:
     """Where an agent was last, as far as its address told before it was forgotten."""
 
     agent: bytes
@@ -109,7 +109,10 @@ class Fleet:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(
-            data / "fleet.db", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            data / "fleet.db",
+            timeout=_BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             (data / "fleet.db").chmod(0o600)
@@ -125,54 +128,56 @@ class Fleet:
         with self._lock:
             self._db.close()
 
-    def changes(self) -> int:
+    def data_version(self) -> int:
         """A number that differs after any other connection has written."""
         with self._lock:
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     # invites
 
-    def invite(self, *, role: str, uses: int, now_s: int, expires_s: int) -> bytes:
+    def create_invite(self, *, role: str, uses: int, now_s: int, expires_s: int) -> bytes:
         """A new 16-byte token; only its hash is kept."""
         token = secrets.token_bytes(16)
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO invites VALUES (?, ?, ?, ?, ?)",
-                (_hash(token), role, uses, now_s, expires_s),
+                (_hash_token(token), role, uses, now_s, expires_s),
             )
         return token
 
-    def enrol(self, token: bytes, public_key: bytes, version: str, now_s: int) -> Agent:
+    def enrol_agent(
+        self, token: bytes, public_key: bytes, version: str, now_s: int
+    ) -> EnrolledAgent:
         """Use the invite up for this key. The same key may ask again; a further one may not.
 
         Raises RefusedError.
         """
         agent = agent_id(public_key)
         with self.transaction() as db:
-            role = _admit(db, _hash(token), agent, now_s)
+            role = _use_invite(db, _hash_token(token), agent, now_s)
             db.execute(
                 "INSERT INTO agents (id, public_key, role, version, created_s)"
                 " VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET role = excluded.role, version = excluded.version",
                 (agent, public_key, role, version, now_s),
             )
-            return _agents(db, "WHERE id = ?", (agent,))[0]
+            return _select_agents(db, "WHERE id = ?", (agent,))[0]
 
     # agents
 
-    def agents(self) -> list[Agent]:
+    def list_agents(self) -> list[EnrolledAgent]:
         with self._lock:
-            return _agents(self._db, "ORDER BY created_s, id")
+            return _select_agents(self._db, "ORDER BY created_s, id")
 
-    def revoke(self, agent: bytes, now_s: int) -> bool:
+    def revoke_agent(self, agent: bytes, now_s: int) -> bool:
         """Whether there was such an agent still in good standing."""
         with self.transaction() as db:
-            done = db.execute(
+            cursor = db.execute(
                 "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL", (now_s, agent)
             )
-            return done.rowcount == 1
+            return cursor.rowcount == 1
 
-    def saw(self, sightings: Sequence[Sighting]) -> None:
+    def record_sightings(self, sightings: Sequence[AgentSighting]) -> None:
         with self.transaction() as db:
             db.executemany(
                 "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?,"
@@ -185,22 +190,22 @@ class Fleet:
 
     # plans
 
-    def plan(self) -> tuple[bytes, bytes] | None:
+    def read_plan(self) -> tuple[bytes, bytes] | None:
         """The newest plan's bytes and signature."""
         with self._lock:
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT plan, signature FROM plans ORDER BY version DESC LIMIT 1"
             ).fetchone()
-        return None if found is None else (found[0], found[1])
+        return None if row is None else (row[0], row[1])
 
     def add_plan(self, version: int, plan: bytes, signature: bytes) -> bool:
         """False when that version stands already, because somebody was quicker."""
         with self.transaction() as db:
-            done = db.execute(
+            cursor = db.execute(
                 "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (version, plan, signature),
             )
-            return done.rowcount == 1
+            return cursor.rowcount == 1
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -212,7 +217,7 @@ class Fleet:
 
 def _add_columns(db: sqlite3.Connection) -> None:
     """A second process may have been quicker with any of them."""
-    for (table, name), kind in _ADDED.items():
+    for (table, name), kind in _ADDED_COLUMNS.items():
         if name in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
             continue
         try:
@@ -222,35 +227,39 @@ def _add_columns(db: sqlite3.Connection) -> None:
                 raise
 
 
-def _hash(token: bytes) -> bytes:
+def _hash_token(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _admit(db: sqlite3.Connection, token_hash: bytes, agent: bytes, now_s: int) -> str:
+def _use_invite(db: sqlite3.Connection, token_hash: bytes, agent: bytes, now_s: int) -> str:
     invite = db.execute(
         "SELECT role, uses, expires_s FROM invites WHERE token_hash = ?", (token_hash,)
     ).fetchone()
     if invite is None:
-        raise RefusedError("invite_unknown")
+        raise EnrolmentRefusedError("invite_unknown")
     if db.execute("SELECT revoked_s FROM agents WHERE id = ? AND revoked_s", (agent,)).fetchone():
-        raise RefusedError("revoked")
+        raise EnrolmentRefusedError("revoked")
     role, uses, expires_s = invite
     key = (token_hash, agent)
     if db.execute("SELECT 1 FROM admissions WHERE token_hash = ? AND agent = ?", key).fetchone():
         return str(role)
     if now_s >= expires_s:
-        raise RefusedError("invite_expired")
-    taken = db.execute("SELECT count(*) FROM admissions WHERE token_hash = ?", (token_hash,))
-    if taken.fetchone()[0] >= uses:
-        raise RefusedError("invite_used_up")
+        raise EnrolmentRefusedError("invite_expired")
+    used_count_cursor = db.execute(
+        "SELECT count(*) FROM admissions WHERE token_hash = ?", (token_hash,)
+    )
+    if used_count_cursor.fetchone()[0] >= uses:
+        raise EnrolmentRefusedError("invite_used_up")
     db.execute("INSERT INTO admissions VALUES (?, ?)", key)
     return str(role)
 
 
-def _agents(db: sqlite3.Connection, where: str, values: tuple[bytes, ...] = ()) -> list[Agent]:
-    rows = db.execute(f"{_SELECT} {where}", values)
+def _select_agents(
+    db: sqlite3.Connection, condition: str, values: tuple[bytes, ...] = ()
+) -> list[EnrolledAgent]:
+    rows = db.execute(f"{_SELECT_AGENTS} {condition}", values)
     return [
-        Agent(
+        EnrolledAgent(
             id=r[0],
             public_key=r[1],
             role=r[2],

@@ -8,13 +8,13 @@ from pathlib import Path
 from heliograph import trust_chain as c
 from heliograph.keys import CHARTER, SigningKey
 from heliograph.v1 import plan_pb2 as pb
-from heliograph_collector.fleet.keyring import Keyring, KeysError, root_file, signing_key
+from heliograph_collector.fleet.keyring import Keyring, KeysError, load_signing_key, root_key_file
 from heliograph_collector.fleet.registry import Fleet
 
-WARN_S = 60 * 86_400  # before a charter ends, when nobody here can renew it
+WARN_BEFORE_S = 60 * 86_400  # before a charter ends, when nobody here can renew it
 
 
-def chain(fleet: Fleet) -> list[pb.SignedCharter]:
+def load_charters(fleet: Fleet) -> list[pb.SignedCharter]:
     """Oldest first, as many as an agent would read; empty before the first."""
     with fleet.transaction() as db:
         rows = db.execute(
@@ -23,66 +23,73 @@ def chain(fleet: Fleet) -> list[pb.SignedCharter]:
     return [pb.SignedCharter.FromString(signed) for (signed,) in reversed(rows)]
 
 
-def standing_charter(fleet: Fleet) -> c.Charter | None:
-    found = chain(fleet)
-    return c.decode(found[-1].charter) if found else None
+def load_current_charter(fleet: Fleet) -> c.TrustRoot | None:
+    charters = load_charters(fleet)
+    return c.decode_trust_root(charters[-1].charter) if charters else None
 
 
-def pin_of(fleet: Fleet) -> bytes:
+def load_charter_digest(fleet: Fleet) -> bytes:
     """What an invite of today names the charter by; nothing before the first."""
-    found = chain(fleet)
-    return c.digest(found[-1]) if found else b""
+    charters = load_charters(fleet)
+    return c.digest_trust_root(charters[-1]) if charters else b""
 
 
-def add(fleet: Fleet, charter: c.Charter, signers: Sequence[SigningKey]) -> pb.SignedCharter:
+def add_charter(
+    fleet: Fleet, charter: c.TrustRoot, signers: Sequence[SigningKey]
+) -> pb.SignedCharter:
     """Sign and keep it, if those who hold the one before would follow. Raises KeysError."""
-    before, signed = chain(fleet), c.sign(charter, signers)
-    held = before[-1].charter if before else signed.charter
+    charters = load_charters(fleet)
+    signed = c.sign_trust_root(charter, signers)
+    trusted_charter = charters[-1].charter if charters else signed.charter
     try:
-        if c.follow(held, [signed]) != signed.charter or not _signed_by_itself(charter, signed):
+        if c.follow_chain(trusted_charter, [signed]) != signed.charter or not _is_self_signed(
+            charter, signed
+        ):
             raise KeysError("The charter is not signed by enough of the root keys.")
-    except c.CharterError as error:
+    except c.TrustRootError as error:
         raise KeysError(f"The charter {error}: name every root key that is needed.") from error
     with fleet.transaction() as db:
-        done = db.execute(
+        cursor = db.execute(
             "INSERT INTO charters VALUES (?, ?) ON CONFLICT DO NOTHING",
             (charter.version, signed.SerializeToString()),
         )
-        if done.rowcount != 1:
+        if cursor.rowcount != 1:
             raise KeysError("Another command made a charter meanwhile: try again.")
     return signed
 
 
-def keep_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.Charter:
+def ensure_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.TrustRoot:
     """The standing one: the first is made here, by a root key made here; one that is half over is
     renewed if the root key still lies here. Raises KeysError."""
-    standing = standing_charter(fleet)
-    if standing is None:
-        root = signing_key(root_file(data), make=True)
-        one = c.Role(1, (keyring.signing.public,))
-        standing = c.Charter(
+    charter = load_current_charter(fleet)
+    if charter is None:
+        root_key = load_signing_key(root_key_file(data), make=True)
+        signing_role = c.KeyRole(1, (keyring.signing.public,))
+        charter = c.TrustRoot(
             version=1,
             issued_s=now_s,
             expires_s=now_s + c.LIFE_S,
-            root=c.Role(1, (root.public,)),
-            plan=one,
-            receipts=one,
+            root=c.KeyRole(1, (root_key.public,)),
+            plan=signing_role,
+            receipts=signing_role,
             sealing_key=keyring.sealing.public,
         )
-        add(fleet, standing, [root])
-    elif standing.expires_s - now_s < c.LIFE_S // 2 and root_file(data).exists():
-        root = signing_key(root_file(data))
-        if standing.root.threshold == 1 and root.public in standing.root.keys:
-            standing = following(standing, now_s)
-            add(fleet, standing, [root])
-    return standing
+        add_charter(fleet, charter, [root_key])
+    elif charter.expires_s - now_s < c.LIFE_S // 2 and root_key_file(data).exists():
+        root_key = load_signing_key(root_key_file(data))
+        if charter.root.threshold == 1 and root_key.public in charter.root.keys:
+            charter = build_renewal(charter, now_s)
+            add_charter(fleet, charter, [root_key])
+    return charter
 
 
-def following(before: c.Charter, now_s: int) -> c.Charter:
+def build_renewal(previous: c.TrustRoot, now_s: int) -> c.TrustRoot:
     """The same again, for another year."""
-    return replace(before, version=before.version + 1, issued_s=now_s, expires_s=now_s + c.LIFE_S)
+    return replace(
+        previous, version=previous.version + 1, issued_s=now_s, expires_s=now_s + c.LIFE_S
+    )
 
 
-def _signed_by_itself(charter: c.Charter, signed: pb.SignedCharter) -> bool:
+def _is_self_signed(charter: c.TrustRoot, signed: pb.SignedCharter) -> bool:
     """The first has nobody before it that would look."""
-    return charter.root.signed(signed.signatures, CHARTER, signed.charter)
+    return charter.root.is_signed(signed.signatures, CHARTER, signed.charter)

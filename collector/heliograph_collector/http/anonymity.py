@@ -3,25 +3,25 @@
 _BANDS = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49))
 
 
-def band(count: int, k: int) -> str:
+def format_band(count: int, k: int) -> str:
     """ "0", "1-4", "5-9", "10-19", "20-49" or "50+"; bands that begin below k are one with zero."""
-    low, high = floor_and_top(count, k)
+    low, high = band_bounds(count, k)
     if high is None:
         return f"{low}+"
     return str(low) if low == high else f"{low}-{high}"
 
 
-def floor(count: int, k: int) -> int:
+def band_floor(count: int, k: int) -> int:
     """The least number in the count's band; the count itself when k asks for no anonymity."""
-    return count if k <= 1 else floor_and_top(count, k)[0]
+    return count if k <= 1 else band_bounds(count, k)[0]
 
 
-def tenths(share: float) -> float:
+def floor_tenths(share: float) -> float:
     """Rounded down, as exact shares tell exact counts."""
     return round(share * 1_000) // 100 / 10
 
 
-def floor_and_top(count: int, k: int) -> tuple[int, int | None]:
+def band_bounds(count: int, k: int) -> tuple[int, int | None]:
     below = max((high for low, high in _BANDS if 0 < low < k), default=-1)
     if count <= below:
         return 0, below

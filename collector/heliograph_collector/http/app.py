@@ -9,30 +9,33 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http.api import openapi
-from heliograph_collector.http.api.aggregation import Aggregation
-from heliograph_collector.http.api.coverage import Blindness
-from heliograph_collector.http.api.docs_page import Docs
-from heliograph_collector.http.api.dumps import Dumps
-from heliograph_collector.http.api.envelopes import MAX_BODY, Envelopes, way
-from heliograph_collector.http.api.health import Health
-from heliograph_collector.http.api.incidents import Cases
-from heliograph_collector.http.api.log import Ledger
-from heliograph_collector.http.api.measurements import Measurements
+from heliograph_collector.http.api.aggregation import AggregationApi
+from heliograph_collector.http.api.coverage import CoverageApi
+from heliograph_collector.http.api.docs_page import DocsPage
+from heliograph_collector.http.api.dumps import DumpRoutes
+from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi, forwarded_for
+from heliograph_collector.http.api.incidents import IncidentApi
+from heliograph_collector.http.api.log import AlertLogApi
+from heliograph_collector.http.api.measurements import MeasurementApi
 from heliograph_collector.http.api.parameters import parse
-from heliograph_collector.http.api.stream import Stream
-from heliograph_collector.http.api.timeline import Reading
+from heliograph_collector.http.api.status import HealthApi
+from heliograph_collector.http.api.stream import EventStream
+from heliograph_collector.http.api.timeline import TimelineApi
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.basic_auth import Operator
-from heliograph_collector.http.error_pages import as_pages
-from heliograph_collector.http.headers import add_headers, allow_everywhere, public_json
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.http.login_throttle import HERE
-from heliograph_collector.http.pages.front_page import Front
-from heliograph_collector.http.pages.methodology import Methodology
-from heliograph_collector.http.pages.routes import Stories
-from heliograph_collector.http.problem import Handler, answer_problems
-from heliograph_collector.http.rate_limit import Allowance, limiting, network
-from heliograph_collector.http.snapshot_cache import Desk
+from heliograph_collector.http.basic_auth import OperatorAuth
+from heliograph_collector.http.headers import add_headers, add_preflight, respond_json
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.front_page import FrontPage
+from heliograph_collector.http.pages.methodology import MethodologyPage
+from heliograph_collector.http.pages.routes import PageRoutes
+from heliograph_collector.http.problem import Handler, answer_problems, render_problems
+from heliograph_collector.http.rate_limit import (
+    LOCAL_ORIGIN,
+    RateLimiter,
+    build_limiter,
+    client_prefix,
+)
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 
 _STATIC = {
     "page.css": "text/css",
@@ -43,107 +46,123 @@ _STATIC = {
 }
 
 
-_UNDELAYED = ("healthz", "readyz", "metrics", "envelopes")  # they show no incident
+_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes")  # they show no incident
 
 
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
 
 
-def build(feed: Feed, desk: Desk | None = None) -> web.Application:
+def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Application:
     """The application, ready for an AppRunner. It starts no task of its own."""
-    desk = desk or Desk(feed)
-    shelf = Shelf(feed)
-    static = {name: _content(name) for name in _STATIC}
-    assets = {name: _address(name, body) for name, body in static.items()}
-    around = [add_headers, as_pages(assets), answer_problems, *_limits(feed), _look_first(shelf)]
-    app = web.Application(middlewares=around, client_max_size=MAX_BODY)
-    reading, cases = Reading(feed, desk), Cases(feed, shelf)
-    operator = Operator(feed.operator_hash, feed.clock, lambda request: _place(feed, request))
-    measurements, health = Measurements(feed, operator), Health(feed, operator)
-    app.router.add_get("/", Front(feed, shelf, assets, desk).page)
-    app.router.add_get("/methodology", Methodology(feed, assets).page)
-    app.router.add_get("/api/v1/status", reading.status)
-    app.router.add_get("/api/v1/timeline", reading.timeline)
-    app.router.add_get("/api/v1/aggregation", Aggregation(feed).__call__)
-    app.router.add_get("/api/v1/measurements", measurements.many)
-    app.router.add_get("/api/v1/measurements/{id}", measurements.one)
-    stories = Stories(feed, shelf, desk, assets)
-    app.router.add_get("/countries/{code}", stories.country)
-    app.router.add_get("/incidents/{id}", stories.incident)
-    app.router.add_get("/incidents/{id}/embed", stories.embed)
-    app.router.add_get("/incidents/{id}/share.svg", stories.share_svg)
-    app.router.add_get("/incidents/{id}/share.png", stories.share_png)
-    app.router.add_get("/api/v1/incidents", cases.many)
-    app.router.add_get("/api/v1/incidents/{id}", cases.one)
-    app.router.add_get("/api/v1/log", Ledger(feed).__call__)
-    app.router.add_get("/api/v1/coverage", Blindness(feed, shelf, desk).__call__)
-    app.router.add_get("/feeds/incidents.atom", cases.atom)
-    app.router.add_get("/feeds/incidents.json", cases.json_feed)
-    dumps = Dumps(feed, assets)
-    app.router.add_get("/dumps/", dumps.page)
-    app.router.add_get("/dumps/index.json", dumps.index)
-    app.router.add_get("/dumps/README.json", dumps.dictionary)
-    app.router.add_get("/dumps/{name}", dumps.file)
-    app.router.add_get("/api/v1/stream", Stream(feed.bus).__call__, allow_head=False)
-    app.router.add_post("/v1/envelopes", Envelopes(feed).__call__, name="envelopes")
-    app.router.add_get("/healthz", health.alive, name="healthz")
-    app.router.add_get("/readyz", health.ready, name="readyz")
-    app.router.add_get("/metrics", health.metrics, name="metrics")
-    told = openapi.document()
-    app.router.add_get("/openapi.json", _openapi(told))
-    app.router.add_get("/docs", Docs(told, assets).page)
-    app.router.add_get("/static/{name}", _static(static))
-    allow_everywhere(app)
-    app.on_shutdown.append(_let_go(feed))
+    snapshot_cache = snapshot_cache or SnapshotCache(feed)
+    incident_cache = IncidentCache(feed)
+    static = {name: _read_static(name) for name in _STATIC}
+    assets = {name: _asset_url(name, body) for name, body in static.items()}
+    middlewares = [
+        add_headers,
+        render_problems(assets),
+        answer_problems,
+        *_build_limits(feed),
+        _refresh_first(incident_cache),
+    ]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    timeline_api = TimelineApi(feed, snapshot_cache)
+    incident_api = IncidentApi(feed, incident_cache)
+    operator = OperatorAuth(
+        feed.operator_hash, feed.clock, lambda request: _name_origin(feed, request)
+    )
+    measurement_api = MeasurementApi(feed, operator)
+    health_api = HealthApi(feed, operator)
+    app.router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
+    app.router.add_get("/methodology", MethodologyPage(feed, assets).page)
+    app.router.add_get("/api/v1/status", timeline_api.status)
+    app.router.add_get("/api/v1/timeline", timeline_api.timeline)
+    app.router.add_get("/api/v1/aggregation", AggregationApi(feed).__call__)
+    app.router.add_get("/api/v1/measurements", measurement_api.list_measurements)
+    app.router.add_get("/api/v1/measurements/{id}", measurement_api.get_measurement)
+    page_routes = PageRoutes(feed, incident_cache, snapshot_cache, assets)
+    app.router.add_get("/countries/{code}", page_routes.show_country)
+    app.router.add_get("/incidents/{id}", page_routes.show_incident)
+    app.router.add_get("/incidents/{id}/embed", page_routes.show_embed)
+    app.router.add_get("/incidents/{id}/share.svg", page_routes.send_share_svg)
+    app.router.add_get("/incidents/{id}/share.png", page_routes.send_share_png)
+    app.router.add_get("/api/v1/incidents", incident_api.list_incidents)
+    app.router.add_get("/api/v1/incidents/{id}", incident_api.get_incident)
+    app.router.add_get("/api/v1/log", AlertLogApi(feed).__call__)
+    app.router.add_get(
+        "/api/v1/coverage", CoverageApi(feed, incident_cache, snapshot_cache).__call__
+    )
+    app.router.add_get("/feeds/incidents.atom", incident_api.get_atom)
+    app.router.add_get("/feeds/incidents.json", incident_api.get_json_feed)
+    dump_routes = DumpRoutes(feed, assets)
+    app.router.add_get("/dumps/", dump_routes.page)
+    app.router.add_get("/dumps/index.json", dump_routes.index)
+    app.router.add_get("/dumps/README.json", dump_routes.dictionary)
+    app.router.add_get("/dumps/{name}", dump_routes.file)
+    app.router.add_get("/api/v1/stream", EventStream(feed.bus).__call__, allow_head=False)
+    app.router.add_post("/v1/envelopes", EnvelopeApi(feed).__call__, name="envelopes")
+    app.router.add_get("/healthz", health_api.alive, name="healthz")
+    app.router.add_get("/readyz", health_api.ready, name="readyz")
+    app.router.add_get("/metrics", health_api.metrics, name="metrics")
+    openapi_document = openapi.build_document()
+    app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
+    app.router.add_get("/docs", DocsPage(openapi_document, assets).page)
+    app.router.add_get("/static/{name}", _serve_static(static))
+    add_preflight(app)
+    app.on_shutdown.append(_close_bus(feed))
     return app
 
 
-def _limits(feed: Feed) -> list[Middleware]:
+def _build_limits(feed: Feed) -> list[Middleware]:
     if not feed.requests_a_minute:
         return []
-    allowance = Allowance(feed.requests_a_minute, feed.clock)
-    costs = dict.fromkeys(_UNDELAYED, 0) | _COSTS
-    return [limiting(allowance, lambda request: feed.who(way(request)), costs)]
+    rate_limiter = RateLimiter(feed.requests_a_minute, feed.clock)
+    costs = dict.fromkeys(_WITHOUT_INCIDENTS, 0) | _COSTS
+    return [
+        build_limiter(
+            rate_limiter, lambda request: feed.client_address(forwarded_for(request)), costs
+        )
+    ]
 
 
-def _place(feed: Feed, request: web.Request) -> str:
+def _name_origin(feed: Feed, request: web.Request) -> str:
     """Where a password comes from, kept in memory only. A proxy of this machine says for whom it
     asks, also where it is not trusted with more."""
-    told = way(request)
-    forwarded = told.rpartition(",")[0].rpartition(",")[2].strip()
-    address = feed.who(told) or forwarded
-    return network(address) if address else HERE
+    addresses = forwarded_for(request)
+    forwarded = addresses.rpartition(",")[0].rpartition(",")[2].strip()
+    address = feed.client_address(addresses) or forwarded
+    return client_prefix(address) if address else LOCAL_ORIGIN
 
 
-def _look_first(shelf: Shelf) -> Middleware:
+def _refresh_first(incident_cache: IncidentCache) -> Middleware:
     """The incidents are made before they are asked for, so that nobody's answer blocks another."""
 
     @web.middleware
-    async def look(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.match_info.route.name not in _UNDELAYED:
-            await shelf.look()
+    async def refresh_incidents(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.route.name not in _WITHOUT_INCIDENTS:
+            await incident_cache.refresh()
         return await handler(request)
 
-    return look
+    return refresh_incidents
 
 
-def _let_go(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:
+def _close_bus(feed: Feed) -> Callable[[web.Application], Awaitable[None]]:
     async def close(app: web.Application) -> None:
         feed.bus.close()
 
     return close
 
 
-def _content(name: str) -> bytes:
+def _read_static(name: str) -> bytes:
     return files(__package__).joinpath("static", name).read_bytes()
 
 
-def _address(name: str, body: bytes) -> str:
+def _asset_url(name: str, body: bytes) -> str:
     """Changes with the content, so that browsers may keep it for long."""
     return f"/static/{name}?v={sha256(body).hexdigest()[:12]}"
 
 
-def _static(bodies: Mapping[str, bytes]) -> Handler:
+def _serve_static(bodies: Mapping[str, bytes]) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name not in bodies:
@@ -154,9 +173,9 @@ def _static(bodies: Mapping[str, bytes]) -> Handler:
     return answer
 
 
-def _openapi(document: dict[str, Any]) -> Handler:
+def _serve_openapi(document: dict[str, Any]) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         parse(request.query, ())
-        return public_json(request, document, max_age_s=300)
+        return respond_json(request, document, max_age_s=300)
 
     return answer

@@ -14,95 +14,113 @@ from collections.abc import Callable
 from aiohttp import web
 
 from heliograph.clock import Clock
-from heliograph_collector.http.login_throttle import HERE, Attempts
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.rate_limit import LOCAL_ORIGIN, LoginThrottle
 
-_N, _R, _P = 2**14, 8, 1  # scrypt: 16 MiB and some 50 ms a try
+# scrypt: 16 MiB and some 50 ms a try
+_N = 2**14
+_R = 8
+_P = 1
 _MAX_PASSWORD = 1_024
-_QUEUE = 32  # tries that may wait for their turn
-_NAME = "operator"  # whatever is said: there is but one
+_MAX_WAITING = 32  # tries that may wait for their turn
+_LOGIN_NAME = "operator"  # whatever is said: there is but one
 _CHALLENGE = 'Basic realm="Heliograph operator", charset="UTF-8"'
 
 
 def hash_password(password: str, salt: bytes) -> str:
     """The scheme's name, salt and hash in hex, between dollar signs."""
-    return f"scrypt${salt.hex()}${_derive(password, salt).hex()}"
+    return f"scrypt${salt.hex()}${_derive_key(password, salt).hex()}"
 
 
-def verify_password(password: str, kept: str) -> bool:
-    """False also for a `kept` that is empty or not ours."""
+def verify_password(password: str, stored_hash: str) -> bool:
+    """Compare a password; False also for a stored hash that is empty or malformed."""
     try:
-        scheme, salt, digest = kept.split("$")
+        scheme, salt, digest = stored_hash.split("$")
         expected = bytes.fromhex(digest)
-        derived = _derive(password, bytes.fromhex(salt))
+        derived = _derive_key(password, bytes.fromhex(salt))
     except ValueError:
         return False
     return scheme == "scrypt" and hmac.compare_digest(derived, expected)
 
 
-def _derive(password: str, salt: bytes) -> bytes:
+def _derive_key(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=_N, r=_R, p=_P)
 
 
-class Operator:
+class OperatorAuth:
     """Lets the operator in. Right answers are remembered (keyed), wrong ones wait their turn.
 
-    `place` names where a request comes from; whoever was right from there is counted apart.
+    `name_origin` names where a request comes from; successful logins are counted per origin.
     """
 
-    def __init__(self, kept: str, clock: Clock, place: Callable[[web.Request], str]) -> None:
-        self._kept, self._clock, self._place = kept, clock, place
+    def __init__(
+        self, stored_hash: str, clock: Clock, name_origin: Callable[[web.Request], str]
+    ) -> None:
+        self._stored_hash = stored_hash
+        self._clock = clock
+        self._name_origin = name_origin
         self._key = os.urandom(32)
-        self._proven = b""
-        self._home = ""  # from where that was said
-        self._attempts = Attempts()
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._verified_digest = b""
+        self._verified_origin = ""  # from where that was said
+        self._throttle = LoginThrottle()
+        self._lock = asyncio.Lock()
+        self._waiting_count = 0
 
     async def require(self, request: web.Request) -> None:
         """Raises Problem 401, 429, 503."""
-        password = password_of(request.headers.get("Authorization", ""))
+        password = parse_password(request.headers.get("Authorization", ""))
         if password is None:
-            raise _refusal("This path is for the operator; log in with the operator's password.")
-        if not await self._knows(password, request):
-            raise _refusal("That is not the operator's password.")
+            raise _unauthorized(
+                "This path is for the operator; log in with the operator's password."
+            )
+        if not await self._is_password(password, request):
+            raise _unauthorized("That is not the operator's password.")
 
-    async def _knows(self, password: str, request: web.Request) -> bool:
+    async def _is_password(self, password: str, request: web.Request) -> bool:
         """Raises Problem 429, 503."""
         digest = hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
         if self._is_proven(digest):
             return True
-        if self._waiting >= _QUEUE:
-            raise _later(503, "Busy", 5)
-        self._waiting += 1
+        if self._waiting_count >= _MAX_WAITING:
+            raise _retry_later(503, "Busy", 5)
+        self._waiting_count += 1
         try:
-            async with self._turn:  # whoever asked beside us may have proven it meanwhile
-                return self._is_proven(digest) or await self._try(password, digest, request)
+            async with self._lock:  # whoever asked beside us may have proven it meanwhile
+                return self._is_proven(digest) or await self._check_password(
+                    password, digest, request
+                )
         finally:
-            self._waiting -= 1
+            self._waiting_count -= 1
 
     def _is_proven(self, digest: bytes) -> bool:
-        return bool(self._proven) and hmac.compare_digest(digest, self._proven)
+        return bool(self._verified_digest) and hmac.compare_digest(digest, self._verified_digest)
 
-    async def _try(self, password: str, digest: bytes, request: web.Request) -> bool:
+    async def _check_password(self, password: str, digest: bytes, request: web.Request) -> bool:
         """Raises Problem 429."""
-        place = self._named(self._place(request))
-        proof = place if place == self._home else ""
-        wait_s = self._attempts.wait_s(_NAME, place, proof, self._clock.monotonic_us())
+        origin = self._hash_origin(self._name_origin(request))
+        known_client = origin if origin == self._verified_origin else ""
+        wait_s = self._throttle.count_try(
+            _LOGIN_NAME, origin, known_client, self._clock.monotonic_us()
+        )
         if wait_s:
-            raise _later(429, "Too many tries", wait_s)
-        if not await asyncio.to_thread(verify_password, password, self._kept):
+            raise _retry_later(429, "Too many tries", wait_s)
+        if not await asyncio.to_thread(verify_password, password, self._stored_hash):
             return False
-        self._attempts.was_right(_NAME, place, proof)
-        self._proven, self._home = digest, place
+        self._throttle.forget_tries(_LOGIN_NAME, origin, known_client)
+        self._verified_digest = digest
+        self._verified_origin = origin
         return True
 
-    def _named(self, place: str) -> str:
+    def _hash_origin(self, origin: str) -> str:
         """What stands for it, so that no network is written down even here."""
-        return place if place == HERE else hmac.digest(self._key, place.encode(), "sha256").hex()
+        return (
+            origin
+            if origin == LOCAL_ORIGIN
+            else hmac.digest(self._key, origin.encode(), "sha256").hex()
+        )
 
 
-def password_of(header: str) -> str | None:
+def parse_password(header: str) -> str | None:
     """The password in an Authorization header; any user name will do."""
     scheme, _, credentials = header.partition(" ")
     if len(credentials) > 2 * _MAX_PASSWORD:
@@ -117,10 +135,10 @@ def password_of(header: str) -> str | None:
         return None
 
 
-def _refusal(detail: str) -> Problem:
+def _unauthorized(detail: str) -> Problem:
     return Problem(401, "Operator only", detail, headers={"WWW-Authenticate": _CHALLENGE})
 
 
-def _later(status: int, title: str, wait_s: int) -> Problem:
+def _retry_later(status: int, title: str, wait_s: int) -> Problem:
     headers = {"Retry-After": str(wait_s)}
     return Problem(status, title, f"Wait {wait_s} s, then try again.", headers=headers)

@@ -10,7 +10,7 @@ RESYNC = "resync"  # "you missed something: ask again for the whole"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class BusEvent:
     id: str
     name: str
     data: str  # one line of JSON
@@ -28,60 +28,60 @@ class Subscription:
 
     def __init__(self, limit: int, since: str = "") -> None:
         self.since = since
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(limit)
-        self._dropped = False
+        self._queue: asyncio.Queue[BusEvent] = asyncio.Queue(limit)
+        self._is_dropped = False
 
-    def offer(self, event: Event) -> None:
-        if self._dropped:
+    def offer(self, event: BusEvent) -> None:
+        if self._is_dropped:
             return
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
             self.drop(event.id)
 
-    def drop(self, at: str) -> None:
+    def drop(self, event_id: str) -> None:
         """End it with a resync: the reader comes back and asks for the whole."""
         while not self._queue.empty():
             self._queue.get_nowait()
-        self._queue.put_nowait(Event(at, RESYNC, "{}"))
-        self._dropped = True
+        self._queue.put_nowait(BusEvent(event_id, RESYNC, "{}"))
+        self._is_dropped = True
 
-    async def events(self, heartbeat_s: float) -> AsyncIterator[Event | None]:
+    async def events(self, heartbeat_s: float) -> AsyncIterator[BusEvent | None]:
         """Events as they come, None when none came for `heartbeat_s`; ends after a drop."""
-        while not (self._dropped and self._queue.empty()):
+        while not (self._is_dropped and self._queue.empty()):
             try:
                 async with asyncio.timeout(heartbeat_s):
-                    event: Event | None = await self._queue.get()
+                    event: BusEvent | None = await self._queue.get()
             except TimeoutError:
                 event = None
             yield event
 
 
-class Bus:
+class EventBus:
     """`boot` tells this process's numbers from those of the one before it."""
 
     def __init__(self, boot: str, *, memory: int = 1024, queue: int = 256, readers: int = 1000):
         self._boot = boot
-        self._ring: deque[Event] = deque(maxlen=memory)
+        self._recent: deque[BusEvent] = deque(maxlen=memory)
         self._queue = queue
         self._readers = readers
         self._next = 1
-        self._open: set[Subscription] = set()
+        self._subscriptions: set[Subscription] = set()
 
     @property
     def readers(self) -> int:
-        return len(self._open)
+        return len(self._subscriptions)
 
     def publish(self, name: str, data: str) -> None:
-        event = Event(f"{self._boot}-{self._next}", name, data)
+        event = BusEvent(f"{self._boot}-{self._next}", name, data)
         self._next += 1
-        self._ring.append(event)
-        for subscription in self._open:
+        self._recent.append(event)
+        for subscription in self._subscriptions:
             subscription.offer(event)
 
     def close(self) -> None:
         """Let every reader go, so that the server can stop."""
-        for subscription in self._open:
+        for subscription in self._subscriptions:
             subscription.drop(self.last)
 
     @property
@@ -92,27 +92,27 @@ class Bus:
     @contextmanager
     def subscribe(self, last_id: str = "") -> Iterator[Subscription]:
         """Raises BusFullError. With `last_id` first come the events missed, or a resync."""
-        if len(self._open) >= self._readers:
+        if len(self._subscriptions) >= self._readers:
             raise BusFullError
-        missed = self._missed(last_id)
+        missed = self._missed_events(last_id)
         resumed = bool(missed) and missed[0].name != RESYNC
         subscription = Subscription(self._queue, last_id if resumed else self.last)
         for event in missed:
             subscription.offer(event)
-        self._open.add(subscription)
+        self._subscriptions.add(subscription)
         try:
             yield subscription
         finally:
-            self._open.discard(subscription)
+            self._subscriptions.discard(subscription)
 
-    def _missed(self, last_id: str) -> list[Event]:
+    def _missed_events(self, last_id: str) -> list[BusEvent]:
         if not last_id:
             return []
-        resync = [Event(self.last, RESYNC, "{}")]
+        resync = [BusEvent(self.last, RESYNC, "{}")]
         boot, _, digits = last_id.rpartition("-")
         if boot != self._boot or not (digits.isascii() and digits.isdigit() and len(digits) < 19):
             return resync
         missed = self._next - 1 - int(digits)
-        if missed < 0 or missed > len(self._ring) or missed > self._queue:
+        if missed < 0 or missed > len(self._recent) or missed > self._queue:
             return resync
-        return list(self._ring)[len(self._ring) - missed :]
+        return list(self._recent)[len(self._recent) - missed :]

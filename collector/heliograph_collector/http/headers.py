@@ -10,7 +10,7 @@ from aiohttp import web
 
 from heliograph_collector.http.problem import Handler
 
-_ALWAYS = {
+_DEFAULT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,15 +25,15 @@ _ALWAYS = {
 
 @web.middleware
 async def add_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Streams set theirs before they begin: `apply` is for both."""
+    """Add headers to a response; streams call `apply_headers` themselves before they begin."""
     response = await handler(request)
     if not response.prepared:
-        apply(request, response)
+        apply_headers(request, response)
     return response
 
 
-def apply(request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _ALWAYS.items():
+def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     resource = request.match_info.route.resource
@@ -43,7 +43,22 @@ def apply(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED
 
 
-def allow_everywhere(app: web.Application) -> None:
+async def start_event_stream(request: web.Request, prologue: str) -> web.StreamResponse:
+    """Begin a response of Server-Sent Events; no proxy may keep or gather it."""
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "text/event-stream; charset=utf-8",
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+        }
+    )
+    apply_headers(request, response)
+    await response.prepare(request)
+    await response.write(prologue.encode())
+    return response
+
+
+def add_preflight(app: web.Application) -> None:
     """Let scripts of other sites ask, of each public path, what they may do. They may read."""
     for resource in app.router.resources():
         if isinstance(resource, web.Resource) and resource.canonical in _PUBLIC_PATHS:
@@ -86,68 +101,79 @@ _PUBLIC_PATHS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedResponse:
     """An answer that many get: made and compressed once."""
 
     body: bytes
-    zipped: bytes
+    gzipped: bytes
     digest: str
 
 
-def prepared(body: dict[str, Any], moment: str = "at") -> Prepared:
-    """As `public_json` would answer it."""
-    text = json.dumps(body).encode()
-    return Prepared(text, gzip.compress(text, 6, mtime=0), _digest(body, moment))
+def prepare_json(body: dict[str, Any], timestamp_key: str = "at") -> PreparedResponse:
+    """Encode once what `respond_json` would encode for every request."""
+    encoded = json.dumps(body).encode()
+    return PreparedResponse(
+        encoded, gzip.compress(encoded, 6, mtime=0), _hash_body(body, timestamp_key)
+    )
 
 
-def public_prepared(request: web.Request, answer: Prepared, *, max_age_s: int) -> web.Response:
-    headers = {"ETag": f'W/"{answer.digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
+def respond_prepared(
+    request: web.Request, prepared_response: PreparedResponse, *, max_age_s: int
+) -> web.Response:
+    headers = {
+        "ETag": f'W/"{prepared_response.digest}"',
+        "Cache-Control": f"public, max-age={max_age_s}",
+    }
     headers["Vary"] = "Accept-Encoding"
-    if matches(request, answer.digest):
+    if etag_matches(request, prepared_response.digest):
         return web.Response(status=304, headers=headers)
-    body, accepted = answer.body, request.headers.get("Accept-Encoding", "")
+    body = prepared_response.body
+    accepted = request.headers.get("Accept-Encoding", "")
     if "gzip" in accepted and "gzip;q=0" not in accepted.replace(" ", ""):
-        body, headers["Content-Encoding"] = answer.zipped, "gzip"
+        body = prepared_response.gzipped
+        headers["Content-Encoding"] = "gzip"
     return web.Response(
         body=body, content_type="application/json", charset="utf-8", headers=headers
     )
 
 
-def public_json(
-    request: web.Request, body: dict[str, Any], *, max_age_s: int, moment: str = "at"
+def respond_json(
+    request: web.Request, body: dict[str, Any], *, max_age_s: int, timestamp_key: str = "at"
 ) -> web.Response:
-    """JSON with a weak ETag that does not change with the hands of the clock alone (`moment`)."""
-    digest = _digest(body, moment)
-    return _public(request, json.dumps(body), "application/json", digest, max_age_s=max_age_s)
+    """Answer JSON with a weak ETag that ignores the field `timestamp_key`."""
+    digest = _hash_body(body, timestamp_key)
+    return _respond(request, json.dumps(body), "application/json", digest, max_age_s=max_age_s)
 
 
-def _digest(body: dict[str, Any], moment: str) -> str:
-    lasting = {name: value for name, value in body.items() if name != moment}
-    return sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
+def _hash_body(body: dict[str, Any], timestamp_key: str) -> str:
+    stable_fields = {name: value for name, value in body.items() if name != timestamp_key}
+    return sha256(json.dumps(stable_fields, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def public_text(
-    request: web.Request, text: str, content_type: str, tag: bytes, *, max_age_s: int
+def respond_text(
+    request: web.Request, content: str, content_type: str, tag: bytes, *, max_age_s: int
 ) -> web.Response:
     """With a weak ETag of `tag`; 304 to whoever has that already."""
     digest = sha256(tag).hexdigest()[:20]
-    return _public(request, text, content_type, digest, max_age_s=max_age_s)
+    return _respond(request, content, content_type, digest, max_age_s=max_age_s)
 
 
-def _public(
-    request: web.Request, text: str, content_type: str, digest: str, *, max_age_s: int
+def _respond(
+    request: web.Request, content: str, content_type: str, digest: str, *, max_age_s: int
 ) -> web.Response:
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
-    if matches(request, digest):
+    if etag_matches(request, digest):
         return web.Response(status=304, headers=headers)
-    response = web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
-    if len(text) > 1024:
+    response = web.Response(
+        text=content, content_type=content_type, charset="utf-8", headers=headers
+    )
+    if len(content) > 1024:
         response.headers["Vary"] = "Accept-Encoding"
         response.enable_compression()
     return response
 
 
-def matches(request: web.Request, digest: str) -> bool:
-    given = request.headers.get("If-None-Match", "")
-    tags = {tag.strip().removeprefix("W/").strip('"') for tag in given.split(",")}
-    return digest in tags or given.strip() == "*"
+def etag_matches(request: web.Request, digest: str) -> bool:
+    if_none_match = request.headers.get("If-None-Match", "")
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
+    return digest in tags or if_none_match.strip() == "*"

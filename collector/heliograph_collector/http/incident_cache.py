@@ -3,69 +3,86 @@
 import asyncio
 
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.incident_document import OPEN, Json, document, history, place_of, us
+from heliograph_collector.http.incident_document import (
+    OPEN_STATES,
+    Json,
+    build_document,
+    build_history,
+    parse_us,
+    sort_key,
+)
 
 RECENT_US = 7 * 86_400_000_000
 
 
-class Shelf:
+class IncidentCache:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._turn = asyncio.Lock()
-        self._head = ""
-        self._kept: dict[str, tuple[int, Json | None]] = {}  # id → last entry, document
-        self._all: list[Json] = []
+        self._lock = asyncio.Lock()
+        self._built_head = ""
+        self._documents: dict[str, tuple[int, Json | None]] = {}  # id → last entry, document
+        self._incidents: list[Json] = []
 
-    async def look(self) -> None:
-        """Make what is new of `all` in another thread: after a start that may be thousands."""
-        if self._head != self.head:
-            async with self._turn:
-                await asyncio.to_thread(self.all)
+    async def refresh(self) -> None:
+        """Build new documents in another thread: after a start there may be thousands."""
+        if self._built_head != self.head:
+            async with self._lock:
+                await asyncio.to_thread(self.all_incidents)
 
     @property
     def head(self) -> str:
         return self._feed.book.head
 
-    def all(self) -> list[Json]:
+    def all_incidents(self) -> list[Json]:
         """Newest start first; those of too few are not among them."""
         head = self.head  # before the look: the book is written in another thread
-        if self._head != head:
-            made = [self._made(found["id"], found["alerts"][-1]) for found in self._found()]
-            self._all = sorted((d for d in made if d), key=place_of, reverse=True)
-            self._head = head
-        return self._all
+        if self._built_head != head:
+            documents = [
+                self._build_document(record["id"], record["alerts"][-1])
+                for record in self._list_records()
+            ]
+            self._incidents = sorted((d for d in documents if d), key=sort_key, reverse=True)
+            self._built_head = head
+        return self._incidents
 
-    def one(self, id_: str) -> Json | None:
-        found = self._feed.book.get(id_)
-        return self._made(id_, found["alerts"][-1]) if found else None
+    def get_incident(self, id_: str) -> Json | None:
+        record = self._feed.book.get(id_)
+        return self._build_document(id_, record["alerts"][-1]) if record else None
 
-    def of(self, country: str) -> list[Json]:
-        return [i for i in self.all() if country in ("", i["scope"]["country"])]
+    def country_incidents(self, country: str) -> list[Json]:
+        return [i for i in self.all_incidents() if country in ("", i["scope"]["country"])]
 
-    def recent(self, country: str, now_us: int) -> tuple[list[Json], list[Json]]:
+    def recent_incidents(self, country: str, now_us: int) -> tuple[list[Json], list[Json]]:
         """(those that are open, the confirmed first; those that ended within a week)."""
-        mine = self.of(country)
+        incidents = self.country_incidents(country)
         under_way = sorted(
-            (i for i in mine if i["state"] in OPEN), key=lambda i: i["state"] != "confirmed"
+            (i for i in incidents if i["state"] in OPEN_STATES),
+            key=lambda i: i["state"] != "confirmed",
         )
-        over = [i for i in mine if i["state"] not in OPEN and us(i["updated"]) > now_us - RECENT_US]
-        return under_way, over
+        ended = [
+            i
+            for i in incidents
+            if i["state"] not in OPEN_STATES and parse_us(i["updated"]) > now_us - RECENT_US
+        ]
+        return under_way, ended
 
-    def history(self, id_: str) -> list[tuple[Json, Json | None]]:
+    def incident_history(self, id_: str) -> list[tuple[Json, Json | None]]:
         feed = self._feed
-        return history(feed.book.of(id_), feed.services, feed.k_anonymity)
+        return build_history(feed.book.entries_of(id_), feed.services, feed.k_anonymity)
 
-    def told(self, document: Json) -> Json:
+    def add_annotations(self, incident: Json) -> Json:
         """With what others say beside it, which changes without the log and is not proved by it."""
-        return {**document, "corroboration": list(self._feed.annotations(document["id"]))}
+        return {**incident, "corroboration": list(self._feed.annotations(incident["id"]))}
 
-    def _found(self) -> list[Json]:
+    def _list_records(self) -> list[Json]:
         return self._feed.book.incidents()
 
-    def _made(self, id_: str, last: int) -> Json | None:
-        kept = self._kept.get(id_)
-        if kept is None or kept[0] != last:
+    def _build_document(self, id_: str, last: int) -> Json | None:
+        cached = self._documents.get(id_)
+        if cached is None or cached[0] != last:
             feed = self._feed
-            made = document(feed.book.of(id_), feed.services, feed.k_anonymity)
-            kept = self._kept[id_] = (last, made)
-        return kept[1]
+            new_document = build_document(
+                feed.book.entries_of(id_), feed.services, feed.k_anonymity
+            )
+            cached = self._documents[id_] = (last, new_document)
+        return cached[1]

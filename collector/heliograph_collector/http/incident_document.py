@@ -9,53 +9,60 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from heliograph_collector.http import labels
-from heliograph_collector.http.anonymity import band, tenths
+from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.incidents.book import Entry
-from heliograph_collector.incidents.state import DETECTOR, Standing, is_operators
+from heliograph_collector.incidents.state import (
+    DETECTOR,
+    IncidentHistory,
+    LogEntry,
+    is_operator_entry,
+)
 
 Json = dict[str, Any]
-OPEN = ("suspected", "confirmed")
+OPEN_STATES = ("suspected", "confirmed")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
 _SECOND_US = 1_000_000
-_PLACE = ("country", "region", "asn", "access")
+_CELL_FIELDS = ("country", "region", "asn", "access")
 
 
-def document(entries: Sequence[Entry], titles: Mapping[str, str], k: int) -> Json | None:
+def build_document(entries: Sequence[LogEntry], titles: Mapping[str, str], k: int) -> Json | None:
     """One incident by all its entries, in order; None when too few stand behind it to be shown."""
-    told = state(Standing(entries).state(), titles, k)
-    if told is None:
+    incident = build_state(IncidentHistory(entries).state(), titles, k)
+    if incident is None:
         return None
-    told["evidence"] = [_evidence(entry) for entry in entries if not is_operators(entry.body)]
-    told["alerts"] = [_alert(entry) for entry in entries]
-    told["updated"] = _floor(entries[-1].body["at"])
-    told["links"] = {
-        "self": f"/api/v1/incidents/{told['id']}",
-        "page": f"/incidents/{told['id']}",
+    incident["evidence"] = [
+        _build_evidence(entry) for entry in entries if not is_operator_entry(entry.body)
+    ]
+    incident["alerts"] = [_build_alert(entry) for entry in entries]
+    incident["updated"] = _floor_second(entries[-1].body["at"])
+    incident["links"] = {
+        "self": f"/api/v1/incidents/{incident['id']}",
+        "page": f"/incidents/{incident['id']}",
         "log": f"/api/v1/log?after={entries[-1].number - 1}&limit=1",
     }
-    return told
+    return incident
 
 
-def history(
-    entries: Sequence[Entry], titles: Mapping[str, str], k: int
+def build_history(
+    entries: Sequence[LogEntry], titles: Mapping[str, str], k: int
 ) -> list[tuple[Json, Json | None]]:
     """What was said when: (alert, the incident as it was then, None when it may not be told)."""
-    standing, told = Standing(), []
+    incident_state = IncidentHistory()
+    rows = []
     for entry in entries:
-        standing.take(entry)
-        told.append((_alert(entry), state(standing.state(), titles, k)))
-    return told
+        incident_state.add_entry(entry)
+        rows.append((_build_alert(entry), build_state(incident_state.state(), titles, k)))
+    return rows
 
 
-def state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json | None:
-    """What a `Standing` says of its incident, within what may be said."""
-    parts = _parts(record["parts"], k)
+def build_state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json | None:
+    """Build the state of an incident from its record; None when k-anonymity withholds it."""
+    parts = _build_parts(record["parts"], k)
     if not parts and k > 1:
         return None
     service = record["scope"]["service"]
-    told: Json = {
+    incident: Json = {
         "id": record["id"],
         "kind": record["kind"],
         "label": record["label"],
@@ -63,124 +70,130 @@ def state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json 
         "detected": record.get("detected", record["state"]),
         "confirmed_by": list(record.get("confirmed_by", ())),
         "withdrawn_by": record.get("withdrawn_by", ""),
-        "operator": _operator(record.get("operator")),
-        "scope": {name: record["scope"][name] for name in (*_PLACE, "service")},
-        "title": labels.service(service, titles) if service else "",
+        "operator": _build_operator(record.get("operator")),
+        "scope": {name: record["scope"][name] for name in (*_CELL_FIELDS, "service")},
+        "title": labels.service_title(service, titles) if service else "",
         "sentence": "",
-        "started": _bracket(record["started"]),
-        "ended": _bracket(record["ended"]) if record["ended"] else None,
-        **{name: _maybe(record[name]) for name in ("suspected", "confirmed", "closed")},
+        "started": _build_bracket(record["started"]),
+        "ended": _build_bracket(record["ended"]) if record["ended"] else None,
+        **{name: _floor_optional(record[name]) for name in ("suspected", "confirmed", "closed")},
         "layer": record["layer"],
         "method": record["method"],
-        "confidence": record["confidence"] if k <= 1 else tenths(record["confidence"]),
+        "confidence": record["confidence"] if k <= 1 else floor_tenths(record["confidence"]),
         "parts": parts,
-        "turns": [turn for turn in (_turn(each, k) for each in record["turns"]) if turn["parts"]],
+        "turns": [
+            turn
+            for turn in (_build_turn(phase_change, k) for phase_change in record["turns"])
+            if turn["parts"]
+        ],
         "hints": list(record["hints"]),
         "held": list(record["held"]),
     }
-    told["sentence"] = incident_text.sentence(told)
-    return told
+    incident["sentence"] = incident_text.describe_incident(incident)
+    return incident
 
 
-def _operator(said: Mapping[str, Any] | None) -> Json | None:
+def _build_operator(record: Mapping[str, Any] | None) -> Json | None:
     """The operator's own words; who said them only by a name that was chosen."""
-    if said is None:
+    if record is None:
         return None
-    one = {name: _word(said[name]) for name in ("acknowledged", "confirmed", "withdrawn")}
-    return {**one, "notes": [_word(note) for note in said["notes"]]}
+    verdicts = {
+        name: _build_note(record[name]) for name in ("acknowledged", "confirmed", "withdrawn")
+    }
+    return {**verdicts, "notes": [_build_note(note) for note in record["notes"]]}
 
 
-def _word(told: Mapping[str, Any] | None) -> Json | None:
-    return None if told is None else {**told, "at": _floor(told["at"])}
+def _build_note(note: Mapping[str, Any] | None) -> Json | None:
+    return None if note is None else {**note, "at": _floor_second(note["at"])}
 
 
-def _parts(parts: Iterable[Mapping[str, Any]], k: int) -> list[Json]:
-    return [_part(part, k) for part in parts if k <= 1 or part["votes"] >= k]
+def _build_parts(parts: Iterable[Mapping[str, Any]], k: int) -> list[Json]:
+    return [_build_part(part, k) for part in parts if k <= 1 or part["votes"] >= k]
 
 
-def _part(part: Mapping[str, Any], k: int) -> Json:
+def _build_part(part: Mapping[str, Any], k: int) -> Json:
     return {
-        **{name: part[name] for name in _PLACE},
-        "votes": f"{part['votes']:g}" if k <= 1 else band(int(part["votes"]), k),
-        "share": part["share"] if k <= 1 else tenths(part["share"]),
+        **{name: part[name] for name in _CELL_FIELDS},
+        "votes": f"{part['votes']:g}" if k <= 1 else format_band(int(part["votes"]), k),
+        "share": part["share"] if k <= 1 else floor_tenths(part["share"]),
         "networks": part["networks"],
-        "except": [{name: other[name] for name in _PLACE} for other in part["except"]],
+        "except": [{name: other[name] for name in _CELL_FIELDS} for other in part["except"]],
     }
 
 
-def _turn(turn: Mapping[str, Any], k: int) -> Json:
+def _build_turn(phase_change: Mapping[str, Any], k: int) -> Json:
     return {
-        "way": turn["way"],
-        "parts": _parts(turn["parts"], k),
-        "when": _bracket(turn["when"]),
-        "seen": _floor(turn["seen"]),
+        "way": phase_change["way"],
+        "parts": _build_parts(phase_change["parts"], k),
+        "when": _build_bracket(phase_change["when"]),
+        "seen": _floor_second(phase_change["seen"]),
     }
 
 
-def _evidence(entry: Entry) -> Json:
+def _build_evidence(entry: LogEntry) -> Json:
     """What the entry can be made again from: rows of the journal, a window, versions."""
-    named = {name: entry.body[name] for name in ("rows", "window", "versions")}
-    return {"entry": entry.number, "hash": entry.hash, **named}
+    fields = {name: entry.body[name] for name in ("rows", "window", "versions")}
+    return {"entry": entry.number, "hash": entry.hash, **fields}
 
 
-def _alert(entry: Entry) -> Json:
-    """What was said when, by whom, in which words; `called`: subscribers were."""
+def _build_alert(entry: LogEntry) -> Json:
+    """Build one alert of an incident: time, author, text, and whether subscribers were notified."""
     return {
         "entry": entry.number,
         "by": entry.body.get("by", DETECTOR),
         "name": entry.body.get("name", ""),
         "text": entry.body.get("text", ""),
-        "at": _floor(entry.body["at"]),
+        "at": _floor_second(entry.body["at"]),
         "change": entry.body["change"],
         "called": bool(entry.body["alert"]),
     }
 
 
-def _bracket(bracket: Mapping[str, str]) -> Json:
-    latest = -(-us(bracket["latest"]) // _SECOND_US) * _SECOND_US
-    return {"earliest": _floor(bracket["earliest"]), "latest": write_time(latest)}
+def _build_bracket(bracket: Mapping[str, str]) -> Json:
+    latest = -(-parse_us(bracket["latest"]) // _SECOND_US) * _SECOND_US
+    return {"earliest": _floor_second(bracket["earliest"]), "latest": write_time(latest)}
 
 
-def _floor(text: str) -> str:
-    return write_time(us(text) // _SECOND_US * _SECOND_US)
+def _floor_second(timestamp: str) -> str:
+    return write_time(parse_us(timestamp) // _SECOND_US * _SECOND_US)
 
 
-def _maybe(text: str | None) -> str | None:
-    return None if text is None else _floor(text)
+def _floor_optional(timestamp: str | None) -> str | None:
+    return None if timestamp is None else _floor_second(timestamp)
 
 
-def us(text: str) -> int:
+def parse_us(timestamp: str) -> int:
     """Microseconds since the epoch of a time in the log."""
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)
 
 
-def chosen(incidents: Iterable[Json], asked: Mapping[str, Any]) -> list[Json]:
+def filter_incidents(incidents: Iterable[Json], filters: Mapping[str, Any]) -> list[Json]:
     """Those that the question is about; with times those that were under way in them."""
-    scope = {name: asked[name] for name in ("country", "service") if name in asked}
-    own = {name: asked[name] for name in ("state", "kind") if name in asked}
+    scope = {name: filters[name] for name in ("country", "service") if name in filters}
+    state_filters = {name: filters[name] for name in ("state", "kind") if name in filters}
     return [
         incident
         for incident in incidents
         if all(incident["scope"][name] == value for name, value in scope.items())
-        and all(incident[name] == value for name, value in own.items())
-        and _under_way(incident, asked.get("since"), asked.get("until"))
+        and all(incident[name] == value for name, value in state_filters.items())
+        and _overlaps(incident, filters.get("since"), filters.get("until"))
     ]
 
 
-def _under_way(incident: Json, since_us: int | None, until_us: int | None) -> bool:
+def _overlaps(incident: Json, since_us: int | None, until_us: int | None) -> bool:
     end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
-    return (until_us is None or us(incident["started"]["earliest"]) < until_us) and (
-        since_us is None or end is None or us(end) >= since_us
+    return (until_us is None or parse_us(incident["started"]["earliest"]) < until_us) and (
+        since_us is None or end is None or parse_us(end) >= since_us
     )
 
 
-def page(incidents: Sequence[Json], position: str, limit: int) -> tuple[list[Json], str]:
+def cut_page(incidents: Sequence[Json], position: str, limit: int) -> tuple[list[Json], str]:
     """(`limit` of them after the `position`, the next position or "")."""
-    rest = [i for i in incidents if not position or place_of(i) < position]
+    rest = [i for i in incidents if not position or sort_key(i) < position]
     rows = rest[:limit]
-    return rows, place_of(rows[-1]) if len(rest) > limit else ""
+    return rows, sort_key(rows[-1]) if len(rest) > limit else ""
 
 
-def place_of(incident: Json) -> str:
+def sort_key(incident: Json) -> str:
     """Its place in the order, newest start first; lasts when others come in before it."""
-    return f"{us(incident['started']['earliest']):020d} {incident['id']}"
+    return f"{parse_us(incident['started']['earliest']):020d} {incident['id']}"

@@ -1,86 +1,105 @@
-"""Plain words for codes: countries, links, states, layers, methods and how sure we are.
+"""Plain words for codes: countries, regions, links, states, layers, methods and how sure we are.
 
-The texts are in web/catalogues; without a language they are English, as the API has them.
+The texts are in http/catalogues; without a language they are English, as the API has them.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from heliograph.observation import Link
 from heliograph_collector.http import i18n
-from heliograph_collector.http.i18n import DEFAULT, say
-from heliograph_collector.model.records import State
+from heliograph_collector.http.i18n import DEFAULT, translate
+from heliograph_collector.model.records import VerdictState
 
-SYMBOLS = {State.REACHABLE: "✓", State.BLOCKED: "✕", State.DOWN: "▼", State.UNKNOWN: "?"}
+SYMBOLS = {
+    VerdictState.REACHABLE: "✓",
+    VerdictState.BLOCKED: "✕",
+    VerdictState.DOWN: "▼",
+    VerdictState.UNKNOWN: "?",
+}
+_REGION_LANGS = ("en", "ru", "kk", "fa")  # the columns of regions.tab
 LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUIC"}
 
 
-def word(kind: str, code: str, lang: str = DEFAULT) -> str:
+def label_code(kind: str, code: str, lang: str = DEFAULT) -> str:
     """What a catalogue calls a code: `kind` is its table. One that is missing is shown as it is."""
     key = f"{kind}.{code}"
-    return say(lang, key) if i18n.has(lang, key) else code.replace("_", " ")
+    return translate(lang, key) if i18n.has_entry(lang, key) else code.replace("_", " ")
 
 
-def _english(kind: str) -> dict[str, str]:
+def _english_labels(kind: str) -> dict[str, str]:
     prefix = f"{kind}."
-    found = [key for key in i18n.catalogue(DEFAULT) if key.startswith(prefix)]
-    return {key.removeprefix(prefix): say(DEFAULT, key) for key in found}
+    keys = [key for key in i18n.load_catalogue(DEFAULT) if key.startswith(prefix)]
+    return {key.removeprefix(prefix): translate(DEFAULT, key) for key in keys}
 
 
-LINKS = {link: word("link", link.value) for link in Link}
-STATES = {state: word("state", state.value) for state in State}
-KINDS = _english("kind")
-CHANGES = _english("change")  # what a log entry did
-HELD = _english("held")  # what stands against an incident
-HINTS = _english("hint")  # notes on the cause, which never make an incident
-BLIND = _english("blind")  # why nothing could be seen
+STATES = {state: label_code("state", state.value) for state in VerdictState}
+KINDS = _english_labels("kind")
+COUNTER_EVIDENCE = _english_labels("held")  # what stands against an incident
+HINTS = _english_labels("hint")  # notes on the cause, which never make an incident
+GAP_REASONS = _english_labels("blind")  # why nothing could be seen
 
 
 @cache
-def _countries() -> dict[str, str]:
-    text = files(__package__).joinpath("countries.tab").read_text("utf-8")
-    lines = (line.split("\t", 1) for line in text.splitlines() if not line.startswith("#"))
+def _load_countries() -> dict[str, str]:
+    content = files(__package__).joinpath("countries.tab").read_text("utf-8")
+    lines = (line.split("\t", 1) for line in content.splitlines() if not line.startswith("#"))
     return dict(lines)
 
 
-def title(target: str) -> str:
+def format_target(target: str) -> str:
     """A lone target as people say it: "www.example.org" for its front page."""
     plain = target.removeprefix("https://").removeprefix("http://")
     host, _, path = plain.partition("/")
     return plain if path else host or target
 
 
-def service(name: str, titles: Mapping[str, str]) -> str:
+def service_title(name: str, titles: Mapping[str, str]) -> str:
     """By the title it is given; a target that has none as people say it."""
-    given = titles.get(name, name)
-    return title(name) if given == name else given
+    configured_title = titles.get(name, name)
+    return format_target(name) if configured_title == name else configured_title
 
 
-def country(code: str, lang: str = DEFAULT) -> str:
+def country_name(code: str, lang: str = DEFAULT) -> str:
     if code in ("", "ZZ"):
-        return say(lang, "place.unlocated")
-    return i18n.territory(lang, code) or _countries().get(code, code)
+        return translate(lang, "place.unlocated")
+    return i18n.territory_name(lang, code) or _load_countries().get(code, code)
 
 
-def network(asn: int, access: str, lang: str = DEFAULT) -> str:
+@cache
+def _load_regions() -> Mapping[str, tuple[str, ...]]:
+    content = files(__package__).joinpath("regions.tab").read_text("utf-8")
+    lines = (line.split("\t") for line in content.splitlines() if not line.startswith("#"))
+    return {code: tuple(names) for code, *names in lines}
+
+
+def region_name(code: str, lang: str = "en") -> str:
+    """ "Almaty" for KZ-75; in English where the language has none, and an unknown code as it is."""
+    names = _load_regions().get(code)
+    if names is None:
+        return code
+    index = _REGION_LANGS.index(lang) if lang in _REGION_LANGS else 0
+    return (names[index] if index < len(names) else "") or names[0]
+
+
+def network_name(asn: int, access: str, lang: str = DEFAULT) -> str:
     """A vantage group below its country."""
     if not asn and not access:
-        return say(lang, "place.others")
-    return f"AS{asn}" if asn else say(lang, "place.unknown")
+        return translate(lang, "place.others")
+    return f"AS{asn}" if asn else translate(lang, "place.unknown")
 
 
-def access(code: str, lang: str = DEFAULT) -> str:
-    return word("access", code, lang)
+def access_name(code: str, lang: str = DEFAULT) -> str:
+    return label_code("access", code, lang)
 
 
-def how(layer: str, method: str, lang: str = DEFAULT) -> str:
+def describe_method(layer: str, method: str, lang: str = DEFAULT) -> str:
     """ "TLS: reset after ClientHello"; "" when nothing is known."""
-    parts = (LAYERS.get(layer, layer.upper()), word("method", method, lang))
+    parts = (LAYERS.get(layer, layer.upper()), label_code("method", method, lang))
     return ": ".join(part for part in parts if part)
 
 
-def sure(confidence: float, lang: str = DEFAULT) -> str:
+def describe_confidence(confidence: float, lang: str = DEFAULT) -> str:
     if confidence >= 0.85:
-        return say(lang, "sure.high")
-    return say(lang, "sure.medium") if confidence > 0.5 else say(lang, "sure.low")
+        return translate(lang, "sure.high")
+    return translate(lang, "sure.medium") if confidence > 0.5 else translate(lang, "sure.low")

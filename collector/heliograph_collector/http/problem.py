@@ -1,16 +1,29 @@
-"""RFC 9457 problem JSON: a refusal names the place and the cure, a bug is a 500 and a log."""
+"""RFC 9457 problem JSON: a refusal names the place and the cure, a bug is a 500 and a log.
+
+A browser gets the same refusal as a page.
+"""
 
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from heliograph_collector.http import i18n
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.templates import environment
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PROGRAM_PATHS = ("/api/", "/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/feeds/")
+_PROBLEM = "application/problem+json"
+_PAGE_STATUSES = (400, 404, 429, 500, 503)  # what a reader can run into; each has words of its own
+_BODY_HEADERS = ("Content-Type", "Content-Length", "Content-Encoding")
+_MAX_ACCEPT = 1_000  # characters of the header that are looked at
 
 
 class Problem(Exception):  # noqa: N818 -- RFC 9457's own word
@@ -36,7 +49,7 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457's own word
             self.body["allowed"] = allowed
 
 
-def respond(problem: Problem) -> web.Response:
+def build_response(problem: Problem) -> web.Response:
     return web.Response(
         status=problem.status,
         headers=problem.headers,
@@ -45,7 +58,7 @@ def respond(problem: Problem) -> web.Response:
     )
 
 
-_STORE_AWAY = Problem(
+_STORE_UNAVAILABLE = Problem(
     503,
     "Store away",
     "The store does not answer just now. Nothing is lost; try again in a minute.",
@@ -59,19 +72,21 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Problem as problem:
-        return respond(problem)
+        return build_response(problem)
     except web.HTTPException as refusal:
-        return respond(_from_aiohttp(request, refusal))
+        return build_response(_from_aiohttp(request, refusal))
     except TooMuchError:
-        return respond(Problem(400, "Too much", "Ask for a shorter time or a narrower scope."))
+        return build_response(
+            Problem(400, "Too much", "Ask for a shorter time or a narrower scope.")
+        )
     except StoreError as error:
         log.warning("the store did not answer: %s", error)
-        return respond(_STORE_AWAY)
+        return build_response(_STORE_UNAVAILABLE)
     except ConnectionError:
         raise  # the reader went away: nobody is left to answer
     except Exception:
         log.exception("bug while answering %s %s", request.method, request.match_info.route.name)
-        return respond(
+        return build_response(
             Problem(500, "Bug", "This is our mistake. It was logged; please try again later.")
         )
 
@@ -85,3 +100,51 @@ def _from_aiohttp(request: web.Request, refusal: web.HTTPException) -> Problem:
     headers = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else {}
     detail = details.get(refusal.status, refusal.reason)
     return Problem(refusal.status, refusal.reason, detail, headers=headers)
+
+
+def render_problems(assets: Mapping[str, str]) -> Middleware:
+    """Stands around what answers problems. `assets` maps a static file's name to its address."""
+
+    @web.middleware
+    async def convert_problem(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not isinstance(response, web.Response) or not _wants_page(request, response):
+            return response
+        page = web.Response(
+            status=response.status,
+            text=render_problem(
+                json.loads(response.text or "{}"), assets, i18n.request_locale(request)
+            ),
+            content_type="text/html",
+            headers={"Vary": "Accept, Accept-Language"},
+        )
+        page.headers.update({n: v for n, v in response.headers.items() if n not in _BODY_HEADERS})
+        return page
+
+    return convert_problem
+
+
+def _wants_page(request: web.Request, response: web.Response) -> bool:
+    return (
+        response.content_type == _PROBLEM
+        and response.status in _PAGE_STATUSES
+        and not request.path.startswith(_PROGRAM_PATHS)
+        and "text/html" in request.headers.get("Accept", "")[:_MAX_ACCEPT]
+    )
+
+
+def render_problem(problem: Mapping[str, Any], assets: Mapping[str, str], t: Locale) -> str:
+    """`problem` is RFC 9457's; its detail is English, and what it says in short is not."""
+    return (
+        environment()
+        .get_template("refusal.html")
+        .render(
+            t=t,
+            assets=assets,
+            lede=t(f"refused.lede_{problem['status']}"),
+            status=problem["status"],
+            detail="" if problem["status"] == 404 else problem["detail"],
+            parameter=problem.get("parameter", ""),
+            allowed=problem.get("allowed", ""),
+        )
+    )

@@ -2,12 +2,15 @@
 
 A client is a /24 or /48, kept in memory only and as a keyed hash, for a minute at most. Headers are
 those of draft-ietf-httpapi-ratelimit-headers-09: `RateLimit-Policy` and `RateLimit`.
+
+Logins have a throttle of their own, whose wait doubles after each wrong try.
 """
 
 import hashlib
 import ipaddress
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,78 +18,94 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph.clock import Clock
-from heliograph_collector.http.problem import Handler, Problem, respond
+from heliograph_collector.http.problem import Handler, Problem, build_response
 
 WINDOW_S = 60
-MOST_CLIENTS = 20_000
+MAX_CLIENTS = 20_000
 
-Who = Callable[[web.Request], str]  # the address that asks, "" for one that is not counted
+# the address that asks, "" for one that is not counted
+AddressResolver = Callable[[web.Request], str]
+FREE_TRIES = 5  # tries without a wait
+# the wait doubles from one to the other
+_FIRST_WAIT_US = 2_000_000
+_MAX_WAIT_US = 900_000_000
+_EXPIRY_US = 3_600_000_000
+_TRIES_PER_NAME = 60  # tries an hour at one name from all strange places together
+_MAX_ORIGINS = 4_096
+LOCAL_ORIGIN = "here"  # the collector's own machine, without a proxy before it
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RateLimitState:
     """What a client has left, and in how many seconds it has `quota` again."""
 
     quota: int
-    left: int
-    full_in_s: int
+    remaining: int
+    reset_s: int
     wait_s: int  # until the refused request may come again; 0 when it was not refused
 
     @property
     def headers(self) -> Mapping[str, str]:
-        told = {
+        rate_limit_headers = {
             "RateLimit-Policy": f'"reader";q={self.quota};w={WINDOW_S}',
-            "RateLimit": f'"reader";r={self.left};t={self.full_in_s}',
+            "RateLimit": f'"reader";r={self.remaining};t={self.reset_s}',
         }
-        return told | ({"Retry-After": str(self.wait_s)} if self.wait_s else {})
+        return rate_limit_headers | ({"Retry-After": str(self.wait_s)} if self.wait_s else {})
 
 
-class Allowance:
+class RateLimiter:
     """`quota` requests a minute for each client, all at once if need be."""
 
     def __init__(self, quota: int, clock: Clock) -> None:
-        self._quota, self._clock = quota, clock
+        self._quota = quota
+        self._clock = clock
         self._key = os.urandom(16)
         self._spent: dict[bytes, tuple[float, int]] = {}  # client → (spent, when), oldest first
 
-    def take(self, address: str, cost: int = 1) -> Standing:
+    def spend(self, address: str, cost: int = 1) -> RateLimitState:
         """Spend `cost`, if there is so much."""
-        name = hashlib.blake2b(network(address).encode(), key=self._key, digest_size=12).digest()
+        client_key = hashlib.blake2b(
+            client_prefix(address).encode(), key=self._key, digest_size=12
+        ).digest()
         now_us = self._clock.monotonic_us()
-        before, at_us = self._spent.pop(name, (0.0, now_us))
-        spent = max(0.0, before - (now_us - at_us) / 1e6 * self._quota / WINDOW_S)
-        over = spent + cost - self._quota
-        if over <= 0:
+        previous_spent, at_us = self._spent.pop(client_key, (0.0, now_us))
+        spent = max(0.0, previous_spent - (now_us - at_us) / 1e6 * self._quota / WINDOW_S)
+        excess = spent + cost - self._quota
+        if excess <= 0:
             spent += cost
-        self._spent[name] = (spent, now_us)
-        self._forget(now_us)
-        return Standing(
+        self._spent[client_key] = (spent, now_us)
+        self._drop_idle(now_us)
+        return RateLimitState(
             quota=self._quota,
-            left=int(self._quota - spent),
-            full_in_s=math.ceil(spent * WINDOW_S / self._quota),
-            wait_s=math.ceil(over * WINDOW_S / self._quota) if over > 0 else 0,
+            remaining=int(self._quota - spent),
+            reset_s=math.ceil(spent * WINDOW_S / self._quota),
+            wait_s=math.ceil(excess * WINDOW_S / self._quota) if excess > 0 else 0,
         )
 
-    def _forget(self, now_us: int) -> None:
+    def _drop_idle(self, now_us: int) -> None:
         """Whoever did not ask for a minute has all again. Of too many, who asked longest ago."""
         while self._spent:
-            name = next(iter(self._spent))
-            old = now_us - self._spent[name][1] >= WINDOW_S * 1_000_000
-            if not old and len(self._spent) <= MOST_CLIENTS:
+            client_key = next(iter(self._spent))
+            is_expired = now_us - self._spent[client_key][1] >= WINDOW_S * 1_000_000
+            if not is_expired and len(self._spent) <= MAX_CLIENTS:
                 return
-            del self._spent[name]
+            del self._spent[client_key]
 
 
-def network(address: str) -> str:
+def client_prefix(address: str) -> str:
     """Its /24 or /48; "-" for what is no address."""
     try:
-        found = ipaddress.ip_address(address)
+        ip_address = ipaddress.ip_address(address)
     except ValueError:
         return "-"
-    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 48), strict=False))
+    return str(
+        ipaddress.ip_network((ip_address, 24 if ip_address.version == 4 else 48), strict=False)
+    )
 
 
-def limiting(allowance: Allowance, who: Who, costs: Mapping[str, int]) -> Middleware:
+def build_limiter(
+    rate_limiter: RateLimiter, find_address: AddressResolver, costs: Mapping[str, int]
+) -> Middleware:
     """`costs` of a route by its name or path: 1 if it is not in it, 0 for what is not counted."""
 
     @web.middleware
@@ -94,22 +113,80 @@ def limiting(allowance: Allowance, who: Who, costs: Mapping[str, int]) -> Middle
         route = request.match_info.route
         path = route.resource.canonical if route.resource else request.path
         cost = costs.get(route.name or "", costs.get(path, 1))
-        address = who(request)
+        address = find_address(request)
         if not cost or not address or path.startswith(("/console", "/static/")):
             return await handler(request)
-        standing = allowance.take(address, cost)
-        response = respond(_too_many(standing)) if standing.wait_s else await handler(request)
+        state = rate_limiter.spend(address, cost)
+        response = (
+            build_response(_too_many_requests(state)) if state.wait_s else await handler(request)
+        )
         if not response.prepared:
-            response.headers.update(standing.headers)
+            response.headers.update(state.headers)
         return response
 
     return limit
 
 
-def _too_many(standing: Standing) -> Problem:
+def _too_many_requests(state: RateLimitState) -> Problem:
     return Problem(
         429,
         "Too many requests",
-        f"From your network came more than {standing.quota} requests a minute; "
-        f"try again in {standing.wait_s} s. Live events cost one: /api/v1/stream.",
+        f"From your network came more than {state.quota} requests a minute; "
+        f"try again in {state.wait_s} s. Live events cost one: /api/v1/stream.",
     )
+
+
+@dataclass(slots=True)
+class _TryCount:
+    tries: int = 0
+    last_us: int = 0
+
+
+class LoginThrottle:
+    """A try is counted before it is judged, and forgiven when it was right."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[tuple[str, str], _TryCount] = OrderedDict()
+
+    def count_try(self, name: str, origin: str, browser: str, now_us: int) -> int:
+        """0: go on, and it was counted. `browser` is a proof of having been in before, or ""."""
+        keys = _count_keys(name, origin, browser)
+        wait_us = max(self._wait_us(key, now_us) for key in keys)
+        if wait_us > 0:
+            return wait_us // 1_000_000 + 1
+        for key in keys:
+            count = self._find_count(key, now_us)
+            count.tries = count.tries + 1
+            count.last_us = now_us
+        return 0
+
+    def forget_tries(self, name: str, origin: str, browser: str) -> None:
+        for key in _count_keys(name, origin, browser):
+            self._counts.pop(key, None)
+
+    def _wait_us(self, key: tuple[str, str], now_us: int) -> int:
+        count = self._find_count(key, now_us)
+        free_tries = _TRIES_PER_NAME if key[0] == "name" else FREE_TRIES
+        if count.tries < free_tries:
+            return 0
+        wait_us = min(_MAX_WAIT_US, _FIRST_WAIT_US << min(count.tries - free_tries, 16))
+        return count.last_us + wait_us - now_us
+
+    def _find_count(self, key: tuple[str, str], now_us: int) -> _TryCount:
+        count = self._counts.setdefault(key, _TryCount())
+        self._counts.move_to_end(key)
+        if now_us - count.last_us > _EXPIRY_US:
+            count.tries = 0
+        if len(self._counts) > _MAX_ORIGINS:  # names are few, and forgotten by nobody's crowd
+            del self._counts[
+                next(other_key for other_key in self._counts if other_key[0] != "name")
+            ]
+        return count
+
+
+def _count_keys(name: str, origin: str, browser: str) -> tuple[tuple[str, str], ...]:
+    if browser:
+        return (("browser", browser),)
+    if origin == LOCAL_ORIGIN:  # by name: else who is right by one may guess at another for ever
+        return ((origin, name),)
+    return (("place", origin), ("name", name))

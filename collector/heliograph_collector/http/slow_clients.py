@@ -10,70 +10,80 @@ from dataclasses import dataclass
 
 from aiohttp.web_protocol import RequestHandler
 
-EVERY_S = 5.0
+CHECK_INTERVAL_S = 5.0
 IDLE_ROUNDS = 4  # between two requests, or for one to be here whole
 CROWDED_ROUNDS = 1  # the same when there is little room
-STUCK_ROUNDS = 6  # in which nothing of an answer was taken
-MOST = 4_096
+STALLED_ROUNDS = 6  # in which nothing of an answer was taken
+MAX_CONNECTIONS = 4_096
 
 
 @dataclass(slots=True)
-class _Watched:
-    idle: int = 0
-    stuck: int = 0
-    unread: int = 0
+class _ConnectionState:
+    idle_rounds: int = 0
+    stalled_rounds: int = 0
+    unread_bytes: int = 0
 
 
-class Guard:
+class SlowClientGuard:
     """Make connections by it; `run` belongs in the collector's TaskGroup."""
 
-    def __init__(self, make: Callable[[], RequestHandler], most: int | None = None) -> None:
-        self._make = make
-        self._most = most or min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-        self._watched: dict[RequestHandler, _Watched] = {}
-        self.dropped = 0
+    def __init__(
+        self, make_handler: Callable[[], RequestHandler], max_connections: int | None = None
+    ) -> None:
+        self._make_handler = make_handler
+        self._max_connections = max_connections or min(
+            MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        )
+        self._connections: dict[RequestHandler, _ConnectionState] = {}
+        self.dropped_count = 0
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        if len(self._watched) >= self._most:
-            self.round()  # some may have gone by themselves
-        if len(self._watched) >= self._most:
-            self.dropped += 1
-            return _Refused()
-        handler = self._make()
-        self._watched[handler] = _Watched()
+        if len(self._connections) >= self._max_connections:
+            self.check_connections()  # some may have gone by themselves
+        if len(self._connections) >= self._max_connections:
+            self.dropped_count += 1
+            return _RefusedConnection()
+        handler = self._make_handler()
+        self._connections[handler] = _ConnectionState()
         return handler
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(EVERY_S)
-            self.round()
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            self.check_connections()
 
-    def round(self) -> None:
+    def check_connections(self) -> None:
         """Look at each connection once."""
-        self._watched = {h: w for h, w in self._watched.items() if h.transport is not None}
-        crowded = len(self._watched) * 4 >= self._most * 3
-        patience = CROWDED_ROUNDS if crowded else IDLE_ROUNDS
-        for handler, seen in self._watched.items():
-            if self._holds_up(handler, seen, patience) and handler.transport is not None:
-                self.dropped += 1
+        self._connections = {h: w for h, w in self._connections.items() if h.transport is not None}
+        is_crowded = len(self._connections) * 4 >= self._max_connections * 3
+        max_idle_rounds = CROWDED_ROUNDS if is_crowded else IDLE_ROUNDS
+        for handler, state in self._connections.items():
+            if self._is_blocking(handler, state, max_idle_rounds) and handler.transport is not None:
+                self.dropped_count += 1
                 handler.transport.abort()
 
-    def _holds_up(self, handler: RequestHandler, seen: _Watched, patience: int) -> bool:
+    def _is_blocking(
+        self, handler: RequestHandler, state: _ConnectionState, max_idle_rounds: int
+    ) -> bool:
         transport = handler.transport
         if not isinstance(transport, asyncio.WriteTransport):
             return False
-        unread = transport.get_write_buffer_size()
-        seen.stuck = seen.stuck + 1 if unread and unread >= seen.unread > 0 else 0
-        seen.unread = unread
-        asked = handler._current_request  # noqa: SLF001 aiohttp tells it nowhere else
-        whole = asked is not None and asked.content.is_eof()  # its body too
-        busy = whole or unread > 0
-        seen.idle = 0 if busy else seen.idle + 1
-        return seen.idle > patience or seen.stuck >= STUCK_ROUNDS
+        unread_bytes = transport.get_write_buffer_size()
+        state.stalled_rounds = (
+            state.stalled_rounds + 1
+            if unread_bytes and unread_bytes >= state.unread_bytes > 0
+            else 0
+        )
+        state.unread_bytes = unread_bytes
+        request = handler._current_request  # noqa: SLF001 aiohttp tells it nowhere else
+        has_request = request is not None and request.content.is_eof()  # its body too
+        is_busy = has_request or unread_bytes > 0
+        state.idle_rounds = 0 if is_busy else state.idle_rounds + 1
+        return state.idle_rounds > max_idle_rounds or state.stalled_rounds >= STALLED_ROUNDS
 
 
-class _Refused(asyncio.Protocol):
+class _RefusedConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()

@@ -4,17 +4,17 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http.i18n import Locale
 
 
 @cache
 def environment() -> Environment:
-    made = Environment(
+    jinja = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["t"] = Tongue()  # of a page that has no other
-    return made
+    jinja.globals["t"] = Locale()  # of a page that has no other
+    return jinja

@@ -1,77 +1,87 @@
-"""From two recomputations to what changed: every entry is new, none is ever rewritten."""
+"""Diff of two computations of incidents: each change is a new entry."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from heliograph_collector.incidents.incident import Bracket, Incident, State, Turn, carry
-from heliograph_collector.incidents.record import record
-from heliograph_collector.incidents.scope import Part
+from heliograph_collector.incidents.incident import (
+    Bracket,
+    Incident,
+    IncidentState,
+    PhaseChange,
+    carry_ids,
+)
+from heliograph_collector.incidents.record import incident_record
+from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 STEPS = (50.0, 20.0, 10.0, 5.0)
 _SECOND_US = 1_000_000
-_SLACK = 1e-3  # votes are written down with three digits
+_STEP_TOLERANCE = 1e-3  # votes are written down with three digits
 
 
-def coarse(incident: Incident, least: float) -> Incident:
-    """Votes are the least of their step, networks no more than these, shares and confidence tenths,
-    brackets a little wider.
+def coarsen(incident: Incident, min_votes: float) -> Incident:
+    """Round votes down to steps, shares and confidence to tenths, and widen brackets.
 
-    The same again for what is coarse already, and the incident itself where `least` (the k of
-    k-anonymity) asks for none.
+    Networks are at most the votes. Rounding again changes nothing. With `min_votes` (the k of
+    k-anonymity) of 1 the incident stays as it is.
     """
-    if least <= 1:
+    if min_votes <= 1:
         return incident
     return replace(
         incident,
-        parts=tuple(_part(part, least) for part in incident.parts),
-        turns=tuple(_turn(turn, least) for turn in incident.turns),
-        started=_bracket(incident.started),
-        ended=_bracket(incident.ended) if incident.ended else None,
-        suspected_us=_second(incident.suspected_us),
-        confirmed_us=_maybe(incident.confirmed_us),
-        closed_us=_maybe(incident.closed_us),
-        confidence=_tenths(incident.confidence),
+        parts=tuple(_coarsen_cell(part, min_votes) for part in incident.parts),
+        turns=tuple(_coarsen_phase(turn, min_votes) for turn in incident.turns),
+        started=_coarsen_bracket(incident.started),
+        ended=_coarsen_bracket(incident.ended) if incident.ended else None,
+        suspected_us=_floor_second(incident.suspected_us),
+        confirmed_us=_floor_optional_second(incident.confirmed_us),
+        closed_us=_floor_optional_second(incident.closed_us),
+        confidence=_floor_tenths(incident.confidence),
     )
 
 
-def _part(part: Part, least: float) -> Part:
-    step = next((s for s in STEPS if part.votes >= s - _SLACK), part.votes)
-    votes = max(step, least)
+def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
+    step = next((s for s in STEPS if cell.votes >= s - _STEP_TOLERANCE), cell.votes)
+    votes = max(step, min_votes)
     # A network has a vote or so: more of them than votes would say how many votes there were.
-    networks = min(part.networks, int(votes))
-    return replace(part, votes=votes, share=_tenths(part.share), networks=networks)
+    networks = min(cell.networks, int(votes))
+    return replace(cell, votes=votes, share=_floor_tenths(cell.share), networks=networks)
 
 
-def _turn(turn: Turn, least: float) -> Turn:
-    parts = tuple(_part(part, least) for part in turn.parts)
-    return replace(turn, parts=parts, when=_bracket(turn.when), seen_us=_second(turn.seen_us))
+def _coarsen_phase(phase: PhaseChange, min_votes: float) -> PhaseChange:
+    cells = tuple(_coarsen_cell(cell, min_votes) for cell in phase.parts)
+    return replace(
+        phase, parts=cells, when=_coarsen_bracket(phase.when), seen_us=_floor_second(phase.seen_us)
+    )
 
 
-def _bracket(bracket: Bracket) -> Bracket:
-    latest = -(-bracket.latest_us // _SECOND_US) * _SECOND_US
-    return Bracket(_second(bracket.earliest_us), latest)
+def _coarsen_bracket(bracket: Bracket) -> Bracket:
+    latest_us = -(-bracket.latest_us // _SECOND_US) * _SECOND_US
+    return Bracket(_floor_second(bracket.earliest_us), latest_us)
 
 
-def _second(at_us: int) -> int:
-    """Also of what we saw ourselves: a silence is seen so long after somebody's last heartbeat."""
+def _floor_second(at_us: int) -> int:
+    """Round down to a second.
+
+    Also the collector's own times: a silence is detected a fixed time after the last heartbeat.
+    """
     return at_us // _SECOND_US * _SECOND_US
 
 
-def _maybe(at_us: int | None) -> int | None:
-    return None if at_us is None else _second(at_us)
+def _floor_optional_second(at_us: int | None) -> int | None:
+    return None if at_us is None else _floor_second(at_us)
 
 
-def _tenths(share: float) -> float:
-    """Rounded down: nobody is to be surer than the votes are."""
+def _floor_tenths(share: float) -> float:
+    """Round down to tenths, so that nobody is surer than the votes are."""
     return round(share * 1_000) // 100 / 10
 
 
-_SAME = 1e-3  # votes are written down with three digits
+_VOTE_TOLERANCE = 1e-3  # votes are written down with three digits
 
 
-class Change(StrEnum):
+class IncidentChange(StrEnum):
     SUSPECTED = "suspected"
     CONFIRMED = "confirmed"
     REVISED = "revised"
@@ -82,81 +92,106 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """`alert`: subscribers are called. At most twice per incident: confirmed, and its end."""
+    """One change of an incident; `alert` calls subscribers.
 
-    change: Change
+    At most twice per incident: confirmed, and its end.
+    """
+
+    change: IncidentChange
     incident: Incident
     alert: bool
 
 
-def revise(
+def diff_incidents(
     before: Sequence[Incident],
     after: Iterable[Incident],
-    alerted: Iterable[tuple[str, Change]],
-    least: float = 0.0,
+    alerted: Iterable[tuple[str, IncidentChange]],
+    min_votes: float = 0.0,
 ) -> tuple[list[Incident], list[Revision]]:
-    """(the incidents under their names, what changed).
+    """Return (incidents under published ids, what changed).
 
-    `before` is what was said last, as the log has it; `alerted`: calls already made. What cells of
-    fewer votes than `least` would tell is not said (k-anonymity): it waits until they are enough.
+    Args:
+        before: Incidents as last logged.
+        alerted: Alerts already sent.
+        min_votes: Cells of fewer votes wait until they have enough (k-anonymity).
     """
-    old = {incident.id: incident for incident in before}
-    done = set(alerted)
-    named = carry(before, after)
-    told = [(old.get(i.id), public(i, old.get(i.id), least)) for i in named]
-    found = [(_changed(was, now), now) for was, now in told if now is not None]
-    gone = set(old) - {incident.id for incident in named}
-    found += [
-        (Change.WITHDRAWN, replace(old[name], state=State.WITHDRAWN))
-        for name in sorted(gone)
-        if old[name].state is not State.WITHDRAWN
+    old_by_id = {incident.id: incident for incident in before}
+    alerts_sent = set(alerted)
+    named = carry_ids(before, after)
+    published = [
+        (old_by_id.get(i.id), publishable(i, old_by_id.get(i.id), min_votes)) for i in named
+    ]
+    changes = [
+        (_detect_change(previous, current), current)
+        for previous, current in published
+        if current is not None
+    ]
+    missing_ids = set(old_by_id) - {incident.id for incident in named}
+    changes += [
+        (IncidentChange.WITHDRAWN, replace(old_by_id[name], state=IncidentState.WITHDRAWN))
+        for name in sorted(missing_ids)
+        if old_by_id[name].state is not IncidentState.WITHDRAWN
     ]
     return named, [
-        Revision(change, incident, _calls(change, incident, done))
-        for change, incident in found
+        Revision(change, incident, _is_alert(change, incident, alerts_sent))
+        for change, incident in changes
         if change is not None
     ]
 
 
-def public(incident: Incident, before: Incident | None, least: float) -> Incident | None:
-    """None while it may not be told. What was told before is told to its end, by its old cells."""
-    if any(part.votes < least - _SAME for part in incident.parts):
-        if before is None or incident.state in (State.SUSPECTED, State.CONFIRMED):
+def publishable(incident: Incident, previous: Incident | None, min_votes: float) -> Incident | None:
+    """Return the publishable part; None while it may not be told.
+
+    An incident that was published is followed to its end, by its old cells.
+    """
+    if any(cell.votes < min_votes - _VOTE_TOLERANCE for cell in incident.parts):
+        if previous is None or incident.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED):
             return None
-        return coarse(replace(incident, parts=before.parts, turns=before.turns), least)
-    parts = tuple(_spared(part, least) for part in incident.parts)
-    turns = tuple(
-        replace(turn, parts=kept)
-        for turn in incident.turns
-        if (kept := tuple(_spared(p, least) for p in turn.parts if p.votes >= least - _SAME))
+        return coarsen(replace(incident, parts=previous.parts, turns=previous.turns), min_votes)
+    cells = tuple(_hide_unaffected(cell, min_votes) for cell in incident.parts)
+    phases = tuple(
+        replace(phase, parts=published_cells)
+        for phase in incident.turns
+        if (
+            published_cells := tuple(
+                _hide_unaffected(p, min_votes)
+                for p in phase.parts
+                if p.votes >= min_votes - _VOTE_TOLERANCE
+            )
+        )
     )
-    return coarse(replace(incident, parts=parts, turns=turns), least)
+    return coarsen(replace(incident, parts=cells, turns=phases), min_votes)
 
 
-def _spared(part: Part, least: float) -> Part:
-    """Cells that are spared are of so many votes as confirm; of how many more nobody knows."""
-    return replace(part, beyond=()) if least > THRESHOLDS.votes else part
+def _hide_unaffected(cell: AffectedCell, min_votes: float) -> AffectedCell:
+    """Hide how many votes beyond the minimum an unaffected cell has."""
+    return replace(cell, beyond=()) if min_votes > THRESHOLDS.votes else cell
 
 
-def _changed(before: Incident | None, after: Incident) -> Change | None:
-    if before is None:
-        return Change(after.state.value)
-    if record(before) == record(after):
+def _detect_change(previous: Incident | None, current: Incident) -> IncidentChange | None:
+    if previous is None:
+        return IncidentChange(current.state.value)
+    if incident_record(previous) == incident_record(current):
         return None
-    if before.state is after.state:
-        return Change.REVISED
-    if before.state is State.CLOSED and after.state is State.CONFIRMED:
-        return Change.RESUMED
-    return Change(after.state.value)
+    if previous.state is current.state:
+        return IncidentChange.REVISED
+    if previous.state is IncidentState.CLOSED and current.state is IncidentState.CONFIRMED:
+        return IncidentChange.RESUMED
+    return IncidentChange(current.state.value)
 
 
-def _calls(change: Change, incident: Incident, done: set[tuple[str, Change]]) -> bool:
-    """The end is told to those who were told of the beginning."""
-    opened = (incident.id, Change.CONFIRMED) in done
-    ended = any((incident.id, end) in done for end in (Change.CLOSED, Change.WITHDRAWN))
-    if change in (Change.CONFIRMED, Change.RESUMED):
-        return not opened
-    if change in (Change.CLOSED, Change.WITHDRAWN):
-        skipped = change is Change.CLOSED and incident.confirmed_us is not None
-        return (opened or skipped) and not ended
+def _is_alert(
+    change: IncidentChange, incident: Incident, alerts_sent: set[tuple[str, IncidentChange]]
+) -> bool:
+    """Whether to alert: the end goes to those who were told of the beginning."""
+    was_opened = (incident.id, IncidentChange.CONFIRMED) in alerts_sent
+    was_ended = any(
+        (incident.id, end) in alerts_sent
+        for end in (IncidentChange.CLOSED, IncidentChange.WITHDRAWN)
+    )
+    if change in (IncidentChange.CONFIRMED, IncidentChange.RESUMED):
+        return not was_opened
+    if change in (IncidentChange.CLOSED, IncidentChange.WITHDRAWN):
+        skipped_confirmation = change is IncidentChange.CLOSED and incident.confirmed_us is not None
+        return (was_opened or skipped_confirmation) and not was_ended
     return False

@@ -1,30 +1,163 @@
-"""The append-only file of alerts: what was said, when, by which rows and versions.
+"""The signed, hash-chained, append-only alert log.
 
-An entry is on the disk before `append` returns. What a crash left half written is put aside.
+Lines are canonical JSON: sorted keys, no spaces, UTF-8 (as RFC 8785 for what is written here: no
+floats beyond three digits, no surrogates). Each has the hash of the line before and a signature,
+and is hashed with it. An entry is on the disk before `append` returns; a line that a crash
+left half written is put aside.
 """
 
+import base64
+import binascii
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heliograph.keys import SigningKey
+from heliograph.keys import ALERT, SigningKey
+from heliograph.keys import verify as signed_by
 from heliograph_collector.incidents.diff import Revision
-from heliograph_collector.incidents.hash_chain import MAX_LINE, Proof, hash_of, line, verify
-from heliograph_collector.incidents.record import moment, record
+from heliograph_collector.incidents.operator_entries import find_flaw
+from heliograph_collector.incidents.record import format_timestamp, incident_record
+from heliograph_collector.incidents.state import EMPTY_HEAD, is_operator_entry
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
-FILE = "alerts.jsonl"
-
-
-class AlertLogError(Exception):
-    """The log cannot be gone on with; str() says which entry and why."""
+FORMAT = 1
+MAX_LINE = 262_144
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
-    """What an entry can be made again from: journal positions, a window, and versions."""
+class Proof:
+    """The result of verification: `entries` lines hold, up to `head`.
+
+    `bad` is the number of the first bad entry, from 1. That nothing is missing at the end is proved
+    by comparing `head` with one published elsewhere. `acts` entries are the operator's.
+    """
+
+    entries: int
+    head: str
+    bad: int | None = None
+    why: str = ""
+    acts: int = field(default=0, compare=False)
+
+
+class _BadLineError(Exception):
+    """A line does not hold; str() says why."""
+
+
+def canonical_json(value: Mapping[str, Any]) -> bytes:
+    """Encode as canonical JSON. Raises ValueError on NaN and infinities."""
+    json_text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return json_text.encode()
+
+
+def build_line(number: int, previous_hash: str, body: Mapping[str, Any], key: SigningKey) -> bytes:
+    """Build entry `number`, from 1, without a newline."""
+    unsigned = {"format": FORMAT, "number": number, "before": previous_hash, "body": body}
+    signature = base64.b64encode(key.sign(ALERT, canonical_json(unsigned))).decode()
+    return canonical_json(unsigned | {"signature": signature})
+
+
+def hash_of(entry: bytes) -> str:
+    return hashlib.sha256(entry).hexdigest()
+
+
+def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof:
+    """Verify that every line is the log's, in order; stop at the first that is not.
+
+    Args:
+        public: The collector's Ed25519 key (RFC 8032).
+        head: The hash that the last line must have, if given.
+    """
+    number = 0
+    previous_hash = EMPTY_HEAD
+    acts = 0
+    hashes: list[bytes] = []
+    for line in lines:
+        try:
+            acts += _is_valid_operator_entry(
+                _check_line(line, number + 1, previous_hash, public), hashes
+            )
+        except _BadLineError as error:
+            return Proof(number, previous_hash, number + 1, str(error), acts)
+        number = number + 1
+        previous_hash = hash_of(line)
+        hashes.append(bytes.fromhex(previous_hash))
+    if head and head != previous_hash:
+        return Proof(number, previous_hash, number + 1, "entries are missing at the end", acts)
+    return Proof(number, previous_hash, acts=acts)
+
+
+def body_of(line: bytes) -> dict[str, Any]:
+    """Return the body of a verified line."""
+    body: dict[str, Any] = json.loads(line)["body"]
+    return body
+
+
+def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> Any:
+    """Check a line against its neighbors and return its body."""
+    entry = _parse_line(line)
+    signature = entry.pop("signature", "")
+    if entry.get("format") != FORMAT:
+        raise _BadLineError("it is of a format that this version does not know")
+    if entry.get("number") != number:
+        raise _BadLineError(f"it says it is entry {entry.get('number')}")
+    if entry.get("before") != previous_hash:
+        raise _BadLineError("it does not follow the entry before it")
+    if not signed_by(public, _decode_signature(signature), ALERT, canonical_json(entry)):
+        raise _BadLineError("its signature is not this collector's")
+    return entry.get("body")
+
+
+def _is_valid_operator_entry(body: Any, hashes: Sequence[bytes]) -> bool:
+    """Whether it is an operator's entry, which must name an earlier one by number and hash."""
+    if not isinstance(body, dict) or not is_operator_entry(body):
+        return False
+    error_text = find_flaw(body)
+    if error_text:
+        raise _BadLineError(error_text)
+    number = body["about"]["entry"]
+    digest = body["about"]["hash"]
+    is_earlier = isinstance(number, int) and 0 < number <= len(hashes)
+    if not is_earlier or hashes[number - 1].hex() != digest:
+        raise _BadLineError("it is the operator's, and speaks of an entry that is not there")
+    return True
+
+
+def _parse_line(line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_LINE:
+        raise _BadLineError("it is too long")
+    try:
+        entry = json.loads(line)
+        is_canonical = isinstance(entry, dict) and canonical_json(entry) == line
+    except (ValueError, RecursionError):
+        raise _BadLineError("it is no JSON") from None
+    if not is_canonical:
+        raise _BadLineError("it is not in canonical form")
+    return dict(entry)
+
+
+def _decode_signature(encoded: object) -> bytes:
+    try:
+        return base64.b64decode(str(encoded), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+LOG_FILE_NAME = "alerts.jsonl"
+
+
+class AlertLogError(Exception):
+    """The log cannot be continued; str() says which entry and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBasis:
+    """What an entry can be reproduced from: journal positions, a window, versions."""
 
     first_row: int
     last_row: int
@@ -34,24 +167,27 @@ class Grounds:
     late: Sequence[tuple[int, int]] = ()  # rows that were read only after these moments
 
 
-def body(revision: Revision, grounds: Grounds, at_us: int) -> dict[str, Any]:
+def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> dict[str, Any]:
     return {
-        "at": moment(at_us),
+        "at": format_timestamp(at_us),
         "change": revision.change.value,
         "alert": revision.alert,
-        "incident": record(revision.incident),
-        "rows": {"first": grounds.first_row, "last": grounds.last_row, **_late(grounds.late)},
-        "window": {"since": moment(grounds.since_us), "until": moment(grounds.until_us)},
-        "versions": {"detect": str(DETECT_VERSION), **grounds.versions},
+        "incident": incident_record(revision.incident),
+        "rows": {"first": basis.first_row, "last": basis.last_row, **_late_rows(basis.late)},
+        "window": {
+            "since": format_timestamp(basis.since_us),
+            "until": format_timestamp(basis.until_us),
+        },
+        "versions": {"detect": str(DETECT_VERSION), **basis.versions},
     }
 
 
-def _late(late: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    return {"late": [[row, moment(at_us)] for row, at_us in late]} if late else {}
+def _late_rows(late: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    return {"late": [[row, format_timestamp(at_us)] for row, at_us in late]} if late else {}
 
 
 class AlertLog:
-    """One writer. The whole chain is verified when it is opened.
+    """The writer of the log, of which there is one. The chain is verified on opening.
 
     Raises AlertLogError on a log that does not hold, OSError.
     """
@@ -59,50 +195,52 @@ class AlertLog:
     def __init__(self, file: Path, key: SigningKey) -> None:
         self._file = file
         self._key = key
-        salvage(file)
-        proof = verify(lines_of(file), key.public)
+        cut_torn_line(file)
+        proof = verify_lines(read_lines(file), key.public)
         if proof.bad is not None:
             raise AlertLogError(f"Entry {proof.bad} of {file} is bad: {proof.why}.")
         self._proof = proof
 
     @property
     def proof(self) -> Proof:
-        """How many entries there are, and the last one's hash, to be published."""
+        """The number of entries and the last one's hash, to be published."""
         return self._proof
 
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> Proof:
-        """All of them or, after a crash, the first few; durable on return. Raises OSError."""
+        """Append entries durably; after a crash only the first few. Raises OSError."""
         self.write(bodies)
         return self._proof
 
     def write(self, bodies: Sequence[Mapping[str, Any]]) -> list[bytes]:
-        """The same; the lines that were written."""
-        number, before, lines = self._proof.entries, self._proof.head, []
-        for each in bodies:
+        """Append entries durably and return their lines."""
+        number = self._proof.entries
+        previous_hash = self._proof.head
+        lines = []
+        for entry_content in bodies:
             number += 1
-            entry = line(number, before, each, self._key)
+            entry = build_line(number, previous_hash, entry_content, self._key)
             if len(entry) > MAX_LINE:
                 raise AlertLogError(f"Entry {number} would be longer than {MAX_LINE} bytes.")
-            before = hash_of(entry)
+            previous_hash = hash_of(entry)
             lines.append(entry)
-        _write(self._file, b"".join(line + b"\n" for line in lines))
-        self._proof = Proof(number, before)
+        _append_durably(self._file, b"".join(line + b"\n" for line in lines))
+        self._proof = Proof(number, previous_hash)
         return lines
 
 
-def lines_of(file: Path) -> Iterator[bytes]:
-    """Without their newlines; nothing when there is no file. Raises OSError."""
+def read_lines(file: Path) -> Iterator[bytes]:
+    """Yield lines without newlines; none when there is no file. Raises OSError."""
     if not file.exists():
         return
     with file.open("rb") as stream:
-        while raw := stream.readline(MAX_LINE + 2):
-            yield raw.removesuffix(b"\n")
+        while line := stream.readline(MAX_LINE + 2):
+            yield line.removesuffix(b"\n")
 
 
-def salvage(file: Path) -> int:
-    """Cut off a last line without its newline, keep it beside; how many bytes. Raises OSError.
+def cut_torn_line(file: Path) -> int:
+    """Cut off a last line without its newline and keep it aside. Raises OSError.
 
-    It was never acknowledged: `append` had not returned.
+    It was never acknowledged: `append` had not returned. Returns the number of bytes.
     """
     if not file.exists():
         return 0
@@ -118,9 +256,9 @@ def salvage(file: Path) -> int:
     return len(torn)
 
 
-def _write(file: Path, content: bytes) -> None:
-    """What could only be written in part is taken back, so that the next one starts a line."""
-    new = not file.exists()
+def _append_durably(file: Path, content: bytes) -> None:
+    """Append; undo a partial write, so that the next entry starts a line."""
+    is_new = not file.exists()
     with file.open("ab") as stream:
         size = stream.tell()
         try:
@@ -130,7 +268,7 @@ def _write(file: Path, content: bytes) -> None:
         except OSError:
             os.ftruncate(stream.fileno(), size)
             raise
-    if new:
+    if is_new:
         folder = os.open(file.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

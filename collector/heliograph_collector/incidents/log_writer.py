@@ -1,4 +1,4 @@
-"""What was said of incidents, and what is to be said next: the log, and the book read from it."""
+"""Write changes of incidents to the log, and read the book of incidents from it."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,163 +6,205 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
-from heliograph_collector.incidents import cause_hints, operator_entries
-from heliograph_collector.incidents.book import Book, Entry
-from heliograph_collector.incidents.diff import Change, Revision, revise
-from heliograph_collector.incidents.hash_chain import body_of, hash_of
-from heliograph_collector.incidents.incident import Incident, State
-from heliograph_collector.incidents.log_file import AlertLog, Grounds, body, lines_of
-from heliograph_collector.incidents.record import incident_of, micros, record
-from heliograph_collector.incidents.state import Act, is_operators
+from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
+from heliograph_collector.incidents.incident import Incident, IncidentState, hint_recurring
+from heliograph_collector.incidents.log_file import (
+    AlertLog,
+    EntryBasis,
+    body_of,
+    entry_body,
+    hash_of,
+    read_lines,
+)
+from heliograph_collector.incidents.operator_entries import (
+    ChangedError,
+    OperatorEntry,
+    check_entry,
+    operator_body,
+)
+from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
+from heliograph_collector.incidents.state import (
+    IncidentBook,
+    LogEntry,
+    OperatorAct,
+    is_operator_entry,
+)
 from heliograph_collector.model.signals import DAY_US
 
-REVISE_US = 60_000_000  # least time between two entries that change nothing but particulars
-_OVER = (State.CLOSED, State.WITHDRAWN)
-_CALLS = {Act.CONFIRMED: Change.CONFIRMED, Act.WITHDRAWN: Change.WITHDRAWN}
-REMEMBERED_US = 5 * DAY_US  # how long a closed incident can reopen or be corrected
+MIN_REVISION_INTERVAL_US = (
+    60_000_000  # least time between two entries that change nothing but particulars
+)
+_FINAL_STATES = (IncidentState.CLOSED, IncidentState.WITHDRAWN)
+_ALERTING_ACTS = {
+    OperatorAct.CONFIRMED: IncidentChange.CONFIRMED,
+    OperatorAct.WITHDRAWN: IncidentChange.WITHDRAWN,
+}
+REOPEN_WINDOW_US = 5 * DAY_US  # how long a closed incident can reopen or be corrected
 
 
-class Ledger:
-    """Reads and proves the whole log at once. Raises AlertLogError, OSError."""
+class IncidentLogWriter:
+    """Reads and verifies the whole log on opening. Raises AlertLogError, OSError."""
 
-    def __init__(self, file: Path, key: SigningKey, least: float) -> None:
+    def __init__(self, file: Path, key: SigningKey, min_votes: float) -> None:
         self._log = AlertLog(file, key)
-        self._least = least
-        self._known: set[str] = set()  # found by the channels since we began
-        self.said: dict[str, Incident] = {}  # the last of each that is not long over
-        self._when: dict[str, int] = {}  # of each, when that was
-        self._calls: set[tuple[str, Change]] = set()
-        self.book = Book()
-        for number, line in enumerate(lines_of(file), 1):
-            self._take(Entry(number, hash_of(line), line, body_of(line)))
+        self._min_votes = min_votes
+        self._detected_ids: set[str] = set()  # found by the channels since we began
+        self.last_logged: dict[str, Incident] = {}  # the last of each that is not long over
+        self._logged_at_us: dict[str, int] = {}  # of each, when that was
+        self._alerts_sent: set[tuple[str, IncidentChange]] = set()
+        self.book = IncidentBook()
+        for number, line in enumerate(read_lines(file), 1):
+            self._apply_entry(LogEntry(number, hash_of(line), line, body_of(line)))
 
-    def say(
+    def write_changes(
         self,
-        found: Iterable[Incident],
-        grounds: Grounds,
+        incidents: Iterable[Incident],
+        basis: EntryBasis,
         at_us: int,
         amended: Container[str] = (),
-    ) -> Sequence[Entry]:
-        """Write down what changed. Raises OSError: then it will be said the next time.
+    ) -> Sequence[LogEntry]:
+        """Write what changed. Raises OSError; then the next call tries again.
 
-        Entries about `amended` ones say that they rest on the store's verdicts.
+        Entries about `amended` incidents say that they rest on the store's verdicts.
         """
-        return self._write(
+        return self._write_revisions(
             [
-                (r, _amended(grounds) if r.incident.id in amended else grounds)
-                for r in self._news(found, at_us)
+                (r, _mark_store_basis(basis) if r.incident.id in amended else basis)
+                for r in self._pending_revisions(incidents, at_us)
             ],
             at_us,
         )
 
-    def act(self, saying: operator_entries.Saying, at_us: int) -> Entry:
-        """Write down an operator's word beside the detector's. Raises ActError, OSError."""
-        standing = self.book.standing(saying.incident)
-        taken = operator_entries.admit(saying, standing)
-        entries = self.book.of(saying.incident)
-        if taken.act in _CALLS and any(_matters(e, taken.seen) for e in entries):
-            raise operator_entries.ChangedError(
-                "It has changed since you looked: look again, then say so."
-            )
-        about = next(e for e in reversed(entries) if not is_operators(e.body))
-        return self._put([operator_entries.body(taken, about, at_us, self._calls_for(taken))])[0]
+    def write_operator_entry(self, operator_entry: OperatorEntry, at_us: int) -> LogEntry:
+        """Write an operator's entry. Raises OperatorEntryError, OSError."""
+        history = self.book.history_of(operator_entry.incident)
+        accepted = check_entry(operator_entry, history)
+        entries = self.book.entries_of(operator_entry.incident)
+        if accepted.act in _ALERTING_ACTS and any(
+            _is_relevant_change(e, accepted.seen_number) for e in entries
+        ):
+            raise ChangedError("It has changed since you looked: look again, then say so.")
+        detector_entry = next(e for e in reversed(entries) if not is_operator_entry(e.body))
+        return self._append_entries(
+            [operator_body(accepted, detector_entry, at_us, self._is_alerting(accepted))]
+        )[0]
 
-    def _calls_for(self, saying: operator_entries.Saying) -> bool:
-        """Subscribers are called by the operator's verdicts too, and not twice for the same; again
-        by a confirmation that takes back a withdrawal they were told of."""
-        call = _CALLS.get(saying.act)
-        done = {change for id_, change in self._calls if id_ == saying.incident}
-        if call is Change.WITHDRAWN:  # told to those who were told of the beginning
-            return Change.CONFIRMED in done and not done & {Change.CLOSED, Change.WITHDRAWN}
-        return call is not None and (call not in done or Change.WITHDRAWN in done)
+    def _is_alerting(self, operator_entry: OperatorEntry) -> bool:
+        """Whether an operator's entry alerts subscribers: verdicts do, once each.
 
-    def _news(self, found: Iterable[Incident], at_us: int) -> list[Revision]:
-        self._forget(at_us - REMEMBERED_US)
-        before = list(self.said.values())
-        noted = [_noted(incident, before) for incident in found]
-        named, revisions = revise(before, noted, self._calls, self._least)
-        now = {incident.id for incident in named}
-        news = [
-            self._reopening(r if r.incident.id in now else _gone(r, at_us))
+        A confirmation alerts again if it revokes a withdrawal that they were told of.
+        """
+        alert_change = _ALERTING_ACTS.get(operator_entry.act)
+        changes_sent = {
+            change for id_, change in self._alerts_sent if id_ == operator_entry.incident
+        }
+        if alert_change is IncidentChange.WITHDRAWN:  # told to those who were told of the beginning
+            return IncidentChange.CONFIRMED in changes_sent and not changes_sent & {
+                IncidentChange.CLOSED,
+                IncidentChange.WITHDRAWN,
+            }
+        return alert_change is not None and (
+            alert_change not in changes_sent or IncidentChange.WITHDRAWN in changes_sent
+        )
+
+    def _pending_revisions(self, incidents: Iterable[Incident], at_us: int) -> list[Revision]:
+        self._drop_old(at_us - REOPEN_WINDOW_US)
+        logged = list(self.last_logged.values())
+        with_hints = [_add_hints(incident, logged) for incident in incidents]
+        named, revisions = diff_incidents(logged, with_hints, self._alerts_sent, self._min_votes)
+        current_ids = {incident.id for incident in named}
+        due_revisions = [
+            self._mark_reopening(r if r.incident.id in current_ids else _close_missing(r, at_us))
             for r in revisions
-            if self._due(r, now, at_us)
+            if self._is_due(r, current_ids, at_us)
         ]
-        self._known |= now
-        return news
+        self._detected_ids |= current_ids
+        return due_revisions
 
-    def _reopening(self, revision: Revision) -> Revision:
-        """Who was told that an operator withdrew it is told that there is new evidence."""
+    def _mark_reopening(self, revision: Revision) -> Revision:
+        """Alert those who were told of a withdrawal that there is new evidence."""
         id_ = revision.incident.id
-        standing = self.book.standing(id_)
-        told = (id_, Change.WITHDRAWN) in self._calls
-        if standing and told and standing.reopens(record(revision.incident), revision.change):
+        history = self.book.history_of(id_)
+        was_told = (id_, IncidentChange.WITHDRAWN) in self._alerts_sent
+        if (
+            history
+            and was_told
+            and history.reopens(incident_record(revision.incident), revision.change)
+        ):
             return replace(revision, alert=True)
         return revision
 
-    def _due(self, revision: Revision, named: set[str], at_us: int) -> bool:
-        """What only an earlier process or detector knew of is not taken back by this one."""
+    def _is_due(self, revision: Revision, current_ids: set[str], at_us: int) -> bool:
+        """Whether to write it; incidents of an earlier process are not withdrawn by this one."""
         id_ = revision.incident.id
-        if id_ not in named and id_ not in self._known:
+        if id_ not in current_ids and id_ not in self._detected_ids:
             return False
-        return revision.change is not Change.REVISED or at_us - self._when[id_] >= REVISE_US
+        return (
+            revision.change is not IncidentChange.REVISED
+            or at_us - self._logged_at_us[id_] >= MIN_REVISION_INTERVAL_US
+        )
 
-    def _write(self, news: Sequence[tuple[Revision, Grounds]], at_us: int) -> Sequence[Entry]:
-        if not news:
+    def _write_revisions(
+        self, revisions: Sequence[tuple[Revision, EntryBasis]], at_us: int
+    ) -> Sequence[LogEntry]:
+        if not revisions:
             return ()
-        return self._put([body(r, grounds, at_us) for r, grounds in news])
+        return self._append_entries([entry_body(r, basis, at_us) for r, basis in revisions])
 
-    def _put(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[Entry]:
+    def _append_entries(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[LogEntry]:
         first = self._log.proof.entries + 1
         lines = self._log.write(bodies)
         entries = [
-            Entry(number, hash_of(line), line, body_of(line))
+            LogEntry(number, hash_of(line), line, body_of(line))
             for number, line in enumerate(lines, first)
         ]
         for entry in entries:
-            self._take(entry)
+            self._apply_entry(entry)
         return entries
 
-    def _take(self, entry: Entry) -> None:
-        self.book.take(entry)
-        standing = self.book.standing(entry.incident)
-        if standing and standing.state()["state"] in ("suspected", "confirmed"):
-            self._calls.discard((entry.incident, Change.WITHDRAWN))  # it may end once more
-        if is_operators(entry.body):
-            call = _CALLS.get(Act(entry.body["change"]))
-            if call and entry.body["alert"]:
-                self._calls.add((entry.incident, call))
+    def _apply_entry(self, entry: LogEntry) -> None:
+        self.book.append(entry)
+        history = self.book.history_of(entry.incident)
+        if history and history.state()["state"] in ("suspected", "confirmed"):
+            self._alerts_sent.discard(
+                (entry.incident, IncidentChange.WITHDRAWN)
+            )  # it may end once more
+        if is_operator_entry(entry.body):
+            change = _ALERTING_ACTS.get(OperatorAct(entry.body["change"]))
+            if change and entry.body["alert"]:
+                self._alerts_sent.add((entry.incident, change))
             return
-        incident = incident_of(entry.body["incident"])
-        self.said[incident.id] = incident
-        self._when[incident.id] = micros(entry.body["at"])
+        incident = parse_incident(entry.body["incident"])
+        self.last_logged[incident.id] = incident
+        self._logged_at_us[incident.id] = parse_timestamp(entry.body["at"])
         if entry.body["alert"]:
-            self._calls.add((incident.id, Change(entry.body["change"])))
+            self._alerts_sent.add((incident.id, IncidentChange(entry.body["change"])))
 
-    def _forget(self, before_us: int) -> None:
-        for id_, incident in list(self.said.items()):
-            over_us = incident.closed_us or self._when[id_]
-            if incident.state in _OVER and over_us < before_us:
-                del self.said[id_], self._when[id_]
-                self._known.discard(id_)
-                self._calls = {call for call in self._calls if call[0] != id_}
+    def _drop_old(self, before_us: int) -> None:
+        for id_, incident in list(self.last_logged.items()):
+            over_us = incident.closed_us or self._logged_at_us[id_]
+            if incident.state in _FINAL_STATES and over_us < before_us:
+                del self.last_logged[id_], self._logged_at_us[id_]
+                self._detected_ids.discard(id_)
+                self._alerts_sent = {call for call in self._alerts_sent if call[0] != id_}
 
 
-def _gone(revision: Revision, at_us: int) -> Revision:
-    """What is not found any more does not say since when it is over: by now."""
+def _close_missing(revision: Revision, at_us: int) -> Revision:
+    """Close an incident that is not found any more as of now."""
     closed_us = revision.incident.closed_us or at_us
     return replace(revision, incident=replace(revision.incident, closed_us=closed_us))
 
 
-def _matters(entry: Entry, seen: int) -> bool:
-    """Whether it is news to who saw the entries up to `seen`: particulars and notes are not."""
-    small = (Change.REVISED, Act.ACKNOWLEDGED, Act.ANNOTATED)
-    return entry.number > seen and entry.body["change"] not in small
+def _is_relevant_change(entry: LogEntry, seen_number: int) -> bool:
+    """Whether it is news to a reader of entries up to `seen_number`."""
+    minor_changes = (IncidentChange.REVISED, OperatorAct.ACKNOWLEDGED, OperatorAct.ANNOTATED)
+    return entry.number > seen_number and entry.body["change"] not in minor_changes
 
 
-def _amended(grounds: Grounds) -> Grounds:
-    return replace(grounds, versions={**grounds.versions, "verdicts": "store"})
+def _mark_store_basis(basis: EntryBasis) -> EntryBasis:
+    return replace(basis, versions={**basis.versions, "verdicts": "store"})
 
 
-def _noted(incident: Incident, earlier: Sequence[Incident]) -> Incident:
-    again = cause_hints.recurring(incident, earlier)
-    return replace(incident, hints=(*incident.hints, *again)) if again else incident
+def _add_hints(incident: Incident, earlier: Sequence[Incident]) -> Incident:
+    hints = hint_recurring(incident, earlier)
+    return replace(incident, hints=(*incident.hints, *hints)) if hints else incident

@@ -1,6 +1,6 @@
-"""The operator's own entries in the alert log: what may be said, and how it is written. Pure.
+"""Operators' entries in the alert log: what may be written, and how. Pure.
 
-Nobody is named in them but who chose to be; the text is public and can never be taken back.
+Only an operator who chose to be named is named; the text is public and can never be withdrawn.
 """
 
 import unicodedata
@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from heliograph_collector.incidents.book import Entry
-from heliograph_collector.incidents.record import moment
-from heliograph_collector.incidents.state import OPERATOR, Act, Standing
+from heliograph_collector.incidents.record import format_timestamp
+from heliograph_collector.incidents.state import OPERATOR, IncidentHistory, LogEntry, OperatorAct
 
 MAX_TEXT = 500  # characters
 MAX_NAME = 60
@@ -18,97 +17,110 @@ MAX_NOTES = 100  # about one incident
 _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 
 
-class ActError(Exception):
-    """The operator's word cannot be taken; str() is a sentence with the cure."""
+class OperatorEntryError(Exception):
+    """An entry is refused; str() is a sentence with the cure."""
 
 
-class ChangedError(ActError):
-    """The incident is not any more what the operator looked at."""
+class ChangedError(OperatorEntryError):
+    """The incident has changed since the operator looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
-    """What an operator says of an incident. `seen`: the number of its newest entry when the
-    operator looked (a verdict on what has changed since is refused); `name`: only of who wants
-    to be named."""
+class OperatorEntry:
+    """An operator's entry about an incident.
+
+    `seen_number` is the number of its newest entry when the operator looked: a verdict on what has
+    changed since is refused. `name` is set only for an operator who wants to be named.
+    """
 
     incident: str
-    act: Act
-    seen: int
-    text: str = ""
+    act: OperatorAct
+    seen_number: int
+    note: str = ""
     name: str = ""
 
 
-def cleaned(text: str, most: int = MAX_TEXT) -> str:
-    """One line, without spaces at its ends. Raises ActError on what could mislead a reader."""
-    line = " ".join(text.split())
-    if len(line) > most:
-        raise ActError(f"It is {len(line)} characters long; at most {most} are taken.")
-    for sign in line:
-        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn") and sign not in _JOINERS:
-            raise ActError(f"It holds the invisible character U+{ord(sign):04X}; leave that out.")
+def clean_text(raw_text: str, max_length: int = MAX_TEXT) -> str:
+    """Return one line without outer spaces. Raises OperatorEntryError on misleading text."""
+    line = " ".join(raw_text.split())
+    if len(line) > max_length:
+        raise OperatorEntryError(
+            f"It is {len(line)} characters long; at most {max_length} are taken."
+        )
+    for character in line:
+        if (
+            unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn")
+            and character not in _JOINERS
+        ):
+            raise OperatorEntryError(
+                f"It holds the invisible character U+{ord(character):04X}; leave that out."
+            )
     return line
 
 
-def admit(saying: Saying, standing: Standing | None) -> Saying:
-    """The same with clean text. Raises ActError, ChangedError."""
-    if standing is None:
-        raise ActError("No incident has this id.")
-    saying = Saying(
-        incident=saying.incident,
-        act=saying.act,
-        seen=saying.seen,
-        text=cleaned(saying.text),
-        name=cleaned(saying.name, MAX_NAME),
+def check_entry(operator_entry: OperatorEntry, history: IncidentHistory | None) -> OperatorEntry:
+    """Return the entry with clean text. Raises OperatorEntryError, ChangedError."""
+    if history is None:
+        raise OperatorEntryError("No incident has this id.")
+    operator_entry = OperatorEntry(
+        incident=operator_entry.incident,
+        act=operator_entry.act,
+        seen_number=operator_entry.seen_number,
+        note=clean_text(operator_entry.note),
+        name=clean_text(operator_entry.name, MAX_NAME),
     )
-    refusal = _refusal(saying, standing)
+    refusal = _refusal_reason(operator_entry, history)
     if refusal:
-        raise ActError(refusal)
-    return saying
+        raise OperatorEntryError(refusal)
+    return operator_entry
 
 
-def _refusal(saying: Saying, standing: Standing) -> str:
-    act, state = saying.act, standing.state()
-    if act is Act.ACKNOWLEDGED and standing.acknowledged:
+def _refusal_reason(operator_entry: OperatorEntry, history: IncidentHistory) -> str:
+    act = operator_entry.act
+    state = history.state()
+    if act is OperatorAct.ACKNOWLEDGED and history.is_acknowledged:
         return "It is acknowledged already."
-    if act is Act.ANNOTATED and not saying.text:
+    if act is OperatorAct.ANNOTATED and not operator_entry.note:
         return "A note wants some text."
-    if act is Act.ANNOTATED and standing.notes >= MAX_NOTES:
+    if act is OperatorAct.ANNOTATED and history.note_count >= MAX_NOTES:
         return f"It has {MAX_NOTES} notes, and takes no more."
-    if act is Act.WITHDRAWN and not saying.text:
+    if act is OperatorAct.WITHDRAWN and not operator_entry.note:
         return "A withdrawal wants a reason, which readers will see."
-    if act is Act.WITHDRAWN and state["state"] == "withdrawn":
+    if act is OperatorAct.WITHDRAWN and state["state"] == "withdrawn":
         return "It is withdrawn already."
-    if act is Act.CONFIRMED and standing.word is Act.CONFIRMED:
+    if act is OperatorAct.CONFIRMED and history.operator_verdict is OperatorAct.CONFIRMED:
         return "It is confirmed by the operator already."
-    if act is Act.CONFIRMED and state["withdrawn_by"] == "detector":
+    if act is OperatorAct.CONFIRMED and state["withdrawn_by"] == "detector":
         return "The detector has taken it back; say what you know in a note."
     return ""
 
 
-def body(saying: Saying, about: Entry, at_us: int, alert: bool) -> dict[str, Any]:
-    """`about`: the detector's entry that it speaks of. `alert`: subscribers are called."""
+def operator_body(
+    operator_entry: OperatorEntry, detector_entry: LogEntry, at_us: int, alert: bool
+) -> dict[str, Any]:
+    """Build the body; it names the detector's entry that it is about."""
     return {
-        "at": moment(at_us),
+        "at": format_timestamp(at_us),
         "by": OPERATOR,
-        "change": saying.act.value,
+        "change": operator_entry.act.value,
         "alert": alert,
-        "incident": {"id": saying.incident},
-        "about": {"entry": about.number, "hash": about.hash},
-        "name": saying.name,
-        "text": saying.text,
+        "incident": {"id": operator_entry.incident},
+        "about": {"entry": detector_entry.number, "hash": detector_entry.hash},
+        "name": operator_entry.name,
+        "text": operator_entry.note,
     }
 
 
-def flaw(body: Mapping[str, Any]) -> str:
-    """What is wrong with an operator's entry by itself; "" when nothing is."""
+def find_flaw(body: Mapping[str, Any]) -> str:
+    """Return what is wrong with an operator's entry by itself; "" when nothing is."""
     about = body.get("about")
-    text, name = body.get("text"), body.get("name")
-    if body.get("change") not in tuple(Act):
+    note = body.get("text")
+    name = body.get("name")
+    if body.get("change") not in tuple(OperatorAct):
         return "it is the operator's, with a word that an operator does not have"
-    if not isinstance(text, str) or not isinstance(name, str):
+    if not isinstance(note, str) or not isinstance(name, str):
         return "it is the operator's, and lacks its text or name"
-    if len(text) > MAX_TEXT or len(name) > MAX_NAME:
+    if len(note) > MAX_TEXT or len(name) > MAX_NAME:
         return "it is the operator's, and too long"
     if not isinstance(about, dict) or not {"entry", "hash"} <= about.keys():
         return "it is the operator's, and does not say what it is about"

@@ -1,74 +1,81 @@
-"""Incidents as plain JSON values, in the feed's words. Times are RFC 3339, UTC."""
+"""Incidents as JSON values, in the feed's vocabulary; times are RFC 3339, UTC."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from heliograph_collector.incidents.incident import Bracket, Incident, Kind, State, Turn, Way
-from heliograph_collector.incidents.scope import Part, Scope
+from heliograph_collector.incidents.incident import (
+    Bracket,
+    Incident,
+    IncidentKind,
+    IncidentState,
+    PhaseChange,
+    PhaseDirection,
+)
+from heliograph_collector.model.scope import AffectedCell, Scope
 
 
-def record(incident: Incident) -> dict[str, Any]:
+def incident_record(incident: Incident) -> dict[str, Any]:
     return {
         "id": incident.id,
         "kind": incident.kind.value,
         "label": incident.label,
         "state": incident.state.value,
-        "scope": _scope(incident.scope) | {"service": incident.service},
-        "parts": [_part(part) for part in incident.parts],
-        "started": _bracket(incident.started),
-        "ended": _bracket(incident.ended) if incident.ended else None,
-        "suspected": moment(incident.suspected_us),
-        "confirmed": _maybe(incident.confirmed_us),
-        "closed": _maybe(incident.closed_us),
+        "scope": _scope_record(incident.scope) | {"service": incident.service},
+        "parts": [_cell_record(part) for part in incident.parts],
+        "started": _bracket_record(incident.started),
+        "ended": _bracket_record(incident.ended) if incident.ended else None,
+        "suspected": format_timestamp(incident.suspected_us),
+        "confirmed": _format_optional(incident.confirmed_us),
+        "closed": _format_optional(incident.closed_us),
         "layer": incident.layer,
         "method": incident.method,
         "confidence": incident.confidence,
-        "turns": [_turn(turn) for turn in incident.turns],
+        "turns": [_phase_record(turn) for turn in incident.turns],
         "hints": list(incident.hints),
         "held": list(incident.held),
     }
 
 
-def incident_of(said: Mapping[str, Any]) -> Incident:
-    """What a record says. `record` makes the same of it again."""
+def parse_incident(document: Mapping[str, Any]) -> Incident:
+    """Parse a record, the inverse of `incident_record`."""
     return Incident(
-        id=said["id"],
-        kind=Kind(said["kind"]),
-        state=State(said["state"]),
-        parts=tuple(_part_of(part) for part in said["parts"]),
-        started=_bracket_of(said["started"]),
-        ended=_bracket_of(said["ended"]) if said["ended"] else None,
-        suspected_us=micros(said["suspected"]),
-        confirmed_us=micros(said["confirmed"]) if said["confirmed"] else None,
-        closed_us=micros(said["closed"]) if said["closed"] else None,
-        service=said["scope"]["service"],
-        layer=said["layer"],
-        method=said["method"],
-        confidence=said["confidence"],
-        turns=tuple(_turn_of(turn) for turn in said["turns"]),
-        hints=tuple(said["hints"]),
-        held=tuple(said["held"]),
+        id=document["id"],
+        kind=IncidentKind(document["kind"]),
+        state=IncidentState(document["state"]),
+        parts=tuple(_parse_cell(part) for part in document["parts"]),
+        started=_parse_bracket(document["started"]),
+        ended=_parse_bracket(document["ended"]) if document["ended"] else None,
+        suspected_us=parse_timestamp(document["suspected"]),
+        confirmed_us=parse_timestamp(document["confirmed"]) if document["confirmed"] else None,
+        closed_us=parse_timestamp(document["closed"]) if document["closed"] else None,
+        service=document["scope"]["service"],
+        layer=document["layer"],
+        method=document["method"],
+        confidence=document["confidence"],
+        turns=tuple(_parse_phase(turn) for turn in document["turns"]),
+        hints=tuple(document["hints"]),
+        held=tuple(document["held"]),
     )
 
 
-def micros(text: str) -> int:
-    """The inverse of `moment`."""
-    at = datetime.fromisoformat(text)
-    return int(at.replace(microsecond=0).timestamp()) * 1_000_000 + at.microsecond
+def parse_timestamp(rfc3339: str) -> int:
+    """Parse a timestamp, the inverse of `format_timestamp`."""
+    parsed = datetime.fromisoformat(rfc3339)
+    return int(parsed.replace(microsecond=0).timestamp()) * 1_000_000 + parsed.microsecond
 
 
-def moment(at_us: int) -> str:
-    """Exact to the microsecond: floats would round it."""
-    seconds, micros = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+def format_timestamp(at_us: int) -> str:
+    """Format a timestamp exactly to the microsecond: floats would round it."""
+    seconds, microseconds = divmod(at_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"
 
 
-def _maybe(at_us: int | None) -> str | None:
-    return None if at_us is None else moment(at_us)
+def _format_optional(at_us: int | None) -> str | None:
+    return None if at_us is None else format_timestamp(at_us)
 
 
-def _scope(scope: Scope) -> dict[str, Any]:
+def _scope_record(scope: Scope) -> dict[str, Any]:
     return {
         "country": scope.country,
         "region": scope.region,
@@ -77,41 +84,51 @@ def _scope(scope: Scope) -> dict[str, Any]:
     }
 
 
-def _part(part: Part) -> dict[str, Any]:
-    return _scope(part.scope) | {
-        "votes": round(part.votes, 3),
-        "share": round(part.share, 3),
-        "networks": part.networks,
-        "except": [_scope(scope) for scope in part.beyond],
+def _cell_record(cell: AffectedCell) -> dict[str, Any]:
+    return _scope_record(cell.scope) | {
+        "votes": round(cell.votes, 3),
+        "share": round(cell.share, 3),
+        "networks": cell.networks,
+        "except": [_scope_record(scope) for scope in cell.beyond],
     }
 
 
-def _bracket(bracket: Bracket) -> dict[str, str]:
-    return {"earliest": moment(bracket.earliest_us), "latest": moment(bracket.latest_us)}
-
-
-def _turn(turn: Turn) -> dict[str, Any]:
+def _bracket_record(bracket: Bracket) -> dict[str, str]:
     return {
-        "way": turn.way.value,
-        "parts": [_part(part) for part in turn.parts],
-        "when": _bracket(turn.when),
-        "seen": moment(turn.seen_us),
+        "earliest": format_timestamp(bracket.earliest_us),
+        "latest": format_timestamp(bracket.latest_us),
     }
 
 
-def _scope_of(said: Mapping[str, Any]) -> Scope:
-    return Scope(said["country"], said["region"], said["asn"], said["access"])
+def _phase_record(phase: PhaseChange) -> dict[str, Any]:
+    return {
+        "way": phase.way.value,
+        "parts": [_cell_record(part) for part in phase.parts],
+        "when": _bracket_record(phase.when),
+        "seen": format_timestamp(phase.seen_us),
+    }
 
 
-def _part_of(said: Mapping[str, Any]) -> Part:
-    beyond = tuple(_scope_of(scope) for scope in said["except"])
-    return Part(_scope_of(said), said["votes"], said["share"], said["networks"], beyond)
+def _parse_scope(document: Mapping[str, Any]) -> Scope:
+    return Scope(document["country"], document["region"], document["asn"], document["access"])
 
 
-def _bracket_of(said: Mapping[str, str]) -> Bracket:
-    return Bracket(micros(said["earliest"]), micros(said["latest"]))
+def _parse_cell(document: Mapping[str, Any]) -> AffectedCell:
+    beyond = tuple(_parse_scope(scope) for scope in document["except"])
+    return AffectedCell(
+        _parse_scope(document), document["votes"], document["share"], document["networks"], beyond
+    )
 
 
-def _turn_of(said: Mapping[str, Any]) -> Turn:
-    parts = tuple(_part_of(part) for part in said["parts"])
-    return Turn(Way(said["way"]), parts, _bracket_of(said["when"]), micros(said["seen"]))
+def _parse_bracket(document: Mapping[str, str]) -> Bracket:
+    return Bracket(parse_timestamp(document["earliest"]), parse_timestamp(document["latest"]))
+
+
+def _parse_phase(document: Mapping[str, Any]) -> PhaseChange:
+    cells = tuple(_parse_cell(part) for part in document["parts"])
+    return PhaseChange(
+        PhaseDirection(document["way"]),
+        cells,
+        _parse_bracket(document["when"]),
+        parse_timestamp(document["seen"]),
+    )

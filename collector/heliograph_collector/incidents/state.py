@@ -1,23 +1,23 @@
-"""What the detector and the operator together say of one incident, folded from its entries. Pure.
+"""Incidents from the entries of the log: the detector's and the operator's. Pure.
 
 The operator's words stand beside the detector's and never change them: `detected` and `confirmed`
 stay the detector's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from heliograph_collector.incidents.book import Entry
+EMPTY_HEAD = "0" * 64  # the head of a log without entries
+DETECTOR = "detector"
+OPERATOR = "operator"
+_CELL_FIELDS = ("country", "region", "asn", "access")
 
-DETECTOR, OPERATOR = "detector", "operator"
-_PLACE = ("country", "region", "asn", "access")
 
-
-class Act(StrEnum):
-    """`change` of an operator's entry. No word of the detector's begins like these."""
+class OperatorAct(StrEnum):
+    """The `change` of an operator's entry; the detector's changes never begin like these."""
 
     ACKNOWLEDGED = "operator_acknowledged"
     ANNOTATED = "operator_annotated"
@@ -25,129 +25,215 @@ class Act(StrEnum):
     WITHDRAWN = "operator_withdrawn"
 
 
-class Standing:
-    """Takes the entries of one incident in order.
+class IncidentHistory:
+    """The history of one incident, entry by entry.
 
     A withdrawal by the operator stands until the detector has new evidence: it confirms what it
     only suspected, sees it go dark again, or finds it in a cell outside all those that were known.
-    A confirmation by the operator stands: what the detector then lets go of is closed.
+    A confirmation by the operator stands: an incident that the detector then withdraws is closed.
     """
 
-    def __init__(self, entries: "Iterable[Entry]" = ()) -> None:
+    def __init__(self, entries: "Iterable[LogEntry]" = ()) -> None:
         self.record: Mapping[str, Any] = {}  # the detector's newest
         self.change = ""  # its last
-        self.last = 0  # the number of its last entry
+        self.last_number = 0  # the number of its last entry
         self._numbers: list[int] = []
-        self._said: dict[str, Any] | None = None
-        self._word: Act | None = None  # which of the operator's two verdicts stands
-        self._known: list[tuple[Any, ...]] = []  # every cell that the detector named
+        self._statements: dict[str, Any] | None = None
+        self._standing_verdict: OperatorAct | None = (
+            None  # which of the operator's two verdicts stands
+        )
+        self._known_cells: list[tuple[Any, ...]] = []  # every cell that the detector named
         for entry in entries:
-            self.take(entry)
+            self.add_entry(entry)
 
-    def take(self, entry: "Entry") -> None:
+    def add_entry(self, entry: "LogEntry") -> None:
         self._numbers.append(entry.number)
-        if is_operators(entry.body):
-            self._hear(entry)
+        if is_operator_entry(entry.body):
+            self._add_statement(entry)
         else:
-            self._learn(entry)
+            self._add_detection(entry)
 
-    def after(self, entry: "Entry") -> "Standing":
-        """One that has taken it too; this one stays whole, for whoever reads it meanwhile."""
-        one = deepcopy(self, {id(self.record): self.record})  # which nobody changes
-        one.take(entry)
-        return one
-
-    @property
-    def word(self) -> Act | None:
-        return self._word
+    def with_entry(self, entry: "LogEntry") -> "IncidentHistory":
+        """Return a copy with this entry; readers of the old one are not disturbed."""
+        successor = deepcopy(self, {id(self.record): self.record})  # which nobody changes
+        successor.add_entry(entry)
+        return successor
 
     @property
-    def acknowledged(self) -> bool:
-        return bool(self._said and self._said["acknowledged"])
+    def operator_verdict(self) -> OperatorAct | None:
+        return self._standing_verdict
 
     @property
-    def notes(self) -> int:
-        return len(self._said["notes"]) if self._said else 0
+    def is_acknowledged(self) -> bool:
+        return bool(self._statements and self._statements["acknowledged"])
+
+    @property
+    def note_count(self) -> int:
+        return len(self._statements["notes"]) if self._statements else 0
 
     def state(self) -> dict[str, Any]:
-        """The detector's record, with `state` by both; the operator's words, or None of any."""
+        """Return the detector's record with the combined `state`, and the operator's words."""
         detected = str(self.record["state"])
-        found = {
+        document = {
             **self.record,
-            "state": _together(detected, self._word),
+            "state": _combined_state(detected, self._standing_verdict),
             "detected": detected,
             "withdrawn_by": self._withdrawn_by(detected),
-            "operator": _copy(self._said),
+            "operator": _copy_statements(self._statements),
             "alerts": list(self._numbers),
         }
-        return found | {"confirmed_by": self._confirmed_by(found)}
+        return document | {"confirmed_by": self._confirmed_by(document)}
 
-    def _hear(self, entry: "Entry") -> None:
-        act = Act(entry.body["change"])
-        if self._said is None:
-            self._said = {"acknowledged": None, "confirmed": None, "withdrawn": None, "notes": []}
-        told = {"entry": entry.number, **{n: entry.body[n] for n in ("at", "name", "text")}}
-        if act is Act.ANNOTATED:
-            self._said["notes"].append(told)
-        elif act is Act.ACKNOWLEDGED:
-            self._said["acknowledged"] = self._said["acknowledged"] or told
+    def _add_statement(self, entry: "LogEntry") -> None:
+        act = OperatorAct(entry.body["change"])
+        if self._statements is None:
+            self._statements = {
+                "acknowledged": None,
+                "confirmed": None,
+                "withdrawn": None,
+                "notes": [],
+            }
+        statement = {"entry": entry.number, **{n: entry.body[n] for n in ("at", "name", "text")}}
+        if act is OperatorAct.ANNOTATED:
+            self._statements["notes"].append(statement)
+        elif act is OperatorAct.ACKNOWLEDGED:
+            self._statements["acknowledged"] = self._statements["acknowledged"] or statement
         else:
-            self._end(entry.number)
-            self._word = act
-            self._said[_NAMES[act]] = told | {"until": None}
+            self._end_verdict(entry.number)
+            self._standing_verdict = act
+            self._statements[_ACT_NAMES[act]] = statement | {"until": None}
 
     def reopens(self, record: Mapping[str, Any], change: str) -> bool:
-        """Whether this would be new evidence against a withdrawal that stands."""
-        grown = any(not any(_within(c, old) for old in self._known) for c in _cells(record))
-        return self._word is Act.WITHDRAWN and (grown or change in ("confirmed", "resumed"))
+        """Whether this is new evidence against a withdrawal that stands."""
+        has_new_cell = any(
+            not any(_is_within(cell, known_cell) for known_cell in self._known_cells)
+            for cell in _cell_keys(record)
+        )
+        return self._standing_verdict is OperatorAct.WITHDRAWN and (
+            has_new_cell or change in ("confirmed", "resumed")
+        )
 
-    def _learn(self, entry: "Entry") -> None:
-        record, change = entry.body["incident"], str(entry.body.get("change", ""))
+    def _add_detection(self, entry: "LogEntry") -> None:
+        record = entry.body["incident"]
+        change = str(entry.body.get("change", ""))
         if self.reopens(record, change):
-            self._end(entry.number)
-        self._known += [cell for cell in _cells(record) if cell not in self._known]
-        self.record, self.change, self.last = record, change, entry.number
+            self._end_verdict(entry.number)
+        self._known_cells += [cell for cell in _cell_keys(record) if cell not in self._known_cells]
+        self.record = record
+        self.change = change
+        self.last_number = entry.number
 
-    def _end(self, number: int) -> None:
-        """The verdict that stood stands no more, by this entry."""
-        if self._word is not None and self._said is not None:
-            self._said[_NAMES[self._word]]["until"] = number
-        self._word = None
+    def _end_verdict(self, number: int) -> None:
+        """End the operator's verdict that stood, by this entry."""
+        if self._standing_verdict is not None and self._statements is not None:
+            self._statements[_ACT_NAMES[self._standing_verdict]]["until"] = number
+        self._standing_verdict = None
 
-    def _confirmed_by(self, found: Mapping[str, Any]) -> list[str]:
-        if found["state"] == "withdrawn":
+    def _confirmed_by(self, document: Mapping[str, Any]) -> list[str]:
+        if document["state"] == "withdrawn":
             return []
-        own = [DETECTOR] if self.record.get("confirmed") else []
-        return [*own, OPERATOR] if self._word is Act.CONFIRMED else own
+        confirmers = [DETECTOR] if self.record.get("confirmed") else []
+        return (
+            [*confirmers, OPERATOR]
+            if self._standing_verdict is OperatorAct.CONFIRMED
+            else confirmers
+        )
 
     def _withdrawn_by(self, detected: str) -> str:
-        if self._word is Act.WITHDRAWN:
+        if self._standing_verdict is OperatorAct.WITHDRAWN:
             return OPERATOR
-        return DETECTOR if detected == "withdrawn" and self._word is None else ""
+        return DETECTOR if detected == "withdrawn" and self._standing_verdict is None else ""
 
 
-_NAMES = {Act.CONFIRMED: "confirmed", Act.WITHDRAWN: "withdrawn"}
+_ACT_NAMES = {OperatorAct.CONFIRMED: "confirmed", OperatorAct.WITHDRAWN: "withdrawn"}
 
 
-def is_operators(body: Mapping[str, Any]) -> bool:
+def is_operator_entry(body: Mapping[str, Any]) -> bool:
     return body.get("by") == OPERATOR
 
 
-def _together(detected: str, word: Act | None) -> str:
-    if word is Act.WITHDRAWN:
+def _combined_state(detected: str, operator_verdict: OperatorAct | None) -> str:
+    if operator_verdict is OperatorAct.WITHDRAWN:
         return "withdrawn"
-    if word is Act.CONFIRMED:
+    if operator_verdict is OperatorAct.CONFIRMED:
         return {"suspected": "confirmed", "withdrawn": "closed"}.get(detected, detected)
     return detected
 
 
-def _cells(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return [tuple(part[name] for name in _PLACE) for part in record.get("parts", ())]
+def _cell_keys(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [tuple(part[name] for name in _CELL_FIELDS) for part in record.get("parts", ())]
 
 
-def _within(cell: tuple[Any, ...], wider: tuple[Any, ...]) -> bool:
-    return all(not there or here == there for here, there in zip(cell, wider, strict=True))
+def _is_within(cell: tuple[Any, ...], wider: tuple[Any, ...]) -> bool:
+    return all(
+        not wider_value or cell_value == wider_value
+        for cell_value, wider_value in zip(cell, wider, strict=True)
+    )
 
 
-def _copy(said: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if said is None else {**said, "notes": list(said["notes"])}
+def _copy_statements(statements: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if statements is None else {**statements, "notes": list(statements["notes"])}
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One verified line of the log; `hash` is its SHA-256 in hex."""
+
+    number: int  # from 1
+    hash: str
+    line: bytes  # without its newline
+    body: Mapping[str, Any]
+
+    @property
+    def incident(self) -> str:
+        """The id of the incident that it is about."""
+        return str(self.body["incident"]["id"])
+
+
+class IncidentBook:
+    """All entries in order, and the newest state of every incident."""
+
+    def __init__(self, log_entries: Iterable[LogEntry] = ()) -> None:
+        self._entries: list[LogEntry] = []
+        self._by_incident: dict[str, list[LogEntry]] = {}
+        self._histories: dict[str, IncidentHistory] = {}
+        for entry in log_entries:
+            self.append(entry)
+
+    @property
+    def entries(self) -> Sequence[LogEntry]:
+        return self._entries
+
+    @property
+    def head(self) -> str:
+        """The last entry's hash, which proves all entries; 64 zeros before the first."""
+        return self._entries[-1].hash if self._entries else EMPTY_HEAD
+
+    def append(self, entry: LogEntry) -> None:
+        """Append the next entry. Raises ValueError on any other number."""
+        if entry.number != len(self._entries) + 1:
+            raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
+        # Another thread may be reading: it finds each incident as it was or as it is, and who sees
+        # the new head must find all that it proves.
+        history = self._histories.get(entry.incident, IncidentHistory())
+        self._histories[entry.incident] = history.with_entry(entry)
+        self._by_incident.setdefault(entry.incident, []).append(entry)
+        self._entries.append(entry)
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """Return the newest state of each, newest start first, with its entry numbers."""
+        states = [history.state() for history in list(self._histories.values())]
+        return sorted(states, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
+
+    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the word of the record
+        """Return the newest state of one incident, as `incidents` does."""
+        history = self._histories.get(id)
+        return history.state() if history else None
+
+    def entries_of(self, id: str) -> list[LogEntry]:  # noqa: A002 the word of the record
+        """Return all entries about one incident, in order."""
+        return list(self._by_incident.get(id, ()))
+
+    def history_of(self, id: str) -> IncidentHistory | None:  # noqa: A002 the word of the record
+        """Return the history of one incident to read; None if it has no entry."""
+        return self._histories.get(id)

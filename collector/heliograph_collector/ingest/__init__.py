@@ -1,1 +1,1 @@
-"""The door for agents: enrolment, sessions, envelopes, and where their peers are."""
+"""The entrances for agents: enrolment, sessions, envelopes, and places of peers."""

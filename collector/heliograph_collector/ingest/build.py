@@ -1,4 +1,4 @@
-"""Puts intake together: from an open journal and fleet to a door that answers."""
+"""Build the ingest stage: from an open journal and fleet to a gRPC server that answers."""
 
 import asyncio
 import random
@@ -10,31 +10,34 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
-from heliograph.http_envelope import Request
+from heliograph.http_envelope import EnvelopeRequest
 from heliograph.keys import SigningKey
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.fleet.code_store import Codes
-from heliograph_collector.fleet.keyring import Keyring, Sealers, earlier
+from heliograph_collector.fleet.code_store import VoiceCodeStore
+from heliograph_collector.fleet.keyring import Keyring, SealingKeys, load_replaced_pairs
 from heliograph_collector.fleet.registry import Fleet
-from heliograph_collector.ingest.agent_directory import Roll
-from heliograph_collector.ingest.collector_faults import COLLECTOR
-from heliograph_collector.ingest.dns.beacon import Beacons
-from heliograph_collector.ingest.envelope_opener import Opener
-from heliograph_collector.ingest.geo.lookup import Geo, Network
-from heliograph_collector.ingest.grpc.server import serving
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.collector_faults import (
+    COLLECTOR,
+    run_alive_marks,
+    run_stall_checks,
+)
+from heliograph_collector.ingest.dns_server import DnsBeaconHandler
+from heliograph_collector.ingest.envelope_opener import EnvelopeOpener
+from heliograph_collector.ingest.geo.lookup import GeoLookup, Network
+from heliograph_collector.ingest.grpc.server import serve_grpc
 from heliograph_collector.ingest.grpc.service import IntakeService
-from heliograph_collector.ingest.metrics import Counters
-from heliograph_collector.ingest.presence import Presence
-from heliograph_collector.ingest.receiver import Door
-from heliograph_collector.ingest.stall_detector import beat, stay_alive
-from heliograph_collector.ingest.submit import Answers
-from heliograph_collector.ingest.voice_reports import follow
-from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.ingest.metrics import IngestMetrics
+from heliograph_collector.ingest.presence import ConnectionTable
+from heliograph_collector.ingest.receiver import EnvelopeReceiver
+from heliograph_collector.ingest.submit import EnvelopeResponder
+from heliograph_collector.ingest.voice_reports import watch_codes
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
+class IngestConfig:
     """What intake is built from."""
 
     endpoint: str
@@ -50,81 +53,117 @@ class Plot:
     sessions: int = 2_000
     batches_per_hour: int = 240
     trusted_proxies: tuple[Network, ...] = ()
-    strangers: bool = False  # whoever has no invite is let into quarantine
+    allows_strangers: bool = False  # whoever has no invite is let into quarantine
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """An open door."""
+class IngestServices:
+    """The ingest stage while it answers, as the other stages use it."""
 
     port: int
-    roll: Roll
-    presence: Presence
-    geo: Geo
-    accept: Callable[..., Awaitable[pb.Receipt]]  # Door.accept
-    leave_of: Callable[[bytes], int | None]  # batches more that an agent may send now
-    answer: Callable[[Request, str], Awaitable[pb.SubmitResponse]]  # the same, with all there is
-    last_word: Callable[[bytes], Awaitable[str]]  # sealed in a DNS query → the address to answer
+    directory: AgentDirectory
+    connections: ConnectionTable
+    geo: GeoLookup
+    accept: Callable[..., Awaitable[pb.Receipt]]  # EnvelopeReceiver.accept
+    remaining_batches: Callable[[bytes], int | None]  # batches more that an agent may send now
+    submit: Callable[
+        [EnvelopeRequest, str], Awaitable[pb.SubmitResponse]
+    ]  # the same, with all there is
+    handle_beacon: Callable[
+        [bytes], Awaitable[str]
+    ]  # sealed in a DNS query → the address to answer
 
 
 @asynccontextmanager
-async def intake(plot: Plot) -> AsyncIterator[Intake]:
-    """Answers inside the block. Raises PortTakenError, GeoError."""
-    geo = Geo(plot.country_file, plot.asn_file, plot.keyring.secret, plot.trusted_proxies)
-    roll = Roll(plot.fleet)
-    sealers = Sealers(plot.data)
-    opener = Opener(sealers.get, roll.keys_of)
-    presence = Presence()
-    door = Door(
-        roll=roll,
-        journal=plot.journal,
+async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
+    """Answer inside the block. Raises PortTakenError, GeoError."""
+    geo = GeoLookup(
+        config.country_file, config.asn_file, config.keyring.secret, config.trusted_proxies
+    )
+    directory = AgentDirectory(config.fleet)
+    sealing_keys = SealingKeys(config.data)
+    opener = EnvelopeOpener(sealing_keys.find, directory.list_keys)
+    connections = ConnectionTable()
+    receiver = EnvelopeReceiver(
+        directory=directory,
+        journal=config.journal,
         opener=opener,
         geo=geo,
-        counters=Counters(plot.registry),
-        clock=plot.clock,
-        batches_per_hour=plot.batches_per_hour,
+        metrics=IngestMetrics(config.registry),
+        clock=config.clock,
+        batches_per_hour=config.batches_per_hour,
     )
-    answers = Answers(door, lambda key_id: _signer(plot, key_id), plot.keyring.sealing.id)
-    beacons = Beacons(
-        Codes(plot.fleet), sealers.all, roll.get, roll.keys_of, plot.journal, plot.clock
+    responder = EnvelopeResponder(
+        receiver, lambda key_id: _find_signer(config, key_id), config.keyring.sealing.id
+    )
+    beacon_handler = DnsBeaconHandler(
+        VoiceCodeStore(config.fleet),
+        sealing_keys.list_all,
+        directory.get,
+        directory.list_keys,
+        config.journal,
+        config.clock,
     )
     service = IntakeService(
-        answers, presence, plot.keyring, plot.sessions, plot.rng, strangers=plot.strangers
+        responder,
+        connections,
+        config.keyring,
+        config.sessions,
+        config.rng,
+        allows_strangers=config.allows_strangers,
     )
-    await plot.journal.append([_started(plot.clock, plot.journal.alive_before_us)])
+    await config.journal.append([_build_start_row(config.clock, config.journal.alive_before_us)])
     try:
         async with (
-            serving(service, plot.endpoint, plot.keyring, plot.sessions) as port,
+            serve_grpc(service, config.endpoint, config.keyring, config.sessions) as port,
             asyncio.TaskGroup() as group,
         ):
-            tasks = [
-                group.create_task(service.tend()),
-                group.create_task(beat(service.look, plot.clock, service.felt)),
-                group.create_task(stay_alive(plot.journal, plot.clock)),
-                group.create_task(roll.follow(service.fleet_changed)),
-                group.create_task(follow(Codes(plot.fleet), roll.get, plot.journal)),
-            ]
-            yield Intake(
-                port, roll, presence, geo, door.accept, door.leave_of, answers, beacons.take
+            tasks = _start_tasks(group, config, service, directory)
+            yield IngestServices(
+                port,
+                directory,
+                connections,
+                geo,
+                receiver.accept,
+                receiver.remaining_batches,
+                responder,
+                beacon_handler.handle,
             )
             for task in tasks:
                 task.cancel()
     finally:
         opener.close()
-        await asyncio.to_thread(roll.flush)
+        await asyncio.to_thread(directory.flush_sightings)
 
 
-def _signer(plot: Plot, key_id: bytes) -> SigningKey:
+def _start_tasks(
+    group: asyncio.TaskGroup,
+    config: IngestConfig,
+    service: IntakeService,
+    directory: AgentDirectory,
+) -> list[asyncio.Task[None]]:
+    """Start what runs beside the server until it is cancelled."""
+    code_store = VoiceCodeStore(config.fleet)
+    return [
+        group.create_task(service.write_presence_loop()),
+        group.create_task(run_stall_checks(service.check_stall, config.clock, service.on_lag)),
+        group.create_task(run_alive_marks(config.journal, config.clock)),
+        group.create_task(directory.watch_fleet(service.on_fleet_change)),
+        group.create_task(watch_codes(code_store, directory.get, config.journal)),
+    ]
+
+
+def _find_signer(config: IngestConfig, key_id: bytes) -> SigningKey:
     """Whose word an agent takes that seals to this key: who was long in the dark knows old ones."""
-    if key_id != plot.keyring.sealing.id:
-        for sealing, signing in earlier(plot.data):
+    if key_id != config.keyring.sealing.id:
+        for sealing, signing in load_replaced_pairs(config.data):
             if sealing.id == key_id:
                 return signing
-    return plot.keyring.signing
+    return config.keyring.signing
 
 
-def _started(clock: Clock, alive_before_us: int) -> JournalRow:
+def _build_start_row(clock: Clock, alive_before_us: int) -> JournalRow:
     """Nothing else is said at a start: who does not come back is for the detector to find."""
     return JournalRow(
-        kind=Kind.START, agent=COLLECTOR, received_us=clock.wall_us(), heard_us=alive_before_us
+        kind=RowKind.START, agent=COLLECTOR, received_us=clock.wall_us(), heard_us=alive_before_us
     )

@@ -18,30 +18,33 @@ THREADS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sifted:
-    """An opened envelope; `bad` measurements are passed over by whoever decodes it later too."""
+class OpenedEnvelope:
+    """An opened envelope; the `bad_count` measurements are skipped by later decoding too."""
 
-    opened: envelope.Opened
-    good: int
-    bad: int
-    time_bad: int
+    contents: envelope.VerifiedBatch
+    good_count: int
+    bad_count: int
+    time_bad_count: int
 
 
-class Opener:
-    """`sealer` finds the key that an envelope is sealed to; `keys_of` the keys of an agent, the
-    present one first, then those that it signed by before."""
+class EnvelopeOpener:
+    """Open envelopes in threads: unseal, check the signature, count measurements.
+
+    `find_sealing_key` finds the key that an envelope is sealed to; `list_keys` lists the keys of an
+    agent, the present one first, then those that it signed by before.
+    """
 
     def __init__(
         self,
-        sealer: Callable[[bytes], SealingKey | None],
-        keys_of: Callable[[bytes], Sequence[bytes]],
+        find_sealing_key: Callable[[bytes], SealingKey | None],
+        list_keys: Callable[[bytes], Sequence[bytes]],
     ) -> None:
-        self._sealer = sealer
-        self._keys_of = keys_of
+        self._find_sealing_key = find_sealing_key
+        self._list_keys = list_keys
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
 
-    async def open(self, message: pb.Envelope, received_us: int) -> Sifted:
-        """Raises EnvelopeError. How many may wait is the door's to bound."""
+    async def open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
+        """Raises EnvelopeError. The caller bounds how many may wait."""
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._open, message, received_us
         )
@@ -49,36 +52,36 @@ class Opener:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _open(self, message: pb.Envelope, received_us: int) -> Sifted:
+    def _open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
         if message.version != envelope.VERSION:
             raise envelope.EnvelopeError("unknown_version")
-        key = self._sealer(message.key_id)
+        key = self._find_sealing_key(message.key_id)
         if key is None:
             raise envelope.EnvelopeError("unknown_key")
-        return sift(self._unsealed(message, key), received_us)
+        return check_batch(self._unseal(message, key), received_us)
 
-    def _unsealed(self, message: pb.Envelope, key: SealingKey) -> envelope.Opened:
+    def _unseal(self, message: pb.Envelope, key: SealingKey) -> envelope.VerifiedBatch:
         """By the agent's present key; where that did not sign, by each that it had before."""
-        known: Sequence[bytes] = ()
+        agent_keys: Sequence[bytes] = ()
 
-        def nth(agent: bytes) -> bytes | None:
-            nonlocal known
-            known = known or self._keys_of(agent)
-            return known[turn] if turn < len(known) else None
+        def find_key(agent: bytes) -> bytes | None:
+            nonlocal agent_keys
+            agent_keys = agent_keys or self._list_keys(agent)
+            return agent_keys[key_index] if key_index < len(agent_keys) else None
 
-        turn = 0
+        key_index = 0
         while True:
             try:
-                return envelope.open_envelope(message, key, nth)
+                return envelope.open_envelope(message, key, find_key)
             except envelope.EnvelopeError as error:
-                turn += 1
-                if error.reason != "bad_signature" or turn >= len(known):
+                key_index += 1
+                if error.reason != "bad_signature" or key_index >= len(agent_keys):
                     raise
 
 
-def parse(message: bytes) -> pb.Envelope:
+def parse_envelope(message: bytes) -> pb.Envelope:
     """Raises EnvelopeError: too_large or bad_envelope."""
-    if len(message) > rate_limits.MESSAGE_BYTES:
+    if len(message) > rate_limits.MAX_MESSAGE_BYTES:
         raise envelope.EnvelopeError("too_large")
     try:
         return pb.Envelope.FromString(message)
@@ -86,9 +89,9 @@ def parse(message: bytes) -> pb.Envelope:
         raise envelope.EnvelopeError("bad_envelope") from error
 
 
-def sift(opened: envelope.Opened, received_us: int) -> Sifted:
+def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnvelope:
     """Each measurement is judged by itself: a bad one never takes its batch along."""
-    batch = opened.batch
+    batch = contents.batch
     if (
         len(batch.measurements) > rate_limits.MAX_MEASUREMENTS
         or len(batch.epochs) > rate_limits.MAX_EPOCHS
@@ -96,13 +99,15 @@ def sift(opened: envelope.Opened, received_us: int) -> Sifted:
         raise envelope.EnvelopeError("too_large")
     if not 0 < batch.sequence <= MAX_SEQUENCE:
         raise envelope.EnvelopeError("bad_batch")
-    good = time_bad = 0
+    good_count = time_bad_count = 0
     for message in batch.measurements:
         try:
             measurement = codec.measurement_from_pb(message)
         except codec.CodecError:
             continue
-        good += 1
-        time_bad += not time_is_sane(measurement, received_us)
-    bad = len(batch.measurements) - good
-    return Sifted(opened=opened, good=good, bad=bad, time_bad=time_bad)
+        good_count += 1
+        time_bad_count += not time_is_sane(measurement, received_us)
+    bad_count = len(batch.measurements) - good_count
+    return OpenedEnvelope(
+        contents=contents, good_count=good_count, bad_count=bad_count, time_bad_count=time_bad_count
+    )

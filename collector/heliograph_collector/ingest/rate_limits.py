@@ -5,46 +5,48 @@ from dataclasses import dataclass
 from math import ceil
 
 
-def room_for(files: int) -> bool:
+def raise_file_limit(files: int) -> bool:
     """Raise the limit as far as the system lets a process do by itself; whether that is enough."""
     try:
         import resource
     except ImportError:  # no such limit there
         return True
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard == resource.RLIM_INFINITY or hard >= files
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft_limit != hard_limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    return hard_limit == resource.RLIM_INFINITY or hard_limit >= files
 
 
-MESSAGE_BYTES = 262_144
+MAX_MESSAGE_BYTES = 262_144
 HELLO_S = 10.0  # from the challenge to a hello
-HELLO_BYTES = 1_024  # it is kept with every arrival
-LATE_S = 2.0  # so far behind, who comes anew is asked to come again, each at a moment of its own
+MAX_HELLO_BYTES = 1_024  # it is kept with every arrival
+MAX_LAG_S = 2.0  # so far behind, who comes anew is asked to come again, each at a moment of its own
 RPC_S = 30.0  # Enrol and Submit, and any one write to a slow reader
-WINDOW = 32  # envelopes of one session in work at once; agents keep 16 in flight
-UNARY_AT_ONCE = 200
-ENVELOPES_AT_ONCE = 256  # in work, of all carriers together: some 64 MiB
-BAD_ENVELOPES = 16  # of one session, then it ends
+MAX_IN_FLIGHT = 32  # envelopes of one session in work at once; agents keep 16 in flight
+MAX_UNARY_RPCS = 200
+MAX_ENVELOPES_IN_WORK = 256  # in work, of all carriers together: some 64 MiB
+MAX_BAD_ENVELOPES = 16  # of one session, then it ends
 MAX_MEASUREMENTS = 2_000  # of one envelope
 MAX_EPOCHS = 64
-SESSION_S = 24 * 60.0  # ±10 %: ended by us, with word, before gRPC's 30 min (±10 %) would cut it
+MAX_SESSION_S = (
+    24 * 60.0
+)  # ±10 %: ended by us, with word, before gRPC's 30 min (±10 %) would cut it
 HOUR_S = 3_600
 CREDIT_S = 90 * 86_400  # silence that is saved up as leave to catch up
-NEWCOMERS = 60  # without an invite, of one network at once, and so many an hour after that
-TABLE = 65_536  # keys a rate table remembers
+NEWCOMERS_PER_HOUR = 60  # without an invite, of one network at once, and so many an hour after that
+MAX_RATE_KEYS = 65_536  # keys a rate table remembers
 
 
-def concurrent_rpcs(sessions: int) -> int:
+def max_concurrent_rpcs(sessions: int) -> int:
     """The 200 of the design bound work. A session is an RPC that idles for 24 minutes, so a bound
     of 200 on all RPCs would turn the 201st agent away: sessions are counted by themselves."""
-    return sessions + UNARY_AT_ONCE
+    return sessions + MAX_UNARY_RPCS
 
 
-def server_options(sessions: int) -> list[tuple[str, int]]:
+def build_server_options(sessions: int) -> list[tuple[str, int]]:
     """gRPC's own limits (security design, section 10)."""
     return [
-        ("grpc.max_receive_message_length", MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 8_192),
         ("grpc.max_concurrent_streams", 8),
         ("grpc.max_allowed_incoming_connections", sessions),
@@ -66,58 +68,58 @@ class _Bucket:
     at_us: int
 
 
-class Rates:
+class LeakyBuckets:
     """One leaking bucket per key, the longest unused forgotten first."""
 
-    def __init__(self, *, per_s: float, burst: float, table: int = TABLE) -> None:
+    def __init__(self, *, per_s: float, burst: float, max_keys: int = MAX_RATE_KEYS) -> None:
         self._per_s = per_s
         self._burst = burst
-        self._table = table
+        self._max_keys = max_keys
         self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
 
-    def wait_s(self, key: object, now_us: int, *, absent_s: int = 0) -> int:
+    def take_or_wait_s(self, key: object, now_us: int, *, absent_s: int = 0) -> int:
         """0 and one unit taken, or the seconds until there is one.
 
         `absent_s` is how long a key not yet known here has been silent.
         """
         bucket = self._buckets.get(key)
         if bucket is None:
-            start = HOUR_S * self._per_s + absent_s * self._per_s
-            bucket = self._buckets[key] = _Bucket(min(self._burst, start), now_us)
-            if len(self._buckets) > self._table:
+            initial_level = HOUR_S * self._per_s + absent_s * self._per_s
+            bucket = self._buckets[key] = _Bucket(min(self._burst, initial_level), now_us)
+            if len(self._buckets) > self._max_keys:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)
-        bucket.level = self._level(bucket, now_us)
+        bucket.level = self._level_at(bucket, now_us)
         bucket.at_us = now_us
         if bucket.level >= 1:
             bucket.level -= 1
             return 0
         return ceil((1 - bucket.level) / self._per_s)
 
-    def left(self, key: object, now_us: int) -> int | None:
+    def units_left(self, key: object, now_us: int) -> int | None:
         """Whole units there are now; None for a key that is not known here."""
         bucket = self._buckets.get(key)
-        return None if bucket is None else int(self._level(bucket, now_us))
+        return None if bucket is None else int(self._level_at(bucket, now_us))
 
-    def _level(self, bucket: _Bucket, now_us: int) -> float:
-        gained = (now_us - bucket.at_us) / 1_000_000 * self._per_s
-        return min(self._burst, bucket.level + max(0.0, gained))
+    def _level_at(self, bucket: _Bucket, now_us: int) -> float:
+        refilled = (now_us - bucket.at_us) / 1_000_000 * self._per_s
+        return min(self._burst, bucket.level + max(0.0, refilled))
 
 
-def agent_rates(batches_per_hour: int) -> Rates:
+def build_agent_rates(batches_per_hour: int) -> LeakyBuckets:
     """Batches of one agent. Leave not used is kept 90 days: a backlog after a cut is no flood."""
     per_s = batches_per_hour / HOUR_S
-    return Rates(per_s=per_s, burst=per_s * (HOUR_S + CREDIT_S))
+    return LeakyBuckets(per_s=per_s, burst=per_s * (HOUR_S + CREDIT_S))
 
 
-def stranger_rates() -> Rates:
+def build_stranger_rates() -> LeakyBuckets:
     """Enrolments and envelopes from a network whose agent is not yet proven, by prefix.
 
     One prefix may be a whole country's carrier-grade NAT, so this slows and never bans.
     """
-    return Rates(per_s=50.0, burst=2_000.0)
+    return LeakyBuckets(per_s=50.0, burst=2_000.0)
 
 
-def newcomer_rates() -> Rates:
+def build_newcomer_rates() -> LeakyBuckets:
     """Who asks for a place in quarantine, by prefix: there are few, and they are for the world."""
-    return Rates(per_s=NEWCOMERS / HOUR_S, burst=NEWCOMERS)
+    return LeakyBuckets(per_s=NEWCOMERS_PER_HOUR / HOUR_S, burst=NEWCOMERS_PER_HOUR)

@@ -8,153 +8,174 @@ from heliograph.envelope import EnvelopeError
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
 from heliograph_collector.fleet import quarantine
-from heliograph_collector.fleet.registry import Agent
+from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest import envelope_opener, rate_limits
-from heliograph_collector.ingest.agent_directory import Roll
-from heliograph_collector.ingest.geo.lookup import NOWHERE, Geo, Place
-from heliograph_collector.ingest.metrics import Counters
-from heliograph_collector.model.records import JournalRow, Kind, Role
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
+from heliograph_collector.ingest.metrics import IngestMetrics
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
-_BUSY_S = 5
-_JOURNAL_S = 15
+_BUSY_RETRY_S = 5
+_JOURNAL_RETRY_S = 15
 
 
-class Door:
+class EnvelopeReceiver:
     def __init__(
         self,
         *,
-        roll: Roll,
+        directory: AgentDirectory,
         journal: Journal,
-        opener: envelope_opener.Opener,
-        geo: Geo,
-        counters: Counters,
+        opener: envelope_opener.EnvelopeOpener,
+        geo: GeoLookup,
+        metrics: IngestMetrics,
         clock: Clock,
         batches_per_hour: int,
     ) -> None:
-        self.roll, self.journal, self.geo, self.clock = roll, journal, geo, clock
-        self.counters = counters
+        self.directory = directory
+        self.journal = journal
+        self.geo = geo
+        self.clock = clock
+        self.metrics = metrics
         # A session takes a slot before it hands an envelope in, and reads no further without one.
-        self.slots = asyncio.Semaphore(rate_limits.ENVELOPES_AT_ONCE)
+        self.slots = asyncio.Semaphore(rate_limits.MAX_ENVELOPES_IN_WORK)
         self._opener = opener
-        self._agents = rate_limits.agent_rates(batches_per_hour)
-        self._strangers = rate_limits.stranger_rates()
-        self._newcomers = rate_limits.newcomer_rates()
+        self._agent_rates = rate_limits.build_agent_rates(batches_per_hour)
+        self._stranger_rates = rate_limits.build_stranger_rates()
+        self._newcomer_rates = rate_limits.build_newcomer_rates()
 
     async def accept(
-        self, envelope: bytes, way: str, carrier: str = "post", *, elsewhere: bool = False
+        self, envelope: bytes, address_chain: str, carrier: str = "post", *, elsewhere: bool = False
     ) -> ipb.Receipt:
         """An envelope from anybody, whatever it holds; the address is forgotten here. `elsewhere`:
         it is a proxy's or a relay's, which says how much may come from there and nothing more."""
-        place = self.geo.locate(way, self.clock.wall_us())
-        wait_s = self.stranger_waits_s(place)
+        location = self.geo.locate(address_chain, self.clock.wall_us())
+        wait_s = self.stranger_wait_s(location)
         if wait_s:
-            return self._count(carrier, _retry(0, wait_s), "prefix_quota")
+            return self._count_receipt(carrier, _build_retry(0, wait_s), "prefix_quota")
         try:
-            message = envelope_opener.parse(envelope)
+            message = envelope_opener.parse_envelope(envelope)
         except EnvelopeError as error:
-            return self._count(carrier, _rejected(0, error.reason), error.reason)
+            return self._count_receipt(carrier, _build_rejection(0, error.reason), error.reason)
         if self.slots.locked():
-            return self._count(carrier, _retry(0, _BUSY_S), "busy")
+            return self._count_receipt(carrier, _build_retry(0, _BUSY_RETRY_S), "busy")
         async with self.slots:
-            return await self.take(message, NOWHERE if elsewhere else place, carrier)
+            return await self.receive(message, UNKNOWN_LOCATION if elsewhere else location, carrier)
 
-    def stranger_waits_s(self, place: Place) -> int:
+    def stranger_wait_s(self, location: PeerLocation) -> int:
         """Seconds until this network may try again, 0 for now."""
-        return self._strangers.wait_s(place.prefix, self.clock.monotonic_us())
+        return self._stranger_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
 
-    def newcomer_waits_s(self, place: Place) -> int:
+    def newcomer_wait_s(self, location: PeerLocation) -> int:
         """The same for one more from there that has no invite."""
-        return self._newcomers.wait_s(place.prefix, self.clock.monotonic_us())
+        return self._newcomer_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
 
-    async def take(
-        self, message: pb.Envelope, place: Place, carrier: str, bearer: Agent | None = None
+    async def receive(
+        self,
+        message: pb.Envelope,
+        location: PeerLocation,
+        carrier: str,
+        bearer: EnrolledAgent | None = None,
     ) -> ipb.Receipt:
         """`bearer` is the proven agent whose session brought it, which may carry for another."""
-        began_us = self.clock.monotonic_us()
-        self.counters.bytes.inc(len(message.sealed))
-        receipt, reason = await self._take(message, place, carrier, bearer)
-        self.counters.acknowledged.observe((self.clock.monotonic_us() - began_us) / 1_000_000)
-        return self._count(carrier, receipt, reason)
+        started_us = self.clock.monotonic_us()
+        self.metrics.bytes.inc(len(message.sealed))
+        receipt, reason = await self._open_and_store(message, location, carrier, bearer)
+        self.metrics.acknowledge_seconds.observe(
+            (self.clock.monotonic_us() - started_us) / 1_000_000
+        )
+        return self._count_receipt(carrier, receipt, reason)
 
-    async def _take(
-        self, message: pb.Envelope, place: Place, carrier: str, bearer: Agent | None
+    async def _open_and_store(
+        self,
+        message: pb.Envelope,
+        location: PeerLocation,
+        carrier: str,
+        bearer: EnrolledAgent | None,
     ) -> tuple[ipb.Receipt, str]:
         received_us = self.clock.wall_us()
         try:
-            sifted = await self._opener.open(message, received_us)
+            opened = await self._opener.open(message, received_us)
         except EnvelopeError as error:
-            return _rejected(0, error.reason), error.reason
-        sequence = sifted.opened.sequence
-        agent = self.roll.get(sifted.opened.agent)
+            return _build_rejection(0, error.reason), error.reason
+        sequence = opened.contents.sequence
+        agent = self.directory.get(opened.contents.agent)
         if agent is None or agent.revoked_s is not None:
-            return _rejected(sequence, "revoked"), "revoked"
-        wait_s = self._quota_s(agent, received_us)
+            return _build_rejection(sequence, "revoked"), "revoked"
+        wait_s = self._quota_wait_s(agent, received_us)
         if wait_s:
-            return _retry(sequence, wait_s), "quota"
-        foreign = bearer is not None and bearer.id != agent.id
-        return await self._keep(sifted, agent, NOWHERE if foreign else place, carrier, received_us)
+            return _build_retry(sequence, wait_s), "quota"
+        is_relayed = bearer is not None and bearer.id != agent.id
+        return await self._store(
+            opened, agent, UNKNOWN_LOCATION if is_relayed else location, carrier, received_us
+        )
 
-    def leave_of(self, agent: bytes) -> int | None:
+    def remaining_batches(self, agent: bytes) -> int | None:
         """How many batches more this agent may send now; None when it has sent none yet."""
-        return self._agents.left(agent, self.clock.monotonic_us())
+        return self._agent_rates.units_left(agent, self.clock.monotonic_us())
 
-    def _quota_s(self, agent: Agent, received_us: int) -> int:
+    def _quota_wait_s(self, agent: EnrolledAgent, received_us: int) -> int:
         last_s = agent.last_seen_s or agent.created_s
         absent_s = max(0, received_us // 1_000_000 - last_s)
-        return self._agents.wait_s(agent.id, self.clock.monotonic_us(), absent_s=absent_s)
+        return self._agent_rates.take_or_wait_s(
+            agent.id, self.clock.monotonic_us(), absent_s=absent_s
+        )
 
-    async def _keep(
+    async def _store(
         self,
-        sifted: envelope_opener.Sifted,
-        agent: Agent,
-        place: Place,
+        opened: envelope_opener.OpenedEnvelope,
+        agent: EnrolledAgent,
+        location: PeerLocation,
         carrier: str,
         received_us: int,
     ) -> tuple[ipb.Receipt, str]:
-        sequence = sifted.opened.sequence
+        sequence = opened.contents.sequence
         row = JournalRow(
-            kind=Kind.ENVELOPE,
+            kind=RowKind.ENVELOPE,
             agent=agent.id,
             received_us=received_us,
-            country=place.country,
-            asn=place.asn,
-            prefix=place.prefix,
-            role=Role(agent.voice),
+            country=location.country,
+            asn=location.asn,
+            prefix=location.prefix,
+            role=AgentRole(agent.result_role),
             carrier=carrier,
             sequence=sequence,
-            body=sifted.opened.compressed,
+            body=opened.contents.compressed,
             since_s=agent.created_s,
         )
         try:
             (position,) = await self.journal.append([row])
         except JournalError:
-            return _retry(sequence, _JOURNAL_S), "journal"
+            return _build_retry(sequence, _JOURNAL_RETRY_S), "journal"
         if position is None:
-            return await self._again(agent, sequence, row.body)
-        self.counters.took(sifted.good, sifted.bad, sifted.time_bad)
+            return await self._resolve_duplicate(agent, sequence, row.body)
+        self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
         return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
 
-    async def _again(self, agent: Agent, sequence: int, body: bytes) -> tuple[ipb.Receipt, str]:
+    async def _resolve_duplicate(
+        self, agent: EnrolledAgent, sequence: int, body: bytes
+    ) -> tuple[ipb.Receipt, str]:
         """A number that was used: by the same batch, or by another one of a second machine."""
         try:
-            before = await self.journal.body_of(agent.id, sequence)
-            if before is None or before == body:
+            stored_body = await self.journal.read_body(agent.id, sequence)
+            if stored_body is None or stored_body == body:
                 return ipb.Receipt(sequence=sequence, status=ipb.STATUS_DUPLICATE), ""
-            await self.roll.doubt(quarantine.fork, agent, self.clock.wall_us() // 1_000_000)
+            await self.directory.quarantine(
+                quarantine.record_fork, agent, self.clock.wall_us() // 1_000_000
+            )
         except (JournalError, sqlite3.Error):
-            return _retry(sequence, _JOURNAL_S), "journal"
-        return _rejected(sequence, "forked"), "forked"
+            return _build_retry(sequence, _JOURNAL_RETRY_S), "journal"
+        return _build_rejection(sequence, "forked"), "forked"
 
-    def _count(self, carrier: str, receipt: ipb.Receipt, reason: str) -> ipb.Receipt:
+    def _count_receipt(self, carrier: str, receipt: ipb.Receipt, reason: str) -> ipb.Receipt:
         status = ipb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
-        self.counters.envelopes.labels(carrier, status, reason).inc()
+        self.metrics.envelopes.labels(carrier, status, reason).inc()
         return receipt
 
 
-def _rejected(sequence: int, reason: str) -> ipb.Receipt:
+def _build_rejection(sequence: int, reason: str) -> ipb.Receipt:
     return ipb.Receipt(sequence=sequence, status=ipb.STATUS_REJECTED, reason=reason)
 
 
-def _retry(sequence: int, wait_s: int) -> ipb.Receipt:
+def _build_retry(sequence: int, wait_s: int) -> ipb.Receipt:
     return ipb.Receipt(sequence=sequence, status=ipb.STATUS_RETRY, retry_after_s=wait_s)

@@ -10,60 +10,69 @@ from dataclasses import dataclass, field
 from google.protobuf.message import DecodeError
 
 from heliograph import plan_chunks, relay_line
-from heliograph.http_envelope import RELAY, Request
+from heliograph.http_envelope import RELAY, EnvelopeRequest
 from heliograph.keys import SigningKey
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.ingest.receiver import Door
+from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
-_WELCOME = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
+_ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
 
 
 @dataclass(slots=True)
-class Answers:
-    """`signer_of` is whose word an agent believes that sealed to the key of that id; `present`
-    names the key that is sealed to today."""
+class EnvelopeResponder:
+    """Answer one envelope with a receipt, signed for relays, and a newer plan.
 
-    door: Door
-    signer_of: Callable[[bytes], SigningKey]
-    present: bytes
-    _packed: tuple[int, bytes] = field(default=(0, b""))
+    `find_signer` finds the key by which an agent verifies receipts, given the id of the key that it
+    sealed to; `current_key_id` names the key that is sealed to today.
+    """
+
+    receiver: EnvelopeReceiver
+    find_signer: Callable[[bytes], SigningKey]
+    current_key_id: bytes
+    _packed_plan: tuple[int, bytes] = field(default=(0, b""))
 
     async def __call__(
-        self, request: Request, way: str, carrier: str = "post"
+        self, request: EnvelopeRequest, address_chain: str, carrier: str = "post"
     ) -> pb.SubmitResponse:
-        """`way` is of addresses, as `geo.origin` takes it."""
-        relayed_one = request.place == RELAY
-        receipt = await self.door.accept(
+        """Accept an envelope; `address_chain` lists addresses, as `find_origin` takes it."""
+        is_relayed = request.intermediary == RELAY
+        receipt = await self.receiver.accept(
             request.envelope,
-            way,
-            RELAY if relayed_one else carrier,
-            elsewhere=bool(request.place),
+            address_chain,
+            RELAY if is_relayed else carrier,
+            elsewhere=bool(request.intermediary),
         )
         response = pb.SubmitResponse(receipt=receipt)
-        if relayed_one:
-            response.receipts = self._signed(request, receipt)
-        piece = self._piece(request) if receipt.status in _WELCOME else None
+        if is_relayed:
+            response.receipts = self._sign_receipt(request, receipt)
+        piece = self._next_plan_piece(request) if receipt.status in _ACCEPTED_STATUSES else None
         if piece is not None:
             response.plan.CopyFrom(piece)
         return response
 
-    def _signed(self, request: Request, receipt: pb.Receipt) -> bytes:
+    def _sign_receipt(self, request: EnvelopeRequest, receipt: pb.Receipt) -> bytes:
         """By the keys that the agent goes by: who has the newest plan took it by the present ones,
         and believes no others, though this was sealed to one before."""
         try:
             key_id = envelope_pb2.Envelope.FromString(request.envelope).key_id
         except DecodeError:
             return b""
-        if request.plan is not None and request.plan.version >= self.door.roll.plan_version:
-            key_id = self.present
-        return relay_line.signed(request.envelope, key_id, receipt, self.signer_of(key_id))
+        if (
+            request.plan is not None
+            and request.plan.version >= self.receiver.directory.plan_version
+        ):
+            key_id = self.current_key_id
+        return relay_line.sign_receipt(request.envelope, key_id, receipt, self.find_signer(key_id))
 
-    def _piece(self, request: Request) -> pb.PlanPiece | None:
-        roll = self.door.roll
-        if request.plan is None or request.plan.version >= roll.plan_version:
+    def _next_plan_piece(self, request: EnvelopeRequest) -> pb.PlanPiece | None:
+        directory = self.receiver.directory
+        if request.plan is None or request.plan.version >= directory.plan_version:
             return None
-        if self._packed[0] != roll.plan_version:
-            self._packed = roll.plan_version, plan_chunks.pack(roll.plan.SerializeToString())
-        version, packed = self._packed
-        return plan_chunks.cut(packed, version, request.plan, len(request.envelope))
+        if self._packed_plan[0] != directory.plan_version:
+            self._packed_plan = (
+                directory.plan_version,
+                plan_chunks.pack_plan(directory.plan.SerializeToString()),
+            )
+        version, plan_bytes = self._packed_plan
+        return plan_chunks.next_piece(plan_bytes, version, request.plan, len(request.envelope))

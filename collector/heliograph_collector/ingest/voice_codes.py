@@ -8,86 +8,99 @@ from pathlib import Path
 from heliograph import keys, voice_code
 from heliograph.clock import Clock
 from heliograph.keys import SealingKey
-from heliograph.voice_code import Heard, MisheardError, Report
-from heliograph_collector.fleet import Agent, Codes, Fleet, agent_keys, open_keyring
-from heliograph_collector.fleet.keyring import earlier
-from heliograph_collector.ingest.voice_reports import word_of
+from heliograph.voice_code import InvalidCodeError, ParsedCode, StatusReport
+from heliograph_collector.fleet import (
+    EnrolledAgent,
+    Fleet,
+    VoiceCodeStore,
+    agent_keys,
+    open_keyring,
+)
+from heliograph_collector.fleet.keyring import load_replaced_pairs
+from heliograph_collector.ingest.voice_reports import build_code
 
 HOUR_S = 3_600
-TRIES = 20  # an hour that may prove nothing, of all callers together
+MAX_FAILED_TRIES = 20  # an hour that may prove nothing, of all callers together
 
 
 class UnprovenError(Exception):
     """The code does not count; the text is a sentence without its full stop."""
 
 
-def prove(text: str, data: Path, fleet: Fleet, clock: Clock) -> tuple[Agent, Report]:
+def verify_code(
+    code: str, data: Path, fleet: Fleet, clock: Clock
+) -> tuple[EnrolledAgent, StatusReport]:
     """Whose it is and what it says. Raises UnprovenError; a proof that fails is counted."""
     try:
-        heard = voice_code.hear(text)
-    except MisheardError as error:
+        parsed_code = voice_code.parse_code(code)
+    except InvalidCodeError as error:
         raise UnprovenError(f"the code {error}") from error
-    codes, now_s = Codes(fleet), clock.wall_us() // 1_000_000
-    if codes.unproven(now_s - HOUR_S) >= TRIES:
+    code_store = VoiceCodeStore(fleet)
+    now_s = clock.wall_us() // 1_000_000
+    if code_store.count_failures(now_s - HOUR_S) >= MAX_FAILED_TRIES:
         raise UnprovenError(
-            f"{TRIES} codes of the last hour proved nothing, so somebody may be guessing: "
-            "try again in an hour"
+            f"{MAX_FAILED_TRIES} codes of the last hour proved nothing, so somebody may be guessing"
+            ": try again in an hour"
         )
-    sealers = [open_keyring(data, []).sealing, *(sealing for sealing, _ in earlier(data))]
-    others = agent_keys.others(fleet)
-    for agent in fleet.agents():
-        if voice_code.number_of(agent.id) == heard.who:
-            public_keys = (agent.public_key, *others.get(agent.id, ()))
-            report = _report(heard, sealers, public_keys, agent.id, now_s // 60)
+    sealing_keys = [
+        open_keyring(data, []).sealing,
+        *(sealing for sealing, _ in load_replaced_pairs(data)),
+    ]
+    other_keys = agent_keys.list_other_keys(fleet)
+    for agent in fleet.list_agents():
+        if voice_code.agent_number(agent.id) == parsed_code.agent_number:
+            public_keys = (agent.public_key, *other_keys.get(agent.id, ()))
+            report = _decode_report(parsed_code, sealing_keys, public_keys, agent.id, now_s // 60)
             if report is not None:
-                _in_time(report, agent, now_s // 60)
+                _check_age(report, agent, now_s // 60)
                 return agent, report
-    codes.proved_nothing(now_s)
+    code_store.record_failure(now_s)
     raise UnprovenError(
         "the code adds up, but no agent of this collector made it in the last week: ask whether "
         "it was made for this collector, whether that machine's clock is right, and for a new one"
     )
 
 
-def keep(agent: Agent, report: Report, fleet: Fleet, clock: Clock) -> None:
+def store_code(agent: EnrolledAgent, report: StatusReport, fleet: Fleet, clock: Clock) -> None:
     """Once, for whoever holds the journal to take over. Raises UnprovenError."""
-    if not Codes(fleet).keep(word_of(report, agent, clock.wall_us())):
+    if not VoiceCodeStore(fleet).add(build_code(report, agent, clock.wall_us())):
         raise UnprovenError(
-            f"a code of agent {agent.id.hex()} made {made(report)} was taken in before, and "
-            "counts once: nothing has changed"
+            f"a code of agent {agent.id.hex()} made {format_made_at(report)} was taken in before, "
+            "and counts once: nothing has changed"
         )
 
 
-def was_kept(agent: Agent, report: Report, fleet: Fleet) -> bool:
-    return Codes(fleet).knows(agent.id, report.minute)
+def is_stored(agent: EnrolledAgent, report: StatusReport, fleet: Fleet) -> bool:
+    return VoiceCodeStore(fleet).has_code(agent.id, report.minute)
 
 
-def made(report: Report) -> str:
+def format_made_at(report: StatusReport) -> str:
     return f"{datetime.fromtimestamp(report.minute * 60, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _report(
-    heard: Heard,
-    sealers: Sequence[SealingKey],
+def _decode_report(
+    parsed_code: ParsedCode,
+    sealing_keys: Sequence[SealingKey],
     public_keys: Sequence[bytes],
     agent: bytes,
     now_min: int,
-) -> Report | None:
+) -> StatusReport | None:
     """By any key that the agent has or had, and any of ours: who is in the dark knows old ones."""
-    for sealer in sealers:
+    for sealing_key in sealing_keys:
         for public_key in public_keys:
             with suppress(ValueError):  # no point of the curve: such an agent can prove nothing
-                key = sealer.shared_with(public_key, keys.CODE)
-                report = heard.report(key, agent, now_min)
+                key = sealing_key.derive_shared_key(public_key, keys.CODE)
+                report = parsed_code.verify_report(key, agent, now_min)
                 if report is not None:
                     return report
     return None
 
 
-def _in_time(report: Report, agent: Agent, now_min: int) -> None:
+def _check_age(report: StatusReport, agent: EnrolledAgent, now_min: int) -> None:
     if agent.revoked_s is not None:
         raise UnprovenError(f"the code is of agent {agent.id.hex()}, which is revoked")
     if now_min - report.minute > voice_code.PAST_MIN:
         raise UnprovenError(
-            f"the code was made {made(report)}, more than three days ago: ask for a new one"
+            f"the code was made {format_made_at(report)}, more than three days ago: ask for a new "
+            "one"
         )

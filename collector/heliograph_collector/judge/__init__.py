@@ -4,69 +4,140 @@
 verdict can be made again from what is stored when a rule changes. README.md lists the rules.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 from heliograph.experiments import ANCHORS
 from heliograph.failure import Failure
 from heliograph.observation import Measurement
-from heliograph.voice_code import Life
-from heliograph_collector.judge.certificates import issuer_of
-from heliograph_collector.judge.comparisons import READINGS, SERVICE_READINGS
-from heliograph_collector.judge.confidence import confidence
-from heliograph_collector.judge.features import Scene, case
-from heliograph_collector.judge.global_context import weighed
-from heliograph_collector.judge.pairing import endpoint_labels, endpoint_scene, page_scene
+from heliograph.voice_code import ServiceState
+from heliograph_collector.judge.certificates import get_issuer
+from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
+from heliograph_collector.judge.comparisons.table import ComparisonRule
+from heliograph_collector.judge.confidence import compute_confidence
+from heliograph_collector.judge.features import ComparisonInput, extract_features
+from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
-from heliograph_collector.judge.service_verdict import WHOLE, whole
-from heliograph_collector.model.records import ControlView, State, Taken, Verdict
+from heliograph_collector.judge.service_verdict import SERVICE_RULES, judge_service
+from heliograph_collector.model.records import (
+    ControlView,
+    PeerComparison,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 
-__all__ = ["RULES", "RULES_VERSION", "WHOLE", "judge"]
+__all__ = ["RULES", "RULES_VERSION", "SERVICE_RULES", "judge"]
+
+SUBSTITUTE_FACTOR = (
+    0.75  # what is left of a verdict's strength where volunteers stand in for the control
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageThresholds:
+    """When failures elsewhere are one outage and not many censors."""
+
+    vantages: int = 3  # that reached it within a day and do not any more
+    countries: int = 3  # … in so many others than the vantage's own
+    majority: int = 2  # times as many countries as still reach it
+
+
+THRESHOLDS = OutageThresholds()
+
+WORLDWIDE = ComparisonRule(
+    id="down.worldwide",
+    state=VerdictState.DOWN,
+    says="It fails in three or more other countries at once, where it worked within a day, and "
+    "in at least twice as many as reach it: an outage, even if the control got through.",
+    strength=0.7,
+)
+GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
+
+
+def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
+    """The verdict on one endpoint in the light of the world.
+
+    Blocking that befell unrelated countries in the same quarter of an hour is an outage. That a
+    stand-in fails tells nothing of the target, as that a control does.
+    """
+    if verdict.state is VerdictState.BLOCKED and _is_worldwide(
+        control.peer_comparisons, verdict.endpoint
+    ):
+        return replace(
+            verdict,
+            state=WORLDWIDE.state,
+            rule=WORLDWIDE.id,
+            confidence=compute_confidence(WORLDWIDE.strength, control.age_us),
+        )
+    if not control.is_substitute or verdict.state is VerdictState.UNKNOWN:
+        return verdict
+    if verdict.state is VerdictState.DOWN:
+        return Verdict(
+            state=VerdictState.UNKNOWN, rule="control.missing", endpoint=verdict.endpoint
+        )
+    if verdict.state is VerdictState.BLOCKED:
+        return replace(verdict, confidence=round(verdict.confidence * SUBSTITUTE_FACTOR, 3))
+    return verdict
+
+
+def _is_worldwide(contrast: Mapping[str, PeerComparison], endpoint: str) -> bool:
+    comparison = contrast.get(endpoint)
+    return (
+        comparison is not None
+        and comparison.fell_vantages >= THRESHOLDS.vantages
+        and comparison.fell_countries >= THRESHOLDS.countries
+        and comparison.fell_countries >= THRESHOLDS.majority * comparison.reached_countries
+    )
+
 
 REPORTS = frozenset({"code", "digest"})  # experiments that are an agent's own word
-CONFIDENCE = 0.5  # proven to be the agent's, and a word without steps
+REPORT_CONFIDENCE = 0.5  # proven to be the agent's, and a word without steps
 
 
-def told(measurement: Measurement) -> tuple[Verdict, ...]:
+def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
     """One verdict per class that it spoke of, and none of the whole: a report votes on nothing.
 
     That something fails is doubt: nothing says how, and there is nothing to hold it against.
     """
     experiment = measurement.experiment
-    said = [
-        (index, x.endpoint, x.exchange.reply == Life.ANSWERS)
+    reports = [
+        (index, x.endpoint, x.exchange.reply == ServiceState.ANSWERS)
         for index, x in enumerate(measurement.observations)
         if x.endpoint and x.exchange is not None
     ]
     return tuple(
         Verdict(
-            state=State.REACHABLE if answers else State.UNKNOWN,
+            state=VerdictState.REACHABLE if answers else VerdictState.UNKNOWN,
             rule=f"{experiment}.answers" if answers else f"{experiment}.fails",
-            confidence=CONFIDENCE if answers else 0.0,
+            confidence=REPORT_CONFIDENCE if answers else 0.0,
             endpoint=name,
             evidence=(index,),
         )
-        for index, name, answers in said
-    ) or (Verdict(state=State.UNKNOWN, rule=f"{experiment}.told", endpoint=experiment),)
+        for index, name, answers in reports
+    ) or (Verdict(state=VerdictState.UNKNOWN, rule=f"{experiment}.told", endpoint=experiment),)
 
 
-def finished(verdict: Verdict, measurement: Measurement) -> Verdict:
+def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
     """The verdict, unless it says blocked and something of its endpoint was interrupted.
 
     What the whole would rest on may lie in any endpoint, so for it any interruption counts.
     """
-    if verdict.state is not State.BLOCKED:
+    if verdict.state is not VerdictState.BLOCKED:
         return verdict
-    stopped = tuple(
+    interrupted_indices = tuple(
         index
-        for index, seen in enumerate(measurement.observations)
-        if seen.failure is Failure.INTERRUPTED
-        and (not verdict.endpoint or seen.endpoint == verdict.endpoint)
+        for index, observation in enumerate(measurement.observations)
+        if observation.failure is Failure.INTERRUPTED
+        and (not verdict.endpoint or observation.endpoint == verdict.endpoint)
     )
-    if not stopped:
+    if not interrupted_indices:
         return verdict
     return Verdict(
-        state=State.UNKNOWN,
+        state=VerdictState.UNKNOWN,
         rule="none.interrupted",
         endpoint=verdict.endpoint,
-        evidence=stopped,
+        evidence=interrupted_indices,
         reachable_endpoints=verdict.reachable_endpoints,
         endpoints=verdict.endpoints,
     )
@@ -76,68 +147,77 @@ SUMMARY = "summary"  # the endpoint of the verdict on a measurement that stands 
 UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
 
 
-def judge(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
+def judge(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
     """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
 
-    A reading (readings/) gives the whole's alone: its endpoints mean nothing one by one. Of an
-    agent's uplink, of what it said by voice or in a digest, and of a sum of many runs there is no
+    A comparison (comparisons/) gives only the latter: its endpoints mean nothing one by one. An
+    agent's uplink, reports by voice or in a digest, and sums of many runs get no verdict on the
     whole, and so no vote: what a sum tells of outcomes is no evidence of what they mean.
     """
-    if taken.measurement.summary is not None:
-        return (Verdict(state=State.UNKNOWN, rule="summary.told", endpoint=SUMMARY),)
-    if taken.measurement.experiment == UPLINK:
-        return (Verdict(state=State.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
-    if taken.measurement.experiment in REPORTS:
-        return told(taken.measurement)
-    return tuple(finished(verdict, taken.measurement) for verdict in _verdicts(taken, control))
+    if record.measurement.summary is not None:
+        return (Verdict(state=VerdictState.UNKNOWN, rule="summary.told", endpoint=SUMMARY),)
+    if record.measurement.experiment == UPLINK:
+        return (Verdict(state=VerdictState.UNKNOWN, rule="uplink.told", endpoint=UPLINK),)
+    if record.measurement.experiment in REPORTS:
+        return judge_report(record.measurement)
+    return tuple(
+        apply_interruption(verdict, record.measurement)
+        for verdict in _judge_endpoints(record, control)
+    )
 
 
-def _verdicts(taken: Taken, control: ControlView) -> tuple[Verdict, ...]:
-    experiment = taken.measurement.experiment
-    if experiment in READINGS:
-        return (weighed(READINGS[experiment].verdict(taken, control), control),)
-    seen = endpoint_labels(taken.measurement)
-    labels = dict.fromkeys((*seen, *endpoint_labels(control.measurement)))
-    if not labels or (taken.measurement.not_measured and not seen):
-        return (weighed(_verdict(page_scene(taken, control)), control),)
+def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
+    experiment = record.measurement.experiment
+    if experiment in COMPARISONS:
+        return (apply_global_context(COMPARISONS[experiment].decide(record, control), control),)
+    own_labels = list_endpoint_labels(record.measurement)
+    labels = dict.fromkeys((*own_labels, *list_endpoint_labels(control.measurement)))
+    if not labels or (record.measurement.not_measured and not own_labels):
+        return (apply_global_context(_judge_endpoint(pair_page(record, control)), control),)
     verdicts = tuple(
-        weighed(_verdict(endpoint_scene(taken, control, label), label), control) for label in labels
+        apply_global_context(_judge_endpoint(pair_endpoint(record, control, label), label), control)
+        for label in labels
     )
     if experiment == ANCHORS:
-        return (*verdicts, _anchors(verdicts))
-    if experiment in SERVICE_READINGS:
-        return SERVICE_READINGS[experiment](taken, control, verdicts)
-    return (*verdicts, whole(verdicts, control.groups))
+        return (*verdicts, _judge_anchors(verdicts))
+    if experiment in SERVICE_COMPARISONS:
+        return SERVICE_COMPARISONS[experiment](record, control, verdicts)
+    return (*verdicts, judge_service(verdicts, control.groups))
 
 
-def _verdict(scene: Scene, endpoint: str = "") -> Verdict:
-    found = case(scene)
-    rule = decide(found)
-    evidence = set(found.reached)
-    if rule.state in (State.BLOCKED, State.DOWN) and found.failing is not None:
-        evidence = {s.index for s in found.failing.steps}
-    if rule.backed is not None and rule.backed[0] in found.signs:
-        evidence |= set(found.others)
-    known = rule.state is not State.UNKNOWN
+def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:
+    features = extract_features(comparison_input)
+    rule = decide(features)
+    evidence = set(features.deepest_indices)
+    if (
+        rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
+        and features.deciding_failure is not None
+    ):
+        evidence = {s.index for s in features.deciding_failure.steps}
+    if rule.support is not None and rule.support[0] in features.present:
+        evidence |= set(features.contradicting_indices)
+    is_known = rule.state is not VerdictState.UNKNOWN
     return Verdict(
         state=rule.state,
         rule=rule.id,
-        layer=rule.layer_of(found),
-        method=rule.method_for(found),
-        confidence=confidence(rule.strength_in(found), scene.age_us, alone=rule.alone)
-        if known
+        layer=rule.select_layer(features),
+        method=rule.select_method(features),
+        confidence=compute_confidence(
+            rule.select_strength(features), comparison_input.age_us, alone=rule.needs_no_control
+        )
+        if is_known
         else 0.0,
         endpoint=endpoint,
         evidence=tuple(sorted(evidence)),
-        issuer=issuer_of(found.failing) if rule.state is State.BLOCKED else "",
+        issuer=get_issuer(features.deciding_failure) if rule.state is VerdictState.BLOCKED else "",
     )
 
 
-def _anchors(verdicts: tuple[Verdict, ...]) -> Verdict:
+def _judge_anchors(verdicts: tuple[Verdict, ...]) -> Verdict:
     """Anchors tell of the vantage's link; that they fail is never blocking of anything."""
-    reached = [v for v in verdicts if v.state is State.REACHABLE]
+    reached = [v for v in verdicts if v.state is VerdictState.REACHABLE]
     return Verdict(
-        state=State.REACHABLE if reached else State.UNKNOWN,
+        state=VerdictState.REACHABLE if reached else VerdictState.UNKNOWN,
         rule="anchors.reached" if reached else "anchors.silent",
         confidence=max((v.confidence for v in reached), default=0.0),
         evidence=tuple(sorted({index for v in reached for index in v.evidence})),

@@ -4,63 +4,74 @@ from collections.abc import Iterator
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Certificate
-from heliograph_collector.judge.deciding_failure import Failing
-from heliograph_collector.judge.endpoint_view import Sight, Step
-from heliograph_collector.judge.failure_semantics import CERTIFICATE
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.signatures import own_interceptor
+from heliograph_collector.judge.deciding_failure import DecidingFailure
+from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.signatures import find_interceptor
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 
 
-def certificate_signs(control: Sight, stopped: Failing | None) -> Iterator[Sign]:
-    if stopped is None or stopped.failure not in CERTIFICATE:
+def extract_certificate_features(
+    control: EndpointView, deciding_failure: DecidingFailure | None
+) -> Iterator[Feature]:
+    if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return
-    leaves = [leaf for s in stopped.steps if (leaf := leaf_of(s)) is not None]
-    shown = [s for operation in HANDSHAKES for s in control.find(operation) if s.ok]
-    good = [leaf for s in shown if (leaf := leaf_of(s)) is not None]
+    leaves = [leaf for s in deciding_failure.steps if (leaf := get_leaf(s)) is not None]
+    control_steps = [
+        s for operation in HANDSHAKES for s in control.find_steps(operation) if s.has_succeeded
+    ]
+    control_leaves = [leaf for s in control_steps if (leaf := get_leaf(s)) is not None]
     if not leaves:
-        yield Sign.NO_CHAIN
-    if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in good):
-        yield Sign.SAME_KEY
-    if any(_one_issuer(a.issuer, b.issuer) for a in leaves for b in good):
-        yield Sign.SAME_ISSUER
-    strange = stopped.failure is Failure.SSL_UNKNOWN_AUTHORITY
-    if strange and any(_in_its_name(step) for step in stopped.steps):
-        yield Sign.IN_ITS_NAME
-    if any(own_interceptor(leaf.issuer) for leaf in leaves):
-        yield Sign.OWN_INTERCEPTOR
+        yield Feature.NO_CHAIN
+    if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in control_leaves):
+        yield Feature.SAME_KEY
+    if any(_is_same_issuer(a.issuer, b.issuer) for a in leaves for b in control_leaves):
+        yield Feature.SAME_ISSUER
+    is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
+    if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
+        yield Feature.FORGED_FOR_HOST
+    if any(find_interceptor(leaf.issuer) for leaf in leaves):
+        yield Feature.OWN_INTERCEPTOR
 
 
-def _one_issuer(one: str, other: str) -> bool:
+def _is_same_issuer(issuer: str, other_issuer: str) -> bool:
     """The same, or of one organisation: an authority signs with several keys in turn."""
-    return one == other or bool(_named("O", one) & _named("O", other))
+    return issuer == other_issuer or bool(
+        _get_name_values("O", issuer) & _get_name_values("O", other_issuer)
+    )
 
 
-def issuer_of(stopped: Failing | None) -> str:
+def get_issuer(deciding_failure: DecidingFailure | None) -> str:
     """Who signed the certificate that did not verify, "" when that is not known."""
-    if stopped is None or stopped.failure not in CERTIFICATE:
+    if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return ""
-    leaves = (leaf_of(s) for s in stopped.steps)
+    leaves = (get_leaf(s) for s in deciding_failure.steps)
     return next((leaf.issuer for leaf in leaves if leaf and leaf.issuer), "")
 
 
-def leaf_of(step: Step) -> Certificate | None:
-    return step.seen.tls.chain[0] if step.seen.tls and step.seen.tls.chain else None
+def get_leaf(step: ObservedStep) -> Certificate | None:
+    return (
+        step.observation.tls.chain[0]
+        if step.observation.tls and step.observation.tls.chain
+        else None
+    )
 
 
-def _in_its_name(step: Step) -> bool:
+def _names_requested_host(step: ObservedStep) -> bool:
     """Whether the forged leaf names the very host that was asked for: made to pass for it."""
-    leaf, tls = leaf_of(step), step.seen.tls
+    leaf = get_leaf(step)
+    tls = step.observation.tls
     if leaf is None or tls is None or not tls.server_name:
         return False
-    wanted = tls.server_name.lower().rstrip(".")
-    wild = "*." + wanted.partition(".")[2]
-    return any(name in (wanted, wild) for name in _named("CN", leaf.subject))
+    host = tls.server_name.lower().rstrip(".")
+    wildcard = "*." + host.partition(".")[2]
+    return any(name in (host, wildcard) for name in _get_name_values("CN", leaf.subject))
 
 
-def _named(kind: str, subject: str) -> set[str]:
+def _get_name_values(kind: str, subject: str) -> set[str]:
     """The values of this kind, as CN or O, in a name written as RFC 4514 has it."""
     parts = (part.strip() for part in subject.replace("\\,", " ").replace("+", ",").split(","))
-    found = (part.partition("=") for part in parts)
-    return {value.lower() for key, _, value in found if key.upper() == kind and value}
+    attributes = (part.partition("=") for part in parts)
+    return {value.lower() for key, _, value in attributes if key.upper() == kind and value}

@@ -5,166 +5,197 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from heliograph.failure import Failure, Operation
-from heliograph_collector.judge.deciding_failure import Failing
+from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import (
-    MEMORY,
-    SEALED_ENGINES,
-    Attempt,
-    Sight,
-    Step,
-    answers,
-    any_near,
+    CACHE_SIZE,
+    ENCRYPTED_ENGINES,
+    ConnectionAttempt,
+    EndpointView,
+    ObservedStep,
+    collect_addresses,
+    has_near_pair,
 )
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.signatures import refuses
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.signatures import is_refusal
 
 ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
 
 
-def lookup_signs(here: Sight, control: Sight) -> Iterator[Sign]:
+def extract_lookup_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
     """What holds whether or not anything failed later."""
-    if answers(here.other_lookups):
-        yield Sign.OTHERS_RESOLVED
-    own = {a for a in here.own_addresses if ":" not in a}
-    theirs = control.own_addresses
-    if own and all(bogon(a) for a in own) and theirs:
-        lost = all(bogon(a) for a in theirs)
-        if lost:
-            yield Sign.BOGON_EVERYWHERE
-        elif not any(bogon(a) for a in theirs):
-            yield Sign.BOGON
-    if _ghost(here, control):
-        yield Sign.GHOST
-    if _contradicted_here(here):
-        yield Sign.CONTRADICTED
-    if _split(here, theirs):
-        yield Sign.SPLIT
+    if collect_addresses(vantage.other_lookups):
+        yield Feature.OTHERS_RESOLVED
+    own_addresses = {a for a in vantage.own_addresses if ":" not in a}
+    control_addresses = control.own_addresses
+    if own_addresses and all(is_bogon(a) for a in own_addresses) and control_addresses:
+        control_is_bogus = all(is_bogon(a) for a in control_addresses)
+        if control_is_bogus:
+            yield Feature.BOGON_EVERYWHERE
+        elif not any(is_bogon(a) for a in control_addresses):
+            yield Feature.BOGON
+    if _is_name_gone(vantage, control):
+        yield Feature.NAME_GONE
+    if _has_contradiction(vantage):
+        yield Feature.CONTRADICTED
+    if _has_split_answers(vantage, control_addresses):
+        yield Feature.SPLIT_ANSWERS
 
 
-def address_signs(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:
+def extract_address_features(
+    vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
+) -> Iterator[Feature]:
     """Of the addresses that were used: whose they are, and who else got somewhere."""
-    used = _used(here, stopped)
-    known = control.own_addresses | _independent(here, control)
-    if used and known and not any_near(used, known):
-        yield Sign.STRANGE_ADDRESS
-    if any_near((a.address for a in _validated(here, control)), used):
-        yield Sign.VALIDATED
-    if stopped is not None:
-        yield from _failed_signs(here, control, stopped, used)
+    used_addresses = _select_used_addresses(vantage, deciding_failure)
+    known_addresses = control.own_addresses | _select_independent_addresses(vantage, control)
+    if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
+        yield Feature.UNKNOWN_ADDRESS
+    if has_near_pair((a.address for a in _select_validated(vantage, control)), used_addresses):
+        yield Feature.VALIDATED
+    if deciding_failure is not None:
+        yield from _extract_failure_features(vantage, control, deciding_failure, used_addresses)
 
 
-def _failed_signs(here: Sight, control: Sight, stopped: Failing, used: set[str]) -> Iterator[Sign]:
-    if any_near(used, _connected(control)):
-        yield Sign.SHARED_ADDRESS
-    if not _connected(control) and Operation.CONNECT in control.passed:
-        yield Sign.UNSAID_ADDRESS
-    if _untried(here, control, used):
-        yield Sign.UNTRIED_ADDRESS
-    if any(stopped.operation in a.passed for a in here.other_attempts):
-        yield Sign.OTHERS_WORK
-    if stopped.operation is Operation.TLS_HANDSHAKE and _false(used, here, control):
-        yield Sign.FALSE_ADDRESS
+def _extract_failure_features(
+    vantage: EndpointView,
+    control: EndpointView,
+    deciding_failure: DecidingFailure,
+    used_addresses: set[str],
+) -> Iterator[Feature]:
+    if has_near_pair(used_addresses, _select_connected_addresses(control)):
+        yield Feature.SHARED_ADDRESS
+    if not _select_connected_addresses(control) and Operation.CONNECT in control.passed_operations:
+        yield Feature.CONTROL_ADDRESS_UNKNOWN
+    if _has_untried_address(vantage, control, used_addresses):
+        yield Feature.UNTRIED_ADDRESS
+    if any(deciding_failure.operation in a.passed_operations for a in vantage.other_attempts):
+        yield Feature.OTHERS_WORK
+    if deciding_failure.operation is Operation.TLS_HANDSHAKE and _is_false_address(
+        used_addresses, vantage, control
+    ):
+        yield Feature.FALSE_ADDRESS
 
 
-def _used(here: Sight, stopped: Failing | None) -> set[str]:
-    attempts = here.own_attempts if stopped is None else stopped.attempts
+def _select_used_addresses(
+    vantage: EndpointView, deciding_failure: DecidingFailure | None
+) -> set[str]:
+    attempts = vantage.own_attempts if deciding_failure is None else deciding_failure.attempts
     return {a.address for a in attempts if a.address}
 
 
-def _connected(control: Sight) -> list[str]:
-    return [a.address for a in control.attempts if a.address and Operation.CONNECT in a.passed]
+def _select_connected_addresses(control: EndpointView) -> list[str]:
+    return [
+        a.address
+        for a in control.attempts
+        if a.address and Operation.CONNECT in a.passed_operations
+    ]
 
 
-def _independent(here: Sight, control: Sight) -> frozenset[str]:
+def _select_independent_addresses(vantage: EndpointView, control: EndpointView) -> frozenset[str]:
     """What other resolvers here gave, without those that only repeat what may be injected.
 
     A plain lookup crosses the same path as the system's own. Where the control, or a resolver
     that nobody can imitate, knows other addresses, a plain one that agrees proves nothing.
     """
-    sealed = _sealed(here)
-    others = answers(here.other_lookups)
-    if not (sealed or control.own_addresses):
+    encrypted = _select_encrypted_addresses(vantage)
+    others = collect_addresses(vantage.other_lookups)
+    if not (encrypted or control.own_addresses):
         return others
-    return others - here.own_addresses | sealed
+    return others - vantage.own_addresses | encrypted
 
 
-def _sealed(here: Sight) -> frozenset[str]:
-    engines = ((s, s.seen.dns.engine) for s in here.other_lookups if s.seen.dns)
-    return answers(s for s, engine in engines if engine in SEALED_ENGINES)
+def _select_encrypted_addresses(vantage: EndpointView) -> frozenset[str]:
+    engines = ((s, s.observation.dns.engine) for s in vantage.other_lookups if s.observation.dns)
+    return collect_addresses(s for s, engine in engines if engine in ENCRYPTED_ENGINES)
 
 
-def _split(here: Sight, theirs: frozenset[str]) -> bool:
+def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str]) -> bool:
     """Whatever crosses the path in plain text says one thing, whatever does not says another."""
-    sealed, own = _sealed(here), here.own_addresses
-    plain = answers(s for s in here.other_lookups if s.seen.dns) - sealed
+    encrypted = _select_encrypted_addresses(vantage)
+    own = vantage.own_addresses
+    plain = collect_addresses(s for s in vantage.other_lookups if s.observation.dns) - encrypted
     agreed = own & plain
-    if not agreed or not sealed & theirs:
+    if not agreed or not encrypted & control_addresses:
         return False
-    return not any_near(own | plain, sealed | theirs)
+    return not has_near_pair(own | plain, encrypted | control_addresses)
 
 
-def _contradicted_here(here: Sight) -> bool:
+def _has_contradiction(vantage: EndpointView) -> bool:
     """By a second reply to the same query, or by a denial that nobody can forge."""
-    sealed = [s for s in here.other_lookups if s.seen.dns and s.seen.dns.engine in SEALED_ENGINES]
-    denied = any(s.seen.failure is Failure.DNS_NXDOMAIN_ERROR for s in sealed)
-    return (denied and bool(here.own_addresses)) or any(_contradicted(s) for s in here.lookups)
+    encrypted_lookups = [
+        s
+        for s in vantage.other_lookups
+        if s.observation.dns and s.observation.dns.engine in ENCRYPTED_ENGINES
+    ]
+    denied = any(s.observation.failure is Failure.DNS_NXDOMAIN_ERROR for s in encrypted_lookups)
+    return (denied and bool(vantage.own_addresses)) or any(
+        _is_contradicted(s) for s in vantage.lookups
+    )
 
 
-def _contradicted(step: Step) -> bool:
+def _is_contradicted(step: ObservedStep) -> bool:
     """Two replies to one query, of which at most one can be true."""
-    dns = step.seen.dns
-    if dns is None or step.local:
+    dns = step.observation.dns
+    if dns is None or step.is_local:
         return False
     first = set(dns.addresses)
     for reply in dns.later:
         later = {a.data for a in reply.answers if a.type in ("A", "AAAA")}
         if bool(first) != bool(later) and (reply.rcode == NXDOMAIN or later):
             return True
-        if first and later and not any_near(first, later):
+        if first and later and not has_near_pair(first, later):
             return True
     return False
 
 
-def _ghost(here: Sight, control: Sight) -> bool:
+def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
     """The name does not exist any more, and yet the system has addresses.
 
     That the control alone knows no such name is not enough: many a provider answers for every
     name that does not exist, with an offer to search. So a sealed lookup denies it as well, or a
     second reply does, or the page that is there refuses, which the site itself cannot do any more.
     """
-    words = {s.seen.failure for s in control.counted_lookups}
-    gone = words == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
-    refused = here.page is not None and refuses(here.page[1])
-    return gone and bool(here.own_addresses) and (refused or _contradicted_here(here))
+    failures = {s.observation.failure for s in control.counted_lookups}
+    is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
+    is_refused = vantage.page is not None and is_refusal(vantage.page[1])
+    return is_gone and bool(vantage.own_addresses) and (is_refused or _has_contradiction(vantage))
 
 
-def _validated(here: Sight, control: Sight) -> list[Attempt]:
+def _select_validated(vantage: EndpointView, control: EndpointView) -> list[ConnectionAttempt]:
     """Attempts in which the right certificate was shown, from here or from the control."""
-    tried = (*here.validations, *here.own_attempts, *control.attempts)
-    return [a for a in tried if a.address and Operation.TLS_HANDSHAKE in a.passed]
+    tried = (*vantage.validations, *vantage.own_attempts, *control.attempts)
+    return [a for a in tried if a.address and Operation.TLS_HANDSHAKE in a.passed_operations]
 
 
-def _false(used: set[str], here: Sight, control: Sight) -> bool:
+def _is_false_address(
+    used_addresses: set[str], vantage: EndpointView, control: EndpointView
+) -> bool:
     """The control's handshake fails there too, or the vantage's own trust proves itself next door.
 
     Either tells that the certificate is at fault and not the vantage's trust store or clock.
     """
-    there = [a for a in control.attempts if a.address in used]
-    failed = any(a.failed and a.failed.operation is Operation.TLS_HANDSHAKE for a in there)
-    return failed or any(Operation.TLS_HANDSHAKE in a.passed for a in here.other_attempts)
+    control_attempts = [a for a in control.attempts if a.address in used_addresses]
+    control_failed = any(
+        a.failed_step and a.failed_step.operation is Operation.TLS_HANDSHAKE
+        for a in control_attempts
+    )
+    return control_failed or any(
+        Operation.TLS_HANDSHAKE in a.passed_operations for a in vantage.other_attempts
+    )
 
 
-def _untried(here: Sight, control: Sight, failed: set[str]) -> bool:
-    if control.lookups and not here.own_addresses:
+def _has_untried_address(
+    vantage: EndpointView, control: EndpointView, failed_addresses: set[str]
+) -> bool:
+    if control.lookups and not vantage.own_addresses:
         return True  # the name's addresses are not known, so nobody can say that all were tried
-    known = {a for a in here.own_addresses if ":" not in a} or here.own_addresses
-    return len(failed) < min(len(known), ADDRESSES_ENOUGH)
+    known_addresses = {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
+    return len(failed_addresses) < min(len(known_addresses), ADDRESSES_ENOUGH)
 
 
-@lru_cache(MEMORY)
-def bogon(address: str) -> bool:
+@lru_cache(CACHE_SIZE)
+def is_bogon(address: str) -> bool:
     """An address that nothing on the Internet can have."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -8,231 +8,265 @@ from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Observation
-from heliograph_collector.judge.failure_semantics import DEPTH, LOCAL, method_of
+from heliograph_collector.judge.failure_semantics import (
+    LOCAL_FAILURES,
+    OPERATION_DEPTH,
+    find_method,
+)
 
-MEMORY = 4096  # addresses that are remembered; one measurement asks for the same few many times
+CACHE_SIZE = 4096  # addresses that are remembered; one measurement asks for the same few many times
 
-OWN_ENGINES = ("system", "hosts")  # what the vantage's programs would get
-SEALED_ENGINES = ("dot", "doh")  # nobody on the path can answer in their place
+SYSTEM_ENGINES = ("system", "hosts")  # what the vantage's programs would get
+ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer in their place
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ObservedStep:
     """An observation and its index in the measurement."""
 
     index: int
-    seen: Observation
+    observation: Observation
 
     @property
     def operation(self) -> Operation:
-        return self.seen.operation
+        return self.observation.operation
 
     @property
-    def ok(self) -> bool:
-        return self.seen.failure is None
+    def has_succeeded(self) -> bool:
+        return self.observation.failure is None
 
     @property
     def method(self) -> str:
-        return method_of(self.seen.operation, self.seen.failure)
+        return find_method(self.observation.operation, self.observation.failure)
 
     @property
-    def local(self) -> bool:
-        return self.seen.failure in LOCAL
+    def is_local(self) -> bool:
+        return self.observation.failure in LOCAL_FAILURES
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ConnectionAttempt:
     """One connection and what was said over it."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ObservedStep, ...]
 
     @property
     def address(self) -> str:
-        ends = (s.seen.tcp or s.seen.udp for s in self.steps)
-        return next((canonical(end.address) for end in ends if end), "")
+        ends = (s.observation.tcp or s.observation.udp for s in self.steps)
+        return next((canonicalize(end.address) for end in ends if end), "")
 
     @property
     def port(self) -> int:
-        ends = (s.seen.tcp or s.seen.udp for s in self.steps)
+        ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((end.port for end in ends if end), 0)
 
     @property
-    def ipv6(self) -> bool:
+    def is_ipv6(self) -> bool:
         return ":" in self.address
 
-    def step(self, operation: Operation) -> Step | None:
+    def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
     @property
-    def passed(self) -> frozenset[Operation]:
-        return frozenset(s.operation for s in self.steps if s.ok)
+    def passed_operations(self) -> frozenset[Operation]:
+        return frozenset(s.operation for s in self.steps if s.has_succeeded)
 
     @property
-    def failed(self) -> Step | None:
+    def failed_step(self) -> ObservedStep | None:
         """The step at which somebody may have interfered."""
         return next((s for s in self.steps if s.method), None)
 
 
 @dataclass(frozen=True)
-class Sight:
+class EndpointView:
     """Everything one measurement says about one endpoint."""
 
-    lookups: tuple[Step, ...]
-    attempts: tuple[Attempt, ...]
-    named: bool = False  # the control asked its system for a name, so less than that proves nothing
-    four_known: bool = False  # the control got IPv4 addresses, so to have none is a failure
-    anywhere: bool = False  # it may tell what it got and not from which address, as a control may
-    six_works: bool = False  # something else of the measurement, or this, got through over IPv6
+    lookups: tuple[ObservedStep, ...]
+    attempts: tuple[ConnectionAttempt, ...]
+    control_asked_system: bool = (
+        False  # the control asked its system for a name, so less than that proves nothing
+    )
+    control_has_ipv4: bool = False  # the control got IPv4 addresses, so to have none is a failure
+    addresses_optional: bool = (
+        False  # it may tell what it got and not from which address, as a control may
+    )
+    ipv6_works: bool = False  # something else of the measurement, or this, got through over IPv6
     url: str = ""  # of the page, as far as the chain of redirects tells
 
     @cached_property
-    def system_lookups(self) -> tuple[Step, ...]:
-        return tuple(s for s in self.lookups if s.seen.dns and s.seen.dns.engine in OWN_ENGINES)
+    def system_lookups(self) -> tuple[ObservedStep, ...]:
+        return tuple(
+            s
+            for s in self.lookups
+            if s.observation.dns and s.observation.dns.engine in SYSTEM_ENGINES
+        )
 
     @cached_property
-    def own_lookups(self) -> tuple[Step, ...]:
+    def own_lookups(self) -> tuple[ObservedStep, ...]:
         """Those of the system, or all when nobody meant to ask it."""
-        return self.system_lookups or (() if self.named else self.lookups)
+        return self.system_lookups or (() if self.control_asked_system else self.lookups)
 
     @cached_property
-    def other_lookups(self) -> tuple[Step, ...]:
+    def other_lookups(self) -> tuple[ObservedStep, ...]:
         return tuple(s for s in self.lookups if s not in self.own_lookups)
 
     @cached_property
     def own_addresses(self) -> frozenset[str]:
-        return answers(self.own_lookups)
+        return collect_addresses(self.own_lookups)
 
     @cached_property
     def name(self) -> str:
         """The host that was asked for, "" when the observations do not tell."""
-        names = [s.seen.dns.name for s in self.lookups if s.seen.dns]
+        names = [s.observation.dns.name for s in self.lookups if s.observation.dns]
         for step in (s for a in self.attempts for s in a.steps):
-            names.append(step.seen.tls.server_name if step.seen.tls else "")
-            names.append(host_of(step.seen.http.url) if step.seen.http else "")
-        names.append(host_of(self.url))  # as the page before said
+            names.append(step.observation.tls.server_name if step.observation.tls else "")
+            names.append(parse_host(step.observation.http.url) if step.observation.http else "")
+        names.append(parse_host(self.url))  # as the page before said
         return next((name.rstrip(".").lower() for name in names if name), "")
 
     @cached_property
-    def counted_lookups(self) -> tuple[Step, ...]:
+    def counted_lookups(self) -> tuple[ObservedStep, ...]:
         """AAAA alone proves nothing: half of all names have none, and some servers choke on it."""
         lookups = self.own_lookups
-        return tuple(s for s in lookups if s.seen.dns is None or s.seen.dns.query_type != "AAAA")
+        return tuple(
+            s
+            for s in lookups
+            if s.observation.dns is None or s.observation.dns.query_type != "AAAA"
+        )
 
     @cached_property
-    def resolved(self) -> bool:
+    def is_resolved(self) -> bool:
         """By the system's own way, or no lookup was called for."""
-        if not self.lookups and not self.named:
+        if not self.lookups and not self.control_asked_system:
             return bool(self.attempts)
-        if any(s.ok for s in self.counted_lookups):
+        if any(s.has_succeeded for s in self.counted_lookups):
             return True
-        words = {s.seen.failure for s in self.counted_lookups if s.method}
-        none_wanted = not self.four_known and words <= {Failure.DNS_NO_ANSWER}
-        used = any(Operation.CONNECT in a.passed for a in self.own_attempts)
-        return (none_wanted or used) and any(s.ok for s in self.own_lookups)
+        failures = {s.observation.failure for s in self.counted_lookups if s.method}
+        is_empty_expected = not self.control_has_ipv4 and failures <= {Failure.DNS_NO_ANSWER}
+        has_connected = any(Operation.CONNECT in a.passed_operations for a in self.own_attempts)
+        return (is_empty_expected or has_connected) and any(
+            s.has_succeeded for s in self.own_lookups
+        )
 
     @cached_property
-    def clear(self) -> bool:
+    def is_cleartext(self) -> bool:
         """Whether the page is asked for in clear, so that TLS is no part of it."""
-        urls = [s.seen.http.url for a in self.attempts for s in a.steps if s.seen.http]
+        urls = [
+            s.observation.http.url for a in self.attempts for s in a.steps if s.observation.http
+        ]
         return (urls[0] if urls else self.url).lower().startswith("http://")
 
     @cached_property
-    def validations(self) -> tuple[Attempt, ...]:
+    def validations(self) -> tuple[ConnectionAttempt, ...]:
         """Handshakes beside a page in clear: they ask whose an address is, and no more."""
-        if not self.clear:
+        if not self.is_cleartext:
             return ()
-        secure = [a for a in self.attempts if a.port == 443 or a.step(Operation.TLS_HANDSHAKE)]
-        aside = tuple(a for a in secure if a.step(Operation.HTTP_ROUND_TRIP) is None)
-        return aside if len(aside) < len(self.attempts) else ()
+        secure = [a for a in self.attempts if a.port == 443 or a.get_step(Operation.TLS_HANDSHAKE)]
+        validation_attempts = tuple(
+            a for a in secure if a.get_step(Operation.HTTP_ROUND_TRIP) is None
+        )
+        return validation_attempts if len(validation_attempts) < len(self.attempts) else ()
 
     @cached_property
-    def own_attempts(self) -> tuple[Attempt, ...]:
+    def own_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Those to addresses that the vantage's programs would have used."""
         attempts = tuple(a for a in self.attempts if a not in self.validations)
-        if not self.lookups and not self.named:
+        if not self.lookups and not self.control_asked_system:
             return attempts
-        unsaid = {""} if self.anywhere else set()
-        return tuple(a for a in attempts if a.address in self.own_addresses | unsaid)
+        unnamed = {""} if self.addresses_optional else set()
+        return tuple(a for a in attempts if a.address in self.own_addresses | unnamed)
 
     @cached_property
-    def other_attempts(self) -> tuple[Attempt, ...]:
+    def other_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Those to addresses that only another resolver, or only the control, gave."""
         own = (*self.own_attempts, *self.validations)
         return tuple(a for a in self.attempts if a not in own)
 
     @cached_property
-    def passed(self) -> frozenset[Operation]:
-        steps = {operation for a in self.own_attempts for operation in a.passed}
-        looked_up = {Operation.RESOLVE} if self.lookups and self.resolved else set()
+    def passed_operations(self) -> frozenset[Operation]:
+        steps = {operation for a in self.own_attempts for operation in a.passed_operations}
+        looked_up = {Operation.RESOLVE} if self.lookups and self.is_resolved else set()
         return frozenset(steps | looked_up)
 
     @property
     def depth(self) -> int:
-        return max((DEPTH.get(operation, 0) for operation in self.passed), default=0)
+        return max(
+            (OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations), default=0
+        )
 
-    def find(self, operation: Operation) -> tuple[Step, ...]:
+    def find_steps(self, operation: Operation) -> tuple[ObservedStep, ...]:
         """The steps of this kind over connections the vantage's programs would have made."""
-        steps = (a.step(operation) for a in self.own_attempts)
+        steps = (a.get_step(operation) for a in self.own_attempts)
         return tuple(s for s in steps if s is not None)
 
     @property
-    def page(self) -> tuple[Step, Http] | None:
+    def page(self) -> tuple[ObservedStep, Http] | None:
         """What was answered, with the body's facts when it was read."""
         for attempt in self.own_attempts:
             for operation in (Operation.READ_BODY, Operation.HTTP_ROUND_TRIP):
-                step = attempt.step(operation)
-                if step is not None and step.seen.http is not None and step.seen.http.status:
-                    return step, step.seen.http
+                step = attempt.get_step(operation)
+                if (
+                    step is not None
+                    and step.observation.http is not None
+                    and step.observation.http.status
+                ):
+                    return step, step.observation.http
         return None
 
     @property
-    def words(self) -> frozenset[Failure]:
+    def failures(self) -> frozenset[Failure]:
         steps = (*self.lookups, *(s for a in self.attempts for s in a.steps))
-        return frozenset(s.seen.failure for s in steps if s.seen.failure is not None)
+        return frozenset(s.observation.failure for s in steps if s.observation.failure is not None)
 
 
-NOTHING = Sight((), ())
+EMPTY_VIEW = EndpointView((), ())
 
 
-def sight(observations: Sequence[Observation], label: str, url: str = "") -> Sight:
+def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
     """The part of a measurement that carries this endpoint label."""
-    lookups: list[Step] = []
-    connections: dict[int, list[Step]] = {}
-    for index, seen in enumerate(observations):
-        if seen.endpoint != label:
+    lookups: list[ObservedStep] = []
+    connections: dict[int, list[ObservedStep]] = {}
+    for index, observation in enumerate(observations):
+        if observation.endpoint != label:
             continue
-        if seen.operation is Operation.RESOLVE:
-            lookups.append(Step(index, seen))
+        if observation.operation is Operation.RESOLVE:
+            lookups.append(ObservedStep(index, observation))
         else:
-            connections.setdefault(_root(observations, index), []).append(Step(index, seen))
-    attempts = tuple(Attempt(tuple(steps)) for steps in connections.values())
-    return Sight(tuple(lookups), attempts, url=url)
+            connections.setdefault(_find_root(observations, index), []).append(
+                ObservedStep(index, observation)
+            )
+    attempts = tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
+    return EndpointView(tuple(lookups), attempts, url=url)
 
 
-def answers(lookups: Iterable[Step]) -> frozenset[str]:
-    return frozenset(canonical(a) for s in lookups if s.seen.dns for a in s.seen.dns.addresses)
+def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:
+    return frozenset(
+        canonicalize(a) for s in lookups if s.observation.dns for a in s.observation.dns.addresses
+    )
 
 
-@lru_cache(MEMORY)
-def canonical(address: str) -> str:
+@lru_cache(CACHE_SIZE)
+def canonicalize(address: str) -> str:
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return address
 
 
-def near(one: str, other: str) -> bool:
+def is_near(address: str, other_address: str) -> bool:
     """Whether two addresses lie in the same /24 or /48."""
-    return prefix(one) == prefix(other)
+    return get_prefix(address) == get_prefix(other_address)
 
 
-def any_near(some: Iterable[str], others: Iterable[str]) -> bool:
+def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> bool:
     """Whether any two of them do."""
-    return not {prefix(a) for a in some}.isdisjoint({prefix(b) for b in others})
+    return not {get_prefix(a) for a in addresses}.isdisjoint(
+        {get_prefix(b) for b in other_addresses}
+    )
 
 
-@lru_cache(MEMORY)
-def prefix(address: str) -> str:
+@lru_cache(CACHE_SIZE)
+def get_prefix(address: str) -> str:
     """The /24 or /48 that an address lies in; whatever is no address stands for itself."""
     try:
         size = 48 if ":" in address else 24
@@ -241,18 +275,19 @@ def prefix(address: str) -> str:
         return address
 
 
-def host_of(url: str) -> str:
+def parse_host(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _root(observations: Sequence[Observation], index: int) -> int:
+def _find_root(observations: Sequence[Observation], index: int) -> int:
     """The connection, or the highest step short of the lookup, that this step stands on."""
     parent = observations[index].parent
     while parent is not None and 0 <= parent < index:
         if observations[parent].operation is Operation.RESOLVE:
             break
-        index, parent = parent, observations[parent].parent
+        index = parent
+        parent = observations[parent].parent
     return index

@@ -1,7 +1,8 @@
-"""What each word of the failure vocabulary can say about interference, and what it cannot.
+"""Classify failures: methods of interference, local trouble of the vantage, or inconclusive.
 
-Every word is in `METHODS` for some step (somebody may be interfering, and this is how), in `LOCAL`
-(the vantage's own trouble) or in `MUTE`. A word in a step that METHODS does not name says nothing.
+Every failure is in `METHOD_BY_FAILURE` for some step (interference, by this method), in
+`LOCAL_FAILURES` (the vantage's own trouble) or in `INCONCLUSIVE_FAILURES`. A failure in a step that
+`METHOD_BY_FAILURE` does not name says nothing.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 
-LAYERS: Mapping[Op, str] = {
+LAYER_BY_OPERATION: Mapping[Op, str] = {
     Op.RESOLVE: "dns",
     Op.CONNECT: "tcp",
     Op.TLS_HANDSHAKE: "tls",
@@ -20,7 +21,7 @@ LAYERS: Mapping[Op, str] = {
 }
 
 # How far a step is from nothing. A hop is no step of a connection, so it has no depth.
-DEPTH: Mapping[Op, int] = {
+OPERATION_DEPTH: Mapping[Op, int] = {
     Op.RESOLVE: 1,
     Op.CONNECT: 2,
     Op.TLS_HANDSHAKE: 3,
@@ -30,7 +31,7 @@ DEPTH: Mapping[Op, int] = {
     Op.READ_BODY: 5,
 }
 
-METHODS: Mapping[Op, Mapping[Failure, str]] = {
+METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
     Op.RESOLVE: {
         Failure.DNS_NXDOMAIN_ERROR: "nxdomain",
         Failure.DNS_REFUSED_ERROR: "refused",
@@ -91,7 +92,7 @@ METHODS: Mapping[Op, Mapping[Failure, str]] = {
 }
 
 # The vantage's own trouble, in whichever step it comes up.
-LOCAL = frozenset(
+LOCAL_FAILURES = frozenset(
     {
         Failure.INTERRUPTED,
         Failure.PERMISSION_DENIED,
@@ -110,15 +111,17 @@ LOCAL = frozenset(
 )
 
 # Words that are nobody's fault for sure: our own gap, or the server's odd manners.
-MUTE = frozenset({Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST})
+INCONCLUSIVE_FAILURES = frozenset(
+    {Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST}
+)
 
-CERTIFICATE = frozenset(
+CERTIFICATE_FAILURES = frozenset(
     {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
 )
 
 
-def method_of(operation: Op, failure: Failure | None) -> str:
+def find_method(operation: Op, failure: Failure | None) -> str:
     """The method that this word in this step hints at, "" when it hints at none."""
     if failure is None:
         return ""
-    return METHODS.get(operation, {}).get(failure, "")
+    return METHOD_BY_FAILURE.get(operation, {}).get(failure, "")

@@ -5,189 +5,228 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
-from heliograph_collector.judge.certificates import certificate_signs
-from heliograph_collector.judge.deciding_failure import Failing, failing, six_only
-from heliograph_collector.judge.dns_features import address_signs, lookup_signs
-from heliograph_collector.judge.endpoint_view import NOTHING, Sight, Step, answers
-from heliograph_collector.judge.failure_semantics import DEPTH
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.page_comparison import Likeness, frozen, likeness
+from heliograph_collector.judge.certificates import extract_certificate_features
+from heliograph_collector.judge.deciding_failure import (
+    DecidingFailure,
+    find_deciding_failure,
+    has_only_ipv6,
+)
+from heliograph_collector.judge.dns_features import (
+    extract_address_features,
+    extract_lookup_features,
+)
+from heliograph_collector.judge.endpoint_view import (
+    EMPTY_VIEW,
+    EndpointView,
+    ObservedStep,
+    collect_addresses,
+)
+from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 
 FRESH_US = 15 * 60 * 1_000_000  # a control older than this proves nothing
 
-LINKS = {
-    Link.OFFLINE: Sign.OFFLINE,
-    Link.CAPTIVE: Sign.CAPTIVE,
-    Link.NO_RESOLVER: Sign.NO_RESOLVER,
-    Link.DOMESTIC_ONLY: Sign.DOMESTIC_ONLY,
-    Link.UNKNOWN: Sign.LINK_UNKNOWN,
+FEATURE_BY_LINK = {
+    Link.OFFLINE: Feature.OFFLINE,
+    Link.CAPTIVE: Feature.CAPTIVE,
+    Link.NO_RESOLVER: Feature.NO_RESOLVER,
+    Link.DOMESTIC_ONLY: Feature.DOMESTIC_ONLY,
+    Link.UNKNOWN: Feature.LINK_UNKNOWN,
 }
-PAGES = {
-    Likeness.SAME: Sign.PAGE_SAME,
-    Likeness.DIFFERENT: Sign.PAGE_DIFFERENT,
-    Likeness.REDIRECTED: Sign.PAGE_REDIRECTED,
-    Likeness.LEGAL: Sign.PAGE_LEGAL,
-    Likeness.BLOCK: Sign.PAGE_BLOCK,
-    Likeness.BROKEN: Sign.PAGE_BROKEN,
-    Likeness.PARKED: Sign.PAGE_PARKED,
-    Likeness.FILTER: Sign.PAGE_FILTER,
-    Likeness.ANTIBOT: Sign.PAGE_ANTIBOT,
-    Likeness.SERVER_ERROR: Sign.PAGE_SERVER_ERROR,
-    Likeness.DYNAMIC: Sign.PAGE_DYNAMIC,
+FEATURE_BY_LIKENESS = {
+    Likeness.SAME: Feature.PAGE_SAME,
+    Likeness.DIFFERENT: Feature.PAGE_DIFFERENT,
+    Likeness.REDIRECTED: Feature.PAGE_REDIRECTED,
+    Likeness.LEGAL: Feature.PAGE_LEGAL,
+    Likeness.BLOCK: Feature.PAGE_BLOCK,
+    Likeness.BROKEN: Feature.PAGE_BROKEN,
+    Likeness.PARKED: Feature.PAGE_PARKED,
+    Likeness.FILTER: Feature.PAGE_FILTER,
+    Likeness.ANTIBOT: Feature.PAGE_ANTIBOT,
+    Likeness.SERVER_ERROR: Feature.PAGE_SERVER_ERROR,
+    Likeness.DYNAMIC: Feature.PAGE_DYNAMIC,
 }
-FOREIGN = frozenset((Sign.PAGE_DIFFERENT, Sign.PAGE_REDIRECTED, Sign.PAGE_LEGAL, Sign.PAGE_BLOCK))
+FOREIGN_PAGES = frozenset(
+    (Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_LEGAL, Feature.PAGE_BLOCK)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class ComparisonInput:
     """One endpoint as seen from both sides, with what is known about the seeing."""
 
-    here: Sight
-    control: Sight = NOTHING
+    vantage: EndpointView
+    control: EndpointView = EMPTY_VIEW
     link: Link = Link.UNKNOWN
     not_measured: bool = False
     age_us: int | None = None  # of the control, None when there is none
     control_link: Link = Link.UNKNOWN
-    other_way: bool = False
-    more_to_come: bool = False
-    endless: bool = False
+    control_redirected_away: bool = False
+    redirect_unfollowed: bool = False
+    redirect_endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Features:
     """What the decision table reads."""
 
-    signs: frozenset[Sign]
-    failing: Failing | None = None
-    reached: tuple[int, ...] = ()  # observations of the deepest success
-    others: tuple[int, ...] = ()  # lookups that contradict the system's
+    present: frozenset[Feature]
+    deciding_failure: DecidingFailure | None = None
+    deepest_indices: tuple[int, ...] = ()  # observations of the deepest success
+    contradicting_indices: tuple[int, ...] = ()  # lookups that contradict the system's
 
 
-def case(scene: Scene) -> Case:
-    here, control = scene.here, _usable(scene)
-    stopped = failing(here, control)
-    signs = {
-        *_vantage(scene),
-        *_ipv6(here, control),
-        *_chain(scene),
-        *_progress(here, control, stopped),
-        *_control_state(scene),
-        *_against_control(here, control, stopped),
-        *lookup_signs(here, control),
-        *address_signs(here, control, stopped),
-        *certificate_signs(control, stopped),
-        *_page(here, control),
+def extract_features(comparison_input: ComparisonInput) -> Features:
+    vantage = comparison_input.vantage
+    control = _select_control(comparison_input)
+    deciding_failure = find_deciding_failure(vantage, control)
+    present = {
+        *_find_vantage_features(comparison_input),
+        *_find_ipv6_features(vantage, control),
+        *_find_redirect_features(comparison_input),
+        *_find_progress_features(vantage, control, deciding_failure),
+        *_find_control_features(comparison_input),
+        *_compare_with_control(vantage, control, deciding_failure),
+        *extract_lookup_features(vantage, control),
+        *extract_address_features(vantage, control, deciding_failure),
+        *extract_certificate_features(control, deciding_failure),
+        *_find_page_features(vantage, control),
     }
-    others = tuple(s.index for s in here.other_lookups if s.ok and answers((s,)))
-    return Case(frozenset(signs), stopped, _deepest(here), others)
+    contradicting_indices = tuple(
+        s.index for s in vantage.other_lookups if s.has_succeeded and collect_addresses((s,))
+    )
+    return Features(
+        frozenset(present), deciding_failure, _find_deepest_indices(vantage), contradicting_indices
+    )
 
 
-def _usable(scene: Scene) -> Sight:
+def _select_control(comparison_input: ComparisonInput) -> EndpointView:
     """The control's sight, or nothing when it does not count."""
-    good = not any(True for _ in _control_state(scene))
-    return scene.control if good else NOTHING
+    is_usable = not any(True for _ in _find_control_features(comparison_input))
+    return comparison_input.control if is_usable else EMPTY_VIEW
 
 
-def _control_state(scene: Scene) -> Iterator[Sign]:
-    if scene.age_us is None:
-        yield Sign.CONTROL_MISSING
-    elif scene.control_link is not Link.ONLINE:
-        yield Sign.CONTROL_NOT_ONLINE
-    elif scene.age_us > FRESH_US:
-        yield Sign.CONTROL_STALE
-    elif scene.other_way:
-        yield Sign.CONTROL_OTHER_WAY
+def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+    if comparison_input.age_us is None:
+        yield Feature.CONTROL_MISSING
+    elif comparison_input.control_link is not Link.ONLINE:
+        yield Feature.CONTROL_NOT_ONLINE
+    elif comparison_input.age_us > FRESH_US:
+        yield Feature.CONTROL_STALE
+    elif comparison_input.control_redirected_away:
+        yield Feature.CONTROL_REDIRECTED_AWAY
 
 
-def _vantage(scene: Scene) -> Iterator[Sign]:
-    here = scene.here
-    if scene.link is not Link.ONLINE:
-        yield LINKS[scene.link]
-    if scene.not_measured:
-        yield Sign.NOT_MEASURED
-    if not here.lookups and not here.attempts:
-        yield Sign.NO_STEPS
-    if Failure.INTERRUPTED in here.words:
-        yield Sign.INTERRUPTED
-    six = {s.index for a in here.attempts if a.ipv6 for s in a.steps}
-    if any(s.local and s.index not in six for s in _steps(here)):
-        yield Sign.LOCAL_FAILURE
+def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+    vantage = comparison_input.vantage
+    if comparison_input.link is not Link.ONLINE:
+        yield FEATURE_BY_LINK[comparison_input.link]
+    if comparison_input.not_measured:
+        yield Feature.NOT_MEASURED
+    if not vantage.lookups and not vantage.attempts:
+        yield Feature.NO_STEPS
+    if Failure.INTERRUPTED in vantage.failures:
+        yield Feature.INTERRUPTED
+    ipv6_indices = {s.index for a in vantage.attempts if a.is_ipv6 for s in a.steps}
+    if any(s.is_local and s.index not in ipv6_indices for s in _list_steps(vantage)):
+        yield Feature.LOCAL_FAILURE
 
 
-def _ipv6(here: Sight, control: Sight) -> Iterator[Sign]:
+def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
     """A vantage without IPv6 fails by itself there, which is a lack and no fault."""
-    unresolved = not here.resolved and six_only(here, control)
-    tried = (s for a in here.attempts if a.ipv6 for s in a.steps)
-    if unresolved or any(not s.ok for s in tried):
-        yield Sign.IPV6_FAILURE
+    is_unresolved = not vantage.is_resolved and has_only_ipv6(vantage, control)
+    ipv6_steps = (s for a in vantage.attempts if a.is_ipv6 for s in a.steps)
+    if is_unresolved or any(not s.has_succeeded for s in ipv6_steps):
+        yield Feature.IPV6_FAILURE
 
 
-def _chain(scene: Scene) -> Iterator[Sign]:
-    if scene.more_to_come:
-        yield Sign.MORE_TO_COME
-    if scene.endless:
-        yield Sign.ENDLESS
+def _find_redirect_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+    if comparison_input.redirect_unfollowed:
+        yield Feature.REDIRECT_UNFOLLOWED
+    if comparison_input.redirect_endless:
+        yield Feature.REDIRECT_ENDLESS
 
 
-def _progress(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:
-    reached = {
-        Operation.RESOLVE: Sign.RESOLVED,
-        Operation.CONNECT: Sign.CONNECTED,
-        Operation.TLS_HANDSHAKE: Sign.VERIFIED,
-        Operation.QUIC_HANDSHAKE: Sign.VERIFIED,
-        Operation.HTTP_ROUND_TRIP: Sign.ANSWERED,
-        Operation.EXCHANGE: Sign.SPOKEN,
+def _find_progress_features(
+    vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
+) -> Iterator[Feature]:
+    feature_by_operation = {
+        Operation.RESOLVE: Feature.RESOLVED,
+        Operation.CONNECT: Feature.CONNECTED,
+        Operation.TLS_HANDSHAKE: Feature.VERIFIED,
+        Operation.QUIC_HANDSHAKE: Feature.VERIFIED,
+        Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
+        Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
     }
-    yield from (sign for operation, sign in reached.items() if operation in here.passed)
-    if stopped is not None:
-        yield Sign.FAILED
-    fell_back = here.depth == DEPTH[Operation.RESOLVE] and bool(here.own_attempts)
-    if here.depth >= control.depth > 0 and not fell_back:
-        yield Sign.AS_FAR_AS_CONTROL
-    for step in here.find(Operation.READ_BODY):
+    yield from (
+        feature
+        for operation, feature in feature_by_operation.items()
+        if operation in vantage.passed_operations
+    )
+    if deciding_failure is not None:
+        yield Feature.FAILED
+    has_fallen_back = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE] and bool(
+        vantage.own_attempts
+    )
+    if vantage.depth >= control.depth > 0 and not has_fallen_back:
+        yield Feature.AS_FAR_AS_CONTROL
+    for step in vantage.find_steps(Operation.READ_BODY):
         if step.method == "slow_body":
-            yield Sign.SLOW_BODY
-        elif step.method == "truncated_body" or (step.method and Sign.VERIFIED in _tls(here)):
-            yield Sign.CUT_BODY
-    if frozen(here, control):
-        yield Sign.FROZEN
+            yield Feature.SLOW_BODY
+        elif step.method == "truncated_body" or (
+            step.method and Feature.VERIFIED in _find_tls_features(vantage)
+        ):
+            yield Feature.TRUNCATED_BODY
+    if is_frozen(vantage, control):
+        yield Feature.FROZEN
 
 
-def _tls(here: Sight) -> tuple[Sign, ...]:
-    return (Sign.VERIFIED,) if Operation.TLS_HANDSHAKE in here.passed else ()
+def _find_tls_features(vantage: EndpointView) -> tuple[Feature, ...]:
+    return (Feature.VERIFIED,) if Operation.TLS_HANDSHAKE in vantage.passed_operations else ()
 
 
-def _against_control(here: Sight, control: Sight, stopped: Failing | None) -> Iterator[Sign]:
-    theirs = failing(control, control)
-    if Operation.READ_BODY in control.passed:
-        yield Sign.CONTROL_BODY
-    if Operation.RESOLVE in control.passed:
-        yield Sign.CONTROL_RESOLVED
-    if stopped is None:
-        if theirs is not None:
-            yield Sign.CONTROL_FAILED
-    elif stopped.operation in control.passed:
-        yield Sign.CONTROL_PASSED
-    elif theirs is not None and DEPTH[theirs.operation] <= DEPTH[stopped.operation]:
-        yield Sign.CONTROL_FAILED
+def _compare_with_control(
+    vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
+) -> Iterator[Feature]:
+    control_failure = find_deciding_failure(control, control)
+    if Operation.READ_BODY in control.passed_operations:
+        yield Feature.CONTROL_BODY
+    if Operation.RESOLVE in control.passed_operations:
+        yield Feature.CONTROL_RESOLVED
+    if deciding_failure is None:
+        if control_failure is not None:
+            yield Feature.CONTROL_FAILED
+    elif deciding_failure.operation in control.passed_operations:
+        yield Feature.CONTROL_PASSED
+    elif (
+        control_failure is not None
+        and OPERATION_DEPTH[control_failure.operation]
+        <= OPERATION_DEPTH[deciding_failure.operation]
+    ):
+        yield Feature.CONTROL_FAILED
 
 
-def _page(here: Sight, control: Sight) -> Iterator[Sign]:
+def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
     """Only cleartext pages are compared."""
-    if Operation.TLS_HANDSHAKE in here.passed | control.passed:
+    if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
-    if here.page is not None and control.page is not None:
-        found = PAGES[likeness(here.page[1], control.page[1])]
-        yield found
-        if found in FOREIGN:
-            yield Sign.PAGE_FOREIGN
+    if vantage.page is not None and control.page is not None:
+        feature = FEATURE_BY_LIKENESS[compare_pages(vantage.page[1], control.page[1])]
+        yield feature
+        if feature in FOREIGN_PAGES:
+            yield Feature.PAGE_FOREIGN
 
 
-def _deepest(here: Sight) -> tuple[int, ...]:
-    steps = [s for s in _steps(here) if s.ok and s.operation in here.passed]
-    depth = max((DEPTH.get(s.operation, 0) for s in steps), default=0)
-    return tuple(s.index for s in steps if DEPTH.get(s.operation, 0) == depth)
+def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
+    steps = [
+        s
+        for s in _list_steps(vantage)
+        if s.has_succeeded and s.operation in vantage.passed_operations
+    ]
+    depth = max((OPERATION_DEPTH.get(s.operation, 0) for s in steps), default=0)
+    return tuple(s.index for s in steps if OPERATION_DEPTH.get(s.operation, 0) == depth)
 
 
-def _steps(sight: Sight) -> list[Step]:
-    return [*sight.lookups, *(s for a in sight.attempts for s in a.steps)]
+def _list_steps(view: EndpointView) -> list[ObservedStep]:
+    return [*view.lookups, *(s for a in view.attempts for s in a.steps)]

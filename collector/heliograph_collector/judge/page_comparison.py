@@ -8,36 +8,40 @@ from enum import StrEnum
 
 from heliograph.failure import Operation
 from heliograph.observation import Http
-from heliograph_collector.judge.endpoint_view import Sight, Step, host_of
-from heliograph_collector.judge.signatures import Signature, block_page, look_alike
+from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
+from heliograph_collector.judge.signatures import Signature, match_block_page, match_look_alike
 
 # Where the freezes seen in the field set in: after 16 to 25 KB, as servers and boxes count it.
 FREEZE_FROM = 8 * 1024
 FREEZE_TO = 64 * 1024
 SILENCE_US = 5_000_000  # so long nothing, before it is called frozen
-LEAST_RATE = 8 * 1024  # bytes a second until then: what crawls all along does not freeze
+MIN_RATE = 8 * 1024  # bytes a second until then: what crawls all along does not freeze
 
 
-def frozen(here: Sight, control: Sight) -> bool:
+def is_frozen(vantage: EndpointView, control: EndpointView) -> bool:
     """Whether a body came briskly, stopped within the window and stayed silent to the end.
 
     Never when another connection of the same measurement got it whole.
     """
-    theirs = [s for s in control.find(Operation.READ_BODY) if s.ok]
-    whole = max((s.seen.http.body_bytes for s in theirs if s.seen.http), default=0)
-    return any(_stuck(step, whole) for step in here.find(Operation.READ_BODY))
+    control_steps = [s for s in control.find_steps(Operation.READ_BODY) if s.has_succeeded]
+    complete_bytes = max(
+        (s.observation.http.body_bytes for s in control_steps if s.observation.http), default=0
+    )
+    return any(_is_stuck(step, complete_bytes) for step in vantage.find_steps(Operation.READ_BODY))
 
 
-def _stuck(step: Step, whole: int) -> bool:
-    http = step.seen.http
+def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
+    http = step.observation.http
     if step.method != "slow_body" or http is None or not http.arrivals:
         return False
     last = http.arrivals[-1]
-    if not FREEZE_FROM <= last.bytes <= FREEZE_TO or last.bytes >= whole:
+    if not FREEZE_FROM <= last.bytes <= FREEZE_TO or last.bytes >= complete_bytes:
         return False
-    first = next(a.at_us for a in http.arrivals if a.bytes >= last.bytes)  # when it all was there
-    brisk = last.bytes * 1_000_000 >= LEAST_RATE * max(first, 1)
-    return brisk and step.seen.duration_us - first >= SILENCE_US
+    arrived_us = next(
+        a.at_us for a in http.arrivals if a.bytes >= last.bytes
+    )  # when it all was there
+    is_fast = last.bytes * 1_000_000 >= MIN_RATE * max(arrived_us, 1)
+    return is_fast and step.observation.duration_us - arrived_us >= SILENCE_US
 
 
 ALIKE = 0.7  # shorter body over longer one, from which bodies are the same page
@@ -47,7 +51,7 @@ REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "or
 
 # Statuses and servers that turn robots away, for the robot's sake and not the state's.
 ANTIBOT_STATUS = frozenset({403, 429, 503})
-TOO_MANY = 429  # RFC 6585 section 4: says of itself that it is about the rate
+TOO_MANY_REQUESTS = 429  # RFC 6585 section 4: says of itself that it is about the rate
 ANTIBOT_SERVERS = (
     "cloudflare",
     "akamaighost",
@@ -90,7 +94,7 @@ class Likeness(StrEnum):
     DYNAMIC = "dynamic"  # nothing firm enough to compare
 
 
-KINDS = {
+LIKENESS_BY_KIND = {
     "challenge": Likeness.ANTIBOT,
     "edge_error": Likeness.SERVER_ERROR,
     "parked": Likeness.PARKED,
@@ -99,96 +103,101 @@ KINDS = {
 }
 
 
-def likeness(here: Http, control: Http) -> Likeness:
+def compare_pages(page: Http, control: Http) -> Likeness:
     """How the vantage's answer stands to the control's."""
-    known = block_page(here)
-    if known is not None and _only_here(known, control):
+    block_signature = match_block_page(page)
+    if block_signature is not None and _is_only_on_vantage(block_signature, control):
         return Likeness.BLOCK
-    if here.status == control.status and _kin(here, control):
+    if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
-    mistaken = look_alike(here)
-    if mistaken is not None and _only_here(mistaken, control):
-        return KINDS[mistaken.kind]
-    if look_alike(control) is not None:  # what the control got is no measure
+    other_signature = match_look_alike(page)
+    if other_signature is not None and _is_only_on_vantage(other_signature, control):
+        return LIKENESS_BY_KIND[other_signature.kind]
+    if match_look_alike(control) is not None:  # what the control got is no measure
         return Likeness.DYNAMIC
-    if here.status == control.status:
-        return _same_status(here, control)
-    return _other_status(here, control)
+    if page.status == control.status:
+        return _compare_same_status(page, control)
+    return _compare_other_status(page, control)
 
 
-def _only_here(signature: Signature, control: Http) -> bool:
-    return not signature.fits(control)
+def _is_only_on_vantage(signature: Signature, control: Http) -> bool:
+    return not signature.matches(control)
 
 
-def _kin(here: Http, control: Http) -> bool:
+def _is_same_page(page: Http, control: Http) -> bool:
     """The very same page, or one with the same name."""
-    if here.body_sha256 and here.body_sha256 == control.body_sha256:
+    if page.body_sha256 and page.body_sha256 == control.body_sha256:
         return True
-    return not _redirect(here) and _titles_agree(here, control)
+    return not _is_redirect(page) and _has_same_title(page, control)
 
 
-def _same_status(here: Http, control: Http) -> Likeness:
-    if _redirect(here):
-        if _goal(here) == _goal(control) or _at_home(here):
+def _compare_same_status(page: Http, control: Http) -> Likeness:
+    if _is_redirect(page):
+        if _get_redirect_host(page) == _get_redirect_host(control) or _stays_on_host(page):
             return Likeness.SAME
-        return Likeness.DYNAMIC if _of_one_owner(here) else Likeness.REDIRECTED
-    if here.status >= 400 and not _new_title(here, control):
+        return Likeness.DYNAMIC if _has_same_owner(page) else Likeness.REDIRECTED
+    if page.status >= 400 and not _has_new_title(page, control):
         return Likeness.SAME
-    if _uncommon(here) & _uncommon(control):
+    if _get_uncommon_headers(page) & _get_uncommon_headers(control):
         return Likeness.SAME
-    if not (here.body_bytes and control.body_bytes) or here.truncated or control.truncated:
+    if not (page.body_bytes and control.body_bytes) or page.truncated or control.truncated:
         return Likeness.DYNAMIC
-    if _ratio(here.body_bytes, control.body_bytes) > ALIKE:
+    if _compute_size_ratio(page.body_bytes, control.body_bytes) > ALIKE:
         return Likeness.SAME
-    return Likeness.DIFFERENT if _new_title(here, control) else Likeness.DYNAMIC
+    return Likeness.DIFFERENT if _has_new_title(page, control) else Likeness.DYNAMIC
 
 
-def _other_status(here: Http, control: Http) -> Likeness:
-    if here.status == 451:
+def _compare_other_status(page: Http, control: Http) -> Likeness:
+    if page.status == 451:
         return Likeness.LEGAL
-    if _antibot(here):
+    if _is_antibot(page):
         return Likeness.ANTIBOT
-    if here.status >= 400 and control.status >= 400 and not _new_title(here, control):
+    if page.status >= 400 and control.status >= 400 and not _has_new_title(page, control):
         return Likeness.SAME
-    if here.status >= 500:
+    if page.status >= 500:
         return Likeness.SERVER_ERROR
     if control.status >= 400:  # the control's own answer is no measure
         return Likeness.DYNAMIC
-    if _redirect(here):
-        return _sent_on(here)
-    if _titles_agree(here, control) or _uncommon(here) & _uncommon(control):
+    if _is_redirect(page):
+        return _compare_redirect(page)
+    if _has_same_title(page, control) or _get_uncommon_headers(page) & _get_uncommon_headers(
+        control
+    ):
         return Likeness.DYNAMIC  # its own server is in another mood
     return Likeness.DIFFERENT
 
 
-def _sent_on(here: Http) -> Likeness:
+def _compare_redirect(page: Http) -> Likeness:
     """To where the control was not sent."""
-    if "//" in here.location and not host_of(here.location):
+    if "//" in page.location and not parse_host(page.location):
         return Likeness.BROKEN
-    kin = _at_home(here) or _of_one_owner(here)
-    return Likeness.DYNAMIC if kin else Likeness.REDIRECTED
+    has_same_owner = _stays_on_host(page) or _has_same_owner(page)
+    return Likeness.DYNAMIC if has_same_owner else Likeness.REDIRECTED
 
 
-def _redirect(http: Http) -> bool:
+def _is_redirect(http: Http) -> bool:
     return 300 <= http.status < 400 and bool(http.location)
 
 
-def _goal(http: Http) -> str:
-    return host_of(http.location) or host_of(http.url)
+def _get_redirect_host(http: Http) -> str:
+    return parse_host(http.location) or parse_host(http.url)
 
 
-def _at_home(http: Http) -> bool:
+def _stays_on_host(http: Http) -> bool:
     """Whether the redirect stays with the host it came from."""
-    return related(_goal(http), host_of(http.url))
+    return is_related_host(_get_redirect_host(http), parse_host(http.url))
 
 
-def _of_one_owner(http: Http) -> bool:
+def _has_same_owner(http: Http) -> bool:
     """Whether both hosts bear one name, as a site that sends each country to its own domain."""
-    goal, host = _goal(http).lower(), host_of(http.url).lower()
-    return bool(_labels(goal) & _labels(host)) or _registered(goal) == _registered(host)
+    redirect_host = _get_redirect_host(http).lower()
+    host = parse_host(http.url).lower()
+    return bool(
+        _get_owner_labels(redirect_host) & _get_owner_labels(host)
+    ) or _get_registered_label(redirect_host) == _get_registered_label(host)
 
 
-def _registered(host: str) -> str:
+def _get_registered_label(host: str) -> str:
     """The label under which a name was registered, bbc of www.bbc.co.uk; else the host itself."""
     labels = host.split(".")[:-1]
     if len(labels) > 1 and labels[-1] in REGISTRIES:
@@ -196,19 +205,20 @@ def _registered(host: str) -> str:
     return labels[-1] if labels else host
 
 
-def _labels(host: str) -> set[str]:
+def _get_owner_labels(host: str) -> set[str]:
     labels = host.lower().split(".")[:-1]
     return {label for label in labels if len(label) >= OWN_LABEL} - COMMON_LABELS
 
 
-def related(one: str, other: str) -> bool:
+def is_related_host(host: str, other_host: str) -> bool:
     """Whether one host is the other or a name below it, `www.` left aside."""
-    one, other = one.lower().removeprefix("www."), other.lower().removeprefix("www.")
-    return one == other or one.endswith("." + other) or other.endswith("." + one)
+    host = host.lower().removeprefix("www.")
+    other_host = other_host.lower().removeprefix("www.")
+    return host == other_host or host.endswith("." + other_host) or other_host.endswith("." + host)
 
 
-def _antibot(http: Http) -> bool:
-    if http.status == TOO_MANY:
+def _is_antibot(http: Http) -> bool:
+    if http.status == TOO_MANY_REQUESTS:
         return True
     server = http.server.lower()
     named = any(name in server for name in ANTIBOT_SERVERS)
@@ -217,23 +227,23 @@ def _antibot(http: Http) -> bool:
     )
 
 
-def _uncommon(http: Http) -> set[str]:
+def _get_uncommon_headers(http: Http) -> set[str]:
     return set(http.header_names) - COMMON_HEADERS
 
 
-def _ratio(one: int, other: int) -> float:
-    return min(one, other) / max(one, other)
+def _compute_size_ratio(size: int, other_size: int) -> float:
+    return min(size, other_size) / max(size, other_size)
 
 
-def _words(title: str) -> set[str]:
-    words = {word for word in title.lower().split() if len(word) >= LONG_WORD}
-    return words or ({title.strip().lower()} if title.strip() else set())
+def _split_title(title: str) -> set[str]:
+    tokens = {token for token in title.lower().split() if len(token) >= LONG_WORD}
+    return tokens or ({title.strip().lower()} if title.strip() else set())
 
 
-def _titles_agree(here: Http, control: Http) -> bool:
-    return bool(_words(here.title) & _words(control.title))
+def _has_same_title(page: Http, control: Http) -> bool:
+    return bool(_split_title(page.title) & _split_title(control.title))
 
 
-def _new_title(here: Http, control: Http) -> bool:
+def _has_new_title(page: Http, control: Http) -> bool:
     """Whether the vantage got a page with a name that the control's does not bear."""
-    return bool(_words(here.title)) and not _titles_agree(here, control)
+    return bool(_split_title(page.title)) and not _has_same_title(page, control)

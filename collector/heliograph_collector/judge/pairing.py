@@ -7,108 +7,133 @@ from urllib.parse import urljoin
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement, Observation
-from heliograph_collector.judge.endpoint_view import NOTHING, Sight, sight
-from heliograph_collector.judge.features import Scene
-from heliograph_collector.judge.page_comparison import related
-from heliograph_collector.model.records import ControlView, Taken
+from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView, build_view
+from heliograph_collector.judge.features import ComparisonInput
+from heliograph_collector.judge.page_comparison import is_related_host
+from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
-MOST_HOPS = 10  # so many redirects an agent follows
+MAX_HOPS = 10  # so many redirects an agent follows
 
 HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # how the web experiment labels a page's chain
 
 
-def endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
+def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     """The endpoints of a service, in the order met; none for a page or a lone target."""
-    seen = measurement.observations if measurement else ()
-    return tuple(dict.fromkeys(x.endpoint for x in seen if not HOP.fullmatch(x.endpoint)))
+    observations = measurement.observations if measurement else ()
+    return tuple(dict.fromkeys(x.endpoint for x in observations if not HOP.fullmatch(x.endpoint)))
 
 
-def endpoint_scene(taken: Taken, control: ControlView, label: str) -> Scene:
+def pair_endpoint(record: ReceivedMeasurement, control: ControlView, label: str) -> ComparisonInput:
     """One endpoint of a service, on both sides."""
-    here = sight(taken.measurement.observations, label)
-    there = sight(_observations(control), label)
-    return _scene(taken, control, here, there)
+    vantage_view = build_view(record.measurement.observations, label)
+    control_view = build_view(_get_control_observations(control), label)
+    return _build_input(record, control, vantage_view, control_view)
 
 
-def page_scene(taken: Taken, control: ControlView) -> Scene:
+def pair_page(record: ReceivedMeasurement, control: ControlView) -> ComparisonInput:
     """The page at the end of the redirects, as far as they can be believed.
 
     A redirect in clear to a foreign host is believed only when the control was sent there too.
     """
-    url = taken.measurement.target
-    ours = _hops(taken.measurement.observations, url)
-    theirs = _hops(_observations(control), url)
-    at = 0
-    while at + 1 < len(ours) and (_believed(ours[at], ours[at + 1]) or _same(at + 1, ours, theirs)):
-        at += 1
-    here = ours[at] if ours else NOTHING
-    there = theirs[at] if at < len(theirs) else NOTHING
-    known = control.measurement is not None
-    elsewhere = known and bool(ours) and at > 0 and not _same(at, ours, theirs)
-    scene = _scene(taken, control, here, there)
-    more = at + 1 == len(ours) < len(theirs) and _sends_on(here)
-    endless = at == MOST_HOPS and _sends_on(here)
-    return replace(scene, other_way=elsewhere, more_to_come=more, endless=endless)
+    url = record.measurement.target
+    vantage_hops = _build_hops(record.measurement.observations, url)
+    control_hops = _build_hops(_get_control_observations(control), url)
+    hop_index = 0
+    while hop_index + 1 < len(vantage_hops) and (
+        _is_believed(vantage_hops[hop_index], vantage_hops[hop_index + 1])
+        or _is_same_host(hop_index + 1, vantage_hops, control_hops)
+    ):
+        hop_index += 1
+    vantage_view = vantage_hops[hop_index] if vantage_hops else EMPTY_VIEW
+    control_view = control_hops[hop_index] if hop_index < len(control_hops) else EMPTY_VIEW
+    has_control = control.measurement is not None
+    is_elsewhere = (
+        has_control
+        and bool(vantage_hops)
+        and hop_index > 0
+        and not _is_same_host(hop_index, vantage_hops, control_hops)
+    )
+    comparison_input = _build_input(record, control, vantage_view, control_view)
+    is_unfollowed = hop_index + 1 == len(vantage_hops) < len(control_hops) and _is_redirect(
+        vantage_view
+    )
+    is_endless = hop_index == MAX_HOPS and _is_redirect(vantage_view)
+    return replace(
+        comparison_input,
+        control_redirected_away=is_elsewhere,
+        redirect_unfollowed=is_unfollowed,
+        redirect_endless=is_endless,
+    )
 
 
-def _scene(taken: Taken, control: ControlView, here: Sight, there: Sight) -> Scene:
-    four = any(":" not in address for address in there.own_addresses)
-    return Scene(
-        here=replace(
-            here,
-            named=bool(there.system_lookups),
-            four_known=four,
-            six_works=_six_works(taken.measurement.observations),
+def _build_input(
+    record: ReceivedMeasurement,
+    control: ControlView,
+    vantage_view: EndpointView,
+    control_view: EndpointView,
+) -> ComparisonInput:
+    control_has_ipv4 = any(":" not in address for address in control_view.own_addresses)
+    return ComparisonInput(
+        vantage=replace(
+            vantage_view,
+            control_asked_system=bool(control_view.system_lookups),
+            control_has_ipv4=control_has_ipv4,
+            ipv6_works=_has_working_ipv6(record.measurement.observations),
         ),
-        control=replace(there, anywhere=True),
-        link=taken.link,
-        not_measured=bool(taken.measurement.not_measured),
+        control=replace(control_view, addresses_optional=True),
+        link=record.link,
+        not_measured=bool(record.measurement.not_measured),
         age_us=control.age_us if control.measurement is not None else None,
         control_link=control.link if control.measurement is not None else Link.UNKNOWN,
     )
 
 
-def _six_works(observations: Sequence[Observation]) -> bool:
+def _has_working_ipv6(observations: Sequence[Observation]) -> bool:
     """Whether anything over IPv6 was answered: else none of it may have left the house."""
     ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
     return any(end is not None and ":" in end.address for _, end in ends)
 
 
-def _observations(control: ControlView) -> Sequence[Observation]:
+def _get_control_observations(control: ControlView) -> Sequence[Observation]:
     return control.measurement.observations if control.measurement is not None else ()
 
 
-def _hops(observations: Sequence[Observation], url: str) -> list[Sight]:
+def _build_hops(observations: Sequence[Observation], url: str) -> list[EndpointView]:
     """The pages of the chain, first to last; one that was lost in between has its empty place."""
     depths = [
-        int(found.group(1) or 0)
-        for seen in observations
-        if (found := HOP.fullmatch(seen.endpoint)) is not None
+        int(match.group(1) or 0)
+        for observation in observations
+        if (match := HOP.fullmatch(observation.endpoint)) is not None
     ]
-    hops: list[Sight] = []
+    hops: list[EndpointView] = []
     for depth in range(max(depths, default=-1) + 1):
-        hop = sight(observations, f"redirect-{depth}" if depth else "", url)
-        url = _next(url, hop)
+        hop = build_view(observations, f"redirect-{depth}" if depth else "", url)
+        url = _resolve_next_url(url, hop)
         hops.append(hop)
     return hops
 
 
-def _next(url: str, hop: Sight) -> str:
+def _resolve_next_url(url: str, hop: EndpointView) -> str:
     try:
         return urljoin(url, hop.page[1].location) if hop.page else ""
     except ValueError:
         return ""
 
 
-def _believed(one: Sight, following: Sight) -> bool:
+def _is_believed(hop: EndpointView, next_hop: EndpointView) -> bool:
     """Whether the step from one page to the next is the server's own, or stays with the host."""
-    secure = Operation.TLS_HANDSHAKE in one.passed
-    return secure or (bool(one.name) and related(one.name, following.name))
+    is_secure = Operation.TLS_HANDSHAKE in hop.passed_operations
+    return is_secure or (bool(hop.name) and is_related_host(hop.name, next_hop.name))
 
 
-def _same(at: int, ours: Sequence[Sight], theirs: Sequence[Sight]) -> bool:
-    return at < len(theirs) and ours[at].name == theirs[at].name
+def _is_same_host(
+    hop_index: int, vantage_hops: Sequence[EndpointView], control_hops: Sequence[EndpointView]
+) -> bool:
+    return (
+        hop_index < len(control_hops)
+        and vantage_hops[hop_index].name == control_hops[hop_index].name
+    )
 
 
-def _sends_on(here: Sight) -> bool:
-    return here.page is not None and 300 <= here.page[1].status < 400
+def _is_redirect(view: EndpointView) -> bool:
+    return view.page is not None and 300 <= view.page[1].status < 400

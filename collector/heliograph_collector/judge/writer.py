@@ -10,23 +10,31 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from heliograph.clock import Clock
-from heliograph_collector.model.records import Block, JournalRow, Judged, State, Taken, Verdict
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    Block,
+    JournalRow,
+    JudgedMeasurement,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.journal.journal import Journal, JournalError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import StoreError
 
-Assess = Callable[[Sequence[Taken]], Sequence[Judged]]
-
+Assess = Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]]
+NO_VERDICT = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
 BLOCK_ROWS = 64
 BLOCK_BYTES = 1_048_576  # of compressed bodies: some ten thousand measurements at most
 LINGER_S = 0.25  # a block for what arrives together, not for each envelope
 IDLE_S = 60.0
-LONGEST_PAUSE_S = 30.0
+MAX_PAUSE_S = 30.0
 BACKLOG_ROWS = 1_000  # of the journal, before readiness speaks of it
 TRIM_EVERY_US = 3_600_000_000
 DAY_US = 86_400_000_000
-NOT_JUDGED = Verdict(state=State.UNKNOWN, rule="writer.not_judged")
+NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
 
 # What a rule that meets a measurement it was not written for would raise.
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -35,7 +43,21 @@ _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-class Blocks(Protocol):
+class ClockCheck:
+    """Wrap an assessor: measurements from an impossible time are never judged."""
+
+    def __init__(self, assess: Assess) -> None:
+        self._assess = assess
+
+    def __call__(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
+        sane = [record for record in block if not record.is_time_bad]
+        marked: list[JudgedMeasurement] = [
+            (record, (NO_VERDICT,)) for record in block if record.is_time_bad
+        ]
+        return [*self._assess(sane), *marked]
+
+
+class BlockStore(Protocol):
     """What the writer needs of the store."""
 
     async def cursor(self, journal: str) -> int: ...
@@ -43,16 +65,16 @@ class Blocks(Protocol):
     async def insert_block(self, block: Block) -> None: ...
 
 
-class Writer:
+class StoreWriter:
     """`assess` judges, and may add older measurements that it judged again; it runs in a thread,
     one call at a time. `on_block` is told, in the event loop, of every block that is in."""
 
     def __init__(
         self,
         journal: Journal,
-        store: Blocks,
+        store: BlockStore,
         assess: Assess,
-        names: Pseudonyms,
+        pseudonyms: Pseudonyms,
         *,
         clock: Clock,
         rng: random.Random,
@@ -61,22 +83,28 @@ class Writer:
         presence_days: int = 35,
         linger_s: float = LINGER_S,
     ) -> None:
-        self._journal, self._store, self._assess, self._names = journal, store, assess, names
-        self._clock, self._rng, self._on_block = clock, rng, on_block
-        self._days, self._linger_s = (journal_days, presence_days), linger_s
+        self._journal = journal
+        self._store = store
+        self._assess = assess
+        self._pseudonyms = pseudonyms
+        self._clock = clock
+        self._rng = rng
+        self._on_block = on_block
+        self._days = (journal_days, presence_days)
+        self._linger_s = linger_s
         self._cursor: int | None = None  # not known before the store has answered
         self._failures = 0
-        self._trouble = ""
+        self._last_error = ""
         self._trimmed_us = clock.monotonic_us()
 
     async def run(self) -> None:
         """Go on until cancelled."""
         journal = self._journal.id
-        cursor = await self._patiently(lambda: self._store.cursor(journal))
-        begun = await self._patiently(lambda: self._store.pending(journal))
+        cursor = await self._retry_forever(lambda: self._store.cursor(journal))
+        pending = await self._retry_forever(lambda: self._store.pending(journal))
         self._cursor = cursor
-        if begun is not None:  # the same bounds again, so that what is in already is known
-            await self._take_in(*begun, await self._stretch(*begun))
+        if pending is not None:  # the same bounds again, so that what is in already is known
+            await self._commit_rows(*pending, await self._read_range(*pending))
         while True:
             await self._step(self._cursor)
 
@@ -87,13 +115,13 @@ class Writer:
 
     def problems(self) -> list[str]:
         """Sentences on why the store is not up to date; none when it is."""
-        found = [self._trouble] if self._trouble else []
+        sentences = [self._last_error] if self._last_error else []
         if self._cursor is None:
-            return found or ["The store has not answered yet."]
+            return sentences or ["The store has not answered yet."]
         behind = self._journal.position - self._cursor
-        if behind > BACKLOG_ROWS or (found and behind):
-            found.append(f"The store is {behind} journal entries behind.")
-        return found
+        if behind > BACKLOG_ROWS or (sentences and behind):
+            sentences.append(f"The store is {behind} journal entries behind.")
+        return sentences
 
     async def _step(self, cursor: int) -> None:
         if not await self._journal.wait_beyond(cursor, IDLE_S):
@@ -104,49 +132,51 @@ class Writer:
         committed = self._journal.position
         rows = await self._read(cursor)
         last = rows[-1].position if rows else committed
-        await self._take_in(cursor + 1, last, rows)
+        await self._commit_rows(cursor + 1, last, rows)
         await self._trim(last)
 
-    async def _take_in(self, first: int, last: int, rows: Sequence[JournalRow]) -> None:
+    async def _commit_rows(self, first: int, last: int, rows: Sequence[JournalRow]) -> None:
         block = await asyncio.to_thread(self._judge, first, last, rows)
-        await self._patiently(lambda: self._store.insert_block(block))
+        await self._retry_forever(lambda: self._store.insert_block(block))
         self._cursor = last
         if self._on_block is not None:
             self._on_block(block)
 
     def _judge(self, first: int, last: int, rows: Sequence[JournalRow]) -> Block:
         """Once per block: `assess` remembers what it was shown."""
-        read = read_rows(rows, self._names)
+        read = read_rows(rows, self._pseudonyms)
         return Block(
             journal=self._journal.id,
             first=first,
             last=last,
-            judged=tuple(self._assessed(read.taken)),
+            judged=tuple(self._assess_records(read.records)),
             presence=tuple(read.presence),
-            refused=tuple(read.refused),
+            refused=tuple(read.failures),
         )
 
-    def _assessed(self, taken: Sequence[Taken]) -> Sequence[Judged]:
+    def _assess_records(
+        self, records: Sequence[ReceivedMeasurement]
+    ) -> Sequence[JudgedMeasurement]:
         """A bug in a rule costs the verdicts of the measurements it stumbles over, no others."""
         try:
-            return self._assess(taken) if taken else ()
+            return self._assess(records) if records else ()
         except _BUGS:
-            if len(taken) == 1:
-                _LOG.exception("Measurement %s could not be judged; it is stored", taken[0].id)
-                return ((taken[0], (NOT_JUDGED,)),)
-        return [judged for one in taken for judged in self._assessed([one])]
+            if len(records) == 1:
+                _LOG.exception("Measurement %s could not be judged; it is stored", records[0].id)
+                return ((records[0], (NOT_JUDGED,)),)
+        return [judged for record in records for judged in self._assess_records([record])]
 
-    async def _stretch(self, first: int, last: int) -> list[JournalRow]:
+    async def _read_range(self, first: int, last: int) -> list[JournalRow]:
         rows: list[JournalRow] = []
         after = first - 1
         while after < last:
-            more = await self._read(after)
-            rows += [row for row in more if row.position <= last]
-            after = more[-1].position if more else last
+            next_rows = await self._read(after)
+            rows += [row for row in next_rows if row.position <= last]
+            after = next_rows[-1].position if next_rows else last
         return rows
 
     async def _read(self, after: int) -> list[JournalRow]:
-        return await self._patiently(
+        return await self._retry_forever(
             lambda: self._journal.read(after, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
         )
 
@@ -157,25 +187,26 @@ class Writer:
         self._trimmed_us = now_us
         wall_us = self._clock.wall_us()
         envelopes_us, presence_us = (wall_us - days * DAY_US for days in self._days)
-        await self._patiently(lambda: self._journal.trim(cursor, envelopes_us, presence_us))
+        await self._retry_forever(lambda: self._journal.trim(cursor, envelopes_us, presence_us))
 
-    async def _patiently(self, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def _retry_forever(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Until it succeeds, with growing pauses."""
         while True:
             try:
                 result = await work()
             except (StoreError, JournalError) as error:
-                if str(error) != self._trouble:
+                if str(error) != self._last_error:
                     _LOG.error("%s", error)
-                self._trouble = str(error)
-                await asyncio.sleep(pause_s(self._failures, self._rng))
+                self._last_error = str(error)
+                await asyncio.sleep(compute_pause_s(self._failures, self._rng))
                 self._failures += 1
             else:
-                self._trouble, self._failures = "", 0
+                self._last_error = ""
+                self._failures = 0
                 return result
 
 
-def pause_s(failures: int, rng: random.Random) -> float:
+def compute_pause_s(failures: int, rng: random.Random) -> float:
     """How long to wait after the n-th failure in a row: doubling, jittered, bounded."""
-    whole = min(LONGEST_PAUSE_S, 0.25 * 2.0 ** min(failures, 16))
-    return whole * rng.uniform(0.5, 1.0)
+    longest_s = min(MAX_PAUSE_S, 0.25 * 2.0 ** min(failures, 16))
+    return longest_s * rng.uniform(0.5, 1.0)

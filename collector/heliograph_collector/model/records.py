@@ -19,7 +19,7 @@ _REGION = re.compile(r"([A-Z]{2}-)?[A-Z0-9]{1,3}")
 TIME_BAD = "time.bad"  # the rule of a measurement whose time cannot be
 
 
-class State(StrEnum):
+class VerdictState(StrEnum):
     """Three states, and *down* when the control fails too. Doubt is unknown."""
 
     REACHABLE = "reachable"
@@ -28,13 +28,13 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Role(StrEnum):
+class AgentRole(StrEnum):
     VOLUNTEER = "volunteer"
     CONTROL = "control"
     QUARANTINE = "quarantine"  # stored and shown to the operator; its word is not counted
 
 
-class Kind(StrEnum):
+class RowKind(StrEnum):
     """What a journal row records."""
 
     ENVELOPE = "envelope"
@@ -55,14 +55,16 @@ class Vantage:
     region: str = ""
 
     @classmethod
-    def of(cls, country: str, asn: int, said: Epoch | Hello) -> "Vantage":
+    def from_peer(cls, country: str, asn: int, declaration: Epoch | Hello) -> "Vantage":
         """By the peer's address; its country, where that is not known, and the rest as declared."""
-        declared = said.country if _COUNTRY.fullmatch(said.country) else UNPLACED
+        country_or_unknown = (
+            declaration.country if _COUNTRY.fullmatch(declaration.country) else UNPLACED
+        )
         return cls(
-            country=declared if country == UNPLACED else country,
+            country=country_or_unknown if country == UNPLACED else country,
             asn=asn,
-            access=said.access if said.access in set(Access) else Access.UNKNOWN,
-            region=said.region if _REGION.fullmatch(said.region) else "",
+            access=declaration.access if declaration.access in set(Access) else Access.UNKNOWN,
+            region=declaration.region if _REGION.fullmatch(declaration.region) else "",
         )
 
 
@@ -70,13 +72,13 @@ class Vantage:
 class JournalRow:
     """One durable entry. `position` is given by the journal and orders everything."""
 
-    kind: Kind
+    kind: RowKind
     agent: bytes
     received_us: int
     country: str = "ZZ"  # of the peer's address, which is forgotten
     asn: int = 0
     prefix: str = ""  # keyed hash of the peer's /24 or /48, for one vote per network
-    role: Role = Role.VOLUNTEER
+    role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post
     sequence: int = 0  # envelopes only
     # The compressed batch of an envelope; protobuf Hello of an arrival, a goodbye, a loss; of a
@@ -94,7 +96,7 @@ def time_is_sane(measurement: Measurement, received_us: int) -> bool:
     return -MAX_AGE_US <= _corrected_us(measurement) - received_us <= MAX_AHEAD_US
 
 
-def counted_us(measurement: Measurement, received_us: int) -> int:
+def effective_time_us(measurement: Measurement, received_us: int) -> int:
     """From when it counts: its start, or its arrival when it says a time that cannot be.
 
     The store would have to make a partition for any week that a clock can name.
@@ -114,15 +116,15 @@ def _corrected_us(measurement: Measurement) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class ReceivedMeasurement:
     """A measurement on its way from journal to store."""
 
     id: str  # 32 hex digits, the same at every replay
     position: int
     received_us: int
-    nym: str  # who, under a pseudonym good for one (country, ASN, month)
+    pseudonym: str  # who, under a pseudonym good for one (country, ASN, month)
     prefix: str
-    role: Role
+    role: AgentRole
     vantage: Vantage
     measurement: Measurement
     established: bool = False  # enrolled ten days before it was made; the date itself is not kept
@@ -130,10 +132,10 @@ class Taken:
     @property
     def started_us(self) -> int:
         """When it was made on the collector's clock, if the agent knew its own error."""
-        return counted_us(self.measurement, self.received_us)
+        return effective_time_us(self.measurement, self.received_us)
 
     @property
-    def time_bad(self) -> bool:
+    def is_time_bad(self) -> bool:
         return not time_is_sane(self.measurement, self.received_us)
 
     @property
@@ -145,7 +147,7 @@ class Taken:
 class Verdict:
     """What a measurement means for one endpoint, or, with endpoint "", for the whole target."""
 
-    state: State
+    state: VerdictState
     rule: str  # permanent id
     layer: str = ""  # dns, tcp, tls, quic, http, protocol
     method: str = ""  # nxdomain, bogon, refused, reset_after_hello, timeout_after_hello …
@@ -174,7 +176,7 @@ class Cell:
     down: int
     unknown: int
     silent: int
-    state: State
+    state: VerdictState
     confidence: float
     layer: str = ""
     method: str = ""
@@ -196,7 +198,7 @@ class Vote:
     access: str
     service: str
     start_us: int  # of the bin
-    nym: str
+    pseudonym: str
     prefix: str
     reachable: int
     blocked: int
@@ -217,13 +219,15 @@ class Count:
     access: str
     service: str
     start_us: int
-    vantages: Mapping[State, int]
-    networks: Mapping[State, int]
-    causes: Mapping[tuple[State, str, str], int]  # (blocked or down, layer, method) → vantages
+    vantages: Mapping[VerdictState, int]
+    networks: Mapping[VerdictState, int]
+    causes: Mapping[
+        tuple[VerdictState, str, str], int
+    ]  # (blocked or down, layer, method) → vantages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class SilenceCount:
     """How many vantages of a cell were gone without goodbye when a bin ended.
 
     A vantage counts in every bin it stays away, for a day at most.
@@ -238,15 +242,15 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opinion:
+class StoredVote:
     """One volunteer's whole-target verdict, where `Vote` adds up a bin of them."""
 
     started_us: int
-    nym: str  # another one in another month
+    pseudonym: str  # another one in another month
     prefix: str
-    place: Vantage
+    vantage: Vantage
     established: bool
-    state: State
+    state: VerdictState
     layer: str
     method: str
     reachable_endpoints: int
@@ -262,35 +266,35 @@ class WorldTally:
     bad: int
 
 
-Judged = tuple[Taken, tuple[Verdict, ...]]
+JudgedMeasurement = tuple[ReceivedMeasurement, tuple[Verdict, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """What was last said of a measurement, and under which number; a higher one replaces it."""
 
-    taken: Taken
+    measurement: ReceivedMeasurement
     verdicts: tuple[Verdict, ...]
     number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Presence:
+class PresenceRow:
     """An arrival, a goodbye or a loss of one vantage, or (nym "") a start or fault of ours."""
 
-    kind: Kind
+    kind: RowKind
     position: int
     received_us: int
     vantage: Vantage
-    nym: str = ""
+    pseudonym: str = ""
     prefix: str = ""
-    role: Role = Role.VOLUNTEER
+    role: AgentRole = AgentRole.VOLUNTEER
     heard_us: int = 0  # as in the journal's row
-    why: str = ""  # of a fault
+    reason: str = ""  # of a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class DecodeFailure:
     """What could not be decoded: put aside with its reason, so that the rest goes on."""
 
     position: int
@@ -310,13 +314,13 @@ class Block:
     journal: str  # id of the journal that counted the positions
     first: int
     last: int
-    judged: tuple[Judged, ...] = ()
-    presence: tuple[Presence, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    judged: tuple[JudgedMeasurement, ...] = ()
+    presence: tuple[PresenceRow, ...] = ()
+    refused: tuple[DecodeFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
+class PeerComparison:
     """How other countries' vantages fare at one endpoint; a vantage, and a network, votes once."""
 
     reached_vantages: int = 0
@@ -335,8 +339,10 @@ class ControlView:
     age_us: int | None = None  # distance in time from the measurement it is held against
     link: Link = Link.UNKNOWN  # the control's own
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group, of the plan
-    contrast: Mapping[str, Contrast] = field(default_factory=dict)  # by endpoint, "" a page's
-    stand_in: bool = False  # no control, but a foreign vantage that several others bear out
+    peer_comparisons: Mapping[str, PeerComparison] = field(
+        default_factory=dict
+    )  # by endpoint, "" a page's
+    is_substitute: bool = False  # no control, but a foreign vantage that several others bear out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,7 +362,7 @@ class MeasurementFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementPage:
-    items: tuple[Judged, ...]  # newest first
+    items: tuple[JudgedMeasurement, ...]  # newest first
     next: str = ""  # the cursor of what follows, "" at the end
 
 
@@ -375,7 +381,7 @@ class CellFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class StoreHealth:
     """What the store says of itself."""
 
     engine: str  # its version

@@ -1,4 +1,4 @@
-"""What goes into the detectors. All times are microseconds UTC on the collector's clock."""
+"""Signals that the detectors read; times are microseconds UTC on the collector's clock."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 
 
-class Place(NamedTuple):
+class VantageLocation(NamedTuple):
     """Where a vantage is; "" and 0 are not known."""
 
     country: str
@@ -18,41 +18,41 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
-    """One vantage as a voter. `nym` must stay the same over the window that is looked at."""
+class VantageRef:
+    """One vantage as a voter; `nym` must stay the same over a window."""
 
     nym: str
     prefix: str  # keyed hash of its network; "" not known, which is one network
-    place: Place
+    place: VantageLocation
     first_us: int = 0  # when it was first seen: the young confirm nothing
     carrier: str = "session"  # how it reaches us; edges of a CDN are carriers too
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class VantageArrival:
     at_us: int
-    witness: Witness
+    witness: VantageRef
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Planned: stop, sleep, update, pause."""
+    """A planned end: stop, sleep, update, pause."""
 
     at_us: int
     nym: str
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """Found silent at `at_us`, without a goodbye; last heard at `heard_us`."""
+class VantageLoss:
+    """A vantage found silent at `at_us` without goodbye, last heard at `heard_us`."""
 
     at_us: int
     nym: str
     heard_us: int
 
 
-class Why(StrEnum):
-    """What made us blind."""
+class FaultReason(StrEnum):
+    """Why the collector could not observe."""
 
     RESTART = "restart"  # the collector was away: nobody's silence is known from that time
     PROBE = "probe"  # its own way to the world failed
@@ -63,18 +63,18 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Ours, from `at_us` until `until_us`: silences in that time say nothing by themselves."""
+    """A fault of the collector from `at_us` to `until_us`: silences in it mean nothing."""
 
     at_us: int
     until_us: int
-    why: Why
+    why: FaultReason
     country: str = ""  # "" everywhere
     carrier: str = ""  # "" every carrier
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """What a vantage that came back tells of its time in the dark."""
+class OfflineReport:
+    """What a returned vantage reports of the time in which it was offline."""
 
     at_us: int
     nym: str
@@ -83,7 +83,7 @@ class Replay:
     alive: bool  # it went on measuring; else its machine had rebooted
 
 
-class Standing(StrEnum):
+class VoteValue(StrEnum):
     """What one verdict says of a service from one vantage."""
 
     GOOD = "reachable"
@@ -94,36 +94,41 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"
 
 
-BAD = frozenset((Standing.BLOCKED, Standing.THROTTLED, Standing.PARTIAL))
+FAILING_VALUES = frozenset((VoteValue.BLOCKED, VoteValue.THROTTLED, VoteValue.PARTIAL))
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class ServiceVote:
     """One vantage's verdict on one service, made at `at_us`."""
 
     at_us: int
-    witness: Witness = field(repr=False)
+    witness: VantageRef = field(repr=False)
     service: str
-    standing: Standing
+    standing: VoteValue
     layer: str = ""
     method: str = ""
     source: str = ""  # the experiment: of several on one service the worst word counts
 
 
-Presence = Arrival | Goodbye | Lost
-Signal = Presence | Fault | Replay | Opinion
+PresenceSignal = VantageArrival | Goodbye | VantageLoss
+Signal = PresenceSignal | Fault | OfflineReport | ServiceVote
 
 
-def standing_of(
-    state: str, *, reachable: int = 0, endpoints: int = 0, goodput: float | None = None, slow: float
-) -> Standing:
-    """A verdict in this channel's words. `goodput` is over the vantage's own neutral reference.
+def derive_vote_value(
+    state: str,
+    *,
+    reachable: int = 0,
+    endpoints: int = 0,
+    goodput: float | None = None,
+    slow_share: float,
+) -> VoteValue:
+    """Derive the vote from a verdict.
 
-    Partial is what can be used though some of n endpoints are blocked; slowness counts only where
-    the service was reached. Doubt stays unknown.
+    `goodput` is relative to the vantage's neutral reference. Partial is usable although some of n
+    endpoints are blocked; slowness counts only where the service was reached. Doubt stays unknown.
     """
-    if state == Standing.GOOD and 0 < reachable < endpoints:
-        return Standing.PARTIAL
-    if state == Standing.GOOD and goodput is not None and goodput <= slow:
-        return Standing.THROTTLED
-    return Standing(state)
+    if state == VoteValue.GOOD and 0 < reachable < endpoints:
+        return VoteValue.PARTIAL
+    if state == VoteValue.GOOD and goodput is not None and goodput <= slow_share:
+        return VoteValue.THROTTLED
+    return VoteValue(state)

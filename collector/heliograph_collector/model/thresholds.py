@@ -1,4 +1,4 @@
-"""Every number that a detector decides by, as one versioned value. The manual says why each."""
+"""Every number that a detector decides by, as one versioned value. README.md explains."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ DETECT_VERSION = 4  # raised with any change of a number here or of a formula; e
 class Thresholds:
     """Times in seconds unless the name says days; shares are of votes."""
 
-    # How often a vantage falls silent by itself (churn.py)
+    # How often a vantage falls silent by itself (stats/churn.py)
     usual_per_day: float = 4.0  # before anything is known
     usual_weight_days: float = 30.0  # how much a pool of vantages must show to outweigh that
     pool_weight_days: float = 7.0  # and a vantage to outweigh its pool
     most_per_day: float = 24.0  # nobody makes a cell numb by coming and going
     memory_days: float = 28.0
 
-    # Silence (silence.py)
+    # Silence (silence/)
     windows_s: tuple[float, ...] = (120.0, 900.0)  # new silences are counted in these
     tick_s: float = 1.0  # how often an affected country is looked at
     beat_s: float = 15.0
@@ -58,11 +58,11 @@ class Thresholds:
     standing_days: float = 10.0  # younger vantages confirm nothing
     networks: int = 2  # ASNs that a country-wide incident must be seen from
 
-    # Folding (fold.py)
+    # Localization (stats/localization.py)
     noise: float = 0.02  # a vote outside any incident is silent so often
     explain: float = 8.0  # nats that a cell must explain to be named
 
-    # Reachability (reach.py)
+    # Blocking (blocking/)
     bin_s: float = 60.0
     fresh_s: float = 180.0  # an older vote is none
     hold_bins: int = 2  # of the last three

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from heliograph_collector.sources.replay import Replay
 
-MOST_SPOKEN = 20  # complaints that are kept by their words
+MAX_SENTENCES = 20  # complaints that are kept by their words
 
 
 class ImportRefusedError(ValueError):
@@ -16,23 +16,23 @@ class ImportRefusedError(ValueError):
 class Complaints:
     """What was left out, a sentence each; after twenty they are counted."""
 
-    said: list[str] = field(default_factory=list)
-    more: int = 0
+    sentences: list[str] = field(default_factory=list)
+    omitted_count: int = 0
 
-    def add(self, place: str, why: str) -> None:
-        if len(self.said) < MOST_SPOKEN:
-            self.said.append(f"{place}: {why}.")
+    def add(self, location: str, reason: str) -> None:
+        if len(self.sentences) < MAX_SENTENCES:
+            self.sentences.append(f"{location}: {reason}.")
         else:
-            self.more += 1
+            self.omitted_count += 1
 
-    def all(self) -> tuple[str, ...]:
-        if not self.more:
-            return tuple(self.said)
-        return (*self.said, f"{self.more} more of the kind are not told one by one.")
+    def list_sentences(self) -> tuple[str, ...]:
+        if not self.omitted_count:
+            return tuple(self.sentences)
+        return (*self.sentences, f"{self.omitted_count} more of the kind are not told one by one.")
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """`format`: ioda, csv, atlas or ooni. The replay's truths are empty."""
 
     format: str
@@ -40,5 +40,5 @@ class Imported:
     complaints: tuple[str, ...]
 
 
-def place(path: Path, line: int = 0) -> str:
+def describe_location(path: Path, line: int = 0) -> str:
     return f"{path}, line {line}" if line else str(path)

@@ -11,12 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
-from heliograph_collector.sources.complaints import Complaints, ImportRefusedError, place
-from heliograph_collector.sources.json_objects import MOST_STEPS, number, whole
+from heliograph_collector.sources.complaints import (
+    Complaints,
+    ImportRefusedError,
+    describe_location,
+)
+from heliograph_collector.sources.json_objects import MAX_STEPS, as_number, read_file
 from heliograph_collector.sources.replay import Series
-from heliograph_collector.sources.timestamps import moment, together
+from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
 
 SOURCES: Mapping[str, str] = {  # words of a column's name, in order
     "bgp": "bgp",
@@ -30,55 +34,58 @@ SOURCES: Mapping[str, str] = {  # words of a column's name, in order
     "mozilla": "mozilla",
 }
 _TIMES = ("time", "date", "timestamp", "datetime", "ts")
-_MOST_COLUMNS = 256
+_MAX_COLUMNS = 256
 Points = dict[str, dict[int, float | None]]
 
 
-def series(path: Path, scope: Scope, complaints: Complaints) -> list[Series]:
-    header, rows = _rows(path)
-    when = _when(path, header)
-    points = _points(path, header, rows, when, complaints)
-    points = _near(path, points, complaints)
-    every = sorted({at_us for column in points.values() for at_us in column})
-    if len(every) < 2:
+def read_series(path: Path, scope: Scope, complaints: Complaints) -> list[Series]:
+    header, rows = _open_table(path)
+    time_column = _find_time_column(path, header)
+    points = _collect_points(path, header, rows, time_column, complaints)
+    points = _drop_distant(path, points, complaints)
+    times_us = sorted({at_us for column in points.values() for at_us in column})
+    if len(times_us) < 2:
         raise ImportRefusedError(f"{path} holds fewer than two times with a value: no series.")
-    step_us = Counter(b - a for a, b in pairwise(every)).most_common(1)[0][0]
-    if (every[-1] - every[0]) // step_us > MOST_STEPS:
+    step_us = Counter(b - a for a, b in pairwise(times_us)).most_common(1)[0][0]
+    if (times_us[-1] - times_us[0]) // step_us > MAX_STEPS:
         raise ImportRefusedError(
-            f"{path} spans {(every[-1] - every[0]) // step_us} steps of "
-            f"{step_us / SECOND_US:g} s, more than {MOST_STEPS}: cut it into parts."
+            f"{path} spans {(times_us[-1] - times_us[0]) // step_us} steps of "
+            f"{step_us / SECOND_US:g} s, more than {MAX_STEPS}: cut it into parts."
         )
     return [
-        _series(name, scope, every[0], every[-1], step_us, known)
-        for name, known in points.items()
-        if any(value is not None for value in known.values())
+        _build_series(name, scope, times_us[0], times_us[-1], step_us, values)
+        for name, values in points.items()
+        if any(value is not None for value in values.values())
     ]
 
 
-def source_of(column: str) -> str:
+def guess_source(column: str) -> str:
     """IODA's word for it, or the column's own name."""
-    low = column.lower()
-    return next((source for word, source in SOURCES.items() if word in low), column.strip()[:64])
+    lower_name = column.lower()
+    return next(
+        (source for keyword, source in SOURCES.items() if keyword in lower_name),
+        column.strip()[:64],
+    )
 
 
-def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    body = whole(path).decode("utf-8", "replace")
-    first = body.partition("\n")[0]
-    mark = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(body), delimiter=mark)
+def _open_table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    body = read_file(path).decode("utf-8", "replace")
+    first_line = body.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
     csv.field_size_limit(1 << 20)
     try:
         header = next(reader, [])
-        bare = header[:1] and moment(header[0]) is not None
+        has_no_header = header[:1] and parse_timestamp(header[0]) is not None
     except csv.Error as error:
         raise ImportRefusedError(f"{path} is no table ({error}).") from error
-    if bare:  # no header: the first row is data already
+    if has_no_header:  # no header: the first row is data already
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
-        return names, _numbered(path, iter([header, *reader]), 1)
-    return header[:_MOST_COLUMNS], _numbered(path, reader, 2)
+        return names, _number_rows(path, iter([header, *reader]), 1)
+    return header[:_MAX_COLUMNS], _number_rows(path, reader, 2)
 
 
-def _numbered(
+def _number_rows(
     path: Path, reader: Iterator[list[str]], first: int
 ) -> Iterator[tuple[int, list[str]]]:
     try:
@@ -87,83 +94,94 @@ def _numbered(
         raise ImportRefusedError(f"{path} cannot be read on as a table ({error}).") from error
 
 
-def _when(path: Path, header: Sequence[str]) -> int:
-    for at, name in enumerate(header):
-        words = name.strip().lower().replace("(", " ").replace("_", " ").split()
-        if words and words[0] in _TIMES:
-            return at
+def _find_time_column(path: Path, header: Sequence[str]) -> int:
+    for column, name in enumerate(header):
+        tokens = name.strip().lower().replace("(", " ").replace("_", " ").split()
+        if tokens and tokens[0] in _TIMES:
+            return column
     raise ImportRefusedError(
         f"{path} has no column of times: name one `time` in its first line, the values beside it."
     )
 
 
-def _points(
+def _collect_points(
     path: Path,
     header: Sequence[str],
     rows: Iterator[tuple[int, list[str]]],
-    when: int,
+    time_column: int,
     complaints: Complaints,
 ) -> Points:
-    low = [name.strip().lower() for name in header]
-    tall = "datasource" in low and "value" in low
+    lower_names = [name.strip().lower() for name in header]
+    is_long = "datasource" in lower_names and "value" in lower_names
     points: Points = defaultdict(dict)
     for line, row in rows:
         if not any(cell.strip() for cell in row):
             continue
-        at_us = moment(row[when]) if when < len(row) else None
+        at_us = parse_timestamp(row[time_column]) if time_column < len(row) else None
         if at_us is None:
-            complaints.add(place(path, line), "its time cannot be read")
+            complaints.add(describe_location(path, line), "its time cannot be read")
             continue
-        cells = _tall(row, low) if tall else _wide(row, header, when)
+        cells = (
+            _read_long_row(row, lower_names)
+            if is_long
+            else _read_wide_row(row, header, time_column)
+        )
         for name, value in cells:
             if at_us in points[name]:
-                complaints.add(place(path, line), "its time was there before; the later counts")
+                complaints.add(
+                    describe_location(path, line), "its time was there before; the later counts"
+                )
             points[name][at_us] = value
     return points
 
 
-def _near(path: Path, points: Points, complaints: Complaints) -> Points:
-    every = {at_us for column in points.values() for at_us in column}
-    low_us, high_us = together(list(every))
-    far = sum(1 for at_us in every if not low_us <= at_us <= high_us)
-    if not far:
+def _drop_distant(path: Path, points: Points, complaints: Complaints) -> Points:
+    times_us = {at_us for column in points.values() for at_us in column}
+    low_us, high_us = find_time_range(list(times_us))
+    distant_count = sum(1 for at_us in times_us if not low_us <= at_us <= high_us)
+    if not distant_count:
         return points
-    complaints.add(place(path), f"{far} times lie over 200 days from the others; they are left out")
+    complaints.add(
+        describe_location(path),
+        f"{distant_count} times lie over 200 days from the others; they are left out",
+    )
     return {
         name: {at_us: value for at_us, value in column.items() if low_us <= at_us <= high_us}
         for name, column in points.items()
     }
 
 
-def _tall(row: Sequence[str], low: Sequence[str]) -> Iterator[tuple[str, float | None]]:
-    cell = dict(zip(low, row, strict=False))
-    if cell.get("datasource"):
-        yield source_of(cell["datasource"]), _level(cell.get("value", ""))
-
-
-def _wide(
-    row: Sequence[str], header: Sequence[str], when: int
+def _read_long_row(
+    row: Sequence[str], lower_names: Sequence[str]
 ) -> Iterator[tuple[str, float | None]]:
-    for at, name in enumerate(header):
-        if at != when and at < len(row) and name.strip():
-            yield source_of(name), _level(row[at])
+    cell = dict(zip(lower_names, row, strict=False))
+    if cell.get("datasource"):
+        yield guess_source(cell["datasource"]), _parse_level(cell.get("value", ""))
 
 
-def _level(cell: str) -> float | None:
-    value = number(cell.strip().replace("%", ""))
+def _read_wide_row(
+    row: Sequence[str], header: Sequence[str], time_column: int
+) -> Iterator[tuple[str, float | None]]:
+    for column, name in enumerate(header):
+        if column != time_column and column < len(row) and name.strip():
+            yield guess_source(name), _parse_level(row[column])
+
+
+def _parse_level(cell: str) -> float | None:
+    value = as_number(cell.strip().replace("%", ""))
     return None if value is not None and value < 0 else value
 
 
-def _series(
+def _build_series(
     name: str,
     scope: Scope,
     since_us: int,
     last_us: int,
     step_us: int,
-    known: Mapping[int, float | None],
+    levels: Mapping[int, float | None],
 ) -> Series:
     values: list[float | None] = [None] * ((last_us - since_us) // step_us + 1)
-    for at_us, value in known.items():
+    for at_us, value in levels.items():
         if value is not None:
             values[(at_us - since_us) // step_us] = value
     return Series(scope, name, since_us, step_us, tuple(values))

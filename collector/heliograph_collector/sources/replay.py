@@ -7,13 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import Fault, Opinion, Presence, Witness
-from heliograph_collector.model.signals import Replay as Word
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    Fault,
+    OfflineReport,
+    PresenceSignal,
+    ServiceVote,
+    VantageRef,
+)
 
 Kind = Literal["cut", "block", "throttle"]
 TruthKind = Literal["cut", "block", "throttle", "confounder"]
-Signal = Presence | Fault | Word  # `Word`: what a vantage tells of its time in the dark
+Signal = PresenceSignal | Fault | OfflineReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,9 @@ class Replay:
     since_us: int
     until_us: int
     signals: Sequence[Signal] = field(repr=False)
-    opinions: Sequence[Opinion] = field(repr=False)
+    opinions: Sequence[ServiceVote] = field(repr=False)
     truths: Sequence[Truth]
-    vantages: Sequence[Witness] = field(repr=False)
+    vantages: Sequence[VantageRef] = field(repr=False)
     series: Sequence[Series] = field(default=(), repr=False)  # imported: for level detectors alone
     moments: Mapping[str, int] = field(default_factory=dict, repr=False)  # of a scenario's events
 

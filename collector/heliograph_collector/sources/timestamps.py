@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from heliograph_collector.model.signals import DAY_US, SECOND_US
-from heliograph_collector.sources.json_objects import number
+from heliograph_collector.sources.json_objects import as_number
 
 _LATEST_US = 4_102_444_800 * SECOND_US  # 2100
-_REACH_US = 200 * DAY_US
+_MAX_DISTANCE_US = 200 * DAY_US
 # "7/28/2020  17:00:00 PM" is written for five in the afternoon: then the hour says it all.
 _AMERICAN = re.compile(
     r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),)"
@@ -17,49 +17,51 @@ _AMERICAN = re.compile(
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def moment(value: object) -> int | None:
+def parse_timestamp(value: object) -> int | None:
     """From seconds, milliseconds or microseconds since 1970, ISO 8601, or an American date.
 
     A time without a zone is UTC. None: it is no time between 1970 and 2100.
     """
-    seconds = number(value)
+    seconds = as_number(value)
     if seconds is not None:
-        return _within(_scaled(seconds))
+        return _check_range(_scale_to_us(seconds))
     if not isinstance(value, str):
         return None
     try:
-        found = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
+        parsed = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
     except ValueError:
-        return _american(value.strip())
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return _within(round(found.timestamp() * SECOND_US))
+        return _parse_american(value.strip())
+    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return _check_range(round(parsed.timestamp() * SECOND_US))
 
 
-def together(moments: Sequence[int]) -> tuple[int, int]:
+def find_time_range(timestamps: Sequence[int]) -> tuple[int, int]:
     """[earliest, latest] of what belongs together: 200 days either way of the one in the middle.
 
     One clock that was years off would else make a file of a day one of decades.
     """
-    middle = sorted(moments)[len(moments) // 2] if moments else 0
-    return middle - _REACH_US, middle + _REACH_US
+    middle = sorted(timestamps)[len(timestamps) // 2] if timestamps else 0
+    return middle - _MAX_DISTANCE_US, middle + _MAX_DISTANCE_US
 
 
-def _scaled(value: float) -> int:
+def _scale_to_us(value: float) -> int:
     if abs(value) < 1e11:
         return round(value * SECOND_US)
     return round(value * 1_000) if abs(value) < 1e14 else round(value)
 
 
-def _within(at_us: int) -> int | None:
+def _check_range(at_us: int) -> int | None:
     return at_us if 0 < at_us < _LATEST_US else None
 
 
-def _american(value: str) -> int | None:
-    found = _AMERICAN.fullmatch(value)
-    if found is None:
+def _parse_american(value: str) -> int | None:
+    match = _AMERICAN.fullmatch(value)
+    if match is None:
         return None
-    month_number, day, year, month, day_of, year_of, *clock = found.groups()
-    hour, minute, second = int(clock[0]), int(clock[1]), int(clock[2] or 0)
+    month_number, day, year, month, day_of, year_of, *clock = match.groups()
+    hour = int(clock[0])
+    minute = int(clock[1])
+    second = int(clock[2] or 0)
     if hour <= 12 and clock[3]:
         hour = hour % 12 + (12 if clock[3] == "PM" else 0)
     try:
@@ -69,4 +71,4 @@ def _american(value: str) -> int | None:
         )
     except ValueError:
         return None
-    return _within(int(at.timestamp()) * SECOND_US)
+    return _check_range(int(at.timestamp()) * SECOND_US)

@@ -10,19 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph_collector.store.clickhouse import TooMuchError
-from heliograph_collector.store.daily_totals import COUNTS, KEY, By, Live, cells, day_of
-from heliograph_collector.store.queries import Query, Question
+from heliograph_collector.store.daily_totals import (
+    COUNT_COLUMNS,
+    KEY_COLUMNS,
+    AnonymityRule,
+    UncachedDays,
+    build_cells_sql,
+    day_at,
+)
+from heliograph_collector.store.queries import Query, WhereClause
 
 MAX_ROWS = 10_000  # of one answer
-_GRAINS = {
+_DAY_SQL_BY_GRAIN = {
     "day": "day",
     "week": "toStartOfWeek(day, 1)",  # Monday
     "month": "toStartOfMonth(day)",
     "year": "toStartOfYear(day)",
 }
-GRAINS = tuple(_GRAINS)
+GRAINS = tuple(_DAY_SQL_BY_GRAIN)
 # axis → its value in a row of the table; the day depends on the grain
-_AXES: Mapping[str, str] = {
+_SQL_BY_AXIS: Mapping[str, str] = {
     "measurement_start_day": "",
     "probe_cc": "country",
     "probe_asn": "net",
@@ -30,21 +37,21 @@ _AXES: Mapping[str, str] = {
     "domain": "domain(target)",
     "input": "target",
 }
-AXES = tuple(_AXES)
+AXES = tuple(_SQL_BY_AXIS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class AggregationQuery:
     """`since_us` and `until_us` on midnights, UTC; the empty value of a filter asks for all.
 
-    `axes` are of AXES, `grain` is of GRAINS. `known` are the methods that are a known signature:
+    `axes` are of AXES, `grain` is of GRAINS. `known_methods` are of known signatures:
     blocked by one of them is confirmed, by any other an anomaly.
     """
 
     since_us: int
     until_us: int
     k: int
-    known: Sequence[str]
+    known_methods: Sequence[str]
     countries: Sequence[str] = ()
     asns: Sequence[int] = ()
     experiments: Sequence[str] = ()
@@ -54,83 +61,100 @@ class Wanted:
     grain: str = "day"
 
     @property
-    def by(self) -> By:
-        return By(self.k, tuple(self.known))
+    def anonymity_rule(self) -> AnonymityRule:
+        return AnonymityRule(self.k, tuple(self.known_methods))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class AggregationRow:
     """Measurements; `at` has a value for each axis."""
 
-    at: tuple[Any, ...]
+    axis_values: tuple[Any, ...]
     anomaly: int
     confirmed: int
     failure: int
     ok: int
 
 
-def totals(wanted: Wanted, live: Live) -> Query:
+def query_totals(request: AggregationQuery, uncached: UncachedDays) -> Query:
     """Up to MAX_ROWS and one more, so that one who asks for too much is told so.
 
-    `live` is counted from the verdicts, the rest read from the days that are summed.
+    `uncached` is counted from the verdicts, the rest read from the days that are summed.
     """
-    names = [f"axis{i}" for i in range(len(wanted.axes))]
-    shown = [f"{_axis(a, wanted.grain)} AS {n}" for a, n in zip(wanted.axes, names, strict=True)]
-    by = f"GROUP BY {', '.join(names)} ORDER BY {', '.join(names)}" if names else ""
-    inner, parameters = _cells(wanted, live)
-    outer = Question().where("anomaly + confirmed + failure + ok > 0")
-    outer.where("net IN {asns:Array(UInt32)}", asns=_some(wanted.asns))
-    sums = [f"sum({name})" for name in COUNTS]
-    text = f"""
-SELECT {", ".join([*shown, *sums])}, count() AS cells_ FROM ({inner}) WHERE {outer.text}
-{by} LIMIT {{limit:UInt32}}"""  # noqa: S608 our own words
-    values = {"limit": MAX_ROWS + 1} | wanted.by.parameters
-    return Query(text, parameters | outer.parameters | values, _total)
+    aliases = [f"axis{i}" for i in range(len(request.axes))]
+    columns = [
+        f"{_axis_sql(a, request.grain)} AS {n}" for a, n in zip(request.axes, aliases, strict=True)
+    ]
+    grouping = f"GROUP BY {', '.join(aliases)} ORDER BY {', '.join(aliases)}" if aliases else ""
+    table_sql, parameters = _build_table_sql(request, uncached)
+    clause = WhereClause().add_condition("anomaly + confirmed + failure + ok > 0")
+    clause.add_condition("net IN {asns:Array(UInt32)}", asns=_list_or_none(request.asns))
+    sums = [f"sum({name})" for name in COUNT_COLUMNS]
+    sql = f"""
+SELECT {", ".join([*columns, *sums])}, count() AS cells_ FROM ({table_sql}) WHERE {clause.sql}
+{grouping} LIMIT {{limit:UInt32}}"""  # noqa: S608 our own words
+    extra_parameters = {"limit": MAX_ROWS + 1} | request.anonymity_rule.parameters
+    return Query(sql, parameters | clause.parameters | extra_parameters, _parse_total)
 
 
-def complete(found: Sequence[Total]) -> list[Total]:
+def check_row_count(rows: Sequence[AggregationRow]) -> list[AggregationRow]:
     """Raises TooMuchError when there is more than one answer may hold."""
-    if len(found) > MAX_ROWS:
+    if len(rows) > MAX_ROWS:
         raise TooMuchError(
             f"More than {MAX_ROWS} rows: ask for a shorter time, a wider time_grain, fewer places "
             "or one axis."
         )
-    return list(found)
+    return list(rows)
 
 
-def _cells(wanted: Wanted, live: Live) -> tuple[str, dict[str, object]]:
+def _build_table_sql(
+    request: AggregationQuery, uncached: UncachedDays
+) -> tuple[str, dict[str, object]]:
     """The table. A filter inside of it may only name what its cells are told apart by, never ASN:
     small networks are put together before anybody picks one."""
-    kept = Question().where("day >= {first:Date}", first=day_of(wanted.since_us))
-    kept.where("day < {end:Date}", end=day_of(wanted.until_us))
-    _narrow(kept, wanted)
-    counted, parts = Question(), []
-    if live:
-        among = live.among("day", "country", "days")
-        kept.where(f"NOT ({among.text})", **among.parameters)
-        among = live.among("toDate(started, 'UTC')", "country", "verdicts")
-        counted.where(f"({among.text})", **among.parameters)
-        parts.append(cells(_narrow(counted, wanted)))
-    columns = ", ".join((*KEY, *COUNTS))
-    parts.append(f"SELECT {columns} FROM days FINAL WHERE {kept.text}")  # noqa: S608 our own words
-    return " UNION ALL ".join(parts), kept.parameters | counted.parameters
+    day_clause = WhereClause().add_condition("day >= {first:Date}", first=day_at(request.since_us))
+    day_clause.add_condition("day < {end:Date}", end=day_at(request.until_us))
+    _add_filters(day_clause, request)
+    verdict_clause = WhereClause()
+    parts = []
+    if uncached:
+        live_clause = uncached.build_clause("day", "country", "days")
+        day_clause.add_condition(f"NOT ({live_clause.sql})", **live_clause.parameters)
+        live_clause = uncached.build_clause("toDate(started, 'UTC')", "country", "verdicts")
+        verdict_clause.add_condition(f"({live_clause.sql})", **live_clause.parameters)
+        parts.append(build_cells_sql(_add_filters(verdict_clause, request)))
+    columns = ", ".join((*KEY_COLUMNS, *COUNT_COLUMNS))
+    parts.append(f"SELECT {columns} FROM days FINAL WHERE {day_clause.sql}")  # noqa: S608 our own words
+    return " UNION ALL ".join(parts), day_clause.parameters | verdict_clause.parameters
 
 
-def _narrow(q: Question, wanted: Wanted) -> Question:
-    q.where("country IN {countries:Array(String)}", countries=_some(wanted.countries))
-    q.where("experiment IN {experiments:Array(String)}", experiments=_some(wanted.experiments))
-    q.where("domain(target) IN {domains:Array(String)}", domains=_some(wanted.domains))
-    return q.where("target = {input:String}", input=wanted.input or None)
+def _add_filters(clause: WhereClause, request: AggregationQuery) -> WhereClause:
+    clause.add_condition(
+        "country IN {countries:Array(String)}", countries=_list_or_none(request.countries)
+    )
+    clause.add_condition(
+        "experiment IN {experiments:Array(String)}", experiments=_list_or_none(request.experiments)
+    )
+    clause.add_condition(
+        "domain(target) IN {domains:Array(String)}", domains=_list_or_none(request.domains)
+    )
+    return clause.add_condition("target = {input:String}", input=request.input or None)
 
 
-def _axis(axis: str, grain: str) -> str:
-    return f"toString({_GRAINS[grain]})" if axis == "measurement_start_day" else _AXES[axis]
+def _axis_sql(axis: str, grain: str) -> str:
+    return (
+        f"toString({_DAY_SQL_BY_GRAIN[grain]})"
+        if axis == "measurement_start_day"
+        else _SQL_BY_AXIS[axis]
+    )
 
 
-def _some(values: Sequence[Any]) -> list[Any] | None:
+def _list_or_none(values: Sequence[Any]) -> list[Any] | None:
     return list(values) or None
 
 
-def _total(r: tuple[Any, ...]) -> Total:
+def _parse_total(r: tuple[Any, ...]) -> AggregationRow:
     *at, anomaly, confirmed, failure, ok, _ = r
-    return Total(at=tuple(at), anomaly=anomaly, confirmed=confirmed, failure=failure, ok=ok)
+    return AggregationRow(
+        axis_values=tuple(at), anomaly=anomaly, confirmed=confirmed, failure=failure, ok=ok
+    )

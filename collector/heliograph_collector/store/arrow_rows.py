@@ -5,43 +5,50 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Observation
-from heliograph_collector.model.records import Cell, Judged, Judgement, Presence, Refused, Taken
+from heliograph_collector.model.records import (
+    Cell,
+    DecodeFailure,
+    JudgedMeasurement,
+    Judgement,
+    PresenceRow,
+    ReceivedMeasurement,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
 
 # A column's name, the Arrow type it travels in, and where it is read from.
 Column = tuple[str, str, Callable[[Any], Any]]
-Step = tuple[Taken, int, Observation]
+Step = tuple[ReceivedMeasurement, int, Observation]
 
 _ABSENT = -1
 
 
-def service_key(taken: Taken) -> str:
+def service_key(record: ReceivedMeasurement) -> str:
     """What votes are counted by: the service, or a target that stands alone."""
-    return taken.measurement.service or taken.measurement.target
+    return record.measurement.service or record.measurement.target
 
 
-def _place(taken: Callable[[Any], Taken]) -> list[Column]:
+def _shared_columns(read_record: Callable[[Any], ReceivedMeasurement]) -> list[Column]:
     """The columns that every row of one measurement shares."""
     return [
-        ("id", "text", lambda r: taken(r).id),
-        ("started", "time", lambda r: taken(r).started_us),
-        ("role", "text", lambda r: taken(r).role),
-        ("country", "text", lambda r: taken(r).vantage.country),
-        ("region", "text", lambda r: taken(r).vantage.region),
-        ("asn", "uint32", lambda r: taken(r).vantage.asn),
-        ("access", "text", lambda r: taken(r).vantage.access),
-        ("experiment", "text", lambda r: taken(r).measurement.experiment),
-        ("service", "text", lambda r: service_key(taken(r))),
+        ("id", "text", lambda r: read_record(r).id),
+        ("started", "time", lambda r: read_record(r).started_us),
+        ("role", "text", lambda r: read_record(r).role),
+        ("country", "text", lambda r: read_record(r).vantage.country),
+        ("region", "text", lambda r: read_record(r).vantage.region),
+        ("asn", "uint32", lambda r: read_record(r).vantage.asn),
+        ("access", "text", lambda r: read_record(r).vantage.access),
+        ("experiment", "text", lambda r: read_record(r).measurement.experiment),
+        ("service", "text", lambda r: service_key(read_record(r))),
     ]
 
 
-_MEASUREMENT: list[Column] = [
-    *_place(lambda r: r),
+_MEASUREMENT_COLUMNS: list[Column] = [
+    *_shared_columns(lambda r: r),
     ("position", "uint64", lambda r: r.position),
     ("received", "time", lambda r: r.received_us),
-    ("nym", "text", lambda r: r.nym),
+    ("nym", "text", lambda r: r.pseudonym),
     ("prefix", "text", lambda r: r.prefix),
     ("established", "bool", lambda r: r.established),
     ("link", "text", lambda r: r.measurement.link),
@@ -55,34 +62,34 @@ _MEASUREMENT: list[Column] = [
 ]
 
 
-def _fact(part: str, name: str, absent: Any) -> Callable[[Step], Any]:
-    """One fact of an observation, `absent` when the step had no such part or did not learn it."""
+def _read_fact(part_name: str, fact_name: str, default: Any) -> Callable[[Step], Any]:
+    """One fact of an observation, `default` when the step had no such part or did not learn it."""
 
     def read(step: Step) -> Any:
-        facts = getattr(step[2], part)
-        found = None if facts is None else getattr(facts, name)
-        return absent if found is None else found
+        facts = getattr(step[2], part_name)
+        value = None if facts is None else getattr(facts, fact_name)
+        return default if value is None else value
 
     return read
 
 
-def _answers(step: Step) -> list[str]:
+def _list_answers(step: Step) -> list[str]:
     dns = step[2].dns
     return [] if dns is None else [f"{a.type} {a.data}" for a in dns.answers]
 
 
-def _certificates(step: Step) -> list[str]:
+def _list_certificates(step: Step) -> list[str]:
     tls = step[2].tls
     return [] if tls is None else [c.sha256 for c in tls.chain]
 
 
-def _issuer(step: Step) -> str:
+def _read_issuer(step: Step) -> str:
     tls = step[2].tls
     return tls.chain[0].issuer if tls is not None and tls.chain else ""
 
 
-_OBSERVATION: list[Column] = [
-    *_place(lambda r: r[0]),
+_OBSERVATION_COLUMNS: list[Column] = [
+    *_shared_columns(lambda r: r[0]),
     ("position", "uint64", lambda r: r[0].position),
     ("step", "uint16", lambda r: r[1]),
     ("endpoint", "text", lambda r: r[2].endpoint),
@@ -92,36 +99,36 @@ _OBSERVATION: list[Column] = [
     ("parent", "int32", lambda r: _ABSENT if r[2].parent is None else r[2].parent),
     ("at_us", "uint64", lambda r: r[2].started_us),
     ("duration_us", "uint64", lambda r: r[2].duration_us),
-    ("engine", "text", _fact("dns", "engine", "")),
-    ("resolver", "text", _fact("dns", "resolver", "")),
-    ("name", "text", _fact("dns", "name", "")),
-    ("query_type", "text", _fact("dns", "query_type", "")),
-    ("rcode", "int32", lambda r: min(_fact("dns", "rcode", _ABSENT)(r), 65_535)),
-    ("answers", "texts", _answers),
-    ("address", "text", _fact("tcp", "address", "")),
-    ("port", "uint16", _fact("tcp", "port", 0)),
-    ("server_name", "text", _fact("tls", "server_name", "")),
-    ("tls_version", "text", _fact("tls", "version", "")),
-    ("cipher", "text", _fact("tls", "cipher", "")),
-    ("alpn", "text", _fact("tls", "alpn", "")),
-    ("alert", "int32", lambda r: min(_fact("tls", "alert", _ABSENT)(r), 65_535)),
-    ("certificates", "texts", _certificates),
-    ("issuer", "text", _issuer),
-    ("method", "text", _fact("http", "method", "")),
-    ("url", "text", _fact("http", "url", "")),
-    ("status", "uint32", _fact("http", "status", 0)),
-    ("title", "text", _fact("http", "title", "")),
-    ("server", "text", _fact("http", "server", "")),
-    ("location", "text", _fact("http", "location", "")),
-    ("body_bytes", "uint64", _fact("http", "body_bytes", 0)),
-    ("body_sha256", "text", _fact("http", "body_sha256", "")),
-    ("truncated", "bool", _fact("http", "truncated", False)),
+    ("engine", "text", _read_fact("dns", "engine", "")),
+    ("resolver", "text", _read_fact("dns", "resolver", "")),
+    ("name", "text", _read_fact("dns", "name", "")),
+    ("query_type", "text", _read_fact("dns", "query_type", "")),
+    ("rcode", "int32", lambda r: min(_read_fact("dns", "rcode", _ABSENT)(r), 65_535)),
+    ("answers", "texts", _list_answers),
+    ("address", "text", _read_fact("tcp", "address", "")),
+    ("port", "uint16", _read_fact("tcp", "port", 0)),
+    ("server_name", "text", _read_fact("tls", "server_name", "")),
+    ("tls_version", "text", _read_fact("tls", "version", "")),
+    ("cipher", "text", _read_fact("tls", "cipher", "")),
+    ("alpn", "text", _read_fact("tls", "alpn", "")),
+    ("alert", "int32", lambda r: min(_read_fact("tls", "alert", _ABSENT)(r), 65_535)),
+    ("certificates", "texts", _list_certificates),
+    ("issuer", "text", _read_issuer),
+    ("method", "text", _read_fact("http", "method", "")),
+    ("url", "text", _read_fact("http", "url", "")),
+    ("status", "uint32", _read_fact("http", "status", 0)),
+    ("title", "text", _read_fact("http", "title", "")),
+    ("server", "text", _read_fact("http", "server", "")),
+    ("location", "text", _read_fact("http", "location", "")),
+    ("body_bytes", "uint64", _read_fact("http", "body_bytes", 0)),
+    ("body_sha256", "text", _read_fact("http", "body_sha256", "")),
+    ("truncated", "bool", _read_fact("http", "truncated", False)),
 ]
 
-_VERDICT: list[Column] = [
-    *_place(lambda r: r[0]),
+_VERDICT_COLUMNS: list[Column] = [
+    *_shared_columns(lambda r: r[0]),
     ("judged", "uint64", lambda r: r[2]),
-    ("nym", "text", lambda r: r[0].nym),
+    ("nym", "text", lambda r: r[0].pseudonym),
     ("prefix", "text", lambda r: r[0].prefix),
     ("established", "bool", lambda r: r[0].established),
     ("link", "text", lambda r: r[0].link),
@@ -138,13 +145,13 @@ _VERDICT: list[Column] = [
     ("issuer", "text", lambda r: r[1].issuer),
 ]
 
-_PRESENCE: list[Column] = [
+_PRESENCE_COLUMNS: list[Column] = [
     ("position", "uint64", lambda r: r.position),
     ("received", "time", lambda r: r.received_us),
     ("heard", "time", lambda r: r.heard_us),
-    ("why", "text", lambda r: r.why),
+    ("why", "text", lambda r: r.reason),
     ("kind", "text", lambda r: r.kind),
-    ("nym", "text", lambda r: r.nym),
+    ("nym", "text", lambda r: r.pseudonym),
     ("prefix", "text", lambda r: r.prefix),
     ("role", "text", lambda r: r.role),
     ("country", "text", lambda r: r.vantage.country),
@@ -153,7 +160,7 @@ _PRESENCE: list[Column] = [
     ("access", "text", lambda r: r.vantage.access),
 ]
 
-_REFUSED: list[Column] = [
+_QUARANTINE_COLUMNS: list[Column] = [
     ("position", "uint64", lambda r: r.position),
     ("index", "int32", lambda r: r.index),
     ("received", "time", lambda r: r.received_us),
@@ -161,7 +168,7 @@ _REFUSED: list[Column] = [
     ("body", "bytes", lambda r: r.body),
 ]
 
-_CELL: list[Column] = [
+_CELL_COLUMNS: list[Column] = [
     ("start", "time", lambda r: r.start_us),
     *(
         (name, "text", lambda r, name=name: getattr(r, name))
@@ -178,56 +185,63 @@ _CELL: list[Column] = [
 ]
 
 
-def measurements(judged: Iterable[Judged]) -> "pa.Table":
-    return _table(_MEASUREMENT, [taken for taken, _ in judged])
+def build_measurement_table(judged: Iterable[JudgedMeasurement]) -> "pa.Table":
+    return _build_table(_MEASUREMENT_COLUMNS, [record for record, _ in judged])
 
 
-def observations(judged: Iterable[Judged]) -> "pa.Table":
+def build_observation_table(judged: Iterable[JudgedMeasurement]) -> "pa.Table":
     steps = [(t, n, o) for t, _ in judged for n, o in enumerate(t.measurement.observations)]
-    return _table(_OBSERVATION, steps)
+    return _build_table(_OBSERVATION_COLUMNS, steps)
 
 
-def verdicts(judged: Iterable[Judged], block: int) -> "pa.Table":
-    return _table(_VERDICT, [(taken, v, block) for taken, given in judged for v in given])
+def build_verdict_table(judged: Iterable[JudgedMeasurement], block: int) -> "pa.Table":
+    return _build_table(
+        _VERDICT_COLUMNS,
+        [(record, v, block) for record, record_verdicts in judged for v in record_verdicts],
+    )
 
 
-def judgements(rows: Iterable[Judgement]) -> "pa.Table":
+def build_judgement_table(rows: Iterable[Judgement]) -> "pa.Table":
     """Each under a number of its own, where `verdicts` has one for all."""
-    return _table(_VERDICT, [(j.taken, v, j.number) for j in rows for v in j.verdicts])
+    return _build_table(
+        _VERDICT_COLUMNS, [(j.measurement, v, j.number) for j in rows for v in j.verdicts]
+    )
 
 
-def presence(rows: Sequence[Presence], journal: str) -> "pa.Table":
-    return _table([*_PRESENCE, ("journal", "text", lambda _: journal)], rows)
+def build_presence_table(rows: Sequence[PresenceRow], journal: str) -> "pa.Table":
+    return _build_table([*_PRESENCE_COLUMNS, ("journal", "text", lambda _: journal)], rows)
 
 
-def refused(rows: Sequence[Refused], journal: str) -> "pa.Table":
-    return _table([*_REFUSED, ("journal", "text", lambda _: journal)], rows)
+def build_quarantine_table(rows: Sequence[DecodeFailure], journal: str) -> "pa.Table":
+    return _build_table([*_QUARANTINE_COLUMNS, ("journal", "text", lambda _: journal)], rows)
 
 
-def cells(rows: Sequence[Cell], written_us: int) -> "pa.Table":
-    written: Column = ("written", "time", lambda r: written_us)
-    return _table([*_CELL, written], rows)
+def build_cell_table(rows: Sequence[Cell], written_us: int) -> "pa.Table":
+    written_column: Column = ("written", "time", lambda r: written_us)
+    return _build_table([*_CELL_COLUMNS, written_column], rows)
 
 
-def blocks(journal: str, kind: str, first: int, last: int) -> "pa.Table":
+def build_block_table(journal: str, kind: str, first: int, last: int) -> "pa.Table":
     columns: list[Column] = [
         ("journal", "text", lambda r: r[0]),
         ("kind", "text", lambda r: r[1]),
         ("first", "uint64", lambda r: r[2]),
         ("last", "uint64", lambda r: r[3]),
     ]
-    return _table(columns, [(journal, kind, first, last)])
+    return _build_table(columns, [(journal, kind, first, last)])
 
 
-def without(rows: "pa.Table", key: Sequence[str], there: set[tuple[Any, ...]]) -> "pa.Table":
+def drop_present(
+    rows: "pa.Table", key: Sequence[str], present_keys: set[tuple[Any, ...]]
+) -> "pa.Table":
     """The rows whose key is not there yet."""
     import pyarrow as pa
 
     keys = zip(*(rows.column(name).to_pylist() for name in key), strict=True)
-    return rows.filter(pa.array([found not in there for found in keys], pa.bool_()))
+    return rows.filter(pa.array([row_key not in present_keys for row_key in keys], pa.bool_()))
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Any]) -> "pa.Table":
+def _build_table(columns: Sequence[Column], rows: Sequence[Any]) -> "pa.Table":
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {

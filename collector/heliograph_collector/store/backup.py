@@ -17,27 +17,27 @@ from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT_VERSION = 1
 _JOURNAL = "journal.db"
 
 
 async def snapshot(
-    journal: Journal, store: Store, directory: Path, beside: Sequence[Path] = ()
+    journal: Journal, store: Store, directory: Path, extra_paths: Sequence[Path] = ()
 ) -> None:
     """Write a snapshot, whole or not at all, while both are in use; blocks wait meanwhile.
 
-    `beside` are folders and files (.db: SQLite) of others, to be saved with them. Raises
+    `extra_paths` are other folders and files (.db: SQLite), to be saved with them. Raises
     StoreError, JournalError.
     """
     unfinished = directory.with_name(directory.name + ".unfinished")
     try:
-        await asyncio.to_thread(_make, directory, unfinished)
+        await asyncio.to_thread(_create_directory, directory, unfinished)
         rows = await store.export(unfinished)
         await journal.snapshot(unfinished / _JOURNAL)
-        await asyncio.to_thread(_save, beside, unfinished)
-        files = [_JOURNAL, *(path.name for path in beside)]
-        manifest = json.dumps({"format": FORMAT, "rows": rows, "files": files}, indent=2)
-        await asyncio.to_thread(_finish, directory, unfinished, manifest)
+        await asyncio.to_thread(_save_extra_files, extra_paths, unfinished)
+        files = [_JOURNAL, *(path.name for path in extra_paths)]
+        manifest = json.dumps({"format": FORMAT_VERSION, "rows": rows, "files": files}, indent=2)
+        await asyncio.to_thread(_finish_snapshot, directory, unfinished, manifest)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise StoreError(f"{directory} cannot be written: {reason}.") from error
@@ -49,42 +49,42 @@ async def restore(directory: Path, data: Path, store: Store) -> None:
         manifest = json.loads((directory / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{directory} holds no whole snapshot: {MANIFEST} is missing.") from error
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") != FORMAT_VERSION:
         raise StoreError(f"{directory} was written by another Heliograph, in another format.")
     files = [Path(name).name for name in manifest["files"]]
-    if any((data / name).exists() for name in files) or not await store.empty():
+    if any((data / name).exists() for name in files) or not await store.is_empty():
         raise StoreError(f"{data} is in use already: restore into an empty --data directory.")
     await store.load(directory, manifest["rows"])
     try:
-        await asyncio.to_thread(_lay, directory, files, data)
+        await asyncio.to_thread(_copy_files, directory, files, data)
     except (OSError, shutil.Error) as error:
         raise StoreError(f"{directory} cannot be laid into {data}: {error}.") from error
 
 
-def _make(directory: Path, unfinished: Path) -> None:
+def _create_directory(directory: Path, unfinished: Path) -> None:
     if directory.exists():
         raise StoreError(f"{directory} exists already: name a new directory for the snapshot.")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True, mode=0o700)
 
 
-def _save(beside: Sequence[Path], unfinished: Path) -> None:
-    for path in beside:
+def _save_extra_files(extra_paths: Sequence[Path], unfinished: Path) -> None:
+    for path in extra_paths:
         if path.is_dir():
             shutil.copytree(path, unfinished / path.name)
         elif path.suffix != ".db":
             shutil.copy(path, unfinished / path.name)
         else:
             with closing(sqlite3.connect(path)) as db:
-                tables.copy(db, unfinished / path.name)
+                tables.copy_database(db, unfinished / path.name)
 
 
-def _finish(directory: Path, unfinished: Path, manifest: str) -> None:
+def _finish_snapshot(directory: Path, unfinished: Path, manifest: str) -> None:
     (unfinished / MANIFEST).write_text(manifest)
     unfinished.rename(directory)
 
 
-def _lay(directory: Path, files: Sequence[str], data: Path) -> None:
+def _copy_files(directory: Path, files: Sequence[str], data: Path) -> None:
     """The journal last: without it the directory is not in use."""
     for name in reversed(files):
         source = directory / name

@@ -26,9 +26,16 @@ if TYPE_CHECKING:
 DATABASE = "heliograph"
 READERS = 2
 _MIB = 1_048_576
-_WEDGED = 216  # query with the same id is already running
-_TOO_MUCH = {159: "time", 160: "time", 241: "memory", 396: "rows", 307: "reading", 158: "reading"}
-_NO_ROOM = (243, 76)  # not enough space, cannot write
+_WEDGED_CODE = 216  # query with the same id is already running
+_LIMIT_BY_CODE = {
+    159: "time",
+    160: "time",
+    241: "memory",
+    396: "rows",
+    307: "reading",
+    158: "reading",
+}
+_NO_SPACE_CODES = (243, 76)  # not enough space, cannot write
 
 _T = TypeVar("_T")
 
@@ -46,7 +53,7 @@ class TooMuchError(StoreError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class StoreLimits:
     """What the engine may take of the process it lives in."""
 
     memory_mib: int = 1_024  # the whole process, as the engine counts it
@@ -60,25 +67,25 @@ class Limits:
 class ClickHouse:
     """A writing handle and a few reading ones, to chDB in this process or to a server."""
 
-    def __init__(self, url: str, limits: Limits) -> None:
-        self.embedded, self.place, self.cluster = _parse(url)
+    def __init__(self, url: str, limits: StoreLimits) -> None:
+        self.embedded, self.location, self.cluster = _parse_url(url)
         self._limits = limits
         self._lock: DirectoryLock | None = None
-        self._writer = _Handle(lambda: self._connect(self._writing()))
-        readers = [_Handle(lambda: self._connect(self._reading())) for _ in range(READERS)]
-        self._all = [self._writer, *readers]
-        self._idle: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
+        self._writer = _Handle(lambda: self._connect(self._writer_settings()))
+        readers = [_Handle(lambda: self._connect(self._reader_settings())) for _ in range(READERS)]
+        self._handles = [self._writer, *readers]
+        self._idle_readers: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
         for reader in readers:
-            self._idle.put(reader)
+            self._idle_readers.put(reader)
 
     def open(self) -> None:
         """Raises StoreError, DirectoryInUseError."""
         try:
             if self.embedded:
-                self._lock = DirectoryLock(Path(self.place), "store")
+                self._lock = DirectoryLock(Path(self.location), "store")
             database = _Handle(lambda: self._connect({}, ""))
             database.run(
-                lambda c: c.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{self._on()}")
+                lambda c: c.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{self._on_cluster()}")
             )
             self._writer.run(lambda c: c.command("SELECT 1"))
             database.close()
@@ -87,10 +94,12 @@ class ClickHouse:
             raise
         except OSError as error:
             self.close()
-            raise StoreError(f"The store {self.place} cannot be made: {error.strerror}.") from error
+            raise StoreError(
+                f"The store {self.location} cannot be made: {error.strerror}."
+            ) from error
 
     def close(self) -> None:
-        for handle in self._all:
+        for handle in self._handles:
             handle.close()
         if self._lock is not None:
             self._lock.release()
@@ -100,25 +109,25 @@ class ClickHouse:
         """One statement of our own. Only the writing thread may call this, `put`, `insert`."""
         self._writer.run(lambda c: c.command(statement))
 
-    def put(self, statement: str, parameters: Mapping[str, object]) -> None:
+    def insert_select(self, statement: str, parameters: Mapping[str, object]) -> None:
         """An INSERT … SELECT of our own."""
         self._writer.run(lambda c: c.command(statement, parameters=dict(parameters)))
 
-    def insert(self, table: str, columns: "pa.Table", token: str) -> None:
+    def insert(self, table: str, rows: "pa.Table", deduplication_token: str) -> None:
         """On a server a block counts once, however often it comes with the same token."""
-        settings = {"insert_deduplication_token": token}
-        if self.embedded or not token:
+        settings = {"insert_deduplication_token": deduplication_token}
+        if self.embedded or not deduplication_token:
             settings = {"insert_deduplicate": "0"}
-        if columns.num_rows:
-            self._writer.run(lambda c: c.insert_arrow(table, columns, settings=settings))
+        if rows.num_rows:
+            self._writer.run(lambda c: c.insert_arrow(table, rows, settings=settings))
 
     def export(self, table: str, file: Path) -> None:
         """All rows, in the engine's own format, streamed."""
 
         def stream(client: "Client") -> None:
-            everything = f"SELECT * FROM {table}"  # noqa: S608 our own words
-            with file.open("wb") as out, client.raw_stream(everything, fmt="Native") as rows:
-                shutil.copyfileobj(rows, out, _MIB)
+            select_sql = f"SELECT * FROM {table}"  # noqa: S608 our own words
+            with file.open("wb") as stream_out, client.raw_stream(select_sql, fmt="Native") as rows:
+                shutil.copyfileobj(rows, stream_out, _MIB)
 
         self._writer.run(stream)
 
@@ -133,24 +142,24 @@ class ClickHouse:
         if file.stat().st_size:
             self._writer.run(insert)
 
-    def written(self, query: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def query_written(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """An answer through the writing handle: it is sure to see what was just written."""
-        return self._writer.run(lambda c: _ask(c, query, parameters, ()))
+        return self._writer.run(lambda c: _run_query(c, sql, parameters, ()))
 
-    def ask(
-        self, query: str, parameters: Mapping[str, object], binary: Sequence[str] = ()
+    def query(
+        self, sql: str, parameters: Mapping[str, object], binary_columns: Sequence[str] = ()
     ) -> list[tuple[Any, ...]]:
-        """An answer through a read-only handle; `binary` names the columns that are bytes."""
-        reader = self._idle.get()
+        """An answer through a read-only handle; `binary_columns` names those that are bytes."""
+        reader = self._idle_readers.get()
         try:
-            return reader.run(lambda c: _ask(c, query, parameters, binary))
+            return reader.run(lambda c: _run_query(c, sql, parameters, binary_columns))
         finally:
-            self._idle.put(reader)
+            self._idle_readers.put(reader)
 
-    def _writing(self) -> dict[str, Any]:
+    def _writer_settings(self) -> dict[str, Any]:
         return {"async_insert": 0, "max_threads": self._limits.threads}
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_settings(self) -> dict[str, Any]:
         """In this order: `readonly` forbids what would follow."""
         return {
             "max_execution_time": self._limits.query_s,
@@ -165,25 +174,25 @@ class ClickHouse:
         from clickhouse_connect import get_client
 
         if not self.embedded:
-            return get_client(dsn=self.place, database=database or "default", settings=settings)
+            return get_client(dsn=self.location, database=database or "default", settings=settings)
         options = {
             "max_server_memory_usage": str(self._limits.memory_mib * _MIB),
             "mark_cache_size": str(self._limits.mark_cache_mib * _MIB),
         }
         return get_client(
             interface="chdb",
-            path=self.place,
+            path=self.location,
             database=database or None,
             settings=settings,
             chdb_options=options,
         )
 
-    def _on(self) -> str:
+    def _on_cluster(self) -> str:
         return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
 
     def free_bytes(self) -> int | None:
         """Room on the embedded store's disk."""
-        return shutil.disk_usage(self.place).free if self.embedded else None
+        return shutil.disk_usage(self.location).free if self.embedded else None
 
 
 class _Handle:
@@ -193,18 +202,18 @@ class _Handle:
         self._connect = connect
         self._client: Client | None = None
 
-    def run(self, work: "Callable[[Client], _T]") -> _T:
+    def run(self, operation: "Callable[[Client], _T]") -> _T:
         """Raises StoreError."""
         from clickhouse_connect.driver.exceptions import Error
 
-        for last in (False, True):
+        for is_last_try in (False, True):
             try:
                 self._client = self._client or self._connect()
-                return work(self._client)
+                return operation(self._client)
             except Error as error:
                 self.close()
-                if last or error.code != _WEDGED:
-                    raise _store_error(error) from error
+                if is_last_try or error.code != _WEDGED_CODE:
+                    raise _translate_error(error) from error
             except OSError as error:
                 self.close()
                 reason = error.strerror or type(error).__name__
@@ -212,43 +221,44 @@ class _Handle:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
+        self._client = None
         if client is not None:
             client.close()
 
 
-def _ask(
-    client: "Client", query: str, parameters: Mapping[str, object], binary: Sequence[str]
+def _run_query(
+    client: "Client", sql: str, parameters: Mapping[str, object], binary_columns: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    formats: dict[str, str | dict[str, str]] = dict.fromkeys(binary, "bytes")
-    found = client.query(query, parameters=dict(parameters), column_formats=formats or None)
-    return [tuple(row) for row in found.result_rows]
+    formats: dict[str, str | dict[str, str]] = dict.fromkeys(binary_columns, "bytes")
+    result = client.query(sql, parameters=dict(parameters), column_formats=formats or None)
+    return [tuple(row) for row in result.result_rows]
 
 
-def _parse(url: str) -> tuple[bool, str, str]:
+def _parse_url(url: str) -> tuple[bool, str, str]:
     """Whether it is embedded, then its directory or HTTP address, then the cluster's name."""
     parts = urlsplit(url)
     if parts.scheme == "chdb" and not parts.netloc and len(parts.path) > 1:
         return True, unquote(parts.path), ""
     if parts.scheme in ("clickhouse", "clickhouses") and parts.hostname:
         scheme = "https" if parts.scheme == "clickhouses" else "http"
-        named = parse_qs(parts.query).get("cluster", [""])[0]
-        return False, urlunsplit((scheme, parts.netloc, "", "", "")), named
+        cluster = parse_qs(parts.query).get("cluster", [""])[0]
+        return False, urlunsplit((scheme, parts.netloc, "", "", "")), cluster
     raise StoreError(
         f"{parts.scheme}:… is no store: store.url is chdb:///PATH, clickhouse://HOST:PORT "
         "or clickhouses://HOST:PORT."
     )
 
 
-def _store_error(error: "Error") -> StoreError:
-    text = str(error).split(" (version", 1)[0].split("\n", 1)[0]
-    text = text.rpartition("DB::Exception: ")[2][:300]
-    if error.code in _TOO_MUCH:
+def _translate_error(error: "Error") -> StoreError:
+    message = str(error).split(" (version", 1)[0].split("\n", 1)[0]
+    message = message.rpartition("DB::Exception: ")[2][:300]
+    if error.code in _LIMIT_BY_CODE:
         return TooMuchError(
-            f"The question needs more {_TOO_MUCH[error.code]} than the store may spend on one: "
-            f"ask for a shorter time or fewer places. ({text})",
+            f"The question needs more {_LIMIT_BY_CODE[error.code]} than the store may spend on "
+            f"one: ask for a shorter time or fewer places. ({message})",
             error.code,
         )
-    if error.code in _NO_ROOM or "No space left" in text:
-        return StoreError(f"The store's disk is full: free space on it. ({text})", error.code)
-    return StoreError(f"The store answered: {text}", error.code)
+    if error.code in _NO_SPACE_CODES or "No space left" in message:
+        return StoreError(f"The store's disk is full: free space on it. ({message})", error.code)
+    return StoreError(f"The store answered: {message}", error.code)

@@ -8,23 +8,36 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from string import Template
 
+from heliograph_collector.store.clickhouse import ClickHouse
+
 _DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, "
     "ttl_only_drop_parts = 1, old_parts_lifetime = 30"  # merged parts are synced: 30 s is plenty
 )
 
-LOCAL = {
+LOCAL_SUBSTITUTIONS = {
     "on_cluster": "",
     "replacing": "ReplacingMergeTree",
     "settings": f"SETTINGS {_DURABLE}",
 }
+
+MAX_RETENTION_DAYS = 18_250  # the engine's DateTime ends in 2106 and would wrap round
+RETENTION_COLUMNS = {
+    "measurements": "started",
+    "observations": "started",
+    "quarantine": "received",
+    "verdicts": "started",
+    "presence": "received",
+    "minute_cells": "start",
+    "days": "day",
+}  # table → the time its retention counts from; the other cells stay for ever
 
 
 class SchemaError(Exception):
     """The store's schema is not ours to use; the message is one sentence."""
 
 
-def cluster(name: str) -> Mapping[str, str]:
+def cluster_substitutions(name: str) -> Mapping[str, str]:
     """The same schema, replicated. Untested: there was no cluster to try it on."""
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     return {
@@ -34,36 +47,64 @@ def cluster(name: str) -> Mapping[str, str]:
     }
 
 
-def migrate(
-    execute: Callable[[str], None], versions: Callable[[], set[int]], words: Mapping[str, str]
+def prepare_schema(clickhouse: ClickHouse, retention_days: Mapping[str, int]) -> None:
+    """Bring the schema up to date and set retention. Raises StoreError, SchemaError."""
+
+    def read_versions() -> set[int]:
+        return {row[0] for row in clickhouse.query_written("SELECT version FROM migrations", {})}
+
+    cluster = clickhouse.cluster
+    substitutions = cluster_substitutions(cluster) if cluster else LOCAL_SUBSTITUTIONS
+    apply_migrations(clickhouse.command, read_versions, substitutions)
+    for table, days in retention_days.items():
+        _set_retention(clickhouse, table, days)
+
+
+def _set_retention(clickhouse: ClickHouse, table: str, days: int) -> None:
+    """Set a table's retention, unless it is set already: setting it rewrites parts."""
+    days = min(days, MAX_RETENTION_DAYS)
+    sql = (
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
+        "AND name = {name:String}"
+    )
+    ((create_sql,),) = clickhouse.query_written(sql, {"name": table})
+    rule = f"toDateTime({RETENTION_COLUMNS[table]}) + toIntervalDay({days:d})"
+    if rule not in create_sql:
+        clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
+
+
+def apply_migrations(
+    execute: Callable[[str], None],
+    read_versions: Callable[[], set[int]],
+    substitutions: Mapping[str, str],
 ) -> None:
-    """Apply what is missing. `execute` runs one statement, `versions` tells what is recorded.
+    """Apply what is missing. `execute` runs one statement, `read_versions` tells what is recorded.
 
     Raises SchemaError when the store is newer than this program.
     """
-    for statement in statements(_MIGRATIONS, words):
+    for statement in split_statements(_MIGRATIONS, substitutions):
         execute(statement)
-    files = _files()
-    applied = versions()
+    files = _read_files()
+    applied = read_versions()
     if applied and max(applied) > max(files):
         raise SchemaError(
             f"The store was written by a newer Heliograph (schema {max(applied)}, this one knows "
             f"{max(files)}): update this one, or give it another store."
         )
     for version in sorted(files.keys() - applied):
-        for statement in statements(files[version], words):
+        for statement in split_statements(files[version], substitutions):
             execute(statement)
         execute(f"INSERT INTO migrations (version) VALUES ({version:d})")  # noqa: S608 a number
 
 
-def statements(text: str, words: Mapping[str, str]) -> list[str]:
+def split_statements(script: str, substitutions: Mapping[str, str]) -> list[str]:
     """The statements of one file, comments dropped, words filled in."""
-    lines = (line for line in text.splitlines() if not line.startswith("--"))
-    filled = Template("\n".join(lines)).substitute(words)
-    return [s.strip() for s in filled.split(";") if s.strip()]
+    lines = (line for line in script.splitlines() if not line.startswith("--"))
+    expanded = Template("\n".join(lines)).substitute(substitutions)
+    return [s.strip() for s in expanded.split(";") if s.strip()]
 
 
-def _files() -> dict[int, str]:
+def _read_files() -> dict[int, str]:
     folder = resources.files("heliograph_collector.store") / "schema"
     return {
         int(file.name[:4]): file.read_text("utf-8")

@@ -16,8 +16,8 @@ class Pseudonyms:
 
     def measurement(self, agent: bytes, sequence: int, index: int) -> str:
         """32 hex digits: the measurement at `index` of this agent's envelope, at every replay."""
-        place = sequence.to_bytes(8, "big") + index.to_bytes(4, "big")
-        return self._digest(_MEASUREMENT, agent + place)[:16].hex()
+        position = sequence.to_bytes(8, "big") + index.to_bytes(4, "big")
+        return self._digest(_MEASUREMENT, agent + position)[:16].hex()
 
     def vantage(self, agent: bytes, country: str, asn: int, at_us: int) -> str:
         """16 hex digits that change with the network and with the month (UTC)."""

@@ -8,110 +8,85 @@ from heliograph.codec import measurement_from_pb
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.model.records import (
     DAY_US,
+    AgentRole,
     Cell,
     CellFilter,
-    Judged,
+    JudgedMeasurement,
     MeasurementFilter,
-    Role,
-    Silence,
-    State,
-    Taken,
+    ReceivedMeasurement,
+    SilenceCount,
     Vantage,
     Verdict,
+    VerdictState,
 )
-from heliograph_collector.store import arrow_rows
-from heliograph_collector.store.clickhouse import ClickHouse
-
-_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
-
-
-class Cells:
-    """The writing side; only the writing thread may call it."""
-
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self._clickhouse = clickhouse
-        self._written: dict[str, int] = {}  # by table: the last moment written, in µs
-
-    def put(self, cells: Sequence[Cell]) -> None:
-        """Raises StoreError."""
-        by_table: dict[str, list[Cell]] = {}
-        for cell in cells:
-            by_table.setdefault(CELLS.get(cell.bin_s, "cells"), []).append(cell)
-        for table, some in by_table.items():
-            self._written[table] = written_us = max(self._ask(_NOW), self._last(table) + 1)
-            self._clickhouse.insert(table, arrow_rows.cells(some, written_us), "")
-
-    def _last(self, table: str) -> int:
-        if table not in self._written:
-            text = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 our own words
-            return self._ask(text)
-        return self._written[table]
-
-    def _ask(self, text: str) -> int:
-        return int(self._clickhouse.written(text, {})[0][0])
-
 
 US = 1_000_000
-CELLS = {60: "minute_cells"}  # by the width of their bins, where they are not in `cells`
+CELL_TABLES = {60: "minute_cells"}  # by the width of their bins, where they are not in `cells`
 
-Given = tuple[str, int, Verdict]  # to which measurement, by which block, what
+VerdictRow = tuple[str, int, Verdict]  # to which measurement, by which block, what
 
 
-class Question:
+class WhereClause:
     """A WHERE clause in the making: a condition for each value that was given."""
 
     def __init__(self) -> None:
         self.conditions: list[str] = []
         self.parameters: dict[str, object] = {}
 
-    def where(self, condition: str, **parameters: object) -> "Question":
+    def add_condition(self, condition: str, **parameters: object) -> "WhereClause":
         """Add `condition`, unless one of its values is None. It is our text, never a caller's."""
         if None not in parameters.values():
             self.conditions.append(condition)
             self.parameters |= parameters
         return self
 
-    def place(
+    def add_place(
         self, country: str | None, region: str | None, asn: int | None, access: str | None
-    ) -> "Question":
-        self.where("country = {country:String}", country=country)
-        self.where("region = {region:String}", region=region)
-        self.where("asn = {asn:UInt32}", asn=asn)
-        return self.where("access = {access:String}", access=access)
+    ) -> "WhereClause":
+        self.add_condition("country = {country:String}", country=country)
+        self.add_condition("region = {region:String}", region=region)
+        self.add_condition("asn = {asn:UInt32}", asn=asn)
+        return self.add_condition("access = {access:String}", access=access)
 
-    def between(self, column: str, since_us: int | None, until_us: int | None) -> "Question":
-        moment = "fromUnixTimestamp64Micro({%s:Int64}, 'UTC')"
-        self.where(f"{column} >= {moment % 'since'}", since=since_us)
-        return self.where(f"{column} < {moment % 'until'}", until=until_us)
+    def add_time_range(
+        self, column: str, since_us: int | None, until_us: int | None
+    ) -> "WhereClause":
+        time_sql = "fromUnixTimestamp64Micro({%s:Int64}, 'UTC')"
+        self.add_condition(f"{column} >= {time_sql % 'since'}", since=since_us)
+        return self.add_condition(f"{column} < {time_sql % 'until'}", until=until_us)
 
     @property
-    def text(self) -> str:
+    def sql(self) -> str:
         return " AND ".join(self.conditions) or "1"
 
 
-def within(only: Mapping[str, Any]) -> Question:
+def filter_place(filters: Mapping[str, Any]) -> WhereClause:
     """A question about a place or service; raises TypeError for what is neither."""
-    if unknown := only.keys() - {"country", "region", "asn", "access", "service"}:
-        raise TypeError(f"no such filter: {', '.join(sorted(unknown))}")
-    q = Question().place(*(only.get(name) for name in ("country", "region", "asn", "access")))
-    return q.where("service = {service:String}", service=only.get("service"))
+    if unknown_names := filters.keys() - {"country", "region", "asn", "access", "service"}:
+        raise TypeError(f"no such filter: {', '.join(sorted(unknown_names))}")
+    clause = WhereClause().add_place(
+        *(filters.get(name) for name in ("country", "region", "asn", "access"))
+    )
+    return clause.add_condition("service = {service:String}", service=filters.get("service"))
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Text, values, the columns that are bytes, and what a row of the answer becomes."""
 
-    text: str
+    sql: str
     parameters: dict[str, object]
-    row: Callable[[tuple[Any, ...]], Any]
-    binary: tuple[str, ...] = ()
+    parse_row: Callable[[tuple[Any, ...]], Any]
+    binary_columns: tuple[str, ...] = ()
 
 
-def silences(q: Question, since_us: int, until_us: int, bin_s: int) -> Query:
+def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
     """Losses, each spread over the bins that ended before the vantage was back."""
-    q.where("role = 'volunteer'").where("kind IN ('arrival', 'goodbye', 'lost')")
-    q.between("received", since_us - DAY_US, until_us)
-    text = f"""
+    clause.add_condition("role = 'volunteer'").add_condition(
+        "kind IN ('arrival', 'goodbye', 'lost')"
+    )
+    clause.add_time_range("received", since_us - DAY_US, until_us)
+    sql = f"""
 SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages FROM (
   SELECT country, region, asn, access, nym, arrayJoin(range(
     intDiv(greatest(at, {{from:Int64}}), {{bin:Int64}}) * {{bin:Int64}},
@@ -122,173 +97,186 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
     SELECT country, region, asn, access, nym, kind, toUnixTimestamp64Micro(received) AS at,
       leadInFrame(at, 1, toInt64(0)) OVER (PARTITION BY nym ORDER BY journal, position
         ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS back
-    FROM presence FINAL WHERE {q.text}
+    FROM presence FINAL WHERE {clause.sql}
   ) WHERE kind = 'lost'
 ) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
 """  # noqa: S608 our own conditions
-    spread = {"from": since_us, "to": until_us, "bin": bin_s * US, "day": DAY_US}
-    return Query(text, q.parameters | spread, _silence)
+    bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * US, "day": DAY_US}
+    return Query(sql, clause.parameters | bin_parameters, _parse_silence)
 
 
-_TAKEN = (
+_RECORD_COLUMNS = (
     "id, position, toUnixTimestamp64Micro(received) AS received_us, nym, prefix, role, country, "
     "asn, access, region, body, established"
 )
 
 
-def found(wanted: MeasurementFilter, after: tuple[int, str] | None, limit: int) -> Query:
+def query_measurement_ids(
+    measurement_filter: MeasurementFilter, after: tuple[int, str] | None, limit: int
+) -> Query:
     """(id, started) of measurements, newest first, from `after` (started, id) on.
 
     Without the messages: these are read for the page alone, not for all that was looked through.
     """
-    q = Question().place(
-        wanted.country or None, wanted.region or None, wanted.asn, wanted.access or None
+    clause = WhereClause().add_place(
+        measurement_filter.country or None,
+        measurement_filter.region or None,
+        measurement_filter.asn,
+        measurement_filter.access or None,
     )
-    q.between("started", wanted.since_us, wanted.until_us)
-    q.where("service = {service:String}", service=wanted.service or None)
-    q.where("experiment = {experiment:String}", experiment=wanted.experiment or None)
-    if wanted.state:
-        inner = f"SELECT id FROM verdicts FINAL WHERE {q.text} AND endpoint = ''"  # noqa: S608
-        q.where(f"id IN ({inner} AND state = {{state:String}})", state=wanted.state)
+    clause.add_time_range("started", measurement_filter.since_us, measurement_filter.until_us)
+    clause.add_condition("service = {service:String}", service=measurement_filter.service or None)
+    clause.add_condition(
+        "experiment = {experiment:String}", experiment=measurement_filter.experiment or None
+    )
+    if measurement_filter.state:
+        id_sql = f"SELECT id FROM verdicts FINAL WHERE {clause.sql} AND endpoint = ''"  # noqa: S608
+        clause.add_condition(
+            f"id IN ({id_sql} AND state = {{state:String}})", state=measurement_filter.state
+        )
     if after is not None:
-        q.where(
+        clause.add_condition(
             "(started, id) < (fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})",
             after=after[0],
             after_id=after[1],
         )
-    text = f"""
-SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {q.text}
+    sql = f"""
+SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {clause.sql}
 ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"limit": limit}, lambda r: r)
+    return Query(sql, clause.parameters | {"limit": limit}, lambda r: r)
 
 
-def measurements(page: Sequence[tuple[str, int]]) -> Query:
+def query_measurements(page: Sequence[tuple[str, int]]) -> Query:
     """The measurements of a page of (id, started), newest first."""
-    q = Question().where("id IN {ids:Array(String)}", ids=[id_ for id_, _ in page])
+    clause = WhereClause().add_condition("id IN {ids:Array(String)}", ids=[id_ for id_, _ in page])
     times = [started_us for _, started_us in page]
-    q.between("started", min(times), max(times) + 1)
-    text = f"""
-SELECT {_TAKEN} FROM measurements WHERE {q.text}
+    clause.add_time_range("started", min(times), max(times) + 1)
+    sql = f"""
+SELECT {_RECORD_COLUMNS} FROM measurements WHERE {clause.sql}
 ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters, _taken, ("body",))
+    return Query(sql, clause.parameters, _parse_record, ("body",))
 
 
-def stretch(
+def query_time_range(
     since_us: int, until_us: int, service: str | None, after: tuple[int, str] | None, limit: int
 ) -> Query:
     """Measurements of a stretch of time, oldest first, from `after` (started, id) on."""
-    q = Question().between("started", since_us, until_us)
-    q.where("service = {service:String}", service=service)
+    clause = WhereClause().add_time_range("started", since_us, until_us)
+    clause.add_condition("service = {service:String}", service=service)
     if after is not None:
-        q.where(
+        clause.add_condition(
             "(started, id) > (fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})",
             after=after[0],
             after_id=after[1],
         )
-    text = f"""
-SELECT {_TAKEN} FROM measurements WHERE {q.text}
+    sql = f"""
+SELECT {_RECORD_COLUMNS} FROM measurements WHERE {clause.sql}
 ORDER BY started, id LIMIT 1 BY id LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"limit": limit}, _taken, ("body",))
+    return Query(sql, clause.parameters | {"limit": limit}, _parse_record, ("body",))
 
 
-def measurement(id: str) -> Query:  # noqa: A002 the word of the row
-    text = f"SELECT {_TAKEN} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608
-    return Query(text, {"id": id}, _taken, ("body",))
+def query_measurement(id: str) -> Query:  # noqa: A002 the word of the row
+    sql = f"SELECT {_RECORD_COLUMNS} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608
+    return Query(sql, {"id": id}, _parse_record, ("body",))
 
 
-def verdicts(taken: Sequence[Taken]) -> Query:
+def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
     """The last judgement of each, endpoint "" first."""
-    q = Question().between(
-        "started", min(t.started_us for t in taken), max(t.started_us for t in taken) + 1
+    clause = WhereClause().add_time_range(
+        "started", min(t.started_us for t in records), max(t.started_us for t in records) + 1
     )
-    q.where("id IN {ids:Array(String)}", ids=[t.id for t in taken])
-    text = f"""
+    clause.add_condition("id IN {ids:Array(String)}", ids=[t.id for t in records])
+    sql = f"""
 SELECT id, judged, state, rule, layer, method, confidence, endpoint, evidence, reachable_endpoints,
-  endpoints, issuer FROM verdicts FINAL WHERE {q.text}
+  endpoints, issuer FROM verdicts FINAL WHERE {clause.sql}
 ORDER BY id, judged DESC, endpoint
 LIMIT 512 BY id"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters, _verdict)
+    return Query(sql, clause.parameters, _parse_verdict)
 
 
-def cells(wanted: CellFilter) -> Query:
-    table = CELLS.get(wanted.bin_s, "cells")
-    q = Question().place(wanted.country or None, wanted.region, wanted.asn, wanted.access)
-    q.between("start", wanted.since_us, wanted.until_us)
-    q.where("service = {service:String}", service=wanted.service or None)
-    q.where("bin_s = {bin_s:UInt32}", bin_s=wanted.bin_s)
-    text = f"""
+def query_cells(cell_filter: CellFilter) -> Query:
+    table = CELL_TABLES.get(cell_filter.bin_s, "cells")
+    clause = WhereClause().add_place(
+        cell_filter.country or None, cell_filter.region, cell_filter.asn, cell_filter.access
+    )
+    clause.add_time_range("start", cell_filter.since_us, cell_filter.until_us)
+    clause.add_condition("service = {service:String}", service=cell_filter.service or None)
+    clause.add_condition("bin_s = {bin_s:UInt32}", bin_s=cell_filter.bin_s)
+    sql = f"""
 SELECT country, region, asn, access, service, toUnixTimestamp64Micro(start) AS start_us, bin_s,
   vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes,
   layers
-FROM {table} FINAL WHERE {q.text}
+FROM {table} FINAL WHERE {clause.sql}
 ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters, _cell)
+    return Query(sql, clause.parameters, _parse_cell)
 
 
-def cell_days(since_us: int) -> Query:
+def query_cell_days(since_us: int) -> Query:
     """(midnight, last change) in µs of each day that has cells of five minutes."""
-    q = Question().between("start", since_us, None).where("bin_s = 300")
-    text = f"""
+    clause = WhereClause().add_time_range("start", since_us, None).add_condition("bin_s = 300")
+    sql = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {US} AS day,
   toUnixTimestamp64Micro(max(written)) AS changed
-FROM cells WHERE {q.text} GROUP BY day ORDER BY day"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters, lambda r: r)
+FROM cells WHERE {clause.sql} GROUP BY day ORDER BY day"""  # noqa: S608 our own conditions
+    return Query(sql, clause.parameters, lambda r: r)
 
 
-_STRETCH = "position BETWEEN {first:UInt64} AND {last:UInt64}"
-_THERE = {
-    "measurements": (("id",), _STRETCH),
-    "observations": (("id", "step"), _STRETCH),
+_IN_BLOCK = "position BETWEEN {first:UInt64} AND {last:UInt64}"
+_PRESENCE_TESTS = {
+    "measurements": (("id",), _IN_BLOCK),
+    "observations": (("id", "step"), _IN_BLOCK),
     "verdicts": (("id", "endpoint"), "judged = {last:UInt64}"),
-    "presence": (("position",), f"journal = {{journal:String}} AND {_STRETCH}"),
-    "quarantine": (("position", "index"), f"journal = {{journal:String}} AND {_STRETCH}"),
+    "presence": (("position",), f"journal = {{journal:String}} AND {_IN_BLOCK}"),
+    "quarantine": (("position", "index"), f"journal = {{journal:String}} AND {_IN_BLOCK}"),
 }
 
 
-def there(table: str) -> tuple[str, tuple[str, ...]]:
+def build_present_query(table: str) -> tuple[str, tuple[str, ...]]:
     """The question which rows of a block are in already, and the columns that tell them apart."""
-    key, condition = _THERE[table]
+    key, condition = _PRESENCE_TESTS[table]
     names = ", ".join(f"`{name}`" for name in key)
     return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 our own words
 
 
-def rows(table: str) -> str:
+def build_row_count_query(table: str) -> str:
     return f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 our own words
 
 
-def health() -> Query:
-    text = """
+def query_health() -> Query:
+    sql = """
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts
 FROM system.parts WHERE active AND database = currentDatabase()"""
-    return Query(text, {}, lambda r: r)
+    return Query(sql, {}, lambda r: r)
 
 
-def _silence(r: tuple[Any, ...]) -> Silence:
-    return Silence(country=r[0], region=r[1], asn=r[2], access=r[3], start_us=r[4], vantages=r[5])
+def _parse_silence(r: tuple[Any, ...]) -> SilenceCount:
+    return SilenceCount(
+        country=r[0], region=r[1], asn=r[2], access=r[3], start_us=r[4], vantages=r[5]
+    )
 
 
-def _taken(r: tuple[Any, ...]) -> Taken:
+def _parse_record(r: tuple[Any, ...]) -> ReceivedMeasurement:
     id_, position, received_us, nym, prefix, role, country, asn, access, region, body = r[:11]
-    return Taken(
+    return ReceivedMeasurement(
         id=id_,
         position=position,
         received_us=received_us,
-        nym=nym,
+        pseudonym=nym,
         prefix=prefix,
-        role=Role(role),
+        role=AgentRole(role),
         vantage=Vantage(country=country, asn=asn, access=access, region=region),
         measurement=measurement_from_pb(MeasurementPb.FromString(body)),
         established=r[11],
     )
 
 
-def _verdict(r: tuple[Any, ...]) -> Given:
+def _parse_verdict(r: tuple[Any, ...]) -> VerdictRow:
     id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n, issuer = r
     return (
         id_,
         judged,
         Verdict(
-            state=State(state),
+            state=VerdictState(state),
             rule=rule,
             layer=layer,
             method=method,
@@ -302,7 +290,7 @@ def _verdict(r: tuple[Any, ...]) -> Given:
     )
 
 
-def _cell(r: tuple[Any, ...]) -> Cell:
+def _parse_cell(r: tuple[Any, ...]) -> Cell:
     return Cell(
         country=r[0],
         region=r[1],
@@ -317,7 +305,7 @@ def _cell(r: tuple[Any, ...]) -> Cell:
         down=r[10],
         unknown=r[11],
         silent=r[12],
-        state=State(r[13]),
+        state=VerdictState(r[13]),
         confidence=r[14],
         layer=r[15],
         method=r[16],
@@ -326,22 +314,24 @@ def _cell(r: tuple[Any, ...]) -> Cell:
     )
 
 
-def last_judged(given: Sequence[Given]) -> dict[str, int]:
+def find_last_judgements(verdict_rows: Sequence[VerdictRow]) -> dict[str, int]:
     """By measurement, which judgement was the last."""
-    last: dict[str, int] = {}
-    for id_, judged, _ in given:
-        last[id_] = max(judged, last.get(id_, 0))
-    return last
+    last_by_id: dict[str, int] = {}
+    for id_, judged, _ in verdict_rows:
+        last_by_id[id_] = max(judged, last_by_id.get(id_, 0))
+    return last_by_id
 
 
-def paired(taken: Sequence[Taken], given: Sequence[Given]) -> tuple[Judged, ...]:
+def pair_verdicts(
+    records: Sequence[ReceivedMeasurement], verdict_rows: Sequence[VerdictRow]
+) -> tuple[JudgedMeasurement, ...]:
     """Each measurement with the verdicts of its last judgement, in their order."""
-    last = last_judged(given)
+    last_by_id = find_last_judgements(verdict_rows)
     verdicts: dict[str, list[Verdict]] = {}
-    for id_, judged, verdict in given:
-        if judged == last[id_]:
+    for id_, judged, verdict in verdict_rows:
+        if judged == last_by_id[id_]:
             verdicts.setdefault(id_, []).append(verdict)
-    return tuple((t, tuple(verdicts.get(t.id, ()))) for t in taken)
+    return tuple((t, tuple(verdicts.get(t.id, ()))) for t in records)
 
 
 def parse_cursor(cursor: str) -> tuple[int, str] | None:

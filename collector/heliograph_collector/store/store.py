@@ -5,21 +5,21 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from heliograph_collector.model.records import (
     Block,
     Cell,
     CellFilter,
     Count,
-    Health,
-    Judged,
+    JudgedMeasurement,
     Judgement,
     MeasurementFilter,
     MeasurementPage,
-    Opinion,
-    Silence,
-    Taken,
+    ReceivedMeasurement,
+    SilenceCount,
+    StoredVote,
+    StoreHealth,
     Vote,
     WorldTally,
 )
@@ -30,42 +30,36 @@ from heliograph_collector.store import (
     queries,
     vote_queries,
 )
-from heliograph_collector.store import (
-    late_queries as opinions,
-)
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
-    Limits,
     StoreError,
+    StoreLimits,
     TooMuchError,
 )
-from heliograph_collector.store.daily_totals import By, Days, live, marks
+from heliograph_collector.store.daily_totals import (
+    AnonymityRule,
+    DailyTotals,
+    find_uncached,
+    query_marks,
+)
 from heliograph_collector.store.directory_lock import DirectoryInUseError
-from heliograph_collector.store.queries import Cells, Query
+from heliograph_collector.store.queries import Query
+from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWriter, CellWriter
 
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+__all__ = ["DirectoryInUseError", "Store", "StoreError", "StoreLimits", "TooMuchError"]
 
-__all__ = ["DirectoryInUseError", "Limits", "Store", "StoreError", "TooMuchError"]
-
-MAX_PAGE = 500
-LONGEST_DAYS = 18_250  # of retention: the engine's DateTime ends in 2106 and would wrap round
-READ_S, WRITE_S = 60.0, 300.0  # waiting for a thread and for the engine
-BACKUP_S = 6 * 3_600.0
-_BEGUN, _DONE = "begun", "done"
-_KEPT = {
-    "measurements": "started",
-    "observations": "started",
-    "quarantine": "received",
-    "verdicts": "started",
-    "presence": "received",
-    "minute_cells": "start",
-    "days": "day",
-}  # table → the time its retention counts from; the other cells stay for ever
-
-_AS_LONG = ("verdicts", "presence", "days")
-TABLES = (*sorted(_KEPT.keys() - {"days"}), "cells", "blocks")  # days are made again from verdicts
+MAX_PAGE_SIZE = 500
+# waiting for a thread and for the engine
+READ_TIMEOUT_S = 60.0
+WRITE_TIMEOUT_S = 300.0
+BACKUP_TIMEOUT_S = 6 * 3_600.0
+_VERDICT_TABLES = ("verdicts", "presence", "days")
+TABLES = (
+    *sorted(migrations.RETENTION_COLUMNS.keys() - {"days"}),
+    "cells",
+    "blocks",
+)  # days are made again from verdicts
 
 _T = TypeVar("_T")
 
@@ -77,95 +71,106 @@ class Store:
         self,
         url: str,
         *,
-        limits: Limits | None = None,
+        limits: StoreLimits | None = None,
         observations_days: int = 30,
         verdicts_days: int = 180,
         minutes_days: int = 2,
     ) -> None:
         """Raises StoreError when `url` is none of these."""
-        self._clickhouse = ClickHouse(url, limits or Limits())
+        self._clickhouse = ClickHouse(url, limits or StoreLimits())
         # A measurement is never kept without its verdicts.
-        long = dict.fromkeys(_AS_LONG, max(verdicts_days, observations_days))
-        long["minute_cells"] = minutes_days
-        self._kept = {table: long.get(table, observations_days) for table in _KEPT}
-        self._days, self._cells = Days(self._clickhouse), Cells(self._clickhouse)
-        self.closed = False
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        days_by_table = dict.fromkeys(_VERDICT_TABLES, max(verdicts_days, observations_days))
+        days_by_table["minute_cells"] = minutes_days
+        self._retention_days = {
+            table: days_by_table.get(table, observations_days)
+            for table in migrations.RETENTION_COLUMNS
+        }
+        self._daily_totals = DailyTotals(self._clickhouse)
+        self._cell_writer = CellWriter(self._clickhouse)
+        self._block_writer = BlockWriter(self._clickhouse, self._daily_totals)
+        self.is_closed = False
+        self._writer_pool = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reader_pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
         """Start the engine, bring the schema up to date, set retention.
 
         Raises StoreError, DirectoryInUseError, SchemaError.
         """
-        await self._write(self._open)
+        await self._run_write(self._open_engine)
 
     async def close(self) -> None:
         """Again does nothing."""
-        if self.closed:
+        if self.is_closed:
             return
-        self.closed = True
-        await asyncio.to_thread(self._reading.shutdown)  # questions under way hold handles
-        await _within(self._writing, self._clickhouse.close, WRITE_S)
-        self._writing.shutdown()
+        self.is_closed = True
+        await asyncio.to_thread(self._reader_pool.shutdown)  # questions under way hold handles
+        await _run_with_deadline(self._writer_pool, self._clickhouse.close, WRITE_TIMEOUT_S)
+        self._writer_pool.shutdown()
 
     async def cursor(self, journal: str) -> int:
         """The last position of this journal that is wholly in. Raises StoreError."""
-        return (await self._write(lambda: self._marked(journal, _DONE)))[1]
+        return (await self._run_write(lambda: self._block_writer.read_mark(journal, DONE_MARK)))[1]
 
     async def pending(self, journal: str) -> tuple[int, int] | None:
         """First and last position of a block that was begun and may be partly in.
 
         It must come again with the same bounds: by them it is known for a replay.
         """
-        begun = await self._write(lambda: self._marked(journal, _BEGUN))
-        return begun if begun[1] > await self.cursor(journal) else None
+        bounds = await self._run_write(lambda: self._block_writer.read_mark(journal, BEGUN_MARK))
+        return bounds if bounds[1] > await self.cursor(journal) else None
 
     async def insert_block(self, block: Block) -> None:
         """Take a block in. Doing it again, wholly or from any point on, changes nothing.
 
         Raises StoreError; then the same block may come again.
         """
-        await self._write(lambda: self._insert(block))
+        await self._run_write(lambda: self._block_writer.put(block))
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
         """Cells as they are now, in place of those with the same key. Raises StoreError."""
-        await self._write(lambda: self._cells.put(cells))
+        await self._run_write(lambda: self._cell_writer.put(cells))
 
-    async def votes(self, since_us: int, until_us: int, bin_s: int, **only: Any) -> list[Vote]:
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
         """What each volunteer's vantage found in each bin, by whole targets.
 
-        `only`: any of country, region, asn, access, service, here as in `counts`, `silences`.
+        `filters`: any of country, region, asn, access, service, here as in `counts`, `silences`.
         """
-        asked = queries.within(only).between("started", since_us, until_us)
-        return await self._read(vote_queries.votes(asked, bin_s))
+        clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
+        return await self._run_query(vote_queries.query_votes(clause, bin_s))
 
     async def counts(
-        self, since_us: int, until_us: int, bin_s: int, *, wider: Collection[str] = (), **only: Any
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str] = (),
+        **filters: Any,
     ) -> list[Count]:
-        """The votes of all cells, or `only` of a place or service, counted where they lie.
+        """The votes of all cells, or of those that `filters` select, counted where they lie.
 
         `wider` names what of the place and service cells are not told apart by.
         """
-        asked = queries.within(only).between("started", since_us, until_us)
-        return await self._read(vote_queries.counts(asked, bin_s, wider))
+        clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
+        return await self._run_query(vote_queries.query_counts(clause, bin_s, wider))
 
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **only: Any
-    ) -> list[Silence]:
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> list[SilenceCount]:
         """How many vantages of each place were gone without goodbye when each bin ended."""
-        asked = queries.within(only)
-        return await self._read(queries.silences(asked, since_us, until_us, bin_s))
+        clause = queries.filter_place(filters)
+        return await self._run_query(queries.query_silences(clause, since_us, until_us, bin_s))
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
-    ) -> list[Opinion]:
+    ) -> list[StoredVote]:
         """Every volunteer's verdicts on a service in one country, one by one, oldest first.
 
-        Raises TooMuchError over opinions.MAX_OPINIONS, StoreError.
+        Raises TooMuchError over vote_queries.MAX_VOTES, StoreError.
         """
-        asked = opinions.opinions(service, country, since_us, until_us)
-        return opinions.complete(await self._read(asked), service, country)
+        query = vote_queries.query_single_votes(service, country, since_us, until_us)
+        return vote_queries.check_vote_count(await self._run_query(query), service, country)
 
     async def world_tally(
         self,
@@ -182,45 +187,62 @@ class Store:
         What a vantage said last counts for `fresh_s` (a bin if 0, else whole bins). Down and k of n
         endpoints are bad as well as blocked; slowness is not known here. Raises StoreError.
         """
-        asked = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
-        return await self._read(opinions.world_tally(*asked))
+        arguments = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
+        return await self._run_query(vote_queries.query_world_tally(*arguments))
 
-    async def totals(self, wanted: aggregation.Wanted) -> list[aggregation.Total]:
+    async def totals(
+        self, request: aggregation.AggregationQuery
+    ) -> list[aggregation.AggregationRow]:
         """Raises TooMuchError, StoreError."""
-        window = (wanted.since_us, wanted.until_us)
-        counted = live(await self._read(marks(*window)), wanted.by, *window)
-        return aggregation.complete(await self._read(aggregation.totals(wanted, counted)))
+        window = (request.since_us, request.until_us)
+        uncached = find_uncached(
+            await self._run_query(query_marks(*window)), request.anonymity_rule, *window
+        )
+        return aggregation.check_row_count(
+            await self._run_query(aggregation.query_totals(request, uncached))
+        )
 
-    async def due_days(self, before_us: int, by: By, *, every: bool) -> list[date]:
-        """Days before that are not summed; `every` looks at all verdicts. Raises StoreError."""
-        return await self._write(lambda: self._days.due(before_us, by, every=every))
+    async def list_due_days(
+        self, before_us: int, rule: AnonymityRule, *, include_new: bool
+    ) -> list[date]:
+        """List days before that are not summed; `include_new` looks at all verdicts.
 
-    async def sum_up(self, day: date, by: By) -> bool:
+        Raises StoreError.
+        """
+        return await self._run_write(
+            lambda: self._daily_totals.list_due(before_us, rule, include_new=include_new)
+        )
+
+    async def sum_day(self, day: date, rule: AnonymityRule) -> bool:
         """Sum a day for `totals`, if it is not; whether it was done now. Raises StoreError."""
-        return await self._write(lambda: self._days.sum_up(day, by))
+        return await self._run_write(lambda: self._daily_totals.sum_day(day, rule))
 
     async def measurements(
-        self, wanted: MeasurementFilter, cursor: str = "", limit: int = 50
+        self, measurement_filter: MeasurementFilter, cursor: str = "", limit: int = 50
     ) -> MeasurementPage:
         """A page, newest first. Raises ValueError for a cursor that is not one of ours."""
         after = queries.parse_cursor(cursor)
-        size = max(1, min(limit, MAX_PAGE))
-        found = await self._read(queries.found(wanted, after, size + 1))
-        if not found:
+        size = max(1, min(limit, MAX_PAGE_SIZE))
+        page_ids = await self._run_query(
+            queries.query_measurement_ids(measurement_filter, after, size + 1)
+        )
+        if not page_ids:
             return MeasurementPage(items=())
-        id_, started_us = found[:size][-1]
-        taken = await self._read(queries.measurements(found[:size]))
-        verdicts = await self._read(queries.verdicts(taken))
-        more = f"{started_us}.{id_}" if len(found) > size else ""
-        return MeasurementPage(items=queries.paired(taken, verdicts), next=more)
+        id_, started_us = page_ids[:size][-1]
+        records = await self._run_query(queries.query_measurements(page_ids[:size]))
+        verdicts = await self._run_query(queries.query_verdicts(records))
+        next_cursor = f"{started_us}.{id_}" if len(page_ids) > size else ""
+        return MeasurementPage(items=queries.pair_verdicts(records, verdicts), next=next_cursor)
 
-    async def measurement(self, id: str) -> Judged | None:  # noqa: A002 the word of the row
-        taken = await self._read(queries.measurement(id))
-        if not taken:
+    async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the word of the row
+        records = await self._run_query(queries.query_measurement(id))
+        if not records:
             return None
-        return queries.paired(taken, await self._read(queries.verdicts(taken)))[0]
+        return queries.pair_verdicts(
+            records, await self._run_query(queries.query_verdicts(records))
+        )[0]
 
-    async def stretch(
+    async def list_judgements(
         self,
         since_us: int,
         until_us: int,
@@ -232,45 +254,53 @@ class Store:
 
         Raises StoreError.
         """
-        asked = queries.stretch(since_us, until_us, service or None, after, MAX_PAGE)
-        taken = await self._read(asked)
-        given = await self._read(queries.verdicts(taken)) if taken else []
-        numbers = queries.last_judged(given)
+        query = queries.query_time_range(since_us, until_us, service or None, after, MAX_PAGE_SIZE)
+        records = await self._run_query(query)
+        verdict_rows = await self._run_query(queries.query_verdicts(records)) if records else []
+        numbers = queries.find_last_judgements(verdict_rows)
         return [
-            Judgement(taken=one, verdicts=verdicts, number=numbers.get(one.id, 0))
-            for one, verdicts in queries.paired(taken, given)
+            Judgement(measurement=record, verdicts=verdicts, number=numbers.get(record.id, 0))
+            for record, verdicts in queries.pair_verdicts(records, verdict_rows)
         ]
 
-    async def judged(self, taken: Sequence[Taken]) -> Sequence[Judged]:
+    async def judged(self, records: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
         """With their last verdicts. Raises StoreError."""
-        return queries.paired(taken, await self._read(queries.verdicts(taken))) if taken else ()
+        return (
+            queries.pair_verdicts(records, await self._run_query(queries.query_verdicts(records)))
+            if records
+            else ()
+        )
 
-    async def judge_again(self, judgements: Sequence[Judgement]) -> None:
+    async def replace_verdicts(self, judgements: Sequence[Judgement]) -> None:
         """In place of what was said under a lower number. Raises StoreError."""
 
         def put() -> None:
-            self._days.touch((j.taken.started_us, j.taken.vantage.country) for j in judgements)
-            self._clickhouse.insert("verdicts", arrow_rows.judgements(judgements), "")
+            self._daily_totals.mark_changed(
+                (j.measurement.started_us, j.measurement.vantage.country) for j in judgements
+            )
+            self._clickhouse.insert("verdicts", arrow_rows.build_judgement_table(judgements), "")
 
-        await self._write(put)
+        await self._run_write(put)
 
-    async def cells(self, wanted: CellFilter) -> list[Cell]:
-        """As stored: `rollup.in_every_bin` adds the rows of nobody. Raises StoreError."""
-        return await self._read(queries.cells(wanted))
+    async def cells(self, cell_filter: CellFilter) -> list[Cell]:
+        """As stored: `rollup.fill_bins` adds the rows of nobody. Raises StoreError."""
+        return await self._run_query(queries.query_cells(cell_filter))
 
     async def cell_days(self, since_us: int) -> list[tuple[int, int]]:
         """Each day's midnight, and when its five minutes were last written. Raises StoreError."""
-        return await self._read(queries.cell_days(since_us))
+        return await self._run_query(queries.query_cell_days(since_us))
 
-    async def health(self) -> Health:
+    async def health(self) -> StoreHealth:
         """Raises StoreError when the store does not answer."""
-        (row,) = await self._read(queries.health())
+        (row,) = await self._run_query(queries.query_health())
         free = self._clickhouse.free_bytes()
-        return Health(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
+        return StoreHealth(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
     async def export(self, directory: Path) -> dict[str, int]:
         """Every table into a file of its own, all of one moment; how many rows each has."""
-        return await self._write(lambda: {t: self._export(t, directory) for t in TABLES}, BACKUP_S)
+        return await self._run_write(
+            lambda: {t: self._export_table(t, directory) for t in TABLES}, BACKUP_TIMEOUT_S
+        )
 
     async def load(self, directory: Path, rows: Mapping[str, int]) -> None:
         """Fill empty tables from what `export` wrote. Raises StoreError when rows are missing."""
@@ -278,119 +308,62 @@ class Store:
         def load() -> None:
             for table in TABLES:
                 if table in rows:  # else the snapshot is from before that table
-                    self._load(table, directory, rows[table])
+                    self._load_table(table, directory, rows[table])
 
-        await self._write(load, BACKUP_S)
+        await self._run_write(load, BACKUP_TIMEOUT_S)
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """Whether nothing was ever put in."""
-        return await self._write(lambda: not any(self._rows(table) for table in TABLES))
+        return await self._run_write(lambda: not any(self._count_rows(table) for table in TABLES))
 
-    def _export(self, table: str, directory: Path) -> int:
+    def _export_table(self, table: str, directory: Path) -> int:
         self._clickhouse.export(table, directory / f"{table}.native")
-        return self._rows(table)
+        return self._count_rows(table)
 
-    def _load(self, table: str, directory: Path, rows: int) -> None:
+    def _load_table(self, table: str, directory: Path, rows: int) -> None:
         self._clickhouse.load(table, directory / f"{table}.native")
-        if self._rows(table) != rows:
+        if self._count_rows(table) != rows:
             raise StoreError(f"{directory}: {table} has not the {rows} rows it was written with.")
 
-    def _rows(self, table: str) -> int:
-        return int(self._clickhouse.written(queries.rows(table), {})[0][0])
+    def _count_rows(self, table: str) -> int:
+        return int(self._clickhouse.query_written(queries.build_row_count_query(table), {})[0][0])
 
-    def _open(self) -> None:
+    def _open_engine(self) -> None:
         self._clickhouse.open()
         try:
-            cluster = self._clickhouse.cluster
-            words = migrations.cluster(cluster) if cluster else migrations.LOCAL
-            migrations.migrate(self._clickhouse.command, self._versions, words)
-            for table, most in self._kept.items():
-                self._keep(table, most)
+            migrations.prepare_schema(self._clickhouse, self._retention_days)
         except (StoreError, migrations.SchemaError):
             self._clickhouse.close()
             raise
 
-    def _versions(self) -> set[int]:
-        return {row[0] for row in self._clickhouse.written("SELECT version FROM migrations", {})}
-
-    def _keep(self, table: str, days: int) -> None:
-        """Set a table's retention, unless it is set already: setting it rewrites parts."""
-        days = min(days, LONGEST_DAYS)
-        query = (
-            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
-            "AND name = {name:String}"
-        )
-        ((made,),) = self._clickhouse.written(query, {"name": table})
-        rule = f"toDateTime({_KEPT[table]}) + toIntervalDay({days:d})"
-        if rule not in made:
-            self._clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
-
-    def _insert(self, block: Block) -> None:
-        """In this order: that it was begun, its rows, that it is done; measurements last of the
-        rows, so that nobody sees one without its verdicts.
-
-        Tokens alone do not hold on the embedded engine: after a kill it was seen to refuse the
-        replay of a block whose rows were not in. So a replay asks what is there.
-        """
-        again = self._marked(block.journal, _BEGUN) == (block.first, block.last)
-        fresh = [judged for judged in block.judged if judged[0].position >= block.first]
-        rows = {
-            "presence": arrow_rows.presence(block.presence, block.journal),
-            "quarantine": arrow_rows.refused(block.refused, block.journal),
-            "verdicts": arrow_rows.verdicts(block.judged, block.last),
-            "observations": arrow_rows.observations(fresh),
-            "measurements": arrow_rows.measurements(fresh),
-        }
-        self._days.touch((t.started_us, t.vantage.country) for t, _ in block.judged)
-        token = f"{block.journal}-{block.first}-{block.last}"
-        if not again:
-            self._mark(block, _BEGUN)
-        for table, found in rows.items():
-            missing = self._missing(table, found, block) if again else found
-            self._clickhouse.insert(table, missing, token)
-        self._mark(block, _DONE)
-
-    def _missing(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
-        query, key = queries.there(table)
-        bounds = {"journal": block.journal, "first": block.first, "last": block.last}
-        return arrow_rows.without(rows, key, set(self._clickhouse.written(query, bounds)))
-
-    def _mark(self, block: Block, kind: str) -> None:
-        mark = arrow_rows.blocks(block.journal, kind, block.first, block.last)
-        self._clickhouse.insert("blocks", mark, f"{block.journal}-{block.last}-{kind}")
-
-    def _marked(self, journal: str, kind: str) -> tuple[int, int]:
-        query = (
-            "SELECT first, last FROM blocks WHERE journal = {journal:String} AND kind = "
-            "{kind:String} ORDER BY last DESC LIMIT 1"
-        )
-        found = self._clickhouse.written(query, {"journal": journal, "kind": kind})
-        return (found[0][0], found[0][1]) if found else (0, 0)
-
-    async def _read(self, query: Query) -> list[Any]:
+    async def _run_query(self, query: Query) -> list[Any]:
         """Raises StoreError."""
 
         def ask() -> list[Any]:
-            found = self._clickhouse.ask(query.text, query.parameters, query.binary)
-            return [query.row(row) for row in found]
+            rows = self._clickhouse.query(query.sql, query.parameters, query.binary_columns)
+            return [query.parse_row(row) for row in rows]
 
-        self._need_open()
-        return await _within(self._reading, ask, READ_S)
+        self._check_open()
+        return await _run_with_deadline(self._reader_pool, ask, READ_TIMEOUT_S)
 
-    async def _write(self, work: Callable[[], _T], deadline_s: float = WRITE_S) -> _T:
+    async def _run_write(
+        self, operation: Callable[[], _T], deadline_s: float = WRITE_TIMEOUT_S
+    ) -> _T:
         """Raises StoreError."""
-        self._need_open()
-        return await _within(self._writing, work, deadline_s)
+        self._check_open()
+        return await _run_with_deadline(self._writer_pool, operation, deadline_s)
 
-    def _need_open(self) -> None:
-        if self.closed:
+    def _check_open(self) -> None:
+        if self.is_closed:
             raise StoreError("The store is closed.")
 
 
-async def _within(pool: ThreadPoolExecutor, work: Callable[[], _T], deadline_s: float) -> _T:
+async def _run_with_deadline(
+    pool: ThreadPoolExecutor, operation: Callable[[], _T], deadline_s: float
+) -> _T:
     """After a deadline the thread goes on: a question has its own limit, a block comes again."""
     try:
         async with asyncio.timeout(deadline_s):
-            return await asyncio.get_running_loop().run_in_executor(pool, work)
+            return await asyncio.get_running_loop().run_in_executor(pool, operation)
     except TimeoutError:
         raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None

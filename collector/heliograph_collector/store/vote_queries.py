@@ -1,66 +1,162 @@
-"""How votes are counted where they lie: per vantage, and for cells per network too.
+"""Questions about votes: one by one, per vantage and bin, and for cells per network too.
 
-The same rules as in `rollup.py`, which a test holds against each other: a vantage says what most of
-its verdicts say, a network what most of its vantages say, and a tie says nothing.
+The rules of counting are those of `aggregate/rollup.py`, and a test compares both: a vantage says
+what most of its verdicts say, a network what most of its vantages say, and a tie says nothing.
 """
 
 from collections.abc import Collection
 from typing import Any
 
-from heliograph_collector.model.records import TIME_BAD, Count, State, Vote
-from heliograph_collector.store.queries import US, Query, Question
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    Count,
+    StoredVote,
+    Vantage,
+    VerdictState,
+    Vote,
+    WorldTally,
+)
+from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.queries import US, Query, WhereClause
 
-_PLACE = "country, region, asn, access, service, start"
-_STATES = (State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN)
+MAX_VOTES = 250_000  # of one answer: some 100 MiB
+MAX_BINS = 50_000  # a month of minutes
 
 
-def votes(q: Question, bin_s: int) -> Query:
+def query_single_votes(service: str, country: str, since_us: int, until_us: int) -> Query:
+    """Up to MAX_VOTES and one more, so that one who asks for too much is told so."""
+    clause = _build_clause(service, since_us, until_us)
+    clause.add_condition("country = {country:String}", country=country)
+    sql = f"""
+SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
+  established, state, layer, method, reachable_endpoints, endpoints
+FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
+    return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1}, _parse_single_vote)
+
+
+def check_vote_count(votes: list[StoredVote], service: str, country: str) -> list[StoredVote]:
+    """Raises TooMuchError over MAX_VOTES."""
+    if len(votes) > MAX_VOTES:
+        raise TooMuchError(
+            f"{service} in {country} has more than {MAX_VOTES} verdicts in that time: "
+            "ask for a shorter one."
+        )
+    return votes
+
+
+def query_world_tally(
+    service: str, not_country: str, since_us: int, until_us: int, bin_s: int, fresh_s: int
+) -> Query:
+    """Per bin the newest vote of each vantage within `fresh_s` before its end, then by network.
+
+    A vantage in doubt abstains; a network fails when more than half of its vantages do.
+    Raises TooMuchError over MAX_BINS.
+    """
+    if until_us - since_us > MAX_BINS * bin_s * US:
+        raise TooMuchError(f"More than {MAX_BINS} bins: ask for a shorter time, or wider bins.")
+    clause = _build_clause(service, since_us - fresh_s * US, until_us)
+    clause.add_condition("country != {country:String}", country=not_country)
+    sql = f"""
+SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_ FROM (
+  SELECT bin, country, net, count() AS known, countIf(fails) AS bad FROM (
+    SELECT bin, country, argMax(prefix, (at, id)) AS net, argMax(state, (at, id)) AS said,
+      said != 'reachable' OR argMax(partly, (at, id)) AS fails
+    FROM (
+      SELECT id, nym, country, prefix, state, toUnixTimestamp64Micro(started) AS at,
+        state = 'reachable' AND reachable_endpoints < endpoints AS partly,
+        arrayJoin(range(greatest(intDiv(at, {{bin:Int64}}), intDiv({{from:Int64}}, {{bin:Int64}}))
+            * {{bin:Int64}}, least(at + {{fresh:Int64}} - {{bin:Int64}} + 1, {{to:Int64}}),
+          {{bin:Int64}})) AS bin
+      FROM verdicts FINAL WHERE {clause.sql}
+    ) GROUP BY bin, country, nym HAVING said != 'unknown'
+  ) GROUP BY bin, country, net
+) GROUP BY bin ORDER BY bin"""  # noqa: S608 our own conditions
+    times = {"from": since_us, "to": until_us, "bin": bin_s * US, "fresh": fresh_s * US}
+    return Query(
+        sql, clause.parameters | times, lambda r: WorldTally(start_us=r[0], good=r[1], bad=r[2])
+    )
+
+
+def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
+    """Whole-target verdicts of volunteers, made at a time that can be."""
+    clause = WhereClause().add_time_range("started", since_us, until_us)
+    clause.add_condition("service = {service:String}", service=service)
+    clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'")
+    return clause.add_condition("rule != {bad:String}", bad=TIME_BAD)
+
+
+def _parse_single_vote(r: tuple[Any, ...]) -> StoredVote:
+    return StoredVote(
+        started_us=r[0],
+        pseudonym=r[1],
+        prefix=r[2],
+        vantage=Vantage(country=r[3], region=r[4], asn=r[5], access=r[6]),
+        established=r[7],
+        state=VerdictState(r[8]),
+        layer=r[9],
+        method=r[10],
+        reachable_endpoints=r[11],
+        endpoints=r[12],
+    )
+
+
+_CELL_COLUMNS = "country, region, asn, access, service, start"
+_STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN)
+
+
+def query_votes(clause: WhereClause, bin_s: int) -> Query:
     """One row per cell, bin and vantage, from whole-target verdicts of volunteers."""
-    text = f"""
-SELECT {_PLACE}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
+    sql = f"""
+SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
   tupleElement(how, 2) AS by_method, old
-FROM ({_by_vantage(q)}) ORDER BY {_PLACE}, nym"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"bin": bin_s * US}, _vote)
+FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 our own conditions
+    return Query(sql, clause.parameters | {"bin": bin_s * US}, _parse_vote)
 
 
-def counts(q: Question, bin_s: int, wider: Collection[str] = ()) -> Query:
+def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
     """One row per cell and bin: vantages and networks by what they say, and why.
 
-    Cells are not told apart by what `wider` names of the place and service: a vantage votes once.
+    Cells are not told apart by `merged_fields` of the place and service: a vantage votes once.
     """
-    text = f"""
-SELECT {_PLACE}, sum(r), sum(b), sum(d), sum(u), countIf(said = 'reachable'),
+    sql = f"""
+SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), countIf(said = 'reachable'),
   countIf(said = 'blocked'), countIf(said = 'down'), countIf(said = 'unknown'),
   sumMap(whys)
 FROM (
-  SELECT {_PLACE}, net, countIf(own = 'reachable') AS r, countIf(own = 'blocked') AS b,
-    countIf(own = 'down') AS d, countIf(own = 'unknown') AS u, {_OWN} AS said,
+  SELECT {_CELL_COLUMNS}, net, countIf(own = 'reachable') AS r, countIf(own = 'blocked') AS b,
+    countIf(own = 'down') AS d, countIf(own = 'unknown') AS u, {_MAJORITY_SQL} AS said,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
-  FROM (SELECT {_PLACE}, net, how, {_OWN} AS own FROM ({_by_vantage(q, wider)}))
-  GROUP BY {_PLACE}, net
-) GROUP BY {_PLACE} ORDER BY {_PLACE}"""  # noqa: S608 our own conditions
-    return Query(text, q.parameters | {"bin": bin_s * US}, _count)
+  FROM (
+    SELECT {_CELL_COLUMNS}, net, how, {_MAJORITY_SQL} AS own
+    FROM ({_build_vantage_sql(clause, merged_fields)})
+  )
+  GROUP BY {_CELL_COLUMNS}, net
+) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 our own conditions
+    return Query(sql, clause.parameters | {"bin": bin_s * US}, _parse_count)
 
 
-_OWN = (
+_MAJORITY_SQL = (
     "multiIf(r > greatest(b, d, u), 'reachable', b > greatest(r, d, u), 'blocked',"
     " d > greatest(r, b, u), 'down', 'unknown')"
 )
 
 
-def _by_vantage(q: Question, wider: Collection[str] = ()) -> str:
+def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
     """The network is that of its last verdict, the cause its commonest one.
 
     What was measured at a time that cannot be has no bin to vote in.
     """
-    q.where("endpoint = ''").where("role = 'volunteer'").where("rule != {bad:String}", bad=TIME_BAD)
-    places = ", ".join(
-        f"{nothing if name in wider else name} AS {name}_" for name, nothing in _WIDER.items()
+    clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'").add_condition(
+        "rule != {bad:String}", bad=TIME_BAD
+    )
+    place_columns = ", ".join(
+        f"{wildcard if name in merged_fields else name} AS {name}_"
+        for name, wildcard in _WILDCARDS.items()
     )
     return f"""
-SELECT {_PLACE}, nym, argMax(last_net, last) AS net, max(long) AS old, sum(rr) AS r, sum(bb) AS b,
-  sum(dd) AS d, sum(uu) AS u,
+SELECT {_CELL_COLUMNS}, nym, argMax(last_net, last) AS net, max(long) AS old, sum(rr) AS r,
+  sum(bb) AS b, sum(dd) AS d, sum(uu) AS u,
   argMinIf((layer, method), (-toInt64(bb + dd), layer, method), bb + dd > 0) AS how
 FROM (
   SELECT country_ AS country, region_ AS region, asn_ AS asn, access_ AS access,
@@ -70,13 +166,13 @@ FROM (
     countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu, max(established) AS long,
     max((started, id)) AS last, argMax(prefix, (started, id)) AS last_net
   FROM (
-    SELECT {places}, started, id, nym, prefix, layer, method, state, established
-    FROM verdicts FINAL WHERE {q.text}
-  ) GROUP BY {_PLACE}, nym, layer, method
-) GROUP BY {_PLACE}, nym"""  # noqa: S608 our own conditions
+    SELECT {place_columns}, started, id, nym, prefix, layer, method, state, established
+    FROM verdicts FINAL WHERE {clause.sql}
+  ) GROUP BY {_CELL_COLUMNS}, nym, layer, method
+) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 our own conditions
 
 
-_WIDER = {
+_WILDCARDS = {
     "country": "''",
     "region": "''",
     "asn": "toUInt32(0)",
@@ -85,7 +181,7 @@ _WIDER = {
 }  # what stands for all of them
 
 
-def _vote(r: tuple[Any, ...]) -> Vote:
+def _parse_vote(r: tuple[Any, ...]) -> Vote:
     return Vote(
         country=r[0],
         region=r[1],
@@ -93,7 +189,7 @@ def _vote(r: tuple[Any, ...]) -> Vote:
         access=r[3],
         service=r[4],
         start_us=r[5],
-        nym=r[6],
+        pseudonym=r[6],
         prefix=r[7],
         reachable=r[8],
         blocked=r[9],
@@ -105,7 +201,7 @@ def _vote(r: tuple[Any, ...]) -> Vote:
     )
 
 
-def _count(r: tuple[Any, ...]) -> Count:
+def _parse_count(r: tuple[Any, ...]) -> Count:
     return Count(
         country=r[0],
         region=r[1],
@@ -115,10 +211,10 @@ def _count(r: tuple[Any, ...]) -> Count:
         start_us=r[5],
         vantages=dict(zip(_STATES, r[6:10], strict=True)),
         networks=dict(zip(_STATES, r[10:14], strict=True)),
-        causes={_cause(said): n for said, n in r[14].items()},
+        causes={_parse_cause(cause): n for cause, n in r[14].items()},
     )
 
 
-def _cause(said: str) -> tuple[State, str, str]:
-    state, layer, method = said.split("|", 2)
-    return State(state), layer, method
+def _parse_cause(key: str) -> tuple[VerdictState, str, str]:
+    state, layer, method = key.split("|", 2)
+    return VerdictState(state), layer, method

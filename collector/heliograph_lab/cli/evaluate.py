@@ -1,4 +1,4 @@
-"""`heliograph-collector evaluate`: how good the detectors are, where the truth is known."""
+"""`heliograph-collector evaluate`: score the detectors where the truth is known."""
 
 import argparse
 import json
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from heliograph_collector.cli import CommandError
 
 if TYPE_CHECKING:
-    from heliograph_lab.evaluate.run import Job, Outcome
+    from heliograph_lab.evaluate.run import ReplayJob, ReplayOutcome
+from dataclasses import replace
 
 EXAMPLE = "Example: heliograph-collector evaluate --seeds 100"
-CORPUS_SEEDS, FILE_SEEDS = 1_000, 20
-MOST_SEEDS = 100_000
+CORPUS_SEEDS = 1_000
+FILE_SEEDS = 20
+MAX_SEEDS = 100_000
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -47,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--seeds",
         metavar="N",
-        type=seeds,
+        type=parse_seeds,
         help=f"replays of each file ({FILE_SEEDS}), or of random shutdowns ({CORPUS_SEEDS})",
     )
     command.add_argument(
@@ -58,31 +60,29 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
 
 
-def seeds(text: str) -> int:
-    """For argparse: a number of seeds."""
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_SEEDS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST_SEEDS}")
+def parse_seeds(value: str) -> int:
+    """Parse a number of seeds, for argparse."""
+    if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_SEEDS:
+        return int(value)
+    raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 to {MAX_SEEDS}")
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_lab.evaluate.measures import piles
-    from heliograph_lab.evaluate.run import jobs
+    from heliograph_lab.evaluate.measures import group_by_contender
+    from heliograph_lab.evaluate.run import list_jobs
     from heliograph_lab.evaluate.scenario_file import ScenarioError
-    from heliograph_lab.evaluate.table import document, text
+    from heliograph_lab.evaluate.table import format_scorecard, scorecard_document
 
     paths = [Path(name).expanduser() for name in args.scenarios]
     if any(path.suffix not in (".yml", ".yaml") for path in paths):
-        from heliograph_lab.cli.evaluate_event import told
-
-        return told(paths, args)
+        return run_event(paths, args)
     if args.entity or args.truth:
         raise CommandError("--entity and --truth belong to a real event: name its file.")
     count = args.seeds or (FILE_SEEDS if paths else CORPUS_SEEDS)
     try:
-        _read(paths)
-        work = jobs(paths, count, args.half)
-        of = piles(_counted(work))
+        _check_scenarios(paths)
+        work = list_jobs(paths, count, args.half)
+        results_by_name = group_by_contender(_run_with_progress(work))
     except ScenarioError as error:
         raise CommandError(str(error)) from error
     except TimeoutError as error:
@@ -90,27 +90,77 @@ def run(args: argparse.Namespace) -> int:
             "a replay took over a quarter of an hour: give fewer --seeds."
         ) from error
     about = {"seeds": count, "half": args.half, "replays": len(work)}
-    print(json.dumps(document(of, about)) if args.json else text(of, about))
+    print(
+        json.dumps(scorecard_document(results_by_name, about))
+        if args.json
+        else format_scorecard(results_by_name, about)
+    )
     return 0
 
 
-def _read(paths: Sequence[Path]) -> None:
-    """Complain of a file before the first replay, not in the middle."""
-    from heliograph_lab.evaluate.scenario_file import load
+def _check_scenarios(paths: Sequence[Path]) -> None:
+    """Check all files before the first replay, not in the middle."""
+    from heliograph_lab.evaluate.scenario_file import load_scenario
 
     for path in paths:
-        load(path)
+        load_scenario(path)
 
 
-def _counted(work: Sequence["Job"]) -> Iterator["Outcome"]:
-    from heliograph_lab.evaluate.run import outcomes
+def _run_with_progress(work: Sequence["ReplayJob"]) -> Iterator["ReplayOutcome"]:
+    from heliograph_lab.evaluate.run import run_jobs
 
-    seen = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
     try:
-        for number, outcome in enumerate(outcomes(work), 1):
-            if seen:
+        for number, outcome in enumerate(run_jobs(work), 1):
+            if is_terminal:
                 print(f"\r{number} of {len(work)} replays", end="", file=sys.stderr, flush=True)
             yield outcome
     finally:
-        if seen:
+        if is_terminal:
             print(file=sys.stderr)
+
+
+def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
+    """Evaluate one real event; exit code 1 where part of its file was left out."""
+    from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
+    from heliograph_lab.evaluate.document import ScenarioError
+    from heliograph_lab.evaluate.event.formats import load_event
+    from heliograph_lab.evaluate.event.report import (
+        build_report,
+        format_report,
+        read_truths,
+        report_document,
+        with_truths,
+    )
+
+    if len(paths) != 1 or args.seeds is not None:
+        raise CommandError(
+            "A real event is looked at alone and has no seeds: give its one file or folder."
+        )
+    complaints = Complaints()
+    try:
+        imported = load_event(paths[0], args.entity)
+        if args.truth:
+            all_truths = read_truths(args.truth.expanduser(), complaints)
+            imported = replace(imported, replay=with_truths(imported.replay, all_truths))
+    except (ImportRefusedError, ScenarioError) as error:
+        raise CommandError(str(error)) from error
+    all_complaints = (*imported.complaints, *complaints.list_sentences())
+    for sentence in all_complaints:
+        print(_printable(f"heliograph-collector: {sentence}"), file=sys.stderr)
+    report = build_report(imported)
+    print(
+        json.dumps(report_document(report))
+        if args.json
+        else _printable_lines(format_report(report))
+    )
+    return 1 if all_complaints else 0
+
+
+def _printable_lines(report_text: str) -> str:
+    return "\n".join(_printable(line) for line in report_text.splitlines())
+
+
+def _printable(content: str) -> str:
+    """Replace characters that could steer the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in content)

@@ -1,1 +1,1 @@
-"""The scorecard: what the detectors find where the truth is known. README.md is the manual."""
+"""Evaluation: what the detectors find where the truth is known. README.md is the manual."""

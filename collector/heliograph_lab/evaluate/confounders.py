@@ -1,20 +1,28 @@
-"""What is no shutdown and looks like one: one at a time, and sprinkled over quiet months."""
+"""Draw confounders: events that look like shutdowns, one at a time or in quiet months."""
 
 import math
 from dataclasses import replace
 from random import Random
 
-from heliograph_collector.model.signals import Place, Witness
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_lab.evaluate.population import (
     ESTABLISHED_US,
     FIXED,
     MOBILE,
-    Service,
-    country,
-    people,
+    TestedService,
+    vantages_at,
+    vantages_in_country,
 )
-from heliograph_lab.evaluate.priors import DAY, HOUR, REGIONS, T0, Draw, assemble, duration
-from heliograph_lab.evaluate.scenario import Cell, Event, Scenario
+from heliograph_lab.evaluate.priors import (
+    DAY,
+    HOUR,
+    REGIONS,
+    T0,
+    Draw,
+    assemble_scenario,
+    draw_duration_s,
+)
+from heliograph_lab.evaluate.scenario import CellSelector, Scenario, ScenarioEvent
 
 CONFOUNDERS = (
     "power",
@@ -29,9 +37,10 @@ CONFOUNDERS = (
     "clock_jump",
     "carrier",
 )
-UNTOLD = "power_unwitnessed"  # nobody can tell it from a cut: shown, and not counted
-QUIET_DAYS, TESTED_DAYS = 30, 2
-OFTEN = {  # a month, in a quiet world: more than a well-run collector has
+UNWITNESSED_POWER = "power_unwitnessed"  # nobody can tell it from a cut: shown, and not counted
+QUIET_DAYS = 30
+TESTED_DAYS = 2
+PER_MONTH = {  # a month, in a quiet world: more than a well-run collector has
     "restart": 2.0,
     "update": 1.0,
     "power": 2.0,
@@ -43,131 +52,161 @@ OFTEN = {  # a month, in a quiet world: more than a well-run collector has
 }
 
 
-def _towns(rng: Random, code: str = "KZ") -> list[Witness]:
-    return country(code, REGIONS[:3], rng.choice((36, 36, 72)), T0 - ESTABLISHED_US)
+def _draw_vantages(rng: Random, code: str = "KZ") -> list[VantageRef]:
+    return vantages_in_country(code, REGIONS[:3], rng.choice((36, 36, 72)), T0 - ESTABLISHED_US)
 
 
-def confounder(rng: Random, draw: Draw) -> Scenario:
-    """One thing that is no shutdown, in a country that lives otherwise."""
-    vantages = _towns(rng)
-    services: list[Service] = []
+def draw_confounder(rng: Random, draw: Draw) -> Scenario:
+    """Draw one confounder in a country that is quiet otherwise."""
+    vantages = _draw_vantages(rng)
+    services: list[TestedService] = []
     if draw.kind == "wifi":
-        hall = Place("KZ", "ALA", rng.choice(FIXED), "fixed")
-        vantages += people(hall, rng.choice((8, 20, 80)), T0 - ESTABLISHED_US, prefix="hall")
+        hall = VantageLocation("KZ", "ALA", rng.choice(FIXED), "fixed")
+        vantages += vantages_at(hall, rng.choice((8, 20, 80)), T0 - ESTABLISHED_US, prefix="hall")
     if draw.kind == "carrier":
-        vantages = [_carried(w, rng) for w in vantages]
+        vantages = [_with_carrier(w, rng) for w in vantages]
     if draw.kind in ("messenger_down", "anycast"):
-        services.append(Service("telegram"))
+        services.append(TestedService("telegram"))
     at_s = rng.uniform(2 * HOUR, 3 * HOUR)
-    event = _befalls(draw.kind, at_s, rng)
+    event = _draw_event(draw.kind, at_s, rng)
     lasts_s = event.lasts_s if math.isfinite(event.lasts_s) else 600.0
     if draw.kind == "power_unwitnessed":
         vantages = [w for w in vantages if w.place.access == "fixed" or w.place.region != "ALA"]
-    return assemble(draw, rng, at_s + lasts_s + HOUR, vantages, [event], services)
+    return assemble_scenario(draw, rng, at_s + lasts_s + HOUR, vantages, [event], services)
 
 
-def _carried(witness: Witness, rng: Random) -> Witness:
+def _with_carrier(vantage: VantageRef, rng: Random) -> VantageRef:
     carrier = "edge-1" if rng.random() < 0.5 else "session"
-    w = witness
-    return Witness(w.nym, w.prefix, w.place, w.first_us, carrier)
+    w = vantage
+    return VantageRef(w.nym, w.prefix, w.place, w.first_us, carrier)
 
 
-def _befalls(kind: str, at_s: float, rng: Random) -> Event:
-    """What each kind of confounder looks like. A fault of ours is declared in half of the cases."""
-    when, known = (at_s, at_s), rng.random() < 0.5
-    short, long = rng.uniform(20, 240), min(6 * HOUR, duration(rng) / 2)
+def _draw_event(kind: str, at_s: float, rng: Random) -> ScenarioEvent:
+    """Draw the event of a kind; half of the faults of the collector are declared."""
+    when = (at_s, at_s)
+    is_declared = rng.random() < 0.5
+    short = rng.uniform(20, 240)
+    long = min(6 * HOUR, draw_duration_s(rng) / 2)
     outage = min(1.5 * HOUR, max(600.0, long))
     sites = tuple(
-        Cell(code, asn=asn)
+        CellSelector(code, asn=asn)
         for code in ("KZ", "XA", "XB", "XC", "XD")
         for asn in (*MOBILE, *FIXED)
         if rng.random() < 0.3
-    ) or (Cell("KZ"),)
+    ) or (CellSelector("KZ"),)
     events = {
-        **_ours(when, short, outage, known),
-        **_theirs(when, long, rng),
-        **_of_a_service(when, outage, known, sites, rng),
+        **_collector_events(when, short, outage, is_declared),
+        **_vantage_events(when, long, rng),
+        **_service_events(when, outage, is_declared, sites, rng),
     }
     return events[kind]
 
 
-def _ours(when: tuple[float, float], short: float, outage: float, known: bool) -> dict[str, Event]:
-    """The collector, its way to the world, its carriers, its agents."""
+def _collector_events(
+    when: tuple[float, float], short: float, outage: float, is_declared: bool
+) -> dict[str, ScenarioEvent]:
+    """Events of the collector, its way to the world, its carriers, its agents."""
     slow = 6 * HOUR  # agents that are updated one after another, and nobody told us
     return {
-        "restart": Event("restart", when, lasts_s=short),
-        "probe": Event("probe", when, lasts_s=short, declared=known),
-        "clock_jump": Event("clock_jump", when, lasts_s=short, declared=known),
-        "carrier": Event(
-            "carrier", when, (Cell(carrier="edge-1"),), lasts_s=outage, declared=known
+        "restart": ScenarioEvent("restart", when, lasts_s=short),
+        "probe": ScenarioEvent("probe", when, lasts_s=short, declared=is_declared),
+        "clock_jump": ScenarioEvent("clock_jump", when, lasts_s=short, declared=is_declared),
+        "carrier": ScenarioEvent(
+            "carrier", when, (CellSelector(carrier="edge-1"),), lasts_s=outage, declared=is_declared
         ),
-        "update": Event(
+        "update": ScenarioEvent(
             "update",
             when,
-            (Cell("KZ"),),
-            declared=known,
-            lasts_s=short if known else slow,
-            jitter_s=short / 2 if known else slow,
+            (CellSelector("KZ"),),
+            declared=is_declared,
+            lasts_s=short if is_declared else slow,
+            jitter_s=short / 2 if is_declared else slow,
         ),
     }
 
 
-def _theirs(when: tuple[float, float], long: float, rng: Random) -> dict[str, Event]:
-    """Where the vantages are."""
-    city, home = Cell("KZ", "ALA", access="fixed"), Cell("KZ")
-    power = Event("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0)))
+def _vantage_events(
+    when: tuple[float, float], long: float, rng: Random
+) -> dict[str, ScenarioEvent]:
+    """Events at the place of the vantages."""
+    city = CellSelector("KZ", "ALA", access="fixed")
+    home = CellSelector("KZ")
+    power = ScenarioEvent("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0)))
     return {
         "power": power,
-        UNTOLD: replace(power, jitter_s=2.0, scoreable=False, label=UNTOLD),
-        "wifi": Event("wifi", when, (Cell(prefix="hall"),), lasts_s=long),
-        "sleep": Event("sleep", when, (home,), lasts_s=6 * HOUR, jitter_s=0.5 * HOUR, share=0.5),
-        "lids": Event("lids", when, (home,), lasts_s=6 * HOUR, jitter_s=3 * HOUR, share=0.2),
-        "prefix_move": Event("prefix_move", when, (Cell("KZ", asn=rng.choice(FIXED)),), jitter_s=5),
+        UNWITNESSED_POWER: replace(power, jitter_s=2.0, scoreable=False, label=UNWITNESSED_POWER),
+        "wifi": ScenarioEvent("wifi", when, (CellSelector(prefix="hall"),), lasts_s=long),
+        "sleep": ScenarioEvent(
+            "sleep", when, (home,), lasts_s=6 * HOUR, jitter_s=0.5 * HOUR, share=0.5
+        ),
+        "lids": ScenarioEvent(
+            "lids", when, (home,), lasts_s=6 * HOUR, jitter_s=3 * HOUR, share=0.2
+        ),
+        "prefix_move": ScenarioEvent(
+            "prefix_move", when, (CellSelector("KZ", asn=rng.choice(FIXED)),), jitter_s=5
+        ),
     }
 
 
-def _of_a_service(
-    when: tuple[float, float], outage: float, known: bool, sites: tuple[Cell, ...], rng: Random
-) -> dict[str, Event]:
-    """The messenger itself, or one of its sites."""
-    site = Event(
+def _service_events(
+    when: tuple[float, float],
+    outage: float,
+    is_declared: bool,
+    sites: tuple[CellSelector, ...],
+    rng: Random,
+) -> dict[str, ScenarioEvent]:
+    """Events of the messenger itself, or of one of its sites."""
+    site = ScenarioEvent(
         "anycast", when, sites, lasts_s=outage, service="telegram", layer="tcp", method="timeout"
     )
     share = rng.uniform(0.7, 1.0)
-    down = replace(site, do="messenger_down", who=(Cell(),), declared=known, share=share)
-    return {"anycast": site, "messenger_down": down}
+    service_down = replace(
+        site, do="messenger_down", cells=(CellSelector(),), declared=is_declared, share=share
+    )
+    return {"anycast": site, "messenger_down": service_down}
 
 
-def quiet(rng: Random, draw: Draw) -> Scenario:
-    """A month in which nothing is cut: five countries live, and all that befalls us befalls us."""
-    vantages = [_carried(w, rng) for w in country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)]
-    vantages += people(Place("KZ", "ALA", 201, "fixed"), 20, T0 - ESTABLISHED_US, prefix="hall")
-    events = [_night(day, do, share) for day in range(QUIET_DAYS) for do, share in NIGHTLY]
-    for kind, often in OFTEN.items():
-        for _ in range(_poisson(rng, often)):
-            event = _befalls(kind, rng.uniform(HOUR, QUIET_DAYS * DAY - 12 * HOUR), rng)
+def draw_quiet(rng: Random, draw: Draw) -> Scenario:
+    """Draw a month without cuts: five countries with confounders of all kinds."""
+    vantages = [
+        _with_carrier(w, rng)
+        for w in vantages_in_country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)
+    ]
+    vantages += vantages_at(
+        VantageLocation("KZ", "ALA", 201, "fixed"), 20, T0 - ESTABLISHED_US, prefix="hall"
+    )
+    events = [_night_event(day, do, share) for day in range(QUIET_DAYS) for do, share in NIGHTLY]
+    for kind, per_month in PER_MONTH.items():
+        for _ in range(_poisson(rng, per_month)):
+            event = _draw_event(kind, rng.uniform(HOUR, QUIET_DAYS * DAY - 12 * HOUR), rng)
             events.append(event)
-    return assemble(draw, rng, QUIET_DAYS * DAY, vantages, events, each=36)
+    return assemble_scenario(draw, rng, QUIET_DAYS * DAY, vantages, events, each=36)
 
 
 NIGHTLY = (("sleep", 0.3), ("lids", 0.1))
 
 
-def _night(day: int, do: str, share: float) -> Event:
+def _night_event(day: int, do: str, share: float) -> ScenarioEvent:
     at_s = day * DAY + 16 * HOUR  # an evening in the east
-    return Event(do, (at_s, at_s), (Cell("KZ"),), lasts_s=8 * HOUR, jitter_s=3 * HOUR, share=share)
+    return ScenarioEvent(
+        do, (at_s, at_s), (CellSelector("KZ"),), lasts_s=8 * HOUR, jitter_s=3 * HOUR, share=share
+    )
 
 
-def tested(rng: Random, draw: Draw) -> Scenario:
-    """Two quiet days in which everybody tests a messenger each minute; once it is down."""
-    vantages = country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)
-    down = _befalls("messenger_down", rng.uniform(HOUR, (TESTED_DAYS - 0.5) * DAY), rng)
-    return assemble(draw, rng, TESTED_DAYS * DAY, vantages, [down], [Service("telegram")], each=36)
+def draw_tested(rng: Random, draw: Draw) -> Scenario:
+    """Draw two quiet days of minute-wise tests of a messenger, which is down once."""
+    vantages = vantages_in_country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)
+    down = _draw_event("messenger_down", rng.uniform(HOUR, (TESTED_DAYS - 0.5) * DAY), rng)
+    return assemble_scenario(
+        draw, rng, TESTED_DAYS * DAY, vantages, [down], [TestedService("telegram")], each=36
+    )
 
 
 def _poisson(rng: Random, mean: float) -> int:
-    """Arrivals in a unit of time."""
-    count, at = 0, rng.expovariate(1.0)
+    """Draw arrivals in a unit of time."""
+    count = 0
+    at = rng.expovariate(1.0)
     while at < mean:
-        count, at = count + 1, at + rng.expovariate(1.0)
+        count = count + 1
+        at = at + rng.expovariate(1.0)
     return count

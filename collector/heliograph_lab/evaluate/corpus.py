@@ -1,25 +1,37 @@
-"""The shipped corpus: shutdowns, what is none, quiet months, liars. Each from a seed."""
+"""The shipped corpus, drawn from seeds: shutdowns, confounders, quiet months, liars."""
 
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from heliograph_lab.evaluate.confounders import CONFOUNDERS, UNTOLD, confounder, quiet, tested
+from heliograph_lab.evaluate.confounders import (
+    CONFOUNDERS,
+    UNWITNESSED_POWER,
+    draw_confounder,
+    draw_quiet,
+    draw_tested,
+)
 from heliograph_lab.evaluate.priors import Draw
 from heliograph_lab.evaluate.scenario import Scenario
-from heliograph_lab.evaluate.shutdowns import SHARES, block, liars, operator, shutdown, throttle
+from heliograph_lab.evaluate.shutdowns import (
+    SHARES,
+    draw_block,
+    draw_liars,
+    draw_operator,
+    draw_shutdown,
+    draw_throttle,
+)
 
-SEEDS = 1_000  # shutdowns, and confounders, of the whole corpus
 REPORTING = 1_000_000  # seeds from here on are for reporting; nothing is tuned on them
 HALVES = {"tuning": 0, "reporting": REPORTING}
 FAMILIES: Mapping[str, Callable[[Random, Draw], Scenario]] = {
-    "quiet": quiet,
-    "tested": tested,
-    "shutdown": shutdown,
-    "operator": operator,
-    "block": block,
-    "throttle": throttle,
-    "confounder": confounder,
-    "liars": liars,
+    "quiet": draw_quiet,
+    "tested": draw_tested,
+    "shutdown": draw_shutdown,
+    "operator": draw_operator,
+    "block": draw_block,
+    "throttle": draw_throttle,
+    "confounder": draw_confounder,
+    "liars": draw_liars,
 }
 PER_SEED = {  # how many of each, by seed; the long ones first
     "quiet": 0.12,
@@ -29,29 +41,29 @@ PER_SEED = {  # how many of each, by seed; the long ones first
     "block": 0.25,
     "throttle": 0.08,
 }
-LIARS = 0.04  # seeds of the sweep over their shares
+LIARS_PER_SEED = 0.04  # seeds of the sweep over their shares
 
 
-def scenario(draw: Draw) -> Scenario:
-    """The same draw, the same scenario. Raises KeyError for an unknown family."""
+def draw_scenario(draw: Draw) -> Scenario:
+    """Draw a scenario; the same draw gives the same. Raises KeyError on a family."""
     rng = Random(f"{draw.family}:{draw.kind}:{draw.seed}")  # noqa: S311 - a simulation, repeatable
     return FAMILIES[draw.family](rng, draw)
 
 
-def draws(seeds: int, half: str) -> Iterator[Draw]:
-    """The corpus: `seeds` shutdowns, as many confounders, and the others in proportion."""
+def corpus_draws(seeds: int, half: str) -> Iterator[Draw]:
+    """List the corpus: `seeds` shutdowns and confounders, others in proportion."""
     first = HALVES[half]
     for family, per_seed in PER_SEED.items():
-        for number in range(_least_one(seeds * per_seed)):
+        for number in range(_at_least_one(seeds * per_seed)):
             yield Draw(family, first + number)
     for number in range(seeds):
         yield Draw("confounder", first + number, CONFOUNDERS[number % len(CONFOUNDERS)])
-    for number in range(_least_one(seeds / 50)):
-        yield Draw("confounder", first + number, UNTOLD)
-    for number in range(_least_one(seeds * LIARS)):
+    for number in range(_at_least_one(seeds / 50)):
+        yield Draw("confounder", first + number, UNWITNESSED_POWER)
+    for number in range(_at_least_one(seeds * LIARS_PER_SEED)):
         for share in SHARES:
             yield Draw("liars", first + number, str(share))
 
 
-def _least_one(count: float) -> int:
+def _at_least_one(count: float) -> int:
     return max(1, round(count))

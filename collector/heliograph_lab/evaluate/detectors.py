@@ -1,11 +1,228 @@
-"""Whom the scorecard compares: ours first, one line each."""
+"""Our detectors on a replay, and the registry of contenders that the scorecard compares.
 
-from collections.abc import Mapping
+An alarm has the time at which a reader of the feed could see it, a little after the decision. The
+runner looks once a second, the journal and the log of alerts are each synced to the disk before
+anybody reads them: a second and a half in all. Agents send what they tested in batches, every half
+minute; a minute of verdicts is judged a while after its end, and later ones count in the next.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from zlib import crc32
 
-from heliograph_collector.sources.replay import Detector
-from heliograph_lab.evaluate.baselines import disco, disco_fitted, ioda, ooni
-from heliograph_lab.evaluate.heliograph_detector import heliograph
+from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
+from heliograph_collector.detect.blocking.detector import BlockingDetector
+from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseChange
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, ServiceVote
+from heliograph_collector.sources.replay import Alarm, Detector, Replay
+from heliograph_collector.sources.replay import Kind as AlarmKind
+from heliograph_lab.evaluate.baselines.disco import disco, disco_fitted
+from heliograph_lab.evaluate.baselines.ioda import ioda
+from heliograph_lab.evaluate.baselines.ooni import ooni
+
+FEED_US = 1_500_000  # from a decision to the row
+BATCH_US = 30 * SECOND_US  # an agent seals and sends what it has so often
+PROCESSING_US = 2 * SECOND_US  # on its way, stored and judged
+_TICK_US = 5 * SECOND_US  # how often an incident is looked at while it is young
+_YOUNG_US = 900 * SECOND_US
+_NAMES: dict[IncidentKind, AlarmKind] = {
+    IncidentKind.SILENCE: "cut",
+    IncidentKind.BLOCKING: "block",
+    IncidentKind.PARTIAL: "block",
+    IncidentKind.THROTTLING: "throttle",
+}
+
+
+def detect(replay: Replay) -> list[Alarm]:
+    """Run both detectors; return alarms in order of time."""
+    return sorted(
+        (*_silence_alarms(replay), *_blocking_alarms(replay)), key=lambda a: (a.at_us, a.scope)
+    )
+
+
+@dataclass(slots=True)
+class _RowRecorder:
+    """Records alarm rows; an incident that grows to another cell gets another row."""
+
+    delay_us: int
+    rows: list[Alarm] = field(default_factory=list)
+    known_cells: set[tuple[str, Scope, bool]] = field(default_factory=set)
+    reported_stages: set[tuple[str, bool]] = field(default_factory=set)
+    phase_counts: dict[str, int] = field(default_factory=dict)
+    recovery_checks: set[int] = field(default_factory=set)  # what was seen at these is said at once
+
+    def update(self, incidents: Iterable[Incident], now_us: int) -> None:
+        for incident in incidents:
+            self._add_stage(incident, False, incident.suspected_us, now_us)
+            if incident.confirmed_us is not None:
+                self._add_stage(incident, True, incident.confirmed_us, now_us)
+            for phase in incident.turns[self.phase_counts.get(incident.id, 0) :]:
+                self._add_phase(incident, phase)
+            self.phase_counts[incident.id] = len(incident.turns)
+
+    def _add_stage(
+        self, incident: Incident, is_confirmed: bool, first_us: int, now_us: int
+    ) -> None:
+        """Add a row; the first one has `first_us`, later additions have `now_us`."""
+        is_first = (incident.id, is_confirmed) not in self.reported_stages
+        if not is_confirmed and not is_first:
+            return
+        self.reported_stages.add((incident.id, is_confirmed))
+        for cell in incident.parts:
+            key = (incident.id, cell.scope, is_confirmed)
+            if key not in self.known_cells:
+                self.known_cells.add(key)
+                at_us = first_us if is_first else now_us
+                self._add_row(incident, cell.scope, at_us, incident.started, is_confirmed)
+
+    def _add_phase(self, incident: Incident, phase: PhaseChange) -> None:
+        if phase.way == "cut":
+            for cell in phase.parts:
+                self._add_row(incident, cell.scope, phase.seen_us, phase.when, True)
+
+    def _add_row(
+        self, incident: Incident, scope: Scope, at_us: int, bracket: Bracket, is_confirmed: bool
+    ) -> None:
+        self.rows.append(
+            Alarm(
+                at_us=at_us + self.delay_us,
+                scope=scope,
+                service=incident.service,
+                kind=_NAMES[incident.kind],
+                started=(bracket.earliest_us, bracket.latest_us),
+                label=incident.label,
+                confirmed=is_confirmed,
+                layer=incident.layer,
+                incident=incident.id,
+            )
+        )
+
+    def closed_rows(self, incidents: Iterable[Incident]) -> list[Alarm]:
+        """Return the rows with the time at which each is said to be over."""
+        final = {incident.id: incident for incident in incidents}
+        return [self._close_row(row, final.get(row.incident)) for row in self.rows]
+
+    def _close_row(self, row: Alarm, incident: Incident | None) -> Alarm:
+        if incident is None or not row.confirmed:
+            return row
+        for seen_us, end_bracket, scopes in end_times(incident):
+            is_over = any(row.scope.is_within(scope) for scope in scopes)
+            said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)
+            if said_us > row.at_us and is_over:
+                bracket = (
+                    None
+                    if end_bracket is None
+                    else (end_bracket.earliest_us, end_bracket.latest_us)
+                )
+                return _ended(row, said_us, bracket)
+        return row
+
+
+def _ended(row: Alarm, at_us: int, bracket: tuple[int, int] | None) -> Alarm:
+    return Alarm(
+        row.at_us,
+        row.scope,
+        row.service,
+        row.kind,
+        row.started,
+        at_us,
+        row.label,
+        row.confirmed,
+        row.layer,
+        bracket,
+        row.incident,
+    )
+
+
+def order_by_arrival(votes: Iterable[ServiceVote]) -> list[tuple[int, ServiceVote]]:
+    """Return votes by time of arrival: an agent's batches close at a second of its own."""
+    arrivals = []
+    for vote in votes:
+        phase_us = crc32(vote.witness.nym.encode()) % BATCH_US
+        waits_us = (phase_us - vote.at_us) % BATCH_US
+        arrivals.append((vote.at_us + waits_us + PROCESSING_US, vote))
+    return sorted(
+        arrivals, key=lambda arrival: (arrival[0], arrival[1].at_us, arrival[1].witness.nym)
+    )
+
+
+def end_times(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[Scope, ...]]]:
+    """Return when each cell was said to be back: openings first, the end last."""
+    for phase in incident.openings:
+        yield phase.seen_us, phase.when, tuple(part.scope for part in phase.parts)
+    if incident.closed_us is not None:
+        yield incident.closed_us, incident.ended, (Scope(incident.scope.country),)
+
+
+def _silence_alarms(replay: Replay) -> list[Alarm]:
+    """Play twice: the second look records the rows as they were when they were new."""
+    final = detect_silence(replay.signals, replay.until_us).incidents
+    if not final:
+        return []
+    detector = SilenceDetector()
+    rows = _RowRecorder(FEED_US)
+    tick_us = 0
+    for signal in replay.signals:
+        for at_us in _ticks(final, tick_us, signal.at_us):
+            detector.advance_to(at_us)
+            rows.update(detector.findings().incidents, at_us)
+        detector.on_signal(signal)
+        tick_us = signal.at_us
+        if any(_is_open(incident, tick_us) for incident in final):
+            rows.update(detector.findings().incidents, tick_us)
+    for at_us in _ticks(final, tick_us, replay.until_us):
+        detector.advance_to(at_us)
+        rows.update(detector.findings().incidents, at_us)
+    detector.advance_to(replay.until_us)
+    incidents = detector.findings().incidents
+    rows.update(incidents, replay.until_us)
+    return rows.closed_rows(incidents)
+
+
+def _is_open(incident: Incident, at_us: int) -> bool:
+    return incident.suspected_us <= at_us and at_us <= (incident.closed_us or at_us)
+
+
+def _ticks(incidents: Iterable[Incident], since_us: int, until_us: int) -> Iterator[int]:
+    """Yield times between two signals at which rows may change."""
+    for incident in incidents:
+        low = max(since_us, incident.suspected_us)
+        if low < min(until_us, incident.suspected_us + _YOUNG_US):
+            break
+    else:
+        return
+    at_us = max(since_us, low)
+    while at_us < until_us:
+        yield at_us
+        at_us += _TICK_US
+
+
+def _blocking_alarms(replay: Replay) -> list[Alarm]:
+    """Close bins minute by minute, as the runner does."""
+    if not replay.opinions:
+        return []
+    detector = BlockingDetector(replay.since_us)
+    rows = _RowRecorder(FEED_US + CLOSE_US)
+    pending_votes = deque(order_by_arrival(replay.opinions))
+    for now_us in _check_times(replay.since_us, replay.until_us):
+        while pending_votes and pending_votes[0][0] <= now_us:
+            detector.add_vote(pending_votes.popleft()[1])
+        whole_us = now_us - CLOSE_US
+        if detector.close_bins(whole_us):
+            rows.update(detector.incidents(), whole_us)
+        elif now_us < detector.since_us + detector.width_us and detector.check_recovery(now_us):
+            rows.recovery_checks.add(now_us)
+            rows.update(detector.incidents(), now_us)
+    return rows.closed_rows(detector.incidents())
+
+
+def _check_times(since_us: int, until_us: int) -> Iterator[int]:
+    """Return times at which the runner closes bins or checks for recovery."""
+    return iter(range(since_us + RECOVERY_CHECK_US, until_us + CLOSE_US + 1, RECOVERY_CHECK_US))
 
 
 class Contender(NamedTuple):
@@ -13,10 +230,11 @@ class Contender(NamedTuple):
     channels: frozenset[str]  # what it looks for at all
 
 
-OURS = "heliograph"
-CUTS, SERVICES = "cuts", "services"
+OWN_DETECTOR = "heliograph"
+CUTS = "cuts"
+SERVICES = "services"
 CONTENDERS: Mapping[str, Contender] = {
-    OURS: Contender(heliograph, frozenset((CUTS, SERVICES))),
+    OWN_DETECTOR: Contender(detect, frozenset((CUTS, SERVICES))),
     "ioda": Contender(ioda, frozenset((CUTS,))),
     "disco": Contender(disco, frozenset((CUTS,))),
     "disco_fitted": Contender(disco_fitted, frozenset((CUTS,))),

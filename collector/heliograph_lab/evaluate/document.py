@@ -1,4 +1,4 @@
-"""A YAML file whose every value knows its line, so that an error can name it."""
+"""A YAML document whose every value knows its line, so that an error can name it."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import yaml
 
 from heliograph_collector.model.signals import SECOND_US
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 
@@ -20,15 +20,17 @@ class ScenarioError(Exception):
 
 
 class Section:
-    """A mapping of the file. Every key must be taken, so that a misspelt one is found."""
+    """A mapping of the file; every key must be read, so that a misspelled one is found."""
 
     def __init__(self, path: Path, node: yaml.Node, name: str) -> None:
-        self._path, self._node, self._name = path, node, name
+        self._path = path
+        self._node = node
+        self._name = name
         if not isinstance(node, yaml.MappingNode):
-            raise self.wrong(node, f"{name} must be a mapping, such as {{key: value}}")
+            raise self.error_at(node, f"{name} must be a mapping, such as {{key: value}}")
         self._nodes: dict[str, yaml.Node] = {str(key.value): value for key, value in node.value}
         self._lines: dict[str, yaml.Node] = {str(key.value): key for key, _ in node.value}
-        self._taken: set[str] = set()
+        self._used_keys: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return key in self._nodes
@@ -37,41 +39,41 @@ class Section:
     def keys(self) -> tuple[str, ...]:
         return tuple(self._nodes)
 
-    def wrong(self, node: yaml.Node | str, cure: str) -> ScenarioError:
-        """The error to raise about this key or node."""
-        found = self._nodes.get(node, self._node) if isinstance(node, str) else node
-        return ScenarioError(f"{self._path}, line {found.start_mark.line + 1}: {cure}.")
+    def error_at(self, node: yaml.Node | str, cure: str) -> ScenarioError:
+        """Build the error to raise about this key or node."""
+        target = self._nodes.get(node, self._node) if isinstance(node, str) else node
+        return ScenarioError(f"{self._path}, line {target.start_mark.line + 1}: {cure}.")
 
-    def done(self) -> None:
+    def check_unknown_keys(self) -> None:
         for key in self._nodes:
-            if key not in self._taken:
-                known = ", ".join(sorted(self._taken))
-                raise self.wrong(
-                    self._lines[key], f"{self._name} has no key {key!r}; allowed: {known}"
+            if key not in self._used_keys:
+                allowed = ", ".join(sorted(self._used_keys))
+                raise self.error_at(
+                    self._lines[key], f"{self._name} has no key {key!r}; allowed: {allowed}"
                 )
 
     def section(self, key: str) -> "Section":
         return Section(self._path, self._node_of(key, "a mapping"), key)
 
     def sections(self, key: str) -> Iterator["Section"]:
-        """A list of mappings; one alone may stand without the list."""
+        """Return a list of mappings; a single one may stand without the list."""
         if key not in self._nodes:
-            self._taken.add(key)
+            self._used_keys.add(key)
             return
         node = self._node_of(key, "a list")
         for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             yield Section(self._path, item, f"{key} entry")
 
     def text(self, key: str, otherwise: str | None = None) -> str:
-        value = self._plain(key, otherwise)
+        value = self._scalar(key, otherwise)
         if not isinstance(value, str):
-            raise self.wrong(key, f"{key} must be text, not {value!r}; put it in quotes")
+            raise self.error_at(key, f"{key} must be text, not {value!r}; put it in quotes")
         return value
 
     def one_of(self, key: str, allowed: tuple[str, ...], otherwise: str | None = None) -> str:
         value = self.text(key, otherwise)
         if value not in allowed and value != otherwise:
-            raise self.wrong(
+            raise self.error_at(
                 key, f"{key} cannot be {value!r}; allowed: {', '.join(sorted(allowed))}"
             )
         return value
@@ -79,87 +81,89 @@ class Section:
     def number(
         self, key: str, otherwise: float | None, least: float = 0.0, most: float = 1e9
     ) -> float:
-        value = self._plain(key, otherwise)
+        value = self._scalar(key, otherwise)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(key, f"{key} must be a number, not {value!r}")
+            raise self.error_at(key, f"{key} must be a number, not {value!r}")
         if not least <= value <= most:
-            raise self.wrong(key, f"{key} must be between {least:g} and {most:g}, not {value:g}")
+            raise self.error_at(key, f"{key} must be between {least:g} and {most:g}, not {value:g}")
         return float(value)
 
-    def whole(self, key: str, otherwise: int | None, least: int = 0, most: int = 2**32) -> int:
+    def integer(self, key: str, otherwise: int | None, least: int = 0, most: int = 2**32) -> int:
         value = self.number(key, otherwise, least, most)
         if value != int(value):
-            raise self.wrong(key, f"{key} must be a whole number, not {value:g}")
+            raise self.error_at(key, f"{key} must be a whole number, not {value:g}")
         return int(value)
 
     def flag(self, key: str, otherwise: bool) -> bool:
-        value = self._plain(key, otherwise)
+        value = self._scalar(key, otherwise)
         if not isinstance(value, bool):
-            raise self.wrong(key, f"{key} must be yes or no, not {value!r}")
+            raise self.error_at(key, f"{key} must be yes or no, not {value!r}")
         return value
 
     def length(self, key: str, otherwise: float | None) -> float:
-        """Seconds, from a number or a text such as 90s, 5m, 2h, 3d."""
-        value = self._plain(key, otherwise)
-        found = _LENGTH.fullmatch(str(value))
-        if found is None:
+        """Return seconds, from a number or a text such as 90s, 5m, 2h, 3d."""
+        value = self._scalar(key, otherwise)
+        parsed = _LENGTH.fullmatch(str(value))
+        if parsed is None:
             if value == otherwise:
                 return float(value)
-            raise self.wrong(key, f"{key} is no length of time: {value!r}; write 90s, 5m, 2h or 3d")
-        return float(found[1]) * _UNITS[found[2] or "s"]
+            raise self.error_at(
+                key, f"{key} is no length of time: {value!r}; write 90s, 5m, 2h or 3d"
+            )
+        return float(parsed[1]) * _UNITS[parsed[2] or "s"]
 
-    def moment(self, key: str, otherwise: int | None = None) -> int:
-        """Microseconds UTC."""
+    def timestamp(self, key: str, otherwise: int | None = None) -> int:
+        """Return microseconds UTC."""
         if key not in self._nodes and otherwise is not None:
-            self._taken.add(key)
+            self._used_keys.add(key)
             return otherwise
-        return self._moment(self._node_of(key, "a time"), key)
+        return self._parse_timestamp(self._node_of(key, "a time"), key)
 
     def bracket(self, key: str) -> tuple[int, int]:
-        """One time, or [earliest, latest]."""
+        """Return one time, or [earliest, latest]."""
         node = self._node_of(key, "a time, or [earliest, latest]")
         both = node.value if isinstance(node, yaml.SequenceNode) else [node, node]
         if len(both) != 2:
-            raise self.wrong(key, f"{key} must be a time, or [earliest, latest]")
-        low, high = (self._moment(part, key) for part in both)
+            raise self.error_at(key, f"{key} must be a time, or [earliest, latest]")
+        low, high = (self._parse_timestamp(part, key) for part in both)
         if low > high:
-            raise self.wrong(key, f"{key} ends before it begins: swap the two times")
+            raise self.error_at(key, f"{key} ends before it begins: swap the two times")
         return low, high
 
-    def _moment(self, node: yaml.Node, key: str) -> int:
+    def _parse_timestamp(self, node: yaml.Node, key: str) -> int:
         try:
-            found = datetime.fromisoformat(str(node.value))
+            parsed = datetime.fromisoformat(str(node.value))
         except ValueError:
-            raise self.wrong(
+            raise self.error_at(
                 node, f"{key} is no time: {node.value!r}; write 2022-01-05T10:30:00Z"
             ) from None
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return round(found.timestamp()) * SECOND_US
+        parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return round(parsed.timestamp()) * SECOND_US
 
-    def _node_of(self, key: str, what: str) -> yaml.Node:
-        self._taken.add(key)
+    def _node_of(self, key: str, expected: str) -> yaml.Node:
+        self._used_keys.add(key)
         if key not in self._nodes:
-            raise self.wrong(self._node, f"{self._name} lacks {key}: add {what}")
+            raise self.error_at(self._node, f"{self._name} lacks {key}: add {expected}")
         return self._nodes[key]
 
-    def _plain(self, key: str, otherwise: Any) -> Any:
-        self._taken.add(key)
+    def _scalar(self, key: str, otherwise: Any) -> Any:
+        self._used_keys.add(key)
         if key not in self._nodes and otherwise is not None:
             return otherwise
         node = self._node_of(key, "a value")
         if not isinstance(node, yaml.ScalarNode):
-            raise self.wrong(node, f"{key} must be one value")
+            raise self.error_at(node, f"{key} must be one value")
         return yaml.SafeLoader("").construct_object(node)
 
 
-def read(path: Path) -> Section:
+def read_document(path: Path) -> Section:
     """Raises ScenarioError for what is no mapping in YAML, OSError for a missing file."""
     with path.open("rb") as file:
-        text = file.read(MOST_BYTES + 1)
-    if len(text) > MOST_BYTES:
-        raise ScenarioError(f"{path} has over {MOST_BYTES} bytes: no scenario is that long.")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ScenarioError(f"{path} has over {MAX_BYTES} bytes: no scenario is that long.")
     try:
-        node = yaml.compose(text.decode(), yaml.SafeLoader)
+        node = yaml.compose(content.decode(), yaml.SafeLoader)
     except UnicodeDecodeError:
         raise ScenarioError(f"{path} is not UTF-8 text: save it as such.") from None
     except yaml.MarkedYAMLError as error:

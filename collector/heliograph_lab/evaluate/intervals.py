@@ -1,4 +1,4 @@
-"""Exact confidence intervals: of a share, of a rate, of a quantile. 95 % unless said otherwise."""
+"""Exact confidence intervals of a share, a rate or a quantile; 95 % by default."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ _STEPS = 60  # halvings of an interval
 
 
 def share(hits: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a binomial share. (0, 1) where nothing was seen."""
+    """Return Clopper and Pearson's interval of a binomial share; (0, 1) without data."""
     if n == 0:
         return 0.0, 1.0
     low = 0.0 if hits == 0 else _root(lambda p: 1 - _binomial(hits - 1, n, p) - alpha / 2, 0.0, 1.0)
@@ -17,7 +17,7 @@ def share(hits: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
 
 
 def rate(events: int, exposure: float, alpha: float = ALPHA) -> tuple[float, float]:
-    """The exact interval of a Poisson rate (Garwood), events by exposure."""
+    """Return the exact interval of a Poisson rate (Garwood), events by exposure."""
     if exposure <= 0:
         return 0.0, math.inf
     most = 10.0 + 3 * events
@@ -29,15 +29,19 @@ def rate(events: int, exposure: float, alpha: float = ALPHA) -> tuple[float, flo
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least q of them do not exceed; what never came is infinite."""
+    """Return the smallest value that at least q of them do not exceed.
+
+    What never came counts as infinite.
+    """
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
 def quantile_range(values: Sequence[float], q: float, alpha: float = ALPHA) -> tuple[float, float]:
-    """Between two of the sorted values, by the binomial; no distribution is assumed."""
-    n, ordered = len(values), sorted(values)
+    """Return the interval of a quantile, between two sorted values, distribution-free."""
+    n = len(values)
+    ordered = sorted(values)
     if not n:
         return math.nan, math.nan
     low = max((k for k in range(n + 1) if _binomial(k - 1, n, q) <= alpha / 2), default=0)

@@ -1,4 +1,4 @@
-"""Figures with their intervals, from what was found in every replay. Pure."""
+"""Figures with their intervals, from the outcomes of all replays. Pure."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from heliograph_lab.evaluate import intervals
 from heliograph_lab.evaluate.detectors import CONTENDERS
 from heliograph_lab.evaluate.priors import BANDS
-from heliograph_lab.evaluate.run import DATED, FILE, Outcome
-from heliograph_lab.evaluate.score import Found, Verdict, Wrong
+from heliograph_lab.evaluate.run import DATED, FILE, ReplayOutcome
+from heliograph_lab.evaluate.score import FalseAlarm, ReplayScore, TruthResult
 
 EVENTS = ("shutdown", "operator", "block", "throttle", FILE)
 REGIONAL = ("one-city", "one-operator")
@@ -25,163 +25,180 @@ class Measure:
     n: float
 
 
-NOTHING = Measure(math.nan, math.nan, math.nan, 0)
+NO_MEASURE = Measure(math.nan, math.nan, math.nan, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
-    """One contender's verdicts."""
+class ContenderResults:
+    """The scores of one contender."""
 
-    replays: tuple[tuple[Outcome, Verdict], ...]
+    replays: tuple[tuple[ReplayOutcome, ReplayScore], ...]
 
-    def found(self, keep: Callable[[Found], bool]) -> list[Found]:
-        return [f for o, v in self.replays if o.draw.family in EVENTS for f in v.found if keep(f)]
+    def select_truths(self, predicate: Callable[[TruthResult], bool]) -> list[TruthResult]:
+        return [
+            f for o, v in self.replays if o.draw.family in EVENTS for f in v.truths if predicate(f)
+        ]
 
-    def of(self, *families: str) -> list[tuple[Outcome, Verdict]]:
+    def in_families(self, *families: str) -> list[tuple[ReplayOutcome, ReplayScore]]:
         return [(o, v) for o, v in self.replays if o.draw.family in families]
 
 
-def piles(outcomes: Iterable[Outcome]) -> dict[str, Pile]:
-    kept = list(outcomes)
-    return {name: Pile(tuple((o, o.verdicts[name]) for o in kept)) for name in CONTENDERS}
+def group_by_contender(outcomes: Iterable[ReplayOutcome]) -> dict[str, ContenderResults]:
+    all_outcomes = list(outcomes)
+    return {
+        name: ContenderResults(tuple((o, o.verdicts[name]) for o in all_outcomes))
+        for name in CONTENDERS
+    }
 
 
-def of_cut(found: Found) -> bool:
-    return found.kind == "cut"
+def is_cut(truth: TruthResult) -> bool:
+    return truth.kind == "cut"
 
 
-def of_service(found: Found) -> bool:
-    return found.kind != "cut"
+def is_service(truth: TruthResult) -> bool:
+    return truth.kind != "cut"
 
 
-def big(found: Found) -> bool:
-    return found.size >= 10
+def is_large(truth: TruthResult) -> bool:
+    return truth.size >= 10
 
 
 def quantile(values: Sequence[float], q: float) -> Measure:
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return NOTHING
-    low, high = intervals.quantile_range(known, q)
-    return Measure(intervals.quantile(known, q), low, high, len(known))
+    measured = [value for value in values if not math.isnan(value)]
+    if not measured:
+        return NO_MEASURE
+    low, high = intervals.quantile_range(measured, q)
+    return Measure(intervals.quantile(measured, q), low, high, len(measured))
 
 
-def delay(keep: Callable[[Found], bool], what: str, q: float = 0.95) -> Callable[[Pile], Measure]:
-    """Of those that came at once; what was not found was found never."""
-    return lambda pile: quantile(
-        [float(getattr(f, what)) for f in pile.found(lambda f: f.sudden and keep(f))], q
+def delay(
+    predicate: Callable[[TruthResult], bool], field_name: str, q: float = 0.95
+) -> Callable[[ContenderResults], Measure]:
+    """Measure a delay of truths that began at once; undetected ones count as infinite."""
+    return lambda results: quantile(
+        [
+            float(getattr(f, field_name))
+            for f in results.select_truths(lambda f: f.sudden and predicate(f))
+        ],
+        q,
     )
 
 
 def _share(hits: int, n: int) -> Measure:
     if not n:
-        return NOTHING
+        return NO_MEASURE
     return Measure(hits / n, *intervals.share(hits, n), n)
 
 
 def _rate(events: int, exposure: float) -> Measure:
     if not exposure:
-        return NOTHING
+        return NO_MEASURE
     return Measure(events / exposure, *intervals.rate(events, exposure), exposure)
 
 
-def national_cut(found: Found) -> bool:
-    return of_cut(found) and found.label == "national" and found.size >= 20
+def is_national_cut(truth: TruthResult) -> bool:
+    return is_cut(truth) and truth.label == "national" and truth.size >= 20
 
 
-def false_alarms(family: str, national: bool) -> Callable[[Pile], Measure]:
-    def measure(pile: Pile) -> Measure:
-        played = pile.of(family)
+def false_alarms(family: str, is_national: bool) -> Callable[[ContenderResults], Measure]:
+    def measure(results: ContenderResults) -> Measure:
+        played = results.in_families(family)
         wrong = sum(
             1
             for _, v in played
             for w in v.wrong
-            if w.scope.national == national and w.scope.country
+            if w.scope.is_national == is_national and w.scope.country
         )
-        years = (o.country_years if national else o.cell_years for o, _ in played)
+        years = (o.country_years if is_national else o.cell_years for o, _ in played)
         return _rate(wrong, math.fsum(years))
 
     return measure
 
 
-def recall(keep: Callable[[Found], bool]) -> Callable[[Pile], Measure]:
-    def measure(pile: Pile) -> Measure:
-        truths = pile.found(keep)
-        return _share(sum(f.found for f in truths), len(truths))
+def recall(predicate: Callable[[TruthResult], bool]) -> Callable[[ContenderResults], Measure]:
+    def measure(results: ContenderResults) -> Measure:
+        truths = results.select_truths(predicate)
+        return _share(sum(f.is_detected for f in truths), len(truths))
 
     return measure
 
 
-def precision(services: bool) -> Callable[[Pile], Measure]:
-    families = ("block", "throttle") if services else ("shutdown", "operator")
+def precision(of_services: bool) -> Callable[[ContenderResults], Measure]:
+    families = ("block", "throttle") if of_services else ("shutdown", "operator")
 
-    def measure(pile: Pile) -> Measure:
-        right = sum(v.right for _, v in pile.of(*families, FILE))
-        played = pile.of(*families, "confounder", FILE)
-        wrong = sum(1 for _, v in played for w in v.wrong if bool(w.service) == services)
+    def measure(results: ContenderResults) -> Measure:
+        right = sum(v.right for _, v in results.in_families(*families, FILE))
+        played = results.in_families(*families, "confounder", FILE)
+        wrong = sum(1 for _, v in played for w in v.wrong if bool(w.service) == of_services)
         return _share(right, right + wrong)
 
     return measure
 
 
-def alerts(pile: Pile) -> Measure:
-    """Alerts per event that was found; the interval is that of a Poisson mean."""
-    played = pile.of(*EVENTS)
-    found = sum(f.found for _, v in played for f in v.found)
-    return _rate(sum(v.calls for _, v in played), found)
+def alerts(results: ContenderResults) -> Measure:
+    """Measure alerts per detected event, with the interval of a Poisson mean."""
+    played = results.in_families(*EVENTS)
+    detected = sum(f.is_detected for _, v in played for f in v.truths)
+    return _rate(sum(v.calls for _, v in played), detected)
 
 
-def brackets(pile: Pile) -> Measure:
-    held = [b for f in pile.found(lambda f: True) for b in f.brackets]
-    return _share(sum(held), len(held))
+def brackets(results: ContenderResults) -> Measure:
+    holds = [b for f in results.select_truths(lambda f: True) for b in f.brackets]
+    return _share(sum(holds), len(holds))
 
 
-def collusion(pile: Pile) -> Measure:
-    """The largest share of liars that, like all smaller ones, raised no national alarm."""
-    raised: dict[float, bool] = {}
+def collusion(results: ContenderResults) -> Measure:
+    """Return the largest share of liars up to which no national alarm was raised."""
+    raised_by_share: dict[float, bool] = {}
     seeds = set()
-    for outcome, verdict in pile.of("liars"):
+    for outcome, verdict in results.in_families("liars"):
         share = float(outcome.draw.kind)
-        raised[share] = raised.get(share, False) or any(_whole(w) for w in verdict.wrong)
+        raised_by_share[share] = raised_by_share.get(share, False) or any(
+            _is_national(w) for w in verdict.wrong
+        )
         seeds.add(outcome.draw.seed)
-    if not raised:
-        return NOTHING
+    if not raised_by_share:
+        return NO_MEASURE
     withstood = 0.0
-    for share in sorted(raised):
-        if raised[share]:
+    for share in sorted(raised_by_share):
+        if raised_by_share[share]:
             return Measure(withstood, withstood, share, len(seeds))
         withstood = share
     return Measure(withstood, withstood, 1.0, len(seeds))
 
 
-def _whole(wrong: Wrong) -> bool:
-    return wrong.scope.national
+def _is_national(wrong: FalseAlarm) -> bool:
+    return wrong.scope.is_national
 
 
-def dated(channel_of: Callable[[Found], bool]) -> Callable[[Pile], Measure]:
-    """Recall of the events that really happened, as far as they are dated."""
+def dated_recall(
+    channel_of: Callable[[TruthResult], bool],
+) -> Callable[[ContenderResults], Measure]:
+    """Measure recall of the dated events that really happened."""
 
-    def measure(pile: Pile) -> Measure:
-        truths = [f for _, v in pile.of(DATED) for f in v.found if channel_of(f)]
-        return _share(sum(f.found for f in truths), len(truths))
+    def measure(results: ContenderResults) -> Measure:
+        truths = [f for _, v in results.in_families(DATED) for f in v.truths if channel_of(f)]
+        return _share(sum(f.is_detected for f in truths), len(truths))
 
     return measure
 
 
-def of_band(band: int) -> Callable[[Found], bool]:
-    """Cuts of at least so many vantages, and fewer than the next band's."""
-    return lambda found: of_cut(found) and band == _band(found)
+def is_in_band(band: int) -> Callable[[TruthResult], bool]:
+    """Select cuts of at least so many vantages, below the next band."""
+    return lambda truth: is_cut(truth) and band == _band(truth)
 
 
-def _band(found: Found) -> int:
-    return max((band for band in BANDS if band <= found.size), default=0)
+def _band(truth: TruthResult) -> int:
+    return max((band for band in BANDS if band <= truth.size), default=0)
 
 
-def confounded(of: Mapping[str, Pile]) -> dict[str, dict[str, tuple[int, int]]]:
-    """By confounder and contender: in how many of how many replays it raised a false alarm."""
+def confounder_counts(
+    results_by_name: Mapping[str, ContenderResults],
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Count false alarms and replays, by confounder and contender."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
-    for name, pile in of.items():
-        for outcome, verdict in pile.of("confounder"):
+    for name, results in results_by_name.items():
+        for outcome, verdict in results.in_families("confounder"):
             kind = outcome.draw.kind
             raised, n = table.setdefault(kind, {}).get(name, (0, 0))
             table[kind][name] = raised + bool(verdict.wrong), n + 1

@@ -1,8 +1,8 @@
-"""People's machines in virtual time: what a collector hears of them, given what befalls them.
+"""Simulated vantages in virtual time: what a collector hears of them.
 
 The model is that of the published replay: heartbeats of 15 s, lost after 2½, downtimes log-normal
-with a median of 3 minutes and sigma 1.5, waits of at most a minute between two tries. Nobody has
-to do with anybody else's churn. Seconds are counted from the beginning of the replay.
+with a median of 3 minutes and sigma 1.5, waits of at most a minute between two tries. Churn of
+vantages is independent. Seconds are counted from the beginning of the replay.
 """
 
 import math
@@ -14,54 +14,57 @@ from typing import Literal
 from heliograph_collector.model.signals import (
     DAY_US,
     SECOND_US,
-    Arrival,
     Fault,
     Goodbye,
-    Lost,
-    Opinion,
-    Place,
-    Standing,
-    Witness,
+    OfflineReport,
+    ServiceVote,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+    VoteValue,
 )
-from heliograph_collector.model.signals import Replay as Word
 from heliograph_collector.sources.replay import Signal
 
 BEAT_S = 15.0
 LOST_S = 37.5
 RETRY_S = 60.0
-DOWN_S, DOWN_SIGMA = 180.0, 1.5
+DOWN_S = 180.0
+DOWN_SIGMA = 1.5
 ESTABLISHED_US = 60 * DAY_US  # how long everybody was known before
-WORD = 0.9  # of those who come back tell of their time in the dark
-UNSURE = 0.02  # of the verdicts are unknown
-MOBILE, FIXED = (101, 102, 103), (201, 202, 203)  # operators of a drawn country
+REPORTING_SHARE = 0.9  # of those who come back tell of their time in the dark
+UNKNOWN_SHARE = 0.02  # of the verdicts are unknown
+# operators of a drawn country
+MOBILE = (101, 102, 103)
+FIXED = (201, 202, 203)
 OPERATORS = (*((asn, "mobile") for asn in MOBILE), *((asn, "fixed") for asn in FIXED))
-How = Literal["own", "cut", "power", "blip", "away"]
+SilenceCause = Literal["own", "cut", "power", "blip", "away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spell:
-    """One vantage is not heard. own: its churn; blip: the way to us; away: it said goodbye."""
+class SilentSpan:
+    """A time without a vantage. own: churn; blip: its path; away: goodbye."""
 
     since_s: float
     until_s: float
-    how: How
+    how: SilenceCause
 
 
 @dataclass(frozen=True, slots=True)
-class Hindrance:
-    """One vantage's test of a service says so meanwhile, in `share` of the tests."""
+class Interference:
+    """One vantage's tests of a service give this value, in a share of the tests."""
 
     since_s: float
     until_s: float
     service: str
-    standing: Standing
+    value: VoteValue
     layer: str
     method: str
     share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class TestedService:
     """Tested every `every_s` seconds from … until …; fails by itself in `noise` of the tests."""
 
     name: str
@@ -72,227 +75,280 @@ class Service:
 
 
 @dataclass(slots=True)
-class Life:
-    """One vantage, and all that befalls it."""
+class SimulatedVantage:
+    """One vantage and the events that affect it."""
 
-    witness: Witness
+    ref: VantageRef
     churn: float = 4.0  # silences a day
-    spells: list[Spell] = field(default_factory=list)
-    hindrances: list[Hindrance] = field(default_factory=list)
+    silences: list[SilentSpan] = field(default_factory=list)
+    interferences: list[Interference] = field(default_factory=list)
     moved: tuple[float, str] | None = None  # (when, prefix afterwards)
 
-    def at(self, second: float) -> Witness:
-        """Who it is to us at that moment."""
+    def ref_at(self, second: float) -> VantageRef:
+        """Return its identity to the collector at that second."""
         if self.moved is None or second < self.moved[0]:
-            return self.witness
-        w = self.witness
-        return Witness(w.nym, self.moved[1], w.place, w.first_us, w.carrier)
+            return self.ref
+        w = self.ref
+        return VantageRef(w.nym, self.moved[1], w.place, w.first_us, w.carrier)
 
 
 @dataclass(slots=True)
-class Clock:
-    """Seconds of the replay to microseconds UTC."""
+class ReplayClock:
+    """Converts seconds of the replay to microseconds UTC."""
 
     since_us: int
 
-    def at(self, second: float) -> int:
+    def to_us(self, second: float) -> int:
         return self.since_us + round(second * SECOND_US)
 
 
-def people(
-    place: Place, count: int, first_us: int, *, carrier: str = "session", prefix: str = ""
-) -> list[Witness]:
-    """`count` vantages, each in a network of its own, unless they share one."""
-    name = f"{place.country}{place.region}{place.asn}{place.access}{carrier}{prefix}"
+def vantages_at(
+    location: VantageLocation,
+    count: int,
+    first_us: int,
+    *,
+    carrier: str = "session",
+    prefix: str = "",
+) -> list[VantageRef]:
+    """Create vantages, each in a network of its own, unless they share a prefix."""
+    name = f"{location.country}{location.region}{location.asn}{location.access}{carrier}{prefix}"
     return [
-        Witness(f"{name}-{i}", prefix or f"{name}-{i}", place, first_us, carrier)
+        VantageRef(f"{name}-{i}", prefix or f"{name}-{i}", location, first_us, carrier)
         for i in range(count)
     ]
 
 
-def country(code: str, regions: Sequence[str], count: int, first_us: int) -> list[Witness]:
-    """Three mobile and three fixed operators in every region; `count` vantages, evenly spread."""
-    places = [Place(code, r, asn, access) for asn, access in OPERATORS for r in regions]
-    return spread(sorted(places, key=lambda p: (p.asn % 100, p.region, p.asn)), count, first_us)
+def vantages_in_country(
+    code: str, regions: Sequence[str], count: int, first_us: int
+) -> list[VantageRef]:
+    """Create vantages of three mobile and three fixed operators in every region."""
+    locations = [
+        VantageLocation(code, r, asn, access) for asn, access in OPERATORS for r in regions
+    ]
+    return spread_vantages(
+        sorted(locations, key=lambda p: (p.asn % 100, p.region, p.asn)), count, first_us
+    )
 
 
-def spread(places: Sequence[Place], count: int, first_us: int) -> list[Witness]:
-    """`count` vantages over these places, one after another."""
-    each, more = divmod(count, len(places))
-    return [w for i, place in enumerate(places) for w in people(place, each + (i < more), first_us)]
+def spread_vantages(
+    locations: Sequence[VantageLocation], count: int, first_us: int
+) -> list[VantageRef]:
+    """Create `count` vantages over these places, one after another."""
+    each, more = divmod(count, len(locations))
+    return [
+        w
+        for i, location in enumerate(locations)
+        for w in vantages_at(location, each + (i < more), first_us)
+    ]
 
 
-def churn(rng: Random, until_s: float, per_day: float) -> list[Spell]:
-    """A vantage's own silences."""
-    found, now = [], 0.0
+def draw_churn(rng: Random, until_s: float, per_day: float) -> list[SilentSpan]:
+    """Draw a vantage's own silences."""
+    spans = []
+    second = 0.0
     while per_day > 0:
-        now += rng.expovariate(per_day / 86_400)
-        if now >= until_s:
+        second += rng.expovariate(per_day / 86_400)
+        if second >= until_s:
             break
-        back = now + math.exp(rng.gauss(math.log(DOWN_S), DOWN_SIGMA))
-        found.append(Spell(now, back, "own"))
-        now = back
-    return found
+        back_s = second + math.exp(rng.gauss(math.log(DOWN_S), DOWN_SIGMA))
+        spans.append(SilentSpan(second, back_s, "own"))
+        second = back_s
+    return spans
 
 
-def presence(lives: Iterable[Life], rng: Random, until_s: float, clock: Clock) -> list[Signal]:
-    """All that presence would write down, in order of time."""
+def presence_signals(
+    vantages: Iterable[SimulatedVantage], rng: Random, until_s: float, clock: ReplayClock
+) -> list[Signal]:
+    """Return all presence signals, in order of time."""
     signals: list[Signal] = []
-    for life in lives:
-        signals += _presence(life, rng, until_s, clock)
-    return ordered(signals)
+    for vantage in vantages:
+        signals += _vantage_signals(vantage, rng, until_s, clock)
+    return sort_signals(signals)
 
 
-def ordered(signals: Iterable[Signal]) -> list[Signal]:
-    """In order of time; of one moment faults first, then who left, then who came."""
-    return sorted(signals, key=_order)
+def sort_signals(signals: Iterable[Signal]) -> list[Signal]:
+    """Sort by time; at one time faults first, then losses, then arrivals."""
+    return sorted(signals, key=_sort_key)
 
 
-def _order(signal: Signal) -> tuple[int, int, str]:
-    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, Arrival) else 1
-    nym = signal.witness.nym if isinstance(signal, Arrival) else getattr(signal, "nym", "")
-    return signal.at_us, rank, nym
+def _sort_key(signal: Signal) -> tuple[int, int, str]:
+    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
+    pseudonym = (
+        signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
+    )
+    return signal.at_us, rank, pseudonym
 
 
-def silences(life: Life) -> list[list[Spell]]:
-    """Its spells, those that touch one another together."""
-    groups: list[list[Spell]] = []
-    reach = -1.0
-    for spell in sorted(life.spells, key=lambda s: (s.since_s, s.until_s)):
-        if groups and spell.since_s <= reach + 1:
-            groups[-1].append(spell)
+def merge_silences(vantage: SimulatedVantage) -> list[list[SilentSpan]]:
+    """Merge silent spans that touch one another."""
+    groups: list[list[SilentSpan]] = []
+    latest_s = -1.0
+    for span in sorted(vantage.silences, key=lambda s: (s.since_s, s.until_s)):
+        if groups and span.since_s <= latest_s + 1:
+            groups[-1].append(span)
         else:
-            groups.append([spell])
-            reach = spell.until_s
-        reach = max(reach, spell.until_s)
+            groups.append([span])
+            latest_s = span.until_s
+        latest_s = max(latest_s, span.until_s)
     return groups
 
 
-def _presence(life: Life, rng: Random, until_s: float, clock: Clock) -> list[Signal]:
-    signals: list[Signal] = [Arrival(clock.at(0), life.witness)]
-    nym = life.witness.nym
-    for group in silences(life):
-        since, last = group[0].since_s, max(group, key=lambda s: s.until_s)
-        heard = max(0.0, since - rng.uniform(0, BEAT_S))
-        back = last.until_s + _wait(last.how, rng)
+def _vantage_signals(
+    vantage: SimulatedVantage, rng: Random, until_s: float, clock: ReplayClock
+) -> list[Signal]:
+    signals: list[Signal] = [VantageArrival(clock.to_us(0), vantage.ref)]
+    pseudonym = vantage.ref.nym
+    for group in merge_silences(vantage):
+        since_s = group[0].since_s
+        last = max(group, key=lambda s: s.until_s)
+        heard_s = max(0.0, since_s - rng.uniform(0, BEAT_S))
+        back_s = last.until_s + _reconnect_delay(last.how, rng)
         if group[0].how == "away":
-            signals.append(Goodbye(clock.at(since), nym))
-        elif back > heard + LOST_S and heard + LOST_S < until_s:
-            signals.append(Lost(clock.at(heard + LOST_S), nym, clock.at(heard)))
-        if since > 0 and back < until_s:
-            signals.append(Arrival(clock.at(back), life.at(back)))
-            signals += _word(group, nym, heard, back, rng, clock)
-    return [s for s in signals if s.at_us <= clock.at(until_s)]
+            signals.append(Goodbye(clock.to_us(since_s), pseudonym))
+        elif back_s > heard_s + LOST_S and heard_s + LOST_S < until_s:
+            signals.append(
+                VantageLoss(clock.to_us(heard_s + LOST_S), pseudonym, clock.to_us(heard_s))
+            )
+        if since_s > 0 and back_s < until_s:
+            signals.append(VantageArrival(clock.to_us(back_s), vantage.ref_at(back_s)))
+            signals += _offline_report(group, pseudonym, heard_s, back_s, rng, clock)
+    return [s for s in signals if s.at_us <= clock.to_us(until_s)]
 
 
-def _wait(how: How, rng: Random) -> float:
-    """From the way being free to the session: a restless agent is quick, a patient one waits."""
-    if how == "power":
+def _reconnect_delay(cause: SilenceCause, rng: Random) -> float:
+    """Draw the delay from a free path to the session."""
+    if cause == "power":
         return rng.uniform(20, 180)  # the machine starts
-    return rng.uniform(0, RETRY_S if how in ("cut", "blip") else 3.0)
+    return rng.uniform(0, RETRY_S if cause in ("cut", "blip") else 3.0)
 
 
-def _word(
-    group: Sequence[Spell], nym: str, heard: float, back: float, rng: Random, clock: Clock
-) -> list[Word]:
-    """Of a long silence an agent brings its measurements, or the news that it had none."""
+def _offline_report(
+    group: Sequence[SilentSpan],
+    pseudonym: str,
+    heard_s: float,
+    back_s: float,
+    rng: Random,
+    clock: ReplayClock,
+) -> list[OfflineReport]:
+    """Build the report that an agent brings of a long silence."""
     longest = max(group, key=lambda s: s.until_s - s.since_s)
-    if longest.how not in ("cut", "power") or rng.random() >= WORD:
+    if longest.how not in ("cut", "power") or rng.random() >= REPORTING_SHARE:
         return []
-    told = clock.at(back + 2)
-    return [Word(told, nym, clock.at(heard), clock.at(back), longest.how == "cut")]
+    reported_us = clock.to_us(back_s + 2)
+    return [
+        OfflineReport(
+            reported_us, pseudonym, clock.to_us(heard_s), clock.to_us(back_s), longest.how == "cut"
+        )
+    ]
 
 
-def opinions(
-    lives: Iterable[Life],
-    services: Iterable[Service],
+def draw_votes(
+    vantages: Iterable[SimulatedVantage],
+    services: Iterable[TestedService],
     rng: Random,
     until_s: float,
-    clock: Clock,
-) -> list[Opinion]:
-    """Every vantage's verdicts on every service while it is heard, in order of time."""
+    clock: ReplayClock,
+) -> list[ServiceVote]:
+    """Draw votes of every vantage on every service, in order of time."""
     tested = list(services)
-    found: list[Opinion] = []
-    for life in lives if tested else ():
-        groups = [(g[0].since_s, max(s.until_s for s in g)) for g in silences(life)]
+    votes: list[ServiceVote] = []
+    for vantage in vantages if tested else ():
+        groups = [(g[0].since_s, max(s.until_s for s in g)) for g in merge_silences(vantage)]
         for service in tested:
-            found += _opinions(life, service, groups, rng, until_s, clock)
-    return sorted(found, key=lambda o: (o.at_us, o.witness.nym, o.service))
+            votes += _vantage_votes(vantage, service, groups, rng, until_s, clock)
+    return sorted(votes, key=lambda o: (o.at_us, o.witness.nym, o.service))
 
 
-def _opinions(
-    life: Life,
-    service: Service,
-    dark: Sequence[tuple[float, float]],
+def _vantage_votes(
+    vantage: SimulatedVantage,
+    service: TestedService,
+    silent_spans: Sequence[tuple[float, float]],
     rng: Random,
     until_s: float,
-    clock: Clock,
-) -> list[Opinion]:
-    found = []
-    mine = [h for h in life.hindrances if h.service == service.name]
-    now = service.since_s + rng.uniform(0, service.every_s)
-    silent = iter([*dark, (math.inf, math.inf)])
-    gone = next(silent)
-    while now < min(until_s, service.until_s):
-        while gone[1] <= now:
-            gone = next(silent)
-        if now < gone[0]:
-            found.append(_opinion(life.at(now), service, mine, now, rng, clock))
-        now += service.every_s
-    return found
+    clock: ReplayClock,
+) -> list[ServiceVote]:
+    votes = []
+    interferences = [h for h in vantage.interferences if h.service == service.name]
+    second = service.since_s + rng.uniform(0, service.every_s)
+    dark_spans = iter([*silent_spans, (math.inf, math.inf)])
+    dark_span = next(dark_spans)
+    while second < min(until_s, service.until_s):
+        while dark_span[1] <= second:
+            dark_span = next(dark_spans)
+        if second < dark_span[0]:
+            votes.append(
+                _draw_vote(vantage.ref_at(second), service, interferences, second, rng, clock)
+            )
+        second += service.every_s
+    return votes
 
 
-def _opinion(
-    witness: Witness,
-    service: Service,
-    hindrances: Sequence[Hindrance],
-    now: float,
+def _draw_vote(
+    vantage: VantageRef,
+    service: TestedService,
+    interferences: Sequence[Interference],
+    second: float,
     rng: Random,
-    clock: Clock,
-) -> Opinion:
+    clock: ReplayClock,
+) -> ServiceVote:
     chance = rng.random()
-    for h in hindrances:
-        if h.since_s <= now < h.until_s and rng.random() < h.share:
-            standing = h.standing if chance >= UNSURE else Standing.UNKNOWN
-            return Opinion(clock.at(now), witness, service.name, standing, h.layer, h.method)
-    if chance < UNSURE:
-        return Opinion(clock.at(now), witness, service.name, Standing.UNKNOWN)
-    if chance < UNSURE + service.noise:
-        return Opinion(clock.at(now), witness, service.name, Standing.BLOCKED, "dns", "noise")
-    return Opinion(clock.at(now), witness, service.name, Standing.GOOD)
+    for interference in interferences:
+        if (
+            interference.since_s <= second < interference.until_s
+            and rng.random() < interference.share
+        ):
+            value = interference.value if chance >= UNKNOWN_SHARE else VoteValue.UNKNOWN
+            return ServiceVote(
+                clock.to_us(second),
+                vantage,
+                service.name,
+                value,
+                interference.layer,
+                interference.method,
+            )
+    if chance < UNKNOWN_SHARE:
+        return ServiceVote(clock.to_us(second), vantage, service.name, VoteValue.UNKNOWN)
+    if chance < UNKNOWN_SHARE + service.noise:
+        return ServiceVote(
+            clock.to_us(second), vantage, service.name, VoteValue.BLOCKED, "dns", "noise"
+        )
+    return ServiceVote(clock.to_us(second), vantage, service.name, VoteValue.GOOD)
 
 
-def restarted(
+def apply_restart(
     signals: Sequence[Signal],
     since_s: float,
     until_s: float,
     back_s: Mapping[str, float],
-    clock: Clock,
+    clock: ReplayClock,
 ) -> list[Signal]:
-    """The same if the collector was away: it hears nothing, then they come in again.
+    """Apply an absence of the collector: it hears nothing, then agents reconnect.
 
-    `back_s`: how long each takes after the end. Who left or was lost before stays so.
+    `back_s` is how long each takes after the end. Vantages that were away before stay so.
     """
-    since, until = clock.at(since_s), clock.at(until_s)
-    deaf = until + round(LOST_S * SECOND_US)
-    state: dict[str, Witness | None] = {}
-    kept: list[Signal] = []
+    since_us = clock.to_us(since_s)
+    until_us = clock.to_us(until_s)
+    deaf_until_us = until_us + round(LOST_S * SECOND_US)
+    vantages: dict[str, VantageRef | None] = {}
+    kept_signals: list[Signal] = []
     for signal in signals:
-        if signal.at_us <= since:
-            _track(state, signal)
-            kept.append(signal)
-        elif signal.at_us >= deaf or (signal.at_us >= until and not isinstance(signal, Lost)):
-            kept.append(signal)
+        if signal.at_us <= since_us:
+            _track_presence(vantages, signal)
+            kept_signals.append(signal)
+        elif signal.at_us >= deaf_until_us or (
+            signal.at_us >= until_us and not isinstance(signal, VantageLoss)
+        ):
+            kept_signals.append(signal)
         else:
-            _track(state, signal)
-    for nym, witness in state.items():
-        if witness is not None and nym in back_s:
-            kept.append(Arrival(clock.at(until_s + back_s[nym]), witness))
-    return ordered(kept)
+            _track_presence(vantages, signal)
+    for pseudonym, vantage in vantages.items():
+        if vantage is not None and pseudonym in back_s:
+            kept_signals.append(VantageArrival(clock.to_us(until_s + back_s[pseudonym]), vantage))
+    return sort_signals(kept_signals)
 
 
-def _track(state: dict[str, Witness | None], signal: Signal) -> None:
-    if isinstance(signal, Arrival):
-        state[signal.witness.nym] = signal.witness
-    elif isinstance(signal, Lost | Goodbye):
-        state[signal.nym] = None
+def _track_presence(vantages: dict[str, VantageRef | None], signal: Signal) -> None:
+    if isinstance(signal, VantageArrival):
+        vantages[signal.witness.nym] = signal.witness
+    elif isinstance(signal, VantageLoss | Goodbye):
+        vantages[signal.nym] = None

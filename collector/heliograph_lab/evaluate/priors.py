@@ -1,4 +1,4 @@
-"""How often, how long and when: what is published of shutdowns, and how a country is drawn.
+"""Priors: published frequencies, durations and times of shutdowns.
 
 Mobile-only 40 %, one city 40 %, on the hour 71 % (or the half 85 %), again the next day 44 %, a
 median of 5.5 h (5 % below 0.83, 90 % below 22.3): "Destination Unreachable", SIGCOMM 2023, and the
@@ -10,16 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from heliograph_collector.model.signals import SECOND_US, Place, Witness
-from heliograph_lab.evaluate.population import ESTABLISHED_US, OPERATORS, Service, people, spread
-from heliograph_lab.evaluate.scenario import Cell, Event, Scenario, world
+from heliograph_collector.model.signals import SECOND_US, VantageLocation, VantageRef
+from heliograph_lab.evaluate.population import (
+    ESTABLISHED_US,
+    OPERATORS,
+    TestedService,
+    spread_vantages,
+    vantages_at,
+)
+from heliograph_lab.evaluate.scenario import CellSelector, Scenario, ScenarioEvent, other_countries
 
 T0 = 1_641_168_000 * SECOND_US  # Monday, 3 January 2022
-HOUR, DAY = 3_600.0, 86_400.0
+HOUR = 3_600.0
+DAY = 86_400.0
 REGIONS = ("ALA", "AST", "SHY", "VOS")
 BANDS = (5, 10, 20, 50)  # vantages in what is cut
-MOBILE_ONLY, ONE_CITY, ON_THE_HOUR, ON_THE_HALF, NEXT_DAY = 0.40, 0.40, 0.706, 0.142, 0.443
-MEDIAN_S, SIGMA = 5.5 * HOUR, 1.12
+MOBILE_ONLY = 0.40
+ONE_CITY = 0.40
+ON_THE_HOUR = 0.706
+ON_THE_HALF = 0.142
+NEXT_DAY = 0.443
+MEDIAN_S = 5.5 * HOUR
+SIGMA = 1.12
 LONGEST_S = 72 * HOUR  # longer ones are cut short: their end teaches nothing new
 SUDDEN = 0.85  # the others roll out over half an hour
 LAYERS = (("dns", "nxdomain"), ("tcp", "timeout"), ("tls", "timeout"), ("tls", "reset"))
@@ -27,20 +39,20 @@ LAYERS = (("dns", "nxdomain"), ("tcp", "timeout"), ("tls", "timeout"), ("tls", "
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One member of the corpus, cheap to hand to another process."""
+    """The identity of one scenario of the corpus, cheap to pass to another process."""
 
     family: str
     seed: int
     kind: str = ""  # of a confounder: which; of liars: their share
 
 
-def duration(rng: Random) -> float:
-    """Seconds."""
+def draw_duration_s(rng: Random) -> float:
+    """Draw a duration in seconds."""
     return min(LONGEST_S, math.exp(rng.gauss(math.log(MEDIAN_S), SIGMA)))
 
 
-def moment(rng: Random, earliest_s: float) -> float:
-    """The minute it begins at: orders are given for the full hour."""
+def draw_start_s(rng: Random, earliest_s: float) -> float:
+    """Draw the start; orders are given for the full hour."""
     hour = math.ceil(earliest_s / HOUR) * HOUR + HOUR * rng.randrange(3)
     chance = rng.random()
     if chance < ON_THE_HOUR:
@@ -50,56 +62,60 @@ def moment(rng: Random, earliest_s: float) -> float:
     return hour + 60 * rng.choice([m for m in range(60) if m not in (0, 30)])
 
 
-def restless(rng: Random) -> float:
-    """Silences of a vantage by itself, a day."""
+def draw_churn_per_day(rng: Random) -> float:
+    """Draw a vantage's silences per day."""
     return rng.choices((1.0, 4.0, 12.0), (0.3, 0.5, 0.2))[0]
 
 
-def band(rng: Random) -> int:
-    """How many vantages are in what is cut."""
+def draw_band(rng: Random) -> int:
+    """Draw how many vantages are cut."""
     return rng.choices(BANDS, (0.15, 0.25, 0.30, 0.30))[0]
 
 
-def population(rng: Random, cell: Cell) -> tuple[Witness, ...]:
-    """As many as the band says in the cell, as many again around it, data centres at times."""
-    places = [Place("KZ", region, asn, access) for asn, access in OPERATORS for region in REGIONS]
-    rng.shuffle(places)
-    inside = [place for place in places if cell.scope.holds(place)]
-    outside = [place for place in places if not cell.scope.holds(place)]
-    count = band(rng)
+def draw_population(rng: Random, cell: CellSelector) -> tuple[VantageRef, ...]:
+    """Draw vantages: a band in the cell, as many around it, data centers at times."""
+    locations = [
+        VantageLocation("KZ", region, asn, access)
+        for asn, access in OPERATORS
+        for region in REGIONS
+    ]
+    rng.shuffle(locations)
+    inside = [location for location in locations if cell.scope.includes(location)]
+    outside = [location for location in locations if not cell.scope.includes(location)]
+    count = draw_band(rng)
     first_us = T0 - ESTABLISHED_US
-    found = spread(inside, count, first_us)
+    vantages = spread_vantages(inside, count, first_us)
     if outside:
-        found += spread(outside, max(18, count), first_us)
-    if count >= 20 and cell.scope.national and rng.random() < 0.3:
-        found += people(Place("KZ", "ALA", 301, "hosting"), 4, first_us)
-    return tuple(found)
+        vantages += spread_vantages(outside, max(18, count), first_us)
+    if count >= 20 and cell.scope.is_national and rng.random() < 0.3:
+        vantages += vantages_at(VantageLocation("KZ", "ALA", 301, "hosting"), 4, first_us)
+    return tuple(vantages)
 
 
-def onset(rng: Random) -> float:
-    """Seconds until all are cut."""
+def draw_onset_s(rng: Random) -> float:
+    """Draw the seconds until all are cut."""
     return rng.uniform(1, 10) if rng.random() < SUDDEN else rng.uniform(300, 1_800)
 
 
-def assemble(
+def assemble_scenario(
     draw: Draw,
     rng: Random,
     lasts_s: float,
-    vantages: Sequence[Witness],
-    events: Sequence[Event],
-    services: Sequence[Service] = (),
+    vantages: Sequence[VantageRef],
+    events: Sequence[ScenarioEvent],
+    services: Sequence[TestedService] = (),
     each: int = 12,
 ) -> Scenario:
-    """A scenario in which everybody is as restless as it is drawn, and four countries look on."""
-    calm = restless(rng)
-    everybody = (*vantages, *world(T0, each=each))
-    codes = {w.place.country for w in everybody}
+    """Build a scenario with drawn churn and four countries to compare with."""
+    churn_per_day = draw_churn_per_day(rng)
+    all_vantages = (*vantages, *other_countries(T0, each=each))
+    codes = {w.place.country for w in all_vantages}
     return Scenario(
         name="-".join(part for part in (draw.family, draw.kind) if part),
         since_us=T0,
         lasts_s=lasts_s,
-        vantages=everybody,
-        churn=dict.fromkeys(sorted(codes), calm),
+        vantages=all_vantages,
+        churn=dict.fromkeys(sorted(codes), churn_per_day),
         events=tuple(events),
         services=tuple(services),
     )

@@ -3,11 +3,18 @@
 import math
 from pathlib import Path
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import DAY_US, SECOND_US, Place, Witness
-from heliograph_lab.evaluate.document import ScenarioError, Section, read
-from heliograph_lab.evaluate.population import Service, people
-from heliograph_lab.evaluate.scenario import HINDERS, WORDS, Cell, Event, Scenario, world
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import DAY_US, SECOND_US, VantageLocation, VantageRef
+from heliograph_lab.evaluate.document import ScenarioError, Section, read_document
+from heliograph_lab.evaluate.population import TestedService, vantages_at
+from heliograph_lab.evaluate.scenario import (
+    EVENT_KINDS,
+    INTERFERENCES,
+    CellSelector,
+    Scenario,
+    ScenarioEvent,
+    other_countries,
+)
 
 SHIPPED = Path(__file__).parent / "scenarios"
 CHURN = 4.0  # silences a vantage-day
@@ -15,173 +22,179 @@ ACCESS = ("mobile", "fixed", "hosting")
 _EVERYWHERE = ("restart", "probe", "clock_jump", "messenger_down", "carrier", "update")
 
 
-def shipped() -> list[Path]:
-    """The scenarios that come with the program."""
+def list_shipped() -> list[Path]:
+    """List the scenarios that are shipped."""
     return sorted(SHIPPED.glob("*.yml"))
 
 
-def load(path: Path) -> Scenario:
-    """Raises ScenarioError, which names file, line, key and cure, or OSError."""
-    top = read(path)
-    since_us, until_us = top.moment("since"), top.moment("until")
+def load_scenario(path: Path) -> Scenario:
+    """Load a scenario. Raises ScenarioError, which names file, line, key and cure; OSError."""
+    top = read_document(path)
+    since_us = top.timestamp("since")
+    until_us = top.timestamp("until")
     if until_us <= since_us:
-        raise top.wrong("until", "until must lie after since: give a later time")
-    codes, churn, vantages = _countries(top.section("countries"), since_us)
-    others, theirs = _world(top, since_us)
+        raise top.error_at("until", "until must lie after since: give a later time")
+    codes, churn, vantages = _read_countries(top.section("countries"), since_us)
+    world_vantages, world_churn = _read_world(top, since_us)
     scenario = Scenario(
         name=top.text("name", path.stem),
         since_us=since_us,
         lasts_s=(until_us - since_us) / SECOND_US,
-        vantages=(*vantages, *others),
-        churn={**{w.place.country: theirs for w in others}, **churn},
-        services=_services(top, since_us, until_us),
-        events=tuple(_event(row, codes, since_us) for row in top.sections("events")),
+        vantages=(*vantages, *world_vantages),
+        churn={**{w.place.country: world_churn for w in world_vantages}, **churn},
+        services=_read_services(top, since_us, until_us),
+        events=tuple(_read_event(row, codes, since_us) for row in top.sections("events")),
     )
     top.text("note", "")
-    top.done()
-    _check(top, scenario)
+    top.check_unknown_keys()
+    _check_services(top, scenario)
     return scenario
 
 
-def _check(top: Section, scenario: Scenario) -> None:
+def _check_services(top: Section, scenario: Scenario) -> None:
     tested = {service.name for service in scenario.services}
     for event in scenario.events:
         if event.service and event.service not in tested:
-            raise top.wrong(
+            raise top.error_at(
                 "events",
                 f"event {event.id or event.do} names the service {event.service!r}, "
                 "which nobody tests: add it to services",
             )
 
 
-def _countries(
+def _read_countries(
     section: Section, since_us: int
-) -> tuple[tuple[str, ...], dict[str, float], list[Witness]]:
+) -> tuple[tuple[str, ...], dict[str, float], list[VantageRef]]:
     churn: dict[str, float] = {}
-    found: list[Witness] = []
+    vantages: list[VantageRef] = []
     for code in section.keys:
         country = section.section(code)
         churn[code] = country.number("churn", CHURN, 0, 1_000)
         for number, row in enumerate(country.sections("vantages")):
-            found += _vantages(row, code, number, since_us)
-        country.done()
-    if not found:
-        raise section.wrong(
+            vantages += _read_vantages(row, code, number, since_us)
+        country.check_unknown_keys()
+    if not vantages:
+        raise section.error_at(
             "countries", "no country has vantages: give at least one its `vantages`"
         )
-    return section.keys, churn, found
+    return section.keys, churn, vantages
 
 
-def _vantages(row: Section, code: str, number: int, since_us: int) -> list[Witness]:
-    place = Place(
-        code, row.text("region", ""), row.whole("asn", 0), row.one_of("access", ACCESS, "")
+def _read_vantages(row: Section, code: str, number: int, since_us: int) -> list[VantageRef]:
+    location = VantageLocation(
+        code, row.text("region", ""), row.integer("asn", 0), row.one_of("access", ACCESS, "")
     )
     first_us = since_us - round(row.number("days", 60.0) * DAY_US)
-    count = row.whole("count", None, 1, 100_000)
-    carrier, prefix = row.text("carrier", "session"), row.text("prefix", "")
-    row.done()
-    named = people(place, count, first_us, carrier=carrier, prefix=prefix)
+    count = row.integer("count", None, 1, 100_000)
+    carrier = row.text("carrier", "session")
+    prefix = row.text("prefix", "")
+    row.check_unknown_keys()
+    named = vantages_at(location, count, first_us, carrier=carrier, prefix=prefix)
     return [
-        Witness(f"{number}:{w.nym}", prefix or f"{number}:{w.prefix}", place, first_us, carrier)
+        VantageRef(
+            f"{number}:{w.nym}", prefix or f"{number}:{w.prefix}", location, first_us, carrier
+        )
         for w in named
     ]
 
 
-def _world(top: Section, since_us: int) -> tuple[tuple[Witness, ...], float]:
+def _read_world(top: Section, since_us: int) -> tuple[tuple[VantageRef, ...], float]:
     if "world" not in top:
-        return world(since_us), CHURN
+        return other_countries(since_us), CHURN
     section = top.section("world")
-    countries, each = section.whole("countries", 4, 0, 26), section.whole("each", 12, 1, 10_000)
+    countries = section.integer("countries", 4, 0, 26)
+    each = section.integer("each", 12, 1, 10_000)
     churn = section.number("churn", CHURN, 0, 1_000)
-    section.done()
-    return world(since_us, countries, each), churn
+    section.check_unknown_keys()
+    return other_countries(since_us, countries, each), churn
 
 
-def _services(top: Section, since_us: int, until_us: int) -> tuple[Service, ...]:
+def _read_services(top: Section, since_us: int, until_us: int) -> tuple[TestedService, ...]:
     if "services" not in top:
         return ()
-    section, found = top.section("services"), []
+    section = top.section("services")
+    services = []
     for name in section.keys:
         row = section.section(name)
-        found.append(
-            Service(
+        services.append(
+            TestedService(
                 name,
                 row.length("every", 60.0),
                 row.number("noise", 0.03, 0, 1),
-                (row.moment("since", since_us) - since_us) / SECOND_US,
-                (row.moment("until", until_us) - since_us) / SECOND_US,
+                (row.timestamp("since", since_us) - since_us) / SECOND_US,
+                (row.timestamp("until", until_us) - since_us) / SECOND_US,
             )
         )
-        row.done()
-    return tuple(found)
+        row.check_unknown_keys()
+    return tuple(services)
 
 
-def _event(row: Section, codes: tuple[str, ...], since_us: int) -> Event:
-    do = row.one_of("do", WORDS)
+def _read_event(row: Section, codes: tuple[str, ...], since_us: int) -> ScenarioEvent:
+    do = row.one_of("do", EVENT_KINDS)
     low, high = ((us - since_us) / SECOND_US for us in row.bracket("at"))
     if low < 0:
-        raise row.wrong("at", "at lies before the scenario's since: give a later time")
-    event = Event(
+        raise row.error_at("at", "at lies before the scenario's since: give a later time")
+    event = ScenarioEvent(
         do=do,
         when=(low, high),
-        who=_who(row, do, codes),
+        cells=_read_cells(row, do, codes),
         id=row.text("id", ""),
         lasts_s=row.length("for", math.inf),
         jitter_s=row.length("jitter", 0.0),
-        service=row.text("service", "" if do not in HINDERS else None),
+        service=row.text("service", "" if do not in INTERFERENCES else None),
         layer=row.text("layer", ""),
         method=row.text("method", ""),
         share=row.number("share", 1.0, 0, 1),
         declared=row.flag("declared", True),
         scoreable=row.flag("scoreable", True),
-        scope=_scope(row.section("scope"), codes) if "scope" in row else None,
+        scope=_read_scope(row.section("scope"), codes) if "scope" in row else None,
         label=row.text("label", ""),
     )
     row.text("note", "")
-    row.done()
+    row.check_unknown_keys()
     return event
 
 
-def _who(row: Section, do: str, codes: tuple[str, ...]) -> tuple[Cell, ...]:
+def _read_cells(row: Section, do: str, codes: tuple[str, ...]) -> tuple[CellSelector, ...]:
     if "who" not in row:
-        only = "" if do in _EVERYWHERE else _only(row, codes)
+        only = "" if do in _EVERYWHERE else _only_country(row, codes)
         list(row.sections("who"))
-        return (Cell(only),)
-    return tuple(_cell(cell, do, codes) for cell in row.sections("who"))
+        return (CellSelector(only),)
+    return tuple(_read_cell(cell, do, codes) for cell in row.sections("who"))
 
 
-def _cell(section: Section, do: str, codes: tuple[str, ...]) -> Cell:
-    needed = "" if "country" in section or do in _EVERYWHERE else _only(section, codes)
-    cell = Cell(
+def _read_cell(section: Section, do: str, codes: tuple[str, ...]) -> CellSelector:
+    needed = "" if "country" in section or do in _EVERYWHERE else _only_country(section, codes)
+    cell = CellSelector(
         section.text("country", needed),
         section.text("region", ""),
-        section.whole("asn", 0),
+        section.integer("asn", 0),
         section.one_of("access", ACCESS, ""),
         section.text("carrier", ""),
         section.text("prefix", ""),
         section.text("except", ""),
         section.number("share", 1.0, 0, 1),
     )
-    section.done()
+    section.check_unknown_keys()
     return cell
 
 
-def _scope(section: Section, codes: tuple[str, ...]) -> Scope:
-    needed = "" if "country" in section else _only(section, codes)
+def _read_scope(section: Section, codes: tuple[str, ...]) -> Scope:
+    needed = "" if "country" in section else _only_country(section, codes)
     scope = Scope(
         section.text("country", needed),
         section.text("region", ""),
-        section.whole("asn", 0),
+        section.integer("asn", 0),
         section.one_of("access", ACCESS, ""),
     )
-    section.done()
+    section.check_unknown_keys()
     return scope
 
 
-def _only(section: Section, codes: tuple[str, ...]) -> str:
+def _only_country(section: Section, codes: tuple[str, ...]) -> str:
     if len(codes) != 1:
-        raise section.wrong("who", f"country is needed, one of {', '.join(codes)}: name it")
+        raise section.error_at("who", f"country is needed, one of {', '.join(codes)}: name it")
     return codes[0]
 
 
-__all__ = ["SHIPPED", "ScenarioError", "load", "shipped"]
+__all__ = ["SHIPPED", "ScenarioError", "list_shipped", "load_scenario"]

@@ -1,11 +1,11 @@
-"""What a detector's alarms were worth on one replay. Pure; README.md says how they are matched."""
+"""Score a detector's alarms on one replay. Pure; README.md describes the matching."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Truth
 
@@ -17,8 +17,8 @@ NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One truth, and what was said of it. Seconds after its beginning (end); NEVER if not."""
+class TruthResult:
+    """One truth and its alarms; seconds after its beginning (end), NEVER if none."""
 
     label: str
     kind: str
@@ -33,13 +33,13 @@ class Found:
     width_s: float  # of the onset's bracket; nan without one
 
     @property
-    def found(self) -> bool:
+    def is_detected(self) -> bool:
         return self.confirmed_s < NEVER
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A confirmed alarm of nothing that was so."""
+class FalseAlarm:
+    """A confirmed alarm without a truth."""
 
     scope: Scope
     service: str
@@ -50,37 +50,37 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One replay. `right`: incidents that are true; `calls`: to subscribers, about those."""
+class ReplayScore:
+    """The score of one replay: true incidents, subscriber calls about them, false alarms."""
 
-    found: tuple[Found, ...]
-    wrong: tuple[Wrong, ...]
+    truths: tuple[TruthResult, ...]
+    wrong: tuple[FalseAlarm, ...]
     right: int
     calls: int
     confounders: tuple[tuple[str, bool], ...] = ()  # (which, whether it raised a false alarm)
 
 
-def score(replay: Replay, alarms: Sequence[Alarm]) -> Verdict:
-    """Whichever detector they are of."""
-    ground = _Ground(replay)
-    good: defaultdict[str, list[Alarm]] = defaultdict(list)
+def score_replay(replay: Replay, alarms: Sequence[Alarm]) -> ReplayScore:
+    """Score the alarms of any detector."""
+    ground_truth = _GroundTruth(replay)
+    alarms_by_truth: defaultdict[str, list[Alarm]] = defaultdict(list)
     right: dict[str, list[Alarm]] = {}
     wrong: dict[tuple[str, Scope], Alarm] = {}
     for number, alarm in enumerate(sorted(alarms, key=lambda a: a.at_us)):
-        mine = ground.meant(alarm)
-        for truth in mine:
-            good[truth.id].append(alarm)
-        if not alarm.confirmed or any(not truth.scoreable for truth in mine):
+        matched = ground_truth.matching_truths(alarm)
+        for truth in matched:
+            alarms_by_truth[truth.id].append(alarm)
+        if not alarm.confirmed or any(not truth.scoreable for truth in matched):
             continue
         key = alarm.incident or str(number)
-        if mine:
+        if matched:
             right.setdefault(key, []).append(alarm)
-        elif not ground.doubtful(alarm):
+        elif not ground_truth.is_doubtful(alarm):
             wrong.setdefault((key, alarm.scope), alarm)
-    errors = tuple(ground.wrong(alarm) for alarm in wrong.values())
-    return Verdict(
-        found=tuple(
-            _found(ground, truth, good[truth.id])
+    errors = tuple(ground_truth.false_alarm(alarm) for alarm in wrong.values())
+    return ReplayScore(
+        truths=tuple(
+            _score_truth(ground_truth, truth, alarms_by_truth[truth.id])
             for truth in replay.truths
             if truth.kind != "confounder" and truth.scoreable
         ),
@@ -95,130 +95,140 @@ def score(replay: Replay, alarms: Sequence[Alarm]) -> Verdict:
     )
 
 
-class _Ground:
-    """A replay's truths and who is where, asked by cell."""
+class _GroundTruth:
+    """The truths of a replay and its vantages by cell."""
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
-        self._inside: dict[Scope, frozenset[int]] = {}
+        self._vantages_by_scope: dict[Scope, frozenset[int]] = {}
 
-    def inside(self, scope: Scope) -> frozenset[int]:
+    def vantages_in(self, scope: Scope) -> frozenset[int]:
         """The vantages in a cell. A scope without a country holds everybody."""
-        if scope not in self._inside:
-            self._inside[scope] = frozenset(
+        if scope not in self._vantages_by_scope:
+            self._vantages_by_scope[scope] = frozenset(
                 i
                 for i, w in enumerate(self.replay.vantages)
-                if not scope.country or scope.holds(w.place)
+                if not scope.country or scope.includes(w.place)
             )
-        return self._inside[scope]
+        return self._vantages_by_scope[scope]
 
-    def meant(self, alarm: Alarm) -> list[Truth]:
-        """The truths under way that it may speak of; none if they do not bear it out."""
-        near = [
+    def matching_truths(self, alarm: Alarm) -> list[Truth]:
+        """Return the truths under way that an alarm may mean; none if too few match."""
+        candidates = [
             truth
             for truth in self.replay.truths
             if truth.kind != "confounder"
-            and _same(truth, alarm)
-            and under_way(truth, alarm.at_us)
-            and self.inside(truth.scope) & self.inside(alarm.scope)
+            and _is_same_kind(truth, alarm)
+            and is_under_way(truth, alarm.at_us)
+            and self.vantages_in(truth.scope) & self.vantages_in(alarm.scope)
         ]
-        mine = self.inside(alarm.scope)
-        so = frozenset[int]().union(*(self.inside(truth.scope) for truth in near))
-        return near if mine and len(mine & so) >= RIGHT * len(mine) else []
+        alarm_vantages = self.vantages_in(alarm.scope)
+        truth_vantages = frozenset[int]().union(
+            *(self.vantages_in(truth.scope) for truth in candidates)
+        )
+        return (
+            candidates
+            if alarm_vantages
+            and len(alarm_vantages & truth_vantages) >= RIGHT * len(alarm_vantages)
+            else []
+        )
 
-    def doubtful(self, alarm: Alarm) -> bool:
-        """Whether it falls into what nobody can tell."""
+    def is_doubtful(self, alarm: Alarm) -> bool:
+        """Whether an alarm falls into what nobody can tell."""
         return any(
             not truth.scoreable
-            and under_way(truth, alarm.at_us)
-            and self.inside(truth.scope) & self.inside(alarm.scope)
+            and is_under_way(truth, alarm.at_us)
+            and self.vantages_in(truth.scope) & self.vantages_in(alarm.scope)
             for truth in self.replay.truths
         )
 
-    def wrong(self, alarm: Alarm) -> Wrong:
-        near = [
+    def false_alarm(self, alarm: Alarm) -> FalseAlarm:
+        confounders = [
             truth
             for truth in self.replay.truths
-            if truth.kind == "confounder" and under_way(truth, alarm.at_us)
+            if truth.kind == "confounder" and is_under_way(truth, alarm.at_us)
         ]
-        during = max(near, key=lambda truth: truth.since_us).label if near else ""
+        during = max(confounders, key=lambda truth: truth.since_us).label if confounders else ""
         replay = self.replay
-        return Wrong(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
+        return FalseAlarm(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
 
 
-def under_way(truth: Truth, at_us: int) -> bool:
+def is_under_way(truth: Truth, at_us: int) -> bool:
     return truth.since_us <= at_us <= (truth.until_us or 1 << 62) + LATE_US
 
 
-def _same(truth: Truth, alarm: Alarm) -> bool:
-    """A cut is a cut; blocked, partial and slow are ways of one thing."""
+def _is_same_kind(truth: Truth, alarm: Alarm) -> bool:
+    """Whether kinds match: blocked, partial and slow are kinds of one thing."""
     return (truth.kind == "cut") == (alarm.kind == "cut") and truth.service == alarm.service
 
 
-def _found(ground: _Ground, truth: Truth, alarms: Sequence[Alarm]) -> Found:
-    sure = [alarm for alarm in alarms if alarm.confirmed]
-    named = [a for a in sure if a.label == truth.label]
-    layered = [a for a in sure if a.layer == truth.layer]
-    confirmed_s = _covered(ground, truth, sure)
-    first = next((a for a in sure if a.started is not None), None)
-    return Found(
+def _score_truth(ground_truth: _GroundTruth, truth: Truth, alarms: Sequence[Alarm]) -> TruthResult:
+    confirmed = [alarm for alarm in alarms if alarm.confirmed]
+    named = [a for a in confirmed if a.label == truth.label]
+    layered = [a for a in confirmed if a.layer == truth.layer]
+    confirmed_s = _covered_after_s(ground_truth, truth, confirmed)
+    first = next((a for a in confirmed if a.started is not None), None)
+    return TruthResult(
         label=truth.label,
         kind=truth.kind,
-        size=len(ground.inside(truth.scope)),
+        size=len(ground_truth.vantages_in(truth.scope)),
         sudden=truth.spread_s <= 30,
-        suspected_s=_covered(ground, truth, alarms),
+        suspected_s=_covered_after_s(ground_truth, truth, alarms),
         confirmed_s=confirmed_s,
-        named_s=_covered(ground, truth, named),
-        layered_s=_covered(ground, truth, layered),
-        restored_s=_restored(truth, sure) if confirmed_s < NEVER else _unless_it_ended(truth),
-        brackets=_brackets(truth, sure),
-        width_s=math.nan if first is None else _width(first),
+        named_s=_covered_after_s(ground_truth, truth, named),
+        layered_s=_covered_after_s(ground_truth, truth, layered),
+        restored_s=_restored_after_s(truth, confirmed)
+        if confirmed_s < NEVER
+        else _never_restored_s(truth),
+        brackets=_bracket_hits(truth, confirmed),
+        width_s=math.nan if first is None else _bracket_width_s(first),
     )
 
 
-def _width(alarm: Alarm) -> float:
+def _bracket_width_s(alarm: Alarm) -> float:
     low, high = alarm.started or (0, 0)
     return (high - low) / SECOND_US
 
 
-def _covered(ground: _Ground, truth: Truth, alarms: Iterable[Alarm]) -> float:
-    """When rows spoke of enough of it."""
-    there, spoken = ground.inside(truth.scope), set[int]()
+def _covered_after_s(ground_truth: _GroundTruth, truth: Truth, alarms: Iterable[Alarm]) -> float:
+    """Return when rows covered enough of the truth."""
+    truth_vantages = ground_truth.vantages_in(truth.scope)
+    covered = set[int]()
     for alarm in alarms:
-        spoken |= ground.inside(alarm.scope) & there
-        if there and len(spoken) >= COVERED * len(there):
+        covered |= ground_truth.vantages_in(alarm.scope) & truth_vantages
+        if truth_vantages and len(covered) >= COVERED * len(truth_vantages):
             return (alarm.at_us - truth.since_us) / SECOND_US
     return NEVER
 
 
-def _unless_it_ended(truth: Truth) -> float:
+def _never_restored_s(truth: Truth) -> float:
     return math.nan if truth.until_us is None else NEVER
 
 
-def _restored(truth: Truth, sure: Sequence[Alarm]) -> float:
-    """When the first row that had not been closed too early said that it is over."""
+def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
+    """Return when the first row that was not closed too early said that it is over."""
     if truth.until_us is None:
         return math.nan
-    ends = [a.ended_at_us for a in sure if a.ended_at_us is not None]
+    ends = [a.ended_at_us for a in confirmed if a.ended_at_us is not None]
     later = [end for end in ends if end >= truth.until_us - EARLY_END_US]
     return max(0.0, (min(later) - truth.until_us) / SECOND_US) if later else NEVER
 
 
-def _brackets(truth: Truth, sure: Sequence[Alarm]) -> tuple[bool, ...]:
-    """Whether the first row's brackets hold the moment; an onset that was spread is a span."""
-    held = []
-    first = next((a.started for a in sure if a.started is not None), None)
+def _bracket_hits(truth: Truth, confirmed: Sequence[Alarm]) -> tuple[bool, ...]:
+    """Return whether the first row's brackets hold the times; a slow onset is a span."""
+    hits = []
+    first = next((a.started for a in confirmed if a.started is not None), None)
     if first is not None:
         last_us = truth.since_us + round(truth.spread_s * SECOND_US)
-        held.append(first[0] <= last_us and first[1] >= truth.since_us)
+        hits.append(first[0] <= last_us and first[1] >= truth.since_us)
     until_us = truth.until_us
     if until_us is not None:
         ends = [
             a.ended
-            for a in sure
+            for a in confirmed
             if a.ended is not None
             and a.ended_at_us is not None
             and a.ended_at_us >= until_us - EARLY_END_US
         ]
-        held += [low <= until_us <= high for low, high in ends[:1]]
-    return tuple(held)
+        hits += [low <= until_us <= high for low, high in ends[:1]]
+    return tuple(hits)

@@ -1,4 +1,4 @@
-"""The rows of the scorecard: what is asked, of whom, and what must be reached."""
+"""The rows of the scorecard: the question, the contenders, and the target."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,19 +8,19 @@ from heliograph_lab.evaluate.detectors import CONTENDERS, CUTS, SERVICES
 from heliograph_lab.evaluate.measures import (
     MOBILE,
     REGIONAL,
+    ContenderResults,
     Measure,
-    Pile,
     alerts,
-    big,
     brackets,
     collusion,
-    dated,
+    dated_recall,
     delay,
     false_alarms,
-    national_cut,
-    of_band,
-    of_cut,
-    of_service,
+    is_cut,
+    is_in_band,
+    is_large,
+    is_national_cut,
+    is_service,
     precision,
     quantile,
     recall,
@@ -29,18 +29,18 @@ from heliograph_lab.evaluate.priors import BANDS
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScorecardRow:
     key: str
     title: str
     unit: str  # s, share, a year, each
     field: str  # what others reach today
     channel: str  # which contenders it is asked of; "" all
-    measure: Callable[[Pile], Measure]
+    measure: Callable[[ContenderResults], Measure]
     most: float | None = None  # must reach: no more
     least: float | None = None  # or no less
 
-    def reached(self, measure: Measure) -> bool | None:
-        """None: nothing was asked, or nothing measured."""
+    def is_reached(self, measure: Measure) -> bool | None:
+        """Whether the target is reached; None without a target or a measure."""
         if math.isnan(measure.value) or (self.most is None and self.least is None):
             return None
         if self.most is not None:
@@ -48,14 +48,16 @@ class Row:
         return measure.value >= (self.least or 0.0)
 
 
-def card(of: Mapping[str, Pile]) -> list[tuple[Row, dict[str, Measure]]]:
-    """Every row with every contender's figure; who does not look for it has none."""
+def fill_scorecard(
+    results_by_name: Mapping[str, ContenderResults],
+) -> list[tuple[ScorecardRow, dict[str, Measure]]]:
+    """Fill every row with every contender's measure, if it looks for it."""
     return [
         (
             row,
             {
-                name: row.measure(pile)
-                for name, pile in of.items()
+                name: row.measure(results)
+                for name, results in results_by_name.items()
                 if not row.channel or row.channel in CONTENDERS[name].channels
             },
         )
@@ -63,60 +65,60 @@ def card(of: Mapping[str, Pile]) -> list[tuple[Row, dict[str, Measure]]]:
     ]
 
 
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[ScorecardRow, ...] = (
+    ScorecardRow(
         "national_suspected",
         "national cut, 20 vantages or more, onset to suspected row, p95",
         "s",
         "IODA 10-30 min, OONI ~90 min by design",
         CUTS,
-        delay(national_cut, "suspected_s"),
+        delay(is_national_cut, "suspected_s"),
         most=60,
     ),
-    Row(
+    ScorecardRow(
         "national_suspected_p50",
         "the same, p50",
         "s",
         "",
         CUTS,
-        delay(national_cut, "suspected_s", 0.5),
+        delay(is_national_cut, "suspected_s", 0.5),
     ),
-    Row(
+    ScorecardRow(
         "national_confirmed",
         "the same, onset to confirmed row, p95",
         "s",
         "",
         CUTS,
-        delay(national_cut, "confirmed_s"),
+        delay(is_national_cut, "confirmed_s"),
         most=60,
     ),
-    Row(
+    ScorecardRow(
         "national_confirmed_p50",
         "the same, p50",
         "s",
         "",
         CUTS,
-        delay(national_cut, "confirmed_s", 0.5),
+        delay(is_national_cut, "confirmed_s", 0.5),
     ),
-    Row(
+    ScorecardRow(
         "regional",
         "one city or one operator, 10 or more, p95",
         "s",
         "IODA region 10 min +",
         CUTS,
-        delay(lambda f: of_cut(f) and f.label in REGIONAL and big(f), "confirmed_s"),
+        delay(lambda f: is_cut(f) and f.label in REGIONAL and is_large(f), "confirmed_s"),
         most=120,
     ),
-    Row(
+    ScorecardRow(
         "mobile_only",
         "mobile-only, 10 or more, labelled so, p95",
         "s",
         "nobody",
         CUTS,
-        delay(lambda f: of_cut(f) and f.label in MOBILE and big(f), "named_s"),
+        delay(lambda f: is_cut(f) and f.label in MOBILE and is_large(f), "named_s"),
         most=180,
     ),
-    Row(
+    ScorecardRow(
         "block",
         "messenger block, 5 or more, layer named, p95",
         "s",
@@ -125,7 +127,7 @@ ROWS: tuple[Row, ...] = (
         delay(lambda f: f.kind == "block", "layered_s"),
         most=300,
     ),
-    Row(
+    ScorecardRow(
         "throttle",
         "messenger made slow, 5 or more, p95",
         "s",
@@ -133,25 +135,25 @@ ROWS: tuple[Row, ...] = (
         SERVICES,
         delay(lambda f: f.kind == "throttle", "confirmed_s"),
     ),
-    Row(
+    ScorecardRow(
         "restoration",
         "restoration of a cut, 10 or more, p95",
         "s",
         "minutes to 10 min +",
         CUTS,
-        delay(lambda f: of_cut(f) and big(f), "restored_s"),
+        delay(lambda f: is_cut(f) and is_large(f), "restored_s"),
         most=180,
     ),
-    Row(
+    ScorecardRow(
         "lifting",
         "restoration of a messenger, 5 or more, p95",
         "s",
         "",
         SERVICES,
-        delay(of_service, "restored_s"),
+        delay(is_service, "restored_s"),
         most=180,
     ),
-    Row(
+    ScorecardRow(
         "false_national",
         "false national alarms",
         "a year",
@@ -160,7 +162,7 @@ ROWS: tuple[Row, ...] = (
         false_alarms("quiet", True),
         most=1,
     ),
-    Row(
+    ScorecardRow(
         "false_cell",
         "false cell alarms",
         "a year",
@@ -169,7 +171,7 @@ ROWS: tuple[Row, ...] = (
         false_alarms("quiet", False),
         most=1,
     ),
-    Row(
+    ScorecardRow(
         "false_national_service",
         "false national alarms of a messenger",
         "a year",
@@ -178,7 +180,7 @@ ROWS: tuple[Row, ...] = (
         false_alarms("tested", True),
         most=1,
     ),
-    Row(
+    ScorecardRow(
         "false_cell_service",
         "false cell alarms of a messenger",
         "a year",
@@ -187,7 +189,7 @@ ROWS: tuple[Row, ...] = (
         false_alarms("tested", False),
         most=1,
     ),
-    Row(
+    ScorecardRow(
         "precision_cuts",
         "precision, cuts",
         "share",
@@ -196,16 +198,16 @@ ROWS: tuple[Row, ...] = (
         precision(False),
         least=0.99,
     ),
-    Row(
+    ScorecardRow(
         "recall_cuts",
         "recall, cuts, 10 or more",
         "share",
         "-",
         CUTS,
-        recall(lambda f: of_cut(f) and big(f)),
+        recall(lambda f: is_cut(f) and is_large(f)),
         least=0.98,
     ),
-    Row(
+    ScorecardRow(
         "precision_services",
         "precision, messengers",
         "share",
@@ -214,16 +216,16 @@ ROWS: tuple[Row, ...] = (
         precision(True),
         least=0.99,
     ),
-    Row(
+    ScorecardRow(
         "recall_services",
         "recall, messengers, 10 or more",
         "share",
         "-",
         SERVICES,
-        recall(lambda f: of_service(f) and big(f)),
+        recall(lambda f: is_service(f) and is_large(f)),
         least=0.98,
     ),
-    Row(
+    ScorecardRow(
         "collusion",
         "colluding share withstood",
         "share",
@@ -232,33 +234,35 @@ ROWS: tuple[Row, ...] = (
         collusion,
         least=0.33,
     ),
-    Row("alerts", "alerts per true event", "each", "up to ~1,800", "", alerts, most=2),
-    Row("brackets", "brackets that hold the truth", "share", "-", "", brackets),
-    Row(
+    ScorecardRow("alerts", "alerts per true event", "each", "up to ~1,800", "", alerts, most=2),
+    ScorecardRow("brackets", "brackets that hold the truth", "share", "-", "", brackets),
+    ScorecardRow(
         "width",
         "bracket of the onset, median width",
         "s",
         "-",
         "",
-        lambda pile: quantile([f.width_s for f in pile.found(lambda f: f.sudden)], 0.5),
+        lambda pile: quantile([f.width_s for f in pile.select_truths(lambda f: f.sudden)], 0.5),
     ),
-    Row("dated_cuts", "recall, dated cuts, any size", "share", "-", CUTS, dated(of_cut)),
-    Row(
+    ScorecardRow(
+        "dated_cuts", "recall, dated cuts, any size", "share", "-", CUTS, dated_recall(is_cut)
+    ),
+    ScorecardRow(
         "dated_services",
         "recall, dated blocks, any size",
         "share",
         "-",
         SERVICES,
-        dated(of_service),
+        dated_recall(is_service),
     ),
     *(
-        Row(
+        ScorecardRow(
             f"recall_{band}",
             f"recall, cuts, {band} vantages",
             "share",
             "-",
             CUTS,
-            recall(of_band(band)),
+            recall(is_in_band(band)),
         )
         for band in BANDS
     ),

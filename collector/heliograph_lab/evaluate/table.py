@@ -1,86 +1,106 @@
-"""The scorecard for people, and as JSON."""
+"""The scorecard as text and as JSON."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from heliograph_collector.detect import DETECT_VERSION
-from heliograph_lab.evaluate.detectors import OURS
-from heliograph_lab.evaluate.measures import Measure, Pile, confounded
-from heliograph_lab.evaluate.scorecard import Row, card
+from heliograph_lab.evaluate.detectors import OWN_DETECTOR
+from heliograph_lab.evaluate.measures import ContenderResults, Measure, confounder_counts
+from heliograph_lab.evaluate.scorecard import ScorecardRow, fill_scorecard
 
 FORMAT = 1
-MOST_WRONG = 200  # false alarms that are listed one by one
+MAX_LISTED = 200  # false alarms that are listed one by one
 
 
-def text(of: Mapping[str, Pile], about: Mapping[str, Any]) -> str:
-    """One row a line; ours with its interval, what it was measured on, and whether it will do."""
-    rows = card(of)
-    others = [name for name in of if name != OURS]
+def format_scorecard(
+    results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
+) -> str:
+    """Format one row a line: our measure with its interval, and whether it suffices."""
+    rows = fill_scorecard(results_by_name)
+    others = [name for name in results_by_name if name != OWN_DETECTOR]
     lines = [
         ["quantity", "field today", "must", "ours (95 %)", "n", "", *others],
-        *(_line(row, measures, others) for row, measures in rows),
+        *(_row_cells(row, measures, others) for row, measures in rows),
     ]
-    told = [f"{_about(about)}", "", *_columns(lines)]
-    kinds = confounded(of)
+    output = [f"{_header_line(about)}", "", *_align_columns(lines)]
+    kinds = confounder_counts(results_by_name)
     if kinds:
-        told += ["", "false alarms by what was no shutdown, of so many replays"]
-        told += [*_columns([["", *of], *(_kind(kind, found, of) for kind, found in kinds.items())])]
-    return "\n".join(told)
+        output += ["", "false alarms by what was no shutdown, of so many replays"]
+        output += [
+            *_align_columns(
+                [
+                    ["", *results_by_name],
+                    *(
+                        _confounder_cells(kind, counts, results_by_name)
+                        for kind, counts in kinds.items()
+                    ),
+                ]
+            )
+        ]
+    return "\n".join(output)
 
 
-def document(of: Mapping[str, Pile], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for machines, and every false alarm of ours with the seed that shows it."""
+def scorecard_document(
+    results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the scorecard as JSON values, with the seed of every false alarm of ours."""
     return {
         "format": FORMAT,
         "detector": DETECT_VERSION,
         **about,
-        "rows": [_row(row, measures) for row, measures in card(of)],
+        "rows": [_row_document(row, measures) for row, measures in fill_scorecard(results_by_name)],
         "confounders": {
-            kind: {name: {"raised": raised, "replays": n} for name, (raised, n) in found.items()}
-            for kind, found in confounded(of).items()
+            kind: {name: {"raised": raised, "replays": n} for name, (raised, n) in counts.items()}
+            for kind, counts in confounder_counts(results_by_name).items()
         },
-        "wrong": _wrong(of[OURS]),
-        "missed": _missed(of[OURS]),
+        "wrong": _false_alarms(results_by_name[OWN_DETECTOR]),
+        "missed": _missed_truths(results_by_name[OWN_DETECTOR]),
     }
 
 
-def _about(about: Mapping[str, Any]) -> str:
-    words = [f"detector {DETECT_VERSION}", *(f"{key} {value}" for key, value in about.items())]
-    return ", ".join(words)
+def _header_line(about: Mapping[str, Any]) -> str:
+    parts = [f"detector {DETECT_VERSION}", *(f"{key} {value}" for key, value in about.items())]
+    return ", ".join(parts)
 
 
-def _line(row: Row, measures: Mapping[str, Measure], others: Sequence[str]) -> list[str]:
-    ours = measures.get(OURS)
-    told = "-" if ours is None else f"{_figure(ours.value, row.unit)} {_interval(ours, row.unit)}"
+def _row_cells(
+    row: ScorecardRow, measures: Mapping[str, Measure], others: Sequence[str]
+) -> list[str]:
+    own_measure = measures.get(OWN_DETECTOR)
+    figure = (
+        "-"
+        if own_measure is None
+        else f"{_figure_text(own_measure.value, row.unit)} {_interval_text(own_measure, row.unit)}"
+    )
     return [
         row.title,
         row.field,
-        _must(row),
-        told,
-        "" if ours is None else f"{ours.n:.4g}",
-        "" if ours is None else _mark(row.reached(ours)),
-        *(_figure(measures[n].value, row.unit) if n in measures else "-" for n in others),
+        _target_text(row),
+        figure,
+        "" if own_measure is None else f"{own_measure.n:.4g}",
+        "" if own_measure is None else _reached_mark(row.is_reached(own_measure)),
+        *(_figure_text(measures[n].value, row.unit) if n in measures else "-" for n in others),
     ]
 
 
-def _mark(reached: bool | None) -> str:
-    return "" if reached is None else "✓" if reached else "✗"
+def _reached_mark(is_reached: bool | None) -> str:
+    return "" if is_reached is None else "✓" if is_reached else "✗"
 
 
-def _must(row: Row) -> str:
+def _target_text(row: ScorecardRow) -> str:
     if row.most is not None:
-        return f"≤ {_figure(row.most, row.unit)}"
-    return "" if row.least is None else f"≥ {_figure(row.least, row.unit)}"
+        return f"≤ {_figure_text(row.most, row.unit)}"
+    return "" if row.least is None else f"≥ {_figure_text(row.least, row.unit)}"
 
 
-def _interval(measure: Measure, unit: str) -> str:
+def _interval_text(measure: Measure, unit: str) -> str:
     if math.isnan(measure.low):
         return ""
-    return f"[{_figure(measure.low, unit)}, {_figure(measure.high, unit)}]"
+    return f"[{_figure_text(measure.low, unit)}, {_figure_text(measure.high, unit)}]"
 
 
-def _figure(value: float, unit: str) -> str:
+def _figure_text(value: float, unit: str) -> str:
     if math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -92,20 +112,22 @@ def _figure(value: float, unit: str) -> str:
     return f"{value:.3g}"
 
 
-def _kind(kind: str, found: Mapping[str, tuple[int, int]], names: Iterable[str]) -> list[str]:
-    return [kind, *("{}/{}".format(*found[name]) for name in names)]
+def _confounder_cells(
+    kind: str, counts: Mapping[str, tuple[int, int]], names: Iterable[str]
+) -> list[str]:
+    return [kind, *("{}/{}".format(*counts[name]) for name in names)]
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+def _align_columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
 
 
-def _row(row: Row, measures: Mapping[str, Measure]) -> dict[str, Any]:
-    ours = measures.get(OURS)
+def _row_document(row: ScorecardRow, measures: Mapping[str, Measure]) -> dict[str, Any]:
+    own_measure = measures.get(OWN_DETECTOR)
     return {
         "key": row.key,
         "title": row.title,
@@ -113,19 +135,19 @@ def _row(row: Row, measures: Mapping[str, Measure]) -> dict[str, Any]:
         "field": row.field,
         "most": row.most,
         "least": row.least,
-        "reached": None if ours is None else row.reached(ours),
-        "measures": {name: _measure(measure) for name, measure in measures.items()},
+        "reached": None if own_measure is None else row.is_reached(own_measure),
+        "measures": {name: _measure_document(measure) for name, measure in measures.items()},
     }
 
 
-def _measure(measure: Measure) -> dict[str, float | None]:
-    """null: infinite (never), or nothing was measured, which n tells."""
+def _measure_document(measure: Measure) -> dict[str, float | None]:
+    """Return a measure; null is infinite (never), or unmeasured, which n tells."""
     figures = {"value": measure.value, "low": measure.low, "high": measure.high, "n": measure.n}
     return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
 
 
-def _wrong(pile: Pile) -> list[dict[str, Any]]:
-    found = [
+def _false_alarms(results: ContenderResults) -> list[dict[str, Any]]:
+    false_alarms = [
         {
             "family": outcome.draw.family,
             "kind": outcome.draw.kind,
@@ -135,15 +157,15 @@ def _wrong(pile: Pile) -> list[dict[str, Any]]:
             "during": wrong.during,
             "at_us": wrong.at_us,
         }
-        for outcome, verdict in pile.replays
+        for outcome, verdict in results.replays
         if outcome.draw.family != "liars"
         for wrong in verdict.wrong
     ]
-    return found[:MOST_WRONG]
+    return false_alarms[:MAX_LISTED]
 
 
-def _missed(pile: Pile) -> list[dict[str, Any]]:
-    found = [
+def _missed_truths(results: ContenderResults) -> list[dict[str, Any]]:
+    missed = [
         {
             "family": outcome.draw.family,
             "kind": outcome.draw.kind,
@@ -152,8 +174,8 @@ def _missed(pile: Pile) -> list[dict[str, Any]]:
             "size": truth.size,
             "sudden": truth.sudden,
         }
-        for outcome, verdict in pile.replays
-        for truth in verdict.found
-        if not truth.found
+        for outcome, verdict in results.replays
+        for truth in verdict.truths
+        if not truth.is_detected
     ]
-    return found[:MOST_WRONG]
+    return missed[:MAX_LISTED]

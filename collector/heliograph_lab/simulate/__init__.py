@@ -1,25 +1,33 @@
-"""Virtual agents through the real door: what a fleet costs, and how soon a cut is told."""
+"""Simulate a fleet of virtual agents: what it costs, and how soon a cut is reported."""
 
 from pathlib import Path
 
-from heliograph_lab.simulate.report import Account
-from heliograph_lab.simulate.run import Progress, SimulationError, Wish, play
-from heliograph_lab.simulate.script import Actor, Cut, Restart, Silence, Story, Trouble, shares
+from heliograph_lab.simulate.report import SimulationReport
+from heliograph_lab.simulate.run import Progress, SimulationConfig, SimulationError, run_simulation
+from heliograph_lab.simulate.script import (
+    Actor,
+    AgentSilence,
+    CollectorRestart,
+    ExpectedCut,
+    Script,
+    ServiceTrouble,
+    scale_counts,
+)
 
 SHIPPED = Path(__file__).parent / "scenarios"
 
 __all__ = [
     "SHIPPED",
-    "Account",
     "Actor",
-    "Cut",
+    "AgentSilence",
+    "CollectorRestart",
+    "ExpectedCut",
     "Progress",
-    "Restart",
-    "Silence",
+    "Script",
+    "ServiceTrouble",
+    "SimulationConfig",
     "SimulationError",
-    "Story",
-    "Trouble",
-    "Wish",
-    "play",
-    "shares",
+    "SimulationReport",
+    "run_simulation",
+    "scale_counts",
 ]

@@ -1,63 +1,65 @@
-"""Made-up addresses, so that callers from loopback come from many networks and countries.
+"""Assign made-up addresses, so that agents on loopback appear in many networks and countries.
 
-240.0.0.0/4 is nobody's (RFC 1112, section 4): no such address can be mistaken for a person's.
-Each `network` of a story is one /24.
+240.0.0.0/4 is reserved (RFC 1112, section 4): no such address belongs to a person.
+Each `network` of a script is one /24.
 """
 
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 
-from heliograph_collector.ingest.geo.asn_table import Range, write_table
+from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
 from heliograph_lab.simulate.script import Actor
 
-FIRST = int(ipaddress.ip_address("240.0.0.0"))
-MOST = 1 << 20  # /24s there are
-HOSTS = 250  # of one /24; further agents come from the first again
+FIRST_ADDRESS = int(ipaddress.ip_address("240.0.0.0"))
+MAX_BLOCKS = 1 << 20  # number of /24s
+HOSTS_PER_BLOCK = 250  # of one /24; further agents reuse the first
 
 
-def addresses(actors: Sequence[Actor]) -> dict[int, str]:
-    """Actor's number → address. Raises ValueError when there are more networks than addresses."""
-    found: dict[int, str] = {}
+def assign_addresses(actors: Sequence[Actor]) -> dict[int, str]:
+    """Map each actor's number to an address. Raises ValueError when networks exceed addresses."""
+    addresses_by_actor: dict[int, str] = {}
     inside: dict[int, int] = {}
-    for block, actor in _blocks(actors):
+    for block, actor in _assign_blocks(actors):
         host = inside[block] = inside.get(block, 0) + 1
-        value = FIRST + block * 256 + 1 + (host - 1) % HOSTS
-        found[actor.number] = str(ipaddress.ip_address(value))
-    return found
+        value = FIRST_ADDRESS + block * 256 + 1 + (host - 1) % HOSTS_PER_BLOCK
+        addresses_by_actor[actor.number] = str(ipaddress.ip_address(value))
+    return addresses_by_actor
 
 
 def write_tables(actors: Sequence[Actor], folder: Path) -> None:
-    """`country.table` and `asn.table`, by which a collector places these addresses."""
-    countries: list[Range] = []
-    networks: list[Range] = []
-    for block, actor in _blocks(actors):
-        low = FIRST + block * 256
+    """Write `country.table` and `asn.table`, which locate these addresses for a collector."""
+    countries: list[AsnRange] = []
+    networks: list[AsnRange] = []
+    for block, actor in _assign_blocks(actors):
+        low = FIRST_ADDRESS + block * 256
         if networks and networks[-1][1] > low:
             continue  # the same /24 again
         letters = int.from_bytes(actor.country.encode("ascii"), "big")
-        _add(countries, low, letters)
-        _add(networks, low, actor.asn)
+        _add_range(countries, low, letters)
+        _add_range(networks, low, actor.asn)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_table(folder / "country.table", countries, [])
     write_table(folder / "asn.table", networks, [])
 
 
-def _blocks(actors: Sequence[Actor]) -> list[tuple[int, Actor]]:
-    """Which /24 each is in, in order: countries and networks lie together."""
-    found: list[tuple[int, Actor]] = []
-    block, before = -1, None
+def _assign_blocks(actors: Sequence[Actor]) -> list[tuple[int, Actor]]:
+    """Assign each actor a /24, in order of country and network."""
+    blocks: list[tuple[int, Actor]] = []
+    block = -1
+    previous_key = None
     for actor in sorted(actors, key=lambda a: (a.country, a.asn, a.network, a.number)):
-        place = (actor.country, actor.asn, actor.network or actor.number)
-        block, before = block + (place != before), place
-        found.append((block, actor))
-    if block >= MOST:
+        network_key = (actor.country, actor.asn, actor.network or actor.number)
+        block = block + (network_key != previous_key)
+        previous_key = network_key
+        blocks.append((block, actor))
+    if block >= MAX_BLOCKS:
         raise ValueError(f"{block} networks are more than there are made-up addresses for")
-    return found
+    return blocks
 
 
-def _add(ranges: list[Range], low: int, number: int) -> None:
-    """Neighbours of one number become one range."""
+def _add_range(ranges: list[AsnRange], low: int, number: int) -> None:
+    """Append a /24, merged with an adjacent range of the same number."""
     if ranges and ranges[-1][2] == number and ranges[-1][1] >= low - 1:
         ranges[-1] = (ranges[-1][0], low + 255, number)
     else:

@@ -1,7 +1,7 @@
-"""One virtual agent: a real key, a real session, and the silences that the story has for it.
+"""Run one virtual agent: a real key, a real session, and the silences of its script.
 
-It is as patient as the real one: full jitter between tries, a session without a word for three
-heartbeats is dead. When it is cut off it says nothing and closes nothing.
+It retries like a real agent: full jitter between tries, and a session without a message for three
+heartbeats is dead. While it is cut off it sends nothing and closes nothing.
 """
 
 import asyncio
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from heliograph import envelope, keys
 from heliograph.clock import Clock
+from heliograph.observation import Measurement
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_lab.simulate.connection import Line
-from heliograph_lab.simulate.counters import Tally
-from heliograph_lab.simulate.script import Actor, Silence
+from heliograph_lab.simulate.channel import IntakeConnection
+from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.measuring import build_batch
+from heliograph_lab.simulate.script import Actor, AgentSilence
+from heliograph_lab.simulate.workload import Run, Schedule
 
 if TYPE_CHECKING:
     import grpc
@@ -27,44 +30,47 @@ if TYPE_CHECKING:
 VERSION = "simulate"
 ENROL_S = 30.0
 GREET_S = 20.0  # a collector under a storm of hellos is slow
-KNOCKING = 500  # of one process at once: a fleet has a processor each, and these share one
-AGAIN = "retry-after-s"
-FIRST_WAIT_S, MOST_WAIT_S = 1.0, 60.0
+MAX_HANDSHAKES = 500  # of one process at once: a fleet has a processor each, and these share one
+RETRY_AFTER_KEY = "retry-after-s"
+FIRST_WAIT_S = 1.0
+MAX_WAIT_S = 60.0
 SILENT_BEATS = 3
-Batch = Callable[["Agent", int], envelope_pb2.Batch]
+Measure = Callable[["VirtualAgent", Run], Measurement]
 
 
 @dataclass(slots=True)
-class Stage:
-    """What all agents of one process share."""
+class WorkerContext:
+    """State that all agents of one process share."""
 
     tokens: tuple[bytes, bytes]  # of volunteers, of controls
     clock: Clock
-    tally: Tally
-    batch: Batch
-    zero: "asyncio.Future[float]"  # loop time of the story's beginning
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(KNOCKING))
+    tally: AgentCounters
+    measure: Measure  # generates the measurement of a run
+    start_time: "asyncio.Future[float]"  # loop time of the script's start
+    handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HANDSHAKES))
     heartbeat_s: float = 15.0
-    ship_every_s: float = 0.0  # 0: no envelopes
+    speed: float = 1.0  # by which the time that a run takes is divided
 
 
 @dataclass(slots=True, eq=False)
-class Agent:
-    """`address` is where it seems to call from, "" for where it does."""
+class VirtualAgent:
+    """A virtual agent; `address` is the address it claims, "" for its own."""
 
     actor: Actor
     address: str
-    line: Line
+    connection: IntakeConnection
     signer: keys.SigningKey
     rng: random.Random
-    stage: Stage
-    sealing: bytes = b""
+    context: WorkerContext
+    schedule: Schedule  # of what it measures; with no tasks it sends no envelopes
+    sealing_key: bytes = b""
     plan_version: int = 0
     sequence: int = 0
     heard_s: float = 0.0
-    asked_s: float = 0.0  # so long it was told to stay away
-    leaving: bool = False  # a goodbye is said, and how the stream ends is nobody's trouble
+    retry_after_s: float = 0.0  # as the collector asked
+    is_leaving: bool = False  # after a goodbye the end of the stream is no trouble
     call: "Call | None" = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a call takes one write at a time
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)  # for the first time
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,11 +83,11 @@ class Agent:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (("x-forwarded-for", self.address),) if self.address else ()
 
-    async def enrol(self) -> None:
-        """Until it is let in. Raises grpc.aio.AioRpcError when it is told that it may not."""
+    async def enroll(self) -> None:
+        """Enroll, retrying until accepted. Raises grpc.aio.AioRpcError when refused."""
         import grpc
 
-        token = self.stage.tokens[self.actor.control]
+        token = self.context.tokens[self.actor.control]
         request = pb.EnrolRequest(
             token=token,
             public_key=self.signer.public,
@@ -91,102 +97,106 @@ class Agent:
         failures = 0
         while True:
             try:
-                answer = await self.line.stub().Enrol(
+                answer = await self.connection.stub().Enrol(
                     request, timeout=ENROL_S, metadata=self._metadata
                 )
                 break
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.PERMISSION_DENIED:
                     raise
-                self.stage.tally.trouble(f"enrol {error.code().name.lower()}")
-            await self.line.drop()
+                self.context.tally.count_trouble(f"enrol {error.code().name.lower()}")
+            await self.connection.drop()
             failures += 1
-            await asyncio.sleep(wait_s(failures, self.rng))
+            await asyncio.sleep(retry_delay_s(failures, self.rng))
         plan = plan_pb2.Plan.FromString(answer.plan.plan)
-        self.sealing, self.plan_version = answer.sealing_key, plan.version
-        self.stage.heartbeat_s = float(plan.heartbeat_s or 15)
-        self.stage.tally.enrolled += 1
+        self.sealing_key = answer.sealing_key
+        self.plan_version = plan.version
+        self.context.heartbeat_s = float(plan.heartbeat_s or 15)
+        self.context.tally.enrolled += 1
 
-    async def live(self, until_s: float) -> None:
-        """From the first connection to the story's end, then a goodbye."""
+    async def run_until(self, until_s: float) -> None:
+        """Run from the first connection to the end of the script, then send a goodbye."""
         self.awake.set()
+        self.schedule.start(asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as group:
-            staying = group.create_task(self._stay())
+            connection_task = group.create_task(self._stay_connected())
             for silence in self.actor.silences:
                 if silence.since_s < until_s:
-                    await self._reach(silence.since_s)
+                    await self._sleep_until(silence.since_s)
                     await self._be_silent(silence, until_s)
-            await self._reach(until_s)
-            await self._goodbye("shutdown")
-            staying.cancel()
-        await self.line.drop()
+            await self._sleep_until(until_s)
+            await self._send_goodbye("shutdown")
+            connection_task.cancel()
+        await self.connection.drop()
 
-    async def _reach(self, second: float) -> None:
-        zero = await asyncio.shield(self.stage.zero)
+    async def _sleep_until(self, second: float) -> None:
+        zero = await asyncio.shield(self.context.start_time)
         await asyncio.sleep(zero + second - asyncio.get_running_loop().time())
 
-    async def _be_silent(self, silence: Silence, until_s: float) -> None:
+    async def _be_silent(self, silence: AgentSilence, until_s: float) -> None:
         if silence.how == "away":
-            await self._goodbye("pause")
+            await self._send_goodbye("pause")
         self.awake.clear()
-        self.stage.tally.hushed += 1
-        await self._reach(min(silence.until_s, until_s))
+        self.context.tally.hushed += 1
+        await self._sleep_until(min(silence.until_s, until_s))
         dark_s = min(silence.until_s, until_s) - silence.since_s
-        if silence.until_s < until_s:  # back by its own next try, as long as those are apart
-            await asyncio.sleep(self.rng.uniform(0.0, min(MOST_WAIT_S, dark_s)))
-        self.stage.tally.hushed -= 1
+        if silence.until_s < until_s:  # it returns at its next retry
+            await asyncio.sleep(self.rng.uniform(0.0, min(MAX_WAIT_S, dark_s)))
+        self.context.tally.hushed -= 1
         self.awake.set()
 
-    async def _goodbye(self, reason: str) -> None:
+    async def _send_goodbye(self, reason: str) -> None:
         import grpc
 
         call = self.call
         if call is None or not self.awake.is_set():
             return
         self.ended.clear()
-        self.leaving = True
+        self.is_leaving = True
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             async with asyncio.timeout(GREET_S):
-                await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=reason)))
-                await call.done_writing()
+                async with self.writing:
+                    await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=reason)))
+                    await call.done_writing()
                 await self.ended.wait()
-        self.leaving = False
+        self.is_leaving = False
 
-    async def _stay(self) -> None:
-        """Connected whenever it may be; never returns."""
+    async def _stay_connected(self) -> None:
+        """Reconnect whenever the script allows it; never returns."""
         import grpc
 
         failures = 0
         while True:
             await self.awake.wait()
-            before_s, self.asked_s = self.heard_s, 0.0
+            before_s = self.heard_s
+            self.retry_after_s = 0.0
             try:
-                await self._session()
+                await self._run_session()
             except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
-                if self.awake.is_set() and not self.leaving:  # else that is the story
-                    self.stage.tally.trouble(_word(error))
+                if self.awake.is_set() and not self.is_leaving:  # otherwise the script wants it
+                    self.context.tally.count_trouble(_error_reason(error))
             self.ended.set()
-            await self.line.drop()
+            await self.connection.drop()
             failures = 1 if self.heard_s > before_s else failures + 1
             if self.awake.is_set():
-                await asyncio.sleep(max(self.asked_s, wait_s(failures, self.rng)))
+                await asyncio.sleep(max(self.retry_after_s, retry_delay_s(failures, self.rng)))
 
-    async def _session(self) -> None:
+    async def _run_session(self) -> None:
         """Raises AioRpcError, TimeoutError."""
         call: Call | None = None
         try:
-            async with self.stage.turns:
-                call = self.line.stub().Session(metadata=self._metadata)
-                if not await self._greeted(call):
+            async with self.context.handshakes:
+                call = self.connection.stub().Session(metadata=self._metadata)
+                if not await self._handshake(call):
                     return
-            await self._visit(call)
+            await self._run_connected(call)
         finally:
             if call is not None:
                 call.cancel()
 
-    async def _visit(self, call: "Call") -> None:
+    async def _run_connected(self, call: "Call") -> None:
         """Raises AioRpcError, TimeoutError."""
-        tally = self.stage.tally
+        tally = self.context.tally
         self.call = call
         tally.hellos += 1
         tally.sessions += 1
@@ -194,23 +204,23 @@ class Agent:
             tally.arrived += 1
             self.arrived.set()
         try:
-            await self._converse(call)
+            await self._exchange_messages(call)
         finally:
             self.call = None
             tally.sessions -= 1
 
-    async def _greeted(self, call: "Call") -> bool:
-        """Whether it was challenged and has answered. Raises AioRpcError, TimeoutError."""
+    async def _handshake(self, call: "Call") -> bool:
+        """Answer the challenge; return False if refused. Raises AioRpcError, TimeoutError."""
         async with asyncio.timeout(GREET_S):
             challenge = await call.read()
             if isinstance(challenge, pb.CollectorMessage):
-                await call.write(self._hello(challenge.challenge.nonce))
+                await call.write(self._build_hello(challenge.challenge.nonce))
                 return True
-            self.stage.tally.trouble(f"hello {(await call.code()).name.lower()}")
-            self.asked_s = _asked_s(await call.trailing_metadata() or ())
+            self.context.tally.count_trouble(f"hello {(await call.code()).name.lower()}")
+            self.retry_after_s = _retry_after_s(await call.trailing_metadata() or ())
             return False
 
-    def _hello(self, nonce: bytes) -> pb.AgentMessage:
+    def _build_hello(self, nonce: bytes) -> pb.AgentMessage:
         actor = self.actor
         hello = pb.Hello(
             agent=self.id,
@@ -225,22 +235,22 @@ class Agent:
         )
         return pb.AgentMessage(hello=hello)
 
-    async def _converse(self, call: "Call") -> None:
+    async def _exchange_messages(self, call: "Call") -> None:
         """Raises AioRpcError, TimeoutError."""
         self.heard_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as group:
-                talking = [group.create_task(self._beat(call))]
-                if self.stage.ship_every_s:
-                    talking.append(group.create_task(self._ship(call)))
-                await self._listen(call)
-                for task in talking:
+                tasks = [group.create_task(self._send_heartbeats(call))]
+                if self.schedule.tasks:
+                    tasks.append(group.create_task(self._measure(call)))
+                await self._read_messages(call)
+                for task in tasks:
                     task.cancel()
-        except BaseExceptionGroup as several:
-            raise _first(several) from None
+        except BaseExceptionGroup as group_error:
+            raise _first_error(group_error) from None
 
-    async def _listen(self, call: "Call") -> None:
-        tally = self.stage.tally
+    async def _read_messages(self, call: "Call") -> None:
+        tally = self.context.tally
         while isinstance(message := await call.read(), pb.CollectorMessage):
             self.heard_s = asyncio.get_running_loop().time()
             match message.WhichOneof("message"):
@@ -249,11 +259,12 @@ class Agent:
                 case "ack":
                     for receipt in message.ack.receipts:
                         status = pb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
-                        tally.receipt(status)
+                        tally.count_receipt(status)
 
-    async def _beat(self, call: "Call") -> None:
-        """The first comes somewhere within the first interval: a fleet beats in no step."""
-        loop, beat_s = asyncio.get_running_loop(), self.stage.heartbeat_s
+    async def _send_heartbeats(self, call: "Call") -> None:
+        """Send heartbeats, the first within the first interval, so that a fleet is not in step."""
+        loop = asyncio.get_running_loop()
+        beat_s = self.context.heartbeat_s
         await asyncio.sleep(self.rng.uniform(0.0, beat_s))
         while True:
             if not self.awake.is_set():
@@ -261,57 +272,69 @@ class Agent:
                 self.heard_s = loop.time()
             if loop.time() - self.heard_s > SILENT_BEATS * beat_s:
                 raise TimeoutError
-            sent_us = self.stage.clock.wall_us()
-            await self._say(
+            sent_us = self.context.clock.wall_us()
+            await self._write_message(
                 call, pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=sent_us, link="online"))
             )
-            self.stage.tally.heartbeats += 1
+            self.context.tally.heartbeats += 1
             await asyncio.sleep(beat_s)
 
-    async def _ship(self, call: "Call") -> None:
-        every_s = self.stage.ship_every_s
-        await asyncio.sleep(self.rng.uniform(0.0, every_s))
-        while True:
-            await self.awake.wait()
-            self.sequence += 1
-            batch = self.stage.batch(self, self.sequence)
-            sealed = envelope.seal(batch, self.signer, self.sealing)
-            message = envelope_pb2.Envelope.FromString(sealed)
-            await self._say(call, pb.AgentMessage(envelope=message))
-            self.stage.tally.sent += 1
-            await asyncio.sleep(every_s)
+    async def _measure(self, call: "Call") -> None:
+        """Run due tasks concurrently; never returns."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self.awake.wait()
+                run = self.schedule.next_run(loop.time())
+                await asyncio.sleep(run.at_s - loop.time())
+                if self.awake.is_set():  # measurements while cut off are not simulated
+                    group.create_task(self._send_envelopes(call, self.context.measure(self, run)))
 
-    async def _say(self, call: "Call", message: pb.AgentMessage) -> None:
-        """A stream that has ended is the listener's to notice."""
+    async def _send_envelopes(self, call: "Call", result: Measurement) -> None:
+        """Send a result in its own envelope once its run time has passed."""
+        await asyncio.sleep(result.runtime_us / 1e6 / self.context.speed)
+        if not self.awake.is_set():
+            return
+        self.sequence += 1
+        sealed_us = self.context.clock.wall_us()
+        batch = build_batch(self.id, VERSION, self.sequence, result, sealed_us, self.actor)
+        sealed = envelope.seal_batch(batch, self.signer, self.sealing_key)
+        message = envelope_pb2.Envelope.FromString(sealed)
+        await self._write_message(call, pb.AgentMessage(envelope=message))
+        self.context.tally.sent += 1
+
+    async def _write_message(self, call: "Call", message: pb.AgentMessage) -> None:
+        """Write a message; the reader notices a stream that has ended."""
         import grpc
 
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await call.write(message)
+            async with self.writing:
+                await call.write(message)
 
 
-def key_of(seed: int, number: int) -> tuple[keys.SigningKey, random.Random]:
-    """The same play twice is the same agents."""
-    rng = random.Random(f"{seed} {number}")  # noqa: S311 - keys of a play, not of a person
+def derive_key(seed: int, number: int) -> tuple[keys.SigningKey, random.Random]:
+    """Derive an agent's key and generator; equal seeds give equal agents."""
+    rng = random.Random(f"{seed} {number}")  # noqa: S311 - keys of a simulation
     return keys.SigningKey(rng.randbytes(32)), rng
 
 
-def wait_s(failures: int, rng: random.Random) -> float:
-    """Full jitter below a ceiling that doubles with every failure."""
-    return rng.uniform(0.0, min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10)))
+def retry_delay_s(failures: int, rng: random.Random) -> float:
+    """Return a delay with full jitter below a ceiling that doubles with every failure."""
+    return rng.uniform(0.0, min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10)))
 
 
-def _asked_s(metadata: Iterable[tuple[str, str | bytes]]) -> float:
-    wishes = [float(value) for key, value in metadata if key == AGAIN]
-    return min(MOST_WAIT_S, *wishes) if wishes else 0.0
+def _retry_after_s(metadata: Iterable[tuple[str, str | bytes]]) -> float:
+    delays_s = [float(value) for key, value in metadata if key == RETRY_AFTER_KEY]
+    return min(MAX_WAIT_S, *delays_s) if delays_s else 0.0
 
 
-def _first(error: BaseException) -> BaseException:
+def _first_error(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _word(error: BaseException) -> str:
+def _error_reason(error: BaseException) -> str:
     import grpc
 
     if isinstance(error, grpc.aio.AioRpcError):

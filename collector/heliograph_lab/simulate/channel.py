@@ -1,27 +1,32 @@
-"""The way in, as a real agent takes it: the invite, the pinned certificate, a channel."""
+"""Connect to a collector as a real agent does: invite, pinned certificate, gRPC channel."""
 
 import base64
 import binascii
 import hashlib
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
 
 from heliograph.v1 import intake_pb2 as pb
+from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.config.settings import split_endpoint
-from heliograph_collector.fleet.certificate import spki
+from heliograph_collector.fleet.certificate import encode_public_key
 from heliograph_collector.fleet.invites import PREFIX
 
 if TYPE_CHECKING:
     import grpc
 
+    from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
+
+SESSIONS_PER_CONNECTION = 8  # sessions of one connection: the collector allows no more streams
 CONNECT_S = 10.0
 MAX_LINE = 1_024
 _OPTIONS = (
-    ("grpc.ssl_target_name_override", "localhost"),  # stands in every collector's certificate
+    ("grpc.ssl_target_name_override", "localhost"),  # a name in every collector's certificate
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
@@ -30,58 +35,116 @@ _OPTIONS = (
 )
 
 
-class DoorError(Exception):
-    """There is no way in; the text is a sentence."""
+class EndpointError(Exception):
+    """The collector cannot be reached; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class CollectorEndpoint:
     endpoint: str
     certificate: str  # PEM; its key was the pinned one
     token: bytes
 
 
 def read_invite(line: str) -> pb.Invite:
-    """Raises DoorError."""
-    text = line.strip().removeprefix(PREFIX)
+    """Parse an INVITE line. Raises EndpointError."""
+    encoded = line.strip().removeprefix(PREFIX)
     try:
-        if not line.strip().startswith(PREFIX) or len(text) > MAX_LINE:
+        if not line.strip().startswith(PREFIX) or len(encoded) > MAX_LINE:
             raise ValueError(PREFIX)
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
         invite = pb.Invite.FromString(raw)
         split_endpoint(invite.endpoint)
     except (binascii.Error, DecodeError, ValueError) as error:
-        raise DoorError(
+        raise EndpointError(
             f"That is no invite: copy the whole line that `invite` prints, with {PREFIX}"
         ) from error
     return invite
 
 
-def open_door(invite: pb.Invite, endpoint: str = "") -> Door:
-    """Blocks until the collector has shown its certificate. Raises DoorError."""
-    where = endpoint or invite.endpoint
-    host, port = split_endpoint(where)
+def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint:
+    """Fetch and check the collector's certificate; blocks. Raises EndpointError."""
+    address = endpoint or invite.endpoint
+    host, port = split_endpoint(address)
     try:
         pem = ssl.get_server_certificate((host, port), timeout=CONNECT_S)
     except OSError as error:
-        raise DoorError(f"Nobody answers on {where} ({error}): is the collector up?") from error
-    if hashlib.sha256(spki(pem.encode())).digest() != invite.pin:
-        raise DoorError(f"{where} is another collector than the invite's: ask it for an invite.")
-    return Door(where, pem, invite.token)
+        raise EndpointError(
+            f"Nobody answers on {address} ({error}): is the collector up?"
+        ) from error
+    if hashlib.sha256(encode_public_key(pem.encode())).digest() != invite.pin:
+        raise EndpointError(
+            f"{address} is another collector than the invite's: ask it for an invite."
+        )
+    return CollectorEndpoint(address, pem, invite.token)
 
 
 class Channels:
-    """Opens channels that trust this one certificate. Each is a TCP connection of its own."""
+    """Open channels that trust one certificate, each a TCP connection of its own."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, collector: CollectorEndpoint) -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc
 
-        self._endpoint = door.endpoint
-        self._credentials = grpc.ssl_channel_credentials(door.certificate.encode())
+        self._endpoint = collector.endpoint
+        self._credentials = grpc.ssl_channel_credentials(collector.certificate.encode())
 
     def open(self) -> "grpc.aio.Channel":
-        """The caller closes it."""
+        """Open a channel, which the caller closes."""
         import grpc
 
         return grpc.aio.secure_channel(self._endpoint, self._credentials, options=_OPTIONS)
+
+
+class IntakeConnection(Protocol):
+    """The connection over which an agent runs its session."""
+
+    def stub(self) -> "IntakeAsyncStub": ...
+
+    async def drop(self) -> None:
+        """Discard a dead connection; the next `stub` uses a fresh one where it can."""
+        ...
+
+
+class DedicatedConnection:
+    """A connection of one agent, as a real agent has it."""
+
+    def __init__(self, open_channel: "Callable[[], grpc.aio.Channel]") -> None:
+        self._open = open_channel
+        self._channel: grpc.aio.Channel | None = None
+
+    def stub(self) -> "IntakeAsyncStub":
+        if self._channel is None:
+            self._channel = self._open()
+        return intake_pb2_grpc.IntakeStub(self._channel)
+
+    async def drop(self) -> None:
+        channel = self._channel
+        self._channel = None
+        if channel is not None:
+            await channel.close()
+
+
+class SharedConnection:
+    """A connection of several agents; gRPC reconnects it when it breaks."""
+
+    def __init__(self, channel: "grpc.aio.Channel") -> None:
+        self._stub = intake_pb2_grpc.IntakeStub(channel)
+
+    def stub(self) -> "IntakeAsyncStub":
+        return self._stub
+
+    async def drop(self) -> None:
+        return None
+
+
+def open_connections(
+    count: int, open_channel: "Callable[[], grpc.aio.Channel]", *, is_shared: bool
+) -> list[IntakeConnection]:
+    if not is_shared:
+        return [DedicatedConnection(open_channel) for _ in range(count)]
+    connections: list[IntakeConnection] = []
+    for _ in range(0, count, SESSIONS_PER_CONNECTION):
+        connection = SharedConnection(open_channel())
+        connections.extend([connection] * SESSIONS_PER_CONNECTION)
+    return connections[:count]

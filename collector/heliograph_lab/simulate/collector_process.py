@@ -1,6 +1,6 @@
-"""A collector of our own for the time of a play: throwaway keys, tables for made-up addresses.
+"""Run a collector for one simulation: throwaway keys, tables for made-up addresses.
 
-Its plan has no tasks and it runs no control agent: nobody is asked anything for it.
+Its plan has no tasks and it runs no control agent, so nothing is sent to real servers.
 """
 
 import asyncio
@@ -17,25 +17,26 @@ import yaml
 
 from heliograph.clock import Clock
 from heliograph.plan import Plan
-from heliograph.services import shipped
-from heliograph_collector.fleet import Fleet, invite_line, open_keyring
-from heliograph_collector.fleet.plans import issue
+from heliograph.services import load_shipped_services
+from heliograph_collector.fleet import Fleet, format_invite, open_keyring
+from heliograph_collector.fleet.plans import issue_plan
 from heliograph_lab.simulate.addresses import write_tables
 from heliograph_lab.simulate.script import Actor
 
 HOST = "127.0.0.1"
 START_S = 60.0
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _INVITE_S = 86_400
-_ASK_S, _ASK_AGAIN_S = 5.0, 0.25
+_REQUEST_TIMEOUT_S = 5.0
+_READY_POLL_S = 0.25
 
 
-class OwnCollectorError(Exception):
-    """It does not come up; the text is a sentence."""
+class CollectorProcessError(Exception):
+    """The collector does not start; the message is a sentence."""
 
 
 @dataclass(slots=True)
-class OwnCollector:
+class CollectorProcess:
     data: Path
     log: Path
     grpc: str = f"{HOST}:0"
@@ -47,7 +48,7 @@ class OwnCollector:
         return 0 if self.process is None else self.process.pid
 
     async def start(self) -> None:
-        """Until both doors are open; on the same ports as before. Raises OwnCollectorError."""
+        """Start it on the same ports as before. Raises CollectorProcessError."""
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "heliograph_collector", "serve"),
@@ -60,41 +61,44 @@ class OwnCollector:
             )
         try:
             async with asyncio.timeout(START_S):
-                await self._both_doors()
+                await self._wait_until_serving()
         except TimeoutError:
-            raise OwnCollectorError(f"The collector is not up after {START_S:g} s.") from None
+            raise CollectorProcessError(f"The collector is not up after {START_S:g} s.") from None
 
-    async def _both_doors(self) -> None:
-        for _ in range(int(START_S / _LOOK_S)):  # it tells by a file, which nobody can wait for
-            if self._found():
+    async def _wait_until_serving(self) -> None:
+        for _ in range(int(START_S / _POLL_S)):  # a file reports it, so this polls
+            if self._is_serving():
                 return
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
         raise TimeoutError
 
-    def _found(self) -> bool:
+    def _is_serving(self) -> bool:
         if self.process is not None and self.process.returncode is not None:
-            raise OwnCollectorError(f"The collector ended: {self.last_words()}")
+            raise CollectorProcessError(f"The collector ended: {self.last_log_line()}")
         try:
-            places = json.loads((self.data / "serving.json").read_text())
+            endpoints = json.loads((self.data / "serving.json").read_text())
         except (OSError, ValueError):
             return False
-        if places.get("pid") != self.pid or not {"grpc", "http"} <= places.keys():
+        if endpoints.get("pid") != self.pid or not {"grpc", "http"} <= endpoints.keys():
             return False
-        self.grpc, self.http = places["grpc"], places["http"]
+        self.grpc = endpoints["grpc"]
+        self.http = endpoints["http"]
         return True
 
-    async def ready(self) -> None:
-        """Until the store is open as well. Raises OwnCollectorError."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ASK_S)) as session:
-            for _ in range(int(START_S / _ASK_AGAIN_S)):
+    async def wait_until_ready(self) -> None:
+        """Wait until the store is open. Raises CollectorProcessError."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
+        ) as session:
+            for _ in range(int(START_S / _READY_POLL_S)):
                 with suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(f"http://{self.http}/readyz") as answer:
                         if answer.status == 200:
                             return
-                await asyncio.sleep(_ASK_AGAIN_S)
-        raise OwnCollectorError(f"The collector's store is not open after {START_S:g} s.")
+                await asyncio.sleep(_READY_POLL_S)
+        raise CollectorProcessError(f"The collector's store is not open after {START_S:g} s.")
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing."
 
@@ -106,8 +110,8 @@ class OwnCollector:
             process.kill()
         await process.wait()
 
-    def age(self, days: Mapping[bytes, float], clock: Clock) -> None:
-        """Agent → how long ago it was enrolled. The collector notices within two seconds."""
+    def set_enrollment_age(self, days: Mapping[bytes, float], clock: Clock) -> None:
+        """Set the days since enrollment of agents; the collector notices within two seconds."""
         now_s = clock.wall_us() // 1_000_000
         with closing(sqlite3.connect(self.data / "fleet.db", timeout=10)) as db, db:
             db.executemany(
@@ -117,27 +121,34 @@ class OwnCollector:
 
 
 @dataclass(frozen=True, slots=True)
-class Invites:
-    """INVITE lines, of an own collector."""
+class InviteLines:
+    """The INVITE lines of the collector."""
 
     volunteers: str
     controls: str
 
 
 @asynccontextmanager
-async def own_collector(
+async def start_collector(
     folder: Path,
     actors: Sequence[Actor],
     heartbeat_s: int,
     clock: Clock,
     log: Path | None = None,
-) -> AsyncIterator[tuple[OwnCollector, Invites]]:
-    """Running, with an INVITE for all of them; killed at the end. Raises OwnCollectorError."""
+    settings: Mapping[str, object] | None = None,
+) -> AsyncIterator[tuple[CollectorProcess, InviteLines]]:
+    """Start a collector with invites for all actors; kill it at the end of the block.
+
+    `settings` are further sections of its configuration. Raises CollectorProcessError.
+    """
     data = folder / "data"
     write_tables(actors, data / "geo")
-    data.with_suffix(".yml").write_text(yaml.safe_dump(_config(len(actors))))
+    data.with_suffix(".yml").write_text(
+        yaml.safe_dump({**_collector_config(len(actors)), **(settings or {})})
+    )
     now_s = clock.wall_us() // 1_000_000
-    keyring, services = open_keyring(data, [HOST]), shipped()
+    keyring = open_keyring(data, [HOST])
+    services = load_shipped_services()
     plan = Plan(
         version=0,
         issued_s=0,
@@ -147,21 +158,26 @@ async def own_collector(
         heartbeat_s=heartbeat_s,
     )
     with closing(Fleet(data)) as fleet:
-        issue(fleet, keyring.signing, plan, now_s)
+        issue_plan(fleet, keyring.signing, plan, now_s)
         tokens = [
-            fleet.invite(role=role, uses=len(actors), now_s=now_s, expires_s=now_s + _INVITE_S)
+            fleet.create_invite(
+                role=role, uses=len(actors), now_s=now_s, expires_s=now_s + _INVITE_S
+            )
             for role in ("volunteer", "control")
         ]
-    collector = OwnCollector(data, log or folder / "collector.log")
+    collector = CollectorProcess(data, log or folder / "collector.log")
     try:
         await collector.start()
-        yield collector, Invites(*(invite_line(collector.grpc, keyring.pin, t) for t in tokens))
+        yield (
+            collector,
+            InviteLines(*(format_invite(collector.grpc, keyring.pin, t) for t in tokens)),
+        )
     finally:
         await asyncio.shield(collector.kill())
 
 
-def _config(agents: int) -> dict[str, object]:
-    """Room for everybody, and for the half-open leftovers of those who come back."""
+def _collector_config(agents: int) -> dict[str, object]:
+    """Build a configuration with room for all agents and their half-open sessions."""
     return {
         "control": {"endpoints": []},
         "intake": {"trusted_proxies": ["127.0.0.0/8"]},

@@ -1,4 +1,4 @@
-"""What one process of virtual agents has to tell, as it stands now."""
+"""Counters of one process of virtual agents."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,32 +16,32 @@ _COUNTS = (
 
 
 @dataclass(slots=True)
-class Tally:
+class AgentCounters:
     enrolled: int = 0
-    arrived: int = 0  # agents that have had a session at all
+    arrived: int = 0  # agents that have had a session
     sessions: int = 0  # streams that a hello was sent on and that have not ended
-    hushed: int = 0  # agents that are cut off just now
+    hushed: int = 0  # agents that are silent now
     hellos: int = 0
     heartbeats: int = 0
     answers: int = 0  # to heartbeats
     sent: int = 0  # envelopes
-    receipts: dict[str, int] = field(default_factory=dict)  # status → how many
-    troubles: dict[str, int] = field(default_factory=dict)  # what went wrong → how often
+    receipts: dict[str, int] = field(default_factory=dict)  # by status
+    troubles: dict[str, int] = field(default_factory=dict)  # by reason
     done: bool = False
 
-    def trouble(self, word: str) -> None:
-        self.troubles[word] = self.troubles.get(word, 0) + 1
+    def count_trouble(self, reason: str) -> None:
+        self.troubles[reason] = self.troubles.get(reason, 0) + 1
 
-    def receipt(self, status: str) -> None:
+    def count_receipt(self, status: str) -> None:
         self.receipts[status] = self.receipts.get(status, 0) + 1
 
 
-def added(tallies: "list[Tally]") -> Tally:
-    """Of all processes together; done when all are."""
-    total = Tally(done=all(tally.done for tally in tallies))
-    for tally in tallies:
+def sum_counters(counters: "list[AgentCounters]") -> AgentCounters:
+    """Sum the counters of all processes; done when all are."""
+    total = AgentCounters(done=all(process_counters.done for process_counters in counters))
+    for process_counters in counters:
         for name in _COUNTS:
-            setattr(total, name, getattr(total, name) + getattr(tally, name))
-        total.receipts = dict(Counter(total.receipts) + Counter(tally.receipts))
-        total.troubles = dict(Counter(total.troubles) + Counter(tally.troubles))
+            setattr(total, name, getattr(total, name) + getattr(process_counters, name))
+        total.receipts = dict(Counter(total.receipts) + Counter(process_counters.receipts))
+        total.troubles = dict(Counter(total.troubles) + Counter(process_counters.troubles))
     return total

@@ -1,82 +1,97 @@
-"""A scenario as `evaluate` reads it, made into what `simulate` plays for real."""
+"""Build the script of a simulation from a scenario of `evaluate`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from heliograph_collector.model.signals import DAY_US, SECOND_US, Witness
-from heliograph_lab.evaluate.population import Life, silences
-from heliograph_lab.evaluate.scenario import Played, Scenario, happen
-from heliograph_lab.simulate import Actor, Cut, Restart, Silence, Story, Trouble, shares
+from heliograph_collector.model.signals import DAY_US, SECOND_US, VantageRef
+from heliograph_lab.evaluate.population import SimulatedVantage, merge_silences
+from heliograph_lab.evaluate.scenario import Scenario, ScenarioState, simulate_events
+from heliograph_lab.simulate import (
+    Actor,
+    AgentSilence,
+    CollectorRestart,
+    ExpectedCut,
+    Script,
+    ServiceTrouble,
+    scale_counts,
+)
 
-CONTROLS = 2  # of our own, where services are tested: without them nothing counts as blocked
 
-
-def story(scenario: Scenario, seed: int, agents: int = 0) -> Story:
-    """With `agents` vantages in all, if that is not 0, spread as the scenario's are."""
+def build_script(scenario: Scenario, seed: int, agents: int = 0) -> Script:
+    """Build a script; `agents`, if not 0, is the number of vantages, spread as in the scenario."""
     if agents:
-        scenario = replace(scenario, vantages=resized(scenario.vantages, agents))
-    played = happen(scenario, seed)
-    actors = [_actor(i, life, scenario) for i, life in enumerate(played.lives)]
-    if scenario.services:
-        actors += [Actor(len(actors) + i, "ZZ", control=True) for i in range(CONTROLS)]
-    return Story(
+        scenario = replace(scenario, vantages=resize_vantages(scenario.vantages, agents))
+    state = simulate_events(scenario, seed)
+    actors = [_build_actor(i, vantage, scenario) for i, vantage in enumerate(state.vantages)]
+    return Script(
         name=scenario.name,
         seconds=scenario.lasts_s,
         actors=actors,
-        cuts=_cuts(played, scenario),
-        restarts=[Restart(*span) for span in played.restarts],
+        cuts=_expected_cuts(state, scenario),
+        restarts=[CollectorRestart(*span) for span in state.restarts],
         services=[service.name for service in scenario.services],
         measure_every_s=min((s.every_s for s in scenario.services), default=0.0),
     )
 
 
-def resized(vantages: Sequence[Witness], total: int) -> tuple[Witness, ...]:
-    """As many, each place with its share; every place keeps its order and its networks."""
-    places: dict[tuple[object, ...], list[Witness]] = {}
-    for witness in vantages:
-        places.setdefault((witness.place, witness.carrier, witness.first_us), []).append(witness)
-    groups = list(places.values())
-    counts = shares([len(group) for group in groups], total)
+def resize_vantages(vantages: Sequence[VantageRef], total: int) -> tuple[VantageRef, ...]:
+    """Scale vantages to a total; each location keeps its share, order and networks."""
+    groups_by_location: dict[tuple[object, ...], list[VantageRef]] = {}
+    for vantage in vantages:
+        groups_by_location.setdefault(
+            (vantage.place, vantage.carrier, vantage.first_us), []
+        ).append(vantage)
+    groups = list(groups_by_location.values())
+    counts = scale_counts([len(group) for group in groups], total)
     return tuple(
-        _copy(group, i) for group, count in zip(groups, counts, strict=True) for i in range(count)
+        _copy_vantage(group, i)
+        for group, count in zip(groups, counts, strict=True)
+        for i in range(count)
     )
 
 
-def _copy(group: Sequence[Witness], number: int) -> Witness:
-    """The original, or a further one: in a network of its own, unless the place shares one."""
-    model = group[number % len(group)]
+def _copy_vantage(group: Sequence[VantageRef], number: int) -> VantageRef:
+    """Return the original or a copy, in its own network unless the location shares one."""
+    original = group[number % len(group)]
     if number < len(group):
-        return model
-    alone = len({witness.prefix for witness in group}) == len(group)
-    name = f"{model.nym}+{number}"
-    return replace(model, nym=name, prefix=name if alone else model.prefix)
+        return original
+    has_own_network = len({vantage.prefix for vantage in group}) == len(group)
+    name = f"{original.nym}+{number}"
+    return replace(original, nym=name, prefix=name if has_own_network else original.prefix)
 
 
-def _actor(number: int, life: Life, scenario: Scenario) -> Actor:
-    witness = life.witness
+def _build_actor(number: int, vantage: SimulatedVantage, scenario: Scenario) -> Actor:
+    ref = vantage.ref
     return Actor(
         number=number,
-        country=witness.place.country,
-        region=witness.place.region,
-        asn=witness.place.asn,
-        access=witness.place.access or "unknown",
-        network=witness.prefix,
-        known_days=max(0.0, (scenario.since_us - witness.first_us) / DAY_US),
+        country=ref.place.country,
+        region=ref.place.region,
+        asn=ref.place.asn,
+        access=ref.place.access or "unknown",
+        network=ref.prefix,
+        known_days=max(0.0, (scenario.since_us - ref.first_us) / DAY_US),
         silences=[
-            Silence(
+            AgentSilence(
                 max(0.0, group[0].since_s),
-                max(spell.until_s for spell in group),
+                max(span.until_s for span in group),
                 "away" if group[0].how == "away" else "cut",
             )
-            for group in silences(life)
+            for group in merge_silences(vantage)
         ],
-        troubles=[Trouble(h.since_s, h.until_s, h.service, h.share) for h in life.hindrances],
+        troubles=[
+            ServiceTrouble(
+                interference.since_s, interference.until_s, interference.service, interference.share
+            )
+            for interference in vantage.interferences
+        ],
     )
 
 
-def _cuts(played: Played, scenario: Scenario) -> list[Cut]:
+def _expected_cuts(state: ScenarioState, scenario: Scenario) -> list[ExpectedCut]:
     return [
-        Cut((truth.since_us - scenario.since_us) / SECOND_US, truth.scope.country, truth.label)
-        for truth in played.truths
+        ExpectedCut(
+            (truth.since_us - scenario.since_us) / SECOND_US, truth.scope.country, truth.label
+        )
+        for truth in state.truths
         if truth.kind == "cut" and truth.scoreable
     ]

@@ -1,18 +1,41 @@
-"""What a play came to: costs per session, delays of alarms, what should not have been. Pure."""
+"""Report a simulation: costs per session, alarm delays, false alarms; read costs from /proc."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from heliograph_lab.simulate.costs import Cost
-from heliograph_lab.simulate.counters import Tally
-from heliograph_lab.simulate.script import Cut
-from heliograph_lab.simulate.subscriber import Seen
+from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.script import ExpectedCut
+from heliograph_lab.simulate.subscriber import ObservedIncident
+
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
-    """From a cut's first moment to the public row about it, in real seconds."""
+class Cost:
+    """CPU seconds and resident memory of a process at one moment of a monotonic clock."""
+
+    at_s: float
+    cpu_s: float
+    rss_kib: int
+
+
+def read_cost(pid: int, clock_s: Callable[[], float]) -> Cost | None:
+    """Read the cost of a process (Linux); None without the process or /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    rss = next((x.split()[1] for x in status.splitlines() if x.startswith("VmRSS:")), "0")
+    return Cost(clock_s(), (int(stat[11]) + int(stat[12])) / _TICKS, int(rss))
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDelay:
+    """The delay from a cut's onset to its public row, in real seconds."""
 
     country: str
     label: str
@@ -22,95 +45,111 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
-class Comeback:
-    """After a restart of the collector, in seconds from its start."""
+class RestartRecovery:
+    """The recovery from a restart of the collector, in seconds from its start."""
 
     at_s: float
     up_s: float  # it answers again
-    back_s: float | None  # 99 % of those who can are connected
+    back_s: float | None  # until 99 % of the agents that are not cut are connected
 
 
 @dataclass(slots=True)
-class Marks:
-    """The collector's costs at the moments that matter; None where they could not be read."""
+class CostMarks:
+    """The collector's costs at each phase; None where they could not be read."""
 
-    idle: Cost | None = None  # up, nobody there
+    idle: Cost | None = None  # up, without agents
     empty: Cost | None = None  # the same, a few seconds later
     enrolled: Cost | None = None
-    connected: Cost | None = None  # everybody is
-    calm: Cost | None = None  # the end of a stretch in which nothing happened
+    connected: Cost | None = None  # all agents are
+    calm: Cost | None = None  # the end of a stretch without events
     beats: int = 0  # heartbeats answered in that stretch
     agents_cpu: float | None = None  # share of a core that all virtual agents took then
 
 
 @dataclass(slots=True)
-class Account:
+class SimulationReport:
     name: str
     agents: int
     connected: int
     processes: int
     shared: bool
-    tally: Tally
+    tally: AgentCounters
     published: bool
-    delays: Sequence[Delay]
-    false: Sequence[Seen]
-    incidents: Sequence[Seen] = ()  # all of them
-    restarts: Sequence[Comeback] = ()
+    delays: Sequence[AlarmDelay]
+    false: Sequence[ObservedIncident]
+    incidents: Sequence[ObservedIncident] = ()  # all of them
+    restarts: Sequence[RestartRecovery] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def sound(self) -> bool:
-        """Everybody came in, each cut was told and confirmed, and nothing else was confirmed."""
-        told = all(d.confirmed_s is not None for d in self.delays)
-        return self.connected == self.agents and not self.false and (told or not self.published)
+    def is_sound(self) -> bool:
+        """Return whether all agents connected and exactly the expected cuts were confirmed."""
+        is_confirmed = all(d.confirmed_s is not None for d in self.delays)
+        return (
+            self.connected == self.agents
+            and not self.false
+            and (is_confirmed or not self.published)
+        )
 
-    def json(self) -> dict[str, Any]:
-        return asdict(self) | {"sound": self.sound}
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self) | {"sound": self.is_sound}
 
 
-def costs(marks: Marks, agents: int) -> dict[str, float]:
-    """Per session and per heartbeat, as far as the moments are known."""
-    found: dict[str, float] = {}
-    empty, enrolled, connected, calm = marks.empty, marks.enrolled, marks.connected, marks.calm
+def compute_costs(marks: CostMarks, agents: int) -> dict[str, float]:
+    """Compute costs per session and per heartbeat from the marks that are present."""
+    figures: dict[str, float] = {}
+    empty = marks.empty
+    enrolled = marks.enrolled
+    connected = marks.connected
+    calm = marks.calm
     if marks.idle and empty and empty.at_s > marks.idle.at_s:
         spent_s = empty.cpu_s - marks.idle.cpu_s
-        found["idle_core_share"] = spent_s / (empty.at_s - marks.idle.at_s)
+        figures["idle_core_share"] = spent_s / (empty.at_s - marks.idle.at_s)
     if empty and connected:
-        found["rss_empty_mib"] = empty.rss_kib / 1024
-        found["rss_mib"] = (calm or connected).rss_kib / 1024
-        found["rss_kib_per_session"] = ((calm or connected).rss_kib - empty.rss_kib) / agents
+        figures["rss_empty_mib"] = empty.rss_kib / 1024
+        figures["rss_mib"] = (calm or connected).rss_kib / 1024
+        figures["rss_kib_per_session"] = ((calm or connected).rss_kib - empty.rss_kib) / agents
     if empty and enrolled:
-        found["enrol_cpu_ms"] = (enrolled.cpu_s - empty.cpu_s) / agents * 1_000
+        figures["enrol_cpu_ms"] = (enrolled.cpu_s - empty.cpu_s) / agents * 1_000
     if enrolled and connected:
-        found["connect_cpu_ms"] = (connected.cpu_s - enrolled.cpu_s) / agents * 1_000
+        figures["connect_cpu_ms"] = (connected.cpu_s - enrolled.cpu_s) / agents * 1_000
     if connected and calm and calm.at_s > connected.at_s:
-        spent_s, took_s = calm.cpu_s - connected.cpu_s, calm.at_s - connected.at_s
-        found["calm_core_share"] = spent_s / took_s
-        found["calm_cpu_ms_per_session_minute"] = spent_s / took_s * 60_000 / agents
+        spent_s = calm.cpu_s - connected.cpu_s
+        took_s = calm.at_s - connected.at_s
+        figures["calm_core_share"] = spent_s / took_s
+        figures["calm_cpu_ms_per_session_minute"] = spent_s / took_s * 60_000 / agents
         if marks.beats:
-            found["heartbeats_per_s"] = marks.beats / took_s
-            found["calm_cpu_us_per_heartbeat"] = spent_s / marks.beats * 1e6
+            figures["heartbeats_per_s"] = marks.beats / took_s
+            figures["calm_cpu_us_per_heartbeat"] = spent_s / marks.beats * 1e6
     if marks.agents_cpu is not None:
-        found["agents_core_share"] = marks.agents_cpu
-    return found
+        figures["agents_core_share"] = marks.agents_cpu
+    return figures
 
 
-def delays(cuts: Sequence[Cut], incidents: Sequence[Seen], zero_s: float) -> list[Delay]:
-    """Of each cut the first row that names its country, at or after its onset."""
-    found = []
+def compute_delays(
+    cuts: Sequence[ExpectedCut], incidents: Sequence[ObservedIncident], zero_s: float
+) -> list[AlarmDelay]:
+    """Find for each cut the first row of its country at or after its onset."""
+    result = []
     for cut in cuts:
         at_s = zero_s + cut.at_s
-        ours = [
-            i for i in incidents if _about(i, cut.country) and (i.closed_s or i.first_s) >= at_s
+        country_incidents = [
+            i
+            for i in incidents
+            if _is_silence_of(i, cut.country) and (i.closed_s or i.first_s) >= at_s
         ]
-        first = min((i.first_s - at_s for i in ours), default=None)
-        confirmed = [i.confirmed_s - at_s for i in ours if i.confirmed_s is not None]
-        found.append(Delay(cut.country, cut.label, cut.at_s, first, min(confirmed, default=None)))
-    return found
+        first = min((i.first_s - at_s for i in country_incidents), default=None)
+        confirmed = [i.confirmed_s - at_s for i in country_incidents if i.confirmed_s is not None]
+        result.append(
+            AlarmDelay(cut.country, cut.label, cut.at_s, first, min(confirmed, default=None))
+        )
+    return result
 
 
-def false_alarms(cuts: Sequence[Cut], incidents: Sequence[Seen]) -> list[Seen]:
-    """Confirmed silences of countries in which the story cuts nobody."""
+def find_false_alarms(
+    cuts: Sequence[ExpectedCut], incidents: Sequence[ObservedIncident]
+) -> list[ObservedIncident]:
+    """Find confirmed silences of countries in which the script cuts no agent."""
     countries = {cut.country for cut in cuts}
     return [
         i
@@ -121,5 +160,5 @@ def false_alarms(cuts: Sequence[Cut], incidents: Sequence[Seen]) -> list[Seen]:
     ]
 
 
-def _about(incident: Seen, country: str) -> bool:
+def _is_silence_of(incident: ObservedIncident, country: str) -> bool:
     return incident.kind == "network_silence" and incident.scope.get("country") == country

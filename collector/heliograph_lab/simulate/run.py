@@ -1,304 +1,372 @@
-"""The play: a collector, processes of agents, the story's clock, and the account at the end."""
+"""Run a simulation: a collector, agent processes, the script's clock, and the report."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.ingest.rate_limits import room_for
-from heliograph_lab.simulate import report as accounts
-from heliograph_lab.simulate.addresses import addresses
-from heliograph_lab.simulate.agent import key_of
-from heliograph_lab.simulate.channel import Door, DoorError, open_door, read_invite
-from heliograph_lab.simulate.collector_process import OwnCollector, OwnCollectorError, own_collector
-from heliograph_lab.simulate.costs import Cost, cost
-from heliograph_lab.simulate.counters import Tally
-from heliograph_lab.simulate.report import Account, Comeback, Marks
-from heliograph_lab.simulate.script import Restart, Story, faster
-from heliograph_lab.simulate.subscriber import Watch
-from heliograph_lab.simulate.worker import Part, Word
-from heliograph_lab.simulate.worker_pool import PartError, Troupe, troupe
+from heliograph.codec import plan_to_pb
+from heliograph.services import load_shipped_services
+from heliograph_collector.ingest.rate_limits import raise_file_limit
+from heliograph_lab.simulate.addresses import assign_addresses
+from heliograph_lab.simulate.agent import derive_key
+from heliograph_lab.simulate.channel import (
+    CollectorEndpoint,
+    EndpointError,
+    connect_endpoint,
+    read_invite,
+)
+from heliograph_lab.simulate.collector_process import (
+    CollectorProcess,
+    CollectorProcessError,
+    start_collector,
+)
+from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.report import (
+    Cost,
+    CostMarks,
+    RestartRecovery,
+    SimulationReport,
+    compute_costs,
+    compute_delays,
+    find_false_alarms,
+    read_cost,
+)
+from heliograph_lab.simulate.script import Actor, CollectorRestart, Script, speed_up
+from heliograph_lab.simulate.subscriber import IncidentSubscriber
+from heliograph_lab.simulate.worker import Command, WorkerSetup
+from heliograph_lab.simulate.worker_pool import WorkerError, WorkerPool, start_workers
+from heliograph_lab.simulate.workload import Load, build_load_plan
 
-BEAT_S = 15
-PER_PROCESS = 5_000  # agents, unless it is said how many processes
-_MOST = 0.99
-_ENROL_S, _CONNECT_S, _BACK_S, _END_S = 600.0, 600.0, 180.0, 60.0
+HEARTBEAT_S = 15
+CONTROLS = 2  # of our own collector
+PER_PROCESS = 5_000  # agents, unless the number of processes is given
+_CONNECTED_SHARE = 0.99
+_ENROL_S = 600.0
+_CONNECT_S = 600.0
+_BACK_S = 180.0
+_END_S = 60.0
 _NOTICE_S = 2.5  # until the collector has seen that everybody is old
 _LEAD_S = 1.0
-_LOOK_S = 0.5
-_SIGHT_S, _ASK_EVERY_S = 300.0, 3.0
+_POLL_S = 0.5
+_SIGHT_TIMEOUT_S = 300.0
+_SIGHT_POLL_S = 3.0
 _SETTLE_S = 5.0  # what a start leaves to do is not the agents' cost
 _SPARE_FILES = 200
 
 
 class SimulationError(Exception):
-    """The play cannot go on; the text is a sentence."""
+    """The simulation cannot continue; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """`invite` empty: a collector of our own."""
+class SimulationConfig:
+    """Configure a simulation; with an empty `invite` it starts its own collector."""
 
-    story: Story
+    script: Script
     speed: float = 1.0
     processes: int = 0  # 0: one for every 5,000 agents
-    shared: bool = False
+    is_shared: bool = False
     invite: str = ""
-    to: str = ""  # where the invite's collector is dialled, if elsewhere than it says
+    address: str = ""  # where the invite's collector is dialled, if elsewhere than it says
     http: str = ""  # and where it publishes
     log: Path | None = None  # of our own collector
     seed: int = 0
+    load: Load = "plan"  # what agents measure
     until_confirmed: bool = False  # end as soon as each cut is, and restarts are over
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     doing: str
-    tally: Tally
+    tally: AgentCounters
     agents: int
     second: float = 0.0  # of the story
     seconds: float = 0.0
     incidents: int = 0
 
 
-Tell = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
-async def play(wish: Wish, tell: Tell = lambda _: None) -> Account:
+async def run_simulation(
+    config: SimulationConfig, on_progress: ProgressCallback = lambda _: None
+) -> SimulationReport:
     """Raises SimulationError."""
-    run = _Run(wish, tell, SystemClock())
+    simulation = _Simulation(config, on_progress, SystemClock())
     try:
-        return await run.play()
-    except BaseExceptionGroup as several:
-        error = _first(several)
-        if not isinstance(error, PartError | OwnCollectorError | DoorError):
+        return await simulation.run()
+    except BaseExceptionGroup as group_error:
+        error = _first_error(group_error)
+        if not isinstance(error, WorkerError | CollectorProcessError | EndpointError):
             raise
-        raise SimulationError(str(error)) from several
-    except (OwnCollectorError, DoorError) as error:
+        raise SimulationError(str(error)) from group_error
+    except (CollectorProcessError, EndpointError) as error:
         raise SimulationError(str(error)) from error
 
 
-class _Run:
-    def __init__(self, wish: Wish, tell: Tell, clock: Clock) -> None:
-        self._wish, self._tell, self._clock = wish, tell, clock
-        self._story = faster(wish.story, wish.speed)
-        self._agents = len(self._story.actors)
-        self._marks = Marks()
-        self._own: OwnCollector | None = None
-        self._doing = "starting"
-        self._zero_s: float | None = None
-        self._comebacks: list[Comeback] = []
+class _Simulation:
+    def __init__(
+        self, config: SimulationConfig, on_progress: ProgressCallback, clock: Clock
+    ) -> None:
+        self._config = config
+        self._on_progress = on_progress
+        self._clock = clock
+        self._script = speed_up(_add_controls(config), config.speed)
+        self._agents = len(self._script.actors)
+        self._marks = CostMarks()
+        self._collector: CollectorProcess | None = None
+        self._phase = "starting"
+        self._start_s: float | None = None
+        self._recoveries: list[RestartRecovery] = []
 
     def _now_s(self) -> float:
         return self._clock.monotonic_us() / 1e6
 
-    def _cost(self) -> Cost | None:
-        return None if self._own is None else cost(self._own.pid, self._now_s)
+    def _collector_cost(self) -> Cost | None:
+        return None if self._collector is None else read_cost(self._collector.pid, self._now_s)
 
-    async def play(self) -> Account:
-        if not room_for(_SPARE_FILES):
+    async def run(self) -> SimulationReport:
+        if not raise_file_limit(_SPARE_FILES):
             raise SimulationError("This process may open too few files: raise `ulimit -n`.")
         async with AsyncExitStack() as stack:
-            door, control_token = await self._door(stack)
-            watch = Watch(self._own.http if self._own else self._wish.http, self._now_s)
-            crew = await stack.enter_async_context(troupe(self._parts(door, control_token)))
+            endpoint, control_token = await self._open_endpoint(stack)
+            subscriber = IncidentSubscriber(
+                self._collector.http if self._collector else self._config.http, self._now_s
+            )
+            pool = await stack.enter_async_context(
+                start_workers(self._worker_setups(endpoint, control_token))
+            )
             async with asyncio.TaskGroup() as group:
-                listening = [group.create_task(crew.listen(i)) for i in range(len(crew.processes))]
-                others = [group.create_task(self._report(crew, watch))]
-                if watch.http:
-                    others.append(group.create_task(watch.run()))
-                connected = await self._gather(crew)
-                await self._perform(crew, watch)
-                if self._now_s() >= self._at_s(self._story.seconds):
+                listening = [
+                    group.create_task(pool.read_counters(i)) for i in range(len(pool.processes))
+                ]
+                others = [group.create_task(self._report(pool, subscriber))]
+                if subscriber.http:
+                    others.append(group.create_task(subscriber.run()))
+                connected = await self._connect_agents(pool)
+                await self._play_script(pool, subscriber)
+                if self._now_s() >= self._at_s(self._script.seconds):
                     await asyncio.wait(listening, timeout=_END_S)
                 for task in (*others, *listening):
                     task.cancel()
-            return self._account(crew, watch, connected)
+            return self._build_report(pool, subscriber, connected)
 
-    async def _door(self, stack: AsyncExitStack) -> tuple[Door, bytes]:
-        wish = self._wish
-        if wish.invite:
-            invite = read_invite(wish.invite)
-            return await asyncio.to_thread(open_door, invite, wish.to), b""
+    async def _open_endpoint(self, stack: AsyncExitStack) -> tuple[CollectorEndpoint, bytes]:
+        config = self._config
+        if config.invite:
+            invite = read_invite(config.invite)
+            return await asyncio.to_thread(connect_endpoint, invite, config.address), b""
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="heliograph-simulate-")))
-        beat_s = max(1, round(BEAT_S / wish.speed))
-        own, invites = await stack.enter_async_context(
-            own_collector(folder, self._story.actors, beat_s, self._clock, wish.log)
+        beat_s = max(1, round(HEARTBEAT_S / config.speed))
+        collector, invites = await stack.enter_async_context(
+            start_collector(folder, self._script.actors, beat_s, self._clock, config.log)
         )
-        await own.ready()
-        self._own = own
+        await collector.wait_until_ready()
+        self._collector = collector
         await asyncio.sleep(_SETTLE_S)
-        idle = self._cost()
+        idle = self._collector_cost()
         await asyncio.sleep(_SETTLE_S)
-        self._marks.idle, self._marks.empty = idle, self._cost()
-        door = await asyncio.to_thread(open_door, read_invite(invites.volunteers))
-        return door, read_invite(invites.controls).token
+        self._marks.empty = self._collector_cost()
+        self._marks.idle = idle
+        endpoint = await asyncio.to_thread(connect_endpoint, read_invite(invites.volunteers))
+        return endpoint, read_invite(invites.controls).token
 
-    def _parts(self, door: Door, control_token: bytes) -> list[Part]:
-        """Agents are dealt out in turn, so that each process has some of every country."""
-        story, wish = self._story, self._wish
-        processes = wish.processes or -(-self._agents // PER_PROCESS)
-        places = addresses(story.actors)
+    def _worker_setups(
+        self, endpoint: CollectorEndpoint, control_token: bytes
+    ) -> list[WorkerSetup]:
+        """Distribute agents round robin, so that each process has some of every country."""
+        script = self._script
+        config = self._config
+        processes = config.processes or -(-self._agents // PER_PROCESS)
+        addresses_by_actor = assign_addresses(script.actors)
+        load_plan = build_load_plan(
+            config.load, load_shipped_services(), script.services, config.script.measure_every_s
+        )
+        plan = plan_to_pb(load_plan).SerializeToString()
         return [
-            Part(
-                door=door,
+            WorkerSetup(
+                endpoint=endpoint,
                 control_token=control_token,
-                actors=list(story.actors[i::processes]),
-                addresses={a.number: places[a.number] for a in story.actors[i::processes]},
-                services=list(story.services),
-                seconds=story.seconds,
-                measure_every_s=story.measure_every_s,
-                shared=wish.shared,
-                seed=wish.seed,
+                actors=list(script.actors[i::processes]),
+                addresses={
+                    a.number: addresses_by_actor[a.number] for a in script.actors[i::processes]
+                },
+                plan=plan,
+                speed=config.speed,
+                seconds=script.seconds,
+                shared=config.is_shared,
+                seed=config.seed,
             )
             for i in range(processes)
         ]
 
-    async def _gather(self, crew: Troupe) -> int:
-        """Enrol everybody, then connect everybody; how many are."""
-        self._doing = "enrolling"
+    async def _connect_agents(self, pool: WorkerPool) -> int:
+        """Enroll all agents, then connect them; return how many connected."""
+        self._phase = "enrolling"
         try:
-            await crew.until(lambda t: t.enrolled == self._agents, _ENROL_S)
+            await pool.wait_until(lambda t: t.enrolled == self._agents, _ENROL_S)
         except TimeoutError:
             raise SimulationError(
-                f"Only {crew.tally.enrolled} of {self._agents} agents were let in: {_why(crew)}."
+                f"Only {pool.counters.enrolled} of {self._agents} agents were let in: "
+                f"{_trouble_summary(pool)}."
             ) from None
-        if self._own is not None:
-            days = {_id(self._wish.seed, a.number): a.known_days for a in self._story.actors}
-            await asyncio.to_thread(self._own.age, days, self._clock)
+        if self._collector is not None:
+            days = {
+                _agent_id(self._config.seed, a.number): a.known_days for a in self._script.actors
+            }
+            await asyncio.to_thread(self._collector.set_enrollment_age, days, self._clock)
             await asyncio.sleep(_NOTICE_S)
-        self._marks.enrolled = self._cost()
-        self._doing = "connecting"
-        await crew.say(Word("connect"))
+        self._marks.enrolled = self._collector_cost()
+        self._phase = "connecting"
+        await pool.send_command(Command("connect"))
         try:
-            done = await crew.until(self._all_there, _CONNECT_S)
+            final_counters = await pool.wait_until(self._is_connected, _CONNECT_S)
         except TimeoutError:
             raise SimulationError(
-                f"Only {crew.tally.sessions} of {self._agents} agents are connected: {_why(crew)}."
+                f"Only {pool.counters.sessions} of {self._agents} agents are connected: "
+                f"{_trouble_summary(pool)}."
             ) from None
-        return done.arrived
+        return final_counters.arrived
 
-    def _all_there(self, tally: Tally) -> bool:
-        """Of thousands some are always on their way back in."""
-        there = tally.sessions >= _MOST * (self._agents - tally.hushed)
-        return tally.arrived == self._agents and there
+    def _is_connected(self, counters: AgentCounters) -> bool:
+        """Return whether enough agents are connected; of thousands some are always reconnecting."""
+        is_enough = counters.sessions >= _CONNECTED_SHARE * (self._agents - counters.hushed)
+        return counters.arrived == self._agents and is_enough
 
-    async def _perform(self, crew: Troupe, watch: Watch) -> None:
-        self._marks.connected, beats = self._cost(), crew.tally.answers
-        cpu_s, at_s = self._crew_cpu_s(crew), self._now_s()
-        if self._story.cuts and watch.http:
-            self._doing = "waiting until the collector can tell a silence"
-            await self._until_it_sees(watch)
-        self._doing = "playing"
-        self._zero_s = self._now_s() + _LEAD_S
-        await crew.say(Word("begin", _LEAD_S))
-        await self._reach(self._calm_until_s())
-        self._marks.calm, self._marks.beats = self._cost(), crew.tally.answers - beats
-        self._marks.agents_cpu = (self._crew_cpu_s(crew) - cpu_s) / (self._now_s() - at_s)
-        for restart in self._story.restarts:
-            await self._restart(restart, crew)
-        for _ in range(int((self._at_s(self._story.seconds) - self._now_s()) / _LOOK_S)):
-            if self._all_confirmed(watch):
+    async def _play_script(self, pool: WorkerPool, subscriber: IncidentSubscriber) -> None:
+        self._marks.connected = self._collector_cost()
+        beats = pool.counters.answers
+        cpu_s = self._workers_cpu_s(pool)
+        at_s = self._now_s()
+        if self._script.cuts and subscriber.http:
+            self._phase = "waiting until the collector can tell a silence"
+            await self._wait_until_sighted(subscriber)
+        self._phase = "playing"
+        self._start_s = self._now_s() + _LEAD_S
+        await pool.send_command(Command("begin", _LEAD_S))
+        await self._sleep_until(self._calm_until_s())
+        self._marks.calm = self._collector_cost()
+        self._marks.beats = pool.counters.answers - beats
+        self._marks.agents_cpu = (self._workers_cpu_s(pool) - cpu_s) / (self._now_s() - at_s)
+        for restart in self._script.restarts:
+            await self._restart(restart, pool)
+        for _ in range(int((self._at_s(self._script.seconds) - self._now_s()) / _POLL_S)):
+            if self._is_confirmed(subscriber):
                 return
-            await asyncio.sleep(_LOOK_S)
-        await self._reach(self._story.seconds)
+            await asyncio.sleep(_POLL_S)
+        await self._sleep_until(self._script.seconds)
 
-    async def _until_it_sees(self, watch: Watch) -> None:
-        """For minutes after its start a collector calls nobody silent: some may still come in."""
-        for _ in range(int(_SIGHT_S / _ASK_EVERY_S)):
-            if not await watch.blind():
+    async def _wait_until_sighted(self, subscriber: IncidentSubscriber) -> None:
+        """Wait until the collector reports silences, minutes after its start."""
+        for _ in range(int(_SIGHT_TIMEOUT_S / _SIGHT_POLL_S)):
+            if not await subscriber.is_blind():
                 return
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(_SIGHT_POLL_S)
 
-    def _all_confirmed(self, watch: Watch) -> bool:
-        told = accounts.delays(
-            self._story.cuts, list(watch.incidents.values()), self._zero_s or 0.0
+    def _is_confirmed(self, subscriber: IncidentSubscriber) -> bool:
+        delays = compute_delays(
+            self._script.cuts, list(subscriber.incidents.values()), self._start_s or 0.0
         )
-        done = bool(told) and all(d.confirmed_s is not None for d in told)
-        return self._wish.until_confirmed and done
+        is_confirmed = bool(delays) and all(d.confirmed_s is not None for d in delays)
+        return self._config.until_confirmed and is_confirmed
 
     def _calm_until_s(self) -> float:
-        """Just before the first thing that befalls many."""
-        moments = [cut.at_s for cut in self._story.cuts]
-        moments += [restart.at_s for restart in self._story.restarts]
-        return max(0.0, min([*moments, self._story.seconds]) - 0.5)
+        """Return the second just before the first event of the script."""
+        event_times_s = [cut.at_s for cut in self._script.cuts]
+        event_times_s += [restart.at_s for restart in self._script.restarts]
+        return max(0.0, min([*event_times_s, self._script.seconds]) - 0.5)
 
-    async def _restart(self, restart: Restart, crew: Troupe) -> None:
-        if self._own is None:
+    async def _restart(self, restart: CollectorRestart, pool: WorkerPool) -> None:
+        if self._collector is None:
             return
-        await self._reach(restart.at_s)
-        self._doing = "restarting"
-        await self._own.kill()
-        await self._reach(restart.until_s)
+        await self._sleep_until(restart.at_s)
+        self._phase = "restarting"
+        await self._collector.kill()
+        await self._sleep_until(restart.until_s)
         began_s = self._now_s()
-        await self._own.start()
+        await self._collector.start()
         up_s = self._now_s() - began_s
-        self._doing = "playing"
+        self._phase = "playing"
         try:
-            await crew.until(self._all_there, _BACK_S)
+            await pool.wait_until(self._is_connected, _BACK_S)
             back_s: float | None = self._now_s() - began_s
         except TimeoutError:
             back_s = None
-        self._comebacks.append(Comeback(restart.at_s, up_s, back_s))
+        self._recoveries.append(RestartRecovery(restart.at_s, up_s, back_s))
 
     def _at_s(self, second: float) -> float:
-        return (self._zero_s or self._now_s()) + second
+        return (self._start_s or self._now_s()) + second
 
-    async def _reach(self, second: float) -> None:
+    async def _sleep_until(self, second: float) -> None:
         await asyncio.sleep(self._at_s(second) - self._now_s())
 
-    def _crew_cpu_s(self, crew: Troupe) -> float:
-        found = [cost(process.pid, self._now_s) for process in crew.processes]
-        return sum(one.cpu_s for one in found if one is not None)
+    def _workers_cpu_s(self, pool: WorkerPool) -> float:
+        process_costs = [read_cost(process.pid, self._now_s) for process in pool.processes]
+        return sum(process_cost.cpu_s for process_cost in process_costs if process_cost is not None)
 
-    async def _report(self, crew: Troupe, watch: Watch) -> None:
+    async def _report(self, pool: WorkerPool, subscriber: IncidentSubscriber) -> None:
         while True:
-            second = 0.0 if self._zero_s is None else self._now_s() - self._zero_s
-            self._tell(
+            second = 0.0 if self._start_s is None else self._now_s() - self._start_s
+            self._on_progress(
                 Progress(
-                    self._doing,
-                    crew.tally,
+                    self._phase,
+                    pool.counters,
                     self._agents,
                     second,
-                    self._story.seconds,
-                    len(watch.incidents),
+                    self._script.seconds,
+                    len(subscriber.incidents),
                 )
             )
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
-    def _account(self, crew: Troupe, watch: Watch, connected: int) -> Account:
-        seen = list(watch.incidents.values())
-        return Account(
-            name=self._story.name,
+    def _build_report(
+        self, pool: WorkerPool, subscriber: IncidentSubscriber, connected: int
+    ) -> SimulationReport:
+        incidents = list(subscriber.incidents.values())
+        return SimulationReport(
+            name=self._script.name,
             agents=self._agents,
             connected=connected,
-            processes=len(crew.processes),
-            shared=self._wish.shared,
-            tally=crew.tally,
-            published=watch.published,
-            delays=accounts.delays(self._story.cuts, seen, self._zero_s or 0.0),
-            false=accounts.false_alarms(self._story.cuts, seen),
-            incidents=seen,
-            restarts=self._comebacks,
-            costs=accounts.costs(self._marks, self._agents),
+            processes=len(pool.processes),
+            shared=self._config.is_shared,
+            tally=pool.counters,
+            published=subscriber.is_published,
+            delays=compute_delays(self._script.cuts, incidents, self._start_s or 0.0),
+            false=find_false_alarms(self._script.cuts, incidents),
+            incidents=incidents,
+            restarts=self._recoveries,
+            costs=compute_costs(self._marks, self._agents),
         )
 
 
-def _id(seed: int, number: int) -> bytes:
-    return keys.agent_id(key_of(seed, number)[0].public)
+def _add_controls(config: SimulationConfig) -> Script:
+    """Add control agents to a script that measures, because nothing is blocked without a control.
+
+    A collector given by invite has its own controls.
+    """
+    actors = [actor for actor in config.script.actors if not actor.control]
+    if config.load != "none" and not config.invite:
+        first = max((actor.number for actor in actors), default=-1) + 1
+        actors += [Actor(first + number, "ZZ", control=True) for number in range(CONTROLS)]
+    return replace(config.script, actors=actors)
 
 
-def _why(crew: Troupe) -> str:
-    worst = Counter(crew.tally.troubles).most_common(3)
-    return ", ".join(f"{word} {count} times" for word, count in worst) or "nobody said why"
+def _agent_id(seed: int, number: int) -> bytes:
+    return keys.agent_id(derive_key(seed, number)[0].public)
 
 
-def _first(error: BaseException) -> BaseException:
+def _trouble_summary(pool: WorkerPool) -> str:
+    worst = Counter(pool.counters.troubles).most_common(3)
+    return ", ".join(f"{reason} {count} times" for reason, count in worst) or "nobody said why"
+
+
+def _first_error(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

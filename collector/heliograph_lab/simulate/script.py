@@ -1,27 +1,27 @@
-"""What is played: who takes part, and what befalls each of them when. Pure.
+"""Define the script of a simulation: actors and their events. Pure.
 
-Seconds are counted from the story's beginning, which is when everybody is connected.
+Seconds count from the start of the script, when all agents are connected.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-How = Literal["cut", "away"]
+SilenceKind = Literal["cut", "away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """cut: the connection hangs, nobody says a word. away: with a goodbye."""
+class AgentSilence:
+    """A silence of an agent; `cut`: the connection hangs, `away`: after a goodbye."""
 
     since_s: float
     until_s: float
-    how: How = "cut"
+    how: SilenceKind = "cut"
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Meanwhile a test of `service` fails, in `share` of the tests."""
+class ServiceTrouble:
+    """A period in which a share of the tests of `service` fails."""
 
     since_s: float
     until_s: float
@@ -31,7 +31,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One virtual agent. `number` gives it its key; those with one `network` share a /24."""
+    """One virtual agent; its key derives from `number`, and one `network` shares a /24."""
 
     number: int
     country: str
@@ -39,23 +39,23 @@ class Actor:
     asn: int = 0
     access: str = "unknown"
     network: str = ""
-    known_days: float = 60.0  # how long it has been enrolled, where that can be arranged
+    known_days: float = 60.0  # since enrollment, with a collector of our own
     control: bool = False
-    silences: Sequence[Silence] = ()  # in order, none within another
-    troubles: Sequence[Trouble] = ()
+    silences: Sequence[AgentSilence] = ()  # in order, none within another
+    troubles: Sequence[ServiceTrouble] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
-    """The collector is killed, and started again."""
+class CollectorRestart:
+    """A kill and a later start of the collector."""
 
     at_s: float
     until_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What a detector should find."""
+class ExpectedCut:
+    """A cut that the detectors should find."""
 
     at_s: float
     country: str
@@ -63,24 +63,24 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Script:
     name: str
     seconds: float
     actors: Sequence[Actor] = field(repr=False)
-    cuts: Sequence[Cut] = ()
-    restarts: Sequence[Restart] = ()
-    services: Sequence[str] = ()  # tested by everybody
+    cuts: Sequence[ExpectedCut] = ()
+    restarts: Sequence[CollectorRestart] = ()
+    services: Sequence[str] = ()  # tested by every actor
     measure_every_s: float = 60.0  # all of them; 0 for no measurements
 
 
-def faster(story: Story, speed: float) -> Story:
-    """The same in less time: every moment divided by `speed`."""
+def speed_up(script: Script, speed: float) -> Script:
+    """Divide every moment of a script by `speed`."""
     return replace(
-        story,
-        seconds=story.seconds / speed,
-        measure_every_s=story.measure_every_s / speed,
-        cuts=[replace(cut, at_s=cut.at_s / speed) for cut in story.cuts],
-        restarts=[Restart(r.at_s / speed, r.until_s / speed) for r in story.restarts],
+        script,
+        seconds=script.seconds / speed,
+        measure_every_s=script.measure_every_s / speed,
+        cuts=[replace(cut, at_s=cut.at_s / speed) for cut in script.cuts],
+        restarts=[CollectorRestart(r.at_s / speed, r.until_s / speed) for r in script.restarts],
         actors=[
             replace(
                 actor,
@@ -93,17 +93,17 @@ def faster(story: Story, speed: float) -> Story:
                     for t in actor.troubles
                 ],
             )
-            for actor in story.actors
+            for actor in script.actors
         ],
     )
 
 
-def shares(counts: Sequence[int], total: int) -> list[int]:
-    """`counts` scaled so that they add up to `total`: largest remainders first."""
-    whole = sum(counts)
-    exact = [count * total / whole for count in counts]
-    found = [int(x) for x in exact]
-    by_rest = sorted(range(len(counts)), key=lambda i: exact[i] - found[i], reverse=True)
-    for i in by_rest[: total - sum(found)]:
-        found[i] += 1
-    return found
+def scale_counts(counts: Sequence[int], total: int) -> list[int]:
+    """Scale counts so that they add up to `total`, by largest remainders."""
+    count_sum = sum(counts)
+    exact = [count * total / count_sum for count in counts]
+    scaled = [int(x) for x in exact]
+    by_rest = sorted(range(len(counts)), key=lambda i: exact[i] - scaled[i], reverse=True)
+    for i in by_rest[: total - sum(scaled)]:
+        scaled[i] += 1
+    return scaled

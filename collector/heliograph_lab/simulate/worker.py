@@ -1,6 +1,6 @@
-"""One process of virtual agents: told what to play on stdin, tells how it goes on stdout.
+"""Run one process of virtual agents: commands on stdin, counters on stdout.
 
-A line each way is one JSON object. It ends when its stdin does, so it outlives nobody.
+Each line is one JSON object. The process ends with its stdin, so it never outlives its parent.
 """
 
 import asyncio
@@ -14,46 +14,47 @@ from typing import Literal
 import msgspec
 
 from heliograph.clock import SystemClock
-from heliograph.v1 import envelope_pb2
-from heliograph_collector.ingest.rate_limits import room_for
-from heliograph_lab.simulate import measuring
-from heliograph_lab.simulate.agent import VERSION, Agent, Stage, key_of
-from heliograph_lab.simulate.channel import Channels, Door
-from heliograph_lab.simulate.connection import lines
-from heliograph_lab.simulate.counters import Tally
+from heliograph.codec import plan_from_pb
+from heliograph.observation import Measurement
+from heliograph.v1 import plan_pb2
+from heliograph_collector.ingest.rate_limits import raise_file_limit
+from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key
+from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
+from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.workload import Run, Workload
 
 MAX_LINE = 256 * 1_048_576
-AT_ONCE = 32  # agents that enrol or connect
-_SAY_S = 0.5
+CONCURRENCY = 32  # agents that enrol or connect
+_REPORT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The first line: everything but when it begins."""
+class WorkerSetup:
+    """The first line on stdin: everything but the start time."""
 
-    door: Door
+    endpoint: CollectorEndpoint
     control_token: bytes
     actors: list[Actor] = field(repr=False)
     addresses: dict[int, str] = field(repr=False)
-    services: list[str]
+    plan: bytes  # heliograph.v1.Plan: what they measure, and how often
+    speed: float
     seconds: float
-    measure_every_s: float
     shared: bool
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """What follows it: connect; then in how many seconds the story begins."""
+class Command:
+    """A later line on stdin: `connect`, then `begin` in `in_s` seconds."""
 
-    say: Literal["connect", "begin"]
+    name: Literal["connect", "begin"]
     in_s: float = 0.0
 
 
 def main() -> int:
-    """Wants no arguments."""
-    with contextlib.suppress(KeyboardInterrupt):  # the parent says goodbye for all of us
+    """Run the worker until its stdin ends."""
+    with contextlib.suppress(KeyboardInterrupt):  # the parent handles Ctrl-C
         asyncio.run(_main())
     return 0
 
@@ -62,103 +63,109 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    part = msgspec.json.decode(await reader.readline(), type=Part)
-    room_for(len(part.actors))
-    await _play(part, reader)
+    setup = msgspec.json.decode(await reader.readline(), type=WorkerSetup)
+    raise_file_limit(len(setup.actors))
+    await _run_worker(setup, reader)
 
 
-async def _play(part: Part, reader: asyncio.StreamReader) -> None:
-    stage = _stage(part, asyncio.get_running_loop().create_future())
-    agents, connect = _agents(part, stage), asyncio.Event()
+async def _run_worker(setup: WorkerSetup, reader: asyncio.StreamReader) -> None:
+    plan = plan_from_pb(plan_pb2.Plan.FromString(setup.plan))
+    workload = Workload(plan=plan, seed=setup.seed, speed=setup.speed)
+    context = _worker_context(setup, workload, asyncio.get_running_loop().create_future())
+    agents = _build_agents(setup, workload, context)
+    connect_event = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         others = [
-            group.create_task(_say(stage.tally)),
-            group.create_task(_hear(reader, connect, stage.zero)),
+            group.create_task(_report_counters(context.tally)),
+            group.create_task(_read_commands(reader, connect_event, context.start_time)),
         ]
-        await _in_turn(agents, Agent.enrol)
-        await connect.wait()
+        await _run_in_turn(agents, VirtualAgent.enroll)
+        await connect_event.wait()
         async with asyncio.TaskGroup() as crowd:
 
-            async def come_in(agent: Agent) -> None:
-                crowd.create_task(agent.live(part.seconds))
-                await agent.arrived.wait()
+            async def start_agent(virtual_agent: VirtualAgent) -> None:
+                crowd.create_task(virtual_agent.run_until(setup.seconds))
+                await virtual_agent.arrived.wait()
 
-            await _in_turn(agents, come_in)
+            await _run_in_turn(agents, start_agent)
         for task in others:
             task.cancel()
-    stage.tally.done = True
-    _print(stage.tally)
+    context.tally.done = True
+    _print_counters(context.tally)
 
 
-async def _in_turn(agents: list[Agent], act: Callable[[Agent], Awaitable[None]]) -> None:
-    """A few at once: a fleet comes over weeks, and this one must not fall over its own feet."""
+async def _run_in_turn(
+    agents: list[VirtualAgent], act: Callable[[VirtualAgent], Awaitable[None]]
+) -> None:
+    """Run `act` for a few agents at a time, because a real fleet enrolls over weeks."""
     waiting = iter(agents)
 
-    async def some() -> None:
-        for agent in waiting:
-            await act(agent)
+    async def run_waiting() -> None:
+        for next_agent in waiting:
+            await act(next_agent)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(some())
+        for _ in range(CONCURRENCY):
+            group.create_task(run_waiting())
 
 
-async def _hear(
-    reader: asyncio.StreamReader, connect: asyncio.Event, zero: "asyncio.Future[float]"
+async def _read_commands(
+    reader: asyncio.StreamReader, connect_event: asyncio.Event, start_time: "asyncio.Future[float]"
 ) -> None:
-    """Never returns. Without a parent there is nothing to play for and nothing to save, and a
-    proper goodbye of thousands would take its time: the kernel shuts the connections."""
+    """Apply commands; never returns.
+
+    Without a parent nothing is worth saving, and goodbyes of thousands take long: the process
+    exits and the kernel closes the connections.
+    """
     while line := await reader.readline():
-        word = msgspec.json.decode(line, type=Word)
-        if word.say == "connect":
-            connect.set()
-        elif not zero.done():
-            zero.set_result(asyncio.get_running_loop().time() + word.in_s)
+        command = msgspec.json.decode(line, type=Command)
+        if command.name == "connect":
+            connect_event.set()
+        elif not start_time.done():
+            start_time.set_result(asyncio.get_running_loop().time() + command.in_s)
     os._exit(1)
 
 
-async def _say(tally: Tally) -> None:
+async def _report_counters(counters: AgentCounters) -> None:
     while True:
-        await asyncio.sleep(_SAY_S)
-        _print(tally)
+        await asyncio.sleep(_REPORT_S)
+        _print_counters(counters)
 
 
-def _print(tally: Tally) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(tally) + b"\n")
+def _print_counters(counters: AgentCounters) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(counters) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _stage(part: Part, zero: "asyncio.Future[float]") -> Stage:
-    measuring_now = bool(part.services) and part.measure_every_s > 0
+def _worker_context(
+    setup: WorkerSetup, workload: Workload, start_time: "asyncio.Future[float]"
+) -> WorkerContext:
+    clock = SystemClock()
 
-    def batch(agent: Agent, sequence: int) -> envelope_pb2.Batch:
-        second = asyncio.get_running_loop().time() - zero.result() if zero.done() else 0.0
-        found = [
-            measuring.visit(
-                service,
-                sequence * len(part.services) + i,
-                measuring.fails(agent.actor, service, second, agent.rng),
-                stage.clock,
-            )
-            for i, service in enumerate(part.services)
-        ]
-        return measuring.batch(agent.id, VERSION, sequence, found, stage.clock, agent.actor)
+    def measure(agent: VirtualAgent, run: Run) -> Measurement:
+        second = run.at_s - start_time.result() if start_time.done() else 0.0
+        return workload.measure(agent.actor, run, second, clock.wall_us(), clock.monotonic_us())
 
-    stage = Stage(
-        tokens=(part.door.token, part.control_token),
-        clock=SystemClock(),
-        tally=Tally(),
-        batch=batch,
-        zero=zero,
-        ship_every_s=part.measure_every_s if measuring_now else 0.0,
+    return WorkerContext(
+        tokens=(setup.endpoint.token, setup.control_token),
+        clock=clock,
+        tally=AgentCounters(),
+        measure=measure,
+        start_time=start_time,
+        speed=setup.speed,
     )
-    return stage
 
 
-def _agents(part: Part, stage: Stage) -> list[Agent]:
-    ways = lines(len(part.actors), Channels(part.door).open, shared=part.shared)
-    found = []
-    for actor, line in zip(part.actors, ways, strict=True):
-        signer, rng = key_of(part.seed, actor.number)
-        found.append(Agent(actor, part.addresses.get(actor.number, ""), line, signer, rng, stage))
-    return found
+def _build_agents(
+    setup: WorkerSetup, workload: Workload, context: WorkerContext
+) -> list[VirtualAgent]:
+    connections = open_connections(
+        len(setup.actors), Channels(setup.endpoint).open, is_shared=setup.shared
+    )
+    agents = []
+    for actor, connection in zip(setup.actors, connections, strict=True):
+        signer, rng = derive_key(setup.seed, actor.number)
+        address = setup.addresses.get(actor.number, "")
+        schedule = workload.build_schedule(actor)
+        agents.append(VirtualAgent(actor, address, connection, signer, rng, context, schedule))
+    return agents

@@ -1,4 +1,4 @@
-"""The processes of virtual agents, from the parent's side."""
+"""Start, command and read the processes of virtual agents."""
 
 import asyncio
 import sys
@@ -8,80 +8,82 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from heliograph_lab.simulate.counters import Tally, added
-from heliograph_lab.simulate.worker import Part, Word
+from heliograph_lab.simulate.counters import AgentCounters, sum_counters
+from heliograph_lab.simulate.worker import Command, WorkerSetup
 
 _STOP_S = 0.5
-_PART = "from heliograph_lab.simulate.worker import main; main()"
+_WORKER_CODE = "from heliograph_lab.simulate.worker import main; main()"
 _MAX_LINE = 65_536
 
 
-class PartError(Exception):
-    """A process of agents ended before its time; the text is a sentence."""
+class WorkerError(Exception):
+    """A worker process ended early; the message is a sentence."""
 
 
 @dataclass(slots=True)
-class Troupe:
+class WorkerPool:
     processes: list[asyncio.subprocess.Process]
-    tallies: list[Tally]
+    counters_by_process: list[AgentCounters]
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
-    def tally(self) -> Tally:
-        return added(self.tallies)
+    def counters(self) -> AgentCounters:
+        return sum_counters(self.counters_by_process)
 
-    async def say(self, word: Word) -> None:
-        line = msgspec.json.encode(word) + b"\n"
+    async def send_command(self, command: Command) -> None:
+        line = msgspec.json.encode(command) + b"\n"
         for process in self.processes:
-            await _write(process, line)
+            await _write_line(process, line)
 
-    async def until(self, true: Callable[[Tally], bool], deadline_s: float) -> Tally:
+    async def wait_until(
+        self, predicate: Callable[[AgentCounters], bool], deadline_s: float
+    ) -> AgentCounters:
         """Raises TimeoutError."""
         async with asyncio.timeout(deadline_s), self._changed:
-            await self._changed.wait_for(lambda: true(self.tally))
-        return self.tally
+            await self._changed.wait_for(lambda: predicate(self.counters))
+        return self.counters
 
-    async def listen(self, number: int) -> None:
-        """To one process, until it is done. Raises PartError."""
+    async def read_counters(self, number: int) -> None:
+        """Read the counters of one process until it is done. Raises WorkerError."""
         stdout = self.processes[number].stdout
         while stdout is not None and (line := await stdout.readline()):
             async with self._changed:
-                self.tallies[number] = msgspec.json.decode(line, type=Tally)
+                self.counters_by_process[number] = msgspec.json.decode(line, type=AgentCounters)
                 self._changed.notify_all()
-        if not self.tallies[number].done:
-            raise PartError("A process of virtual agents ended early: see what it said above.")
+        if not self.counters_by_process[number].done:
+            raise WorkerError("A process of virtual agents ended early: see what it said above.")
 
 
 @asynccontextmanager
-async def troupe(parts: Sequence[Part]) -> AsyncIterator[Troupe]:
-    """All processes, ended at the end of the block, whatever happens."""
+async def start_workers(setups: Sequence[WorkerSetup]) -> AsyncIterator[WorkerPool]:
+    """Start all processes and stop them at the end of the block."""
     processes: list[asyncio.subprocess.Process] = []
     try:
-        for part in parts:
+        for setup in setups:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _PART),
+                *(sys.executable, "-c", _WORKER_CODE),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_MAX_LINE,
                 start_new_session=True,  # Ctrl-C is the parent's to pass on, by closing stdin
             )
             processes.append(process)
-            await _write(process, msgspec.json.encode(part) + b"\n")
-        yield Troupe(processes, [Tally() for _ in parts])
+            await _write_line(process, msgspec.json.encode(setup) + b"\n")
+        yield WorkerPool(processes, [AgentCounters() for _ in setups])
     finally:
         for process in processes:
-            await _end(process)
+            await _stop_process(process)
 
 
-async def _write(process: asyncio.subprocess.Process, line: bytes) -> None:
-    """One that has ended is told of by whoever listens to it."""
+async def _write_line(process: asyncio.subprocess.Process, line: bytes) -> None:
+    """Write a line; `read_counters` reports a process that has ended."""
     if process.stdin is not None:
         with suppress(ConnectionError):
             process.stdin.write(line)
             await process.stdin.drain()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _stop_process(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -1,4 +1,4 @@
-"""What a decoded field may be: its length, its words; and the error that names the field."""
+"""Check decoded fields: length, vocabulary, host and port; name the bad field."""
 
 import ipaddress
 import re
@@ -14,24 +14,24 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class CodecError(ValueError):
-    """A message that is well-formed protobuf and yet not ours; `place` names the field."""
+    """A message that is well-formed protobuf and yet not ours; `field_name` names the field."""
 
-    def __init__(self, place: str, problem: str) -> None:
-        super().__init__(f"{place}: {problem}")
-        self.place = place
+    def __init__(self, field_name: str, problem: str) -> None:
+        super().__init__(f"{field_name}: {problem}")
+        self.field_name = field_name
 
 
-def text(place: str, value: str, limit: int = MAX_TEXT) -> str:
+def check_text(field_name: str, value: str, limit: int = MAX_TEXT) -> str:
     if len(value) > limit:
-        raise CodecError(place, f"longer than {limit} characters")
+        raise CodecError(field_name, f"longer than {limit} characters")
     return value
 
 
-def host(place: str, value: str) -> str:
+def check_host(field_name: str, value: str) -> str:
     """A name that a resolver takes, or an address literal, or nothing. Whatever else a plan has in
     its place would be met when every other way has failed: it is better met here."""
     if value and not (_is_name(value) or _is_address(value)):
-        raise CodecError(place, f"{value[:64]!r} is no host")
+        raise CodecError(field_name, f"{value[:64]!r} is no host")
     return value
 
 
@@ -52,20 +52,20 @@ def _is_address(value: str) -> bool:
     return "%" not in value  # behind which anything may stand
 
 
-def port(place: str, value: int) -> int:
+def check_port(field_name: str, value: int) -> int:
     if value > 65_535:
-        raise CodecError(place, f"{value} is no port")
+        raise CodecError(field_name, f"{value} is no port")
     return value
 
 
-def word(place: str, words: type[Word], value: str) -> Word:
+def parse_word(field_name: str, vocabulary: type[Word], value: str) -> Word:
     try:
-        return words(value)
+        return vocabulary(value)
     except ValueError:
-        raise CodecError(place, f"{value[:64]!r} is outside the vocabulary") from None
+        raise CodecError(field_name, f"{value[:64]!r} is outside the vocabulary") from None
 
 
-def at_most(place: str, values: Sized, limit: int) -> None:
+def check_count(field_name: str, values: Sized, limit: int) -> None:
     """Raises CodecError when there are more than `limit`."""
     if len(values) > limit:
-        raise CodecError(place, f"more than {limit}")
+        raise CodecError(field_name, f"more than {limit}")

@@ -1,10 +1,81 @@
 """Measurements and epochs ↔ protobuf."""
 
 from heliograph import observation as o
-from heliograph.codec.checks import at_most, text, word
+from heliograph.codec.checks import CodecError, check_count, check_text, parse_word
 from heliograph.codec.observations import observation_from_pb, observation_to_pb
-from heliograph.codec.summaries import digest_from_pb, digest_to_pb, summary_from_pb, summary_to_pb
+from heliograph.failure import Failure, Operation
 from heliograph.v1 import observation_pb2 as opb
+
+MAX_OUTCOMES = 64
+MAX_FAILURES = 512
+MAX_CLASSES = 64
+MAX_SPANS = 4_096
+MAX_STEP_S = 86_400 * 120
+MAX_SPAN_US = 86_400_000_000 * 366
+
+
+def summary_to_pb(s: o.Summary | None) -> opb.Summary | None:
+    if s is None:
+        return None
+    return opb.Summary(
+        runs=s.runs,
+        span_us=s.span_us,
+        last_sequence=s.last_sequence,
+        outcomes=[_outcome_to_pb(x) for x in s.outcomes],
+    )
+
+
+def summary_from_pb(s: opb.Summary) -> o.Summary:
+    """Raises CodecError: also when more runs ended than were made."""
+    check_count("summary.outcomes", s.outcomes, MAX_OUTCOMES)
+    outcomes = tuple(_outcome_from_pb(x) for x in s.outcomes)
+    if not s.runs or sum(x.runs for x in outcomes) > s.runs:
+        raise CodecError("summary.runs", "does not add up")
+    if s.span_us > MAX_SPAN_US:
+        raise CodecError("summary.span_us", "longer than a year")
+    return o.Summary(
+        runs=s.runs, span_us=s.span_us, last_sequence=s.last_sequence, outcomes=outcomes
+    )
+
+
+def digest_to_pb(d: o.Digest | None) -> opb.Digest | None:
+    if d is None:
+        return None
+    return opb.Digest(step_s=d.step_s, classes=d.classes, lives=d.lives)
+
+
+def digest_from_pb(d: opb.Digest) -> o.Digest:
+    """Raises CodecError."""
+    check_count("digest.classes", d.classes, MAX_CLASSES)
+    classes = tuple(check_text("digest.classes", name) for name in d.classes)
+    spans = len(d.lives) // max(1, len(classes))
+    if not 0 < d.step_s <= MAX_STEP_S or not 0 < spans <= MAX_SPANS:
+        raise CodecError("digest.step_s", "out of range, or nothing told")
+    if len(d.lives) != spans * len(classes) or max(d.lives) > 3:
+        raise CodecError("digest.lives", "does not fit its classes")
+    return o.Digest(step_s=d.step_s, classes=classes, lives=d.lives)
+
+
+def _outcome_to_pb(x: o.Outcome) -> opb.Outcome:
+    failures = [
+        opb.FailedStep(endpoint=f.endpoint, operation=f.operation, failure=f.failure)
+        for f in x.failures
+    ]
+    return opb.Outcome(runs=x.runs, not_measured=x.not_measured, failures=failures)
+
+
+def _outcome_from_pb(x: opb.Outcome) -> o.Outcome:
+    check_count("summary.failures", x.failures, MAX_FAILURES)
+    failures = tuple(
+        o.FailedStep(
+            endpoint=check_text("summary.endpoint", f.endpoint),
+            operation=parse_word("summary.operation", Operation, f.operation),
+            failure=parse_word("summary.failure", Failure, f.failure),
+        )
+        for f in x.failures
+    )
+    return o.Outcome(runs=x.runs, not_measured=x.not_measured, failures=failures)
+
 
 MAX_OBSERVATIONS = 512
 
@@ -34,22 +105,22 @@ def measurement_to_pb(m: o.Measurement) -> opb.Measurement:
 
 def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
     """Raises CodecError."""
-    at_most("observations", m.observations, MAX_OBSERVATIONS)
+    check_count("observations", m.observations, MAX_OBSERVATIONS)
     return o.Measurement(
         sequence=m.sequence,
-        experiment=text("experiment", m.experiment),
+        experiment=check_text("experiment", m.experiment),
         experiment_version=m.experiment_version,
-        service=text("service", m.service),
-        target=text("target", m.target),
+        service=check_text("service", m.service),
+        target=check_text("target", m.target),
         started_us=m.started_us,
         monotonic_us=m.monotonic_us,
-        boot=text("boot", m.boot),
+        boot=check_text("boot", m.boot),
         runtime_us=m.runtime_us,
-        epoch=text("epoch", m.epoch),
-        link=word("link", o.Link, m.link),
+        epoch=check_text("epoch", m.epoch),
+        link=parse_word("link", o.Link, m.link),
         plan_version=m.plan_version,
-        services_version=text("services_version", m.services_version),
-        not_measured=text("not_measured", m.not_measured),
+        services_version=check_text("services_version", m.services_version),
+        not_measured=check_text("not_measured", m.not_measured),
         observations=tuple(observation_from_pb(index, x) for index, x in enumerate(m.observations)),
         clock_offset_us=m.clock_offset_us if m.HasField("clock_offset_us") else None,
         summary=summary_from_pb(m.summary) if m.HasField("summary") else None,
@@ -72,11 +143,11 @@ def epoch_to_pb(e: o.Epoch) -> opb.Epoch:
 def epoch_from_pb(e: opb.Epoch) -> o.Epoch:
     """Raises CodecError."""
     return o.Epoch(
-        id=text("epoch.id", e.id),
+        id=check_text("epoch.id", e.id),
         started_us=e.started_us,
-        country=text("epoch.country", e.country, 2),
-        region=text("epoch.region", e.region, 16),
-        access=word("epoch.access", o.Access, e.access),
+        country=check_text("epoch.country", e.country, 2),
+        region=check_text("epoch.region", e.region, 16),
+        access=parse_word("epoch.access", o.Access, e.access),
         ipv4=e.ipv4,
         ipv6=e.ipv6,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from heliograph import observation as o
-from heliograph.codec.checks import CodecError, at_most, port, text, word
+from heliograph.codec.checks import CodecError, check_count, check_port, check_text, parse_word
 from heliograph.failure import Failure, Operation
 from heliograph.v1 import observation_pb2 as opb
 
@@ -38,13 +38,13 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
     if x.HasField("parent") and x.parent >= index:
         raise CodecError("observation.parent", "must name an earlier observation")
     return o.Observation(
-        operation=word("observation.operation", Operation, x.operation),
+        operation=parse_word("observation.operation", Operation, x.operation),
         started_us=x.started_us,
         duration_us=x.duration_us,
-        failure=word("observation.failure", Failure, x.failure) if x.failure else None,
-        failure_detail=text("observation.failure_detail", x.failure_detail),
+        failure=parse_word("observation.failure", Failure, x.failure) if x.failure else None,
+        failure_detail=check_text("observation.failure_detail", x.failure_detail),
         parent=x.parent if x.HasField("parent") else None,
-        endpoint=text("observation.endpoint", x.endpoint),
+        endpoint=check_text("observation.endpoint", x.endpoint),
         dns=_dns_from_pb(x.dns) if x.HasField("dns") else None,
         tcp=_tcp_from_pb(x.tcp) if x.HasField("tcp") else None,
         tls=_tls_from_pb(x.tls) if x.HasField("tls") else None,
@@ -75,12 +75,12 @@ def _answers_to_pb(answers: tuple[o.DnsAnswer, ...]) -> list[opb.DnsAnswer]:
 
 
 def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
-    at_most("dns.later", d.later, MAX_LATER)
+    check_count("dns.later", d.later, MAX_LATER)
     return o.Dns(
-        engine=text("dns.engine", d.engine),
-        resolver=text("dns.resolver", d.resolver),
-        name=text("dns.name", d.name),
-        query_type=text("dns.query_type", d.query_type),
+        engine=check_text("dns.engine", d.engine),
+        resolver=check_text("dns.resolver", d.resolver),
+        name=check_text("dns.name", d.name),
+        query_type=check_text("dns.query_type", d.query_type),
         rcode=d.rcode if d.HasField("rcode") else None,
         answers=_answers_from_pb("dns.answers", d.answers),
         later=tuple(
@@ -94,12 +94,12 @@ def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
     )
 
 
-def _answers_from_pb(place: str, answers: Sequence[opb.DnsAnswer]) -> tuple[o.DnsAnswer, ...]:
-    at_most(place, answers, MAX_ANSWERS)
+def _answers_from_pb(field_name: str, answers: Sequence[opb.DnsAnswer]) -> tuple[o.DnsAnswer, ...]:
+    check_count(field_name, answers, MAX_ANSWERS)
     return tuple(
         o.DnsAnswer(
-            type=text("dns.answer.type", a.type),
-            data=text("dns.answer.data", a.data),
+            type=check_text("dns.answer.type", a.type),
+            data=check_text("dns.answer.data", a.data),
             ttl_s=a.ttl_s,
         )
         for a in answers
@@ -107,11 +107,11 @@ def _answers_from_pb(place: str, answers: Sequence[opb.DnsAnswer]) -> tuple[o.Dn
 
 
 def _udp_from_pb(u: opb.UdpFacts) -> o.Udp:
-    return o.Udp(address=text("udp.address", u.address), port=port("udp.port", u.port))
+    return o.Udp(address=check_text("udp.address", u.address), port=check_port("udp.port", u.port))
 
 
 def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
-    return o.Tcp(address=text("tcp.address", t.address), port=port("tcp.port", t.port))
+    return o.Tcp(address=check_text("tcp.address", t.address), port=check_port("tcp.port", t.port))
 
 
 def _tls_to_pb(t: o.Tls) -> opb.TlsFacts:
@@ -138,26 +138,26 @@ def _tls_to_pb(t: o.Tls) -> opb.TlsFacts:
 
 
 def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
-    at_most("tls.chain", t.chain, MAX_CHAIN)
+    check_count("tls.chain", t.chain, MAX_CHAIN)
     return o.Tls(
-        server_name=text("tls.server_name", t.server_name),
-        version=text("tls.version", t.version),
-        cipher=text("tls.cipher", t.cipher),
-        alpn=text("tls.alpn", t.alpn),
+        server_name=check_text("tls.server_name", t.server_name),
+        version=check_text("tls.version", t.version),
+        cipher=check_text("tls.cipher", t.cipher),
+        alpn=check_text("tls.alpn", t.alpn),
         alert=t.alert if t.HasField("alert") else None,
         chain=tuple(
             o.Certificate(
-                sha256=text("tls.chain.sha256", c.sha256, 64),
-                spki_sha256=text("tls.chain.spki_sha256", c.spki_sha256, 64),
-                subject=text("tls.chain.subject", c.subject),
-                issuer=text("tls.chain.issuer", c.issuer),
+                sha256=check_text("tls.chain.sha256", c.sha256, 64),
+                spki_sha256=check_text("tls.chain.spki_sha256", c.spki_sha256, 64),
+                subject=check_text("tls.chain.subject", c.subject),
+                issuer=check_text("tls.chain.issuer", c.issuer),
                 not_before_s=c.not_before_s,
                 not_after_s=c.not_after_s,
             )
             for c in t.chain
         ),
-        ech=text("tls.ech", t.ech, 16),
-        outer_name=text("tls.outer_name", t.outer_name),
+        ech=check_text("tls.ech", t.ech, 16),
+        outer_name=check_text("tls.outer_name", t.outer_name),
     )
 
 
@@ -180,21 +180,21 @@ def _http_to_pb(h: o.Http) -> opb.HttpFacts:
 
 
 def _http_from_pb(h: opb.HttpFacts) -> o.Http:
-    at_most("http.header_names", h.header_names, MAX_HEADERS)
-    at_most("http.arrivals", h.arrivals, MAX_ARRIVALS)
+    check_count("http.header_names", h.header_names, MAX_HEADERS)
+    check_count("http.arrivals", h.arrivals, MAX_ARRIVALS)
     return o.Http(
-        method=text("http.method", h.method),
-        url=text("http.url", h.url),
+        method=check_text("http.method", h.method),
+        url=check_text("http.url", h.url),
         status=h.status,
-        title=text("http.title", h.title),
-        server=text("http.server", h.server),
-        location=text("http.location", h.location),
+        title=check_text("http.title", h.title),
+        server=check_text("http.server", h.server),
+        location=check_text("http.location", h.location),
         body_bytes=h.body_bytes,
-        body_sha256=text("http.body_sha256", h.body_sha256, 64),
+        body_sha256=check_text("http.body_sha256", h.body_sha256, 64),
         truncated=h.truncated,
-        version=text("http.version", h.version, 8),
-        header_names=tuple(text("http.header_names", name, 128) for name in h.header_names),
-        text=text("http.text", h.text),
+        version=check_text("http.version", h.version, 8),
+        header_names=tuple(check_text("http.header_names", name, 128) for name in h.header_names),
+        text=check_text("http.text", h.text),
         arrivals=tuple(o.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals),
     )
 
@@ -210,13 +210,13 @@ def _exchange_to_pb(e: o.Exchange) -> opb.ExchangeFacts:
 
 
 def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:
-    at_most("exchange.differences", e.differences, MAX_DIFFERENCES)
+    check_count("exchange.differences", e.differences, MAX_DIFFERENCES)
     return o.Exchange(
-        protocol=text("exchange.protocol", e.protocol, 32),
-        reply=text("exchange.reply", e.reply, 64),
+        protocol=check_text("exchange.protocol", e.protocol, 32),
+        reply=check_text("exchange.reply", e.reply, 64),
         sent_bytes=e.sent_bytes,
         received_bytes=e.received_bytes,
-        differences=tuple(text("exchange.differences", d, 64) for d in e.differences),
+        differences=tuple(check_text("exchange.differences", d, 64) for d in e.differences),
     )
 
 
@@ -234,9 +234,9 @@ def _hop_to_pb(h: o.Hop) -> opb.HopFacts:
 def _hop_from_pb(h: opb.HopFacts) -> o.Hop:
     return o.Hop(
         ttl=h.ttl,
-        sent=text("hop.sent", h.sent, 16),
-        reply=text("hop.reply", h.reply, 16),
-        network=text("hop.network", h.network, 64),
+        sent=check_text("hop.sent", h.sent, 16),
+        reply=check_text("hop.reply", h.reply, 16),
+        network=check_text("hop.network", h.network, 64),
         reply_ttl=h.reply_ttl,
         reply_ipid=h.reply_ipid,
     )

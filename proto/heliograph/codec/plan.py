@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from heliograph import plan as p
-from heliograph.codec.checks import CodecError, at_most, host, port, text, word
+from heliograph.codec.checks import (
+    CodecError,
+    check_count,
+    check_host,
+    check_port,
+    check_text,
+    parse_word,
+)
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16
@@ -46,16 +53,16 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         version=plan.version,
         issued_s=plan.issued_s,
         expires_s=plan.expires_s,
-        services_version=text("services_version", plan.services_version),
+        services_version=check_text("services_version", plan.services_version),
         services=tuple(_service_from_pb(s) for s in plan.services),
         tasks=tuple(
             p.PlannedTask(
-                experiment=text("tasks.experiment", t.experiment),
-                service=text("tasks.service", t.service),
-                target=text("tasks.target", t.target),
+                experiment=check_text("tasks.experiment", t.experiment),
+                service=check_text("tasks.service", t.service),
+                target=check_text("tasks.target", t.target),
                 interval_s=t.interval_s,
                 options=dict(t.options),
-                role=text("tasks.role", t.role),
+                role=check_text("tasks.role", t.role),
             )
             for t in plan.tasks
         ),
@@ -66,7 +73,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         ),
         heartbeat_s=plan.heartbeat_s,
         entrances=entrances_from_pb(plan.entrances),
-        beacon_zone=host("beacon_zone", plan.beacon_zone),
+        beacon_zone=check_host("beacon_zone", plan.beacon_zone),
     )
 
 
@@ -83,21 +90,21 @@ def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
 
 def entrances_from_pb(entrances: Sequence[ppb.Entrance]) -> tuple[p.Entrance, ...]:
     """Those whose carrier this edition knows. Raises CodecError."""
-    at_most("entrances", entrances, MAX_ENTRANCES)
-    known = frozenset(p.Carrier)
-    return tuple(_entrance_from_pb(e) for e in entrances if e.carrier in known)
+    check_count("entrances", entrances, MAX_ENTRANCES)
+    carriers = frozenset(p.Carrier)
+    return tuple(_entrance_from_pb(e) for e in entrances if e.carrier in carriers)
 
 
 def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
-    at_most("entrance.addresses", e.addresses, MAX_ADDRESSES)
+    check_count("entrance.addresses", e.addresses, MAX_ADDRESSES)
     if len(e.pin) != (PIN if e.carrier == p.Carrier.RELAY else 0):
         raise CodecError("entrance.pin", f"a relay has one of {PIN} bytes, and nobody else any")
     return p.Entrance(
         carrier=p.Carrier(e.carrier),
-        host=host("entrance.host", e.host),
-        port=port("entrance.port", e.port),
-        addresses=tuple(text("entrance.addresses", a, 64) for a in e.addresses),
-        server_name=host("entrance.server_name", e.server_name),
+        host=check_host("entrance.host", e.host),
+        port=check_port("entrance.port", e.port),
+        addresses=tuple(check_text("entrance.addresses", a, 64) for a in e.addresses),
+        server_name=check_host("entrance.server_name", e.server_name),
         pin=e.pin.hex(),
     )
 
@@ -125,19 +132,19 @@ def _service_to_pb(s: p.Service) -> ppb.Service:
 
 def _service_from_pb(s: ppb.Service) -> p.Service:
     return p.Service(
-        name=text("service.name", s.name),
-        title=text("service.title", s.title),
-        experiment=text("service.experiment", s.experiment),
+        name=check_text("service.name", s.name),
+        title=check_text("service.title", s.title),
+        experiment=check_text("service.experiment", s.experiment),
         endpoints=tuple(
             p.Endpoint(
-                id=text("endpoint.id", e.id),
-                kind=word("endpoint.kind", p.EndpointKind, e.kind),
-                host=text("endpoint.host", e.host, 253),
-                port=port("endpoint.port", e.port),
-                path=text("endpoint.path", e.path) or "/",
-                method=text("endpoint.method", e.method, 16) or "GET",
-                group=text("endpoint.group", e.group),
-                trust=text("endpoint.trust", e.trust),
+                id=check_text("endpoint.id", e.id),
+                kind=parse_word("endpoint.kind", p.EndpointKind, e.kind),
+                host=check_text("endpoint.host", e.host, 253),
+                port=check_port("endpoint.port", e.port),
+                path=check_text("endpoint.path", e.path) or "/",
+                method=check_text("endpoint.method", e.method, 16) or "GET",
+                group=check_text("endpoint.group", e.group),
+                trust=check_text("endpoint.trust", e.trust),
             )
             for e in s.endpoints
         ),

@@ -1,4 +1,4 @@
-"""The registry of experiments: what agents can run, and all that either side derives from it.
+"""Register the experiments: what agents can run, and what is derived from it.
 
 Plan files, opt-outs, the default plan, labels, OONI's names and the code for the telephone read
 this list; none has a list of its own. An entry stands in the module of its category:

@@ -1,4 +1,4 @@
-"""Register the experiments on what people go round a block with."""
+"""Register the experiments on circumvention tools."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ ENTRIES = (
         title="Tor: directory authorities, relays, bridges, and a bootstrap where tor is installed",
         category=Category.CIRCUMVENTION,
         config=TorConfig,
-        wants="service",
+        target_kind="service",
         default_target="tor",
         planned=False,  # may draw attention to who measures it: an operator writes it into a plan
         visit_bytes=3_000_000,
@@ -44,7 +44,7 @@ ENTRIES = (
         title="VPN: OpenVPN and WireGuard handshakes with servers that you name",
         category=Category.CIRCUMVENTION,
         config=VpnConfig,
-        wants="url",
+        target_kind="url",
         protocols={"openvpn": "OpenVPN", "wireguard": "WireGuard"},
     ),
 )

@@ -1,4 +1,4 @@
-"""Define what both sides know of an experiment, and the categories that people choose by."""
+"""Define a registry entry, and the categories that volunteers choose by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceClass:
-    """One thing that the code for the telephone tells the state of.
+    """Name one class whose state the voice code reports.
 
     `number` is its place in the code: a wire format, never changed and never given again.
     """
@@ -32,17 +32,17 @@ class VoiceClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentEntry:
-    """One entry of the registry: all that is known of an experiment but the code that runs it."""
+    """Describe an experiment: all that both sides know except the code that runs it."""
 
     name: str
     version: int  # raised when what it sends or records changes its meaning
     title: str
     category: Category
     config: type[Any]  # a frozen dataclass whose fields are made by `option`
-    wants: Wants  # what its target is
+    target_kind: Wants  # what its target is
     default_target: str = ""  # the service that is tested when nobody names a target
     function: str = ""  # the agent's function that runs it, where it is not named `name`
-    extra: str = ""  # what has to be installed with the agent for it: heliograph[extra]
+    requires: str = ""  # what has to be installed beside the agent, as a requirement of pip
     interval_s: int = 600  # in the default plan
     planned: bool = True  # whether its services are in the default plan
     planned_targets: tuple[str, ...] = ()  # what the default plan asks for besides services

@@ -1,4 +1,4 @@
-"""Register the messengers. One that `services.yml` says all of is an entry here alone."""
+"""Register the messengers; many need an entry here and one in `services.yml` only."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class SignalConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessengerConfig:
-    """Options of messengers that `services.yml` says all of."""
+    """Options of the messengers that `services.yml` describes fully."""
 
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
     addresses: int = option(1, "IPv4 addresses of one name that are tried", low=1, high=8)
@@ -41,7 +41,7 @@ def _messenger(
 ) -> ExperimentEntry:
     """Build the entry of a messenger whose endpoints are visited by kind and no further.
 
-    Without `voice`, a number and a short title, the code for the telephone does not tell of it.
+    Without `voice`, a number and a short title, the voice code does not report it.
     """
     return ExperimentEntry(
         name=name,
@@ -49,7 +49,7 @@ def _messenger(
         title=title,
         category=Category.MESSENGERS,
         config=MessengerConfig,
-        wants="service",
+        target_kind="service",
         default_target=name,
         function="messengers",
         interval_s=7_200,  # a handful of these is some 4 MB a day
@@ -65,7 +65,7 @@ ENTRIES = (
         title="Telegram: every data centre by HTTP and by MTProto, and the web fronts",
         category=Category.MESSENGERS,
         config=TelegramConfig,
-        wants="service",
+        target_kind="service",
         default_target="telegram",
         interval_s=480,
         ooni_test="telegram",
@@ -78,7 +78,7 @@ ENTRIES = (
         title="WhatsApp: chat servers, registration, web and media",
         category=Category.MESSENGERS,
         config=WhatsAppConfig,
-        wants="service",
+        target_kind="service",
         default_target="whatsapp",
         ooni_test="whatsapp",
         voice=(VoiceClass(number=4, name="whatsapp", title="WhatsApp"),),
@@ -91,7 +91,7 @@ ENTRIES = (
         title="Signal: chat, contact discovery, storage, calls, attachments, updates",
         category=Category.MESSENGERS,
         config=SignalConfig,
-        wants="service",
+        target_kind="service",
         default_target="signal",
         ooni_test="signal",
         voice=(VoiceClass(number=5, name="signal", title="Signal"),),

@@ -1,4 +1,4 @@
-"""Register the experiments on protocols and on the way."""
+"""Register the experiments on network protocols and on the path."""
 
 from dataclasses import dataclass
 
@@ -118,7 +118,7 @@ ENTRIES = (
         title="DNS: one name by several resolvers and transports",
         category=Category.NETWORK,
         config=DnsConfig,
-        wants="host",
+        target_kind="host",
         visit_bytes=600,
     ),
     ExperimentEntry(
@@ -127,7 +127,7 @@ ENTRIES = (
         title="TCP: does a port accept a connection",
         category=Category.NETWORK,
         config=TcpConfig,
-        wants="endpoint",
+        target_kind="endpoint",
         visit_bytes=900,
     ),
     ExperimentEntry(
@@ -136,7 +136,7 @@ ENTRIES = (
         title="TLS: handshake, chain and alert of one server",
         category=Category.NETWORK,
         config=TlsConfig,
-        wants="endpoint",
+        target_kind="endpoint",
     ),
     ExperimentEntry(
         name="stun",
@@ -144,7 +144,7 @@ ENTRIES = (
         title="STUN: binding requests over UDP to public servers, or to one",
         category=Category.NETWORK,
         config=StunConfig,
-        wants="endpoint",
+        target_kind="endpoint",
         default_target="stun",
         interval_s=3_600,
         ooni_test="stunreachability",
@@ -156,7 +156,7 @@ ENTRIES = (
         title="Middleboxes: requests to an echo service, changed or answered on the way",
         category=Category.NETWORK,
         config=MiddleboxConfig,
-        wants="endpoint",
+        target_kind="endpoint",
         protocols={"http_echo": "HTTP to the echo", "tcp_echo": "bytes to the echo"},
         replies={"echo": "came back", "http_reply": "a web server answered instead"},
     ),
@@ -166,7 +166,7 @@ ENTRIES = (
         title="Encrypted ClientHello: none, GREASE and real, to one server",
         category=Category.NETWORK,
         config=EncryptedHelloConfig,
-        wants="endpoint",
+        target_kind="endpoint",
         replies={
             "server_hello": "ServerHello",
             "server_hello_ech_accepted": "ServerHello, name unsealed",
@@ -179,8 +179,8 @@ ENTRIES = (
         title="Path: how far a SYN, a name in a ClientHello and a DNS query come",
         category=Category.NETWORK,
         config=PathConfig,
-        wants="endpoint",
-        extra="raw",
+        target_kind="endpoint",
+        requires="heliograph-raw",
         replies={
             "time_exceeded": "router",
             "synack": "SYN-ACK",
@@ -198,7 +198,7 @@ ENTRIES = (
         title="DNS integrity: one name by every way, and where nobody can answer",
         category=Category.NETWORK,
         config=DnsIntegrityConfig,
-        wants="host",
+        target_kind="host",
     ),
     ExperimentEntry(
         name="quic",
@@ -206,8 +206,8 @@ ENTRIES = (
         title="QUIC: handshake and HTTP/3 page, beside TLS over TCP and a neutral server",
         category=Category.NETWORK,
         config=QuicConfig,
-        wants="endpoint",
-        extra="quic",
+        target_kind="endpoint",
+        requires="heliograph[quic]",
     ),
     ExperimentEntry(
         name="throttling",
@@ -215,7 +215,7 @@ ENTRIES = (
         title="Throttling: several transfers from a site and from a neutral one, in turn",
         category=Category.NETWORK,
         config=ThrottlingConfig,
-        wants="url",
+        target_kind="url",
         visit_bytes=400_000,
     ),
 )

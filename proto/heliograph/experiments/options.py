@@ -1,11 +1,11 @@
-"""Describe an experiment's options once, read them from text, and explain what is allowed."""
+"""Describe options once, read them from text, and explain what is allowed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
 from typing import Any, TypeVar, get_type_hints
 
-from heliograph.address import host_port, https_host_port
+from heliograph.address import parse_host_port, parse_https_host_port
 from heliograph.experiments.entry import ExperimentEntry
 
 MAX_TEXT = 253  # characters of an option
@@ -15,18 +15,18 @@ _T = TypeVar("_T", bool, int, str)
 
 # What a text may have to be; each raises ValueError when it is not.
 FORMS: Mapping[str, Callable[[str, str], tuple[str, int]]] = {
-    "address:port": host_port,
-    "https URL": https_host_port,
+    "address:port": parse_host_port,
+    "https URL": parse_https_host_port,
 }
 
 
 class OptionError(ValueError):
-    """An option that no experiment takes so; the text is a sentence that names what is allowed."""
+    """An option value is not accepted; str() is a sentence that names what is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One key of an experiment's config, as users are told of it."""
+    """Describe one key of an experiment's config as it is listed for users."""
 
     key: str
     type: str

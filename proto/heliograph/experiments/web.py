@@ -59,7 +59,7 @@ ENTRIES = (
         title="Web: lookup, connection, handshake, page and redirects of one URL",
         category=Category.WEB,
         config=WebConfig,
-        wants="url",
+        target_kind="url",
         planned_targets=("https://www.wikipedia.org/", "https://www.example.com/"),
         visit_bytes=60_000,
         ooni_test="web_connectivity",
@@ -70,7 +70,7 @@ ENTRIES = (
         title="Host header: a name asked of a neutral server in clear, beside a neutral name",
         category=Category.WEB,
         config=HttpHostConfig,
-        wants="host",
+        target_kind="host",
     ),
     ExperimentEntry(
         name="sni",
@@ -78,7 +78,7 @@ ENTRIES = (
         title="SNI: a name shown to a neutral server, beside a neutral name and none",
         category=Category.WEB,
         config=SniConfig,
-        wants="host",
+        target_kind="host",
     ),
     ExperimentEntry(
         name="outside_in",
@@ -86,7 +86,7 @@ ENTRIES = (
         title="Outside in: a country's own sites as seen from abroad, run by controls",
         category=Category.WEB,
         config=OutsideInConfig,
-        wants="service",
+        target_kind="service",
         interval_s=3_600,
         role="control",  # what a volunteer inside the country has no part in
     ),

@@ -12,7 +12,7 @@ from heliograph.clock import SystemClock
 from heliograph.keys import key_id
 from heliograph_agent import cli
 from heliograph_agent.runtime import peers
-from heliograph_agent.spool import Spool, reader
+from heliograph_agent.spool import Spool, iter_envelopes
 from heliograph_agent.state import SPOOL, State
 from support.scripted_intake import Collector, Identity, identity, plan_of
 from support.uplink_agent import Agent
@@ -31,7 +31,7 @@ async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
     spool = Spool(state.path(SPOOL), clock=SystemClock())
     made = Agent(state, spool, who)
     made.know(Collector(who, plan_of()))
-    with state.locked():
+    with state.hold_lock():
         yield made
     await spool.close()
 
@@ -42,7 +42,7 @@ async def command(agent: Agent, *words: str | Path) -> int:
 
 
 async def envelopes(agent: Agent) -> dict[int, bytes]:
-    return dict(await agent.spool.waiting(64))
+    return dict(await agent.spool.list_waiting(64))
 
 
 async def test_a_running_agent_is_not_disturbed(
@@ -54,7 +54,7 @@ async def test_a_running_agent_is_not_disturbed(
     said = capsys.readouterr()
     assert f"{file}: 5 batches, sealed to the collector." in said.out
     assert "last half minute" in said.err
-    assert sorted(bundle.unpack(file)) == sorted((await envelopes(agent)).values())
+    assert sorted(bundle.unpack_bundle(file)) == sorted((await envelopes(agent)).values())
 
 
 async def test_receipts_settle_what_they_name_beside_a_running_agent(
@@ -63,17 +63,17 @@ async def test_receipts_settle_what_they_name_beside_a_running_agent(
     await agent.put(4)
     held = await envelopes(agent)
     said = {
-        bundle.digest(held[1]): bundle.Settled("stored"),
-        bundle.digest(held[2]): bundle.Settled("duplicate"),
-        bundle.digest(held[3]): bundle.Settled("rejected", "bad_batch"),
-        bundle.digest(b"of another agent"): bundle.Settled("stored"),
+        bundle.digest_envelope(held[1]): bundle.SignedReceipt("stored"),
+        bundle.digest_envelope(held[2]): bundle.SignedReceipt("duplicate"),
+        bundle.digest_envelope(held[3]): bundle.SignedReceipt("rejected", "bad_batch"),
+        bundle.digest_envelope(b"of another agent"): bundle.SignedReceipt("stored"),
     }
     file = tmp_path / "r"
     file.write_bytes(bundle.pack_receipts(key_id(who.sealing.public), said, who.signing))
     for _ in range(2):  # twice is once
         assert await command(agent, "--receipts", file) == 0
         assert list(await envelopes(agent)) == [4]
-    assert (await agent.spool.counts()).quarantined == 1
+    assert (await agent.spool.read_counts()).quarantined == 1
     first = capsys.readouterr().out.splitlines()
     assert first[:2] == [
         "Arrived, and removed here: 2 batches. Still without a receipt: 1 batch.",
@@ -89,15 +89,17 @@ async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
     await agent.put()
     plan = Collector(who, plan_of()).signed(plan_of(version=9))
     file, key = tmp_path / "r", key_id(who.sealing.public)
-    packed = plan_chunks.pack(plan.SerializeToString())
+    packed = plan_chunks.pack_plan(plan.SerializeToString())
     for more in (packed, b"of a later edition"):
         file.write_bytes(bundle.pack_receipts(key, {}, who.signing, more))
         assert await command(agent, "--receipts", file) == 0
-    assert list(peers.brought(agent.state)) == [plan]
-    assert list(peers.brought(agent.state)) == [], "once"
+    assert list(peers.take_delivered_plan(agent.state)) == [plan]
+    assert list(peers.take_delivered_plan(agent.state)) == [], "once"
     file.write_bytes(bundle.pack_receipts(key, {}, who.signing, packed)[:-1])
     assert await command(agent, "--receipts", file) == 1
-    assert list(peers.brought(agent.state)) == [], "what was changed on the way is not kept"
+    assert list(peers.take_delivered_plan(agent.state)) == [], (
+        "what was changed on the way is not kept"
+    )
 
 
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
@@ -107,12 +109,12 @@ async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await agent.put(5)
-    sizes = [len(e) for e in reader.envelopes(agent.state.path(SPOOL))]
-    monkeypatch.setattr(bundle, "MAX_BYTES", bundle.packed_size(sizes[:2]))
+    sizes = [len(e) for e in iter_envelopes(agent.state.path(SPOOL))]
+    monkeypatch.setattr(bundle, "MAX_BYTES", bundle.bundle_size(sizes[:2]))
     file = tmp_path / "b"
     assert await command(agent, file) == 0
     assert "No room was left for 3 batches" in capsys.readouterr().out
-    assert len(list(bundle.unpack(file))) == 2
+    assert len(list(bundle.unpack_bundle(file))) == 2
 
 
 async def test_a_file_that_cannot_be_is_a_sentence(

@@ -1,6 +1,6 @@
 """The closing sentence: what was seen and what it looks like, in three states, never a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,7 +21,7 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_agent.cli.explain import SENTENCES, sentence
+from heliograph_agent.cli.explain import SENTENCES, explain_measurement
 from heliograph_agent.cli.explain.target import NOTHING
 from heliograph_agent.experiments import REGISTRY
 
@@ -77,6 +77,10 @@ def request(failure: Failure | None = None) -> Observation:
     return step(Operation.HTTP_ROUND_TRIP, failure, http=Http(method="GET", url=URL, status=200))
 
 
+def datagram(failure: Failure) -> Observation:
+    return step(Operation.EXCHANGE, failure, udp=UDP, exchange=Exchange(protocol="stun"))
+
+
 def said(
     reply: str = "", failure: Failure | None = None, *differences: str, protocol: str = "stun"
 ) -> Observation:
@@ -99,6 +103,7 @@ def trace(*replies: str, sent: str = "client_hello") -> list[Observation]:
 
 
 RESET, TIMEOUT = Failure.CONNECTION_RESET, Failure.GENERIC_TIMEOUT_ERROR
+REFUSED = Failure.CONNECTION_REFUSED
 ROUTER = "time_exceeded"
 SYN = at("syn", *trace(ROUTER, ROUTER, "synack", sent="syn"))
 NEUTRAL = at("neutral", *trace(ROUTER, ROUTER, "server_hello"))
@@ -148,6 +153,11 @@ CASES = [
     ("signal", [*at("a", connect(TIMEOUT)), *at("b", tls(RESET))], "answered at none of 2 places"),
     ("telegram", [*at("a", connect()), *at("b", connect(Failure.INTERRUPTED))],
      "1 could not be asked from here."),
+    ("stun", [datagram(TIMEOUT)], "packets that are dropped on the way, or a server that is down"),
+    ("stun", [datagram(REFUSED)],
+     "No answer came, somebody turned the packet away (connection refused)."),
+    ("stun", [datagram(REFUSED)],
+     f"does not listen there, or a refusal by somebody in between; {CONTROL}"),
     ("stun", [*at("a", said("binding_success")), *at("b", said("", TIMEOUT))], "at 1 of 2 places"),
     ("vpn", [*at("openvpn-1", said("", Failure.UNEXPECTED_REPLY))], "not in the protocol asked"),
     ("tor", [*at("bootstrap", said("progress_10", TIMEOUT))], "Tor answered at no place"),
@@ -170,6 +180,11 @@ CASES = [
     ("quic", [*at("target", quic(TIMEOUT)), *at("tcp", tls()), *at("neutral", quic())],
      "does not answer by QUIC, and does over TCP"),
     ("quic", [*at("target", quic(TIMEOUT)), *at("neutral", quic(TIMEOUT))], "dropped for all"),
+    ("quic", [*at("target", quic(REFUSED)), *at("neutral", quic(REFUSED))],
+     "like QUIC or UDP being turned away for all"),
+    ("quic", [*at("target", quic(REFUSED)), *at("neutral", quic(TIMEOUT))],
+     "being dropped or turned away for all"),
+    ("vpn", [quic(REFUSED)], "QUIC did not come about, somebody turned it away"),
     ("quic", [*at("target", lookup(failure=Failure.DNS_NXDOMAIN_ERROR))], "no such name"),
     ("quic", [*at("target", quic())], "answered by QUIC"),
     ("ech", [*at("real", said("server_hello_ech_accepted")), *at("none", said("server_hello")),
@@ -206,7 +221,7 @@ CASES = [
 
 def told(experiment: str, seen: Sequence[Observation]) -> str:
     title = experiment.title() if experiment in ("telegram", "whatsapp", "signal", "tor") else ""
-    return sentence(experiment, HOST, seen, title=title)
+    return explain_measurement(experiment, HOST, seen, title=title)
 
 
 @pytest.mark.parametrize(("experiment", "seen", "part"), CASES)
@@ -247,3 +262,12 @@ def test_what_is_this_machines_own_fault_is_never_laid_on_the_target(
     seen = [*at("target", connect(own)), *at("neutral", connect(own))]
     if experiment != "connectivity":
         assert told(experiment, seen) == NOTHING
+
+
+@given(experiment=st.sampled_from(NAMES), make=st.sampled_from([connect, quic, datagram]))
+def test_refused_packet_is_never_called_dropped(
+    experiment: str, make: Callable[[Failure], Observation]
+) -> None:
+    seen = [*at("target", make(REFUSED)), *at("neutral", make(REFUSED))]
+    assert "dropped" not in told(experiment, seen)
+    assert "dropped" not in told(experiment, [make(REFUSED)])

@@ -21,32 +21,23 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
-from heliograph_agent.cli.labels import STEPS, printable
-from heliograph_agent.cli.observation_tree import ANSI, Answer, answer_of, tree
+from heliograph_agent.cli.labels import STEPS, make_printable
+from heliograph_agent.cli.observation_tree import ANSI, EndpointAnswer, classify_answer, format_tree
 
 RESOLVED = Observation(
-    operation=Operation.RESOLVE,
-    started_us=0,
-    duration_us=12_000,
+    operation=Operation.RESOLVE, started_us=0, duration_us=12_000,
     dns=Dns(
-        engine="system",
-        resolver="",
-        name="www.example.test",
-        query_type="A",
+        engine="system", resolver="", name="www.example.test", query_type="A",
         answers=(DnsAnswer(type="A", data="192.0.2.1"),),
     ),
-)
+)  # fmt: skip
 
 
 def connect(failure: Failure | None = None, endpoint: str = "") -> Observation:
     return Observation(
-        operation=Operation.CONNECT,
-        started_us=20_000,
-        duration_us=1_500_000,
-        failure=failure,
-        endpoint=endpoint,
-        tcp=Tcp(address="2001:db8::1", port=443),
-    )
+        operation=Operation.CONNECT, started_us=20_000, duration_us=1_500_000, failure=failure,
+        endpoint=endpoint, tcp=Tcp(address="2001:db8::1", port=443),
+    )  # fmt: skip
 
 
 def hello(failure: Failure | None = None, alert: int | None = None) -> Observation:
@@ -54,12 +45,9 @@ def hello(failure: Failure | None = None, alert: int | None = None) -> Observati
         sha256="", spki_sha256="", subject="CN=x", issuer="CN=Evil", not_before_s=0, not_after_s=1
     )
     return Observation(
-        operation=Operation.TLS_HANDSHAKE,
-        started_us=30_000,
-        duration_us=0,
-        failure=failure,
+        operation=Operation.TLS_HANDSHAKE, started_us=30_000, duration_us=0, failure=failure,
         tls=Tls(server_name="", version="TLSv1.3", alert=alert, chain=(leaf,)),
-    )
+    )  # fmt: skip
 
 
 def page(operation: Operation, failure: Failure | None = None, title: str = "Hi") -> Observation:
@@ -73,13 +61,9 @@ def page(operation: Operation, failure: Failure | None = None, title: str = "Hi"
 
 def test_each_step_has_its_line() -> None:
     seen = [
-        RESOLVED,
-        connect(),
-        hello(),
-        page(Operation.HTTP_ROUND_TRIP),
-        page(Operation.READ_BODY),
-    ]
-    assert [" ".join(line.split()) for line in tree(seen)] == [
+        RESOLVED, connect(), hello(), page(Operation.HTTP_ROUND_TRIP), page(Operation.READ_BODY),
+    ]  # fmt: skip
+    assert [" ".join(line.split()) for line in format_tree(seen)] == [
         "✓ look up A www.example.test by system 192.0.2.1 12 ms",
         "✓ connect [2001:db8::1]:443 connected 1.50 s",
         "✓ TLS without a name TLSv1.3, by CN=Evil 0 ms",
@@ -90,7 +74,7 @@ def test_each_step_has_its_line() -> None:
 
 def test_steps_of_an_endpoint_stand_together_under_its_name() -> None:
     seen = [connect(endpoint="b"), connect(endpoint="a"), connect(endpoint="b")]
-    assert [line.strip() for line in tree(seen) if not line.startswith("  ")] == ["b", "a"]
+    assert [line.strip() for line in format_tree(seen) if not line.startswith("  ")] == ["b", "a"]
 
 
 @pytest.mark.parametrize("columns", [30, 48, 64, 80, 100, 200])
@@ -105,7 +89,7 @@ def test_lines_fit_the_terminal(columns: int) -> None:
             http=Http(method="GET", url=long, status=999),
         )
     ]
-    assert max(len(line) for line in tree(seen, columns)) <= columns
+    assert max(len(line) for line in format_tree(seen, columns)) <= columns
 
 
 def chained(*steps: Observation) -> list[Observation]:
@@ -119,13 +103,9 @@ def test_a_step_hangs_under_the_one_it_stands_on() -> None:
         replace(connect(Failure.CONNECTION_RESET), parent=0, started_us=25_000),
         replace(RESOLVED, started_us=1),
     ]
-    assert [line[:15].rstrip() for line in tree(seen)] == [
-        "  ✓ look up A w",
-        "  ✓ ├ connect [",
-        "  ✓ │ └ TLS",
-        "  ✗ └ connect [",
-        "  ✓ look up A w",
-    ]
+    assert [line[:15].rstrip() for line in format_tree(seen)] == [
+        "  ✓ look up A w", "  ✓ ├ connect [", "  ✓ │ └ TLS", "  ✗ └ connect [", "  ✓ look up A w",
+    ]  # fmt: skip
 
 
 def test_durations_stand_in_one_column_also_where_endpoints_differ_in_width() -> None:
@@ -133,23 +113,25 @@ def test_durations_stand_in_one_column_also_where_endpoints_differ_in_width() ->
         engine="doh", resolver="https://dns.example.test/dns-query", name="n" * 60, query_type="A",
         answers=(DnsAnswer(type="A", data="192.0.2.1"),) * 9,
     ))  # fmt: skip
-    lines = [line for line in tree([connect(endpoint="near"), wide], 80) if line.startswith("  ")]
+    lines = [
+        line for line in format_tree([connect(endpoint="near"), wide], 80) if line.startswith("  ")
+    ]
     assert len({len(line) for line in lines}) == 1
     assert "https://" not in "".join(lines)  # the host is enough
 
 
 def test_steps_without_a_label_stand_before_every_heading() -> None:
-    lines = tree([connect(endpoint="a"), replace(RESOLVED, started_us=90_000)])
+    lines = format_tree([connect(endpoint="a"), replace(RESOLVED, started_us=90_000)])
     assert lines[1] == "a"
 
 
 def test_colours_are_paint_and_nothing_else() -> None:
     seen = [connect(), connect(Failure.CONNECTION_RESET), connect(Failure.INTERRUPTED)]
     seen += [connect(endpoint="label")]
-    painted = tree(seen, colours=ANSI)
+    painted = format_tree(seen, colors=ANSI)
     assert painted[0].startswith("  \033[32m✓\033[0m ")
     assert "\033[31mconnection reset" in painted[1]
-    assert [re.sub(r"\033\[\d+m", "", line) for line in painted] == tree(seen)
+    assert [re.sub(r"\033\[\d+m", "", line) for line in painted] == format_tree(seen)
 
 
 def step(operation: Operation, **facts: Any) -> Observation:
@@ -208,44 +190,49 @@ LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192
     ],
 )  # fmt: skip
 def test_what_each_experiment_saw_is_shown(seen: Observation, line: str) -> None:
-    assert " ".join(tree([seen], 200)[0].split()) == line
+    assert " ".join(format_tree([seen], 200)[0].split()) == line
 
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("failure", Failure)
 def test_every_failure_of_every_step_can_be_said(operation: Operation, failure: Failure) -> None:
     assert operation in STEPS
-    (line,) = tree([Observation(operation=operation, started_us=0, duration_us=0, failure=failure)])
+    (line,) = format_tree(
+        [Observation(operation=operation, started_us=0, duration_us=0, failure=failure)]
+    )
     assert "✓" not in line
 
 
 def test_an_alert_is_named_by_its_number() -> None:
-    (line,) = tree([hello(Failure.SSL_FAILED_HANDSHAKE, alert=40)])
+    (line,) = format_tree([hello(Failure.SSL_FAILED_HANDSHAKE, alert=40)])
     assert "handshake failed (alert 40)" in line
 
 
 def test_a_hostile_title_cannot_move_the_cursor() -> None:
-    (line,) = tree([page(Operation.READ_BODY, title="\x1b[2J\r\x9b1A\u202eevil")])
+    (line,) = format_tree([page(Operation.READ_BODY, title="\x1b[2J\r\x9b1A\u202eevil")])
     assert line.isprintable()
-    assert printable("a\nb", 10) == "a·b"
-    assert printable("abcdef", 4) == "abc…"
+    assert make_printable("a\nb", 10) == "a·b"
+    assert make_printable("abcdef", 4) == "abc…"
 
 
 @pytest.mark.parametrize(
     ("steps", "answer"),
     [
-        ([RESOLVED], Answer.YES),
-        ([RESOLVED, connect()], Answer.YES),
-        ([RESOLVED, connect(Failure.CONNECTION_RESET)], Answer.NO),
-        ([RESOLVED, connect(Failure.CONNECTION_RESET), connect()], Answer.YES),
-        ([RESOLVED, connect(Failure.NETWORK_UNREACHABLE)], Answer.UNKNOWN),
-        ([RESOLVED, connect(Failure.INTERRUPTED)], Answer.UNKNOWN),
-        ([RESOLVED, connect(), hello(Failure.CONNECTION_RESET)], Answer.NO),
-        ([connect(Failure.NETWORK_UNREACHABLE), connect(Failure.HOST_UNREACHABLE)], Answer.NO),
+        ([RESOLVED], EndpointAnswer.YES),
+        ([RESOLVED, connect()], EndpointAnswer.YES),
+        ([RESOLVED, connect(Failure.CONNECTION_RESET)], EndpointAnswer.NO),
+        ([RESOLVED, connect(Failure.CONNECTION_RESET), connect()], EndpointAnswer.YES),
+        ([RESOLVED, connect(Failure.NETWORK_UNREACHABLE)], EndpointAnswer.UNKNOWN),
+        ([RESOLVED, connect(Failure.INTERRUPTED)], EndpointAnswer.UNKNOWN),
+        ([RESOLVED, connect(), hello(Failure.CONNECTION_RESET)], EndpointAnswer.NO),
+        ([connect(Failure.NETWORK_UNREACHABLE), connect(Failure.HOST_UNREACHABLE)],
+         EndpointAnswer.NO),
         ([page(Operation.HTTP_ROUND_TRIP), page(Operation.READ_BODY, Failure.HTTP_TRUNCATED_BODY)],
-         Answer.NO),
-        ([], Answer.UNKNOWN),
+         EndpointAnswer.NO),
+        ([], EndpointAnswer.UNKNOWN),
     ],
 )  # fmt: skip
-def test_the_deepest_step_that_was_tried_tells(steps: list[Observation], answer: Answer) -> None:
-    assert answer_of(steps) is answer
+def test_the_deepest_step_that_was_tried_tells(
+    steps: list[Observation], answer: EndpointAnswer
+) -> None:
+    assert classify_answer(steps) is answer

@@ -15,10 +15,10 @@ from heliograph.clock import SystemClock
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent import cli
 from heliograph_agent import config as c
-from heliograph_agent.consent.consent import Consent
+from heliograph_agent.consent import Consent
 from heliograph_agent.runtime import peers
-from heliograph_agent.runtime.agent import read_setting
-from heliograph_agent.runtime.settings import Setting
+from heliograph_agent.runtime.agent import read_settings
+from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.state import CONSENT, PLAN, State
 from heliograph_agent.state import Collector as Known
 from support.scripted_intake import Collector, identity, plan_of
@@ -39,7 +39,7 @@ def state(tmp_path: Path) -> State:
             signing_key=who.signing.public, sealing_key=who.sealing.public,
         )
     )  # fmt: skip
-    made.private_key(make=True)
+    made.private_key(create=True)
     made.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
     made.write(PLAN, there.signed(plan_of()).SerializeToString())
     return made
@@ -54,7 +54,7 @@ def test_the_line_names_the_place_and_says_when_nobody_is_answered(
 ) -> None:
     assert command(state, "relay.example:7446") == 0
     said = capsys.readouterr()
-    named = relay_line.parse_line(said.out)
+    named = relay_line.parse_relay_line(said.out)
     assert (named.host, named.port, len(named.pin)) == ("relay.example", 7_446, 64)
     assert "set the key relay.listen" in said.err
     (state.root / "config.yml").write_text("relay: {listen: '0.0.0.0:7446'}\n")
@@ -81,11 +81,13 @@ def test_who_has_not_joined_has_nobody_to_hand_on_to(
 def test_relays_are_used_only_as_far_as_the_owner_says() -> None:
     listed = (POST, RELAY)
     mine = replace(RELAY, host="192.0.2.8")
-    line = relay_line.line_of(mine)
+    line = relay_line.format_relay_line(mine)
     assert c.Config().entrances(listed) == (POST,)
     assert c.Config(relays=(c.LISTED,)).entrances(listed) == listed
     assert c.Config(relays=(line,)).entrances(listed) == (POST, mine)
-    parsed = c.parse(f"uplink: {{relays: [listed, '{line}'], beacon: yes}}".encode(), "x.yml")
+    parsed = c.parse_config(
+        f"uplink: {{relays: [listed, '{line}'], beacon: yes}}".encode(), "x.yml"
+    )
     assert (parsed.entrances(listed), parsed.beacon) == ((POST, RELAY, mine), True)
 
 
@@ -96,13 +98,13 @@ def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> No
     near = replace(POST, host="192.168.1.1")
     mixed = replace(POST, addresses=("192.168.1.1", "203.0.113.9"))
     mine = replace(RELAY, host="192.168.1.5")
-    config = c.Config(relays=(relay_line.line_of(mine),))
-    setting = read_setting(state, config)
+    config = c.Config(relays=(relay_line.format_relay_line(mine),))
+    setting = read_settings(state, config)
     setting = setting.with_plan(replace(setting.plan, entrances=(near, mixed)))
 
-    def ways(setting: Setting) -> dict[str, tuple[tuple[str, ...], bool]]:
-        found = peers.entrances(setting, home)
-        return {e.host: (e.addresses, peers.guarded(setting, home, e)) for e in found}
+    def ways(setting: AgentSettings) -> dict[str, tuple[tuple[str, ...], bool]]:
+        found = peers.allowed_entrances(setting, home)
+        return {e.host: (e.addresses, peers.is_guarded(setting, home, e)) for e in found}
 
     assert ways(setting) == {
         mixed.host: (("203.0.113.9",), True), mine.host: ((), False),
@@ -127,14 +129,14 @@ def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> No
     ],
 )
 def test_a_mistake_in_a_key_is_named(text: str, says: str) -> None:
-    with pytest.raises(c.ConfigError, match=says):
-        c.parse(text.encode(), "x.yml")
+    with pytest.raises(c.AgentConfigError, match=says):
+        c.parse_config(text.encode(), "x.yml")
 
 
 def test_a_last_word_needs_leave_of_both_sides(state: State) -> None:
     for zone, willing, said in (("b.example", True, "b.example"), ("b.example", False, ""),
                                 ("", True, "")):  # fmt: skip
-        setting = read_setting(state, c.Config(beacon=willing))
+        setting = read_settings(state, c.Config(beacon=willing))
         setting = setting.with_plan(replace(setting.plan, beacon_zone=zone))
         assert peers.beacon_zone(setting) == said
     plan = replace(plan_of(), beacon_zone="b.example", entrances=(POST, RELAY))
@@ -146,12 +148,12 @@ async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
 ) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        setting = read_setting(state, c.Config(relay_listen=(HOST, port)))
+        setting = read_settings(state, c.Config(relay_listen=(HOST, port)))
         with caplog.at_level(logging.WARNING):
-            await peers.lend(_always(setting), SystemClock(), random.Random(1))
+            await peers.run_relay(_always(setting), SystemClock(), random.Random(1))
     assert "relay.listen cannot be listened on" in caplog.text
     assert str(port) not in caplog.text
 
 
-def _always(setting: Setting) -> Callable[[], Setting]:
+def _always(setting: AgentSettings) -> Callable[[], AgentSettings]:
     return lambda: setting

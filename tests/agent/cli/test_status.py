@@ -27,7 +27,7 @@ def state(tmp_path: Path) -> State:
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
     """Of an agent that runs: name of a line → what it says."""
     state.path(STATUS).write_text(json.dumps(told))
-    with state.locked():
+    with state.hold_lock():
         assert main(["status", "--state", str(state.root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
@@ -37,16 +37,10 @@ def test_what_waits_what_arrived_and_what_gave_way(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = shown(
-        state,
-        capsys,
-        queued_measurements=3,
-        queued_envelopes=2,
-        oldest_us=1_641_380_400_000_000,
-        acked_measurements=41,
-        summed={"p3": 1_200},
-        dropped={"thinned_p2": 7, "damaged": 1},
+        state, capsys, queued_measurements=3, queued_envelopes=2, oldest_us=1_641_380_400_000_000,
+        acked_measurements=41, summed={"p3": 1_200}, dropped={"thinned_p2": 7, "damaged": 1},
         way="post://collector.example:7444 by proxy",
-    )
+    )  # fmt: skip
     assert lines["waiting"] == "3 results in 2 batches, oldest 2022-01-05 11:00:00 UTC"
     assert lines["delivered"] == "41 results"
     assert lines["summed up"] == "1200 routine results are kept as sums of an hour or a day"
@@ -70,7 +64,7 @@ def test_an_agent_that_starts_in_that_moment_runs(
 ) -> None:
     """It was not there at the look, and is when its spool is to be opened."""
     state.path(SPOOL).touch()
-    monkeypatch.setattr(State, "running", lambda _: None)
-    with state.locked():
+    monkeypatch.setattr(State, "running_pid", lambda _: None)
+    with state.hold_lock():
         assert main(["status", "--json", "--state", str(state.root)]) == 0
     assert json.loads(capsys.readouterr().out)["running"] is True

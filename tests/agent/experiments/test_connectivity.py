@@ -3,13 +3,13 @@
 import pytest
 
 from heliograph.failure import Failure
-from heliograph.services import shipped
-from heliograph_agent.experiments.connectivity import domestic_anchors
+from heliograph.services import load_shipped_services
+from heliograph_agent.experiments.connectivity import parse_domestic_anchors
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
-ANCHORS = Target(text="anchors", service=shipped().get("anchors"))
+ANCHORS = Target(value="anchors", service=load_shipped_services().get("anchors"))
 GROUPS = ("foreign", "domestic", "resolver", "captive")
 
 
@@ -55,7 +55,7 @@ async def test_a_domestic_anchor_is_visited_when_one_is_given() -> None:
 @pytest.mark.parametrize("urls", ["www.gov.test", "ftp://www.gov.test/", "https://", "http://[/"])
 def test_a_domestic_anchor_that_is_no_url_is_named(urls: str) -> None:
     with pytest.raises(CannotRun, match="domestic cannot be"):
-        domestic_anchors(urls)
+        parse_domestic_anchors(urls)
 
 
 def test_shipped_anchors_begin_with_their_group() -> None:

@@ -1,6 +1,5 @@
 """dns_integrity: every way is asked, replies from nowhere are kept, and real liars show."""
 
-import asyncio
 from contextlib import ExitStack
 
 import dns.message
@@ -10,7 +9,7 @@ import pytest
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply, Measurement
 from heliograph_agent.experiments.experiment import CannotRun
-from support.dns_server import Script, answer, dns_server
+from support.dns_server import Script, answer, answer_stream, dns_server
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA
@@ -119,11 +118,7 @@ def silent(query: bytes) -> list[bytes]:
     return []
 
 
-async def over_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-    (message,) = honest(query)
-    writer.write(len(message).to_bytes(2, "big") + message)
-    await writer.drain()
+over_tls = answer_stream(lambda query: honest(query)[0])
 
 
 @pytest.mark.parametrize(
@@ -132,16 +127,11 @@ async def over_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         (honest, honest, silent, {}, "dns_integrity.agree"),
         (honest, honest, forger, {}, "dns_integrity.nowhere"),
         (honest, injected, silent, {}, "dns_integrity.two_replies"),
-        (
-            denier,
-            honest,
-            silent,
-            {"system": Failure.DNS_NXDOMAIN_ERROR},
-            "dns_integrity.system_nxdomain",
-        ),
+        (denier, honest, silent, {"system": Failure.DNS_NXDOMAIN_ERROR},
+         "dns_integrity.system_nxdomain"),
     ],
     ids=["nobody lies", "nowhere answers", "two replies", "the provider denies"],
-)
+)  # fmt: skip
 async def test_real_lies_are_told_by_their_kind(
     opening: Opening,
     ca: LoopbackCA,
@@ -158,14 +148,10 @@ async def test_real_lies_are_told_by_their_kind(
             ]
             sealed = servers.enter_context(tls_server(ca.leaf("127.0.0.1"), over_tls))
             options = {
-                "resolver": udp.address,
-                "nowhere": empty.address,
-                "dot": f"127.0.0.1:{sealed}",
-                "doh": "",
-                "neutral": "www.neutral.test",
-                "whoami": "whoami.test",
+                "resolver": udp.address, "nowhere": empty.address, "dot": f"127.0.0.1:{sealed}",
+                "doh": "", "neutral": "www.neutral.test", "whoami": "whoami.test",
                 "linger_ms": "100",
-            }
+            }  # fmt: skip
             net = opening(resolver=system.address, dns_s=0.5, hosts_file="/nonexistent")
             return await really("dns_integrity", NAME, net, options)
 

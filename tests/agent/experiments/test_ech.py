@@ -62,11 +62,8 @@ async def test_a_given_key_is_not_looked_up_and_a_neutral_server_is_greased() ->
     assert not any(o.dns and o.dns.query_type == "HTTPS" for o in seen)
     heard = {o.endpoint: o.exchange.reply for o in seen if o.exchange}
     assert heard == {
-        "real": "alert_40",
-        "none": "alert_40",
-        "grease": "alert_40",
-        "neutral": "server_hello",
-    }
+        "real": "alert_40", "none": "alert_40", "grease": "alert_40", "neutral": "server_hello",
+    }  # fmt: skip
 
 
 async def test_the_record_of_another_port_is_asked_for_by_that_port() -> None:
@@ -115,7 +112,5 @@ def test_the_probe_against_a_server_with_a_published_key(tmp_path: Path) -> None
     assert ran.code == 0, ran.err
     heard = {o["endpoint"]: o["exchange"]["reply"] for o in ran.observations if o["exchange"]}
     assert heard == {
-        "real": "server_hello_ech_accepted",
-        "none": "server_hello",
-        "grease": "server_hello",
-    }
+        "real": "server_hello_ech_accepted", "none": "server_hello", "grease": "server_hello",
+    }  # fmt: skip

@@ -7,9 +7,14 @@ import pytest
 
 from heliograph.failure import Operation
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import host_and_port, url_of, visit, visit_all
+from heliograph_agent.experiments.endpoints import (
+    make_url,
+    parse_host_port,
+    visit_endpoint,
+    visit_endpoints,
+)
 from heliograph_agent.experiments.experiment import CannotRun
-from heliograph_agent.net import Seen, Trace
+from heliograph_agent.net import StepResult, StepTrace
 from support.fake_net import FakeDoor, FakeNet, Page, World
 from support.hand_clock import HandClock
 
@@ -28,9 +33,9 @@ def endpoint(kind: str, host: str = "www.test", port: int = 443, method: str = "
     return Endpoint(id="x", kind=EndpointKind(kind), host=host, port=port, method=method)
 
 
-def net(world: World) -> tuple[FakeNet, Trace]:
+def net(world: World) -> tuple[FakeNet, StepTrace]:
     clock = HandClock()
-    trace = Trace(clock)
+    trace = StepTrace(clock)
     return FakeDoor(world, clock).bind(trace), trace
 
 
@@ -60,7 +65,7 @@ async def test_a_visit_climbs_to_the_step_its_kind_names(kind: str, steps: list[
         quic={"www.test": None},
     )
     door, trace = net(world)
-    await visit(endpoint(kind), door)
+    await visit_endpoint(endpoint(kind), door)
     assert not any(o.failure for o in trace.observations if o.operation is not R)
     assert [o.operation for o in trace.observations] == steps
     assert {o.endpoint for o in trace.observations} == {"x"}
@@ -70,7 +75,7 @@ async def test_every_kind_of_the_contract_is_climbed() -> None:
     steps = dict.fromkeys(EndpointKind, 0)
     for kind in steps:
         door, trace = net(World(names={"www.test": ("192.0.2.1",)}))
-        await visit(endpoint(kind), door)
+        await visit_endpoint(endpoint(kind), door)
         steps[kind] = len(trace.observations)
     assert steps == dict.fromkeys(steps, 3) | {EndpointKind.DNS: 2}
 
@@ -78,22 +83,22 @@ async def test_every_kind_of_the_contract_is_climbed() -> None:
 async def test_an_endpoint_may_be_believed_whoever_it_is() -> None:
     world = World(ports={("192.0.2.1", 443): None})
     door, trace = net(world)
-    await visit(replace(endpoint("tls", host="192.0.2.1"), trust="any"), door)
+    await visit_endpoint(replace(endpoint("tls", host="192.0.2.1"), trust="any"), door)
     assert [o.failure for o in trace.observations] == [None, None]
 
 
 async def test_where_quic_is_not_installed_its_endpoints_are_left_out() -> None:
     door, trace = net(World(without=frozenset({"quic"})))
-    await visit_all([endpoint("quic", host="192.0.2.1"), endpoint("tcp")], door, 2)
+    await visit_endpoints([endpoint("quic", host="192.0.2.1"), endpoint("tcp")], door, 2)
     assert not any(o.operation is Q for o in trace.observations)
     with pytest.raises(CannotRun, match="has no quic"):
-        await visit(endpoint("quic", host="192.0.2.1"), door)
+        await visit_endpoint(endpoint("quic", host="192.0.2.1"), door)
 
 
 async def test_two_addresses_of_four_and_one_of_six_are_tried() -> None:
     many = (*(f"192.0.2.{n}" for n in range(1, 9)), "2001:db8::1", "2001:db8::2")
     door, trace = net(World(names={"www.test": many}))
-    await visit(endpoint("tcp"), door)
+    await visit_endpoint(endpoint("tcp"), door)
     tried = [o.tcp.address for o in trace.observations if o.tcp]
     assert tried == ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
 
@@ -114,7 +119,7 @@ async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> Non
             linger_s: float = 0.0,
             coarse: bool = False,
             endpoint: str = "",
-        ) -> Seen:
+        ) -> StepResult:
             type(self).running += query_type == "A"
             at_once.append(self.running)
             await asyncio.sleep(0)
@@ -123,11 +128,11 @@ async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> Non
             return seen
 
     clock = HandClock()
-    trace = Trace(clock)
+    trace = StepTrace(clock)
     endpoints = [
         Endpoint(id=f"e{n}", kind=EndpointKind.DNS, host=f"{n}.test", port=53) for n in range(20)
     ]
-    await visit_all(endpoints, Counting(World(), clock, trace), 4)
+    await visit_endpoints(endpoints, Counting(World(), clock, trace), 4)
     assert max(at_once) == 4
     assert {o.endpoint for o in trace.observations} == {e.id for e in endpoints}
 
@@ -143,10 +148,10 @@ async def test_an_endpoint_not_understood_is_left_out_and_alone_it_cannot_run(
     odd: Endpoint,
 ) -> None:
     door, trace = net(World())
-    await visit_all([odd, endpoint("tcp")], door, 2)
+    await visit_endpoints([odd, endpoint("tcp")], door, 2)
     assert {o.endpoint for o in trace.observations} == {"x"}
     with pytest.raises(CannotRun, match="odd: "):
-        await visit_all([odd], door, 2)
+        await visit_endpoints([odd], door, 2)
 
 
 async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
@@ -154,7 +159,7 @@ async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
     door, trace = net(world)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await visit(endpoint("https", host="192.0.2.1"), door)
+            await visit_endpoint(endpoint("https", host="192.0.2.1"), door)
     assert [(o.operation, o.failure) for o in trace.observations] == [
         (Operation.CONNECT, None),
         (Operation.TLS_HANDSHAKE, "interrupted"),
@@ -162,11 +167,11 @@ async def test_a_cancelled_visit_leaves_what_it_saw() -> None:
 
 
 def test_urls_leave_out_the_usual_port() -> None:
-    assert url_of(endpoint("websocket")) == "https://www.test/"
-    assert url_of(endpoint("https")) == "https://www.test/"
-    assert url_of(endpoint("http", port=80)) == "http://www.test/"
-    assert url_of(endpoint("http")) == "http://www.test:443/"
-    assert url_of(endpoint("http", host="2001:db8::1", port=80)) == "http://[2001:db8::1]/"
+    assert make_url(endpoint("websocket")) == "https://www.test/"
+    assert make_url(endpoint("https")) == "https://www.test/"
+    assert make_url(endpoint("http", port=80)) == "http://www.test/"
+    assert make_url(endpoint("http")) == "http://www.test:443/"
+    assert make_url(endpoint("http", host="2001:db8::1", port=80)) == "http://[2001:db8::1]/"
 
 
 @pytest.mark.parametrize(
@@ -182,10 +187,10 @@ def test_urls_leave_out_the_usual_port() -> None:
     ],
 )
 def test_places_are_read_as_people_write_them(text: str, place: tuple[str, int]) -> None:
-    assert host_and_port(text, default_port=443) == place
+    assert parse_host_port(text, default_port=443) == place
 
 
 @pytest.mark.parametrize("text", ["", ":443", "a:b", "[::1", "a" * 300, "www.test:70000"])
 def test_what_is_no_place_is_said_so(text: str) -> None:
     with pytest.raises(CannotRun, match="HOST:PORT"):
-        host_and_port(text, default_port=443)
+        parse_host_port(text, default_port=443)

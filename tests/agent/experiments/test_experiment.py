@@ -7,16 +7,16 @@ import pytest
 from heliograph.experiments.network import TlsConfig
 from heliograph.experiments.options import options_of
 from heliograph.experiments.web import WebConfig
-from heliograph_agent.experiments import REGISTRY, by_name
+from heliograph_agent.experiments import REGISTRY, find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, parse_config
 
 
 def test_options_are_read_by_the_type_of_their_field() -> None:
-    config = parse_config(by_name("tls"), {"sni": "false", "server_name": "decoy.test"})
+    config = parse_config(find_experiment("tls"), {"sni": "false", "server_name": "decoy.test"})
     assert config == TlsConfig(sni=False, server_name="decoy.test")
-    assert parse_config(by_name("web"), {"redirects": "0"}) == WebConfig(redirects=0)
-    assert parse_config(by_name("web"), {"resolver": ""}).resolver == ""
-    assert parse_config(by_name("web"), {"resolver": "9.9.9.9"}).resolver == "9.9.9.9"
+    assert parse_config(find_experiment("web"), {"redirects": "0"}) == WebConfig(redirects=0)
+    assert parse_config(find_experiment("web"), {"resolver": ""}).resolver == ""
+    assert parse_config(find_experiment("web"), {"resolver": "9.9.9.9"}).resolver == "9.9.9.9"
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_what_does_not_fit_is_named_with_what_does(
     name: str, key: str, value: str, sentence: str
 ) -> None:
     with pytest.raises(CannotRun) as caught:
-        parse_config(by_name(name), {key: value})
+        parse_config(find_experiment(name), {key: value})
     assert sentence in str(caught.value)
 
 
 def test_an_unknown_experiment_is_answered_with_the_known_ones() -> None:
     known = ", ".join(experiment.name for experiment in REGISTRY)
     with pytest.raises(CannotRun, match=known):
-        by_name("teleport")
+        find_experiment("teleport")
 
 
 @pytest.mark.parametrize("experiment", REGISTRY, ids=lambda e: e.name)

@@ -26,10 +26,8 @@ async def test_both_names_are_asked_of_the_neutral_server_and_one_of_its_own() -
     assert sorted(places) == [("direct", OWN), ("neutral", NEUTRAL), ("target", NEUTRAL)]
     assert places.index(("neutral", NEUTRAL)) < places.index(("target", NEUTRAL))
     assert sorted(url for _, url, _ in world.requests) == [
-        "http://neutral.test/",
-        "http://target.test/",
-        "http://target.test/",
-    ]
+        "http://neutral.test/", "http://target.test/", "http://target.test/",
+    ]  # fmt: skip
 
 
 async def test_without_direct_the_targets_own_server_is_left_alone() -> None:

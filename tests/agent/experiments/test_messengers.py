@@ -8,11 +8,11 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.plan import EndpointKind
-from heliograph.services import shipped
-from heliograph_agent.experiments import REGISTRY, by_name
+from heliograph.services import load_shipped_services
+from heliograph_agent.experiments import REGISTRY, find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target
-from heliograph_agent.experiments.whatsapp import sample
-from heliograph_collector.model.records import State
+from heliograph_agent.experiments.whatsapp import sample_endpoints
+from heliograph_collector.model.records import VerdictState
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.loopback_ca import LoopbackCA
@@ -34,7 +34,7 @@ DATA_CENTRES = ("dc1", "dc2", "dc2-alternate", "dc3", "dc4", "dc5", "dc1-other",
 
 
 def target(name: str) -> Target:
-    return Target(text=name, service=shipped().get(name))
+    return Target(value=name, service=load_shipped_services().get(name))
 
 
 async def test_telegram_posts_in_clear_to_every_data_centre_on_both_ports() -> None:
@@ -124,10 +124,10 @@ def test_a_sample_of_chat_servers_is_spread_and_the_same_everywhere(
 ) -> None:
     service = target("whatsapp").service
     assert service is not None
-    chosen = sample(service.endpoints, count)
+    chosen = sample_endpoints(service.endpoints, count)
     assert {e.host.split(".")[0] for e in chosen if e.group == "chat"} == hosts | {"g"}
     assert {"registration", "web", "media", "static"} <= {e.id for e in chosen}
-    assert sample(service.endpoints, 64) == service.endpoints
+    assert sample_endpoints(service.endpoints, 64) == service.endpoints
 
 
 async def test_signal_is_checked_with_its_own_authority_and_a_bad_chain_stops_the_request() -> None:
@@ -147,8 +147,8 @@ async def test_signal_is_checked_with_its_own_authority_and_a_bad_chain_stops_th
 @pytest.mark.parametrize("name", ["telegram", "whatsapp", "signal", "connectivity"])
 async def test_without_its_service_there_is_nothing_to_run(name: str) -> None:
     with pytest.raises(CannotRun, match="no service"):
-        await observed(name, Target(text="nothing"), World())
-    assert by_name(name).default_target
+        await observed(name, Target(value="nothing"), World())
+    assert find_experiment(name).default_target
 
 
 @pytest.mark.parametrize("experiment", BY_LIST, ids=lambda each: each.name)
@@ -172,7 +172,7 @@ def here(name: str, label: str, host: str, port: int) -> Target:
     assert service is not None
     endpoint = next(e for e in service.endpoints if e.id == label)
     moved = replace(endpoint, host=host, port=port)
-    return Target(text=name, service=replace(service, endpoints=(moved,)))
+    return Target(value=name, service=replace(service, endpoints=(moved,)))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ async def test_a_filter_that_knows_mtproto_is_told_by_the_control(
         place = here("telegram", "dc2-mtproto", "127.0.0.1", port)
         seen = await really("telegram", place, opening())
     told = verdict(seen, control)
-    assert (told.state, told.layer) == (State.BLOCKED, "protocol")
+    assert (told.state, told.layer) == (VerdictState.BLOCKED, "protocol")
     assert told.method.startswith(method)
 
 

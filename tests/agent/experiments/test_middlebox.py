@@ -19,12 +19,8 @@ LINES = {"line_method", "line_fields", "line_long_method", "line_version", "line
 
 @pytest.mark.parametrize(
     ("options", "labels"),
-    [
-        ({}, {"http"} | LINES),
-        ({"headers": "false"}, LINES),
-        ({"lines": "false"}, {"http"}),
-    ],
-)
+    [({}, {"http"} | LINES), ({"headers": "false"}, LINES), ({"lines": "false"}, {"http"})],
+)  # fmt: skip
 async def test_each_request_has_its_connection_and_its_label(
     options: dict[str, str], labels: set[str]
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph.services import shipped
+from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
@@ -14,7 +14,9 @@ from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.real_run import Opening, really
 
-LISTS = [service for service in shipped().services if service.experiment == "outside_in"]
+LISTS = [
+    service for service in load_shipped_services().services if service.experiment == "outside_in"
+]
 
 
 def sites(*hosts: str, port: int = 443) -> Target:
@@ -23,7 +25,7 @@ def sites(*hosts: str, port: int = 443) -> Target:
         for host in hosts
     )
     service = Service(name="sites-xx", title="Sites", experiment="outside_in", endpoints=endpoints)
-    return Target(text="sites-xx", service=service)
+    return Target(value="sites-xx", service=service)
 
 
 async def test_each_site_is_climbed_to_its_page_under_its_own_label() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.services import shipped
+from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import CannotRun, Target
-from heliograph_collector.model.records import State
+from heliograph_collector.model.records import VerdictState
 from support.coturn import coturn
 from support.experiment_run import observed
 from support.fake_net import World
@@ -21,13 +21,13 @@ SERVER = ("192.0.2.1", 3478)
 
 
 async def test_every_server_of_the_list_is_asked_and_told_by_its_id() -> None:
-    service = shipped().get("stun")
+    service = load_shipped_services().get("stun")
     assert service is not None
     world = World(
         names={e.host: ("192.0.2.1", "192.0.2.2") for e in service.endpoints},
         speeches={SERVER: "binding_success", ("192.0.2.1", 443): "binding_error_400"},
     )
-    seen = await observed("stun", Target(text="stun", service=service), world)
+    seen = await observed("stun", Target(value="stun", service=service), world)
     said = {o.endpoint: o for o in seen if o.operation is Operation.EXCHANGE}
     assert said.keys() == {e.id for e in service.endpoints}
     assert {o.exchange.protocol for o in said.values() if o.exchange} == {"stun"}
@@ -70,7 +70,7 @@ async def test_shut_udp_is_told_by_the_control(opening: Opening, tmp_path: Path)
         control = await really("stun", f"127.0.0.1:{port}", opening())
     with udp_server(lambda _: []) as port:
         here = await really("stun", f"127.0.0.1:{port}", opening(udp_s=0.2))
-    assert verdict(here, control).state is State.BLOCKED
+    assert verdict(here, control).state is VerdictState.BLOCKED
 
 
 async def test_a_forged_answer_to_another_question_is_none(opening: Opening) -> None:

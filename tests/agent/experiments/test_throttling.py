@@ -8,9 +8,9 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Arrival, Measurement, Observation
-from heliograph_agent.experiments import by_name
+from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Target, parse_config
-from heliograph_agent.net import Seen, Stream, Trace
+from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.experiment_run import observed
 from support.fake_net import FakeNet, Page, World
 from support.loopback_ca import LoopbackCA
@@ -69,19 +69,19 @@ class Dropped(FakeNet):
     """Every connection takes ten seconds to come to nothing."""
 
     async def connect(
-        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
-    ) -> tuple[Seen, Stream | None]:
+        self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
+    ) -> tuple[StepResult, ByteStream | None]:
         self._clock.advance_us(10_000_000)
         return await super().connect(address, port, on=on, endpoint=endpoint)
 
 
 def test_a_path_that_swallows_all_ends_it_before_its_deadline() -> None:
     async def story(clock: VirtualClock) -> float:
-        trace = Trace(clock)
-        experiment = by_name("throttling")
+        trace = StepTrace(clock)
+        experiment = find_experiment("throttling")
         config = parse_config(experiment, OPTIONS | {"transfers": "10"})
         net = Dropped(World(names=world().names), clock, trace)
-        await experiment.run(Target(text=TARGET), config, net)
+        await experiment.run(Target(value=TARGET), config, net)
         return trace.elapsed_us() / 1e6
 
     assert 60 < run_virtually(story) < 90

@@ -12,12 +12,8 @@ WORLD = World(names={"www.test": ("192.0.2.1",)}, ports={("192.0.2.1", 443): Non
 
 @pytest.mark.parametrize(
     ("options", "sent"),
-    [
-        ({}, "www.test"),
-        ({"sni": "false"}, ""),
-        ({"server_name": "decoy.test"}, "decoy.test"),
-    ],
-)
+    [({}, "www.test"), ({"sni": "false"}, ""), ({"server_name": "decoy.test"}, "decoy.test")],
+)  # fmt: skip
 async def test_the_name_in_the_client_hello(options: dict[str, str], sent: str) -> None:
     seen = await observed("tls", "www.test", WORLD, options)
     (hello,) = (o for o in seen if o.tls)

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.services import shipped
+from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import CannotRun, Target
-from heliograph_agent.experiments.tor import made_up
+from heliograph_agent.experiments.tor import make_server_name
 from support.experiment_run import observed
 from support.fake_net import Page, World
 from support.netns import Namespace, namespace
 from support.probe_command import Command
 from support.programs import eventually, started
 
-SERVICE = shipped().get("tor")
-TOR = Target(text="tor", service=SERVICE)
+SERVICE = load_shipped_services().get("tor")
+TOR = Target(value="tor", service=SERVICE)
 MORIA = "128.31.0.39"
 KEYS = f"http://{MORIA}:9231/tor/keys/authority.z"
 BRIDGE = "192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567"
@@ -42,9 +42,9 @@ async def test_a_relay_is_asked_with_a_name_of_no_meaning_and_any_certificate_wi
     world = World(ports={(MORIA, 9201): None})
     seen = await observed("tor", TOR, world)
     (hello,) = [o.tls for o in seen if o.tls]
-    assert hello.server_name == made_up(bytes(range(10)))
+    assert hello.server_name == make_server_name(bytes(range(10)))
     assert hello.alpn == ""
-    name = made_up(b"\x01" * 10)
+    name = make_server_name(b"\x01" * 10)
     assert name.startswith("www.")
     assert name.endswith(".com")
     assert name[4:-4].isalnum()

@@ -9,8 +9,8 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph_agent.experiments.experiment import CannotRun
-from heliograph_agent.experiments.vpn import Server, key_of, servers_of
-from heliograph_collector.model.records import State
+from heliograph_agent.experiments.vpn import Server, parse_key, parse_servers
+from heliograph_collector.model.records import VerdictState
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA
@@ -24,46 +24,38 @@ from support.wireguard import Keys, new_keys, wireguard
 from support.wireguard import Server as Real
 
 KEY = "/+" + "A" * 41 + "="
-BYTES = key_of(KEY, "it")
+BYTES = parse_key(KEY, "it")
 
 
 @pytest.mark.parametrize(
     ("text", "server"),
     [
         ("openvpn://vpn.test:1195/udp", Server("openvpn", "vpn.test", 1195)),
-        ("openvpn://vpn.test:443/tcp", Server("openvpn", "vpn.test", 443, tcp=True)),
+        ("openvpn://vpn.test:443/tcp", Server("openvpn", "vpn.test", 443, is_tcp=True)),
         ("openvpn://vpn.test", Server("openvpn", "vpn.test", 1194)),
         ("openvpn://[2001:db8::1]:1194/udp", Server("openvpn", "2001:db8::1", 1194)),
         (f"wireguard://{KEY}@vpn.test:51821", Server("wireguard", "vpn.test", 51821, key=BYTES)),
-        (
-            f"wireguard://{KEY.rstrip('=').translate(str.maketrans('/+', '_-'))}@vpn.test",
-            Server("wireguard", "vpn.test", 51820, key=BYTES),
-        ),
+        (f"wireguard://{KEY.rstrip('=').translate(str.maketrans('/+', '_-'))}@vpn.test",
+         Server("wireguard", "vpn.test", 51820, key=BYTES)),
         (f"wireguard://{KEY}@192.0.2.1", Server("wireguard", "192.0.2.1", 51820, key=BYTES)),
     ],
-)
+)  # fmt: skip
 def test_a_server_is_named_as_people_do(text: str, server: Server) -> None:
-    assert servers_of(text) == (server,)
+    assert parse_servers(text) == (server,)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "vpn.test:1194",
-        "https://vpn.test/",
-        "openvpn://vpn.test:1194/sctp",
-        "openvpn://key@vpn.test:1194",
-        "wireguard://vpn.test:51820",
-        "wireguard://c2hvcnQ=@vpn.test:51820",
-        f"wireguard://{'A' * 43}=@vpn.test:51820",
-        f"wireguard://{KEY}@",
-        ",".join(["openvpn://vpn.test"] * 17),
+        "", "vpn.test:1194", "https://vpn.test/", "openvpn://vpn.test:1194/sctp",
+        "openvpn://key@vpn.test:1194", "wireguard://vpn.test:51820",
+        "wireguard://c2hvcnQ=@vpn.test:51820", f"wireguard://{'A' * 43}=@vpn.test:51820",
+        f"wireguard://{KEY}@", ",".join(["openvpn://vpn.test"] * 17),
     ],
-)
+)  # fmt: skip
 def test_what_names_no_server_is_told_how_to(text: str) -> None:
     with pytest.raises(CannotRun):
-        servers_of(text)
+        parse_servers(text)
 
 
 async def test_a_key_that_nobody_can_have_cannot_run() -> None:
@@ -140,7 +132,7 @@ async def test_a_filter_that_swallows_openvpn_is_told_by_the_control(
         here = await really("vpn", f"openvpn://127.0.0.1:{port}/udp", opening(udp_s=0.2))
     told = verdict(here, control)
     assert (told.state, told.layer, told.method) == (
-        State.BLOCKED,
+        VerdictState.BLOCKED,
         "protocol",
         "timeout_after_message",
     )
@@ -151,7 +143,7 @@ async def test_silence_of_wireguard_everywhere_says_nothing(opening: Opening) ->
         target = f"wireguard://{new_keys().public}@127.0.0.1:{port}"
         here = await really("vpn", target, opening(udp_s=0.2))
         control = await really("vpn", target, opening(udp_s=0.2))
-    assert verdict(here, control).state is State.UNKNOWN
+    assert verdict(here, control).state is VerdictState.UNKNOWN
 
 
 @pytest.fixture(scope="module")

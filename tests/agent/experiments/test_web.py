@@ -9,10 +9,10 @@ import pytest
 from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.experiments.endpoints import page_of
+from heliograph_agent.experiments.endpoints import parse_page
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.experiments.web import web
-from heliograph_agent.net import Seen, Stream, Trace
+from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.dns_server import answer, dns_server
 from support.doh_server import doh_server
 from support.experiment_run import observed
@@ -42,11 +42,8 @@ async def test_a_page_is_looked_up_connected_to_secured_and_read() -> None:
     )
     seen = await observed("web", "https://www.test/a?b=c#part", world)
     assert [step for _, step in steps(seen)] == [
-        "connect",
-        "tls_handshake",
-        "http_round_trip",
-        "read_body",
-    ]
+        "connect", "tls_handshake", "http_round_trip", "read_body",
+    ]  # fmt: skip
     assert seen[-1].http is not None
     assert seen[-1].http.title == "Hello"
     assert {(o.dns.engine, o.dns.query_type) for o in seen if o.dns} == {
@@ -158,7 +155,7 @@ async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     ],
 )
 def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
-    page = page_of(written)
+    page = parse_page(written)
     assert page is not None
     assert page.url == sent
 
@@ -166,14 +163,10 @@ def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://a..b/",
-        "http://exa mple/",
-        "www.test",
-        "ftp://www.test/",
-        "https:///",
+        "http://a..b/", "http://exa mple/", "www.test", "ftp://www.test/", "https:///",
         "http://[::1/",
     ],
-)
+)  # fmt: skip
 async def test_a_target_that_is_no_page_is_named(url: str) -> None:
     with pytest.raises(CannotRun, match="no URL of a web page"):
         await observed("web", url, World())
@@ -224,10 +217,8 @@ async def test_a_site_that_wants_its_cookie_back_gets_it_and_is_no_ring() -> Non
     world = World(
         names={"www.test": (GOOD,), "other.test": (GOOD,)},
         ports={(GOOD, 443): None},
-        pages={
-            "https://www.test/": Page(status=302, location="/", cookies=(told,)),
-        },
-    )
+        pages={"https://www.test/": Page(status=302, location="/", cookies=(told,))},
+    )  # fmt: skip
     await observed("web", "https://www.test/", world)
     assert [headers for _, _, headers in world.requests] == [{}, {"Cookie": "sid=1"}]
 
@@ -237,11 +228,11 @@ def test_connections_to_all_addresses_are_under_way_at_once() -> None:
     world = World(names={"www.test": known}, hangs=frozenset({Operation.CONNECT}))
 
     async def story(clock: VirtualClock) -> list[Observation]:
-        trace = Trace(clock)
+        trace = StepTrace(clock)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await web(
-                    Target(text="https://www.test/"), WebConfig(), FakeNet(world, clock, trace)
+                    Target(value="https://www.test/"), WebConfig(), FakeNet(world, clock, trace)
                 )
         return trace.observations
 
@@ -253,8 +244,8 @@ class Slow(FakeNet):
     """Its first address takes ten seconds to refuse."""
 
     async def connect(
-        self, address: str, port: int, *, on: Seen | None = None, endpoint: str = ""
-    ) -> tuple[Seen, Stream | None]:
+        self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
+    ) -> tuple[StepResult, ByteStream | None]:
         if address == FORGED:
             await asyncio.sleep(10)
         return await super().connect(address, port, on=on, endpoint=endpoint)
@@ -268,8 +259,8 @@ def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> 
     )
 
     async def story(clock: VirtualClock) -> list[Observation]:
-        trace = Trace(clock)
-        await web(Target(text="https://www.test/"), WebConfig(), Slow(world, clock, trace))
+        trace = StepTrace(clock)
+        await web(Target(value="https://www.test/"), WebConfig(), Slow(world, clock, trace))
         assert asyncio.get_running_loop().time() < 11
         return trace.observations
 
@@ -301,12 +292,10 @@ def test_real_resolvers_that_disagree_and_a_site_that_wants_its_cookie(tmp_path:
         doh_server(ca.leaf("127.0.0.1"), lambda query: saying("127.0.0.1", query)) as sealed,
     ):
         options = {
-            "net.resolver": liar.address,
-            "net.ca_file": str(ca.ca_file),
-            "resolver": honest.address,
-            "doh": f"https://127.0.0.1:{sealed}/dns-query",
+            "net.resolver": liar.address, "net.ca_file": str(ca.ca_file),
+            "resolver": honest.address, "doh": f"https://127.0.0.1:{sealed}/dns-query",
             "linger_ms": "50",
-        }
+        }  # fmt: skip
         command = Command(state=tmp_path / "state", options=options)
         ran = command.run("web", f"https://{NAME}:{site.https}/", "--json")
     assert ran.code == 0, ran.err

@@ -1,38 +1,5 @@
-"""A certificate authority for the session, and a net with short patience per test."""
+"""A certificate authority for the session, and a net on loopback per test."""
 
-import random
-from collections.abc import Callable
-from pathlib import Path
+from support.net_fixtures import ca, opening
 
-import pytest
-
-from heliograph.clock import SystemClock
-from heliograph_agent.net.system_net import Door, NetConfig, RealNet
-from heliograph_agent.net.trace import Trace
-from support.loopback_ca import LoopbackCA
-
-Opening = Callable[..., tuple[RealNet, Trace]]
-
-
-@pytest.fixture(scope="session")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> LoopbackCA:
-    return LoopbackCA(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def opening(ca: LoopbackCA, tmp_path: Path) -> Opening:
-    """`opening(resolver=…)` is a net that trusts the session's CA, and its trace. Hosts and
-    resolv.conf are files in tmp_path, empty until a test writes them."""
-
-    def make(**settings: object) -> tuple[RealNet, Trace]:
-        defaults: dict[str, object] = {
-            "ca_file": str(ca.ca_file),
-            "hosts_file": str(tmp_path / "hosts"),
-            "resolv_conf": str(tmp_path / "resolv.conf"),
-        }
-        config = NetConfig(**(defaults | settings))  # type: ignore[arg-type]
-        clock = SystemClock()
-        trace = Trace(clock)
-        return Door(config, clock, random.Random(7)).bind(trace), trace
-
-    return make
+__all__ = ["ca", "opening"]

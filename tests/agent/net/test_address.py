@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph.address import host_port, https_host_port, literal
+from heliograph.address import parse_host_port, parse_https_host_port, parse_literal
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from heliograph.address import host_port, https_host_port, literal
     ],
 )
 def test_host_port(text: str, pair: tuple[str, int]) -> None:
-    assert host_port(text, "net.resolver") == pair
+    assert parse_host_port(text, "net.resolver") == pair
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_host_port(text: str, pair: tuple[str, int]) -> None:
 )
 def test_mistakes_name_their_place(text: str) -> None:
     with pytest.raises(ValueError, match=r"net\.resolver: "):
-        host_port(text, "net.resolver")
+        parse_host_port(text, "net.resolver")
 
 
 @pytest.mark.parametrize(
@@ -36,26 +36,21 @@ def test_mistakes_name_their_place(text: str) -> None:
     ],
 )
 def test_https_host_port(url: str, pair: tuple[str, int]) -> None:
-    assert https_host_port(url, "net.doh") == pair
+    assert parse_https_host_port(url, "net.doh") == pair
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "",
-        "http://x/",
-        "https://",
-        "https://x:y/",
-        "https://x:70000/",
-        "https://[::1/",
+        "", "http://x/", "https://", "https://x:y/", "https://x:70000/", "https://[::1/",
         "https://x/a b",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_https_url_names_its_place(url: str) -> None:
     with pytest.raises(ValueError, match=r"net\.doh: .*is no https URL"):
-        https_host_port(url, "net.doh")
+        parse_https_host_port(url, "net.doh")
 
 
 def test_literal() -> None:
-    assert literal("[2001:DB8::1]") == "2001:db8::1"
-    assert literal("www.example.test") == ""
+    assert parse_literal("[2001:DB8::1]") == "2001:db8::1"
+    assert parse_literal("www.example.test") == ""

@@ -9,13 +9,17 @@ import pytest
 from heliograph.clock import SystemClock
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import visit
+from heliograph_agent.experiments.endpoints import visit_endpoint
 from heliograph_agent.experiments.experiment import CannotRun
-from heliograph_agent.net import Trace
-from heliograph_agent.net.address_policy import BarredError, is_barred, network_of
+from heliograph_agent.net import StepTrace
+from heliograph_agent.net.address_policy import (
+    ForbiddenAddressError,
+    interface_network,
+    is_forbidden,
+)
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.system_net import Door, RealNet
-from heliograph_agent.protocols.stun import CHANCE, Binding
+from heliograph_agent.net.system_net import SystemNet, SystemNetFactory
+from heliograph_agent.protocols.messengers import STUN_RANDOM_BYTES, BindingRequest
 from support.dns_server import answer, dns_server
 
 OWN = (ip_network("81.2.69.0/24"), ip_network("2a02:1234:5:6::/64"))
@@ -31,21 +35,21 @@ OWN = (ip_network("81.2.69.0/24"), ip_network("2a02:1234:5:6::/64"))
     ],
 )  # fmt: skip
 def test_private_and_own_addresses_are_barred(literal: str) -> None:
-    assert is_barred(literal, OWN)
+    assert is_forbidden(literal, OWN)
 
 
 @pytest.mark.parametrize(
     "literal", ["1.1.1.1", "81.2.70.1", "2a02:1234:5:7::1", "64:ff9b::1.1.1.1"]
 )
 def test_the_internet_is_not(literal: str) -> None:
-    assert not is_barred(literal, OWN)
+    assert not is_forbidden(literal, OWN)
 
 
 def test_an_own_network_is_no_wider_than_a_household_or_a_provider_s_street() -> None:
-    assert network_of("10.0.0.5", 24) == ip_network("10.0.0.0/24")
-    assert network_of("2a02::5", 48) == ip_network("2a02::/48")
-    assert network_of("2a02::5", 128) == ip_network("2a02::/64")
-    assert network_of("81.2.69.5", 0) == ip_network("81.2.69.5/32")
+    assert interface_network("10.0.0.5", 24) == ip_network("10.0.0.0/24")
+    assert interface_network("2a02::5", 48) == ip_network("2a02::/48")
+    assert interface_network("2a02::5", 128) == ip_network("2a02::/64")
+    assert interface_network("81.2.69.5", 0) == ip_network("81.2.69.5/32")
 
 
 @pytest.fixture
@@ -55,10 +59,10 @@ def resolver() -> Iterator[str]:
         yield server.address
 
 
-def opened(resolver: str, *, local: bool) -> tuple[RealNet, Trace]:
-    trace = Trace(SystemClock())
+def opened(resolver: str, *, local: bool) -> tuple[SystemNet, StepTrace]:
+    trace = StepTrace(SystemClock())
     config = NetConfig(resolver=resolver, local_targets=local)
-    return Door(config, SystemClock(), Random(1)).bind(trace), trace
+    return SystemNetFactory(config, SystemClock(), Random(1)).bind(trace), trace
 
 
 @pytest.mark.parametrize("kind", [EndpointKind.TCP, EndpointKind.STUN, EndpointKind.HTTPS])
@@ -67,7 +71,7 @@ async def test_a_name_that_leads_home_is_looked_up_and_not_visited(
 ) -> None:
     """The lookup stays as evidence, and no step is made up that was not made."""
     net, trace = opened(resolver, local=False)
-    await visit(Endpoint(id="e", kind=kind, host="trap.example", port=9), net)
+    await visit_endpoint(Endpoint(id="e", kind=kind, host="trap.example", port=9), net)
     assert {step.operation for step in trace.observations} == {Operation.RESOLVE}
     assert trace.observations[0].dns is not None
     assert trace.observations[0].dns.addresses == ("127.0.0.1",)
@@ -75,21 +79,21 @@ async def test_a_name_that_leads_home_is_looked_up_and_not_visited(
 
 async def test_the_switch_lets_a_lab_go_there(resolver: str) -> None:
     net, trace = opened(resolver, local=True)
-    await visit(Endpoint(id="e", kind=EndpointKind.TCP, host="trap.example", port=9), net)
+    await visit_endpoint(Endpoint(id="e", kind=EndpointKind.TCP, host="trap.example", port=9), net)
     assert trace.observations[-1].failure is Failure.CONNECTION_REFUSED
 
 
 async def test_a_planned_address_there_is_refused_in_words() -> None:
     net, trace = opened("9.9.9.9:53", local=False)
     with pytest.raises(CannotRun, match="of a private network, or of this machine's own"):
-        await visit(Endpoint(id="e", kind=EndpointKind.TCP, host="10.0.0.1", port=9), net)
+        await visit_endpoint(Endpoint(id="e", kind=EndpointKind.TCP, host="10.0.0.1", port=9), net)
     for attempt in (
         net.connect("192.168.0.1", 80),
-        net.datagram("224.0.0.1", 9, Binding(bytes(CHANCE))),
+        net.datagram("224.0.0.1", 9, BindingRequest(bytes(STUN_RANDOM_BYTES))),
         net.resolve("a.example", engine="udp", resolver="192.168.0.1:53"),
         net.resolve("a.example", engine="dot", resolver="127.0.0.1:853"),
         net.resolve("a.example", engine="doh", resolver="https://10.0.0.1/dns-query"),
     ):
-        with pytest.raises(BarredError):
+        with pytest.raises(ForbiddenAddressError):
             await attempt
     assert [step for step in trace.observations if step.operation is Operation.CONNECT] == []

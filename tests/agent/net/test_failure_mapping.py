@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from heliograph.failure import Failure
-from heliograph_agent.net.failure_mapping import StepError, failure_of
+from heliograph_agent.net.failure_mapping import StepError, classify_error
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ from heliograph_agent.net.failure_mapping import StepError, failure_of
     ],
 )
 def test_known(error: Exception, failure: Failure) -> None:
-    assert failure_of(error) == (failure, "")
+    assert classify_error(error) == (failure, "")
 
 
 def test_unknown_says_its_type_and_number_but_no_message() -> None:
     error = OSError(errno.ENOTTY, "at 198.51.100.23")
-    assert failure_of(error) == (Failure.UNKNOWN_FAILURE, "OSError ENOTTY")
-    assert failure_of(OSError("198.51.100.23")) == (Failure.UNKNOWN_FAILURE, "OSError")
+    assert classify_error(error) == (Failure.UNKNOWN_FAILURE, "OSError ENOTTY")
+    assert classify_error(OSError("198.51.100.23")) == (Failure.UNKNOWN_FAILURE, "OSError")

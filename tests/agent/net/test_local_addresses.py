@@ -7,22 +7,24 @@ import pytest
 
 from heliograph_agent.net.local_addresses import (
     DefaultRoute,
-    Held,
-    local_view,
+    InterfaceAddress,
+    make_local_view,
     own_addresses,
-    view_of,
+    read_local_view,
 )
 from support.netns import Namespace, namespace
 
-V4 = Held(2, "192.168.1.5", 24)
-V6 = Held(2, "2a00:1450:4001::5", 64)
+V4 = InterfaceAddress(2, "192.168.1.5", 24)
+V6 = InterfaceAddress(2, "2a00:1450:4001::5", 64)
 ROUTE4 = DefaultRoute(socket.AF_INET, 2, "192.168.1.1")
 ROUTE6 = DefaultRoute(socket.AF_INET6, 2, "fe80::1")
-LOOP = (Held(1, "127.0.0.1", 8), Held(1, "::1", 128))
+LOOP = (InterfaceAddress(1, "127.0.0.1", 8), InterfaceAddress(1, "::1", 128))
 
 
-def families(held: tuple[Held, ...], routes: tuple[DefaultRoute, ...]) -> tuple[bool, bool]:
-    view = view_of((*LOOP, *held), routes)
+def families(
+    held: tuple[InterfaceAddress, ...], routes: tuple[DefaultRoute, ...]
+) -> tuple[bool, bool]:
+    view = make_local_view((*LOOP, *held), routes)
     return view.ipv4, view.ipv6
 
 
@@ -36,22 +38,22 @@ def test_a_family_needs_address_and_route() -> None:
 
 @pytest.mark.parametrize("address", ["fe80::5", "fd00::5", "::1"])
 def test_ipv6_that_leads_nowhere(address: str) -> None:
-    assert families((Held(2, address, 64),), (ROUTE6,)) == (False, False)
+    assert families((InterfaceAddress(2, address, 64),), (ROUTE6,)) == (False, False)
 
 
 def test_fingerprint_follows_the_network_and_not_the_privacy_address() -> None:
-    base = view_of((V4, V6), (ROUTE4,)).fingerprint
-    renewed = Held(2, "2a00:1450:4001::77", 64)
-    assert view_of((renewed, V4), (ROUTE4,)).fingerprint == base
-    moved = Held(2, "2a00:1450:4002::5", 64)
-    assert view_of((V4, moved), (ROUTE4,)).fingerprint != base
-    assert view_of((V4, V6), (DefaultRoute(2, 2, "192.168.1.254"),)).fingerprint != base
-    assert view_of((V4, V6), ()).fingerprint != base
+    base = make_local_view((V4, V6), (ROUTE4,)).fingerprint
+    renewed = InterfaceAddress(2, "2a00:1450:4001::77", 64)
+    assert make_local_view((renewed, V4), (ROUTE4,)).fingerprint == base
+    moved = InterfaceAddress(2, "2a00:1450:4002::5", 64)
+    assert make_local_view((V4, moved), (ROUTE4,)).fingerprint != base
+    assert make_local_view((V4, V6), (DefaultRoute(2, 2, "192.168.1.254"),)).fingerprint != base
+    assert make_local_view((V4, V6), ()).fingerprint != base
 
 
 def test_this_machine() -> None:
-    view = local_view()
-    assert view == local_view()
+    view = read_local_view()
+    assert view == read_local_view()
     assert len(view.fingerprint) == 32
     assert "127.0.0.1" not in own_addresses()
 
@@ -66,8 +68,8 @@ def lab() -> Iterator[Namespace]:
 def test_real_interfaces_come_and_go(lab: Namespace) -> None:
     def look() -> list[str]:
         code = (
-            "from heliograph_agent.net.local_addresses import local_view, own_addresses as o\n"
-            "v = local_view(); print(v.ipv4, v.ipv6, v.fingerprint, *sorted(o()))"
+            "from heliograph_agent.net.local_addresses import read_local_view, own_addresses as o\n"
+            "v = read_local_view(); print(v.ipv4, v.ipv6, v.fingerprint, *sorted(o()))"
         )
         return lab.python(code).split()
 

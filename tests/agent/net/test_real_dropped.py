@@ -12,13 +12,14 @@ pytestmark = pytest.mark.lab
 PROBE = """
 import asyncio, json, random, sys
 from heliograph.clock import SystemClock
-from heliograph_agent.net.real import Door, NetConfig
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.config import NetConfig
+from heliograph_agent.net.system_net import SystemNetFactory
+from heliograph_agent.net.trace import StepTrace
 
 async def main():
     config = NetConfig(resolver="192.0.2.7:53", dns_s=0.5, resolve_s=2, connect_s=0.5)
-    trace = Trace(SystemClock())
-    net = Door(config, trace.clock, random.Random(1)).bind(trace)
+    trace = StepTrace(SystemClock())
+    net = SystemNetFactory(config, trace.clock, random.Random(1)).bind(trace)
     {steps}
     print(json.dumps([(o.operation, o.failure, o.duration_us) for o in trace.observations]))
 
@@ -41,10 +42,8 @@ def probe(lab: Namespace, *steps: str) -> list[list[object]]:
 def test_dropped_syn_and_dropped_query_are_timeouts(lab: Namespace) -> None:
     lab.filter("tcp dport 443 drop", "udp dport 53 drop")
     connect, resolve = probe(
-        lab,
-        "await net.connect('192.0.2.7', 443)",
-        "await net.resolve('www.example.test')",
-    )
+        lab, "await net.connect('192.0.2.7', 443)", "await net.resolve('www.example.test')",
+    )  # fmt: skip
     assert connect[:2] == ["connect", "generic_timeout_error"]
     assert isinstance(connect[2], int)
     assert connect[2] >= 400_000
@@ -58,25 +57,19 @@ def test_rejects_are_told_apart(lab: Namespace) -> None:
         "udp dport 53 reject with icmpx type port-unreachable",
     )
     steps = probe(
-        lab,
-        "await net.connect('192.0.2.7', 443)",
-        "await net.connect('192.0.2.7', 444)",
+        lab, "await net.connect('192.0.2.7', 443)", "await net.connect('192.0.2.7', 444)",
         "await net.resolve('www.example.test')",
-    )
+    )  # fmt: skip
     assert [step[1] for step in steps] == [
-        "connection_refused",
-        "host_unreachable",
-        "connection_refused",
-    ]
+        "connection_refused", "host_unreachable", "connection_refused",
+    ]  # fmt: skip
 
 
 def test_no_route_at_all(lab: Namespace) -> None:
     steps = probe(
-        lab,
-        "await net.connect('203.0.113.1', 443)",
-        "await net.connect('2001:db8::1', 443)",
+        lab, "await net.connect('203.0.113.1', 443)", "await net.connect('2001:db8::1', 443)",
         "await net.resolve('x.test', engine='udp', resolver='203.0.113.1:53')",
-    )
+    )  # fmt: skip
     assert [step[1] for step in steps] == ["network_unreachable"] * 3
 
 

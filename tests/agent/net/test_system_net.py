@@ -12,14 +12,13 @@ from heliograph.clock import SystemClock
 from heliograph.codec import measurement_from_pb, measurement_to_pb
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_agent.net.system_net import Door, NetConfig, RealNet
-from heliograph_agent.net.trace import Stream, Trace
+from heliograph_agent.net.system_net import NetConfig, SystemNet, SystemNetFactory
+from heliograph_agent.net.trace import ByteStream
 from support.dns_server import dns_server
 from support.loopback_ca import LoopbackCA
+from support.net_fixtures import Opening
 from support.tcp_server import SLOW_BODY, reply, say_nothing, tcp_server
 from support.tls_server import tls_server
-
-Opening = Callable[..., tuple[RealNet, Trace]]
 
 
 async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
@@ -33,7 +32,7 @@ async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
         await task
 
 
-async def connected(net: RealNet, port: int) -> Stream:
+async def connected(net: SystemNet, port: int) -> ByteStream:
     _, stream = await net.connect("127.0.0.1", port)
     assert stream is not None
     return stream
@@ -59,11 +58,8 @@ async def test_cancelled_handshake_and_exchange(opening: Opening) -> None:
         exchange = net.http(await connected(net, port), "http://www.example.test/")
         await cancelled(exchange, lambda: trace.bytes_moved > before)
     assert [step.failure for step in trace.observations] == [
-        None,
-        Failure.INTERRUPTED,
-        None,
-        Failure.INTERRUPTED,
-    ]
+        None, Failure.INTERRUPTED, None, Failure.INTERRUPTED,
+    ]  # fmt: skip
 
 
 async def test_cancelled_body_keeps_what_came(opening: Opening) -> None:
@@ -87,23 +83,16 @@ async def test_every_observation_passes_the_contract(opening: Opening, ca: Loopb
         assert stream is not None
         await net.http(stream, f"https://w.test:{port}/" + "y" * 5000)
     whole = Measurement(
-        experiment="web",
-        experiment_version=1,
-        target="w.test",
-        started_us=0,
-        monotonic_us=0,
-        boot="b",
-        runtime_us=1,
-        epoch="e",
-        observations=tuple(trace.observations),
-    )
+        experiment="web", experiment_version=1, target="w.test", started_us=0, monotonic_us=0,
+        boot="b", runtime_us=1, epoch="e", observations=tuple(trace.observations),
+    )  # fmt: skip
     assert measurement_from_pb(measurement_to_pb(whole)) == whole
     assert len(trace.observations) == 5
 
 
 def test_bad_setting_names_its_key() -> None:
     with pytest.raises(ValueError, match=r"net\.resolver: 'dns\.test'"):
-        Door(NetConfig(resolver="dns.test"), SystemClock(), random.Random(1))
+        SystemNetFactory(NetConfig(resolver="dns.test"), SystemClock(), random.Random(1))
 
 
 def test_importing_the_net_loads_no_heavy_library() -> None:
@@ -120,11 +109,11 @@ def test_resolvers_of_dnspython_are_never_loaded() -> None:
     code = (
         "import asyncio, random, sys\n"
         "from heliograph.clock import SystemClock\n"
-        "from heliograph_agent.net.system_net import Door, NetConfig\n"
-        "from heliograph_agent.net.trace import Trace\n"
+        "from heliograph_agent.net.system_net import NetConfig, SystemNetFactory\n"
+        "from heliograph_agent.net.trace import StepTrace\n"
         "clock = SystemClock()\n"
-        "door = Door(NetConfig(resolver='127.0.0.1:1'), clock, random.Random(1))\n"
-        "net = door.bind(Trace(clock))\n"
+        "factory = SystemNetFactory(NetConfig(resolver='127.0.0.1:1'), clock, random.Random(1))\n"
+        "net = factory.bind(StepTrace(clock))\n"
         "asyncio.run(net.resolve('www.example.test'))\n"
         "print('dns.message' in sys.modules, 'dns.resolver' in sys.modules,"
         " 'dns.asyncresolver' in sys.modules, 'dns.query' in sys.modules)"

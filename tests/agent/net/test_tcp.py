@@ -1,17 +1,12 @@
 """Connecting: success, refusal, and what is no connect at all."""
 
-from collections.abc import Callable
-
 import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Tcp
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Trace
+from support.net_fixtures import Opening
 from support.ports import free_port
 from support.tcp_server import say_nothing, tcp_server
-
-Opening = Callable[..., tuple[RealNet, Trace]]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -12,12 +12,11 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.tor import _about
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net.system_net import SystemNet
+from heliograph_agent.net.tor import _bridge_config
+from support.net_fixtures import Opening
 from support.netns import namespace
 
-Opening = Callable[..., tuple[RealNet, Trace]]
 Installing = Callable[..., Path]
 BRIDGE = "192.0.2.7:443 0123456789ABCDEF0123456789ABCDEF01234567"
 OBFS4 = f"obfs4 {BRIDGE} cert=c2VjcmV0 iat-mode=0"
@@ -57,7 +56,7 @@ def says(*progress: int) -> list[str]:
 STAYS = "time.sleep(600)"
 
 
-async def step(net: RealNet, *bridges: str) -> Observation:
+async def step(net: SystemNet, *bridges: str) -> Observation:
     seen = (await net.tor(bridges, endpoint="tor")).observation
     assert (seen.operation, seen.endpoint) == (Operation.EXCHANGE, "tor")
     return seen
@@ -117,17 +116,12 @@ def alive(pid: int) -> bool:
 
 async def test_what_it_moved_is_counted(opening: Opening, installed: Installing) -> None:
     installed(
-        "import os, socket",
-        "control = socket.socket(socket.AF_UNIX)",
-        "control.bind(os.path.dirname(sys.argv[2]) + '/control')",
-        "control.listen()",
-        *says(100),
-        "one = control.accept()[0]",
-        "one.recv(999)",
+        "import os, socket", "control = socket.socket(socket.AF_UNIX)",
+        "control.bind(os.path.dirname(sys.argv[2]) + '/control')", "control.listen()", *says(100),
+        "one = control.accept()[0]", "one.recv(999)",
         r"one.sendall(b'250 OK\r\n250-traffic/read=1000\r\n250-traffic/written=234\r\n')",
-        r"one.sendall(b'250 OK\r\n250 closing connection\r\n')",
-        STAYS,
-    )
+        r"one.sendall(b'250 OK\r\n250 closing connection\r\n')", STAYS,
+    )  # fmt: skip
     net, trace = opening()
     await step(net)
     assert trace.bytes_moved == 1_234
@@ -157,12 +151,10 @@ async def test_bridges_are_written_where_nobody_else_looks(
     shown = tmp_path / "shown"
     installed("", name="obfs4proxy")
     installed(
-        "import os, shutil",
-        f"shutil.copy(sys.argv[2], {str(shown)!r})",
+        "import os, shutil", f"shutil.copy(sys.argv[2], {str(shown)!r})",
         "mode = os.stat(os.path.dirname(sys.argv[2])).st_mode",
-        f"open({str(shown)!r}, 'a').write(f'# {{mode:o}}')",
-        *says(100),
-    )
+        f"open({str(shown)!r}, 'a').write(f'# {{mode:o}}')", *says(100),
+    )  # fmt: skip
     await step(opening()[0], OBFS4, f"Bridge {BRIDGE}")
     torrc = shown.read_text().splitlines()
     assert {"UseBridges 1", f"Bridge {OBFS4}", f"Bridge {BRIDGE}", "ClientOnly 1"} <= set(torrc)
@@ -188,10 +180,10 @@ def test_a_bridge_that_cannot_be_used_is_not_quoted(
 ) -> None:
     installed("")
     if not sentence:  # a second line would be a setting of its own
-        assert len("\n".join(_about((bridge,))).splitlines()) == 2
+        assert len("\n".join(_bridge_config((bridge,))).splitlines()) == 2
         return
     with pytest.raises(ValueError, match=sentence) as raised:
-        _about((bridge,))
+        _bridge_config((bridge,))
     assert "192.0.2.7" not in str(raised.value)
 
 

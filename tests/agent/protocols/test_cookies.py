@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.protocols.cookies import MAX_HEADER, MOST, Jar
+from heliograph_agent.experiments.web import MAX_COOKIES, MAX_HEADER, CookieJar
 
 HERE = "https://www.example.test/shop/in?x=1"
 
@@ -36,31 +36,31 @@ HERE = "https://www.example.test/shop/in?x=1"
     ],
 )
 def test_a_cookie_goes_where_it_belongs(line: str, url: str, sent: str) -> None:
-    jar = Jar()
-    jar.take(HERE, [line])
-    assert jar.header(url) == sent
+    jar = CookieJar()
+    jar.add(HERE, [line])
+    assert jar.format_header(url) == sent
 
 
 def test_a_cookie_is_replaced_and_deleted_by_its_name_and_place() -> None:
-    jar = Jar()
-    jar.take(HERE, ["a=1; Path=/", "b=2; Path=/shop", "a=3; Path=/"])
-    assert jar.header(HERE) == "b=2; a=3"
-    jar.take(HERE, ["a=; Path=/; Max-Age=0"])
-    assert jar.header(HERE) == "b=2"
+    jar = CookieJar()
+    jar.add(HERE, ["a=1; Path=/", "b=2; Path=/shop", "a=3; Path=/"])
+    assert jar.format_header(HERE) == "b=2; a=3"
+    jar.add(HERE, ["a=; Path=/; Max-Age=0"])
+    assert jar.format_header(HERE) == "b=2"
 
 
 def test_an_address_has_no_hosts_below_it() -> None:
-    jar = Jar()
-    jar.take("http://192.0.2.1/", ["a=1; Domain=2.1"])
-    assert jar.header("http://192.0.2.1/") == ""
+    jar = CookieJar()
+    jar.add("http://192.0.2.1/", ["a=1; Domain=2.1"])
+    assert jar.format_header("http://192.0.2.1/") == ""
 
 
 @given(st.lists(st.text(max_size=200), max_size=80))
 def test_whatever_a_server_says_the_jar_stays_small(lines: list[str]) -> None:
-    jar = Jar()
-    jar.take(HERE, lines)
-    jar.take(HERE, [f"n{n}={'x' * 400}; Path=/" for n in range(2 * MOST)])
-    header = jar.header(HERE)
+    jar = CookieJar()
+    jar.add(HERE, lines)
+    jar.add(HERE, [f"n{n}={'x' * 400}; Path=/" for n in range(2 * MAX_COOKIES)])
+    header = jar.format_header(HERE)
     assert len(header) <= MAX_HEADER
     assert header.isascii()
     assert header.isprintable()

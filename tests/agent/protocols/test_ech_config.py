@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.protocols.ech_config import config_in, first_usable, listed, parameter_of
-from support.ech_server import in_base64, published
+from heliograph_agent.protocols.ech_config import (
+    find_ech_parameter,
+    find_usable,
+    parse_config_list,
+)
+from support.ech_server import encode_config_list, in_base64, published
 
 PUBLIC = bytes(range(32))
 GOOD = published(PUBLIC, "public.test")
@@ -23,7 +27,7 @@ def changed(at: int, *values: int) -> bytes:
 
 
 def test_a_key_as_it_stands_in_the_dns_is_read() -> None:
-    config = config_in(SEEN)
+    config = parse_config_list(SEEN)
     assert config is not None
     assert (config.public_name, config.config_id, config.max_name) == ("cloudflare-ech.com", 165, 0)
     assert len(config.public_key) == 32
@@ -42,8 +46,8 @@ def test_a_key_as_it_stands_in_the_dns_is_read() -> None:
     ids=["version", "kem", "kdf", "name", "extension"],
 )
 def test_an_unusable_one_is_passed_over_for_the_next(bad: bytes) -> None:
-    assert first_usable(listed([bad])) is None
-    found = first_usable(listed([bad, GOOD]))
+    assert find_usable(encode_config_list([bad])) is None
+    found = find_usable(encode_config_list([bad, GOOD]))
     assert found is not None
     assert found.wire == GOOD
 
@@ -51,14 +55,14 @@ def test_an_unusable_one_is_passed_over_for_the_next(bad: bytes) -> None:
 @pytest.mark.parametrize("text", ["!", "AAA", "AAE=", in_base64(GOOD)[:-8], in_base64(GOOD + b"x")])
 def test_what_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        config_in(text)
+        parse_config_list(text)
 
 
 @given(st.binary(max_size=120))
 def test_nothing_breaks_it(data: bytes) -> None:
-    for wire in (data, listed([data]), listed([GOOD[:4] + data])):
+    for wire in (data, encode_config_list([data]), encode_config_list([GOOD[:4] + data])):
         try:
-            first_usable(wire)
+            find_usable(wire)
         except ValueError:
             continue
 
@@ -74,4 +78,4 @@ def test_nothing_breaks_it(data: bytes) -> None:
     ],
 )
 def test_the_parameter_of_an_https_record(record: str, found: str) -> None:
-    assert parameter_of(record) == found
+    assert find_ech_parameter(record) == found

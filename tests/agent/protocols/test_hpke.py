@@ -12,7 +12,7 @@ INFO = bytes.fromhex("4f6465206f6e2061204772656369616e2055726e")
 
 
 def test_the_figures_of_rfc_9180_appendix_a_1_1() -> None:
-    sender = hpke.sender(PUBLIC, INFO, hpke.AES_128_GCM, SECRET)
+    sender = hpke.make_sealing_context(PUBLIC, INFO, hpke.AES_128_GCM, SECRET)
     assert sender.enc.hex() == "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"
     assert sender.key.hex() == "4531685d41d65f03dc48f6b8302c05b0"
     assert sender.nonce.hex() == "56d890e5accaaf011cff4b7d"
@@ -31,7 +31,7 @@ def test_the_figures_of_rfc_9180_appendix_a_1_1() -> None:
 )
 def test_the_library_opens_what_is_sealed(number: int, aead: library.AEAD) -> None:
     key = X25519PrivateKey.generate()
-    sender = hpke.sender(key.public_key().public_bytes_raw(), b"info", number, SECRET)
+    sender = hpke.make_sealing_context(key.public_key().public_bytes_raw(), b"info", number, SECRET)
     suite = library.Suite(library.KEM.X25519, library.KDF.HKDF_SHA256, aead)
     assert suite.decrypt(sender.enc + sender.seal(b"hello", b""), key, b"info") == b"hello"
 
@@ -39,12 +39,14 @@ def test_the_library_opens_what_is_sealed(number: int, aead: library.AEAD) -> No
 @pytest.mark.parametrize(("public", "number"), [(PUBLIC, 0x0002), (b"short", hpke.AES_128_GCM)])
 def test_what_cannot_be_sealed_to_is_refused(public: bytes, number: int) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        hpke.sender(public, INFO, number, SECRET)
+        hpke.make_sealing_context(public, INFO, number, SECRET)
 
 
 def test_expand_makes_more_than_one_block() -> None:
     """RFC 5869 test case 1."""
-    made = hpke.expand(hpke.extract(bytes(range(13)), b"\x0b" * 22), bytes(range(0xF0, 0xFA)), 42)
+    made = hpke.hkdf_expand(
+        hpke.hkdf_extract(bytes(range(13)), b"\x0b" * 22), bytes(range(0xF0, 0xFA)), 42
+    )
     assert made.hex() == (
         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.probe_message import NotThisProtocol, Reply
-from heliograph_agent.protocols.stun import Binding
+from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.protocols.messengers import BindingRequest
 
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")
 # RFC 5769 section 2.2 (IPv4) and 2.3 (IPv6)
@@ -36,18 +36,25 @@ def error(code: int) -> bytes:
 
 
 def test_the_request_is_twenty_bytes() -> None:
-    assert Binding(TRANSACTION).opening() == bytes.fromhex("000100002112a442") + TRANSACTION
+    assert (
+        BindingRequest(TRANSACTION).make_request()
+        == bytes.fromhex("000100002112a442") + TRANSACTION
+    )
 
 
 @pytest.mark.parametrize("vector", [FOUR, SIX])
 def test_the_rfc_s_own_responses_are_successes(vector: bytes) -> None:
-    assert Binding(TRANSACTION).heard(vector) == Reply("binding_success")
-    assert Binding(TRANSACTION).heard(vector[:-1]) is None, "the rest of it may yet come"
+    assert BindingRequest(TRANSACTION).parse_reply(vector) == ProbeReply("binding_success")
+    assert BindingRequest(TRANSACTION).parse_reply(vector[:-1]) is None, (
+        "the rest of it may yet come"
+    )
 
 
 @pytest.mark.parametrize("code", [300, 400, 420, 500, 699])
 def test_an_error_is_told_by_its_code(code: int) -> None:
-    assert Binding(TRANSACTION).heard(error(code)) == Reply(f"binding_error_{code}")
+    assert BindingRequest(TRANSACTION).parse_reply(error(code)) == ProbeReply(
+        f"binding_error_{code}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,19 +71,22 @@ def test_an_error_is_told_by_its_code(code: int) -> None:
     ],
 )
 def test_what_answers_another_question_is_no_reply(other: bytes) -> None:
-    with pytest.raises(NotThisProtocol):
-        Binding(TRANSACTION).heard(other)
+    with pytest.raises(ProtocolMismatch):
+        BindingRequest(TRANSACTION).parse_reply(other)
 
 
 @given(st.binary(max_size=100))
 def test_no_bytes_are_taken_for_an_answer(data: bytes) -> None:
-    with contextlib.suppress(NotThisProtocol):
-        assert Binding(TRANSACTION).heard(data) is None
+    with contextlib.suppress(ProtocolMismatch):
+        assert BindingRequest(TRANSACTION).parse_reply(data) is None
 
 
 @given(st.integers(20, len(FOUR) - 1), st.integers(1, 255))
 def test_a_changed_response_does_no_worse(at: int, by: int) -> None:
     changed = bytearray(FOUR)
     changed[at] ^= by
-    with contextlib.suppress(NotThisProtocol):
-        assert Binding(TRANSACTION).heard(bytes(changed)) in (Reply("binding_success"), None)
+    with contextlib.suppress(ProtocolMismatch):
+        assert BindingRequest(TRANSACTION).parse_reply(bytes(changed)) in (
+            ProbeReply("binding_success"),
+            None,
+        )

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.probe_message import NotThisProtocol, Reply
-from heliograph_agent.protocols.ech_config import EchConfig, config_in
-from heliograph_agent.protocols.tls_hello import CHANCE, ClientHello, padding
+from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.protocols.ech_config import EchConfig, parse_config_list
+from heliograph_agent.protocols.tls_hello import RANDOM_BYTES, ClientHello, padding_size
 from support.ech_opening import opened, server_hello
 from support.ech_server import EchServer, ech_server, in_base64, published
 from support.loopback_ca import LoopbackCA
@@ -25,21 +25,21 @@ RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c
 
 
 def key_of(text: str) -> EchConfig:
-    key = config_in(text)
+    key = parse_config_list(text)
     assert key is not None
     return key
 
 
 def chance(seed: int = 1) -> bytes:
-    return Random(seed).randbytes(CHANCE)
+    return Random(seed).randbytes(RANDOM_BYTES)
 
 
-def answered(port: int, speech: ClientHello) -> Reply | None:
+def answered(port: int, speech: ClientHello) -> ProbeReply | None:
     """What a server on loopback says; None when it hangs up."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(speech.opening())
+        connection.sendall(speech.make_request())
         received = b""
-        while (reply := speech.heard(received)) is None:
+        while (reply := speech.parse_reply(received)) is None:
             data = connection.recv(4096)
             if not data:
                 return None
@@ -57,23 +57,23 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.mark.parametrize("grease", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_openssl_takes_it_with_and_without_grease(openssl: int, grease: bool, seed: int) -> None:
-    speech = ClientHello(NAME, chance(seed), grease=grease)
-    assert answered(openssl, speech) == Reply("server_hello")
-    assert (speech.tls().version, speech.tls().server_name) == ("TLSv1.3", NAME)
-    assert speech.tls().ech == ("grease" if grease else "")
+    speech = ClientHello(NAME, chance(seed), is_grease=grease)
+    assert answered(openssl, speech) == ProbeReply("server_hello")
+    assert (speech.tls_facts().version, speech.tls_facts().server_name) == ("TLSv1.3", NAME)
+    assert speech.tls_facts().ech == ("grease" if grease else "")
 
 
 def test_openssl_does_not_open_a_sealed_name_and_that_is_seen(openssl: int) -> None:
     key = replace(key_of(in_base64(WIRE)), public_name=NAME)
     speech = ClientHello("hidden.test", chance(), config=key)
-    assert answered(openssl, speech) == Reply("server_hello")
+    assert answered(openssl, speech) == ProbeReply("server_hello")
 
 
 @pytest.mark.parametrize("name", ["stranger.test", ""])
 def test_a_name_that_the_server_refuses_is_an_alert(openssl: int, name: str) -> None:
     speech = ClientHello(name, chance())
-    assert answered(openssl, speech) == Reply("alert_112")
-    assert (speech.tls().server_name, speech.tls().alert) == (name, 112)
+    assert answered(openssl, speech) == ProbeReply("alert_112")
+    assert (speech.tls_facts().server_name, speech.tls_facts().alert) == (name, 112)
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +86,26 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchServer]:
 @pytest.mark.slow
 def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
     speech = ClientHello(NAME, chance(), config=key_of(go.config))
-    assert NAME.encode() not in speech.opening()
-    assert answered(go.port, speech) == Reply("server_hello_ech_accepted")
+    assert NAME.encode() not in speech.make_request()
+    assert answered(go.port, speech) == ProbeReply("server_hello_ech_accepted")
     assert go.name() == NAME
-    assert speech.tls().outer_name == "public.test"
+    assert speech.tls_facts().outer_name == "public.test"
 
 
 @pytest.mark.slow
 def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
     outdated = replace(key_of(go.config), public_key=WIRE[9:41])
     speech = ClientHello(NAME, chance(), config=outdated)
-    assert answered(go.port, speech) == Reply("server_hello")
+    assert answered(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == "public.test"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grease", [False, True])
 def test_what_is_not_sealed_is_taken_by_its_own_name(go: EchServer, grease: bool) -> None:
-    assert answered(go.port, ClientHello(NAME, chance(), grease=grease)) == Reply("server_hello")
+    assert answered(go.port, ClientHello(NAME, chance(), is_grease=grease)) == ProbeReply(
+        "server_hello"
+    )
     assert go.name() == NAME
 
 
@@ -113,30 +115,32 @@ def test_a_server_side_written_apart_opens_it_and_its_word_is_believed(
 ) -> None:
     """tests/support/ech_opening.py decrypts by another library and confirms by itself."""
     speech = ClientHello(name, chance(seed), config=key_of(in_base64(WIRE)))
-    hello = opened(speech.opening(), KEY, WIRE)
+    hello = opened(speech.make_request(), KEY, WIRE)
     assert hello.server_name == name
     assert hello.outer_name == "public.test"
-    assert speech.heard(server_hello(hello, suite=0x1301)) == Reply("server_hello_ech_accepted")
+    assert speech.parse_reply(server_hello(hello, suite=0x1301)) == ProbeReply(
+        "server_hello_ech_accepted"
+    )
 
 
 @pytest.mark.parametrize("suite", [0x1301, 0x1302, 0x1303])
 def test_a_confirmation_is_believed_only_when_every_bit_is_right(suite: int) -> None:
     speech = ClientHello(NAME, chance(), config=key_of(in_base64(WIRE)))
-    good = server_hello(opened(speech.opening(), KEY, WIRE), suite=suite)
-    assert speech.heard(good) == Reply("server_hello_ech_accepted")
+    good = server_hello(opened(speech.make_request(), KEY, WIRE), suite=suite)
+    assert speech.parse_reply(good) == ProbeReply("server_hello_ech_accepted")
     for at in range(9 + 2 + 24, 9 + 2 + 32):  # the confirmation, behind both heads and the version
         bad = good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :]
-        assert speech.heard(bad) == Reply("server_hello")
+        assert speech.parse_reply(bad) == ProbeReply("server_hello")
 
 
 def test_the_length_of_the_name_is_hidden() -> None:
     lengths = {len(opened(_hello(n), KEY, WIRE).encoded) for n in ("a.b", "long.name.test")}
     assert len(lengths) == 1
-    assert all((size + padding(size, "a", 9)) % 32 == 0 for size in range(200, 300))
+    assert all((size + padding_size(size, "a", 9)) % 32 == 0 for size in range(200, 300))
 
 
 def _hello(name: str) -> bytes:
-    return ClientHello(name, chance(), config=key_of(in_base64(WIRE))).opening()
+    return ClientHello(name, chance(), config=key_of(in_base64(WIRE))).make_request()
 
 
 def test_a_server_that_asks_again_is_told() -> None:
@@ -144,24 +148,21 @@ def test_a_server_that_asks_again_is_told() -> None:
     body = b"\x03\x03" + RETRY + b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04"
     handshake = b"\x02" + len(body).to_bytes(3, "big") + body
     reply = b"\x16\x03\x03" + len(handshake).to_bytes(2, "big") + handshake
-    assert speech.heard(reply) == Reply("hello_retry")
-    assert {speech.heard(reply[:end]) for end in range(len(reply))} == {None}
+    assert speech.parse_reply(reply) == ProbeReply("hello_retry")
+    assert {speech.parse_reply(reply[:end]) for end in range(len(reply))} == {None}
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"\x16\x03\x03\x00\x04\x01\x00\x00\x00",
-        b"\x17\x03\x03\x00\x01\x00",
-        b"\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\x00\x00",
-        b"\x15\x02",
-        b"\x16\x03\x03\xff\xff",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x04\x01\x00\x00\x00",
+        b"\x17\x03\x03\x00\x01\x00", b"\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\x00\x00",
+        b"\x15\x02", b"\x16\x03\x03\xff\xff",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_answer_to_a_hello_is_no_tls(other: bytes) -> None:
-    with pytest.raises(NotThisProtocol):
-        ClientHello(NAME, chance()).heard(other.ljust(5, b"\x00"))
+    with pytest.raises(ProtocolMismatch):
+        ClientHello(NAME, chance()).parse_reply(other.ljust(5, b"\x00"))
 
 
 @given(st.binary(max_size=200))
@@ -169,11 +170,11 @@ def test_nothing_that_is_received_breaks_it(data: bytes) -> None:
     speech = ClientHello(NAME, chance())
     for received in (data, b"\x16\x03\x03\x00" + data[:1] + b"\x02\x00\x00" + data[1:]):
         try:
-            speech.heard(received)
-        except NotThisProtocol:
+            speech.parse_reply(received)
+        except ProtocolMismatch:
             continue
 
 
 def test_too_little_chance_is_refused() -> None:
-    with pytest.raises(ValueError, match="bytes of chance"):
+    with pytest.raises(ValueError, match="random bytes"):
         ClientHello(NAME, b"\x00" * 40)

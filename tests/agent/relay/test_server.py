@@ -1,4 +1,4 @@
-"""One agent's way out lent to another: real doors on both sides, and a relay that cannot lie."""
+"""A relay lends its connection to an offline agent, and cannot forge receipts."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from heliograph.envelope import SIZES
 from heliograph.keys import SealingKey, key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
-from heliograph_agent.relay.key import pin_of, relay_pem
-from heliograph_agent.relay.server import AT_ONCE, Relay
-from heliograph_agent.spool import Spool
-from heliograph_agent.state import Collector as Known
+from heliograph_agent.relay.key import compute_pin, load_relay_pem
+from heliograph_agent.relay.server import MAX_CONNECTIONS, Relay
+from heliograph_agent.state import Collector as StoredCollector
 from heliograph_agent.state import State
-from heliograph_agent.uplink.dial_context import Ways
+from heliograph_agent.uplink.dial_context import DialContext
 from support.ports import HOST, free_port
-from support.post_door import post_door
+from support.post_entrance import post_entrance
+from support.results import open_spool
 from support.scripted_intake import Collector, Identity, identity, intake, plan_of
 from support.uplink_agent import Agent, running
 
@@ -41,121 +41,115 @@ def who() -> Identity:
 @pytest_asyncio.fixture
 async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
     (tmp_path / "dark").mkdir()
-    spool = Spool(tmp_path / "dark" / "spool.db", clock=CLOCK)
-    try:
+    async with open_spool(tmp_path / "dark" / "spool.db", CLOCK) as spool:
         yield Agent(State(tmp_path / "dark"), spool, who)
-    finally:
-        await spool.close()
 
 
 @asynccontextmanager
 async def relay(
     agent: Agent,
-    there: Collector,
+    collector: Collector,
     folder: Path,
     *ways: Entrance,
     per_day: int = 10**9,
     sealed_to: Sequence[bytes] = (),
 ) -> AsyncIterator[tuple[Relay, Entrance]]:
     """A neighbour that serves the same collector, and what its line says. `sealed_to`: the keys
-    that it is told of one after the other, instead of the collector's."""
+    that it is collectors of one after the other, instead of the collector's."""
     state = State(folder)
     state.prepare()
-    agent.know(there)
-    known = agent.state.collector()
-    assert known is not None
-    own = Ways(CLOCK, random.Random(1))
-    told = [replace(known, sealing_key=key) for key in sealed_to] or [known]
+    agent.know(collector)
+    stored = agent.state.collector()
+    assert stored is not None
+    own = DialContext(CLOCK, random.Random(1))
+    collectors = [replace(stored, sealing_key=key) for key in sealed_to] or [stored]
 
-    def serves() -> Known:
-        return told.pop(0) if len(told) > 1 else told[0]
+    def serves() -> StoredCollector:
+        return collectors.pop(0) if len(collectors) > 1 else collectors[0]
 
-    lent = Relay(state, serves, own, (HOST, 0), per_day, lambda: ways)
+    server = Relay(state, serves, own, (HOST, 0), per_day, lambda: ways)
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        going = group.create_task(lent.run(ready.set))
+        task = group.create_task(server.run(ready.set))
         async with asyncio.timeout(DEADLINE_S):
             await ready.wait()
-        pin = pin_of(relay_pem(state, CLOCK))
-        yield lent, Entrance(carrier=Carrier.RELAY, host=HOST, port=lent.port, pin=pin)
-        going.cancel()
+        pin = compute_pin(load_relay_pem(state, CLOCK))
+        yield (
+            server,
+            Entrance(carrier=Carrier.RELAY, host=HOST, port=server.port, pin=pin),
+        )
+        task.cancel()
 
 
-def unreachable(there: Collector) -> Collector:
+def as_unreachable(collector: Collector) -> Collector:
     """The same collector as the dark agent finds it."""
-    gone = Collector(there.who, plan_of())
-    gone.agents, gone.port = there.agents, free_port()
+    gone = Collector(collector.who, plan_of())
+    gone.agents, gone.port = collector.agents, free_port()
     return gone
 
 
-async def test_a_dark_agent_delivers_by_its_neighbour_whatever_door_that_one_has(
+async def test_relay_delivers_by_session_or_post(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> None:
-    async with intake(who=who) as there, post_door(there, tmp_path) as door:
+    async with intake(who=who) as collector, post_entrance(collector, tmp_path) as door:
         for name, ways in (("session", ()), ("post", (door,))):
-            async with relay(agent, there, tmp_path / name, *ways) as (lent, entrance):
-                before = len(there.batches)
-                async with running(agent, unreachable(there)):
-                    agent.entrances = [entrance]
-                    await agent.put(3)
-                    await agent.empty()
-                    assert agent.uplink.reached.way == f"relay://{HOST}:{lent.port}"
-                assert (len(there.batches) - before, lent.carried) == (3, 3)
-    assert there.stored == set(range(1, 7))
-    assert set(there.places) == {"relay"}, "the neighbour's address is nobody's vantage"
+            async with relay(agent, collector, tmp_path / name, *ways) as (server, entrance):
+                before = len(collector.batches)
+                async with running(agent, as_unreachable(collector), entrance):
+                    await agent.deliver(3)
+                    assert agent.uplink.status.transport == f"relay://{HOST}:{server.port}"
+                assert (len(collector.batches) - before, server.carried_count) == (3, 3)
+    assert collector.stored == set(range(1, 7))
+    assert set(collector.places) == {"relay"}, "the neighbour's address is nobody's vantage"
 
 
-async def test_a_neighbour_goes_on_lending_when_the_collector_has_other_keys(
+async def test_relay_accepts_earlier_and_later_sealing_keys(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> None:
     """Who followed the charter seals to the new key, who was long in the dark to the old one."""
     keys_ = (SealingKey(bytes(31) + b"o").public, who.sealing.public)
     for name, sealed_to in (("later", keys_), ("before", keys_[::-1])):
         async with (
-            intake(who=who) as there,
-            relay(agent, there, tmp_path / name, sealed_to=sealed_to) as (lent, entrance),
-            running(agent, unreachable(there)),
+            intake(who=who) as collector,
+            relay(agent, collector, tmp_path / name, sealed_to=sealed_to) as (
+                server,
+                entrance,
+            ),
+            running(agent, as_unreachable(collector), entrance),
         ):
-            agent.entrances = [entrance]
-            await agent.put()
-            await agent.empty()
-            assert lent.carried == 1
+            await agent.deliver()
+            assert server.carried_count == 1
 
 
-async def test_a_plan_comes_back_by_the_same_way(
-    agent: Agent, who: Identity, tmp_path: Path
-) -> None:
-    async with intake(who=who) as there:
-        plan = there.signed(replace(plan_of(), version=9, services_version="x" * 1_900))
-        there.news = 9, plan_chunks.pack(plan.SerializeToString())
+async def test_relay_brings_back_plan(agent: Agent, who: Identity, tmp_path: Path) -> None:
+    async with intake(who=who) as collector:
+        plan = collector.signed(replace(plan_of(), version=9, services_version="x" * 1_900))
+        collector.news = 9, plan_chunks.pack_plan(plan.SerializeToString())
         async with (
-            relay(agent, there, tmp_path / "relay") as (_, entrance),
-            running(agent, unreachable(there)),
+            relay(agent, collector, tmp_path / "relay") as (_, entrance),
+            running(agent, as_unreachable(collector), entrance),
         ):
-            agent.entrances = [entrance]
-            await agent.put(2)
-            await agent.empty()
+            await agent.deliver(2)
     assert agent.plans[0] == plan
     assert codec.plan_from_pb(plan_pb2.Plan.FromString(agent.plans[0].plan)).version == 9
 
 
-async def test_a_relay_that_claims_what_the_collector_never_said_is_not_believed(
+async def test_unsigned_receipt_of_relay_settles_nothing(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> None:
     """It shows its pinned key and says "stored": nothing leaves the spool."""
     liar = Collector(identity(), plan_of())
     liar.who = replace(liar.who, sealing=who.sealing)
-    async with intake(who=who) as there, post_door(liar, tmp_path) as false:
-        agent.know(there)
-        liar.agents = there.agents
+    async with intake(who=who) as collector, post_entrance(liar, tmp_path) as false:
+        agent.know(collector)
+        liar.agents = collector.agents
         entrance = replace(false, carrier=Carrier.RELAY, pin=liar.who.pin.hex())
-        async with running(agent, unreachable(there)):
-            agent.entrances = [entrance]
+        async with running(agent, as_unreachable(collector), entrance):
             await agent.put(1)
             await agent.until(lambda: len(liar.batches) >= 1)
-            await agent.until(lambda: agent.uplink.reached.last_failure != "")
-            counts = await agent.spool.counts()
-            assert (counts.waiting, agent.uplink.reached.connected) == (1, False)
+            await agent.until(lambda: agent.uplink.status.last_failure != "")
+            counts = await agent.spool.read_counts()
+            assert (counts.waiting, agent.uplink.status.connected) == (1, False)
 
 
 async def say(port: int, body: bytes) -> bytes:
@@ -172,74 +166,75 @@ async def say(port: int, body: bytes) -> bytes:
 
 
 def sealed_for(collector: Identity, size: int = SIZES[0], more: bytes = b"") -> bytes:
-    made = envelope_pb2.Envelope(
+    envelope_message = envelope_pb2.Envelope(
         version=1, key_id=key_id(collector.sealing.public), sealed=bytes(size)
     )
-    return made.SerializeToString() + more
+    return envelope_message.SerializeToString() + more
 
 
-async def test_it_is_nobodys_proxy(agent: Agent, who: Identity, tmp_path: Path) -> None:
+async def test_relay_refuses_other_requests(agent: Agent, who: Identity, tmp_path: Path) -> None:
     stranger = replace(who, sealing=SealingKey(bytes(range(9, 41))))
-    async with intake(who=who) as there, relay(agent, there, tmp_path / "relay") as (lent, _):
+    async with (
+        intake(who=who) as collector,
+        relay(agent, collector, tmp_path / "relay") as (server, _),
+    ):
         for sent in (
             b"anything at all",
             sealed_for(stranger),
             sealed_for(who, SIZES[0] + 1),
             sealed_for(who, more=b"\x7a\x03abc"),
         ):
-            assert (await say(lent.port, sent)).startswith(b"HTTP/1.1 422 ")
-        answer = await say(lent.port, b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n")
+            assert (await say(server.port, sent)).startswith(b"HTTP/1.1 422 ")
+        answer = await say(server.port, b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404 ")
-    assert (there.batches, there.knocks) == ([], 0)
+    assert (collector.batches, collector.knocks) == ([], 0)
 
 
-async def test_when_nobody_is_reached_it_says_when_to_come_again_and_logs_no_address(
+async def test_relay_without_collector_asks_for_retry(
     agent: Agent, who: Identity, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     gone = Collector(who, plan_of())
     gone.port = free_port()
-    async with relay(agent, gone, tmp_path / "relay") as (lent, _):
-        answer = await say(lent.port, sealed_for(who))
+    async with relay(agent, gone, tmp_path / "relay") as (server, _):
+        answer = await say(server.port, sealed_for(who))
     response = intake_pb2.SubmitResponse.FromString(answer.partition(b"\r\n\r\n")[2])
     assert response.receipt.status == intake_pb2.STATUS_RETRY
     assert response.receipt.retry_after_s > 0
     assert HOST not in caplog.text
 
 
-async def test_who_holds_the_door_shut_is_pushed_out_by_the_next(
-    agent: Agent, who: Identity, tmp_path: Path
-) -> None:
+async def test_idle_connections_are_replaced(agent: Agent, who: Identity, tmp_path: Path) -> None:
     async with (
-        intake(who=who) as there,
-        relay(agent, there, tmp_path / "relay") as (lent, entrance),
+        intake(who=who) as collector,
+        relay(agent, collector, tmp_path / "relay") as (server, entrance),
     ):
-        idle = [await asyncio.open_connection(HOST, lent.port) for _ in range(2 * AT_ONCE)]
-        async with running(agent, unreachable(there)):
-            agent.entrances = [entrance]
-            await agent.put(1)
-            await agent.empty()
+        idle = [
+            await asyncio.open_connection(HOST, server.port) for _ in range(2 * MAX_CONNECTIONS)
+        ]
+        async with running(agent, as_unreachable(collector), entrance):
+            await agent.deliver()
         for _, writer in idle:
             writer.close()
             await writer.wait_closed()
-    assert there.stored == {1}
+    assert collector.stored == {1}
 
 
-async def test_a_days_bytes_are_its_owners_to_say(
-    agent: Agent, who: Identity, tmp_path: Path
-) -> None:
+async def test_daily_bytes_are_limited(agent: Agent, who: Identity, tmp_path: Path) -> None:
     async with (
-        intake(who=who) as there,
-        relay(agent, there, tmp_path / "relay", per_day=100) as (lent, _),
+        intake(who=who) as collector,
+        relay(agent, collector, tmp_path / "relay", per_day=100) as (server, _),
     ):
-        answer = await say(lent.port, sealed_for(who))
+        answer = await say(server.port, sealed_for(who))
         assert answer.startswith(b"HTTP/1.1 503 ")
-    assert there.batches == []
+    assert collector.batches == []
 
 
-def test_its_line_names_where_it_is_and_its_own_key(tmp_path: Path) -> None:
-    pem = relay_pem(State(tmp_path), CLOCK)
-    assert relay_pem(State(tmp_path), CLOCK) == pem
+def test_relay_line_names_address_and_key(tmp_path: Path) -> None:
+    pem = load_relay_pem(State(tmp_path), CLOCK)
+    assert load_relay_pem(State(tmp_path), CLOCK) == pem
     assert (tmp_path / "relay.pem").stat().st_mode & 0o777 == 0o600
-    entrance = Entrance(carrier=Carrier.RELAY, host="relay.example", port=7446, pin=pin_of(pem))
-    assert relay_line.parse_line(relay_line.line_of(entrance)) == entrance
+    entrance = Entrance(
+        carrier=Carrier.RELAY, host="relay.example", port=7446, pin=compute_pin(pem)
+    )
+    assert relay_line.parse_relay_line(relay_line.format_relay_line(entrance)) == entrance

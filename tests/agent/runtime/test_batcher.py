@@ -1,78 +1,68 @@
-"""Batches are closed as long as it takes, whatever the disk says meanwhile."""
+"""Batches are closed and sealed, however long the disk fails."""
 
 import logging
 import random
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from heliograph.clock import SystemClock
 from heliograph.envelope import open_envelope
-from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2
-from heliograph_agent.runtime.batcher import Sealing
+from heliograph_agent.runtime.batcher import Batcher
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import KEY, Collector, State
+from support.hand_clock import HandClock
+from support.results import append, open_spool
 from support.scripted_intake import identity
 
-MEASUREMENT = Measurement(
-    experiment="tcp", experiment_version=1, target="192.0.2.1:1", started_us=1,
-    monotonic_us=1, boot="b", runtime_us=1, epoch="e1",
+WHO = identity()
+COLLECTOR = Collector(
+    endpoint="192.0.2.1:7443", pin=WHO.pin, certificate="", agent=b"a" * 16,
+    signing_key=WHO.signing.public, sealing_key=WHO.sealing.public,
 )  # fmt: skip
 
 
-async def test_a_key_that_cannot_be_read_now_is_said_once_and_tried_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    async with open_spool(tmp_path / "spool.db") as spool:
+        yield spool
+
+
+async def test_unreadable_key_is_logged_once_and_retried(
+    spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    who, state, clock = identity(), State(tmp_path), SystemClock()
-    collector = Collector(
-        endpoint="192.0.2.1:7443", pin=who.pin, certificate="", agent=b"a" * 16,
-        signing_key=who.signing.public, sealing_key=who.sealing.public,
-    )  # fmt: skip
-    spool = Spool(tmp_path / "spool.db", clock=clock)
+    state = State(tmp_path)
     closed: list[bool] = []
-    sealing = Sealing(state, collector, spool, clock, closed=lambda: closed.append(True))
-    try:
-        await spool.append(MEASUREMENT, Epoch(id="e1", started_us=1), Priority.P1)
-        state.path(KEY).mkdir()  # stands in for a disk that fails to read
-        with caplog.at_level(logging.WARNING, "heliograph"):
-            await sealing.close_all()
-            await sealing.close_all()
-        assert len(caplog.records) == 1
-        assert (await spool.counts()).open == 1
-        state.path(KEY).rmdir()
-        state.private_key(make=True)
-        await sealing.close_all()
-        assert closed == [True]
-        assert (await spool.counts()).waiting == 1
-    finally:
-        await spool.close()
+    batcher = Batcher(
+        state, COLLECTOR, spool, HandClock(), on_batch_closed=lambda: closed.append(True)
+    )
+    await append(spool, "a", priority=Priority.P1)
+    state.path(KEY).mkdir()  # stands in for a disk that fails to read
+    with caplog.at_level(logging.WARNING, "heliograph"):
+        await batcher.close_batches()
+        await batcher.close_batches()
+    assert len(caplog.records) == 1
+    assert (await spool.read_counts()).open == 1
+    state.path(KEY).rmdir()
+    state.private_key(create=True)
+    await batcher.close_batches()
+    assert closed == [True]
+    assert (await spool.read_counts()).waiting == 1
 
 
-async def test_a_batch_fits_a_network_that_freezes_long_flows(tmp_path: Path) -> None:
-    who, state, clock = identity(), State(tmp_path), SystemClock()
-    state.private_key(make=True)
-    collector = Collector(
-        endpoint="192.0.2.1:7443", pin=who.pin, certificate="", agent=b"a" * 16,
-        signing_key=who.signing.public, sealing_key=who.sealing.public,
-    )  # fmt: skip
-    agents = {collector.agent: state.signer().public}
-    noise = random.Random(3)
-    spool = Spool(tmp_path / "spool.db", clock=clock)
-    try:
-        for _ in range(150):
-            told = replace(MEASUREMENT, target=noise.randbytes(40).hex())
-            await spool.append(told, Epoch(id="e1", started_us=1), Priority.P1)
-        large = replace(MEASUREMENT, not_measured=noise.randbytes(9_000).hex())
-        await spool.append(large, Epoch(id="e1", started_us=1), Priority.P1)
-        await Sealing(state, collector, spool, clock, closed=lambda: None).close_all()
-        envelopes = [
-            envelope_pb2.Envelope.FromString(sealed) for _, sealed in await spool.waiting(64)
-        ]
-    finally:
-        await spool.close()
-    opened = [open_envelope(e, who.sealing, agents.get).batch for e in envelopes]
+async def test_batches_fit_a_network_that_freezes_long_flows(spool: Spool, tmp_path: Path) -> None:
+    state, noise = State(tmp_path), random.Random(3)
+    state.private_key(create=True)
+    agents = {COLLECTOR.agent: state.signer().public}
+    targets = [noise.randbytes(40).hex() for _ in range(150)]
+    await append(spool, *targets, priority=Priority.P1)
+    await append(spool, "large", priority=Priority.P1, not_measured=noise.randbytes(9_000).hex())
+    batcher = Batcher(state, COLLECTOR, spool, HandClock(), on_batch_closed=lambda: None)
+    await batcher.close_batches()
+    waiting = await spool.list_waiting(64)
+    envelopes = [envelope_pb2.Envelope.FromString(sealed) for _, sealed in waiting]
+    opened = [open_envelope(e, WHO.sealing, agents.get).batch for e in envelopes]
     assert sorted(m.sequence for b in opened for m in b.measurements) == list(range(1, 152))
     assert [len(e.sealed) for e in envelopes if len(e.sealed) > 6_144] == [24_576], "alone"
     assert 2 < len(envelopes) < 6, "and as full as may be"

@@ -1,15 +1,22 @@
-"""What one measurement says of a class over the telephone: no doubt is told as a failure."""
+"""The service states that a measurement shows: a doubtful one is never a failure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from heliograph.failure import Failure, Operation
-from heliograph.observation import Link, Measurement, Observation
+from heliograph.failure import Failure
+from heliograph.observation import Link, Measurement
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph.voice_code import CLASSES, Life
-from heliograph_agent.runtime.service_status import FRESH_US, fresh, lives_of, told_before
+from heliograph.voice_code import CLASSES, ServiceState
+from heliograph_agent.runtime.service_status import (
+    FRESH_US,
+    recent_states,
+    restore_service_states,
+    service_states_of,
+)
+from support.results import measurement
+from support.steps import make_step
 
 DEAD, CUT = Failure.GENERIC_TIMEOUT_ERROR, Failure.INTERRUPTED
 
@@ -18,82 +25,74 @@ def endpoint(name: str, group: str) -> Endpoint:
     return Endpoint(id=name, kind=EndpointKind.TCP, host="192.0.2.1", port=1, group=group)
 
 
-CHAT = Service(
-    name="telegram",
-    title="Telegram",
-    experiment="telegram",
-    endpoints=(endpoint("a", "dc"), endpoint("b", "dc"), endpoint("w", "web")),
-)
+ENDPOINTS = (endpoint("a", "dc"), endpoint("b", "dc"), endpoint("w", "web"))
+CHAT = Service(name="telegram", title="T", experiment="telegram", endpoints=ENDPOINTS)
 
 
-def measured(experiment: str, ends: Mapping[str, str], link: Link = Link.ONLINE) -> Measurement:
+def measure(experiment: str, ends: Mapping[str, str], link: Link = Link.ONLINE) -> Measurement:
     steps = tuple(
-        Observation(
-            operation=Operation.CONNECT,
-            started_us=0,
-            duration_us=1,
-            failure=None if failure == "ok" else Failure(failure),
-            endpoint=name,
-        )
+        make_step(failure=None if failure == "ok" else Failure(failure), endpoint=name)
         for name, failure in ends.items()
     )
-    return Measurement(
-        experiment=experiment, experiment_version=1, target="", started_us=7, monotonic_us=1,
-        boot="b", runtime_us=1, epoch="e", link=link, observations=steps,
-    )  # fmt: skip
+    return replace(
+        measurement(""), experiment=experiment, started_us=7, link=link, observations=steps
+    )
 
 
 @pytest.mark.parametrize(
-    ("ends", "life"),
+    ("ends", "state"),
     [
-        ({"a": "ok", "b": "ok", "w": "ok"}, Life.ANSWERS),
-        ({"a": "ok", "b": DEAD, "w": "ok"}, Life.ANSWERS),
-        ({"a": DEAD, "b": DEAD, "w": "ok"}, Life.FAILS),
-        ({"a": DEAD, "b": DEAD, "w": DEAD}, Life.FAILS),
-        ({"a": DEAD, "b": CUT, "w": "ok"}, Life.UNKNOWN),
-        ({"a": DEAD, "w": "ok"}, Life.UNKNOWN),
-        ({"a": "ok", "b": "ok"}, Life.UNKNOWN),
-        ({}, Life.UNKNOWN),
+        ({"a": "ok", "b": "ok", "w": "ok"}, ServiceState.ANSWERS),
+        ({"a": "ok", "b": DEAD, "w": "ok"}, ServiceState.ANSWERS),
+        ({"a": DEAD, "b": DEAD, "w": "ok"}, ServiceState.FAILS),
+        ({"a": DEAD, "b": DEAD, "w": DEAD}, ServiceState.FAILS),
+        ({"a": DEAD, "b": CUT, "w": "ok"}, ServiceState.UNKNOWN),
+        ({"a": DEAD, "w": "ok"}, ServiceState.UNKNOWN),
+        ({"a": "ok", "b": "ok"}, ServiceState.UNKNOWN),
+        ({}, ServiceState.UNKNOWN),
     ],
 )
-def test_a_service_answers_fails_or_is_not_known(ends: dict[str, str], life: Life) -> None:
-    assert lives_of(measured("telegram", ends), CHAT) == {"telegram": (life, 7)}
+def test_service_state_of_endpoints(ends: dict[str, str], state: ServiceState) -> None:
+    assert service_states_of(measure("telegram", ends), CHAT) == {"telegram": (state, 7)}
 
 
-def test_anchors_tell_of_home_abroad_and_names() -> None:
-    told = measured("connectivity", {"foreign-a": DEAD, "domestic-b": "ok", "resolver-c": CUT})
-    assert {name: life for name, (life, _) in lives_of(told, None).items()} == {
-        "foreign": Life.FAILS,
-        "domestic": Life.ANSWERS,
-        "dns": Life.UNKNOWN,
+def test_anchors_set_domestic_foreign_and_dns() -> None:
+    result = measure("connectivity", {"foreign-a": DEAD, "domestic-b": "ok", "resolver-c": CUT})
+    assert {name: state for name, (state, _) in service_states_of(result, None).items()} == {
+        "foreign": ServiceState.FAILS,
+        "domestic": ServiceState.ANSWERS,
+        "dns": ServiceState.UNKNOWN,
     }
 
 
-def test_behind_a_login_page_nothing_is_known() -> None:
-    told = measured("telegram", {"a": "ok", "b": "ok", "w": "ok"}, Link.CAPTIVE)
-    assert lives_of(told, CHAT) == {"telegram": (Life.UNKNOWN, 7)}
+def test_captive_link_makes_states_unknown() -> None:
+    result = measure("telegram", {"a": "ok", "b": "ok", "w": "ok"}, Link.CAPTIVE)
+    assert service_states_of(result, CHAT) == {"telegram": (ServiceState.UNKNOWN, 7)}
 
 
-def test_what_did_not_run_or_has_no_class_says_nothing() -> None:
-    told = measured("telegram", {"a": DEAD, "b": DEAD, "w": DEAD})
-    assert lives_of(replace(told, not_measured="interrupted"), CHAT) == {}
-    assert lives_of(told, replace(CHAT, name="other")) == {}
-    assert lives_of(told, None) == {}
+def test_no_state_without_run_or_class() -> None:
+    result = measure("telegram", {"a": DEAD, "b": DEAD, "w": DEAD})
+    assert service_states_of(replace(result, not_measured="interrupted"), CHAT) == {}
+    assert service_states_of(result, replace(CHAT, name="other")) == {}
+    assert service_states_of(result, None) == {}
 
 
-def test_old_words_and_words_from_the_future_are_not_known() -> None:
+def test_old_and_future_states_are_unknown() -> None:
     now = 10 * FRESH_US
-    lives = {
+    states = {
         "telegram": ("fails", now - FRESH_US),
         "signal": ("fails", now - FRESH_US - 1),
         "tor": ("answers", now + 1),
     }
-    known = {name: life for name, life in fresh(lives, now).items() if life is not Life.UNKNOWN}
-    assert known == {"telegram": Life.FAILS}
+    recent = recent_states(states, now)
+    known = {name: state for name, state in recent.items() if state is not ServiceState.UNKNOWN}
+    assert known == {"telegram": ServiceState.FAILS}
 
 
-@pytest.mark.parametrize("kept", [None, 3, [], {"tor": 1}, {"tor": ["no", 1]}, {"x": ["fails", 1]}])
-def test_a_damaged_file_tells_nothing(kept: object) -> None:
-    assert told_before({"lives": kept}) == {}
-    assert told_before({"lives": {"tor": ["fails", 5]}}) == {"tor": ("fails", 5)}
-    assert set(fresh({}, 0)) == set(CLASSES)
+@pytest.mark.parametrize(
+    "stored", [None, 3, [], {"tor": 1}, {"tor": ["no", 1]}, {"x": ["fails", 1]}]
+)
+def test_damaged_status_restores_nothing(stored: object) -> None:
+    assert restore_service_states({"lives": stored}) == {}
+    assert restore_service_states({"lives": {"tor": ["fails", 5]}}) == {"tor": ("fails", 5)}
+    assert set(recent_states({}, 0)) == set(CLASSES)

@@ -10,17 +10,17 @@ from heliograph_agent.state import State
 CODE = """
 import asyncio, sys
 from pathlib import Path
-from heliograph_agent.agent.signing import sign
+from heliograph_agent.runtime.signing import sign_message
 from heliograph_agent.state import State
-signature = asyncio.run(sign(State(Path(sys.argv[1])), b"heliograph hello v1\\0", b"nonce"))
+signature = asyncio.run(sign_message(State(Path(sys.argv[1])), b"heliograph hello v1\\0", b"nonce"))
 print(signature.hex(), "cryptography" in sys.modules)
 """
 
 
-def test_the_signature_is_the_agents_and_the_library_stays_out(tmp_path: Path) -> None:
+def test_sign_message_loads_no_cryptography(tmp_path: Path) -> None:
     state = State(tmp_path / "agent")
     state.root.mkdir()
-    state.private_key(make=True)
+    state.private_key(create=True)
     public = state.signer().public
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(state.root)], capture_output=True, text=True, check=True

@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from heliograph_agent.uplink.channel import FALLBACK_NAME, open_channel
-from heliograph_collector.fleet.certificate import NAME, make_certificate
+from heliograph_collector.fleet.certificate import COMMON_NAME, make_certificate
 from support.tcp_server import tcp_server
 
 
@@ -42,14 +42,12 @@ async def hello_of(host: str, pem: str) -> bytes:
         ("127.0.0.1", (), FALLBACK_NAME.encode()),
     ],
 )
-async def test_the_name_in_clear_is_the_hosts_or_nobodys(
-    host: str, known: tuple[str, ...], sent: bytes
-) -> None:
+async def test_client_hello_name_is_neutral(host: str, known: tuple[str, ...], sent: bytes) -> None:
     hello = await hello_of(host, certificate(*known))
-    assert NAME.encode() not in hello
+    assert COMMON_NAME.encode() not in hello
     assert b"heliograph" not in hello.lower()
     assert sent in hello
 
 
-def test_the_fallback_stands_in_every_certificate() -> None:
+def test_fallback_name_is_in_certificate() -> None:
     assert FALLBACK_NAME.encode() in ssl.PEM_cert_to_DER_cert(certificate())

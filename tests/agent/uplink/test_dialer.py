@@ -14,32 +14,31 @@ import pytest
 from heliograph.clock import SystemClock
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.net.config import NetConfig
-from heliograph_agent.net.trace import Trace
-from heliograph_agent.uplink.channel import DoorError, Reason
-from heliograph_agent.uplink.dial_context import Ways
-from heliograph_agent.uplink.dialer import Found
-from heliograph_agent.uplink.transports import Rung
-from heliograph_collector.fleet.certificate import make_certificate, spki
+from heliograph_agent.net.trace import StepTrace
+from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.dialer import PinnedConnection
+from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
+from heliograph_collector.fleet.certificate import encode_public_key, make_certificate
 from support.dns_server import DnsServer, answer, dns_server
 from support.doh_server import doh_server
 from support.loopback_ca import LoopbackCA
 from support.ports import HOST, free_port
-from support.post_door import front
+from support.post_entrance import front
 from support.tcp_server import say_nothing, serving, tcp_server
 
 NAME = "collector.example"
 MINE = make_certificate([NAME])
 THEIRS = make_certificate([NAME])
-PIN = hashlib.sha256(spki(MINE)).digest()
+PIN = hashlib.sha256(encode_public_key(MINE)).digest()
 BOGON = "127.0.0.77"  # where nobody answers
 
 
 def context(pem: bytes, folder: Path) -> ssl.SSLContext:
     file = folder / f"{hashlib.sha256(pem).hexdigest()[:8]}.pem"
     file.write_bytes(pem)
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(file)
-    return made
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls_context.load_cert_chain(file)
+    return tls_context
 
 
 @dataclass
@@ -47,16 +46,16 @@ class Place:
     """A collector's port, and resolvers that say what a test wants."""
 
     entrance: Entrance
-    ways: Ways
+    ways: DialContext
     system: DnsServer
-    trace: Trace
+    trace: StepTrace
 
-    async def find(self, *, guarded: bool = False) -> Found:
-        rung = Rung(self.entrance, guarded=guarded)
-        finder = self.ways.finder(rung, PIN, self.trace)
-        found = await finder.find(self.entrance)
-        found.stream.close()
-        return found
+    async def find(self, *, guarded: bool = False) -> PinnedConnection:
+        rung = Transport(self.entrance, is_guarded=guarded)
+        finder = self.ways.make_dialer(rung, PIN, self.trace)
+        connection = await finder.connect(self.entrance)
+        connection.stream.close()
+        return connection
 
     @property
     def steps(self) -> list[tuple[str, str]]:
@@ -82,134 +81,129 @@ def place(
     clock = SystemClock()
     entrance = replace(Entrance(carrier=Carrier.POST, host=NAME, port=port), **more)  # type: ignore[arg-type]
     private = doh_server(ca.leaf(HOST), lambda query: (doh or denies)(query)[0])
-    with dns_server(system) as resolver, private as there:
+    with dns_server(system) as resolver, private as server_port:
         config = NetConfig(
             resolver=resolver.address,
-            doh=(f"https://{HOST}:{there}/dns-query",),
+            doh=(f"https://{HOST}:{server_port}/dns-query",),
             ca_file=str(ca.ca_file),
         )
-        ways = Ways(clock, random.Random(1), config)
-        yield Place(entrance, ways, resolver, Trace(clock))
+        ways = DialContext(clock, random.Random(1), config)
+        yield Place(entrance, ways, resolver, StepTrace(clock))
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
-    with tcp_server(say_nothing, tls=context(MINE, tmp_path)) as there:
-        yield there
+    with tcp_server(say_nothing, tls=context(MINE, tmp_path)) as server_port:
+        yield server_port
 
 
-async def test_where_nobody_lies_one_look_up_is_enough(tmp_path: Path, port: int) -> None:
-    with place(tmp_path, port, says(HOST)) as at:
-        found = await at.find()
-    assert (found.place, found.name, found.plain) == (HOST, NAME, True)
-    assert at.steps == [("resolve", ""), ("connect", ""), ("tls_handshake", "")]
+async def test_honest_resolver_needs_one_lookup(tmp_path: Path, port: int) -> None:
+    with place(tmp_path, port, says(HOST)) as site:
+        connection = await site.find()
+    assert (connection.address, connection.name, connection.is_default) == (HOST, NAME, True)
+    assert site.steps == [("resolve", ""), ("connect", ""), ("tls_handshake", "")]
 
 
 @pytest.mark.parametrize(
     ("system", "first"),
-    [
-        (denies, ("resolve", "dns_nxdomain_error")),
-        (says(BOGON), ("resolve", "")),
-    ],
+    [(denies, ("resolve", "dns_nxdomain_error")), (says(BOGON), ("resolve", ""))],
 )
-async def test_a_resolver_that_denies_or_lies_is_passed_by_doh(
+async def test_lying_resolver_is_bypassed_by_doh(
     tmp_path: Path, port: int, system: Script, first: tuple[str, str]
 ) -> None:
-    with place(tmp_path, port, system, says(HOST)) as at:
-        found = await at.find()
-    assert (found.place, found.plain) == (HOST, False)
-    assert at.steps[0] == first
-    assert at.steps[-3:] == [("resolve", ""), ("connect", ""), ("tls_handshake", "")]
-    assert at.trace.observations[-3].dns is not None
-    assert at.trace.observations[-3].dns.engine == "doh"
+    with place(tmp_path, port, system, says(HOST)) as site:
+        connection = await site.find()
+    assert (connection.address, connection.is_default) == (HOST, False)
+    assert site.steps[0] == first
+    assert site.steps[-3:] == [("resolve", ""), ("connect", ""), ("tls_handshake", "")]
+    assert site.trace.observations[-3].dns is not None
+    assert site.trace.observations[-3].dns.engine == "doh"
 
 
-async def test_where_all_resolvers_lie_the_plan_s_addresses_are_left(
-    tmp_path: Path, port: int
-) -> None:
-    with place(tmp_path, port, denies, denies, addresses=("not an address", HOST)) as at:
-        found = await at.find()
-    assert (found.place, found.plain) == (HOST, False)
+async def test_plan_addresses_are_last_resort(tmp_path: Path, port: int) -> None:
+    with place(tmp_path, port, denies, denies, addresses=("not an address", HOST)) as site:
+        connection = await site.find()
+    assert (connection.address, connection.is_default) == (HOST, False)
 
 
 @pytest.mark.parametrize("system", [denies, says(HOST)])
-async def test_what_only_a_plan_names_leads_nowhere_at_home(
+async def test_guarded_transport_dials_no_local_address(
     tmp_path: Path, port: int, system: Script
 ) -> None:
     """Else a hostile collector could have its volunteers try the doors behind their routers."""
     with (
-        place(tmp_path, port, system, denies, addresses=(HOST,)) as at,
-        pytest.raises(DoorError) as refused,
+        place(tmp_path, port, system, denies, addresses=(HOST,)) as site,
+        pytest.raises(UplinkError) as refused,
     ):
-        await at.find(guarded=True)
+        await site.find(guarded=True)
     assert refused.value.reason is Reason.UNREACHABLE
-    assert {operation for operation, _ in at.steps} == {"resolve"}
+    assert {operation for operation, _ in site.steps} == {"resolve"}
 
 
-async def test_a_name_that_is_cut_is_left_out(tmp_path: Path, port: int) -> None:
-    heard: list[bytes] = []
+async def test_cut_server_name_is_left_out(tmp_path: Path, port: int) -> None:
+    hellos: list[bytes] = []
 
     def censor(so_far: bytes, piece: bytes) -> bytes | None:
         return None if NAME.encode() in so_far else piece
 
-    async with front(port, censor, heard) as box:
-        with place(tmp_path, box, says(HOST)) as at:
-            found = await at.find()
-    assert (found.name, found.plain) == ("", False)
-    assert [NAME.encode() in hello for hello in heard] == [True, False]
-    assert at.steps == [
+    async with front(port, censor, hellos) as box:
+        with place(tmp_path, box, says(HOST)) as site:
+            connection = await site.find()
+    assert (connection.name, connection.is_default) == ("", False)
+    assert [NAME.encode() in hello for hello in hellos] == [True, False]
+    assert site.steps == [
         ("resolve", ""), ("connect", ""), ("tls_handshake", "eof_error"),
         ("connect", ""), ("tls_handshake", ""),
     ]  # fmt: skip
 
 
-async def test_another_name_may_be_said(tmp_path: Path, port: int) -> None:
-    with place(tmp_path, port, says(HOST), server_name="www.example.net") as at:
-        found = await at.find()
-    assert found.name == "www.example.net"
-    tls = at.trace.observations[-1].tls
+async def test_other_server_name_is_sent(tmp_path: Path, port: int) -> None:
+    with place(tmp_path, port, says(HOST), server_name="www.example.net") as site:
+        connection = await site.find()
+    assert connection.name == "www.example.net"
+    tls = site.trace.observations[-1].tls
     assert tls is not None
     assert tls.server_name == "www.example.net"
 
 
-async def test_somebody_else_s_key_is_named_and_not_spoken_to(tmp_path: Path) -> None:
+async def test_wrong_key_is_pin_mismatch(tmp_path: Path) -> None:
     with (
         tcp_server(say_nothing, tls=context(THEIRS, tmp_path)) as other,
-        place(tmp_path, other, says(HOST)) as at,
-        pytest.raises(DoorError) as refused,
+        place(tmp_path, other, says(HOST)) as site,
+        pytest.raises(UplinkError) as refused,
     ):
-        await at.find()
+        await site.find()
     assert refused.value.reason is Reason.PIN_MISMATCH
-    assert ("tls_handshake", "ssl_unknown_authority") in at.steps
+    assert ("tls_handshake", "ssl_unknown_authority") in site.steps
 
 
-async def test_a_stranger_where_the_liar_leads_does_not_hide_the_true_one(tmp_path: Path) -> None:
+async def test_wrong_key_does_not_hide_right_address(tmp_path: Path) -> None:
     with (
-        tcp_server(say_nothing, host=BOGON, tls=context(THEIRS, tmp_path)) as there,
-        place(tmp_path, there, says(BOGON), says(HOST)) as at,
+        tcp_server(say_nothing, host=BOGON, tls=context(THEIRS, tmp_path)) as server_port,
+        place(tmp_path, server_port, says(BOGON), says(HOST)) as site,
     ):
-        async with serving(say_nothing, HOST, context(MINE, tmp_path), there):
-            found = await at.find()
-    assert found.place == HOST
-    assert ("tls_handshake", "ssl_unknown_authority") in at.steps
+        async with serving(say_nothing, HOST, context(MINE, tmp_path), server_port):
+            connection = await site.find()
+    assert connection.address == HOST
+    assert ("tls_handshake", "ssl_unknown_authority") in site.steps
 
 
-async def test_nobody_anywhere_is_unreachable(tmp_path: Path) -> None:
-    with place(tmp_path, free_port(), says(HOST)) as at, pytest.raises(DoorError) as refused:
-        await at.find()
+async def test_no_answer_is_unreachable(tmp_path: Path) -> None:
+    with place(tmp_path, free_port(), says(HOST)) as site, pytest.raises(UplinkError) as refused:
+        await site.find()
     assert refused.value.reason is Reason.UNREACHABLE
 
 
-async def test_a_local_name_is_asked_of_nobody_abroad(tmp_path: Path) -> None:
-    asked: list[bytes] = []
+async def test_local_name_is_not_sent_to_doh(tmp_path: Path) -> None:
+    queries: list[bytes] = []
 
     def doh(query: bytes) -> list[bytes]:
-        asked.append(query)
+        queries.append(query)
         return denies(query)
 
     with (
-        place(tmp_path, free_port(), denies, doh, host="localhost") as at,
-        pytest.raises(DoorError),
+        place(tmp_path, free_port(), denies, doh, host="localhost") as site,
+        pytest.raises(UplinkError),
     ):
-        await at.find()
-    assert asked == []
+        await site.find()
+    assert queries == []

@@ -1,5 +1,4 @@
-"""When the last word is said, and whose answer to it is believed. The query itself meets the
-collector's own door in tests/collector/beacon."""
+"""When a beacon is sent, and which answer counts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,36 +7,43 @@ import pytest
 
 from heliograph import keys
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, DnsAnswer, Observation
-from heliograph.voice_code import CLASSES, Life
-from heliograph_agent.net.trace import Trace
+from heliograph.observation import Dns, DnsAnswer
+from heliograph.voice_code import CLASSES, ServiceState
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.dns_beacon import AGAIN_S, NEWS_S, TRY_S, LastWord, Pace
+from heliograph_agent.uplink.dns_beacon import (
+    CHANGED_S,
+    TRY_S,
+    UNCHANGED_S,
+    BeaconSchedule,
+    DnsBeacon,
+)
 from support.hand_clock import HandClock
+from support.steps import make_step
 
-LIVES = dict.fromkeys(CLASSES, Life.FAILS)
-OTHERS = LIVES | {"dns": Life.ANSWERS}
+STATES = dict.fromkeys(CLASSES, ServiceState.FAILS)
+OTHER_STATES = STATES | {"dns": ServiceState.ANSWERS}
 S = 1_000_000
 
 
-def test_the_first_is_due_at_once_and_the_next_when_there_is_news_or_an_hour_is_over() -> None:
-    pace = Pace()
-    assert pace.due(LIVES, 0)
-    pace.spoke(LIVES, 0, heard=True)
-    assert not pace.due(LIVES, (AGAIN_S - 1) * S)
-    assert pace.due(LIVES, AGAIN_S * S)
-    assert not pace.due(OTHERS, (NEWS_S - 1) * S)
-    assert pace.due(OTHERS, NEWS_S * S)
+def test_beacon_is_due_at_once_then_on_change_or_hourly() -> None:
+    schedule = BeaconSchedule()
+    assert schedule.is_due(STATES, 0)
+    schedule.record(STATES, 0, is_answered=True)
+    assert not schedule.is_due(STATES, (UNCHANGED_S - 1) * S)
+    assert schedule.is_due(STATES, UNCHANGED_S * S)
+    assert not schedule.is_due(OTHER_STATES, (CHANGED_S - 1) * S)
+    assert schedule.is_due(OTHER_STATES, CHANGED_S * S)
 
 
-def test_who_is_not_heard_asks_again_ever_more_rarely() -> None:
-    pace, at, waits = Pace(), 0, []
+def test_unanswered_beacons_get_rarer() -> None:
+    schedule, at, waits = BeaconSchedule(), 0, []
     for _ in range(6):
-        pace.spoke(LIVES, at, heard=False)
-        wait = next(s for s in range(AGAIN_S + 1) if pace.due(OTHERS, at + s * S))
+        schedule.record(STATES, at, is_answered=False)
+        wait = next(s for s in range(UNCHANGED_S + 1) if schedule.is_due(OTHER_STATES, at + s * S))
         waits.append(wait)
         at += wait * S
-    assert waits == [TRY_S, 2 * TRY_S, 4 * TRY_S, 8 * TRY_S, AGAIN_S, AGAIN_S]
+    assert waits == [TRY_S, 2 * TRY_S, 4 * TRY_S, 8 * TRY_S, UNCHANGED_S, UNCHANGED_S]
 
 
 @pytest.fixture
@@ -50,45 +56,41 @@ def collector() -> Collector:
 
 
 @pytest.fixture
-def word(tmp_path: Path) -> LastWord:
+def beacon(tmp_path: Path) -> DnsBeacon:
     state = State(tmp_path)
-    state.private_key(make=True)
-    return LastWord(state, zone=lambda: "b.example", lives=lambda: LIVES)
+    state.private_key(create=True)
+    return DnsBeacon(state, zone=lambda: "b.example", service_states=lambda: STATES)
 
 
-def asked(word: LastWord, collector: Collector, *answers: str) -> tuple[bool, Trace]:
+def ask(beacon: DnsBeacon, collector: Collector, *answers: str) -> tuple[bool, StepTrace]:
     """Whether it was heard, when the resolver says this."""
-    words = word.words(collector, 60 * S)
-    assert words is not None
-    said = [words.answer if answer == "true" else answer for answer in answers]
-    trace = Trace(HandClock())
+    query = beacon.make_query(collector, 60 * S)
+    assert query is not None
+    addresses = [query.answer if answer == "true" else answer for answer in answers]
+    trace = StepTrace(HandClock())
     dns = Dns(
-        engine="system", resolver="", name=words.name, query_type="AAAA",
-        answers=tuple(DnsAnswer(type="AAAA", data=data) for data in said),
+        engine="system", resolver="", name=query.name, query_type="AAAA",
+        answers=tuple(DnsAnswer(type="AAAA", data=data) for data in addresses),
     )  # fmt: skip
-    failure = None if said else Failure.DNS_NXDOMAIN_ERROR
-    trace.add(
-        Observation(
-            operation=Operation.RESOLVE, started_us=0, duration_us=1, failure=failure, dns=dns
-        )
-    )
-    return word.spoke(words, trace, 7, 0), trace
+    failure = None if addresses else Failure.DNS_NXDOMAIN_ERROR
+    trace.add(make_step(Operation.RESOLVE, failure, dns=dns))
+    return beacon.record(query, trace, 7, 0), trace
 
 
-def test_only_the_collectors_answer_counts(word: LastWord, collector: Collector) -> None:
-    heard, trace = asked(word, collector, "true")
-    assert (heard, word.heard_us, trace.observations[-1].failure) == (True, 7, None)
+def test_only_collectors_answer_counts(beacon: DnsBeacon, collector: Collector) -> None:
+    is_answered, trace = ask(beacon, collector, "true")
+    assert (is_answered, beacon.answered_us, trace.observations[-1].failure) == (True, 7, None)
     for lie in ("2a0d:5600::1", "2a00::"):
-        heard, trace = asked(replace(word, pace=Pace()), collector, lie)
-        assert not heard
+        is_answered, trace = ask(replace(beacon, schedule=BeaconSchedule()), collector, lie)
+        assert not is_answered
         assert trace.observations[-1].failure is Failure.UNEXPECTED_REPLY
-    heard, trace = asked(word, collector)
-    assert not heard
+    is_answered, trace = ask(beacon, collector)
+    assert not is_answered
     assert trace.observations[-1].failure is Failure.DNS_NXDOMAIN_ERROR
 
 
-def test_without_leave_of_both_sides_nothing_is_said(word: LastWord, collector: Collector) -> None:
-    assert word.due(0)
-    assert not replace(word, zone=lambda: "").due(0)
-    assert replace(word, zone=lambda: "z" * 200).words(collector, 0) is None
-    assert replace(word, state=State(word.state.root / "none")).words(collector, 0) is None
+def test_without_permission_no_beacon(beacon: DnsBeacon, collector: Collector) -> None:
+    assert beacon.is_due(0)
+    assert not replace(beacon, zone=lambda: "").is_due(0)
+    assert replace(beacon, zone=lambda: "z" * 200).make_query(collector, 0) is None
+    assert replace(beacon, state=State(beacon.state.root / "none")).make_query(collector, 0) is None

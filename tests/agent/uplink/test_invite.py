@@ -17,14 +17,14 @@ def line(
     return "heliograph1:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def test_a_good_line_says_where_and_whom_to_trust() -> None:
+def test_parse_invite() -> None:
     invite = parse_invite(line())
     assert (invite.endpoint, invite.pin, invite.token) == (
         "198.51.100.7:7443", b"p" * 32, b"t" * 16,
     )  # fmt: skip
 
 
-def test_line_breaks_of_a_mail_do_no_harm() -> None:
+def test_parse_invite_ignores_line_breaks() -> None:
     whole = line()
     assert parse_invite(f"  {whole[:30]}\n{whole[30:]}\r\n") == parse_invite(whole)
 
@@ -34,22 +34,22 @@ def test_line_breaks_of_a_mail_do_no_harm() -> None:
     ["", "hello", "heliograph1:", "heliograph1:!!!!", line()[:-9], line(endpoint="nowhere"),
      line(pin=b"short"), line(token=b""), line() + "A" * 2_000],
 )  # fmt: skip
-def test_a_bad_line_is_refused_with_a_cure(bad: str) -> None:
+def test_bad_invite_is_refused_with_cure(bad: str) -> None:
     with pytest.raises(InviteError, match=r"copy"):
         parse_invite(bad)
 
 
 @given(st.binary(max_size=300))
-def test_hostile_lines_are_invites_or_refused(raw: bytes) -> None:
+def test_any_line_is_parsed_or_refused(raw: bytes) -> None:
     try:
         parse_invite("heliograph1:" + base64.urlsafe_b64encode(raw).decode())
     except InviteError:
         return
 
 
-def test_endpoints() -> None:
+def test_split_endpoint() -> None:
     assert split_endpoint("[::1]:7443") == ("::1", 7443)
     assert split_endpoint("collector.example:1") == ("collector.example", 1)
-    for bad in ("host", "host:0", "host:65536", ":7443", "host:x"):
+    for bad in ("", "host", "host:0", "host:65536", ":7443", "host:x"):
         with pytest.raises(ValueError, match="host:port"):
             split_endpoint(bad)

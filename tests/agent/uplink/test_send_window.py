@@ -1,45 +1,45 @@
-"""What may go now, and what is waited for."""
+"""The window of envelopes in flight."""
 
-from heliograph_agent.uplink.send_window import MAX_HOLD_S, OVERDUE_US, SIZE, Window
+from heliograph_agent.uplink.send_window import MAX_HOLD_S, OVERDUE_US, SIZE, SendWindow
 
 
-def test_it_fills_and_opens_again_when_half_is_settled() -> None:
-    window = Window()
-    assert window.room() == SIZE
+def test_full_window_opens_when_half_is_settled() -> None:
+    window = SendWindow()
+    assert window.free_slots() == SIZE
     for sequence in range(SIZE):
-        window.sent(sequence, 0)
-    assert window.room() == 0
+        window.record_sent(sequence, 0)
+    assert window.free_slots() == 0
     for sequence in range(SIZE // 2):
-        window.settle(sequence)
-    assert window.room() == SIZE // 2
+        window.remove(sequence)
+    assert window.free_slots() == SIZE // 2
 
 
-def test_a_receipt_counts_once_and_only_for_what_was_sent() -> None:
-    window = Window()
-    window.sent(5, 0)
+def test_remove_ignores_unknown_sequence() -> None:
+    window = SendWindow()
+    window.record_sent(5, 0)
     assert 5 in window
-    window.settle(5)
-    window.settle(6)
+    window.remove(5)
+    window.remove(6)
     assert 5 not in window
     assert len(window) == 0
 
 
-def test_the_collector_can_ask_for_quiet_and_never_for_ever() -> None:
-    window = Window()
-    window.hold(1_000_000, 30)
-    window.hold(1_000_000, 5)
-    assert window.held_s(1_000_000) == 30
-    assert window.held_s(31_000_000) == 0
-    window.hold(0, 10**9)
-    assert window.held_s(0) == MAX_HOLD_S
+def test_pause_is_bounded_and_never_shortened() -> None:
+    window = SendWindow()
+    window.pause(1_000_000, 30)
+    window.pause(1_000_000, 5)
+    assert window.pause_left_s(1_000_000) == 30
+    assert window.pause_left_s(31_000_000) == 0
+    window.pause(0, 10**9)
+    assert window.pause_left_s(0) == MAX_HOLD_S
 
 
-def test_a_receipt_that_does_not_come_is_noticed() -> None:
-    window = Window()
-    assert not window.overdue(10**12)
-    window.sent(1, 0)
-    window.sent(2, OVERDUE_US)
-    assert not window.overdue(OVERDUE_US)
-    assert window.overdue(OVERDUE_US + 1)
-    window.settle(1)
-    assert not window.overdue(OVERDUE_US + 1)
+def test_late_receipt_makes_window_overdue() -> None:
+    window = SendWindow()
+    assert not window.is_overdue(10**12)
+    window.record_sent(1, 0)
+    window.record_sent(2, OVERDUE_US)
+    assert not window.is_overdue(OVERDUE_US)
+    assert window.is_overdue(OVERDUE_US + 1)
+    window.remove(1)
+    assert not window.is_overdue(OVERDUE_US + 1)

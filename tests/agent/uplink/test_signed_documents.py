@@ -12,11 +12,11 @@ from heliograph_agent.state import Collector
 from heliograph_agent.uplink.signed_documents import (
     MAX_BYTES,
     STALE_S,
-    Age,
-    Held,
+    PlanAge,
     PlanError,
-    age_of,
-    followed,
+    StoredPlan,
+    classify_age,
+    follow_charters,
     open_plan,
     read_plan,
 )
@@ -25,12 +25,12 @@ from support.scripted_intake import plan_of
 NOW = 1_800_000_000
 ROOT, OTHER_ROOT = keys.SigningKey(b"r" * 32), keys.SigningKey(b"R" * 32)
 PLANNER, NEXT_PLANNER = keys.SigningKey(b"p" * 32), keys.SigningKey(b"P" * 32)
-ONE = c.Role(1, (PLANNER.public,))
-FIRST = c.Charter(
+ONE = c.KeyRole(1, (PLANNER.public,))
+FIRST = c.TrustRoot(
     version=1,
     issued_s=NOW - 10,
     expires_s=NOW + 1_000,
-    root=c.Role(1, (ROOT.public,)),
+    root=c.KeyRole(1, (ROOT.public,)),
     plan=ONE,
     receipts=ONE,
     sealing_key=b"s" * 32,
@@ -38,8 +38,8 @@ FIRST = c.Charter(
 SECOND = replace(
     FIRST,
     version=2,
-    plan=c.Role(1, (NEXT_PLANNER.public,)),
-    receipts=c.Role(1, (NEXT_PLANNER.public,)),
+    plan=c.KeyRole(1, (NEXT_PLANNER.public,)),
+    receipts=c.KeyRole(1, (NEXT_PLANNER.public,)),
     sealing_key=b"S" * 32,
 )
 COLLECTOR = Collector(
@@ -49,7 +49,7 @@ COLLECTOR = Collector(
     signing_key=PLANNER.public,
     sealing_key=b"s" * 32,
     agent=b"a" * 16,
-    charter=c.encode(FIRST),
+    charter=c.encode_trust_root(FIRST),
 )
 
 
@@ -58,19 +58,21 @@ def plan(version: int, *, expires_s: int = NOW + 1_000) -> Plan:
 
 
 def signed(
-    said: Plan, *signers: keys.SigningKey, charters: tuple[pb.SignedCharter, ...] = ()
+    document: Plan, *signers: keys.SigningKey, charters: tuple[pb.SignedCharter, ...] = ()
 ) -> pb.SignedPlan:
-    body = codec.plan_to_pb(said).SerializeToString(deterministic=True)
-    made = [s.sign(keys.PLAN, body) for s in signers or (PLANNER,)]
-    return pb.SignedPlan(plan=body, signature=made[0], further=made[1:], charters=charters)
+    body = codec.plan_to_pb(document).SerializeToString(deterministic=True)
+    signatures = [s.sign(keys.PLAN, body) for s in signers or (PLANNER,)]
+    return pb.SignedPlan(
+        plan=body, signature=signatures[0], further=signatures[1:], charters=charters
+    )
 
 
-def held(version: int, *signers: keys.SigningKey) -> Held:
-    return Held(signed(plan(version), *signers), version)
+def stored(version: int, *signers: keys.SigningKey) -> StoredPlan:
+    return StoredPlan(signed(plan(version), *signers), version)
 
 
-def test_a_newer_plan_is_taken() -> None:
-    assert open_plan(signed(plan(3)), COLLECTOR, NOW, held(2)) == plan(3)
+def test_newer_plan_opens() -> None:
+    assert open_plan(signed(plan(3)), COLLECTOR, NOW, stored(2)) == plan(3)
 
 
 @pytest.mark.parametrize(
@@ -85,70 +87,74 @@ def test_a_newer_plan_is_taken() -> None:
         (pb.SignedPlan(plan=b"\xff", signature=PLANNER.sign(keys.PLAN, b"\xff")), "cannot read"),
     ],
 )
-def test_what_is_not_to_be_believed_is_not(attack: pb.SignedPlan, why: str) -> None:
+def test_attack_is_refused(attack: pb.SignedPlan, why: str) -> None:
     with pytest.raises(PlanError, match=why):
-        open_plan(attack, COLLECTOR, NOW, held(2))
+        open_plan(attack, COLLECTOR, NOW, stored(2))
 
 
-def test_parts_of_two_plans_cannot_be_mixed() -> None:
+def test_mixed_plan_is_refused() -> None:
     """Services, entrances and tasks stand in one signed document; there is nothing to combine."""
-    one, two = signed(plan(3)), signed(plan(4))
-    mixed = pb.SignedPlan(plan=two.plan, signature=one.signature)
+    plan_3, plan_4 = signed(plan(3)), signed(plan(4))
+    mixed = pb.SignedPlan(plan=plan_4.plan, signature=plan_3.signature)
     with pytest.raises(PlanError, match="not the collector's"):
-        open_plan(mixed, COLLECTOR, NOW, held(2))
+        open_plan(mixed, COLLECTOR, NOW, stored(2))
 
 
-def test_two_of_three_means_two_different_keys() -> None:
+def test_threshold_needs_different_keys() -> None:
     third = keys.SigningKey(b"3" * 32)
-    both = c.Role(2, (PLANNER.public, NEXT_PLANNER.public, third.public))
-    strict = replace(COLLECTOR, charter=c.encode(replace(FIRST, plan=both)))
+    both = c.KeyRole(2, (PLANNER.public, NEXT_PLANNER.public, third.public))
+    strict = replace(COLLECTOR, charter=c.encode_trust_root(replace(FIRST, plan=both)))
     assert open_plan(signed(plan(3), third, PLANNER), strict, NOW).version == 3
     for stolen in ((PLANNER,), (PLANNER, PLANNER), (PLANNER, ROOT)):
         with pytest.raises(PlanError, match="not the collector's"):
             open_plan(signed(plan(3), *stolen), strict, NOW)
 
 
-def test_a_charter_that_ended_lets_nothing_new_in() -> None:
+def test_expired_trust_root_refuses_plan() -> None:
     later = FIRST.expires_s + 1
     with pytest.raises(PlanError, match="charter has expired"):
-        open_plan(signed(plan(3, expires_s=later + 9)), COLLECTOR, later, held(2))
+        open_plan(signed(plan(3, expires_s=later + 9)), COLLECTOR, later, stored(2))
 
 
-def test_new_keys_are_followed_and_a_number_of_the_old_ones_binds_nobody() -> None:
+def test_new_keys_ignore_version_of_old_keys() -> None:
     """Fast-forward: whoever stole the old key and sent version 2^63 shuts nobody out for good."""
-    comes = signed(plan(3), NEXT_PLANNER, charters=(c.sign(SECOND, [ROOT]),))
-    after = followed(COLLECTOR, comes)
+    comes = signed(plan(3), NEXT_PLANNER, charters=(c.sign_trust_root(SECOND, [ROOT]),))
+    after = follow_charters(COLLECTOR, comes)
     assert (after.signing_key, after.sealing_key) == (NEXT_PLANNER.public, b"S" * 32)
-    assert open_plan(comes, after, NOW, held(2**63)) == plan(3)
+    assert open_plan(comes, after, NOW, stored(2**63)) == plan(3)
     with pytest.raises(PlanError, match="not the collector's"):
-        open_plan(signed(plan(2**63 + 1)), after, NOW, held(2))
+        open_plan(signed(plan(2**63 + 1)), after, NOW, stored(2))
     with pytest.raises(PlanError, match="not above 9"):
-        open_plan(comes, after, NOW, held(9, NEXT_PLANNER))
+        open_plan(comes, after, NOW, stored(9, NEXT_PLANNER))
 
 
-def test_a_charter_by_a_stranger_is_refused() -> None:
-    forged = c.sign(replace(SECOND, root=c.Role(1, (OTHER_ROOT.public,))), [OTHER_ROOT])
+def test_foreign_trust_root_is_refused() -> None:
+    forged = c.sign_trust_root(
+        replace(SECOND, root=c.KeyRole(1, (OTHER_ROOT.public,))), [OTHER_ROOT]
+    )
     with pytest.raises(PlanError, match="not signed by enough of its root keys"):
-        followed(COLLECTOR, signed(plan(3), charters=(forged,)))
+        follow_charters(COLLECTOR, signed(plan(3), charters=(forged,)))
 
 
-def test_who_joined_before_charters_goes_by_the_key_it_was_told() -> None:
+def test_agent_without_trust_root_uses_its_key() -> None:
     old = replace(COLLECTOR, charter=b"")
-    assert open_plan(signed(plan(3)), old, NOW, held(2)) == plan(3)
+    assert open_plan(signed(plan(3)), old, NOW, stored(2)) == plan(3)
     with pytest.raises(PlanError):
-        open_plan(signed(plan(3), NEXT_PLANNER), old, NOW, held(2))
-    assert followed(old, signed(plan(3), charters=(c.sign(SECOND, [ROOT]),))) == old
+        open_plan(signed(plan(3), NEXT_PLANNER), old, NOW, stored(2))
+    assert (
+        follow_charters(old, signed(plan(3), charters=(c.sign_trust_root(SECOND, [ROOT]),))) == old
+    )
 
 
-def test_a_plan_goes_on_for_half_a_year_and_no_longer() -> None:
+def test_classify_age() -> None:
     mine = plan(1, expires_s=NOW)
-    assert age_of(mine, NOW) is Age.FRESH
-    assert age_of(mine, NOW + 1) is Age.STALE
-    assert age_of(mine, NOW + STALE_S) is Age.STALE
-    assert age_of(mine, NOW + STALE_S + 1) is Age.OVER
+    assert classify_age(mine, NOW) is PlanAge.FRESH
+    assert classify_age(mine, NOW + 1) is PlanAge.STALE
+    assert classify_age(mine, NOW + STALE_S) is PlanAge.STALE
+    assert classify_age(mine, NOW + STALE_S + 1) is PlanAge.EXPIRED
 
 
-def test_a_damaged_file_of_ours_is_told() -> None:
+def test_read_plan_refuses_damaged_file() -> None:
     assert read_plan(signed(plan(1)).SerializeToString()) == plan(1)
     with pytest.raises(PlanError):
         read_plan(b"\xff\xff")

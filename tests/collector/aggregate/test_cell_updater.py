@@ -2,26 +2,30 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph_collector.aggregate.cell_updater import CellKeeper, renew, renew_all, stretches
-from heliograph_collector.aggregate.rollup import cells, in_every_bin
+from heliograph_collector.aggregate.cell_updater import (
+    CellUpdater,
+    group_consecutive,
+    update_bins,
+    update_touched_bins,
+)
+from heliograph_collector.aggregate.rollup import fill_bins, roll_up
 from heliograph_collector.model.records import (
     Block,
     Cell,
     CellFilter,
-    Kind,
-    Presence,
-    State,
-    Taken,
+    PresenceRow,
+    ReceivedMeasurement,
+    RowKind,
     Vantage,
     Verdict,
+    VerdictState,
 )
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.rows import T0, US, taken
@@ -34,10 +38,10 @@ LENGTH_US = 2 * BIN_US  # of the story that is split
 
 
 def test_bins_are_taken_in_stretches() -> None:
-    assert list(stretches([], 9)) == []
-    assert list(stretches([4], 9)) == [(4, 4)]
-    assert list(stretches([1, 2, 3, 7, 9, 10], 9)) == [(1, 3), (7, 7), (9, 10)]
-    assert list(stretches(list(range(7)), 3)) == [(0, 2), (3, 5), (6, 6)]
+    assert list(group_consecutive([], 9)) == []
+    assert list(group_consecutive([4], 9)) == [(4, 4)]
+    assert list(group_consecutive([1, 2, 3, 7, 9, 10], 9)) == [(1, 3), (7, 7), (9, 10)]
+    assert list(group_consecutive(list(range(7)), 3)) == [(0, 2), (3, 5), (6, 6)]
 
 
 class AwayStore:
@@ -62,7 +66,7 @@ def watch(error: StoreError, touched: Sequence[int], *pauses_s: float) -> list[A
 
     async def story(clock: VirtualClock) -> None:
         keeper_store = AwayStore(error)
-        keeper = CellKeeper(cast("Store", keeper_store), clock)
+        keeper = CellUpdater(cast("Store", keeper_store), clock)
         keeper.touch([clock.wall_us() - before_us for before_us in touched])
         async with asyncio.TaskGroup() as group:
             running = group.create_task(keeper.run())
@@ -95,16 +99,16 @@ def test_old_bins_that_wait_say_after_which_entry_they_were_touched() -> None:
     found: list[int | None] = []
 
     async def story(clock: VirtualClock) -> None:
-        keeper = CellKeeper(cast("Store", AwayStore(StoreError("away"))), clock)
+        keeper = CellUpdater(cast("Store", AwayStore(StoreError("away"))), clock)
         keeper.touch([clock.wall_us() - HOUR_US], 5)
-        found.append(keeper.after)
+        found.append(keeper.oldest_position)
         for entry in (8, 7, 9):
             keeper.touch([clock.wall_us() - 99 * HOUR_US], entry)
         async with asyncio.TaskGroup() as group:
             running = group.create_task(keeper.run())
             await asyncio.sleep(200)
             running.cancel()
-        found.append(keeper.after)
+        found.append(keeper.oldest_position)
 
     run_virtually(story)
     assert found == [None, 7]
@@ -114,13 +118,13 @@ async def test_old_bins_that_are_rolled_up_hold_nothing_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heliograph_collector.aggregate.cell_updater._EVERY_S", 0.01)
-    keeper = CellKeeper(store, SystemClock())
+    keeper = CellUpdater(store, SystemClock())
     keeper.touch([T0], 7)
-    assert keeper.after == 7
+    assert keeper.oldest_position == 7
     running = asyncio.create_task(keeper.run())
 
     async def done() -> bool:
-        return keeper.after is None
+        return keeper.oldest_position is None
 
     try:
         await until(done)
@@ -136,20 +140,7 @@ def test_what_was_too_much_is_asked_for_in_smaller_pieces() -> None:
     assert last.longest == 1
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(
-        f"chdb://{tmp_path}/store",
-        observations_days=99_999,
-        verdicts_days=99_999,
-        minutes_days=99_999,
-    )
-    await store.open()
-    yield store
-    await store.close()
-
-
-Event = tuple[Taken, Verdict] | Presence
+Event = tuple[ReceivedMeasurement, Verdict] | PresenceRow
 
 
 def events(rng: random.Random, country: str) -> list[Event]:
@@ -157,36 +148,36 @@ def events(rng: random.Random, country: str) -> list[Event]:
     found: list[Event] = []
     for number in range(80):
         who, at_us = rng.randrange(9), T0 + rng.randrange(LENGTH_US)
+        name = f"{country}{who}"
         place = Vantage(country=country, asn=1 + who % 2, access="mobile", region="ABC"[who % 3])
         if rng.random() < 0.15:
-            kind = rng.choice((Kind.LOST, Kind.ARRIVAL))
-            found.append(
-                Presence(
-                    kind=kind, position=0, received_us=at_us, vantage=place, nym=f"{country}{who}"
-                )
-            )
+            kind = rng.choice((RowKind.LOST, RowKind.ARRIVAL))
+            found.append(presence(kind, at_us, place, name))
             continue
-        one = taken(
-            number + 1_000 * ord(country[0]),
-            at_us=at_us,
-            who=f"{country}{who}",
-            vantage=place,
+        measurement = taken(
+            number + 1_000 * ord(country[0]), at_us=at_us, who=name, vantage=place,
             service=rng.choice(("telegram", "signal")),
-        )
-        state = rng.choice(tuple(State))
-        bad = state in (State.BLOCKED, State.DOWN)
+        )  # fmt: skip
+        state = rng.choice(tuple(VerdictState))
+        bad = state in (VerdictState.BLOCKED, VerdictState.DOWN)
         verdict = Verdict(
-            state=state,
-            rule="x",
-            layer=rng.choice(("tls", "dns")) if bad else "",
+            state=state, rule="x", layer=rng.choice(("tls", "dns")) if bad else "",
             method=rng.choice(("reset", "timeout")) if bad else "",
-        )
-        found.append((replace(one, prefix=f"net{rng.randrange(4)}"), verdict))
+        )  # fmt: skip
+        found.append((replace(measurement, prefix=f"net{rng.randrange(4)}"), verdict))
     return sorted(found, key=moment_us)
 
 
+def presence(
+    kind: RowKind, at_us: int, place: Vantage, name: str, position: int = 0
+) -> PresenceRow:
+    return PresenceRow(
+        kind=kind, position=position, received_us=at_us, vantage=place, pseudonym=name
+    )
+
+
 def moment_us(event: Event) -> int:
-    return event.received_us if isinstance(event, Presence) else event[0].started_us
+    return event.received_us if isinstance(event, PresenceRow) else event[0].started_us
 
 
 def blocks(journal: str, pieces: Sequence[Sequence[Event]]) -> list[Block]:
@@ -194,35 +185,28 @@ def blocks(journal: str, pieces: Sequence[Sequence[Event]]) -> list[Block]:
     made: list[Block] = []
     position = 0
     for piece in pieces:
-        presence = []
+        rows = []
         for event in piece:
-            if isinstance(event, Presence):
+            if isinstance(event, PresenceRow):
                 position += 1
-                presence.append(replace(event, position=position))
+                rows.append(replace(event, position=position))
         position += 1
-        votes = (event for event in piece if not isinstance(event, Presence))
-        judged = [(replace(one, position=position), (verdict,)) for one, verdict in votes]
+        votes = (event for event in piece if not isinstance(event, PresenceRow))
+        judged = tuple((replace(one, position=position), (verdict,)) for one, verdict in votes)
         first = made[-1].last + 1 if made else 1
-        made.append(
-            Block(
-                journal=journal,
-                first=first,
-                last=position,
-                judged=tuple(judged),
-                presence=tuple(presence),
-            )
-        )
+        made.append(Block(journal=journal, first=first, last=position, judged=judged,
+                          presence=tuple(rows)))  # fmt: skip
     return made
 
 
 def split(rng: random.Random, given: Sequence[Event]) -> list[list[Event]]:
     """Into some pieces, measurements anywhere, presence in its order."""
     pieces: list[list[Event]] = [[] for _ in range(3)]
-    presence = [e for e in given if isinstance(e, Presence)]
+    presence = [e for e in given if isinstance(e, PresenceRow)]
     for at, one in enumerate(presence):
         pieces[at * 3 // len(presence)].append(one)
     for event in given:
-        if not isinstance(event, Presence):
+        if not isinstance(event, PresenceRow):
             rng.choice(pieces).append(event)
     return pieces
 
@@ -230,7 +214,7 @@ def split(rng: random.Random, given: Sequence[Event]) -> list[list[Event]]:
 async def stored(store: Store, country: str, bin_s: int) -> list[Cell]:
     window = (T0, T0 + LENGTH_US)
     asked = CellFilter(since_us=window[0], until_us=window[1], bin_s=bin_s, country=country)
-    rows = in_every_bin(await store.cells(asked), *window, bin_s)
+    rows = fill_bins(await store.cells(asked), *window, bin_s)
     return [replace(cell, country="") for cell in rows]
 
 
@@ -239,7 +223,7 @@ async def at_once(store: Store, country: str, bin_s: int) -> list[Cell]:
     window = (T0, T0 + LENGTH_US, bin_s)
     votes = await store.votes(*window, country=country)
     silences = await store.silences(*window, country=country)
-    return [replace(cell, country="") for cell in cells(votes, silences, *window)]
+    return [replace(cell, country="") for cell in roll_up(votes, silences, *window)]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -257,8 +241,8 @@ async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
                 touched = {moment_us(e) // width_us for e in (*block.judged, *block.presence)}  # type: ignore[arg-type] # a judged pair has the shape of an event
                 if block.presence:  # a loss lasts until somebody is back
                     touched |= set(range(min(touched), (T0 + LENGTH_US) // width_us))
-                for first, last in stretches(sorted(touched), rng.randrange(2, 9)):
-                    await renew(store, first * width_us, (last + 1) * width_us, bin_s)
+                for first, last in group_consecutive(sorted(touched), rng.randrange(2, 9)):
+                    await update_bins(store, first * width_us, (last + 1) * width_us, bin_s)
     for bin_s in (60, 300):
         whole = await stored(store, "AA", bin_s)
         assert whole == await at_once(store, "AA", bin_s)
@@ -270,25 +254,27 @@ async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
 async def test_what_is_no_more_is_taken_back(store: Store) -> None:
     """Lost when the bin was looked at first, and back before it ended: nobody was silent."""
     place = Vantage(country="KZ", asn=1, access="mobile")
-    lost = Presence(kind=Kind.LOST, position=1, received_us=T0, vantage=place, nym="a")
+    lost = presence(RowKind.LOST, T0, place, "a", 1)
     await store.insert_block(Block(journal="j", first=1, last=1, presence=(lost,)))
-    await renew(store, T0, T0 + BIN_US, 300)
+    await update_bins(store, T0, T0 + BIN_US, 300)
     asked = CellFilter(since_us=T0, until_us=T0 + BIN_US)
     assert [(c.service, c.silent) for c in await store.cells(asked)] == [("", 1)]
-    back = replace(lost, kind=Kind.ARRIVAL, position=2, received_us=T0 + US)
+    back = replace(lost, kind=RowKind.ARRIVAL, position=2, received_us=T0 + US)
     await store.insert_block(Block(journal="j", first=2, last=2, presence=(back,)))
-    await renew(store, T0, T0 + BIN_US, 300)
-    assert in_every_bin(await store.cells(asked), T0, T0 + BIN_US, 300) == []
+    await update_bins(store, T0, T0 + BIN_US, 300)
+    assert fill_bins(await store.cells(asked), T0, T0 + BIN_US, 300) == []
 
 
 async def test_what_is_judged_again_changes_the_minutes_that_are_kept(store: Store) -> None:
     one = taken(1)
-    ok, bad = (Verdict(state=state, rule="x") for state in (State.REACHABLE, State.BLOCKED))
+    ok, bad = (
+        Verdict(state=state, rule="x") for state in (VerdictState.REACHABLE, VerdictState.BLOCKED)
+    )
     await store.insert_block(Block(journal="j", first=1, last=1, judged=((one, (ok,)),)))
-    await renew(store, T0, T0 + MINUTE_US, 60)
+    await update_bins(store, T0, T0 + MINUTE_US, 60)
     await store.insert_block(Block(journal="j", first=2, last=2, judged=((one, (bad,)),)))
     later = T0 + HOUR_US  # of that minute nothing is kept
-    assert await renew_all(store, [T0, T0 + 1, later]) == 2
+    assert await update_touched_bins(store, [T0, T0 + 1, later]) == 2
     window = CellFilter(since_us=T0, until_us=later + 1)
     minute, five = [await store.cells(replace(window, bin_s=width)) for width in (60, 300)]
     assert [(c.start_us, c.blocked) for c in minute] == [(T0, 1)]

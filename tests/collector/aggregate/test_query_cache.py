@@ -1,20 +1,28 @@
-"""What the store counts for a country is what its votes come to."""
+"""Cached answers: a late reader does not wait, an expired one is not given, counts are right."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from heliograph_collector.aggregate.query_cache import Wide, days
-from heliograph_collector.http.pages.country_timeline import LOOKS
-from heliograph_collector.http.snapshot_cache import series, wide
-from heliograph_collector.model.records import Judged, Vantage
+from heliograph_collector.aggregate.query_cache import (
+    CellQueryCache,
+    StaleWhileRevalidate,
+    Ttl,
+    split_days,
+)
+from heliograph_collector.http.pages.country_timeline import MERGED_FIELDS
+from heliograph_collector.http.snapshot_cache import query_cells, query_series
+from heliograph_collector.model.records import JudgedMeasurement, Vantage
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.store import Store
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.rows import DAY, T0, US, block, blocked, reachable, taken
+from support.waiting import until
 
 HOUR = 3_600 * US
 PLACES = [
@@ -25,41 +33,28 @@ PLACES = [
 ]
 
 
-def rows() -> list[Judged]:
+def rows() -> list[JudgedMeasurement]:
     """Twelve vantages that move between the places, two services, two days."""
     rng = random.Random(6)
-    found: list[Judged] = []
+    found: list[JudgedMeasurement] = []
     for number in range(400):
         who, at_us = rng.randrange(12), T0 + rng.randrange(2 * DAY // US) * US
-        one = taken(
-            number,
-            at_us=at_us,
-            who=f"nym{who}",
-            service=rng.choice(["telegram", "signal"]),
-            vantage=PLACES[min(rng.randrange(6), 3)],
-        )
-        one = replace(one, prefix=f"net{who}")
-        found.append((one, (blocked() if rng.random() < 0.3 else reachable(),)))
+        service, place = rng.choice(["telegram", "signal"]), PLACES[min(rng.randrange(6), 3)]
+        one = taken(number, at_us=at_us, who=f"nym{who}", service=service, vantage=place)
+        verdict = blocked() if rng.random() < 0.3 else reachable()
+        found.append((replace(one, prefix=f"net{who}"), (verdict,)))
     return found
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"chdb://{tmp_path}/store", observations_days=99_999, verdicts_days=99_999)
-    await store.open()
-    yield store
-    await store.close()
-
-
-async def test_counted_by_the_store_or_by_us_it_is_the_same(store: Store) -> None:
+async def test_counts_of_the_store_equal_those_of_its_votes(store: Store) -> None:
     await store.insert_block(block(1, 1, *rows()))
     clock = HandClock(wall=T0 + 2 * DAY)
     ours = World().feed(votes=store.votes, silences=store.silences, k_anonymity=2)
-    theirs = replace(ours, wide=Wide(store, clock).cells)
+    theirs = replace(ours, wide=CellQueryCache(store, clock).cells)
     window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
-    for blank in LOOKS:
-        seen = await wide(theirs, *window, {"country": "KZ"}, blank)
-        assert seen == await wide(ours, *window, {"country": "KZ"}, blank), blank
+    for blank in MERGED_FIELDS:
+        seen = await query_cells(theirs, *window, {"country": "KZ"}, blank)
+        assert seen == await query_cells(ours, *window, {"country": "KZ"}, blank), blank
     for asked in (
         {},
         {"country": "KZ"},
@@ -67,12 +62,12 @@ async def test_counted_by_the_store_or_by_us_it_is_the_same(store: Store) -> Non
         {"country": "KZ", "asn": 9198, "access": "mobile"},
         {"service": "telegram"},
     ):
-        told = await series(theirs, *window, asked)
-        assert told == await series(ours, *window, asked), asked
+        told = await query_series(theirs, *window, asked)
+        assert told == await query_series(ours, *window, asked), asked
         assert any(cell is not None and cell.vantages for cell in told), asked
 
 
-async def test_what_is_over_is_asked_once_and_the_present_soon_again(store: Store) -> None:
+async def test_past_day_is_asked_once_and_the_present_again(store: Store) -> None:
     clock = HandClock(wall=T0)
     asked: list[int] = []
 
@@ -83,7 +78,7 @@ async def test_what_is_over_is_asked_once_and_the_present_soon_again(store: Stor
             asked.append(since_us)
             return []
 
-    counting = Wide(Noting(), clock)  # type: ignore[arg-type] # it counts nothing
+    counting = CellQueryCache(Noting(), clock)  # type: ignore[arg-type] # it counts nothing
     midnight = T0 // DAY * DAY
     for seconds in (0, 20, 20):
         clock.advance_us(seconds * US)
@@ -91,10 +86,10 @@ async def test_what_is_over_is_asked_once_and_the_present_soon_again(store: Stor
     assert asked == [midnight - DAY, midnight, midnight, midnight]
 
 
-async def test_what_has_only_just_ended_is_not_kept_as_if_it_were_over(store: Store) -> None:
+async def test_bin_that_has_just_ended_is_asked_again(store: Store) -> None:
     """A timeline up to the last whole bin, asked as it ends: most of its votes are on their way."""
     clock = HandClock(wall=T0 + 1)
-    counting = Wide(store, clock)
+    counting = CellQueryCache(store, clock)
     window = (T0 - HOUR, T0, 300)
 
     async def last() -> int:
@@ -106,10 +101,10 @@ async def test_what_has_only_just_ended_is_not_kept_as_if_it_were_over(store: St
     assert await last() == 1
 
 
-async def test_those_of_nobody_can_be_left_out(store: Store) -> None:
+async def test_empty_cells_can_be_left_out(store: Store) -> None:
     """The panorama of a country needs none of them, and they are most of its cells."""
     await store.insert_block(block(1, 1, *rows()))
-    counting = Wide(store, HandClock(wall=T0 + 2 * DAY))
+    counting = CellQueryCache(store, HandClock(wall=T0 + 2 * DAY))
     window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
     every = await counting.cells(*window, wider=("region",), country="KZ")
     some = await counting.cells(*window, wider=("region",), country="KZ", empty=False)
@@ -117,11 +112,114 @@ async def test_those_of_nobody_can_be_left_out(store: Store) -> None:
     assert 0 < len(some) < len(every)
 
 
-def test_questions_are_cut_at_midnights_and_bins_stay_whole() -> None:
+def test_windows_are_split_at_midnights() -> None:
     midnight = T0 // DAY * DAY
-    cut = list(days(midnight - HOUR, midnight + DAY + HOUR, 3_600))
+    cut = list(split_days(midnight - HOUR, midnight + DAY + HOUR, 3_600))
     assert cut == [
         (midnight - HOUR, midnight),
         (midnight, midnight + DAY),
         (midnight + DAY, midnight + DAY + HOUR),
     ]
+
+
+TERM = Ttl(fresh_us=10 * US, grace_us=45 * US)
+
+
+class Counting:
+    """What it makes is what it is told to, and no sooner. Bad news is raised."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[None] = asyncio.Queue()
+        self.told: asyncio.Queue[int | StoreError] = asyncio.Queue()
+
+    async def make(self) -> int:
+        self.asked.put_nowait(None)
+        said = await self.told.get()
+        if isinstance(said, StoreError):
+            raise said
+        return said
+
+
+def cache(
+    most: int = 9, weight: Callable[[int], int] = lambda _: 1
+) -> tuple[HandClock, Counting, StaleWhileRevalidate[int]]:
+    clock = HandClock(wall=T0)
+    return clock, Counting(), StaleWhileRevalidate(clock, most, weight)
+
+
+@asynccontextmanager
+async def running(kept: StaleWhileRevalidate[int]) -> AsyncIterator[asyncio.TaskGroup]:
+    async with asyncio.TaskGroup() as group:
+        renewing = group.create_task(kept.run())
+        await asyncio.sleep(0)  # until it runs
+        yield group
+        renewing.cancel()
+
+
+async def test_stale_answer_is_given_once_more_and_then_renewed() -> None:
+    clock, counting, kept = cache()
+    async with running(kept) as group:
+        counting.told.put_nowait(1)
+        assert await kept.get("key", counting.make, TERM) == 1
+        clock.advance_us(20 * US)
+        for _ in range(3):
+            assert await kept.get("key", counting.make, TERM) == 1
+        counting.told.put_nowait(2)
+
+        async def renewed() -> bool:
+            return await kept.get("key", counting.make, TERM) == 2
+
+        await until(renewed)
+        assert counting.asked.qsize() == 2, "once for all of them"
+        clock.advance_us(56 * US)
+        late = group.create_task(kept.get("key", counting.make, TERM))
+        for _ in range(3):
+            await counting.asked.get()
+        assert not late.done(), "so old an answer is nobody's"
+        counting.told.put_nowait(3)
+        assert await late == 3
+
+
+async def test_concurrent_first_questions_are_answered_by_one_query() -> None:
+    _, counting, kept = cache()
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(kept.get("key", counting.make, TERM)) for _ in range(20)]
+        await counting.asked.get()
+        counting.told.put_nowait(1)
+    assert [task.result() for task in asking] == [1] * 20
+    assert counting.asked.empty()
+
+
+async def test_stale_answer_is_made_anew_when_nothing_renews_it() -> None:
+    clock, counting, kept = cache()
+    for turn in (1, 2):
+        counting.told.put_nowait(turn)
+        assert await kept.get("key", counting.make, TERM) == turn
+        clock.advance_us(11 * US)
+
+
+async def test_store_error_is_raised_only_when_the_answer_has_expired() -> None:
+    clock, counting, kept = cache()
+    async with running(kept):
+        counting.told.put_nowait(1)
+        await kept.get("key", counting.make, TERM)
+        clock.advance_us(20 * US)
+        counting.told.put_nowait(StoreError("it is being mended"))
+        assert await kept.get("key", counting.make, TERM) == 1
+        await counting.asked.get()
+        await counting.asked.get()
+        await asyncio.sleep(0)  # until it has met the bad news
+        clock.advance_us(60 * US)
+        counting.told.put_nowait(StoreError("it is being mended"))
+        with pytest.raises(StoreError, match="mended"):
+            await kept.get("key", counting.make, TERM)
+
+
+async def test_heavy_answers_evict_the_oldest() -> None:
+    _, counting, kept = cache(10, lambda value: value)
+    for key in ("a", "b", "c"):
+        counting.told.put_nowait(4)
+        await kept.get(key, counting.make, TERM)
+    assert await kept.get("b", counting.make, TERM) == 4, "b was kept"
+    counting.told.put_nowait(5)
+    assert await kept.get("a", counting.make, TERM) == 5, "a was not"

@@ -8,109 +8,86 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph_collector.aggregate.k_anonymity import INSUFFICIENT, merge_small_cells
 from heliograph_collector.aggregate.rollup import (
-    INSUFFICIENT,
-    bin_by_bin,
-    cells,
-    confidence_of,
-    counted,
-    in_every_bin,
-    merge_small,
-    outdated,
-    own_vote,
-    state_of,
+    changed_cells,
+    compute_confidence,
+    count_votes,
+    decide_state,
+    decide_vantage_vote,
+    fill_bins,
+    roll_up,
+    roll_up_bins,
 )
-from heliograph_collector.model.records import Cell, Silence, State, Vote
+from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
 
 BIN_S = 300
 BIN_US = BIN_S * 1_000_000
 NOON_US = 1_700_000_100_000_000 // BIN_US * BIN_US
-R, B, D, U = State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN
+R, B, D, U = VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN
 
 
-def vote(nym: str, state: State = R, *, times: int = 1, bin_: int = 0, **where: Any) -> Vote:
-    counts = {s.value: times if s is state else 0 for s in State}
+Counts = list[tuple[dict[VerdictState, int], VerdictState]]
+
+
+def vote(nym: str, state: VerdictState = R, *, times: int = 1, bin_: int = 0, **where: Any) -> Vote:
+    counts = {s.value: times if s is state else 0 for s in VerdictState}
     place = {"country": "KZ", "region": "", "asn": 9198, "access": "mobile", "service": "telegram"}
     cause = {"layer": "tls", "method": "reset_after_hello"} if state is B else {}
     fields: dict[str, Any] = {"prefix": f"p-{nym}", **place, **cause, **counts, **where}
-    return Vote(start_us=NOON_US + bin_ * BIN_US, nym=nym, **fields)
+    return Vote(start_us=NOON_US + bin_ * BIN_US, pseudonym=nym, **fields)
 
 
-def silence(vantages: int, *, bin_: int = 0, asn: int = 9198) -> Silence:
-    return Silence(
-        country="KZ",
-        region="",
-        asn=asn,
-        access="mobile",
-        start_us=NOON_US + bin_ * BIN_US,
-        vantages=vantages,
-    )
+def silence(vantages: int, *, bin_: int = 0, asn: int = 9198) -> SilenceCount:
+    start_us = NOON_US + bin_ * BIN_US
+    return SilenceCount(country="KZ", region="", asn=asn, access="mobile", start_us=start_us,
+                        vantages=vantages)  # fmt: skip
 
 
-def roll(votes: list[Vote], silences: list[Silence] | None = None, bins: int = 1) -> list[Cell]:
-    return cells(votes, silences or [], NOON_US, NOON_US + bins * BIN_US, BIN_S)
+def roll(
+    votes: list[Vote], silences: list[SilenceCount] | None = None, bins: int = 1
+) -> list[Cell]:
+    return roll_up(votes, silences or [], NOON_US, NOON_US + bins * BIN_US, BIN_S)
 
 
-def test_vantages_vote_and_results_do_not() -> None:
+def test_vantage_has_one_vote_however_many_results() -> None:
     """One vantage that reports blocking a thousand times is one vote against two."""
     (cell,) = roll([vote("a", B, times=1000), vote("b"), vote("c")])
     assert (cell.vantages, cell.reachable, cell.blocked) == (3, 2, 1)
     assert cell.state is R
 
 
-def test_a_crowd_behind_one_network_is_one_voice() -> None:
+def test_crowd_behind_one_network_is_one_vote() -> None:
     crowd = [vote(f"x{i}", B, prefix="cafe") for i in range(20)]
     (cell,) = roll([*crowd, vote("b"), vote("c")])
     assert (cell.vantages, cell.blocked, cell.prefixes) == (22, 20, 3)
     assert cell.state is R
 
 
-def test_a_blocked_cell_names_the_commonest_cause() -> None:
+def test_blocked_cell_names_the_commonest_cause_and_its_confidence() -> None:
     odd = vote("d", B, layer="dns", method="nxdomain")
     (cell,) = roll([vote("a", B), vote("b", B), odd, vote("c")])
     assert (cell.state, cell.layer, cell.method) == (B, "tls", "reset_after_hello")
     assert cell.confidence == 0.6  # three of four networks, and one imagined dissenter
 
-
-def test_one_vantage_alone_is_low_confidence() -> None:
-    (cell,) = roll([vote("a", B)])
-    assert cell.state is B
-    assert cell.confidence == 0.5
+    (alone,) = roll([vote("a", B)])
+    assert (alone.state, alone.confidence) == (B, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ({R: 2, B: 1}, R),
-        ({R: 2, B: 2}, U),
-        ({B: 1, U: 9}, U),
-        ({B: 2, U: 1}, B),
-        ({D: 1}, D),
-        ({R: 0}, U),
-        ({}, U),
-    ],
-)
-def test_what_a_vantage_says_of_itself(counts: dict[State, int], expected: State) -> None:
-    assert own_vote(Counter(counts)) is expected
+VANTAGE_VOTES: Counts = [({R: 2, B: 1}, R), ({R: 2, B: 2}, U), ({B: 1, U: 9}, U), ({B: 2, U: 1}, B),
+                         ({D: 1}, D), ({R: 0}, U), ({}, U)]  # fmt: skip
+CELL_STATES: Counts = [({B: 2, R: 1}, B), ({B: 65, R: 35}, U), ({B: 1, R: 1}, U), ({B: 2, U: 5}, B),
+                       ({U: 5}, U), ({D: 3, R: 1}, D), ({R: 3, B: 1}, R)]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("votes", "expected"),
-    [
-        ({B: 2, R: 1}, B),
-        ({B: 65, R: 35}, U),
-        ({B: 1, R: 1}, U),
-        ({B: 2, U: 5}, B),
-        ({U: 5}, U),
-        ({D: 3, R: 1}, D),
-        ({R: 3, B: 1}, R),
-    ],
-)
-def test_what_a_cell_is(votes: dict[State, int], expected: State) -> None:
-    assert state_of(Counter(votes)) is expected
+def test_counts_decide_the_vote_of_a_vantage_and_the_state_of_a_cell() -> None:
+    for counts, expected in VANTAGE_VOTES:
+        assert decide_vantage_vote(Counter(counts)) is expected, counts
+    for counts, expected in CELL_STATES:
+        assert decide_state(Counter(counts)) is expected, counts
 
 
-def test_nobody_is_a_row() -> None:
+def test_empty_bins_have_rows() -> None:
     """Five vantages, then darkness: the rows go on with n = 0 and the silence in them."""
     before = [vote(f"v{i}") for i in range(5)]
     rows = roll(before, [silence(5, bin_=1), silence(5, bin_=2)], bins=3)
@@ -134,23 +111,21 @@ def test_votes_outside_the_window_are_not_counted() -> None:
     assert cell.vantages == 1
 
 
-states = st.sampled_from(State)
+states = st.sampled_from(VerdictState)
 ballots = st.lists(
     st.tuples(st.sampled_from("abcdefgh"), states, st.sampled_from("pqrs"), st.integers(1, 3)),
-    min_size=1,
-    max_size=10,
-    unique_by=lambda v: v[0],
-)
+    min_size=1, max_size=10, unique_by=lambda v: v[0],
+)  # fmt: skip
 
 
-def _votes(drawn: list[tuple[str, State, str, int]]) -> list[Vote]:
+def _votes(drawn: list[tuple[str, VerdictState, str, int]]) -> list[Vote]:
     return [vote(nym, state, prefix=prefix, times=n) for nym, state, prefix, n in drawn]
 
 
 @settings(deadline=None)
 @given(ballots, st.sampled_from(("p", "new")))
 def test_agreement_never_lowers_confidence(
-    drawn: list[tuple[str, State, str, int]], prefix: str
+    drawn: list[tuple[str, VerdictState, str, int]], prefix: str
 ) -> None:
     (cell,) = roll(_votes(drawn))
     if cell.state is U:
@@ -163,7 +138,7 @@ def test_agreement_never_lowers_confidence(
 @settings(deadline=None)
 @given(ballots, st.integers(2, 50), st.randoms(use_true_random=False))
 def test_repetition_and_order_change_nothing(
-    drawn: list[tuple[str, State, str, int]], times: int, rng: Any
+    drawn: list[tuple[str, VerdictState, str, int]], times: int, rng: Any
 ) -> None:
     votes = _votes(drawn)
     loud = rng.randrange(len(votes))
@@ -184,7 +159,7 @@ gone = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=4, uni
 @settings(deadline=None)
 @given(events, gone, st.lists(st.integers(0, 3), max_size=6))
 def test_bins_rolled_up_one_by_one_are_the_window_rolled_up_at_once(
-    drawn: list[tuple[str, State, int, int]], lost: list[tuple[int, int]], order: list[int]
+    drawn: list[tuple[str, VerdictState, int, int]], lost: list[tuple[int, int]], order: list[int]
 ) -> None:
     """In whichever order bins are written: first from a part of the votes, then from all."""
     votes = [vote(nym, state, bin_=bin_, asn=asn) for nym, state, bin_, asn in drawn]
@@ -193,23 +168,23 @@ def test_bins_rolled_up_one_by_one_are_the_window_rolled_up_at_once(
     for at in [*order, 0, 1, 2, 3]:
         since_us, until_us = NOON_US + at * BIN_US, NOON_US + (at + 1) * BIN_US
         for known, away in ((votes[:6], silences), (votes, silences[:1]), (votes, silences)):
-            now = counted(known, since_us, until_us, BIN_S)
+            now = count_votes(known, since_us, until_us, BIN_S)
             then = [s for s in away if since_us <= s.start_us < until_us]
             before = [c for c in shelf.values() if since_us <= c.start_us < until_us]
-            found = bin_by_bin(now, then, since_us, until_us, BIN_S)
-            for cell in outdated(before, found):
+            found = roll_up_bins(now, then, since_us, until_us, BIN_S)
+            for cell in changed_cells(before, found):
                 shelf[cell.asn, cell.service, cell.start_us] = cell
     window = (NOON_US, NOON_US + 4 * BIN_US, BIN_S)
-    assert in_every_bin(shelf.values(), *window) == cells(votes, silences, *window)
+    assert fill_bins(shelf.values(), *window) == roll_up(votes, silences, *window)
 
 
-def test_what_is_as_it_was_is_not_written_again() -> None:
+def test_changed_cells_are_the_difference_alone() -> None:
     rows = roll([vote("a"), vote("b", B)])
-    assert outdated(rows, rows) == []
-    assert outdated([], rows) == rows
-    (emptied,) = outdated(rows, [])
+    assert changed_cells(rows, rows) == []
+    assert changed_cells([], rows) == rows
+    (emptied,) = changed_cells(rows, [])
     assert (emptied.vantages, emptied.silent, emptied.asn) == (0, 0, 9198)
-    assert outdated([emptied], []) == []
+    assert changed_cells([emptied], []) == []
 
 
 def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
@@ -218,9 +193,9 @@ def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
     (cell,) = roll([vote("a", B), vote("b", B, times=5), odd, *(vote(f"r{n}") for n in range(9))])
     assert (cell.state, cell.layer, cell.layers) == (R, "", (("dns", 1), ("tls", 2)))
     small = [*_network(1, 3, B), *_network(2, 4, B), *_network(3, 2)]
-    (merged,) = merge_small(roll(small), 5)
+    (merged,) = merge_small_cells(roll(small), 5)
     assert merged.layers == (("tls", 7),)
-    (hidden,) = merge_small(roll(_network(1, 3, B)), 5)
+    (hidden,) = merge_small_cells(roll(_network(1, 3, B)), 5)
     assert hidden.layers == ()
 
 
@@ -232,72 +207,67 @@ def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> Non
 
 
 @given(st.dictionaries(states, st.integers(0, 50)), states)
-def test_confidence_keeps_its_bounds(votes: dict[State, int], state: State) -> None:
-    sure = confidence_of(state, Counter(votes), sum(votes.values()))
+def test_confidence_keeps_its_bounds(votes: dict[VerdictState, int], state: VerdictState) -> None:
+    sure = compute_confidence(state, Counter(votes), sum(votes.values()))
     assert 0.0 <= sure <= 0.99
 
 
-def _network(asn: int, count: int, state: State = R, bin_: int = 0) -> list[Vote]:
+def _network(asn: int, count: int, state: VerdictState = R, bin_: int = 0) -> list[Vote]:
     return [vote(f"{asn}-{i}", state, asn=asn, bin_=bin_) for i in range(count)]
 
 
-def test_small_networks_are_shown_together() -> None:
+def test_small_networks_are_merged() -> None:
+    """Two alone could be had by subtraction, so the smallest of the big ones joins them."""
     votes = [*_network(1, 9), *_network(2, 3), *_network(3, 4, B)]
-    shown = {c.asn: c for c in merge_small(roll(votes), 5)}
+    shown = {c.asn: c for c in merge_small_cells(roll(votes), 5)}
     assert set(shown) == {0, 1}
     assert (shown[0].vantages, shown[0].access, shown[0].blocked) == (7, "", 4)
     assert shown[1].vantages == 9
-
-
-def test_what_is_left_over_takes_a_shown_one_with_it() -> None:
-    """Two alone could be had by subtraction, so the smallest of the big ones joins them."""
     votes = [*_network(1, 9), *_network(2, 6), *_network(3, 2)]
-    shown = {c.asn: c.vantages for c in merge_small(roll(votes), 5)}
-    assert shown == {0: 8, 1: 9}
+    assert {c.asn: c.vantages for c in merge_small_cells(roll(votes), 5)} == {0: 8, 1: 9}
 
 
 def test_a_country_under_k_says_insufficient() -> None:
-    (cell,) = merge_small(roll([*_network(1, 2), *_network(2, 2, B)]), 5)
+    (cell,) = merge_small_cells(roll([*_network(1, 2), *_network(2, 2, B)]), 5)
     assert (cell.asn, cell.vantages, cell.blocked, cell.silent) == (0, 0, 0, 0)
     assert (cell.state, cell.method, cell.confidence) == (U, INSUFFICIENT, 0.0)
 
 
 def test_confidence_does_not_tell_how_many_networks_there_are() -> None:
-    exact = [roll(_network(1, people))[0].confidence for people in (10, 13, 16)]
-    told = [merge_small(roll(_network(1, people)), 5)[0].confidence for people in (10, 13, 16)]
+    cells = [roll(_network(1, people)) for people in (10, 13, 16)]
+    exact = [cell.confidence for (cell,) in cells]
     assert len(set(exact)) == 3
-    assert told == [0.9] * 3
-    (whole,) = merge_small(roll([*_network(1, 4), *_network(2, 4)]), 5)
+    assert [merge_small_cells(cell, 5)[0].confidence for cell in cells] == [0.9] * 3
+    (whole,) = merge_small_cells(roll([*_network(1, 4), *_network(2, 4)]), 5)
     assert (whole.asn, whole.vantages, whole.confidence) == (0, 8, 0.8)
-    assert merge_small(roll(_network(1, 10)), 1)[0].confidence == exact[0]
+    assert merge_small_cells(roll(_network(1, 10)), 1)[0].confidence == exact[0]
 
 
-def test_a_dark_network_stays_in_sight() -> None:
+def test_silent_network_stays_in_sight() -> None:
     """Those who fell silent are people too, and an empty row of a shown cell stays."""
     rows = roll(_network(9198, 6), [silence(6, bin_=1)], bins=3)
-    shown = merge_small(rows, 5)
-    assert [(c.asn, c.vantages, c.silent) for c in shown] == [
-        (9198, 6, 0),
-        (9198, 0, 6),
-        (9198, 0, 0),
-    ]
+    assert [(c.asn, c.vantages, c.silent) for c in merge_small_cells(rows, 5)] == [
+        (9198, 6, 0), (9198, 0, 6), (9198, 0, 0),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [R, B])
-def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(state: State) -> None:
+def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(
+    state: VerdictState,
+) -> None:
     """Enough fell silent to be told; one who still measures is no verdict, and is nobody's."""
     rows = roll(_network(9198, 1, state), [silence(19)])
-    (cell,) = merge_small(rows, 5)
+    (cell,) = merge_small_cells(rows, 5)
     assert (cell.asn, cell.vantages, cell.silent) == (9198, 1, 19)
     assert (cell.state, cell.confidence, cell.layer, cell.method) == (U, 0.0, "", INSUFFICIENT)
     assert (cell.reachable, cell.blocked, cell.unknown, cell.layers) == (0, 0, 1, ())
-    (exact,) = merge_small(rows, 1)
+    (exact,) = merge_small_cells(rows, 1)
     assert exact.state is state
 
 
-def test_k_of_one_shows_all() -> None:
+def test_k_of_one_shows_all_cells() -> None:
     rows = roll([*_network(1, 1), *_network(2, 2)])
-    assert sorted(merge_small(rows, 1), key=lambda c: c.asn) == rows
+    assert sorted(merge_small_cells(rows, 1), key=lambda c: c.asn) == rows
 
 
 @settings(deadline=None)
@@ -309,7 +279,9 @@ def test_k_of_one_shows_all() -> None:
     ),
     st.integers(1, 6),
 )
-def test_nothing_under_k_is_shown(networks: list[tuple[str, int, int, State]], k: int) -> None:
+def test_nothing_under_k_is_shown(
+    networks: list[tuple[str, int, int, VerdictState]], k: int
+) -> None:
     """Nor can it be had by subtracting what is shown from the country's total."""
     votes = [
         vote(f"{country}{asn}-{i}", state, country=country, asn=asn, access="")
@@ -317,7 +289,7 @@ def test_nothing_under_k_is_shown(networks: list[tuple[str, int, int, State]], k
         for i in range(count)
     ]
     rows = roll(votes)
-    shown = merge_small(rows, k)
+    shown = merge_small_cells(rows, k)
     assert all(c.vantages >= k or c.vantages == 0 for c in shown)
     places = [(c.country, c.region, c.asn, c.access, c.service, c.start_us) for c in shown]
     assert len(set(places)) == len(places)

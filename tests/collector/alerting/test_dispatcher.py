@@ -2,29 +2,29 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heliograph.clock import SystemClock
-from heliograph_collector.alerting import templates
-from heliograph_collector.alerting.dispatcher import Courier, Ways
-from heliograph_collector.alerting.http_client import Arrived, DeliveryError
-from heliograph_collector.alerting.message import MOST, Message, alert
+from heliograph.clock import Clock, SystemClock
+from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
+from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
+from heliograph_collector.alerting.message import MAX_ALERTS, Message, build_alert, format_title
 from heliograph_collector.alerting.outbox import MAX_WAITING, Outbox
-from heliograph_collector.alerting.payloads import Request
-from heliograph_collector.app.alerting import begin, news, opened
-from heliograph_collector.config.receiver import Alert, Kind, Receiver, Suspected
-from heliograph_collector.incidents.book import Book
+from heliograph_collector.alerting.payloads import AlertRequest
+from heliograph_collector.app.alerting import collect_alerts, find_position, open_transports
+from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind, SuspectedPolicy
+from heliograph_collector.incidents.state import IncidentBook
 from support.casebook import blocking, book, closed, evening_book, silence
 from support.hand_clock import HandClock
 from support.receivers import receiving
-from support.waiting import until
+from support.waiting import until_true
 
 HOUR_S = 3_600
-DESK = Receiver(name="desk", kind=Kind.SLACK, url="https://chat.example.org/x")
+DESK = Receiver(name="desk", kind=ReceiverKind.SLACK, url="https://chat.example.org/x")
 
 
 class Post:
@@ -33,17 +33,17 @@ class Post:
     def __init__(self) -> None:
         self.fails: list[DeliveryError] = []
         self.down = False
-        self.sent: list[Request] = []
+        self.sent: list[AlertRequest] = []
 
-    async def send(self, request: Request, private: bool) -> Arrived:
+    async def send(self, request: AlertRequest, private: bool) -> DeliveryResult:
         self.sent.append(request)
         if self.fails:
             raise self.fails.pop(0)
         if self.down:
             raise DeliveryError("no connection")
-        return Arrived("answered 200")
+        return DeliveryResult("answered 200")
 
-    async def mail(self, envelope: Any) -> Arrived:
+    async def mail(self, envelope: Any) -> DeliveryResult:
         raise AssertionError("there is no mail here")
 
     @property
@@ -51,31 +51,31 @@ class Post:
         return [request.body.decode() for request in self.sent]
 
 
+def build_dispatcher(
+    outbox: Outbox, receivers: Sequence[Receiver], ways: Transports, clock: Clock
+) -> AlertDispatcher:
+    return AlertDispatcher(outbox, receivers, ways, clock=clock, rng=random.Random(1))
+
+
 class Office:
-    """A courier in virtual time on a real outbox; a second one is it after a restart."""
+    """A dispatcher in virtual time on a real outbox; a second one is it after a restart."""
 
     def __init__(self, data: Path, *receivers: Receiver, clock: HandClock | None = None) -> None:
         self.outbox = Outbox(data)
         self.post = Post()
         self.clock = clock or HandClock()
-        ways = Ways(send=self.post.send, mail=self.post.mail)
-        self.courier = Courier(
-            self.outbox,
-            receivers or (DESK,),
-            ways,
-            clock=self.clock,
-            rng=random.Random(1),
-        )
+        ways = Transports(send_request=self.post.send, send_mail=self.post.mail)
+        self.dispatcher = build_dispatcher(self.outbox, receivers or (DESK,), ways, self.clock)
 
     async def takes(self, alerts: list[Alert]) -> None:
-        await self.courier.put(alerts, alerts[-1]["entry"], alerts[-1]["hash"])
+        await self.dispatcher.queue_alerts(alerts, alerts[-1]["entry"], alerts[-1]["hash"])
 
     async def works(self, seconds: float = 2.0) -> None:
         """Until nothing is left to do in so many seconds."""
         until_us = self.clock.wall + int(seconds * 1e6)
-        for receiver in self.courier.receivers:
+        for receiver in self.dispatcher.receivers:
             while True:
-                look_us = await self.courier.step(receiver)
+                look_us = await self.dispatcher.deliver_next(receiver)
                 if look_us is not None and look_us > until_us:
                     break
                 if look_us is not None:
@@ -90,8 +90,8 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made.outbox.close()
 
 
-def told(found: Book) -> list[Alert]:
-    return news(found, found.entries, {}, 5)
+def told(found: IncidentBook) -> list[Alert]:
+    return collect_alerts(found, found.entries, {}, 5)
 
 
 def storm(n: int) -> list[Alert]:
@@ -120,7 +120,7 @@ async def test_a_storm_is_one_message_and_then_one_a_minute(office: Office) -> N
     await office.works(120)
     assert len(office.post.sent) <= 3
     assert "more" in office.post.texts[1]
-    assert sum(len(d.alerts) for d in office.outbox.deliveries()) == 80
+    assert sum(len(d.alerts) for d in office.outbox.list_deliveries()) == 80
 
 
 async def test_a_clock_that_is_set_back_keeps_no_alert_waiting(office: Office) -> None:
@@ -134,11 +134,11 @@ async def test_a_clock_that_is_set_back_keeps_no_alert_waiting(office: Office) -
     office.clock.wall -= day_us
     await office.works(10)
     assert len(office.post.sent) == 2
-    assert [d.state for d in office.outbox.deliveries()] == ["arrived"]
+    assert [d.state for d in office.outbox.list_deliveries()] == ["arrived"]
 
 
 async def test_no_more_than_so_many_an_hour(tmp_path: Path) -> None:
-    office = Office(tmp_path, Receiver(name="desk", kind=Kind.SLACK, per_hour=3, gather_s=0))
+    office = Office(tmp_path, replace(DESK, per_hour=3, gather_s=0))
     for one in storm(20):
         await office.takes([one])
         await office.works(60)
@@ -158,37 +158,35 @@ async def test_a_dead_receiver_is_tried_for_a_day_and_a_restart_loses_nothing(
     await office.works(6 * HOUR_S)
     before = len(office.post.sent)
     assert 8 <= before <= 10, "less and less often"
-    id_ = office.outbox.deliveries()[0].id
+    id_ = office.outbox.list_deliveries()[0].id
     office.outbox.close()  # a kill -9 leaves the same files
 
     again = Office(tmp_path, clock=office.clock)
     again.post.down = True
     await again.works(20 * HOUR_S)
-    (delivery,) = again.outbox.deliveries()
-    assert (delivery.id, delivery.state, delivery.said) == (id_, "given_up", "no connection")
+    (delivery,) = again.outbox.list_deliveries()
+    assert (delivery.id, delivery.state, delivery.reply) == (id_, "given_up", "no connection")
     assert delivery.tries == before + len(again.post.sent) == 14
     again.post.down = False
-    assert await again.courier.again(id_)
+    assert await again.dispatcher.resend(id_)
     await again.works()
-    (delivery,) = again.outbox.deliveries()
+    (delivery,) = again.outbox.list_deliveries()
     assert (delivery.id, delivery.state, delivery.tries) == (id_, "arrived", 1)
-    assert not await again.courier.again("msg_none")
+    assert not await again.dispatcher.resend("msg_none")
     again.outbox.close()
 
 
 async def test_who_says_when_to_come_again_is_heeded_and_who_is_gone_is_left_alone(
     office: Office,
 ) -> None:
-    office.post.fails = [
-        DeliveryError("answered 429", after_s=600),
-        DeliveryError("answered 410", final=True),
-    ]
+    limited = DeliveryError("answered 429", retry_after_s=600)
+    office.post.fails = [limited, DeliveryError("answered 410", is_final=True)]
     await office.takes(storm(1))
     await office.works(590)
     assert len(office.post.sent) == 1
     await office.works(24 * HOUR_S)
     assert len(office.post.sent) == 2
-    assert office.outbox.deliveries()[0].state == "given_up"
+    assert office.outbox.list_deliveries()[0].state == "given_up"
 
 
 async def test_what_nobody_fetches_is_bounded_and_counted(office: Office) -> None:
@@ -196,23 +194,23 @@ async def test_what_nobody_fetches_is_bounded_and_counted(office: Office) -> Non
     for first in range(1, MAX_WAITING + 101, 100):
         await office.takes([{**many, "entry": n} for n in range(first, first + 100)])
     await office.works()
-    (delivery,) = office.outbox.deliveries()
+    (delivery,) = office.outbox.list_deliveries()
     assert (len(delivery.alerts), delivery.more) == (MAX_WAITING, 100)
     message = Message(id="m", alerts=delivery.alerts, more=delivery.more)
-    assert message.payload("", "")["more"] == MAX_WAITING + 100 - MOST
-    assert templates.title(message).startswith("600 incidents")
+    assert message.to_payload("", "")["more"] == MAX_WAITING + 100 - MAX_ALERTS
+    assert format_title(message).startswith("600 incidents")
 
 
 def test_the_log_is_followed_from_where_it_was_left(tmp_path: Path) -> None:
     outbox, found = Outbox(tmp_path), evening_book()
     last = len(found.entries)
-    assert begin(outbox, found, 1) == last, "nobody is told of what was before"
-    outbox.put((), 3, found.entries[2].hash, 2)
-    assert begin(outbox, found, 3) == 3
-    outbox.put((), 3, "f" * 64, 4)
-    assert begin(outbox, found, 5) == last, "another log begins at its end"
-    outbox.put((), 99, "f" * 64, 6)
-    assert begin(outbox, found, 7) == last
+    assert find_position(outbox, found, 1) == last, "nobody is told of what was before"
+    outbox.queue_alerts((), 3, found.entries[2].hash, 2)
+    assert find_position(outbox, found, 3) == 3
+    outbox.queue_alerts((), 3, "f" * 64, 4)
+    assert find_position(outbox, found, 5) == last, "another log begins at its end"
+    outbox.queue_alerts((), 99, "f" * 64, 6)
+    assert find_position(outbox, found, 7) == last
     outbox.close()
 
 
@@ -221,15 +219,15 @@ def test_the_log_is_followed_from_where_it_was_left(tmp_path: Path) -> None:
     [
         ({}, [*["confirmed"] * 4, "closed", "withdrawn"]),
         ({"countries": ("DE",)}, ["confirmed", "withdrawn"]),
-        ({"countries": ("DE",), "suspected": Suspected.LOUD}, ["suspected", "confirmed",
+        ({"countries": ("DE",), "suspected": SuspectedPolicy.LOUD}, ["suspected", "confirmed",
           "withdrawn", "suspected"]),
         ({"kinds": ("network_silence",), "states": ("closed",)}, ["closed"]),
         ({"services": ("signal",)}, ["confirmed", "withdrawn"]),
     ],
 )  # fmt: skip
 def test_who_hears_of_what(filters: dict[str, Any], heard: list[str]) -> None:
-    receiver = Receiver(name="desk", kind=Kind.SLACK, **filters)
-    found = [one for one in told(evening_book()) if receiver.wants(one)]
+    receiver = replace(DESK, **filters)
+    found = [one for one in told(evening_book()) if receiver.accepts(one)]
     assert sorted(one["state"] for one in found) == sorted(heard)
 
 
@@ -238,29 +236,29 @@ def test_particulars_and_notes_call_nobody() -> None:
     quiet = {**entry.body, "alert": False}
     incident: dict[str, Any] = {"confirmed": "2022-01-05T13:00:00Z", "updated": "", "links": {}}
     for change in ("revised", "resumed", "operator_annotated", "operator_acknowledged"):
-        assert alert(1, entry.hash, quiet | {"change": change}, incident, "") is None
+        assert build_alert(1, entry.hash, quiet | {"change": change}, incident, "") is None
 
 
 async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
     """Real tasks, real servers: one never answers, the other is told at once."""
-    async with receiving(hang=True) as dead, receiving() as well, opened("", {}) as ways:
+    async with receiving(hang=True) as dead, receiving() as well, open_transports("", {}) as ways:
         places = {"dead": dead, "well": well}
         receivers = [
-            Receiver(name=name, kind=Kind.SLACK, url=f"{place.origin}/x", private=True)
+            Receiver(name=name, kind=ReceiverKind.SLACK, url=f"{place.origin}/x", private=True)
             for name, place in places.items()
         ]
         outbox = Outbox(tmp_path)
-        courier = Courier(outbox, receivers, ways, clock=SystemClock(), rng=random.Random(1))
+        dispatcher = build_dispatcher(outbox, receivers, ways, SystemClock())
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            running = group.create_task(courier.run())
+            running = group.create_task(dispatcher.run())
             (one,) = storm(1)
-            await courier.put([one], one["entry"], one["hash"])
+            await dispatcher.queue_alerts([one], one["entry"], one["hash"])
             await dead.arrived.wait()
             await well.arrived.wait()
-            await until(lambda: arrived(outbox, "well"))
+            await until_true(lambda: ("well", "arrived") in states(outbox))
             running.cancel()
         outbox.close()
 
 
-async def arrived(outbox: Outbox, name: str) -> bool:
-    return any(one.receiver == name and one.state == "arrived" for one in outbox.deliveries())
+def states(outbox: Outbox) -> list[tuple[str, str]]:
+    return [(delivery.receiver, delivery.state) for delivery in outbox.list_deliveries()]

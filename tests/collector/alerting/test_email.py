@@ -12,11 +12,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
-from heliograph_collector.alerting.email import Post, envelope
+from heliograph_collector.alerting.email import SmtpSender, build_mail
 from heliograph_collector.alerting.http_client import DeliveryError
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.app.alerting import news
-from heliograph_collector.config.receiver import Kind, Receiver
+from heliograph_collector.app.alerting import collect_alerts
+from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.casebook import book, silence
 from support.fake_feed import NOW_US
 from support.loopback_ca import LoopbackCA
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
 ]
-ALERT = news(book(silence()), book(silence()).entries, {}, 5)[1]
+ALERT = collect_alerts(book(silence()), book(silence()).entries, {}, 5)[1]
 LETTER = Message(id="msg_7", alerts=[ALERT])
 
 
@@ -46,17 +46,14 @@ class Box:
 def server(box: Box, context: ssl.SSLContext, *, starttls: bool) -> Iterator[int]:
     class Here(Controller):
         def factory(self) -> SMTP:
-            return SMTP(
-                box,
-                hostname="localhost",
-                tls_context=context if starttls else None,
-                require_starttls=starttls,
-                auth_required=True,
-                auth_require_tls=starttls,  # over TLS from the first byte it knows of none
-                authenticator=lambda *args: AuthResult(
-                    success=args[4].password == b"right", handled=False
-                ),
-            )
+            def check(*args: Any) -> AuthResult:
+                return AuthResult(success=args[4].password == b"right", handled=False)
+
+            return SMTP(  # over TLS from the first byte it knows of no TLS to require
+                box, hostname="localhost", tls_context=context if starttls else None,
+                require_starttls=starttls, auth_required=True, auth_require_tls=starttls,
+                authenticator=check,
+            )  # fmt: skip
 
     port = free_port()
     running = Here(box, "127.0.0.1", port, ssl_context=None if starttls else context)
@@ -69,32 +66,28 @@ def server(box: Box, context: ssl.SSLContext, *, starttls: bool) -> Iterator[int
 
 def to(port: int, scheme: str) -> Receiver:
     return Receiver(
-        name="desk",
-        kind=Kind.EMAIL,
-        url=f"{scheme}://127.0.0.1:{port}",
-        sender="sun@example.org",
-        to=("night@example.org", "day@example.org"),
-        user="sun",
-    )
+        name="desk", kind=ReceiverKind.EMAIL, url=f"{scheme}://127.0.0.1:{port}", user="sun",
+        sender="sun@example.org", to=("night@example.org", "day@example.org"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
     ca, box = LoopbackCA(tmp_path), Box()
-    post = Post(ssl.create_default_context(cafile=ca.ca_file), 15)
+    post = SmtpSender(ssl.create_default_context(cafile=ca.ca_file), 15)
     with server(box, ca.leaf("127.0.0.1").server_context(), starttls=scheme == "smtp") as port:
 
         def one(secret: str) -> Any:
-            return envelope(
-                to(port, scheme), secret, LETTER, quiet=False, base="https://sun.example.org",
+            return build_mail(
+                to(port, scheme), secret, LETTER, is_quiet=False, base="https://sun.example.org",
                 now_us=NOW_US,
             )  # fmt: skip
 
-        assert (await post(one("right"))).said == "taken for delivery"
+        assert (await post(one("right"))).summary == "taken for delivery"
         with pytest.raises(DeliveryError, match="does not know the user and password"):
             await post(one("wrong"))
         with pytest.raises(DeliveryError, match="certificate"):
-            await Post()(one("right"))
+            await SmtpSender()(one("right"))
         box.refuses = "451 greylisted, come again"
         with pytest.raises(DeliveryError, match="answered 451"):
             await post(one("right"))
@@ -106,8 +99,7 @@ async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
     assert letter["References"] == f"<incident-{'5e1f' * 4}@example.org>"
     assert letter["Importance"] == "high"
     body = letter.get_content().replace("\r\n", "\n")
-    assert body.splitlines()[0] == letter["Subject"]
-    assert body == EXPECTED
+    assert (body.splitlines()[0], body) == (letter["Subject"], EXPECTED)
 
 
 EXPECTED = """\
@@ -126,10 +118,10 @@ Every alert is an entry of a signed log that anybody can verify: https://sun.exa
 
 
 async def test_nobody_is_there(tmp_path: Path) -> None:
-    one = envelope(to(free_port(), "smtp"), "", LETTER, quiet=True, base="", now_us=NOW_US)
-    assert one.letter["Importance"] is None
+    one = build_mail(to(free_port(), "smtp"), "", LETTER, is_quiet=True, base="", now_us=NOW_US)
+    assert one.message["Importance"] is None
     with pytest.raises(DeliveryError, match="no connection"):
-        await Post()(one)
+        await SmtpSender()(one)
 
 
 def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:
@@ -137,6 +129,6 @@ def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:
     alert = dict(LETTER.alerts[0])
     alert["incident"] = {**alert["incident"], "sentence": "=?utf-8?q?=0d=0aBcc:_x@example.net?="}
     sly = Message(id="msg_8", alerts=[alert])
-    made = envelope(to(1, "smtp"), "", sly, quiet=False, base="", now_us=NOW_US)
-    head = email.message_from_bytes(bytes(made.letter)).keys()
+    made = build_mail(to(1, "smtp"), "", sly, is_quiet=False, base="", now_us=NOW_US)
+    head = email.message_from_bytes(bytes(made.message)).keys()
     assert "Bcc" not in head

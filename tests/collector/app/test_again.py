@@ -8,12 +8,11 @@ import pytest
 
 from heliograph_collector.cli import main
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.incidents.hash_chain import body_of
-from heliograph_collector.incidents.log_file import FILE, AlertLog, lines_of
-from heliograph_collector.model.signals import Arrival, Fault, Why
-from support.dark_rows import SECRET, row_of
-from support.dark_shift import KEY, Shift, rows_of
-from support.dark_world import KZ, Cut, at, country, live, world
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, AlertLog, body_of, read_lines
+from heliograph_collector.model.signals import Fault, FaultReason, VantageArrival
+from support.detector_run import KEY, DetectorRun, rows_of
+from support.journal_rows import SECRET, row_of
+from support.presence_model import KZ, Cut, at, country, live, world
 
 ONSET, END, UNTIL = 3_600.0, 5_400.0, 6_000.0
 
@@ -24,18 +23,18 @@ async def history(data: Path, seed: int) -> int:
     cuts = [Cut(ONSET, END, KZ, 60.0)]
     rows = rows_of(live(country() + world(), rng, UNTIL / 3_600, churn=12, cuts=cuts))
     moment = ONSET + 100
-    async with Shift(data) as shift:
-        await shift.play([r for r in rows if r.received_us <= at(moment)], moment, tick_s=4)
-    start = row_of(Fault(at(moment), at(moment + 10), Why.RESTART))
-    back = [row_of(Arrival(at(moment + rng.uniform(10, 70)), w)) for w in world()]
-    async with Shift(data, start_s=moment + 10) as shift:
+    async with DetectorRun(data) as run:
+        await run.play([r for r in rows if r.received_us <= at(moment)], moment, tick_s=4)
+    start = row_of(Fault(at(moment), at(moment + 10), FaultReason.RESTART))
+    back = [row_of(VantageArrival(at(moment + rng.uniform(10, 70)), w)) for w in world()]
+    async with DetectorRun(data, start_s=moment + 10) as run:
         rest = [r for r in rows if r.received_us > at(moment + 10)]
-        await shift.play([start, *back, *rest], UNTIL, tick_s=7)
+        await run.play([start, *back, *rest], UNTIL, tick_s=7)
         keys = data / "keys"
         keys.mkdir()
         (keys / "secret.key").write_bytes(SECRET)
         (keys / "signing.key").write_bytes(b"k" * 32)
-        return len(shift.detector.book.entries)
+        return len(run.detector.book.entries)
 
 
 def verified(data: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, object]]:
@@ -44,7 +43,7 @@ def verified(data: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_all_entries_come_out_the_same(
+async def test_all_entries_are_reproduced(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries = await history(tmp_path, seed)
@@ -52,15 +51,13 @@ async def test_all_entries_come_out_the_same(
     assert verified(tmp_path, capsys) == (0, {"agreed": entries, "differ": [], "uncovered": {}})
 
 
-async def test_what_was_made_up_comes_out_otherwise(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_forged_entry_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By whoever holds the key: the chain holds, the rows do not bear it."""
     entries = await history(tmp_path, 1)
-    *_, last = lines_of(tmp_path / FILE)
+    *_, last = read_lines(tmp_path / LOG_FILE_NAME)
     body = body_of(last)
     body["incident"]["parts"][0]["votes"] += 1
-    AlertLog(tmp_path / FILE, KEY).append([body])
+    AlertLog(tmp_path / LOG_FILE_NAME, KEY).append([body])
     code, again = verified(tmp_path, capsys)
     assert code == 1
     assert again["differ"] == [entries + 1]
@@ -68,21 +65,21 @@ async def test_what_was_made_up_comes_out_otherwise(
     assert f"otherwise: {entries + 1}" in capsys.readouterr().out
 
 
-async def test_what_nobody_can_make_again_is_counted_by_why(
+async def test_entries_without_checkpoint_are_counted_by_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entries = await history(tmp_path, 2)
-    for file in checkpoint.states(tmp_path / "detect"):
+    for file in checkpoint.list_states(tmp_path / "detect"):
         file.unlink()
     code, again = verified(tmp_path, capsys)
     assert (code, again["agreed"]) == (0, 0)
     assert again["uncovered"] == {"whose checkpoint is gone": entries}
 
 
-def test_without_the_data_it_says_what_it_wants(
+def test_again_without_data_directory_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / FILE).write_bytes(b"")
+    (tmp_path / LOG_FILE_NAME).write_bytes(b"")
     key = KEY.public.hex()
     assert main(["log", "verify", "--again", "--key", key, "--data", str(tmp_path)]) == 1
     assert "--again wants the collector's --data" in capsys.readouterr().err

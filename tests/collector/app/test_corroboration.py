@@ -11,54 +11,50 @@ from typing import cast
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.app.context import House
-from heliograph_collector.app.corroboration import Corroboration, followed, published, settings_of
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.corroboration import (
+    Corroboration,
+    build_settings,
+    list_networks,
+    list_published,
+)
 from heliograph_collector.config.settings import Config, load_config
 from heliograph_collector.corroborate import SOURCES, Entity
 from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.errors import CannotServeError
 from heliograph_collector.http.backend import Feed, LinkCount
-from heliograph_collector.incidents.book import Book, Entry
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from support import outside as o
 from support.fake_feed import World
 from support.hand_clock import HandClock
 
-SCOPE = {"country": "KZ", "region": "", "asn": 0, "access": ""}
 MOMENT = "2022-01-05T11:00:00.000000Z"
 
 
-def entry(number: int, name: str, votes: int) -> Entry:
-    told = {
-        "id": name,
-        "kind": "network_silence",
-        "label": "national",
-        "state": "confirmed",
-        "scope": SCOPE | {"service": ""},
-        "parts": [SCOPE | {"votes": votes, "share": 0.9, "networks": 3, "except": []}],
-        "started": {"earliest": MOMENT, "latest": MOMENT},
-        "ended": None,
-        **dict.fromkeys(("suspected", "confirmed"), MOMENT),
-        "closed": None,
-        **dict.fromkeys(("layer", "method"), ""),
-        "confidence": 0.9,
-        **{many: [] for many in ("turns", "hints", "held")},
-    }
-    return Entry(number=number, hash="", line=b"", body={"incident": told, "at": MOMENT})
+def entry(number: int, name: str, votes: int) -> LogEntry:
+    cell = o.incident(MOMENT, MOMENT)["scope"]
+    part = cell | {"votes": votes, "share": 0.9, "networks": 3, "except": []}
+    incident = o.incident(
+        MOMENT, MOMENT, name, label="national", scope=cell | {"service": ""}, parts=[part],
+        suspected=MOMENT, confirmed=MOMENT, closed=None, layer="", method="", confidence=0.9,
+        turns=[], hints=[], held=[],
+    )  # fmt: skip
+    return LogEntry(number=number, hash="", line=b"", body={"incident": incident, "at": MOMENT})
 
 
-def feed(*entries: Entry) -> Feed:
-    return replace(World().feed(), book=Book(entries))
+def feed(*entries: LogEntry) -> Feed:
+    return replace(World().feed(), book=IncidentBook(entries))
 
 
-def house(config: Config) -> House:
-    return cast("House", SimpleNamespace(config=config, clock=HandClock(), rng=Random(1)))
+def build_context(config: Config) -> AppContext:
+    return cast("AppContext", SimpleNamespace(config=config, clock=HandClock(), rng=Random(1)))
 
 
 async def test_by_default_nobody_is_asked(tmp_path: Path) -> None:
-    corroboration = Corroboration(house(Config(data=tmp_path)))
+    corroboration = Corroboration(build_context(Config(data=tmp_path)))
     async with asyncio.timeout(5):
         await corroboration.run(feed(entry(1, "a", 20)))
-    assert corroboration.annotations("a") == []
+    assert corroboration.list_annotations("a") == []
     assert not (tmp_path / FILE).exists()
 
 
@@ -71,17 +67,17 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
     outside = o.Outside(answers | {"/v2/outages/events": o.ioda("outages.events", events)})
     async with outside.serve(), asyncio.TaskGroup() as group:
         config = Config(data=tmp_path, corroborate=("ioda",), ioda_url=f"{outside.url}/v2")
-        corroboration = Corroboration(house(config))
-        pauses = o.Pauses(cast("HandClock", corroboration._house.clock), most=3)
+        corroboration = Corroboration(build_context(config))
+        pauses = o.Pauses(cast("HandClock", corroboration._context.clock), most=3)
         task = group.create_task(corroboration.run(feed(entry(1, "a", 20)), pauses))
         await pauses.done.wait()
         task.cancel()
-    (note,) = corroboration.annotations("a")
+    (note,) = corroboration.list_annotations("a")
     assert (note["source"], note["signal"], note["what"]) == ("ioda", "events", "agrees")
 
 
 def test_an_incident_of_too_few_is_asked_of_nobody() -> None:
-    assert [i["id"] for i in published(feed(entry(1, "a", 20), entry(2, "b", 4)))] == ["a"]
+    assert [i["id"] for i in list_published(feed(entry(1, "a", 20), entry(2, "b", 4)))] == ["a"]
 
 
 def links(*rows: tuple[str, int, int]) -> list[LinkCount]:
@@ -93,7 +89,7 @@ def links(*rows: tuple[str, int, int]) -> list[LinkCount]:
 
 def test_only_networks_of_many_are_named_to_ripe() -> None:
     rows = links(("KZ", 9198, 3), ("KZ", 9198, 2), ("KZ", 29355, 4), ("KZ", 0, 9), ("UZ", 1, 7))
-    assert followed(rows, 5) == [Entity("UZ", 1), Entity("KZ", 9198)]
+    assert list_networks(rows, 5) == [Entity("UZ", 1), Entity("KZ", 9198)]
 
 
 def test_the_configuration_knows_every_source(tmp_path: Path) -> None:
@@ -111,7 +107,7 @@ def test_the_token_is_read_and_shown_to_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    settings = settings_of(radar(tmp_path, f"{o.TOKEN}\n"))
+    settings = build_settings(radar(tmp_path, f"{o.TOKEN}\n"))
     assert settings.radar.token == o.TOKEN
     assert o.TOKEN not in f"{settings!r}{caplog.text}"
 
@@ -119,25 +115,20 @@ def test_the_token_is_read_and_shown_to_nobody(
 @pytest.mark.parametrize("token", ["", "two words", "a\nb", "ünsinn", "x" * 1_025])
 def test_a_token_that_is_none_ends_the_start_without_quoting_it(tmp_path: Path, token: str) -> None:
     with pytest.raises(CannotServeError) as caught:
-        settings_of(radar(tmp_path, token))
+        build_settings(radar(tmp_path, token))
     assert str(tmp_path / "token") in str(caught.value)
     assert not token or token not in str(caught.value)
 
 
-def test_radar_without_a_token_says_what_to_do() -> None:
-    with pytest.raises(CannotServeError, match=r"corroborate\.radar_token_file"):
-        settings_of(Config(corroborate=("radar",)))
-
-
 def test_without_radar_its_token_is_not_even_read(tmp_path: Path) -> None:
     config = Config(corroborate=("ris",), radar_token_file=tmp_path / "nothing")
-    assert settings_of(config).radar.token == ""
+    assert build_settings(config).radar.token == ""
 
 
 def test_prefixes_are_read_with_their_origins(tmp_path: Path) -> None:
     file = tmp_path / "prefixes"
     file.write_text("# Kazakhtelecom\n9198 2.72.0.0/13 # mobile too\n\nAS29355 2a00:1370::/32\n")
-    settings = settings_of(Config(corroborate=("ris",), prefixes_file=file))
+    settings = build_settings(Config(corroborate=("ris",), prefixes_file=file))
     assert settings.ris.prefixes == {"2.72.0.0/13": 9198, "2a00:1370::/32": 29355}
 
 
@@ -146,9 +137,16 @@ def test_a_wrong_prefix_is_named_by_its_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "prefixes"
     file.write_text(f"# one\n{line}\n")
     with pytest.raises(CannotServeError, match="line 2: must be ASN PREFIX"):
-        settings_of(Config(corroborate=("ris",), prefixes_file=file))
+        build_settings(Config(corroborate=("ris",), prefixes_file=file))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotServeError, match=r"prefixes_file"):
-        settings_of(Config(corroborate=("ris",), prefixes_file=tmp_path / "nothing"))
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (Config(corroborate=("ris",), prefixes_file=Path("nothing")), "prefixes_file"),
+        (Config(corroborate=("radar",)), r"corroborate\.radar_token_file"),
+    ],
+)
+def test_missing_file_is_named(config: Config, key: str) -> None:
+    with pytest.raises(CannotServeError, match=key):
+        build_settings(config)

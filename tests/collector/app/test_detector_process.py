@@ -7,7 +7,7 @@ from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import main
-from heliograph_collector.incidents.record import micros
+from heliograph_collector.incidents.record import parse_timestamp
 from support.serve_process import Served, served
 from support.two_cuts import BACK_S, CUT_S, NOW_S, PAST_S, history, incidents, written
 from support.waiting import until_now
@@ -23,7 +23,11 @@ def restarts(door: Served) -> int:
 
 def holds(bracket: dict[str, str], at_us: int) -> bool:
     slack_us = 2_000_000  # the onset is spread over two seconds
-    return micros(bracket["earliest"]) - slack_us <= at_us <= micros(bracket["latest"]) + slack_us
+    return (
+        parse_timestamp(bracket["earliest"]) - slack_us
+        <= at_us
+        <= parse_timestamp(bracket["latest"]) + slack_us
+    )
 
 
 async def test_cuts_are_in_the_feed_and_a_kill_changes_nothing(tmp_path: Path, capsys: Any) -> None:

@@ -4,95 +4,71 @@ import asyncio
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph_collector import cli
-from heliograph_collector.aggregate.rollup import merge_small
+from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.app.dump_writer import (
-    AT_ONCE,
+    DAYS_PER_ROUND,
     GRACE_US,
-    DumpKeeper,
-    Shelf,
-    due,
+    DumpStore,
+    DumpWriter,
+    list_due_days,
     write_day,
 )
 from heliograph_collector.http.api.parquet import COLUMNS, DayFile
-from heliograph_collector.http.app import build
-from heliograph_collector.model.records import DAY_US, Cell, State
+from heliograph_collector.model.records import DAY_US, Cell, VerdictState
 from heliograph_collector.store.store import Store, StoreError
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.rows import T0
 from support.serve_process import served
+from support.site import open_site
 from support.waiting import until_now
 
 MIDNIGHT = T0 // DAY_US * DAY_US
 NEXT = MIDNIGHT + DAY_US + GRACE_US
 FILE = "cells-2022-01-05.parquet"
 SCHEMA = [
-    ("country", "string"),
-    ("region", "string"),
-    ("asn", "uint32"),
-    ("access", "string"),
-    ("service", "string"),
-    ("start", "timestamp[us, tz=UTC]"),
-    ("bin_s", "uint32"),
-    ("vantages", "uint32"),
-    ("reachable", "uint32"),
-    ("blocked", "uint32"),
-    ("down", "uint32"),
-    ("unknown", "uint32"),
-    ("silent", "uint32"),
-    ("state", "string"),
-    ("confidence", "double"),
-    ("layer", "string"),
-    ("method", "string"),
+    *(("country", "string"), ("region", "string"), ("asn", "uint32"), ("access", "string")),
+    *(("service", "string"), ("start", "timestamp[us, tz=UTC]"), ("bin_s", "uint32")),
+    *((count, "uint32") for count in ("vantages", "reachable", "blocked", "down", "unknown")),
+    *(("silent", "uint32"), ("state", "string"), ("confidence", "double")),
+    *(("layer", "string"), ("method", "string")),
 ]
 
 
 def cell(people: int, *, start_us: int = T0, **changes: Any) -> Cell:
     made = Cell(
-        country="KZ",
-        region="",
-        asn=9198,
-        access="fixed",
-        service="telegram",
-        start_us=start_us,
-        bin_s=300,
-        vantages=people,
-        reachable=0,
-        blocked=people,
-        down=0,
-        unknown=0,
-        silent=0,
-        state=State.BLOCKED,
-        confidence=0.87,
-        layer="tls",
-        method="reset_after_hello",
+        country="KZ", region="", asn=9198, access="fixed", service="telegram", start_us=start_us,
+        bin_s=300, vantages=people, reachable=0, blocked=people, down=0, unknown=0, silent=0,
+        state=VerdictState.BLOCKED, confidence=0.87, layer="tls", method="reset_after_hello",
         prefixes=people,
-    )
+    )  # fmt: skip
     return replace(made, **changes)
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(f"chdb://{tmp_path}/store", observations_days=99_999, verdicts_days=99_999)
-    await store.open()
-    yield store
-    await store.close()
+def fill_store(data: Path, *cells: Cell) -> None:
+    """Write cells to the store of a collector that does not run."""
+
+    async def fill() -> None:
+        store = Store(f"chdb://{data}/store")
+        await store.open()
+        await store.replace_cells(cells)
+        await store.close()
+
+    asyncio.run(fill())
 
 
-def keeper(store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99) -> DumpKeeper:
-    return DumpKeeper(store, folder, HandClock(wall=now_us), k, days)
+def keeper(store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99) -> DumpWriter:
+    return DumpWriter(store, folder, HandClock(wall=now_us), k, days)
 
 
 def table(folder: Path, name: str = FILE) -> list[dict[str, Any]]:
@@ -110,29 +86,25 @@ async def test_a_day_is_written_when_it_is_over_and_again_when_late_data_changed
 ) -> None:
     folder = tmp_path / "dumps"
     await store.replace_cells([cell(12), cell(23, start_us=T0 + 3_600_000_000)])
-    assert await keeper(store, folder, NEXT - 1).look()
+    assert await keeper(store, folder, NEXT - 1).run_round()
     assert list(folder.glob("*.parquet")) == []
     running = keeper(store, folder, NEXT)
-    assert await running.look()
-    assert [(row["vantages"], row["blocked"], row["confidence"]) for row in table(folder)] == [
-        (10, 10, 0.8),
-        (20, 20, 0.8),
-    ]
+    assert await running.run_round()
+    rows = [(row["vantages"], row["blocked"], row["confidence"]) for row in table(folder)]
+    assert rows == [(10, 10, 0.8), (20, 20, 0.8)]
     (first,) = listed(folder)
     content = (folder / FILE).read_bytes()
     assert (first["day"], first["revision"], first["rows"]) == ("2022-01-05", 1, 2)
-    assert (first["bytes"], first["sha256"]) == (
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-    )
-    await running.look()
-    await keeper(store, folder, NEXT + DAY_US).look()
+    digest = hashlib.sha256(content).hexdigest()
+    assert (first["bytes"], first["sha256"]) == (len(content), digest)
+    await running.run_round()
+    await keeper(store, folder, NEXT + DAY_US).run_round()
     assert listed(folder) == [first], "nothing changed, after a restart neither"
     await store.replace_cells([cell(14)])
-    await running.look()
+    await running.run_round()
     assert listed(folder) == [first], "what changed is not told: nothing in the file did"
     await store.replace_cells([cell(60)])
-    await running.look()
+    await running.run_round()
     (second,) = listed(folder)
     assert second["revision"] == 2
     assert [row["vantages"] for row in table(folder)] == [50, 20]
@@ -142,29 +114,27 @@ async def test_a_day_is_written_when_it_is_over_and_again_when_late_data_changed
 async def test_what_few_saw_is_in_no_file(store: Store, tmp_path: Path) -> None:
     small = cell(3, asn=21_299, access="mobile")
     await store.replace_cells([cell(20), small, cell(4, country="UZ", asn=1)])
-    await keeper(store, tmp_path / "five", NEXT).look()
+    await keeper(store, tmp_path / "five", NEXT).run_round()
     rows = table(tmp_path / "five")
     assert [(r["country"], r["asn"], r["vantages"]) for r in rows] == [("KZ", 0, 20)]
-    await keeper(store, tmp_path / "one", NEXT, k=1).look()
+    await keeper(store, tmp_path / "one", NEXT, k=1).run_round()
     assert len(table(tmp_path / "one")) == 3
 
 
-async def test_a_day_of_too_few_has_no_file_and_one_that_lost_its_rows_none_any_more(
-    store: Store, tmp_path: Path
-) -> None:
+async def test_day_that_lost_its_rows_has_no_file_any_more(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "dumps"
     await store.replace_cells([cell(4)])
-    await keeper(store, tmp_path / "dumps", NEXT, k=1).look()
-    assert len(listed(tmp_path / "dumps")) == 1
-    await keeper(store, tmp_path / "dumps", NEXT).look()
-    assert listed(tmp_path / "dumps") == []
-    assert not (tmp_path / "dumps" / FILE).exists()
+    await keeper(store, folder, NEXT, k=1).run_round()
+    assert len(listed(folder)) == 1
+    await keeper(store, folder, NEXT).run_round()
+    assert (listed(folder), (folder / FILE).exists()) == ([], False)
 
 
 async def test_who_fell_silent_is_told_and_not_what_too_few_of_them_say(
     store: Store, tmp_path: Path
 ) -> None:
     await store.replace_cells([cell(2, silent=30)])
-    await keeper(store, tmp_path / "dumps", NEXT).look()
+    await keeper(store, tmp_path / "dumps", NEXT).run_round()
     (row,) = table(tmp_path / "dumps")
     told = [row[name] for name in ("vantages", "silent", "state", "confidence", "layer", "method")]
     assert told == [0, 20, "unknown", 0.0, "", ""]
@@ -173,15 +143,15 @@ async def test_who_fell_silent_is_told_and_not_what_too_few_of_them_say(
 async def test_old_files_go(store: Store, tmp_path: Path) -> None:
     await store.replace_cells([cell(9), cell(9, start_us=T0 + 9 * DAY_US)])
     folder = tmp_path / "dumps"
-    await keeper(store, folder, NEXT + 10 * DAY_US).look()
+    await keeper(store, folder, NEXT + 10 * DAY_US).run_round()
     assert [file["day"] for file in listed(folder)] == ["2022-01-14", "2022-01-05"]
-    await keeper(store, folder, NEXT + 10 * DAY_US, days=3).look()
+    await keeper(store, folder, NEXT + 10 * DAY_US, days=3).run_round()
     assert [path.name for path in folder.glob("*.parquet")] == ["cells-2022-01-14.parquet"]
 
 
 async def test_the_schema_is_stable_and_says_what_it_means(store: Store, tmp_path: Path) -> None:
     await store.replace_cells([cell(9)])
-    await keeper(store, tmp_path / "dumps", NEXT).look()
+    await keeper(store, tmp_path / "dumps", NEXT).run_round()
     found = pq.read_schema(tmp_path / "dumps" / FILE)
     assert [(field.name, str(field.type)) for field in found] == SCHEMA
     told = {key.decode(): value.decode() for key, value in found.metadata.items()}
@@ -193,10 +163,11 @@ async def test_the_schema_is_stable_and_says_what_it_means(store: Store, tmp_pat
 
 def test_a_round_is_bounded_and_takes_the_newest_first() -> None:
     days = [(MIDNIGHT + n * DAY_US, 7) for n in range(40)]
-    found = due(days, {"2022-01-10": 7, "2022-01-09": 6}, MIDNIGHT + DAY_US, NEXT + 6 * DAY_US)
+    written = {"2022-01-10": 7, "2022-01-09": 6}
+    found = list_due_days(days, written, MIDNIGHT + DAY_US, NEXT + 6 * DAY_US)
     named = [(day_us - MIDNIGHT) // DAY_US for day_us, _ in found]
     assert named == [6, 4, 3, 2, 1]
-    assert AT_ONCE < 40
+    assert DAYS_PER_ROUND < 40
 
 
 async def test_a_file_that_cannot_be_written_leaves_the_one_before(
@@ -204,7 +175,7 @@ async def test_a_file_that_cannot_be_written_leaves_the_one_before(
 ) -> None:
     await store.replace_cells([cell(9)])
     running = keeper(store, tmp_path / "dumps", NEXT)
-    await running.look()
+    await running.run_round()
     before = (tmp_path / "dumps" / FILE).read_bytes()
     await store.replace_cells([cell(60), cell(9, start_us=T0 + 7_200_000_000)])
     asked = store.cells
@@ -216,10 +187,10 @@ async def test_a_file_that_cannot_be_written_leaves_the_one_before(
 
     with monkeypatch.context() as patched:
         patched.setattr(store, "cells", half)
-        assert await running.look()
+        assert await running.run_round()
     assert (tmp_path / "dumps" / FILE).read_bytes() == before
     assert not list((tmp_path / "dumps").glob("*.new"))
-    await running.look()
+    await running.run_round()
     assert listed(tmp_path / "dumps")[0]["revision"] == 2
 
 
@@ -228,10 +199,9 @@ async def test_files_are_offered_with_their_list_ranges_and_tags(
 ) -> None:
     folder = tmp_path / "dumps"
     await store.replace_cells([cell(12)])
-    await keeper(store, folder, NEXT).look()
-    feed = World().feed(dumps=folder)
-    async with TestClient(TestServer(build(feed), host="127.0.0.1")) as client:
-        index = await (await client.get("/dumps/index.json")).json()
+    await keeper(store, folder, NEXT).run_round()
+    async with open_site(World().feed(dumps=folder)) as client:
+        index = await client.json("/dumps/index.json")
         (file,) = index["files"]
         assert "seen" not in index
         answer = await client.get(file["url"])
@@ -244,11 +214,9 @@ async def test_files_are_offered_with_their_list_ranges_and_tags(
         assert (part.status, await part.read()) == (206, b"PAR1")
         tag = {"If-None-Match": answer.headers["ETag"]}
         assert (await client.get(file["url"], headers=tag)).status == 304
-        page = await (await client.get("/dumps/")).text()
-        assert f'href="/dumps/{FILE}">2022-01-05</a>' in page
-        listing = await client.get("/dumps/", headers={"Accept": "application/json"})
-        assert await listing.json() == index
-        told = await (await client.get("/dumps/README.json")).json()
+        assert f'href="/dumps/{FILE}">2022-01-05</a>' in await client.html("/dumps/")
+        assert await client.json("/dumps/", headers={"Accept": "application/json"}) == index
+        told = await client.json("/dumps/README.json")
         assert [column["name"] for column in told["columns"]] == [name for name, _ in SCHEMA]
         assert all(column["meaning"] and column["unit"] for column in told["columns"])
 
@@ -257,30 +225,21 @@ async def test_files_are_offered_with_their_list_ranges_and_tags(
 async def test_only_what_is_listed_is_given(tmp_path: Path, name: str) -> None:
     (tmp_path / "index.json.new").write_text("{}")
     (tmp_path / "cells-2022-01-06.parquet").write_text("half")
-    async with TestClient(TestServer(build(World().feed(dumps=tmp_path)))) as client:
-        answer = await client.get(f"/dumps/{name}")
-        assert answer.status == 404
-        assert answer.content_type == "application/problem+json"
+    async with open_site(World().feed(dumps=tmp_path)) as client:
+        await client.problem(f"/dumps/{name}", 404)
 
 
 async def test_without_files_the_list_is_empty() -> None:
-    async with TestClient(TestServer(build(World().feed()))) as client:
-        assert (await (await client.get("/dumps/index.json")).json())["files"] == []
-        assert "No file has been written yet" in await (await client.get("/dumps/")).text()
+    async with open_site(World().feed()) as client:
+        assert (await client.json("/dumps/index.json"))["files"] == []
+        assert "No file has been written yet" in await client.html("/dumps/")
 
 
 def test_export_writes_the_same_into_a_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, folder = tmp_path / "data", tmp_path / "out"
-
-    async def fill() -> None:
-        store = Store(f"chdb://{data}/store")
-        await store.open()
-        await store.replace_cells([cell(12), cell(12, start_us=T0 + DAY_US)])
-        await store.close()
-
-    asyncio.run(fill())
+    fill_store(data, cell(12), cell(12, start_us=T0 + DAY_US))
     places = ["--data", str(data), "--until", "2022-01-06", "--json"]
     assert cli.main(["export", "parquet", str(folder), *places]) == 0
     (file,) = json.loads(capsys.readouterr().out)["files"]
@@ -315,7 +274,7 @@ def test_a_file_is_the_same_whoever_of_few_was_there(
     found = []
     for cells in (crowd, [*crowd, alone]):
         file = DayFile(folder / FILE, MIDNIGHT, k)
-        file.add(merge_small(cells, k))
+        file.add(merge_small_cells(cells, k))
         found.append(file.close())
     assert found[0] == found[1]
     if found[1] is not None:
@@ -328,7 +287,7 @@ async def test_days_are_told_with_their_last_change(store: Store, tmp_path: Path
     days = await store.cell_days(0)
     assert [day for day, _ in days] == [MIDNIGHT, MIDNIGHT + DAY_US]
     assert await store.cell_days(MIDNIGHT + DAY_US) == days[1:]
-    shelf = Shelf.open(tmp_path / "dumps", 5)
+    shelf = DumpStore.open(tmp_path / "dumps", 5)
     assert await write_day(store, shelf, *days[0], NEXT)
     assert not await write_day(store, shelf, *days[0], NEXT)
     await store.replace_cells([cell(8)])
@@ -337,14 +296,7 @@ async def test_days_are_told_with_their_last_change(store: Store, tmp_path: Path
 
 def test_serve_writes_and_offers_them(tmp_path: Path) -> None:
     data = tmp_path / "data"
-
-    async def fill() -> None:
-        store = Store(f"chdb://{data}/store")
-        await store.open()
-        await store.replace_cells([cell(12)])
-        await store.close()
-
-    asyncio.run(fill())
+    fill_store(data, cell(12))
     with served(data) as home:
         home.wait_for("http")
         until_now(lambda: FILE in home.get("/dumps/index.json")[1])

@@ -2,37 +2,33 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 
-from heliograph_collector.http.api.announcer import Announcer
-from heliograph_collector.http.app import build
+from heliograph_collector.http.api.stream import CellEvents
+from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.event_bus import Bus
-from heliograph_collector.http.slow_clients import IDLE_ROUNDS, STUCK_ROUNDS, Guard
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.slow_clients import IDLE_ROUNDS, STALLED_ROUNDS, SlowClientGuard
 from support.evening import evening
-from support.waiting import until
+from support.waiting import until_true
 
 IDLE, ROOM = 100, 400
 Socket = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def served(feed: Feed, most: int = ROOM) -> AsyncIterator[tuple[Guard, int]]:
+async def served(feed: Feed, most: int = ROOM) -> AsyncIterator[tuple[SlowClientGuard, int]]:
     """The application on loopback as `serve` opens it; the test turns the rounds."""
-    runner = web.AppRunner(
-        build(feed),
-        access_log=None,
-        shutdown_timeout=0.1,
-        max_field_size=4_096,
-        max_line_size=4_096,
-    )
+    limits: dict[str, Any] = {"max_field_size": 4_096, "max_line_size": 4_096}
+    runner = web.AppRunner(build_app(feed), access_log=None, shutdown_timeout=0.1, **limits)
     await runner.setup()
     assert runner.server is not None
-    guard = Guard(runner.server, most)
+    guard = SlowClientGuard(runner.server, most)
     server = await asyncio.get_running_loop().create_server(guard, "127.0.0.1", 0)
     try:
         yield guard, server.sockets[0].getsockname()[1]
@@ -57,13 +53,6 @@ async def gone(socket: Socket) -> bool:
     return True
 
 
-async def seen(true: Callable[[], bool]) -> None:
-    async def look() -> bool:
-        return true()
-
-    await until(look)
-
-
 HOSTILE = {
     "idle": b"",
     "slow to ask": b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -78,8 +67,8 @@ HOSTILE = {
 
 
 async def test_an_honest_reader_is_answered_among_all_of_them() -> None:
-    feed = evening().feed(bus=Bus("t", readers=40))
-    await Announcer(feed).look()
+    feed = evening().feed(bus=EventBus("t", readers=40))
+    await CellEvents(feed).publish_changes()
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(feed))
         for said in HOSTILE.values():
@@ -92,7 +81,7 @@ async def test_an_honest_reader_is_answered_among_all_of_them() -> None:
             async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
                 assert answer.status == 200, path
                 assert json.loads(await answer.read()), path
-        assert guard.dropped == 0
+        assert guard.dropped_count == 0
 
 
 async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
@@ -104,11 +93,11 @@ async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
         live = await hold(stack, port, HOSTILE["streams unread"])
         await live[0].readuntil(b"welcome\n\n")
         for _ in range(IDLE_ROUNDS + 1):
-            guard.round()
+            guard.check_connections()
         assert [await gone(socket) for socket in lazy] == [True, True, True]
         feed.bus.publish("cell", "{}")
         assert b"event: cell" in await live[0].readuntil(b"\n\n")
-        assert guard.dropped == 3
+        assert guard.dropped_count == 3
 
 
 async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
@@ -116,16 +105,16 @@ async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
         guard, port = await stack.enter_async_context(served(evening().feed()))
         asks = b"GET /static/page.css HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000
         deaf = await hold(stack, port, asks)
-        await seen(lambda: bool(guard._watched) and _unread(guard) > 0)
-        for _ in range(STUCK_ROUNDS + 2):
-            guard.round()
+        await until_true(lambda: bool(guard._connections) and _unread(guard) > 0)
+        for _ in range(STALLED_ROUNDS + 2):
+            guard.check_connections()
             await asyncio.sleep(0)
         assert await gone(deaf)
-        assert guard.dropped == 1
+        assert guard.dropped_count == 1
 
 
-def _unread(guard: Guard) -> int:
-    (handler,) = guard._watched
+def _unread(guard: SlowClientGuard) -> int:
+    (handler,) = guard._connections
     transport = handler.transport
     assert isinstance(transport, asyncio.WriteTransport)
     return transport.get_write_buffer_size()
@@ -135,10 +124,10 @@ async def test_when_there_is_no_room_the_idle_go_first() -> None:
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(evening().feed(), most=8))
         idle = [await hold(stack, port) for _ in range(8)]
-        await seen(lambda: len(guard._watched) == 8)
+        await until_true(lambda: len(guard._connections) == 8)
         assert await gone(await hold(stack, port)), "one more is refused at once"
-        guard.round()
-        guard.round()
+        guard.check_connections()
+        guard.check_connections()
         assert all([await gone(socket) for socket in idle])
         async with (
             ClientSession() as session,
@@ -150,7 +139,7 @@ async def test_when_there_is_no_room_the_idle_go_first() -> None:
 async def test_a_stream_whose_reader_never_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     from heliograph_collector.http.api import stream
 
-    monkeypatch.setattr(stream, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(stream, "WRITE_TIMEOUT_S", 0.05)
     feed = evening().feed()
     async with AsyncExitStack() as stack:
         _, port = await stack.enter_async_context(served(feed))
@@ -161,4 +150,4 @@ async def test_a_stream_whose_reader_never_reads_ends(monkeypatch: pytest.Monkey
         for _ in range(60):
             feed.bus.publish("cell", big)
             await asyncio.sleep(0)
-        await seen(lambda: feed.bus.readers == 0)
+        await until_true(lambda: feed.bus.readers == 0)

@@ -11,8 +11,7 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import main
-from heliograph_collector.incidents.hash_chain import body_of
-from heliograph_collector.incidents.log_file import FILE, lines_of
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, body_of, read_lines
 from support.browser_reader import Open, Reader
 from support.operator_journey import log_in
 from support.receivers import Receiving, receiving
@@ -54,7 +53,11 @@ async def test_an_operator_confirms_and_everybody_can_tell(
             proof = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (proof["bad"], proof["operator"]) == (None, 2)
     assert list(proof["again"]["uncovered"].values()) == [2], "nothing is there to be made again"
-    acts = [body for body in map(body_of, lines_of(data / FILE)) if body.get("by") == "operator"]
+    acts = [
+        body
+        for body in map(body_of, read_lines(data / LOG_FILE_NAME))
+        if body.get("by") == "operator"
+    ]
     assert [act["name"] for act in acts] == ["", "operator"]
 
 

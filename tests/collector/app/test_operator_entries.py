@@ -11,19 +11,35 @@ import pytest
 from heliograph.keys import ALERT
 from heliograph_collector.cli import main
 from heliograph_collector.http.api import feeds
-from heliograph_collector.http.incident_document import chosen, document, history, us
-from heliograph_collector.incidents.book import Entry
-from heliograph_collector.incidents.hash_chain import Proof, canonical, verify
-from heliograph_collector.incidents.incident import Incident, State
-from heliograph_collector.incidents.log_file import FILE, Grounds, lines_of
-from heliograph_collector.incidents.log_writer import Ledger
-from heliograph_collector.incidents.operator_entries import ActError, ChangedError, Saying
-from heliograph_collector.incidents.state import Act
+from heliograph_collector.http.incident_document import (
+    build_document,
+    build_history,
+    filter_incidents,
+    parse_us,
+)
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.incidents.log_file import (
+    LOG_FILE_NAME,
+    EntryBasis,
+    Proof,
+    canonical_json,
+    read_lines,
+    verify_lines,
+)
+from heliograph_collector.incidents.log_writer import IncidentLogWriter
+from heliograph_collector.incidents.operator_entries import (
+    ChangedError,
+    OperatorEntry,
+    OperatorEntryError,
+)
+from heliograph_collector.incidents.state import LogEntry, OperatorAct
 from support.casebook import KEY, MINUTE, ago, part, silence
 from support.fake_feed import NOW_US
 
 ID = "5e1f" * 4
-DOUBT = silence(state=State.SUSPECTED, confirmed_us=None, confidence=0.5, held=("few_votes",))
+SUSPECTED = IncidentState.SUSPECTED
+DOUBT = silence(state=SUSPECTED, confirmed_us=None, confidence=0.5, held=("few_votes",))
+ENDED = replace(silence(), state=IncidentState.CLOSED, closed_us=NOW_US)
 CERTAIN = silence()
 
 
@@ -31,28 +47,28 @@ class Desk:
     """A ledger, its detector and its operator; a minute passes with everything that is said."""
 
     def __init__(self, data: Path) -> None:
-        self.file = data / FILE
-        self.ledger = Ledger(self.file, KEY, 5)
+        self.file = data / LOG_FILE_NAME
+        self.ledger = IncidentLogWriter(self.file, KEY, 5)
         self._now_us = ago(20)
 
     def finds(self, *incidents: Incident) -> None:
         self._now_us += 2 * MINUTE
-        grounds = Grounds(1, 9, ago(60), self._now_us, {"state": "c0ffee" * 10})
-        self.ledger.say(incidents, grounds, self._now_us)
+        grounds = EntryBasis(1, 9, ago(60), self._now_us, {"state": "c0ffee" * 10})
+        self.ledger.write_changes(incidents, grounds, self._now_us)
 
-    def says(self, act: Act, text: str = "", name: str = "", seen: int = 0) -> Entry:
+    def says(self, act: OperatorAct, text: str = "", name: str = "", seen: int = 0) -> LogEntry:
         self._now_us += MINUTE
         seen = seen or len(self.ledger.book.entries)
-        said = Saying(incident=ID, act=act, seen=seen, text=text, name=name)
-        return self.ledger.act(said, self._now_us)
+        said = OperatorEntry(incident=ID, act=act, seen_number=seen, note=text, name=name)
+        return self.ledger.write_operator_entry(said, self._now_us)
 
     def told(self) -> dict[str, Any]:
-        found = document(self.ledger.book.of(ID), {}, 5)
+        found = build_document(self.ledger.book.entries_of(ID), {}, 5)
         assert found is not None
         return found
 
     def proof(self) -> Proof:
-        return verify(lines_of(self.file), KEY.public, self.ledger.book.head)
+        return verify_lines(read_lines(self.file), KEY.public, self.ledger.book.head)
 
 
 @pytest.fixture
@@ -62,7 +78,7 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_a_confirmation_is_told_as_the_operators_and_never_as_the_detectors(desk: Desk) -> None:
     desk.finds(DOUBT)
-    entry = desk.says(Act.CONFIRMED, "A colleague in Almaty says so by satellite.")
+    entry = desk.says(OperatorAct.CONFIRMED, "A colleague in Almaty says so by satellite.")
     told = desk.told()
     assert (told["state"], told["detected"]) == ("confirmed", "suspected")
     assert (told["confirmed_by"], told["confirmed"]) == (["operator"], None)
@@ -81,8 +97,8 @@ def test_a_confirmation_is_told_as_the_operators_and_never_as_the_detectors(desk
 
 def test_what_the_detector_lets_go_of_has_ended_where_the_operator_confirmed(desk: Desk) -> None:
     desk.finds(DOUBT)
-    desk.says(Act.CONFIRMED)
-    desk.finds(replace(DOUBT, state=State.WITHDRAWN, closed_us=NOW_US))
+    desk.says(OperatorAct.CONFIRMED)
+    desk.finds(replace(DOUBT, state=IncidentState.WITHDRAWN, closed_us=NOW_US))
     told = desk.told()
     assert (told["state"], told["detected"], told["withdrawn_by"]) == ("closed", "withdrawn", "")
 
@@ -95,7 +111,7 @@ def test_what_is_not_found_any_more_is_over_since_then(desk: Desk, before: Incid
     told = desk.told()
     assert told["detected"] == "withdrawn"
     assert told["closed"] == told["updated"]
-    assert chosen([told], {"since": us(told["closed"]) + 1}) == []
+    assert filter_incidents([told], {"since": parse_us(told["closed"]) + 1}) == []
     number = len(desk.ledger.book.entries)
     desk.finds()
     assert len(desk.ledger.book.entries) == number
@@ -106,7 +122,7 @@ def test_what_is_not_found_any_more_is_over_since_then(desk: Desk, before: Incid
     ("before", "news", "state"),
     [
         (CERTAIN, replace(CERTAIN, confidence=0.7), "withdrawn"),
-        (CERTAIN, replace(CERTAIN, state=State.CLOSED, closed_us=NOW_US), "withdrawn"),
+        (CERTAIN, ENDED, "withdrawn"),
         (CERTAIN, replace(CERTAIN, parts=(part(9.0, "KZ", "ALA"),)), "withdrawn"),
         (CERTAIN, replace(CERTAIN, parts=(part(24.0, "KZ"), part(9.0, "UZ"))), "confirmed"),
         (DOUBT, CERTAIN, "confirmed"),
@@ -117,7 +133,7 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
     desk: Desk, before: Incident, news: Incident, state: str
 ) -> None:
     desk.finds(before)
-    desk.says(Act.WITHDRAWN, "Our carrier had a fault.")
+    desk.says(OperatorAct.WITHDRAWN, "Our carrier had a fault.")
     assert desk.told()["sentence"].startswith("Withdrawn by the operator: it was said that")
     desk.finds(news)
     told = desk.told()
@@ -129,52 +145,48 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
 
 def test_who_was_told_of_a_withdrawal_is_told_of_what_came_after(desk: Desk) -> None:
     desk.finds(CERTAIN)
-    desk.says(Act.WITHDRAWN, "Our carrier had a fault.")
-    desk.says(Act.CONFIRMED, "It had not.")
-    desk.says(Act.WITHDRAWN, "It had, after all.")
+    desk.says(OperatorAct.WITHDRAWN, "Our carrier had a fault.")
+    desk.says(OperatorAct.CONFIRMED, "It had not.")
+    desk.says(OperatorAct.WITHDRAWN, "It had, after all.")
     desk.finds(replace(CERTAIN, parts=(part(24.0, "KZ"), part(9.0, "UZ"))))
     again = Desk(desk.file.parent)  # who was called is known from the log alone
     again._now_us = desk._now_us
-    again.finds(replace(CERTAIN, state=State.CLOSED, closed_us=NOW_US))
+    again.finds(ENDED)
     called = [e.body["change"] for e in again.ledger.book.entries if e.body["alert"]]
-    assert called == [
-        "confirmed",
-        "operator_withdrawn",
-        "operator_confirmed",
-        "operator_withdrawn",
-        "revised",
-        "closed",
-    ]
+    assert called == ["confirmed", "operator_withdrawn", "operator_confirmed", "operator_withdrawn",
+                      "revised", "closed"]  # fmt: skip
 
 
 def test_what_may_not_be_said_is_refused_with_its_cure(desk: Desk) -> None:
     desk.finds(CERTAIN)
     for act, text, why in (
-        (Act.ANNOTATED, " \n ", "wants some text"),
-        (Act.WITHDRAWN, "", "wants a reason"),
-        (Act.ANNOTATED, "x" * 501, "at most 500"),
-        (Act.ANNOTATED, "left \u202eright", r"U\+202E"),
+        (OperatorAct.ANNOTATED, " \n ", "wants some text"),
+        (OperatorAct.WITHDRAWN, "", "wants a reason"),
+        (OperatorAct.ANNOTATED, "x" * 501, "at most 500"),
+        (OperatorAct.ANNOTATED, "left \u202eright", r"U\+202E"),
     ):
-        with pytest.raises(ActError, match=why):
+        with pytest.raises(OperatorEntryError, match=why):
             desk.says(act, text)
-    desk.says(Act.ACKNOWLEDGED)
-    with pytest.raises(ActError, match="already"):
-        desk.says(Act.ACKNOWLEDGED)
-    desk.finds(replace(CERTAIN, state=State.CLOSED, closed_us=NOW_US))
+    desk.says(OperatorAct.ACKNOWLEDGED)
+    with pytest.raises(OperatorEntryError, match="already"):
+        desk.says(OperatorAct.ACKNOWLEDGED)
+    desk.finds(ENDED)
     with pytest.raises(ChangedError, match="look again"):
-        desk.says(Act.WITHDRAWN, "It never was.", seen=2)
-    desk.says(Act.ANNOTATED, "می‌دانیم", seen=2)  # a note is true whatever came meanwhile
-    with pytest.raises(ActError, match="No incident"):
-        desk.ledger.act(Saying(incident="none", act=Act.CONFIRMED, seen=1), NOW_US)
+        desk.says(OperatorAct.WITHDRAWN, "It never was.", seen=2)
+    desk.says(OperatorAct.ANNOTATED, "می‌دانیم", seen=2)  # a note is true whatever came meanwhile
+    with pytest.raises(OperatorEntryError, match="No incident"):
+        desk.ledger.write_operator_entry(
+            OperatorEntry(incident="none", act=OperatorAct.CONFIRMED, seen_number=1), NOW_US
+        )
     assert len(desk.ledger.book.entries) == 4
 
 
 def test_nobody_is_named_but_who_chose_to_be(desk: Desk) -> None:
     desk.finds(CERTAIN)
-    desk.says(Act.ANNOTATED, "Two providers answer by telephone.")
-    desk.says(Act.ANNOTATED, "Three do.", name="Aigerim")
+    desk.says(OperatorAct.ANNOTATED, "Two providers answer by telephone.")
+    desk.says(OperatorAct.ANNOTATED, "Three do.", name="Aigerim")
     assert [note["name"] for note in desk.told()["operator"]["notes"]] == ["", "Aigerim"]
-    lines = history(desk.ledger.book.of(ID), {}, 5)
+    lines = build_history(desk.ledger.book.entries_of(ID), {}, 5)
     assert [alert["text"] for alert, _ in lines[1:]] == [
         "Two providers answer by telephone.",
         "Three do.",
@@ -185,7 +197,7 @@ def test_the_log_with_them_is_proved_read_again_and_gone_on_with(
     desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.finds(DOUBT)
-    desk.says(Act.CONFIRMED, "Seen.")
+    desk.says(OperatorAct.CONFIRMED, "Seen.")
     again = Desk(tmp_path)
     assert again.told() == desk.told()
     again.finds(CERTAIN)
@@ -198,23 +210,25 @@ def test_the_log_with_them_is_proved_read_again_and_gone_on_with(
 def test_an_operators_entry_must_speak_of_one_that_is_there(desk: Desk) -> None:
     """Signed by a key that was stolen: it still cannot point at what nobody said."""
     desk.finds(DOUBT)
-    entry = desk.says(Act.CONFIRMED)
-    lines = list(lines_of(desk.file))
+    entry = desk.says(OperatorAct.CONFIRMED)
+    lines = list(read_lines(desk.file))
     for about in ({"entry": 1, "hash": "0" * 64}, {"entry": 2, "hash": entry.hash}, {}):
         forged = json.loads(lines[1])
         del forged["signature"]
         forged["body"]["about"] = about
-        signature = b64encode(KEY.sign(ALERT, canonical(forged))).decode()
-        proof = verify([lines[0], canonical(forged | {"signature": signature})], KEY.public)
+        signature = b64encode(KEY.sign(ALERT, canonical_json(forged))).decode()
+        proof = verify_lines(
+            [lines[0], canonical_json(forged | {"signature": signature})], KEY.public
+        )
         assert (proof.bad, proof.entries) == (2, 1)
         assert "the operator's" in proof.why
 
 
 def test_feeds_give_the_operators_reason_while_it_stands(desk: Desk) -> None:
     desk.finds(CERTAIN)
-    desk.says(Act.CONFIRMED, "Seen from Bishkek.")
-    assert "The operator says: “Seen from Bishkek.”." in feeds.told(desk.told())
-    desk.says(Act.WITHDRAWN, "It was our carrier.")
-    told = feeds.told(desk.told())
+    desk.says(OperatorAct.CONFIRMED, "Seen from Bishkek.")
+    assert "The operator says: “Seen from Bishkek.”." in feeds.summarize_incident(desk.told())
+    desk.says(OperatorAct.WITHDRAWN, "It was our carrier.")
+    told = feeds.summarize_incident(desk.told())
     assert "our carrier" in told
     assert "Bishkek" not in told

@@ -11,20 +11,20 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector import cli
-from heliograph_collector.app.rejudge import Report, Wanted, rejudge
+from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, rejudge
 from heliograph_collector.control import Assessor
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import (
+    AgentRole,
     Block,
     CellFilter,
     ControlView,
-    Judged,
+    JudgedMeasurement,
     MeasurementFilter,
-    Role,
-    State,
-    Taken,
+    ReceivedMeasurement,
     Vantage,
     Verdict,
+    VerdictState,
 )
 from heliograph_collector.store.store import Store
 from support.scenario import MINUTE_US, measurement, taken
@@ -32,14 +32,11 @@ from support.scenario import MINUTE_US, measurement, taken
 T0 = 1_641_351_600_000_000  # 2022-01-05 03:00 UTC
 HOUR_US = 60 * MINUTE_US
 WORKS: list[dict[str, Any]] = [
-    {"system A": "5.6.7.8"},
-    {"connect 5.6.7.8": "ok"},
-    {"tls": "ok"},
-    {"http": 200},
+    *({"system A": "5.6.7.8"}, {"connect 5.6.7.8": "ok"}, {"tls": "ok"}, {"http": 200})
 ]
 RESET: list[dict[str, Any]] = [*WORKS[:2], {"tls": "connection_reset"}]
-OLD = Verdict(state=State.UNKNOWN, rule="control.missing")
-ALL = Wanted(since_us=T0 - HOUR_US, until_us=T0 + 3 * HOUR_US)
+OLD = Verdict(state=VerdictState.UNKNOWN, rule="control.missing")
+ALL = RejudgeScope(since_us=T0 - HOUR_US, until_us=T0 + 3 * HOUR_US)
 
 
 def made(
@@ -47,22 +44,17 @@ def made(
     steps: Sequence[dict[str, Any]],
     minute: int,
     *,
-    role: Role = Role.VOLUNTEER,
+    role: AgentRole = AgentRole.VOLUNTEER,
     country: str = "KZ",
-) -> Taken:
+) -> ReceivedMeasurement:
     seen = measurement(list(steps), started_us=T0 + minute * MINUTE_US)
     one = taken(replace(seen, link=Link.ONLINE), role=role, nym=f"n{number}")
     place = Vantage(country=country, asn=1, access="fixed")
     return replace(one, id=f"{number:032x}", prefix=f"p{number}", position=1, vantage=place)
 
 
-CONTROL = made(1, WORKS, 1, role=Role.CONTROL, country="DE")
+CONTROL = made(1, WORKS, 1, role=AgentRole.CONTROL, country="DE")
 CUT, FINE, FAR = made(2, RESET, 0), made(3, WORKS, 2), made(4, RESET, 90, country="UZ")
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"chdb://{tmp_path}/store"
 
 
 def with_store(url: str, work: Callable[[Store], Any]) -> Any:
@@ -77,133 +69,103 @@ def with_store(url: str, work: Callable[[Store], Any]) -> Any:
     return asyncio.run(go())
 
 
-async def fill(store: Store, *judged: Judged) -> None:
+async def fill(store: Store, *judged: JudgedMeasurement) -> None:
     await store.insert_block(Block(journal="j", first=1, last=7, judged=judged))
 
 
-def old(*some: Taken) -> list[Judged]:
+def old(*some: ReceivedMeasurement) -> list[JudgedMeasurement]:
     return [(one, (OLD,)) for one in some]
 
 
-async def run(store: Store, wanted: Wanted = ALL, *, write: bool = True) -> Report:
-    return await rejudge(store, (), wanted, write=write, judge=judge)
+async def run(store: Store, wanted: RejudgeScope = ALL, *, write: bool = True) -> RejudgeReport:
+    return await rejudge(store, (), wanted, is_written=write, judge=judge)
 
 
 async def said(store: Store) -> dict[str, tuple[str, str]]:
     page = await store.measurements(MeasurementFilter())
-    return {t.nym: (v[0].state.value, v[0].rule) for t, v in page.items}
+    return {t.pseudonym: (v[0].state.value, v[0].rule) for t, v in page.items}
 
 
-def test_verdicts_of_older_rules_move_and_cells_with_them(url: str) -> None:
-    async def go(store: Store) -> None:
-        await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
-        report = await run(store)
-        assert (report.looked_at, report.changed) == (4, 3)
-        assert await said(store) == {
-            "n1": ("reachable", "reached.https"),
-            "n2": ("blocked", "tls.reset_after_hello"),
-            "n3": ("reachable", "reached.https"),
-            "n4": ("unknown", "control.missing"),  # no control was near it in time
-        }
-        moves = {(m.country, m.before, m.after): count for m, count in report.moves.items()}
-        assert moves == {
-            ("DE", "control.missing", "reached.https"): 1,
-            ("KZ", "control.missing", "tls.reset_after_hello"): 1,
-            ("KZ", "control.missing", "reached.https"): 1,
-        }
-        cells = await store.cells(CellFilter(since_us=T0, until_us=T0 + HOUR_US, country="KZ"))
-        assert [(c.blocked, c.reachable) for c in cells if c.vantages] == [(1, 1)]
-
-    with_store(url, go)
+async def test_verdicts_of_older_rules_move_and_cells_with_them(store: Store) -> None:
+    await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
+    report = await run(store)
+    assert (report.judged_count, report.changed_count) == (4, 3)
+    assert await said(store) == {
+        "n1": ("reachable", "reached.https"),
+        "n2": ("blocked", "tls.reset_after_hello"),
+        "n3": ("reachable", "reached.https"),
+        "n4": ("unknown", "control.missing"),  # no control was near it in time
+    }
+    moves = {(m.country, m.before, m.after): count for m, count in report.changes.items()}
+    assert moves == {
+        ("DE", "control.missing", "reached.https"): 1,
+        ("KZ", "control.missing", "tls.reset_after_hello"): 1,
+        ("KZ", "control.missing", "reached.https"): 1,
+    }
+    cells = await store.cells(CellFilter(since_us=T0, until_us=T0 + HOUR_US, country="KZ"))
+    assert [(c.blocked, c.reachable) for c in cells if c.vantages] == [(1, 1)]
 
 
-def test_again_nothing_moves(url: str) -> None:
-    async def go(store: Store) -> None:
-        await fill(store, *old(CONTROL, CUT))
-        await run(store)
-        report = await run(store)
-        assert (report.looked_at, report.changed, report.moves) == (2, 0, {})
-
-    with_store(url, go)
-
-
-def test_a_dry_run_writes_nothing(url: str) -> None:
-    async def go(store: Store) -> None:
-        await fill(store, *old(CONTROL, CUT))
-        assert (await run(store, write=False)).changed == 2
-        assert (await said(store))["n2"] == ("unknown", "control.missing")
-
-    with_store(url, go)
+async def test_dry_run_writes_nothing_and_second_run_changes_nothing(store: Store) -> None:
+    await fill(store, *old(CONTROL, CUT))
+    assert (await run(store, write=False)).changed_count == 2
+    assert (await said(store))["n2"] == ("unknown", "control.missing")
+    await run(store)
+    report = await run(store)
+    assert (report.judged_count, report.changed_count, report.changes) == (2, 0, {})
 
 
-def test_what_serve_judged_by_the_same_rules_stays(url: str) -> None:
+async def test_what_serve_judged_by_the_same_rules_stays(store: Store) -> None:
     """The store's own judging and this one agree, or a rejudge would be a change of rules."""
-
-    async def go(store: Store) -> None:
-        await fill(store, *Assessor(judge)([CONTROL, CUT, FINE, FAR]))
-        assert (await run(store)).moves == {}
-
-    with_store(url, go)
+    await fill(store, *Assessor(judge)([CONTROL, CUT, FINE, FAR]))
+    assert (await run(store)).changes == {}
 
 
-def test_a_late_upload_finds_the_control_of_its_time(url: str) -> None:
+async def test_a_late_upload_finds_the_control_of_its_time(store: Store) -> None:
     """Serve judged it when the control's result was long forgotten; the store has it still."""
-
-    async def go(store: Store) -> None:
-        await fill(store, *Assessor(judge)([CONTROL]))
-        late = replace(CUT, position=8, received_us=CUT.received_us + 72 * HOUR_US)
-        await store.insert_block(
-            Block(journal="j", first=8, last=8, judged=tuple(Assessor(judge)([late])))
-        )
-        assert (await said(store))["n2"][0] == "unknown"
-        await run(store)
-        assert (await said(store))["n2"][0] == "blocked"
-
-    with_store(url, go)
+    await fill(store, *Assessor(judge)([CONTROL]))
+    late = replace(CUT, position=8, received_us=CUT.received_us + 72 * HOUR_US)
+    await store.insert_block(
+        Block(journal="j", first=8, last=8, judged=tuple(Assessor(judge)([late])))
+    )
+    assert (await said(store))["n2"][0] == "unknown"
+    await run(store)
+    assert (await said(store))["n2"][0] == "blocked"
 
 
-def test_labels_that_a_rule_no_longer_gives_are_gone(url: str) -> None:
-    async def go(store: Store) -> None:
-        stale = (OLD, replace(OLD, endpoint="gone"))
-        await fill(store, (CONTROL, stale))
-        await run(store)
-        found = await store.measurement(CONTROL.id)
-        assert found is not None
-        assert [v.endpoint for v in found[1]] == [""]
-
-    with_store(url, go)
+async def test_labels_that_a_rule_no_longer_gives_are_gone(store: Store) -> None:
+    stale = (OLD, replace(OLD, endpoint="gone"))
+    await fill(store, (CONTROL, stale))
+    await run(store)
+    found = await store.measurement(CONTROL.id)
+    assert found is not None
+    assert [v.endpoint for v in found[1]] == [""]
 
 
-def test_only_the_country_and_the_hours_that_were_asked_for(url: str) -> None:
-    async def go(store: Store) -> None:
-        await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
-        report = await run(store, replace(ALL, country="UZ"))
-        assert (report.looked_at, report.changed) == (1, 0)
-        report = await run(store, replace(ALL, since_us=T0 + 2 * MINUTE_US))
-        assert {m.country for m in report.moves} == {"KZ"}
-        assert (await said(store))["n2"] == ("unknown", "control.missing")
-
-    with_store(url, go)
+async def test_only_the_country_and_the_hours_that_were_asked_for(store: Store) -> None:
+    await fill(store, *old(CONTROL, CUT, FINE), (FAR, judge(FAR, ControlView())))
+    report = await run(store, replace(ALL, country="UZ"))
+    assert (report.judged_count, report.changed_count) == (1, 0)
+    report = await run(store, replace(ALL, since_us=T0 + 2 * MINUTE_US))
+    assert {m.country for m in report.changes} == {"KZ"}
+    assert (await said(store))["n2"] == ("unknown", "control.missing")
 
 
-def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(url: str) -> None:
-    def stricter(one: Taken, control: ControlView) -> tuple[Verdict, ...]:
+async def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(store: Store) -> None:
+    def stricter(one: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
         return tuple(
-            replace(v, state=State.UNKNOWN, rule="tls.new", confidence=0.0)
+            replace(v, state=VerdictState.UNKNOWN, rule="tls.new", confidence=0.0)
             if v.rule == "tls.reset_after_hello"
             else v
             for v in judge(one, control)
         )
 
-    async def go(store: Store) -> None:
-        await fill(store, *Assessor(judge)([CONTROL, CUT]))
-        report = await rejudge(store, (), ALL, write=True, judge=stricter)
-        ((move, count),) = report.moves.items()
-        assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)
-        assert (move.state_before, move.state_after) == ("blocked", "unknown")
-        assert (await said(store))["n2"] == ("unknown", "tls.new")
-
-    with_store(url, go)
+    await fill(store, *Assessor(judge)([CONTROL, CUT]))
+    report = await rejudge(store, (), ALL, is_written=True, judge=stricter)
+    ((move, count),) = report.changes.items()
+    assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)
+    assert (move.state_before, move.state_after) == ("blocked", "unknown")
+    assert (await said(store))["n2"] == ("unknown", "tls.new")
 
 
 def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

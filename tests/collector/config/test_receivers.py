@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.cli import main
-from heliograph_collector.config.receiver import Kind, Suspected
-from heliograph_collector.config.settings import ConfigError, load_config
+from heliograph_collector.config.receivers import ReceiverKind, SuspectedPolicy
+from heliograph_collector.config.settings import SettingsError, load_config
 from support.receivers import receiving
 
 GOOD = """\
@@ -41,18 +41,18 @@ def load(tmp_path: Path, text: str) -> Path:
     return file
 
 
-def test_all_of_it(tmp_path: Path) -> None:
+def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     config = load_config(load(tmp_path, GOOD), {})
     newsroom, night, phone, room, chat = config.alerts
     assert config.public_url == "https://sun.example.org"
     assert newsroom.secret_file == tmp_path / "keys" / "newsroom.secret"
     assert (newsroom.countries, newsroom.states) == (("KZ", "IR"), ("confirmed",))
     assert (night.to, night.suspected, night.per_hour) == (
-        ("night@example.org",), Suspected.QUIET, 6,
+        ("night@example.org",), SuspectedPolicy.QUIET, 6,
     )  # fmt: skip
     assert phone.private
     assert room.url == "https://m.example.org"
-    assert (chat.kind, chat.url) == (Kind.SLACK, "")
+    assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,27 @@ def test_all_of_it(tmp_path: Path) -> None:
         ("name: a, kind: email, url: 'smtp://n', from: a@b, to: ['a@b\\nBcc: c@d']", "to[0]: "),
     ],
 )
-def test_each_mistake_has_its_place(tmp_path: Path, item: str, said: str) -> None:
-    file = load(tmp_path, f"alerts:\n  - {{{item}}}\n".replace("\\n", "\\n"))
-    with pytest.raises(ConfigError) as found:
+def test_mistake_is_named_with_its_line(tmp_path: Path, item: str, said: str) -> None:
+    file = load(tmp_path, f"alerts:\n  - {{{item}}}\n")
+    with pytest.raises(SettingsError) as found:
         load_config(file, {})
     assert str(found.value).startswith(f"{file}, line 2: alerts")
     assert said in str(found.value)
 
 
-def test_a_name_stands_once_and_no_secret_is_told(tmp_path: Path) -> None:
+def test_names_are_unique_and_no_secret_is_shown(tmp_path: Path) -> None:
     twice = "alerts:\n" + "  - {name: a, kind: slack, url: 'https://n/secret'}\n" * 2
-    with pytest.raises(ConfigError, match="the name a stands twice"):
+    with pytest.raises(SettingsError, match="the name a stands twice"):
         load_config(load(tmp_path, twice), {})
     bad = "alerts:\n  - {name: a, kind: slack, url: 'ftp://n/secret'}\n"
-    with pytest.raises(ConfigError) as found:
+    with pytest.raises(SettingsError) as found:
         load_config(load(tmp_path, bad), {})
     assert "secret" not in str(found.value).replace(str(tmp_path), "")
 
 
-def test_the_command_lists_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_alerts_command_lists_and_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = load(tmp_path, GOOD)
     place = ["--config", str(file), "--data", str(tmp_path / "data")]
     assert main(["alerts", "list", *place]) == 0
@@ -107,7 +109,7 @@ def test_the_command_lists_and_refuses(tmp_path: Path, capsys: pytest.CaptureFix
     assert made.startswith("whsec_")
 
 
-async def test_a_sample_is_sent_by_the_way_that_is_configured(
+async def test_alerts_test_sends_a_sample(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with receiving() as phone:

@@ -12,9 +12,9 @@ from support.office import Caller, Shop, console
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)
-    monkeypatch.setattr(passwords, "_TIMES", 1)
-    passwords._hasher.cache_clear()
-    passwords.nobodys.cache_clear()
+    monkeypatch.setattr(passwords, "_TIME_COST", 1)
+    passwords._build_hasher.cache_clear()
+    passwords.dummy_hash.cache_clear()
 
 
 @pytest.fixture

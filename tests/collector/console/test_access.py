@@ -6,8 +6,8 @@ import pytest
 
 from heliograph_collector.console.access import NOBODY, OPERATOR
 from heliograph_collector.console.access import VIEWER as VIEWERS
-from heliograph_collector.console.sessions import IDLE_US, LIFE_US
-from heliograph_collector.http.login_throttle import FREE, HERE, Attempts
+from heliograph_collector.console.sessions import IDLE_US, LIFETIME_US
+from heliograph_collector.http.rate_limit import FREE_TRIES, LOCAL_ORIGIN, LoginThrottle
 from support.office import PASSWORD, VIEWER, Caller, Shop, console
 
 OPEN = {"/console/login", "/console/static/{name}"}
@@ -19,13 +19,18 @@ def cookies(caller: Caller) -> dict[str, str]:
 
 
 async def test_in_and_out(caller: Caller) -> None:
-    assert await caller.get("/console") == (303, "/console/login")
-    assert await caller.log_in() == 303
+    assert (await caller.get("/console"), await caller.log_in()) == ((303, "/console/login"), 303)
     status, page = await caller.get("/console")
     assert status == 200
     assert "Log out" in page
     assert await caller.post("/console/logout", {}) == (303, "/console/login")
     assert await caller.get("/console") == (303, "/console/login")
+
+
+async def try_login(caller: Caller, **fields: str) -> tuple[int, str]:
+    """The status and page after a form with a fresh token."""
+    await caller.get("/console/login")
+    return await caller.post("/console/login", {"name": "operator", **fields})
 
 
 async def test_each_path_has_a_role_and_none_lets_a_stranger_in(caller: Caller) -> None:
@@ -56,7 +61,7 @@ async def test_a_viewer_is_refused_what_operators_do(caller: Caller, shop: Shop)
         real = route.resource.canonical.replace("{", "").replace("}", "")
         ask = caller.get(real) if route.method == "GET" else caller.post(real, {})
         assert (await ask)[0] == 403, real
-        deed = caller.gate.office.trail.page(None, 1)[0][0]
+        deed = caller.gate.backend.trail.read_page(None, 1)[0][0]
         assert (deed.who, deed.outcome) == (VIEWER, "refused")
         assert deed.did.endswith(route.resource.canonical)
 
@@ -89,10 +94,10 @@ async def test_an_id_that_was_brought_along_is_not_taken_over(caller: Caller) ->
     await caller.log_in()
     first = cookies(caller)["heliograph-session"]
     assert first != "planted"
-    assert caller.gate.sessions.find("planted") is None
+    assert caller.gate.sessions.find_session("planted") is None
     await caller.log_in()
     assert cookies(caller)["heliograph-session"] != first
-    assert caller.gate.sessions.find(first) is None
+    assert caller.gate.sessions.find_session(first) is None
 
 
 async def test_sessions_end(caller: Caller, shop: Shop) -> None:
@@ -106,7 +111,7 @@ async def test_sessions_end(caller: Caller, shop: Shop) -> None:
     shop.clock.advance_us(2)
     assert (await caller.get("/console"))[0] == 303
     await caller.log_in()
-    for _ in range(LIFE_US // IDLE_US):
+    for _ in range(LIFETIME_US // IDLE_US):
         shop.clock.advance_us(IDLE_US)
         await caller.get("/console")
     shop.clock.advance_us(1)
@@ -115,7 +120,7 @@ async def test_sessions_end(caller: Caller, shop: Shop) -> None:
 
 async def test_whoever_changes_is_out(caller: Caller) -> None:
     await caller.log_in(VIEWER)
-    operators = caller.gate.office.operators
+    operators = caller.gate.backend.operators
     operators.set_totp(VIEWER, "JBSWY3DPEHPK3PXP")
     assert (await caller.get("/console"))[0] == 303
     operators.remove(VIEWER)
@@ -155,11 +160,10 @@ async def test_forms_have_a_size(caller: Caller) -> None:
 async def test_refusals_say_nothing_about_who_there_is(caller: Caller) -> None:
     answers = set()
     for name in ("operator", "nobody-of-that-name"):
-        await caller.get("/console/login")
-        status, page = await caller.post("/console/login", {"name": name, "password": "wrong"})
+        status, page = await try_login(caller, name=name, password="wrong")
         answers.add((status, page.replace(name, "").replace(caller.token, "").count("right")))
     assert answers == {(403, 1)}
-    (deed, _), _ = caller.gate.office.trail.page(None, 2)
+    (deed, _), _ = caller.gate.backend.trail.read_page(None, 2)
     assert (deed.about, deed.outcome) == ("unknown name", "refused")
 
 
@@ -168,12 +172,9 @@ async def test_strangers_slow_down_and_lock_nobody_out(caller: Caller, shop: Sho
     known = cookies(caller)["heliograph-known"]
     await caller.post("/console/logout", {})
     caller.client.session.cookie_jar.clear()
-    wrong = {"name": "operator", "password": "wrong"}
     for number in range(5):
-        await caller.get("/console/login")
-        assert (await caller.post("/console/login", wrong))[0] == 403, number
-    await caller.get("/console/login")
-    status, page = await caller.post("/console/login", {"name": "operator", "password": PASSWORD})
+        assert (await try_login(caller, password="wrong"))[0] == 403, number
+    status, page = await try_login(caller, password=PASSWORD)
     assert status == 429, "not even the right one, from there"
     assert "Wait" in page
     shop.clock.advance_us(2_000_001)
@@ -184,42 +185,41 @@ async def test_strangers_slow_down_and_lock_nobody_out(caller: Caller, shop: Sho
 
 
 def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_itself() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(200):
-        attempts.wait_s("operator", f"place {number}", "", number)
-    assert attempts.wait_s("operator", "another place", "", 200) > 0
-    assert attempts.wait_s("operator", "another place", "a known browser", 200) == 0
-    assert attempts.wait_s("operator", HERE, "", 200) == 0
-    assert attempts.wait_s("operator", "another place", "", 3_700_000_000) == 0, "not for good"
+        attempts.count_try("operator", f"place {number}", "", number)
+    assert attempts.count_try("operator", "another place", "", 200) > 0
+    assert attempts.count_try("operator", "another place", "a known browser", 200) == 0
+    assert attempts.count_try("operator", LOCAL_ORIGIN, "", 200) == 0
+    assert attempts.count_try("operator", "another place", "", 3_700_000_000) == 0, "not for good"
 
 
 def test_a_crowd_of_places_does_not_make_the_tries_at_a_name_forgotten() -> None:
     """Tries at nobody's name, refused at once, cost nothing: thousands of them are cheap."""
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(60):
-        assert attempts.wait_s("operator", f"place {number}", "", number) == 0
+        assert attempts.count_try("operator", f"place {number}", "", number) == 0
     for number in range(5_000):
-        attempts.wait_s("", f"crowd {number}", "", 100 + number)
-    assert attempts.wait_s("operator", "another place", "", 6_000) > 0
+        attempts.count_try("", f"crowd {number}", "", 100 + number)
+    assert attempts.count_try("operator", "another place", "", 6_000) > 0
 
 
 def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
-    attempts, guesses = Attempts(), 0
+    attempts, guesses = LoginThrottle(), 0
     for turn in range(100):
-        guesses += attempts.wait_s("operator", HERE, "", turn) == 0
-        assert attempts.wait_s("vera", HERE, "", turn) == 0
-        attempts.was_right("vera", HERE, "")
-    assert guesses == FREE
+        guesses += attempts.count_try("operator", LOCAL_ORIGIN, "", turn) == 0
+        assert attempts.count_try("vera", LOCAL_ORIGIN, "", turn) == 0
+        attempts.forget_tries("vera", LOCAL_ORIGIN, "")
+    assert guesses == FREE_TRIES
 
 
 async def test_a_code_counts_once(caller: Caller, shop: Shop) -> None:
     import pyotp
 
     secret = pyotp.random_base32()
-    caller.gate.office.operators.set_totp("operator", secret)
+    caller.gate.backend.operators.set_totp("operator", secret)
     code = pyotp.TOTP(secret).at(shop.clock.wall_us() // 1_000_000)
-    assert await caller.log_in() == 403
-    assert await caller.log_in(code="000000") == 403
+    assert (await caller.log_in(), await caller.log_in(code="000000")) == (403, 403)
     assert await caller.log_in(code=code) == 303
     assert await caller.log_in(code=code) == 403, "somebody looked over the shoulder"
     shop.clock.advance_us(30_000_000)

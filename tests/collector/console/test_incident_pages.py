@@ -5,18 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, CookieJar
 
-from heliograph_collector.app.incident_views import Casebook
-from heliograph_collector.incidents.hash_chain import verify
-from heliograph_collector.incidents.log_file import FILE, lines_of
-from heliograph_collector.incidents.operator_entries import Saying
-from heliograph_collector.incidents.state import Act
+from heliograph_collector.app.incident_views import IncidentViews
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.state import OperatorAct
 from support.browser_reader import Open
-from support.case_scene import PASSWORD, VIEWER, Scene, log_in, opened
-from support.casebook import KEY, part, silence
+from support.case_scene import Scene, log_in, opened
+from support.casebook import DOUBT, KEY, MOBILE, TELEGRAM, part, silence
+from support.office import VIEWER
 
-TELEGRAM, MOBILE, DOUBT = "b10c" * 4, "a0b1" * 4, "d0bb" * 4
 CASES = "/console/incidents"
 
 
@@ -37,7 +35,7 @@ async def test_an_operator_confirms_what_appears_without_reload(
         assert await page.locator(".case").count() == 3
         await seen.check()
         await seen.live()
-        scene.finds(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
+        scene.log_incidents(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
         await page.wait_for_selector(f'a[href="{CASES}/{"c0de" * 4}"]')
 
         await seen.goto(f"{CASES}/{DOUBT}")
@@ -53,7 +51,7 @@ async def test_an_operator_confirms_what_appears_without_reload(
         public = await seen.text("main")
         assert "Confirmed by the operator" in public
         assert "operator@" not in public
-    proof = verify(lines_of(tmp_path / FILE), KEY.public, scene.ledger.book.head)
+    proof = verify_lines(read_lines(tmp_path / LOG_FILE_NAME), KEY.public, scene.ledger.book.head)
     assert (proof.bad, proof.acts) == (None, 1)
 
 
@@ -64,49 +62,16 @@ async def test_what_somebody_is_typing_is_left_alone(scene: Scene, reader: Open)
         await seen.goto(f"{CASES}/{MOBILE}")
         await seen.live()
         await page.fill("#text", "half a sen")
-        await scene.says(Saying(incident=MOBILE, act=Act.ACKNOWLEDGED, seen=99))
+        await scene.record_entry(
+            OperatorEntry(incident=MOBILE, act=OperatorAct.ACKNOWLEDGED, seen_number=99)
+        )
         await page.wait_for_selector("#case-said li.operator")
         assert await page.input_value("#text") == "half a sen"
 
 
-class Browser:
-    """A plain client with a browser's manners."""
-
-    def __init__(self, client: ClientSession, scene: Scene) -> None:
-        self._client, self._scene, self.token = client, scene, ""
-
-    async def get(self, path: str) -> tuple[int, str]:
-        headers = {"Accept": "text/html"}
-        async with self._client.get(self._scene.origin + path, headers=headers) as answer:
-            text = await answer.text()
-            self.token = text.partition('name="token" value="')[2].partition('"')[0] or self.token
-            return answer.status, text
-
-    async def post(self, path: str, **fields: str) -> tuple[int, str]:
-        headers = {"Accept": "text/html", "Origin": self._scene.origin}
-        async with self._client.post(
-            self._scene.origin + path, data={"token": self.token, **fields}, headers=headers
-        ) as answer:
-            return answer.status, await answer.text()
-
-
-async def in_as(client: ClientSession, scene: Scene, name: str) -> Browser:
-    browser = Browser(client, scene)
-    await browser.get("/console/login")
-    await browser.post("/console/login", name=name, password=PASSWORD)
-    return browser
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[ClientSession]:
-    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
-        yield session
-
-
-async def test_what_it_rests_on_is_shown_and_filters_narrow(
-    scene: Scene, client: ClientSession
-) -> None:
-    browser = await in_as(client, scene, "operator")
+async def test_what_it_rests_on_is_shown_and_filters_narrow(scene: Scene) -> None:
+    browser = scene.caller
+    await browser.log_in()
     _, page = await browser.get(f"{CASES}/{TELEGRAM}")
     assert "26 failing, 2 well" in page
     assert "0 failing, 0 well, 7 in doubt" in page
@@ -121,48 +86,52 @@ async def test_what_it_rests_on_is_shown_and_filters_narrow(
     assert (await browser.get(f"{CASES}/nothing"))[0] == 404
 
 
-async def test_refusals_keep_what_was_typed(scene: Scene, client: ClientSession) -> None:
-    browser = await in_as(client, scene, "operator")
+async def test_refusals_keep_what_was_typed(scene: Scene) -> None:
+    browser = scene.caller
+    await browser.log_in()
     _, page = await browser.get(f"{CASES}/{TELEGRAM}")
     seen = page.partition('name="seen" value="')[2].partition('"')[0]
     here = f"{CASES}/{TELEGRAM}"
-    status, page = await browser.post(here, act="withdrawn", seen=seen, text="")
+    status, page = await browser.post(here, {"act": "withdrawn", "seen": seen, "text": ""})
     assert (status, "wants a reason" in page) == (409, True)
-    scene.finds(replace(scene.ledger.said[TELEGRAM], confidence=0.7))
-    status, page = await browser.post(here, act="withdrawn", seen=seen, text="<b>ours</b>")
-    assert status == 200, "particulars are no other state"
+    scene.log_incidents(replace(scene.ledger.last_logged[TELEGRAM], confidence=0.7))
+    withdrawn = {"act": "withdrawn", "seen": seen, "text": "<b>ours</b>"}
+    assert (await browser.post(here, withdrawn))[0] == 303, "particulars are no other state"
+    _, page = await browser.get(here)
     assert "&lt;b&gt;ours&lt;/b&gt;" in page
     assert "Withdrawn by the operator" in page
-    assert (await browser.post(here, act="closed", seen=seen))[0] == 400
-    status, page = await browser.post(here, act="withdrawn", seen=seen, text="again")
+    assert (await browser.post(here, {"act": "closed", "seen": seen}))[0] == 400
+    status, page = await browser.post(here, {"act": "withdrawn", "seen": seen, "text": "again"})
     assert (status, "already" in page, ">again<" in page) == (409, True, True)
 
 
-async def test_a_viewer_sees_and_says_nothing(scene: Scene, client: ClientSession) -> None:
-    browser = await in_as(client, scene, VIEWER)
+async def test_a_viewer_sees_and_says_nothing(scene: Scene) -> None:
+    browser = scene.caller
+    await browser.log_in(VIEWER)
     _, page = await browser.get(f"{CASES}/{TELEGRAM}")
     assert "Who says so" in page
     assert "Say something" not in page
     before = len(scene.ledger.book.entries)
-    assert (await browser.post(f"{CASES}/{TELEGRAM}", act="confirmed", seen="99"))[0] == 403
-    assert (await browser.post("/console/alerts", id="msg_0"))[0] == 403
+    assert (await browser.post(f"{CASES}/{TELEGRAM}", {"act": "confirmed", "seen": "99"}))[0] == 403
+    assert (await browser.post("/console/alerts", {"id": "msg_0"}))[0] == 403
     assert len(scene.ledger.book.entries) == before
     assert scene.sent == []
 
 
-async def test_deliveries_are_shown_and_sent_again(scene: Scene, client: ClientSession) -> None:
-    browser = await in_as(client, scene, "operator")
+async def test_deliveries_are_shown_and_sent_again(scene: Scene) -> None:
+    browser = scene.caller
+    await browser.log_in()
     _, page = await browser.get("/console/alerts")
     assert "desk.example.org" in page
     assert "desk.example.org/x" not in page
     assert "4 tries, the last no whole answer in 20 s" in page
-    assert (await browser.post("/console/alerts", id="msg_" + "0" * 32))[0] == 200
-    assert (await browser.post("/console/alerts", id="msg_1"))[0] == 404
+    assert (await browser.post("/console/alerts", {"id": "msg_" + "0" * 32}))[0] == 303
+    assert (await browser.post("/console/alerts", {"id": "msg_1"}))[0] == 404
     assert scene.sent == ["msg_" + "0" * 32, "msg_1"]
 
 
 async def test_what_is_open_is_counted_for_the_first_page(scene: Scene) -> None:
-    casebook = Casebook(scene.feed, scene.says)
-    assert casebook.standing() == {"confirmed": 2, "suspected": 1}
-    scene.finds(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
-    assert casebook.standing() == {"confirmed": 3, "suspected": 1}
+    casebook = IncidentViews(scene.feed, scene.record_entry)
+    assert casebook.count_open() == {"confirmed": 2, "suspected": 1}
+    scene.log_incidents(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
+    assert casebook.count_open() == {"confirmed": 3, "suspected": 1}

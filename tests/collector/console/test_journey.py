@@ -127,7 +127,7 @@ async def test_a_session_ends_under_an_open_page(reader: Open, shop: Shop) -> No
 
 async def test_a_form_of_a_session_that_is_over_does_nothing(reader: Open, shop: Shop) -> None:
     office = shop.office()
-    office.issue(office.read_plan(PLAN, "plan"))
+    office.issue_plan(office.read_plan(PLAN, "plan"))
     async with console(office) as caller, reader(caller.origin, expected=("401",)) as seen:
         await log_in(seen, PASSWORD)
         await seen.goto("/console/plan/edit")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.services import shipped
-from heliograph_agent.consent.consent import scope_of
-from heliograph_collector.console import plan_preview
-from heliograph_collector.console.backend import Moved, Rehearsal
-from heliograph_collector.fleet.invites import offers
-from heliograph_collector.fleet.plans import default_plan, standing
+from heliograph.services import load_shipped_services
+from heliograph_agent.consent import consent_scope
+from heliograph_collector.console import plans
+from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.fleet.invites import list_invites
+from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 from support.office import PLAN, VIEWER, Caller, Shop, here
 
 
 def did(caller: Caller) -> list[tuple[str, str]]:
-    deeds, _ = caller.gate.office.trail.page(None, 50)
+    deeds, _ = caller.gate.backend.trail.read_page(None, 50)
     return [(deed.did, deed.outcome) for deed in deeds]
 
 
@@ -28,15 +28,15 @@ async def test_revoking_wants_the_id_again(caller: Caller, shop: Shop) -> None:
     assert "3 envelopes in its spool" in page
     assert "KZ-75" in page
     assert (await caller.post(f"{path}/revoke", {"again": "000000"}))[0] == 400
-    assert shop.fleet.agents()[0].revoked_s is None
+    assert shop.fleet.list_agents()[0].revoked_s is None
     assert await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}) == (303, path)
-    assert shop.fleet.agents()[0].revoked_s == shop.now_s()
+    assert shop.fleet.list_agents()[0].revoked_s == shop.now_s()
     assert (await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}))[0] == 409
     assert ("agent.revoke", "done") in did(caller)
 
 
 async def test_ten_thousand_are_searched_and_paged(caller: Caller, shop: Shop) -> None:
-    token = shop.fleet.invite(role="volunteer", uses=100_000, now_s=0, expires_s=9)
+    token = shop.fleet.create_invite(role="volunteer", uses=100_000, now_s=0, expires_s=9)
     assert token
     with shop.fleet.transaction() as db:
         db.executemany(
@@ -72,11 +72,10 @@ async def test_an_invitation_is_shown_once_and_withdrawn(caller: Caller, shop: S
     _, page = await caller.get("/console/invites")
     assert "heliograph1:" not in page
     assert "20 of 20" in page
-    (offer,) = offers(shop.fleet)
+    (offer,) = list_invites(shop.fleet)
     path = f"/console/invites/{offer.id}/withdraw"
-    assert (await caller.post(path, {}))[0] == 303
-    assert (await caller.post(path, {}))[0] == 404
-    assert not offers(shop.fleet)[0].is_open(shop.now_s())
+    assert ((await caller.post(path, {}))[0], (await caller.post(path, {}))[0]) == (303, 404)
+    assert not list_invites(shop.fleet)[0].is_open(shop.now_s())
     assert "heliograph1:" not in (shop.data / "audit.jsonl").read_text()
 
 
@@ -110,7 +109,7 @@ async def test_a_plan_is_previewed_signed_and_taken_back(caller: Caller, shop: S
     await caller.post("/console/plan/send", {"plan": narrower, "version": "1"})
     _, page = await caller.get("/console/plan/edit?from=1")
     assert "interval_s: 600" in page
-    found = standing(shop.fleet)
+    found = load_current_plan(shop.fleet)
     assert found is not None
     assert (found[0].version, found[0].tasks[1].interval_s) == (2, 1_200)
     assert did(caller).count(("plan.send", "done")) == 2
@@ -147,8 +146,8 @@ services:
 
 
 def test_what_volunteers_are_asked_is_what_agents_ask() -> None:
-    plan = default_plan(shipped())
-    assert plan_preview.scope(plan) == scope_of(plan)
+    plan = build_default_plan(load_shipped_services())
+    assert plans.consent_scope(plan) == consent_scope(plan)
 
 
 async def test_health_in_one_line_each(caller: Caller, shop: Shop) -> None:
@@ -168,13 +167,14 @@ async def test_what_the_rules_of_today_would_move(caller: Caller, shop: Shop) ->
     status, page = await caller.post("/console/rules", {})
     assert status == 409
     assert "The store does not answer." in page
-    moved = Moved(
+    moved = VerdictChangeCount(
         country="KZ", service="telegram", before="tls.reset", after="tls.reset_twice",
         state_before="blocked", state_after="unknown", count=31,
     )  # fmt: skip
-    shop.rehearsal = Rehearsal(
-        since_us=0, until_us=1, looked_at=9_000, changed=31, whole=False, moves=[moved]
-    )
+    shop.rehearsal = DryRun(
+        since_us=0, until_us=1, judged_count=9_000, changed_count=31, is_complete=False,
+        changes=[moved],
+    )  # fmt: skip
     assert await caller.post("/console/rules", {}) == (303, "/console/rules")
     _, page = await caller.get("/console/rules")
     assert "tls.reset_twice" in page
@@ -196,7 +196,7 @@ async def test_a_code_is_understood_before_it_is_stored(caller: Caller, shop: Sh
 
 
 async def test_the_trail_is_read_backwards_page_by_page(caller: Caller, shop: Shop) -> None:
-    trail = caller.gate.office.trail
+    trail = caller.gate.backend.trail
     for number in range(119):
         trail.add(number * 1_000_000, "ann", f"deed {number}", "<b>")
     with (shop.data / "audit.jsonl").open("a") as file:
@@ -223,7 +223,7 @@ async def test_the_stream_says_what_changed_and_ends_with_the_session(
         shop.pulse = {"fleet": 2, "health": 1}
         event = await answer.content.readuntil(b"\n\n")
         assert json.loads(event.partition(b"data: ")[2]) == {"topics": ["fleet"]}
-        caller.gate.office.operators.remove(VIEWER)
+        caller.gate.backend.operators.remove(VIEWER)
         assert b"event: over" in await answer.content.read()
     assert (await caller.get("/console/stream", Accept="text/event-stream"))[0] == 401
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from heliograph_collector.control.echo_server import (
     MAX_HEAD,
-    Echo,
-    PortTakenError,
-    described,
+    EchoServer,
+    build_http_reply,
     may_be_http,
 )
+from heliograph_collector.errors import PortTakenError
 from support.ports import HOST
 
 REQUEST = b"GeT /x?a=1 HTTP/1.1\r\nhOsT: echo.test\r\naCCEPT:  */*\r\nX-E: \r\n\r\n"
@@ -31,10 +31,10 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 
 @asynccontextmanager
-async def opened(echo: Echo | None = None, port: int = 0) -> AsyncIterator[int]:
+async def opened(echo: EchoServer | None = None, port: int = 0) -> AsyncIterator[int]:
     async with AsyncExitStack() as stack:
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        yield await stack.enter_async_context((echo or Echo()).open(HOST, port, group))
+        yield await stack.enter_async_context((echo or EchoServer()).open(HOST, port, group))
 
 
 async def told(port: int, said: bytes) -> bytes:
@@ -111,13 +111,13 @@ async def test_no_more_comes_back_than_the_limit(opening: bytes) -> None:
 
 
 async def test_who_says_nothing_is_dropped_in_the_end() -> None:
-    async with opened(Echo(visit_s=0.01)) as port, connection(port) as (reader, _):
+    async with opened(EchoServer(timeout_s=0.01)) as port, connection(port) as (reader, _):
         with suppress(ConnectionResetError):
             assert await reader.read() == b""
 
 
 async def test_one_network_cannot_take_it_all_and_a_place_is_free_again() -> None:
-    echo = Echo(per_network=1)
+    echo = EchoServer(per_network=1)
     async with opened(echo) as port:
         async with connection(port) as (reader, writer):
             writer.write(b"#")
@@ -130,7 +130,7 @@ async def test_one_network_cannot_take_it_all_and_a_place_is_free_again() -> Non
 
 
 async def test_that_all_places_are_taken_is_told_to_the_operator() -> None:
-    echo = Echo(connections=1)
+    echo = EchoServer(connections=1)
     assert echo.problems() == []
     async with opened(echo) as port, connection(port) as (reader, writer):
         writer.write(b"#")
@@ -139,9 +139,9 @@ async def test_that_all_places_are_taken_is_told_to_the_operator() -> None:
 
 
 async def test_a_taken_port_is_told() -> None:
-    async with asyncio.TaskGroup() as group, Echo().open(HOST, 0, group) as port:
+    async with asyncio.TaskGroup() as group, EchoServer().open(HOST, 0, group) as port:
         with pytest.raises(PortTakenError):
-            async with Echo().open(HOST, port, group):
+            async with EchoServer().open(HOST, port, group):
                 pass
 
 
@@ -158,7 +158,7 @@ async def test_its_end_ends_every_connection() -> None:
 @given(st.binary(max_size=300))
 def test_a_description_is_never_much_longer_than_the_request(head: bytes) -> None:
     for opening in (b"", b"GET / HTTP/1.1\r\n"):
-        reply = described(opening + head + b"\r\n\r\n")
+        reply = build_http_reply(opening + head + b"\r\n\r\n")
         assert reply is None or len(reply) <= 3 * len(opening + head) + 250
 
 

@@ -7,15 +7,30 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.corroborate import Entity, IodaConfig, Means, RadarConfig, SourceError
-from heliograph_collector.corroborate.fetch import retry_after_s
+from heliograph_collector.corroborate import (
+    Entity,
+    IodaConfig,
+    RadarConfig,
+    SourceError,
+)
+from heliograph_collector.corroborate.fetch import parse_retry_after_s
 from heliograph_collector.corroborate.ioda import Ioda
-from heliograph_collector.corroborate.ioda import series_of as ioda_series
-from heliograph_collector.corroborate.polling import LONGEST_S, Pace, backoff_s
+from heliograph_collector.corroborate.ioda import parse_series as ioda_series
 from heliograph_collector.corroborate.radar import Radar
-from heliograph_collector.corroborate.radar import series_of as radar_series
-from heliograph_collector.corroborate.series import Claim, Claims, Evidence, Point, Series
-from heliograph_collector.corroborate.source import open_session
+from heliograph_collector.corroborate.radar import parse_series as radar_series
+from heliograph_collector.corroborate.series import (
+    Claim,
+    ClaimsEvidence,
+    Point,
+    SeriesEvidence,
+    SourceEvidence,
+)
+from heliograph_collector.corroborate.source import (
+    MAX_DELAY_S,
+    RequestPacer,
+    compute_backoff_s,
+    open_session,
+)
 from support import outside as o
 from support.hand_clock import HandClock
 
@@ -46,9 +61,11 @@ def radar_answers(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-async def ask(outside: o.Outside, entity: Entity, pauses: o.Pauses, name: str) -> list[Evidence]:
+async def ask(
+    outside: o.Outside, entity: Entity, pauses: o.Pauses, name: str
+) -> list[SourceEvidence]:
     async with outside.serve(), open_session() as session:
-        means = Means(session=session, clock=pauses.clock, rng=Random(1), pause=pauses)
+        means = pauses.context(session)
         if name == "ioda":
             source: Ioda | Radar = Ioda(IodaConfig(url=f"{outside.url}/v2"), means)
         else:
@@ -59,63 +76,48 @@ async def ask(outside: o.Outside, entity: Entity, pauses: o.Pauses, name: str) -
 
 async def test_ioda_is_asked_for_each_signal_and_its_events() -> None:
     outside = o.Outside(ioda_answers([10_000, None, 5_000.5]))
-    pauses = o.Pauses(HandClock())
+    pauses = o.Pauses()
     bgp, ping, telescope, events = await ask(outside, KZ, pauses, "ioda")
-    assert isinstance(bgp, Series)
+    assert isinstance(bgp, SeriesEvidence)
     assert bgp.points == (Point(SINCE_US, 10_000), Point(SINCE_US + 600_000_000, 5_000.5))
-    assert (bgp.signal, bgp.step_us, bgp.url) == (
-        "bgp",
-        300_000_000,
-        "https://ioda.inetintel.cc.gatech.edu/country/KZ",
-    )
+    assert (bgp.signal, bgp.step_us) == ("bgp", 300_000_000)
+    assert bgp.url == "https://ioda.inetintel.cc.gatech.edu/country/KZ"
     assert [ping.signal, telescope.signal] == ["ping-slash24", "merit-nt"]
-    assert isinstance(events, Claims)
+    assert isinstance(events, ClaimsEvidence)
     assert events.claims == (Claim(SINCE_US, SINCE_US + 600_000_000),)
     first, last = outside.asked[0], outside.asked[-1]
-    assert dict(first.query) == {
-        "from": str(SINCE_S),
-        "until": str(SINCE_S + 43_200),
-        "datasource": "bgp",
-    }
+    window = {"from": str(SINCE_S), "until": str(SINCE_S + 43_200)}
+    assert dict(first.query) == window | {"datasource": "bgp"}
     assert (last.query["entityType"], last.query["entityCode"]) == ("country", "KZ")
     assert "Authorization" not in first.headers
 
 
-async def test_ioda_knows_networks_by_their_number() -> None:
-    outside = o.Outside(ioda_answers([1.0], "9198"))
-    found = await ask(outside, TELECOM, o.Pauses(HandClock()), "ioda")
+async def test_ioda_knows_networks_by_their_number_and_is_asked_slowly() -> None:
+    outside, pauses = o.Outside(ioda_answers([1.0], "9198")), o.Pauses()
+    found = await ask(outside, TELECOM, pauses, "ioda")
     assert outside.asked[0].path == "/v2/signals/raw/asn/9198"
     assert found[0].url.endswith("/asn/9198")
-
-
-async def test_politeness_is_kept_between_the_questions() -> None:
-    pauses = o.Pauses(HandClock())
-    await ask(o.Outside(ioda_answers([1.0])), KZ, pauses, "ioda")
     assert pauses.taken == [10.0, 10.0, 10.0]
 
 
 async def test_radar_is_asked_with_the_token_for_traffic_anomalies_and_outages() -> None:
     outside = o.Outside(radar_answers([1.0, 0.25]))
-    traffic, anomalies, outages = await ask(outside, KZ, o.Pauses(HandClock()), "radar")
-    assert isinstance(traffic, Series)
+    traffic, anomalies, outages = await ask(outside, KZ, o.Pauses(), "radar")
+    assert isinstance(traffic, SeriesEvidence)
     assert traffic.points == (Point(SINCE_US, 1.0), Point(SINCE_US + 3_600_000_000, 0.25))
     assert traffic.attribution == "Cloudflare Radar, CC BY-NC 4.0."
-    assert isinstance(anomalies, Claims)
+    assert isinstance(anomalies, ClaimsEvidence)
     assert anomalies.claims == (Claim(SINCE_US, None),)
-    assert isinstance(outages, Claims)
+    assert isinstance(outages, ClaimsEvidence)
     assert outages.claims == (Claim(SINCE_US, SINCE_US + 60_000_000), Claim(SINCE_US, None))
-    assert dict(outside.asked[0].query) == {
-        "location": "KZ",
-        "dateStart": "2022-01-05T00:00:00Z",
-        "dateEnd": "2022-01-05T12:00:00Z",
-        "format": "JSON",
-        "aggInterval": "1h",
-    }
+    window = {"dateStart": "2022-01-05T00:00:00Z", "dateEnd": "2022-01-05T12:00:00Z"}
+    form = {"location": "KZ", "format": "JSON", "aggInterval": "1h"}
+    assert dict(outside.asked[0].query) == form | window
 
 
 async def test_radar_knows_networks_by_their_number() -> None:
     outside = o.Outside(radar_answers([1.0]))
-    found = await ask(outside, TELECOM, o.Pauses(HandClock()), "radar")
+    found = await ask(outside, TELECOM, o.Pauses(), "radar")
     assert outside.asked[0].query["asn"] == "9198"
     assert found[0].url == "https://radar.cloudflare.com/traffic/as9198"
 
@@ -124,33 +126,32 @@ def encoded(answer: dict[str, Any]) -> bytes:
     return json.dumps(answer).encode()
 
 
-def test_a_series_of_another_place_is_not_taken_for_ours() -> None:
+def test_series_of_another_place_or_of_nothing_is_no_evidence() -> None:
     body = encoded(o.ioda("signals", [[o.signal("UZ", "bgp", SINCE_S, 300, [1.0])]]))
     assert ioda_series(body, KZ, UNTIL_US) == []
-
-
-def test_an_empty_window_is_an_empty_answer() -> None:
     assert ioda_series(encoded(o.ioda("signals", [[]])), KZ, UNTIL_US) == []
+
+
+def bgp_signals(begin_s: int, step_s: int = 300, count: int = 1) -> bytes:
+    values = [1.0] * count
+    return encoded(o.ioda("signals", [[o.signal("KZ", "bgp", begin_s, step_s, values)]]))
+
+
+def bgp_value(value: bytes) -> bytes:
+    return (
+        b'{"data": [[{"entityCode":"KZ","datasource":"bgp","from":1,"step":1,"values":[%s]}]]}'
+        % value
+    )
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"<html>",
-        b"null",
-        b"[1]",
-        b'{"data": {"a": 1}}',
-        b"[" * 100_000,
+        *(b"", b"<html>", b"null", b"[1]", b'{"data": {"a": 1}}', b"[" * 100_000, b"\xff\xfe"),
         b'{"data": [[' + b'{"values": ' + b"[" * 50_000,
-        b"\xff\xfe",
         encoded(o.ioda("signals", None, "invalid datasource")),
-        encoded(o.ioda("signals", [[o.signal("KZ", "bgp", -1, 300, [1.0])]])),
-        encoded(o.ioda("signals", [[o.signal("KZ", "bgp", 10**30, 300, [1.0])]])),
-        encoded(o.ioda("signals", [[o.signal("KZ", "bgp", SINCE_S, 0, [1.0])]])),
-        encoded(o.ioda("signals", [[o.signal("KZ", "bgp", SINCE_S, 1, [1.0] * 20_001)]])),
-        b'{"data": [[{"entityCode":"KZ","datasource":"bgp","from":1,"step":1,"values":[1e999]}]]}',
-        b'{"data": [[{"entityCode":"KZ","datasource":"bgp","from":1,"step":1,"values":[NaN]}]]}',
+        *(bgp_signals(-1), bgp_signals(10**30), bgp_signals(SINCE_S, 0)),
+        *(bgp_signals(SINCE_S, 1, 20_001), bgp_value(b"1e999"), bgp_value(b"NaN")),
     ],
     ids=range(15),
 )
@@ -184,13 +185,13 @@ def test_a_time_that_is_none_is_refused() -> None:
 
 def test_after_failures_it_waits_longer_and_as_long_as_it_was_told() -> None:
     rng = Random(3)
-    waits = [backoff_s(n, None, rng) for n in (1, 2, 3, 4, 50)]
+    waits = [compute_backoff_s(n, None, rng) for n in (1, 2, 3, 4, 50)]
     assert 7.5 <= waits[0] <= 15
     assert waits == sorted(waits)
-    assert waits[-1] <= LONGEST_S
-    assert backoff_s(1, 600.0, rng) == 600.0
-    assert backoff_s(1, 1e9, rng) == LONGEST_S, "nobody sends us away for ever"
-    assert backoff_s(9, 0.0, rng) > 1_000, "nor calls us back at once"
+    assert waits[-1] <= MAX_DELAY_S
+    assert compute_backoff_s(1, 600.0, rng) == 600.0
+    assert compute_backoff_s(1, 1e9, rng) == MAX_DELAY_S, "nobody sends us away for ever"
+    assert compute_backoff_s(9, 0.0, rng) > 1_000, "nor calls us back at once"
 
 
 @pytest.mark.parametrize(
@@ -206,17 +207,14 @@ def test_after_failures_it_waits_longer_and_as_long_as_it_was_told() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(text: str, seconds: float | None) -> None:
-    assert retry_after_s(text, HandClock().wall_us()) == seconds
+    assert parse_retry_after_s(text, HandClock().wall_us()) == seconds
 
 
 async def test_a_pace_keeps_its_gap_and_no_more() -> None:
-    clock = HandClock()
-    pauses = o.Pauses(clock)
+    pauses = o.Pauses()
     async with open_session() as session:
-        pace = Pace(5.0, Means(session=session, clock=clock, rng=Random(1), pause=pauses))
-        await pace.turn()
-        clock.advance_us(2_000_000)
-        await pace.turn()
-        clock.advance_us(9_000_000)
-        await pace.turn()
+        pacer = RequestPacer(5.0, pauses.context(session))
+        for elapsed_us in (0, 2_000_000, 9_000_000):
+            pauses.clock.advance_us(elapsed_us)
+            await pacer.wait_turn()
     assert pauses.taken == [3.0]

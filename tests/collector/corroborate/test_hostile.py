@@ -11,8 +11,8 @@ from random import Random
 import pytest
 from aiohttp import web
 
-from heliograph_collector.corroborate import Means, SourceError, open_session
-from heliograph_collector.corroborate.fetch import MOST_BYTES, Request, get
+from heliograph_collector.corroborate import SourceContext, SourceError, open_session
+from heliograph_collector.corroborate.fetch import MAX_BYTES, SourceRequest, fetch_body
 from heliograph_collector.corroborate.radar import RadarConfig
 from support import outside as o
 from support.hand_clock import HandClock
@@ -25,16 +25,12 @@ async def asked(manner: o.Manner, deadline_s: float = 20.0) -> AsyncIterator[o.O
     """What comes of one GET with a token: it must be a SourceError."""
     outside = o.Outside(manner=manner)
     async with outside.serve(), open_session() as session:
-        request = Request(
-            name="X",
-            url=f"{outside.url}/a",
-            params={},
-            headers={"Authorization": f"Bearer {o.TOKEN}"},
-        )
+        headers = {"Authorization": f"Bearer {o.TOKEN}"}
+        request = SourceRequest(name="X", url=f"{outside.url}/a", params={}, headers=headers)
         with pytest.raises(SourceError) as caught:
-            await get(session, request, now_us=NOW_US, deadline_s=deadline_s)
+            await fetch_body(session, request, now_us=NOW_US, deadline_s=deadline_s)
         assert o.TOKEN not in f"{caught.value}{caught.value!r}{caught.value.__cause__!r}"
-        outside.answers["error"] = {"text": str(caught.value), "again_s": caught.value.again_s}
+        outside.answers["error"] = {"text": str(caught.value), "again_s": caught.value.retry_s}
         yield outside
 
 
@@ -52,7 +48,7 @@ async def test_an_endless_body_is_left_when_it_is_too_long() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with asked(endless) as outside:
         assert "more than" in outside.answers["error"]["text"]
-    assert sent < 64 * MOST_BYTES
+    assert sent < 64 * MAX_BYTES
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64_000, "KiB"
 
 
@@ -71,21 +67,20 @@ async def test_who_never_ends_is_left_at_the_deadline(*, drip: bool) -> None:
         assert outside.answers["error"]["text"] == "X gave no whole answer in 0.2 s."
 
 
-async def test_a_redirect_is_a_refusal_and_the_token_goes_nowhere() -> None:
-    async def elsewhere(request: web.Request) -> web.StreamResponse:
-        raise web.HTTPFound(location="/a")
+@pytest.mark.parametrize(
+    ("status", "headers", "retry_s"),
+    [(302, {"Location": "/a"}, None), (429, {"Retry-After": "77"}, 77.0)],
+)
+async def test_redirect_and_limit_are_refusals_and_the_token_goes_nowhere(
+    status: int, headers: dict[str, str], retry_s: float | None
+) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers=headers)
 
-    async with asked(elsewhere) as outside:
-        assert outside.answers["error"]["text"] == "X answered 302."
+    async with asked(refuse) as outside:
+        error = {"text": f"X answered {status}.", "again_s": retry_s}
+        assert outside.answers["error"] == error
         assert len(outside.asked) == 1
-
-
-async def test_a_limit_names_the_time_to_come_back() -> None:
-    async def full(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=429, headers={"Retry-After": "77"})
-
-    async with asked(full) as outside:
-        assert outside.answers["error"] == {"text": "X answered 429.", "again_s": 77.0}
 
 
 async def test_a_packed_bomb_is_not_unpacked() -> None:
@@ -118,9 +113,9 @@ async def test_a_cookie_is_not_kept() -> None:
 
     outside = o.Outside(manner=cookie)
     async with outside.serve(), open_session() as session:
-        request = Request(name="X", url=f"{outside.url}/a", params={})
+        request = SourceRequest(name="X", url=f"{outside.url}/a", params={})
         for _ in range(2):
-            await get(session, request, now_us=NOW_US)
+            await fetch_body(session, request, now_us=NOW_US)
     assert "Cookie" not in outside.asked[1].headers
 
 
@@ -131,8 +126,8 @@ async def test_nobody_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> No
         pass
     async with open_session() as session:
         headers = {"Authorization": f"Bearer {o.TOKEN}"}
-        request = Request(name="X", url=f"{outside.url}/a", params={}, headers=headers)
+        request = SourceRequest(name="X", url=f"{outside.url}/a", params={}, headers=headers)
         with pytest.raises(SourceError, match="cannot be read"):
-            await get(session, request, now_us=NOW_US)
-        means = Means(session=session, clock=HandClock(), rng=Random(1))
+            await fetch_body(session, request, now_us=NOW_US)
+        means = SourceContext(session=session, clock=HandClock(), rng=Random(1))
     assert o.TOKEN not in f"{caplog.text}{request}{RadarConfig(token=o.TOKEN)}{means}"

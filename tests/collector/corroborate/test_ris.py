@@ -2,23 +2,32 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 
-from heliograph_collector.corroborate import Entity, Means, RisConfig, SourceError, open_session
-from heliograph_collector.corroborate.ris import RisLive, frame_of, network, update_of
+from heliograph_collector.corroborate import (
+    Entity,
+    RisConfig,
+    SourceError,
+    open_session,
+)
+from heliograph_collector.corroborate.ris import (
+    RisLive,
+    normalize_prefix,
+    parse_frame,
+    parse_update,
+)
 from heliograph_collector.corroborate.routes import MINUTE_US
-from heliograph_collector.corroborate.series import Series
+from heliograph_collector.corroborate.series import SeriesEvidence
 from support import outside as o
 from support.hand_clock import HandClock
-from support.waiting import until
+from support.waiting import until_true
 
 KZ, TELECOM = Entity("KZ"), Entity("KZ", 9198)
 PREFIXES = tuple(f"2.72.{i}.0/24" for i in range(5))
@@ -45,29 +54,19 @@ class Run:
         await self.outside.tell(*(o.bgp(now_s, peer, **told) for peer in PEERS))
         marker = f"10.{len(self.outside.asked)}.{self.clock.wall_us() // MINUTE_US % 250}.0/24"
         await self.outside.tell(o.bgp(now_s, "m", path=[1, 9198], announced=[marker]))
-        await until(self._knows(marker))
-
-    def _knows(self, prefix: str) -> Callable[[], Awaitable[bool]]:
-        async def knows() -> bool:
-            return prefix in self.source._routes.prefixes
-
-        return knows
+        await until_true(lambda: marker in self.source._routes.prefixes)
 
     async def live(self) -> None:
-        async def is_live() -> bool:
-            return self.source._routes._live_us is not None
-
-        await until(is_live)
+        await until_true(lambda: self.source._routes._live_us is not None)
 
 
 @asynccontextmanager
 async def running(
     outside: o.Outside, config: RisConfig = CALM, most_pauses: int = 3
 ) -> AsyncIterator[Run]:
-    pauses = o.Pauses(HandClock(), most=most_pauses)
+    pauses = o.Pauses(most=most_pauses)
     async with outside.serve(), open_session() as session, asyncio.TaskGroup() as group:
-        means = Means(session=session, clock=pauses.clock, rng=Random(1), pause=pauses)
-        source = RisLive(replace(config, url=f"{outside.url}/v1/ws/"), means)
+        source = RisLive(replace(config, url=f"{outside.url}/v1/ws/"), pauses.context(session))
         source.follow([TELECOM, KZ])
         task = group.create_task(source.run())
         yield Run(outside, source, pauses)
@@ -77,17 +76,10 @@ async def running(
 async def test_it_subscribes_to_origins_and_then_to_their_prefixes() -> None:
     async with running(o.Outside(), replace(CALM, prefixes={"5.34.0.0/17": 9198})) as run:
         options = {"includeRaw": False, "acknowledge": True}
-        assert await run.heard("ris_subscribe") == {
-            "type": "UPDATE",
-            "prefix": "5.34.0.0/17",
-            "moreSpecific": False,
-            "socketOptions": options,
-        }
-        assert await run.heard("ris_subscribe") == {
-            "type": "UPDATE",
-            "path": "9198$",
-            "socketOptions": options,
-        }
+        update = {"type": "UPDATE", "socketOptions": options}
+        prefix = {"prefix": "5.34.0.0/17", "moreSpecific": False}
+        assert await run.heard("ris_subscribe") == update | prefix
+        assert await run.heard("ris_subscribe") == update | {"path": "9198$"}
         await run.live()
         await run.bgp(path=[3356, 9198], announced=PREFIXES[:1])
         assert (await run.heard("ris_subscribe"))["prefix"] == PREFIXES[0]
@@ -103,8 +95,8 @@ async def test_withdrawals_lower_the_share_that_is_visible() -> None:
             await run.bgp(withdrawn=withdrawn)
         (series,) = await run.source.ask(TELECOM, 0, 1 << 62)
         (country,) = await run.source.ask(KZ, 0, 1 << 62)
-        assert isinstance(series, Series)
-        assert isinstance(country, Series)
+        assert isinstance(series, SeriesEvidence)
+        assert isinstance(country, SeriesEvidence)
         assert [point.value for point in series.points] == [1.0, 1.0, 1 - 4 / 8]
         assert country.points == series.points
         assert await run.source.ask(Entity("UZ"), 0, 1 << 62) == []
@@ -131,12 +123,8 @@ async def test_with_nothing_to_follow_nobody_is_troubled() -> None:
     async with running(outside) as run:
         await run.live()
         run.source.follow([KZ])
-
-        async def waits() -> bool:
-            return len(run.pauses.taken) > 2
-
         await run.outside.tell({"type": "pong", "data": None})
-        await until(waits)
+        await run.pauses.until(3)
         assert len(outside.asked) == 1
 
 
@@ -173,11 +161,7 @@ async def test_a_bad_frame_ends_the_connection_and_it_comes_again_later(
             await socket.send_bytes(frame)
         else:
             await socket.send_str(frame)
-
-        async def came_again() -> bool:
-            return len(outside.sockets) == 2
-
-        await until(came_again)
+        await until_true(lambda: len(outside.sockets) == 2)
         assert 7.5 <= run.pauses.taken[0] <= 15
         assert run.source._routes._live_us is None, "deaf until the new one is acknowledged"
     assert "\x1b" not in caplog.text
@@ -196,11 +180,7 @@ async def test_a_server_that_refuses_is_left_alone_longer_each_time(status: int)
 
     outside = o.Outside(manner=refuse)
     async with running(outside, most_pauses=4) as run:
-
-        async def tired() -> bool:
-            return len(run.pauses.taken) == 5  # the last of which has no end
-
-        await until(tired)
+        await run.pauses.until(5)  # the last of which has no end
         first, second, third = run.pauses.taken[:3]
         if status in (429, 500):
             assert (first, second, third) == (900, 900, 900)
@@ -211,33 +191,27 @@ async def test_a_server_that_refuses_is_left_alone_longer_each_time(status: int)
         assert status != 302 or len(outside.asked) == 5, "a redirect is not followed"
 
 
-async def test_one_who_never_answers_the_handshake_is_left() -> None:
-    async def hang(request: web.Request) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async with running(o.Outside(manner=hang), replace(CALM, deadline_s=0.1), 1) as run:
-
-        async def left() -> bool:
-            return len(run.pauses.taken) >= 1
-
-        await until(left)
+async def hang(request: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
-async def test_one_who_falls_silent_is_left() -> None:
-    async def mute(request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for _ in socket:
-            pass
-        return socket
+async def mute(request: web.Request) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for _ in socket:
+        pass
+    return socket
 
-    async with running(o.Outside(manner=mute), replace(CALM, quiet_s=0.05), 1) as run:
 
-        async def left() -> bool:
-            return len(run.pauses.taken) >= 1
-
-        await until(left)
+@pytest.mark.parametrize(
+    ("manner", "limits"), [(hang, {"deadline_s": 0.1}), (mute, {"quiet_s": 0.05})]
+)
+async def test_server_without_handshake_or_answers_is_left(
+    manner: o.Manner, limits: dict[str, Any]
+) -> None:
+    async with running(o.Outside(manner=manner), replace(CALM, **limits), 1) as run:
+        await run.pauses.until(1)
         assert run.source._routes._live_us is None, "nothing was ever acknowledged"
 
 
@@ -250,29 +224,29 @@ NOW_US = HandClock().wall_us()
 
 
 def test_an_update_is_read_with_its_origin() -> None:
-    update = update_of(data(), NOW_US)
+    update = parse_update(data(), NOW_US)
     assert update is not None
     assert (update.origin, update.announced, update.withdrawn) == (9198, PREFIXES, ())
     assert update.peer == "rrc25.ripe.net 192.0.2.1"
 
 
 def test_a_set_of_origins_is_nobody() -> None:
-    update = update_of(data(path=[3356, [9198, 29355]]), NOW_US)
+    update = parse_update(data(path=[3356, [9198, 29355]]), NOW_US)
     assert update is not None
     assert update.origin == 0
 
 
 @pytest.mark.parametrize("change", [{"type": "KEEPALIVE"}, {"timestamp": 1_641_300_000.0}])
 def test_keepalives_and_what_is_not_of_now_are_no_updates(change: dict[str, Any]) -> None:
-    assert update_of(data(**change), NOW_US) is None
+    assert parse_update(data(**change), NOW_US) is None
 
 
 def test_a_prefix_has_one_spelling() -> None:
-    assert network("2605:de00:bb:0:0:0:0:0/48") == "2605:de00:bb::/48"
-    assert network("nowhere") == network("1.2.3.4/99") == ""
+    assert normalize_prefix("2605:de00:bb:0:0:0:0:0/48") == "2605:de00:bb::/48"
+    assert normalize_prefix("nowhere") == normalize_prefix("1.2.3.4/99") == ""
 
 
 def test_pongs_and_lists_are_understood() -> None:
-    assert frame_of('{"type": "pong", "data": null}').type == "pong"
+    assert parse_frame('{"type": "pong", "data": null}').type == "pong"
     with pytest.raises(SourceError):
-        frame_of('{"type": "%s"}' % ("x" * 65))
+        parse_frame('{"type": "%s"}' % ("x" * 65))

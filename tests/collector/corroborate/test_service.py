@@ -14,29 +14,28 @@ from aiohttp import web
 from heliograph.keys import SigningKey
 from heliograph_collector.corroborate import (
     SOURCES,
+    AnnotationLog,
+    CorroborationSettings,
     Corroborator,
     Entity,
     IodaConfig,
-    Means,
-    Notes,
     RadarConfig,
     RisConfig,
-    Settings,
     SourceError,
     open_session,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
-from heliograph_collector.corroborate.incident import DAY_US, HOUR_US, moment
-from heliograph_collector.corroborate.series import Claim, Claims, Evidence
-from heliograph_collector.corroborate.source import Source
-from heliograph_collector.detect import watch
-from heliograph_collector.incidents.diff import revise
-from heliograph_collector.incidents.log_file import AlertLog, Grounds, body
-from heliograph_collector.incidents.record import record
+from heliograph_collector.corroborate.incident import DAY_US, HOUR_US, format_timestamp
+from heliograph_collector.corroborate.series import Claim, ClaimsEvidence, SourceEvidence
+from heliograph_collector.corroborate.source import EvidenceSource
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.diff import diff_incidents
+from heliograph_collector.incidents.log_file import AlertLog, EntryBasis, entry_body
+from heliograph_collector.incidents.record import incident_record
 from support import outside as o
-from support.dark_world import KZ as IN_KZ
-from support.dark_world import Cut, at, country, live, world
 from support.hand_clock import HandClock
+from support.presence_model import KZ as IN_KZ
+from support.presence_model import Cut, at, country, live, world
 
 KZ = Entity("KZ")
 CLOCK = HandClock()
@@ -45,28 +44,21 @@ ONSET_US = CLOCK.wall_us() - HOUR_US
 
 def incident(name: str = "kz", **scope: Any) -> dict[str, Any]:
     cell = {"country": "KZ", "region": "", "asn": 0, "access": ""} | scope
-    return {
-        "id": name,
-        "kind": "network_silence",
-        "state": "confirmed",
-        "scope": cell,
-        "parts": [cell],
-        "started": {"earliest": moment(ONSET_US), "latest": moment(ONSET_US + 60_000_000)},
-        "ended": None,
-    }
+    started = (format_timestamp(ONSET_US), format_timestamp(ONSET_US + 60_000_000))
+    return o.incident(*started, name, scope=cell, parts=[cell])
 
 
 @dataclass
 class Fake:
     """A source that answers with an outage, or fails as it is told."""
 
-    clock: HandClock
     name: str = "fake"
     every_s: float = 600.0
     asked: list[tuple[Entity, int, int]] = field(default_factory=list)
     followed: Sequence[Entity] = ()
     failing: SourceError | None = None
     ran: bool = False
+    clock: HandClock = field(default_factory=HandClock)
 
     async def run(self) -> None:
         self.ran = True
@@ -74,30 +66,25 @@ class Fake:
     def follow(self, entities: Sequence[Entity]) -> None:
         self.followed = entities
 
-    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[Evidence]:
+    async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         self.asked.append((entity, since_us, until_us))
         if self.failing is not None:
             raise self.failing
-        return [
-            Claims(
-                source=self.name,
-                signal="outages",
-                entity=entity,
-                read_us=self.clock.wall_us(),
-                url="https://example.org",
-                attribution="somebody",
-                claims=(Claim(ONSET_US, None),),
-            )
-        ]
+        evidence = ClaimsEvidence(
+            source=self.name, signal="outages", entity=entity, read_us=self.clock.wall_us(),
+            url="https://example.org", attribution="somebody", claims=(Claim(ONSET_US, None),),
+        )  # fmt: skip
+        return [evidence]
 
 
 class World:
-    def __init__(self, folder: Path, session: Any, sources: Sequence[Source], most: int) -> None:
-        self.notes = Notes(folder)
+    def __init__(
+        self, folder: Path, session: Any, sources: Sequence[EvidenceSource], most: int
+    ) -> None:
+        self.notes = AnnotationLog(folder)
         self.told = [incident()]
-        self.pauses = o.Pauses(HandClock(), most=most)
-        clock = self.pauses.clock
-        self.means = Means(session=session, clock=clock, rng=Random(1), pause=self.pauses)
+        self.pauses = o.Pauses(most=most)
+        self.means = self.pauses.context(session)
         self.corroborator = Corroborator(
             sources,
             self.notes,
@@ -114,11 +101,19 @@ class World:
             task.cancel()
 
 
-async def test_each_round_asks_what_is_due_and_no_more(tmp_path: Path) -> None:
+async def run_rounds(
+    folder: Path, sources: Sequence[Fake], most: int, told: list[dict[str, Any]] | None = None
+) -> World:
     async with open_session() as session:
-        fake = Fake(HandClock())
-        world = World(tmp_path, session, [fake], most=11)
+        world = World(folder, session, sources, most)
+        world.told = world.told if told is None else told
         await world.run()
+    return world
+
+
+async def test_each_round_asks_what_is_due_and_no_more(tmp_path: Path) -> None:
+    fake = Fake()
+    world = await run_rounds(tmp_path, [fake], most=11)
     assert fake.ran
     assert len(fake.asked) == 2, "twelve rounds of a minute, and once in ten minutes"
     entity, since_us, until_us = fake.asked[0]
@@ -126,49 +121,38 @@ async def test_each_round_asks_what_is_due_and_no_more(tmp_path: Path) -> None:
     assert since_us < ONSET_US - 7 * DAY_US, "a week to compare with"
     assert until_us == CLOCK.wall_us()
     assert list(fake.followed) == [KZ, Entity("KZ", 9198)]
-    assert [note["what"] for note in world.notes.of("kz")] == ["agrees"]
+    assert [note["what"] for note in world.notes.list_annotations("kz")] == ["agrees"]
     assert (tmp_path / FILE).read_text().count("\n") == 1
 
 
 async def test_one_question_serves_all_incidents_of_a_place(tmp_path: Path) -> None:
-    async with open_session() as session:
-        fake = Fake(HandClock())
-        world = World(tmp_path, session, [fake], most=0)
-        world.told = [incident("a"), incident("b", region="ALA"), incident("c", asn=9198)]
-        await world.run()
+    fake, told = Fake(), [incident("a"), incident("b", region="ALA"), incident("c", asn=9198)]
+    world = await run_rounds(tmp_path, [fake], most=0, told=told)
     assert [entity for entity, *_ in fake.asked] == [KZ, Entity("KZ", 9198)]
-    assert [len(world.notes.of(name)) for name in "abc"] == [1, 1, 1]
+    assert [len(world.notes.list_annotations(name)) for name in "abc"] == [1, 1, 1]
 
 
 async def test_without_incidents_nobody_is_asked(tmp_path: Path) -> None:
-    async with open_session() as session:
-        fake = Fake(HandClock())
-        world = World(tmp_path, session, [fake], most=5)
-        world.told = []
-        await world.run()
+    fake = Fake()
+    await run_rounds(tmp_path, [fake], most=5, told=[])
     assert fake.asked == []
 
 
 async def test_many_incidents_at_once_are_not_all_asked_about(tmp_path: Path) -> None:
-    async with open_session() as session:
-        fake = Fake(HandClock())
-        world = World(tmp_path, session, [fake], most=0)
-        world.told = [incident(f"n{i}", asn=i) for i in range(1, 200)]
-        await world.run()
+    fake, told = Fake(), [incident(f"n{i}", asn=i) for i in range(1, 200)]
+    await run_rounds(tmp_path, [fake], most=0, told=told)
     assert len(fake.asked) == 16
 
 
 async def test_a_source_that_fails_is_asked_less_and_holds_up_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_session() as session:
-        bad, good = Fake(HandClock(), "bad", 0.0), Fake(HandClock(), "good", 0.0)
-        bad.failing = SourceError("Bad answered 429.", 1_800.0)
-        world = World(tmp_path, session, [bad, good], most=9)
-        await world.run()
+    bad, good = Fake("bad", 0.0), Fake("good", 0.0)
+    bad.failing = SourceError("Bad answered 429.", 1_800.0)
+    world = await run_rounds(tmp_path, [bad, good], most=9)
     assert world.pauses.taken.count(1_800.0) == len(bad.asked) >= 4
     assert len(good.asked) >= 4
-    assert {note["source"] for note in world.notes.of("kz")} == {"good"}
+    assert {note["source"] for note in world.notes.list_annotations("kz")} == {"good"}
     assert "Bad answered 429. Asking again in 1800 s." in caplog.text
 
 
@@ -198,12 +182,14 @@ def answers(share: float) -> dict[str, Any]:
     }
 
 
-async def corroborated(folder: Path, outside: o.Outside, told: list[dict[str, Any]]) -> Notes:
+async def corroborated(
+    folder: Path, outside: o.Outside, told: list[dict[str, Any]]
+) -> AnnotationLog:
     """Every source of the registry against `outside`, hours after the incident."""
     async with outside.serve(), open_session() as session:
         world = World(folder, session, [], most=40)
         world.pauses.clock.advance_us(6 * HOUR_US)
-        settings = Settings(
+        settings = CorroborationSettings(
             ris=RisConfig(url=f"{outside.url}/v1/ws/"),
             ioda=IodaConfig(url=f"{outside.url}/v2"),
             radar=RadarConfig(url=f"{outside.url}/client/v4", token=o.TOKEN),
@@ -214,7 +200,7 @@ async def corroborated(folder: Path, outside: o.Outside, told: list[dict[str, An
         )
         for source in sources:
             try:
-                await corroborator.round(source, {})
+                await corroborator.poll_due(source, {})
             except SourceError:
                 assert outside.manner is not None
         return world.notes
@@ -222,30 +208,19 @@ async def corroborated(folder: Path, outside: o.Outside, told: list[dict[str, An
 
 async def test_every_source_agrees_with_a_true_cut(tmp_path: Path) -> None:
     notes = await corroborated(tmp_path, o.Outside(answers(0.05)), [incident()])
-    said = {(note["source"], note["signal"]): note["what"] for note in notes.of("kz")}
-    assert said == {
-        ("ioda", "bgp"): "agrees",
-        ("ioda", "events"): "agrees",
-        ("ioda", "merit-nt"): "agrees",
-        ("ioda", "ping-slash24"): "agrees",
-        ("radar", "netflows"): "agrees",
-        ("radar", "outages"): "agrees",
-        ("radar", "traffic_anomalies"): "agrees",
-    }
+    said = {(note["source"], note["signal"]): note["what"] for note in notes.list_annotations("kz")}
+    signals = [("ioda", name) for name in ("bgp", "events", "merit-nt", "ping-slash24")]
+    signals += [("radar", name) for name in ("netflows", "outages", "traffic_anomalies")]
+    assert said == dict.fromkeys(signals, "agrees")
     assert o.TOKEN not in (tmp_path / FILE).read_text()
 
 
 async def test_a_country_that_is_well_is_told_by_those_who_can_tell(tmp_path: Path) -> None:
     notes = await corroborated(tmp_path, o.Outside(answers(1.0)), [incident()])
-    said = {note["signal"]: note["what"] for note in notes.of("kz") if note["signal"] != "events"}
-    assert said == {
-        "bgp": "nothing_to_say",
-        "merit-nt": "nothing_to_say",
-        "ping-slash24": "disagrees",
-        "netflows": "disagrees",
-        "outages": "nothing_to_say",
-        "traffic_anomalies": "nothing_to_say",
-    }
+    said = {note["signal"]: note["what"] for note in notes.list_annotations("kz")}
+    del said["events"]
+    silent = dict.fromkeys(("bgp", "merit-nt", "outages", "traffic_anomalies"), "nothing_to_say")
+    assert said == silent | dict.fromkeys(("ping-slash24", "netflows"), "disagrees")
 
 
 async def lie(request: web.Request) -> web.StreamResponse:
@@ -256,13 +231,15 @@ def findings(folder: Path) -> Iterator[list[dict[str, Any]]]:
     """A cut of a country as the detector tells it, state by state, into the log of `folder`."""
     signals = live(country() + world(), Random(1), 2, cuts=[Cut(3_600, 5_400, IN_KZ)])
     log = AlertLog(folder / "alerts.jsonl", SigningKey(b"k" * 32))
-    grounds = Grounds(1, 900, at(0), at(7_200), {"heliograph": "0"})
+    grounds = EntryBasis(1, 900, at(0), at(7_200), {"heliograph": "0"})
     before: list[Any] = []
     for until_s in (3_700, 4_500, 7_200):
-        found = watch([s for s in signals if s.at_us <= at(until_s)], at(until_s)).incidents
-        before, changes = revise(before, found, ())
-        log.append([body(change, grounds, at(until_s)) for change in changes])
-        yield [record(each) for each in before]
+        found = detect_silence(
+            [s for s in signals if s.at_us <= at(until_s)], at(until_s)
+        ).incidents
+        before, changes = diff_incidents(before, found, ())
+        log.append([entry_body(change, grounds, at(until_s)) for change in changes])
+        yield [incident_record(each) for each in before]
 
 
 @pytest.fixture(scope="module")

@@ -8,25 +8,29 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.detect.recovery import Recalled
-from heliograph_collector.model.records import Judged, Opinion, State, Vantage, Verdict, WorldTally
-from heliograph_collector.model.signals import Witness
+from heliograph_collector.detect.recovery import RecoveredVotes
+from heliograph_collector.model.records import (
+    JudgedMeasurement,
+    StoredVote,
+    Verdict,
+    VerdictState,
+    WorldTally,
+)
+from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from support.dark_shift import Shift, holds
-from support.dark_world import OLD_US, at, country, world
+from support.detector_run import DetectorRun, holds
+from support.journal_rows import place_of
+from support.presence_model import OLD_US, at, country, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, END, BACK, UNTIL = 7_200.0, 10_800.0, 14_400.0, 14_700.0
 BLOCKED = replace(blocked(), reachable_endpoints=0, endpoints=0)
 
 
-def place(witness: Witness) -> Vantage:
-    where = witness.place
-    return Vantage(country=where.country, region=where.region, asn=where.asn, access=where.access)
-
-
-def said(witness: Witness, second: float, received_s: float, number: int) -> Judged:
-    one = taken(number, at_us=at(second), service="signal", who=witness.nym, vantage=place(witness))
+def said(witness: VantageRef, second: float, received_s: float, number: int) -> JudgedMeasurement:
+    one = taken(
+        number, at_us=at(second), service="signal", who=witness.nym, vantage=place_of(witness)
+    )
     verdict = reachable()
     if witness.place.country == "KZ" and ONSET <= second < END:
         verdict = BLOCKED
@@ -34,30 +38,23 @@ def said(witness: Witness, second: float, received_s: float, number: int) -> Jud
     return replace(one, received_us=at(received_s), established=old), (verdict,)
 
 
-def kept(judged: Judged) -> Opinion:
+def kept(judged: JudgedMeasurement) -> StoredVote:
     """As the store gives it back."""
     one, (verdict,) = judged
-    return Opinion(
-        started_us=one.started_us,
-        nym=one.nym,
-        prefix=one.prefix,
-        place=one.vantage,
-        established=one.established,
-        state=verdict.state,
-        layer=verdict.layer,
-        method=verdict.method,
-        reachable_endpoints=0,
-        endpoints=0,
-    )
+    return StoredVote(
+        started_us=one.started_us, pseudonym=one.pseudonym, prefix=one.prefix, vantage=one.vantage,
+        established=one.established, state=verdict.state, layer=verdict.layer,
+        method=verdict.method, reachable_endpoints=0, endpoints=0,
+    )  # fmt: skip
 
 
 class Evening:
     """A service is blocked for an hour; who is late uploads everything at BACK."""
 
-    def __init__(self, late: Callable[[Witness], bool]) -> None:
+    def __init__(self, late: Callable[[VantageRef], bool]) -> None:
         rng = Random(1)
-        self.now: list[Judged] = []
-        self.late: list[Judged] = []
+        self.now: list[JudgedMeasurement] = []
+        self.late: list[JudgedMeasurement] = []
         number = 0
         for witness in [*country(each=1), *world(2)]:
             second = rng.uniform(0, 60)
@@ -72,50 +69,55 @@ class Evening:
             WorldTally(start_us=at(60 * minute), good=36, bad=0) for minute in range(int(BACK / 60))
         ]
 
-    def stored(self) -> list[Opinion]:
+    def stored(self) -> list[StoredVote]:
         mine = [j for j in [*self.now, *self.late] if j[0].vantage.country == "KZ"]
         return [kept(j) for j in sorted(mine, key=lambda j: j[0].started_us)]
 
-    async def play(self, shift: Shift) -> None:
+    def fill(self, run: DetectorRun) -> None:
+        run.store.stored, run.store.world = self.stored(), self.world
+
+    async def play(self, run: DetectorRun) -> None:
         """Up to the late upload, and to the first look after it."""
         for minute in range(int(BACK / 60)):
             since, until = at(60 * minute), at(60 * minute + 60)
-            shift.took(block(1, 9, *[j for j in self.now if since <= j[0].received_us < until]))
-            await shift.play([], 60 * minute + 60, tick_s=30)
-        shift.shelf.stored, shift.shelf.world = self.stored(), self.world
-        shift.took(block(10, 10, *self.late))
-        await shift.look()
+            run.took(block(1, 9, *[j for j in self.now if since <= j[0].received_us < until]))
+            await run.play([], 60 * minute + 60, tick_s=30)
+        self.fill(run)
+        run.took(block(10, 10, *self.late))
+        await run.look()
 
 
-async def reopened(shift: Shift) -> None:
-    await shift.play([], BACK + 40, tick_s=10)
-    assert await shift.detector.reopen()
-    await shift.play([], BACK + 60, tick_s=10)
+async def reopened(run: DetectorRun) -> None:
+    await run.play([], BACK + 40, tick_s=10)
+    assert await run.detector.recheck_late_window()
+    await run.play([], BACK + 60, tick_s=10)
 
 
-def only(shift: Shift) -> dict[str, Any]:
-    (incident,) = shift.confirmed()
+def only(run: DetectorRun) -> dict[str, Any]:
+    (incident,) = run.confirmed()
     return incident
 
 
-async def test_what_was_missed_is_told_with_its_true_bracket(tmp_path: Path) -> None:
+async def test_block_missed_live_is_logged_with_its_true_bracket(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        assert shift.detector.book.incidents() == []
-        assert not await shift.detector.reopen()  # what comes late comes together: it waits
-        await reopened(shift)
-        incident = only(shift)
+    async with DetectorRun(tmp_path) as run:
+        await evening.play(run)
+        assert run.detector.book.incidents() == []
+        assert (
+            not await run.detector.recheck_late_window()
+        )  # what comes late comes together: it waits
+        await reopened(run)
+        incident = only(run)
         assert (incident["kind"], incident["state"]) == ("service_blocking", "closed")
         assert holds(incident["started"], ONSET, slack_s=1)
         assert holds(incident["ended"], END, slack_s=1)
-        assert len(shift.alerts(incident["id"])) == 1
-        (entry,) = shift.detector.book.entries
+        assert len(run.alerts(incident["id"])) == 1
+        (entry,) = run.detector.book.entries
         assert entry.body["versions"]["verdicts"] == "store"
-        assert shift.shelf.asked[0][:2] == ("signal", "KZ")
-        assert not await shift.detector.reopen()
-        await shift.play([], UNTIL + 3_600, tick_s=60)
-        assert len(shift.detector.book.entries) == 1
+        assert run.store.asked[0][:2] == ("signal", "KZ")
+        assert not await run.detector.recheck_late_window()
+        await run.play([], UNTIL + 3_600, tick_s=60)
+        assert len(run.detector.book.entries) == 1
 
 
 class Memory:
@@ -125,120 +127,112 @@ class Memory:
         self.late = evening.late
         self.asked: list[int | None] = []
 
-    async def since(self, position: int | None) -> Recalled:
+    async def since(self, position: int | None) -> RecoveredVotes:
         self.asked.append(position)
-        found = Recalled(10)
-        found.take(self.late if position is not None and position < 10 else [])
+        found = RecoveredVotes(10)
+        found.add_verdicts(self.late if position is not None and position < 10 else [])
         return found
 
 
-async def test_a_kill_between_the_upload_and_the_look_loses_nothing(tmp_path: Path) -> None:
+async def test_kill_between_upload_and_evaluation_loses_nothing(tmp_path: Path) -> None:
     """The block is in the store, and what it says of the past was only in mind."""
     evening = Evening(late=lambda _: True)
     memory = Memory(evening)
-    async with Shift(tmp_path) as shift:
-        await shift.detector.recall(memory)
-        await evening.play(shift)
-        assert not await shift.detector.reopen()
+    async with DetectorRun(tmp_path) as run:
+        await run.detector.recover_verdicts(memory)
+        await evening.play(run)
+        assert not await run.detector.recheck_late_window()
     for start_s in (BACK + 20, BACK + 25):  # and once more, before anything came of it
-        async with Shift(tmp_path, start_s=start_s) as shift:
-            shift.shelf.stored, shift.shelf.world = evening.stored(), evening.world
-            await shift.detector.recall(memory)
-            await shift.play([], start_s + 5, tick_s=1)
-    async with Shift(tmp_path, start_s=BACK + 60) as shift:
-        shift.shelf.stored, shift.shelf.world = evening.stored(), evening.world
-        await shift.detector.recall(memory)
-        await shift.play([], BACK + 100, tick_s=10)
-        assert await shift.detector.reopen()
-        await shift.play([], BACK + 300, tick_s=10)
-        assert holds(only(shift)["started"], ONSET, slack_s=1)
-    async with Shift(tmp_path, start_s=BACK + 400) as shift:
-        await shift.detector.recall(memory)
+        async with DetectorRun(tmp_path, start_s=start_s) as run:
+            evening.fill(run)
+            await run.detector.recover_verdicts(memory)
+            await run.play([], start_s + 5, tick_s=1)
+    async with DetectorRun(tmp_path, start_s=BACK + 60) as run:
+        evening.fill(run)
+        await run.detector.recover_verdicts(memory)
+        await run.play([], BACK + 100, tick_s=10)
+        assert await run.detector.recheck_late_window()
+        await run.play([], BACK + 300, tick_s=10)
+        assert holds(only(run)["started"], ONSET, slack_s=1)
+    async with DetectorRun(tmp_path, start_s=BACK + 400) as run:
+        await run.detector.recover_verdicts(memory)
     assert memory.asked == [None, 9, 9, 9, 10]
 
 
-async def test_what_others_have_in_mind_alone_is_recalled_too(tmp_path: Path) -> None:
+async def test_recovery_begins_before_bins_that_wait_to_be_rolled_up(tmp_path: Path) -> None:
     """Old bins wait to be rolled up: until then a start begins before what touched them."""
     evening = Evening(late=lambda _: False)
     memory = Memory(evening)
     for waits in (4, None):
-        async with Shift(tmp_path, start_s=BACK) as shift:
-            await shift.detector.recall(memory, [lambda: waits])  # noqa: B023 -- called in this turn
-            await shift.play([], BACK + 300, tick_s=10)
-    async with Shift(tmp_path, start_s=BACK + 300) as shift:
-        assert (await shift.detector.recall(memory))[0] == 10
+        async with DetectorRun(tmp_path, start_s=BACK) as run:
+            await run.detector.recover_verdicts(memory, [lambda: waits])  # noqa: B023 -- called in this turn
+            await run.play([], BACK + 300, tick_s=10)
+    async with DetectorRun(tmp_path, start_s=BACK + 300) as run:
+        assert (await run.detector.recover_verdicts(memory))[0] == 10
     assert memory.asked == [None, 4, 10]
 
 
-async def test_what_late_data_say_is_not_dropped_when_it_cannot_be_kept(tmp_path: Path) -> None:
+async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        await shift.play([], BACK + 40, tick_s=10)
+    async with DetectorRun(tmp_path) as run:
+        await evening.play(run)
+        await run.play([], BACK + 40, tick_s=10)
         held = tmp_path / "detect" / "amended.new"
         held.mkdir()  # as a disk that takes nothing
         with pytest.raises(OSError, match="amended"):
-            await shift.detector.reopen()
+            await run.detector.recheck_late_window()
         held.rmdir()
-        await shift.play([], BACK + 80, tick_s=10)
-        assert await shift.detector.reopen()
-        await shift.play([], BACK + 100, tick_s=10)
-        assert holds(only(shift)["started"], ONSET, slack_s=1)
+        await run.play([], BACK + 80, tick_s=10)
+        assert await run.detector.recheck_late_window()
+        await run.play([], BACK + 100, tick_s=10)
+        assert holds(only(run)["started"], ONSET, slack_s=1)
 
 
-async def test_the_bracket_of_a_known_one_is_corrected_under_its_name(tmp_path: Path) -> None:
+async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: Path) -> None:
     """Six of eighteen were there at once; the others had measured sooner, and come late."""
     evening = Evening(late=lambda w: w.place.asn not in (101, 201))
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        before = only(shift)
-        await reopened(shift)
-        after = only(shift)
+    async with DetectorRun(tmp_path) as run:
+        await evening.play(run)
+        before = only(run)
+        await reopened(run)
+        after = only(run)
         assert after["id"] == before["id"]
         assert holds(after["started"], ONSET, slack_s=1)
-        assert len(shift.detector.book.of(after["id"])) > len(before["alerts"])
-        assert len(shift.alerts(after["id"])) == 2
-    async with Shift(tmp_path, start_s=BACK + 120) as shift:
-        await shift.play([], BACK + 300, tick_s=60)
-        assert only(shift)["started"] == after["started"]  # it is known after a restart too
+        assert len(run.detector.book.entries_of(after["id"])) > len(before["alerts"])
+        assert len(run.alerts(after["id"])) == 2
+    async with DetectorRun(tmp_path, start_s=BACK + 120) as run:
+        await run.play([], BACK + 300, tick_s=60)
+        assert only(run)["started"] == after["started"]  # it is known after a restart too
 
 
-async def test_a_store_that_is_away_or_asked_too_much_is_asked_again(tmp_path: Path) -> None:
+async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        shift.shelf.failures = [StoreError("The store is away."), TooMuchError("Too much.")]
-        await shift.play([], BACK + 40, tick_s=10)
-        assert await shift.detector.reopen()
-        assert not await shift.detector.reopen()
-        await shift.play([], BACK + 90, tick_s=10)
-        assert await shift.detector.reopen()
-        await shift.look()
-        first, whole, half = [until_us - since_us for _, _, since_us, until_us in shift.shelf.asked]
+    async with DetectorRun(tmp_path) as run:
+        await evening.play(run)
+        run.store.failures = [StoreError("The store is away."), TooMuchError("Too much.")]
+        await run.play([], BACK + 40, tick_s=10)
+        assert await run.detector.recheck_late_window()
+        assert not await run.detector.recheck_late_window()
+        await run.play([], BACK + 90, tick_s=10)
+        assert await run.detector.recheck_late_window()
+        await run.look()
+        first, whole, half = [until_us - since_us for _, _, since_us, until_us in run.store.asked]
         assert first <= whole
         assert abs(whole - 2 * half) <= 60_000_000  # in whole minutes
-        assert shift.confirmed() == []  # that half does not show how it began
+        assert run.confirmed() == []  # that half does not show how it began
 
 
-async def test_a_few_failures_among_many_reopen_nothing(tmp_path: Path) -> None:
-    """As verdicts do that a control's word changes all day."""
+@pytest.mark.parametrize("is_doubt", [False, True], ids=["few failures", "doubt"])
+async def test_late_votes_that_show_no_block_reopen_nothing(tmp_path: Path, is_doubt: bool) -> None:
+    """Few failures come late all day, as verdicts change with the control; doubt has no vote."""
+    unknown = Verdict(state=VerdictState.UNKNOWN, rule="link.offline")
     evening = Evening(late=lambda _: True)
-    evening.late = [
-        (one, (BLOCKED if one.nym.endswith("101mobilesession-0") else reachable(),))
-        for one, _ in evening.late
-    ]
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        await shift.play([], BACK + 40, tick_s=10)
-        assert not await shift.detector.reopen()
-        assert shift.shelf.asked == []
-
-
-async def test_doubt_reopens_nothing(tmp_path: Path) -> None:
-    unknown = Verdict(state=State.UNKNOWN, rule="link.offline")
-    evening = Evening(late=lambda _: True)
-    evening.late = [(one, (unknown,)) for one, _ in evening.late]
-    async with Shift(tmp_path) as shift:
-        await evening.play(shift)
-        await shift.play([], BACK + 40, tick_s=10)
-        assert not await shift.detector.reopen()
+    for i, (one, _) in enumerate(evening.late):
+        is_failing = one.pseudonym.endswith("101mobilesession-0")
+        verdict = unknown if is_doubt else BLOCKED if is_failing else reachable()
+        evening.late[i] = one, (verdict,)
+    async with DetectorRun(tmp_path) as run:
+        await evening.play(run)
+        await run.play([], BACK + 40, tick_s=10)
+        assert not await run.detector.recheck_late_window()
+        assert run.store.asked == []

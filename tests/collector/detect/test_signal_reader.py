@@ -5,41 +5,41 @@ from dataclasses import replace
 import pytest
 
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.signal_reader import Inbox, Signal
-from heliograph_collector.model.records import JournalRow, Kind, Role
+from heliograph_collector.detect.signal_reader import Signal, SignalReader
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.model.signals import (
-    Arrival,
     Fault,
+    FaultReason,
     Goodbye,
-    Lost,
-    Place,
-    Replay,
-    Why,
-    Witness,
+    OfflineReport,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
 )
-from support.dark_rows import SECRET, agent, arrival, fault, row_of, upload
-from support.dark_world import OLD_US, at
+from support.journal_rows import SECRET, agent, arrival, fault, row_of, upload
+from support.presence_model import OLD_US, at
 
-ANNA = Witness("anna", "net", Place("KZ", "ALA", 9198, "mobile"), OLD_US)
-KEY = Inbox(SECRET).key(agent("anna"))
+ANNA = VantageRef("anna", "net", VantageLocation("KZ", "ALA", 9198, "mobile"), OLD_US)
+KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
 
 
 def told(*rows: JournalRow) -> list[Signal]:
-    inbox = Inbox(SECRET)
-    return [signal for row in rows for signal in inbox.take(row)]
+    inbox = SignalReader(SECRET)
+    return [signal for row in rows for signal in inbox.read_row(row)]
 
 
 def here(second: float, boot: str = "b") -> JournalRow:
-    return arrival(Arrival(at(second), ANNA), boot=boot)
+    return arrival(VantageArrival(at(second), ANNA), boot=boot)
 
 
 def lost(second: float, heard: float, boot: str = "b") -> JournalRow:
-    row = row_of(Lost(at(second), "anna", at(heard)))
+    row = row_of(VantageLoss(at(second), "anna", at(heard)))
     return replace(row, body=Hello(boot=boot).SerializeToString())
 
 
-def words(*rows: JournalRow) -> list[Replay]:
-    return [signal for signal in told(*rows) if isinstance(signal, Replay)]
+def words(*rows: JournalRow) -> list[OfflineReport]:
+    return [signal for signal in told(*rows) if isinstance(signal, OfflineReport)]
 
 
 def later(second: float) -> JournalRow:
@@ -47,67 +47,58 @@ def later(second: float) -> JournalRow:
     return row_of(Goodbye(at(second), "somebody"))
 
 
-def test_who_comes_has_a_name_of_ours_a_place_and_an_age() -> None:
+def test_arrival_has_pseudonym_place_and_age() -> None:
     (signal,) = told(here(10))
-    assert signal == Arrival(at(10), replace(ANNA, nym=KEY))
-    assert Inbox(b"t" * 32).key(agent("anna")) != KEY
+    assert signal == VantageArrival(at(10), replace(ANNA, nym=KEY))
+    assert SignalReader(b"t" * 32).derive_pseudonym(agent("anna")) != KEY
     assert len(KEY) == 16
+    assert told(replace(here(10), since_s=0)) == [
+        VantageArrival(at(10), replace(ANNA, nym=KEY, first_us=at(10)))
+    ], "unknown since when is young"
+    assert told(replace(here(10), body=b"\xff\xff")) == [
+        VantageArrival(at(10), replace(ANNA, nym=KEY, place=VantageLocation("KZ", "", 9198, "")))
+    ], "an unreadable hello leaves the country"
 
 
-def test_of_whom_we_do_not_know_since_when_is_young() -> None:
-    (signal,) = told(replace(here(10), since_s=0))
-    assert isinstance(signal, Arrival)
-    assert signal.witness.first_us == at(10)
-
-
-def test_losses_goodbyes_and_faults() -> None:
-    assert told(lost(50, 12)) == [Lost(at(50), KEY, at(12))]
-    assert told(replace(lost(50, 0), heard_us=0)) == [Lost(at(50), KEY, at(12.5))]
+def test_losses_goodbyes_and_faults_become_signals() -> None:
+    assert told(lost(50, 12)) == [VantageLoss(at(50), KEY, at(12))]
+    assert told(replace(lost(50, 0), heard_us=0)) == [VantageLoss(at(50), KEY, at(12.5))]
     assert told(row_of(Goodbye(at(5), "anna"))) == [Goodbye(at(5), KEY)]
-    for why in Why:
+    for why in FaultReason:
         one = Fault(at(1), at(9), why)
         assert told(fault(one)) == [one]
-    one = Fault(at(1), at(9), Why.CARRIER, "KZ", "relay")
+    one = Fault(at(1), at(9), FaultReason.CARRIER, "KZ", "relay")
     body = b'{"why":"carrier","country":"KZ","carrier":"relay"}'
     assert told(replace(fault(one), body=body)) == [one]
-
-
-def test_a_start_of_which_nobody_knows_the_one_before_is_a_moment() -> None:
-    row = replace(fault(Fault(0, at(9), Why.RESTART)), heard_us=0)
-    assert told(row) == [Fault(at(9), at(9), Why.RESTART)]
+    first = replace(fault(Fault(0, at(9), FaultReason.RESTART)), heard_us=0)
+    assert told(first) == [Fault(at(9), at(9), FaultReason.RESTART)], "without a start before"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"why":"moon"}', b'{"why":1}', b"\xff"])
-def test_a_fault_that_we_do_not_understand_is_none(body: bytes) -> None:
-    assert told(replace(fault(Fault(at(1), at(9), Why.PROBE)), body=body)) == []
+def test_unknown_fault_is_skipped(body: bytes) -> None:
+    assert told(replace(fault(Fault(at(1), at(9), FaultReason.PROBE)), body=body)) == []
 
 
-def test_controls_and_who_is_nowhere_are_no_vantages() -> None:
+def test_controls_and_unplaced_agents_are_no_vantages() -> None:
     for row in (here(10), lost(50, 12), row_of(Goodbye(at(5), "anna"))):
-        assert told(replace(row, role=Role.CONTROL)) == []
+        assert told(replace(row, role=AgentRole.CONTROL)) == []
     (signal,) = told(replace(here(10), country="ZZ"))
     assert isinstance(signal, Goodbye)
 
 
-def test_a_hello_that_is_none_leaves_a_vantage_of_its_country() -> None:
-    (signal,) = told(replace(here(10), body=b"\xff\xff"))
-    assert isinstance(signal, Arrival)
-    assert signal.witness.place == Place("KZ", "", 9198, "")
-
-
-def test_who_measured_in_the_dark_was_alive() -> None:
+def test_measurement_in_the_gap_is_an_offline_report() -> None:
     made = [at(50), at(700), at(2_000)]
     (word,) = words(here(0), lost(137, 100), here(1_900), upload("anna", at(1_930), made))
-    assert word == Replay(at(1_930), KEY, at(100), at(1_900), alive=True)
+    assert word == OfflineReport(at(1_930), KEY, at(100), at(1_900), alive=True)
 
 
 @pytest.mark.parametrize("made", [[50, 99, 1_950], [108], [1_892], []])
-def test_what_was_made_before_after_or_at_the_edge_proves_nothing(made: list[float]) -> None:
+def test_measurement_outside_the_gap_proves_nothing(made: list[float]) -> None:
     batch = upload("anna", at(1_960), [at(second) for second in made])
     assert words(here(0), lost(137, 100), here(1_900), batch, later(9_000)) == []
 
 
-def test_one_word_is_enough_and_only_who_was_lost_is_asked() -> None:
+def test_first_upload_of_a_returned_agent_is_reported_once() -> None:
     first, second = (upload("anna", at(t), [at(700)]) for t in (1_930, 1_940))
     assert len(words(here(0), lost(137, 100), here(1_900), first, second)) == 1
     assert words(here(0), here(1_900), first) == []
@@ -115,44 +106,40 @@ def test_one_word_is_enough_and_only_who_was_lost_is_asked() -> None:
 
 
 @pytest.mark.parametrize("carrier", ["code", "bundle"])
-def test_what_came_by_hand_is_no_sign_of_a_link(carrier: str) -> None:
+def test_relayed_upload_is_no_arrival(carrier: str) -> None:
     """It was made a moment ago, by one that is lost: nobody is back for that."""
     gone = (here(0), replace(lost(137, 100), country="KZ"))
     fresh = upload("anna", at(700), [at(690)])
-    assert [type(s) for s in told(*gone, replace(fresh, carrier=carrier))] == [Arrival, Lost]
+    assert [type(s) for s in told(*gone, replace(fresh, carrier=carrier))] == [
+        VantageArrival,
+        VantageLoss,
+    ]
     by_post = told(*gone, replace(fresh, carrier="post"))
-    assert [type(s) for s in by_post] == [Arrival, Lost, Arrival]
+    assert [type(s) for s in by_post] == [VantageArrival, VantageLoss, VantageArrival]
 
 
-def test_who_rebooted_and_has_nothing_to_tell_had_no_power() -> None:
+def test_reboot_without_measurement_in_the_gap_was_no_power() -> None:
     back = (here(0), lost(137, 100, "one"), here(1_900, "two"))
     assert words(*back, later(2_499)) == []
     (word,) = words(*back, later(2_500))
     assert (word.alive, word.at_us, word.since_us) == (False, at(2_500), at(100))
-
-
-def test_a_reboot_with_word_from_before_it_was_alive_all_the_same() -> None:
-    back = (here(0), lost(137, 100, "one"), here(1_900, "two"))
     (word,) = words(*back, upload("anna", at(2_000), [at(900)]), later(2_600))
     assert word.alive
+    for before, after in (("one", "one"), ("", "two"), ("one", "")):  # no reboot: doubt
+        assert words(here(0), lost(137, 100, before), here(1_900, after), later(9_000)) == []
 
 
-@pytest.mark.parametrize("boots", [("one", "one"), ("", "two"), ("one", "")])
-def test_silence_without_a_reboot_is_doubt(boots: tuple[str, str]) -> None:
-    assert words(here(0), lost(137, 100, boots[0]), here(1_900, boots[1]), later(9_000)) == []
-
-
-def test_a_second_silence_begins_anew() -> None:
+def test_second_silence_opens_a_new_gap() -> None:
     rows = [here(0), lost(137, 100, "one"), here(1_900, "two"), lost(2_100, 2_060, "two")]
     assert words(*rows, later(2_600)) == []
     (word,) = words(*rows, here(3_000, "three"), later(3_700))
     assert word.since_us == at(2_060)
 
 
-def test_an_envelope_that_cannot_be_read_says_nothing() -> None:
+def test_unreadable_envelope_is_skipped() -> None:
     bad = replace(upload("anna", at(1_930), []), body=b"nonsense")
     assert words(here(0), lost(137, 100), here(1_900), bad) == []
-    assert bad.kind is Kind.ENVELOPE
+    assert bad.kind is RowKind.ENVELOPE
 
 
 def by_post(second: float) -> JournalRow:
@@ -162,25 +149,27 @@ def by_post(second: float) -> JournalRow:
 
 def lost_at_home(second: float, heard: float) -> JournalRow:
     """As intake writes it: with the place."""
-    return replace(here(second), kind=Kind.LOST, heard_us=at(heard))
+    return replace(here(second), kind=RowKind.LOST, heard_us=at(heard))
 
 
-def test_whose_session_is_blocked_and_who_goes_on_by_post_is_here() -> None:
+def test_upload_by_post_after_a_loss_is_an_arrival() -> None:
     signals = told(here(0), lost_at_home(50, 12), by_post(60), by_post(90))
-    came = [(type(s), s.at_us) for s in signals if isinstance(s, Arrival | Lost)]
-    assert came == [(Arrival, at(0)), (Lost, at(50)), (Arrival, at(60))]
-    assert signals[2] == Arrival(at(60), replace(ANNA, nym=KEY))
+    came = [(type(s), s.at_us) for s in signals if isinstance(s, VantageArrival | VantageLoss)]
+    assert came == [(VantageArrival, at(0)), (VantageLoss, at(50)), (VantageArrival, at(60))]
+    assert signals[2] == VantageArrival(at(60), replace(ANNA, nym=KEY))
 
 
-def test_who_sends_no_more_by_post_is_gone() -> None:
+def test_agent_that_stops_posting_is_lost() -> None:
     rows = [here(0), lost_at_home(50, 12), by_post(60), by_post(90)]
-    assert not [s for s in told(*rows, later(389)) if s == Lost(at(389), KEY, at(90))]
-    assert told(*rows, later(390))[-2] == Lost(at(390), KEY, at(90))
+    assert not [s for s in told(*rows, later(389)) if s == VantageLoss(at(389), KEY, at(90))]
+    assert told(*rows, later(390))[-2] == VantageLoss(at(390), KEY, at(90))
     with_session = told(*rows, here(100), later(390))
-    assert [s for s in with_session if isinstance(s, Lost)] == [Lost(at(50), KEY, at(12))]
+    assert [s for s in with_session if isinstance(s, VantageLoss)] == [
+        VantageLoss(at(50), KEY, at(12))
+    ]
 
 
-def test_old_measurements_brought_by_post_are_no_sign_of_life() -> None:
+def test_old_measurements_by_post_are_no_arrival() -> None:
     old = replace(upload("anna", at(400), [at(20)]), carrier="post")
     signals = told(here(0), lost_at_home(50, 12), old)
-    assert [type(s) for s in signals] == [Arrival, Lost]
+    assert [type(s) for s in signals] == [VantageArrival, VantageLoss]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from random import Random
 
@@ -9,19 +10,30 @@ import pytest
 
 from heliograph_collector.detect.stats.churn import (
     HOURS,
-    Record,
-    chance,
+    ChurnRecord,
     hour_of_week,
-    per_day,
-    seasonal,
+    silence_chance,
+    silences_per_day,
+    weekly_factors,
 )
-from heliograph_collector.detect.stats.localization import fold
-from heliograph_collector.detect.stats.tails import beta_binomial, chernoff, upper_tail
-from heliograph_collector.detect.stats.voting import count, established, standing, total
-from heliograph_collector.incidents.scope import Scope, join, label, scopes_of
-from heliograph_collector.model.signals import DAY_US, Place, Standing, Witness, standing_of
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.tails import chernoff_bound, log_beta_binomial, upper_tail
+from heliograph_collector.detect.stats.voting import (
+    count_votes,
+    established_votes,
+    seniority_weight,
+    sum_votes,
+)
+from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label, scopes_of
+from heliograph_collector.model.signals import (
+    DAY_US,
+    VantageLocation,
+    VantageRef,
+    VoteValue,
+    derive_vote_value,
+)
 from heliograph_collector.model.thresholds import THRESHOLDS
-from support.dark_world import T0, country, people
+from support.presence_model import T0, country, people
 
 NOW = T0
 
@@ -39,36 +51,31 @@ def test_the_tail_is_that_of_all_outcomes_counted_one_by_one(seed: int) -> None:
         assert upper_tail(chances, k) == pytest.approx(truth, abs=1e-12)
 
 
-def test_the_tail_of_equal_chances_is_the_binomial_one() -> None:
+def test_tail_of_equal_chances_is_binomial_and_below_the_bound() -> None:
     truth = sum(math.comb(50, i) * 0.01**i * 0.99 ** (50 - i) for i in range(7, 51))
     assert upper_tail([0.01] * 50, 7) == pytest.approx(truth, rel=1e-9)
-
-
-def test_the_bound_is_never_below_the_truth() -> None:
     for k in range(1, 30):
-        assert chernoff(40 * 0.05, k) >= upper_tail([0.05] * 40, k)
-
-
-def test_a_huge_cell_is_answered_by_the_bound() -> None:
-    assert 0 < upper_tail([0.001] * 100_000, 500) < 1e-150
+        assert chernoff_bound(40 * 0.05, k) >= upper_tail([0.05] * 40, k)
+    assert 0 < upper_tail([0.001] * 100_000, 500) < 1e-150, "a huge cell has the bound"
 
 
 def test_beta_binomial_chances_sum_to_one() -> None:
-    every = sum(math.comb(12, k) * math.exp(beta_binomial(k, 12, 0.2, 0.1)) for k in range(13))
+    every = sum(math.comb(12, k) * math.exp(log_beta_binomial(k, 12, 0.2, 0.1)) for k in range(13))
     assert every == pytest.approx(1.0)
 
 
 def test_a_rate_lies_between_its_own_and_the_pools() -> None:
-    pool = Record(losses=100.0, days=100.0)
-    restless, new = Record(losses=84.0, days=7.0), Record()
-    assert per_day(new, pool, THRESHOLDS) == pytest.approx((4 * 30 + 100) / 130)
-    assert per_day(new, pool, THRESHOLDS) < per_day(restless, pool, THRESHOLDS) < 12
-    wild = Record(losses=1e6, days=7.0)
-    assert per_day(wild, pool, THRESHOLDS) == THRESHOLDS.most_per_day
+    pool = ChurnRecord(losses=100.0, days=100.0)
+    restless, new = ChurnRecord(losses=84.0, days=7.0), ChurnRecord()
+    wild = ChurnRecord(losses=1e6, days=7.0)
+    rates = [silences_per_day(own, pool, THRESHOLDS) for own in (new, restless, wild)]
+    assert rates[0] == pytest.approx((4 * 30 + 100) / 130)
+    assert rates[0] < rates[1] < 12
+    assert rates[2] == THRESHOLDS.most_per_day
 
 
 def test_the_past_fades() -> None:
-    record = Record()
+    record = ChurnRecord()
     for _ in range(100):
         record.add(1, DAY_US, memory_days=28.0)
     assert record.days == pytest.approx(28.0)
@@ -77,36 +84,39 @@ def test_the_past_fades() -> None:
 
 def test_hours_of_the_week() -> None:
     assert hour_of_week(T0) == 5 * 24  # 1 January 2022 was a Saturday
-    assert chance(12.0, 120.0) == pytest.approx(1 - math.exp(-1 / 60))
+    assert silence_chance(12.0, 120.0) == pytest.approx(1 - math.exp(-1 / 60))
     losses = [10.0] * HOURS
     losses[3] = 60.0
-    factors = seasonal(losses, [1.0] * HOURS)
+    factors = weekly_factors(losses, [1.0] * HOURS)
     assert factors[3] > 2 > 1.05 > factors[4]
-    assert seasonal([0.0] * HOURS, [1.0] * HOURS) == [1.0] * HOURS
+    assert weekly_factors([0.0] * HOURS, [1.0] * HOURS) == [1.0] * HOURS
 
 
 def test_one_vote_per_network_however_many_are_in_it() -> None:
-    place = Place("KZ", "ALA", 1, "fixed")
+    place = VantageLocation("KZ", "ALA", 1, "fixed")
     cafe = [(w, True) for w in people(place, 30, prefix="cafe")]
     rest = [(w, False) for w in people(place, 9)]
-    assert total(count(cafe + rest)).share == pytest.approx(0.1)
+    assert sum_votes(count_votes(cafe + rest)).share == pytest.approx(0.1)
 
 
 def test_who_claims_many_places_has_still_one_vote() -> None:
-    many = [(Witness(f"s{i}", "one", Place("KZ", f"R{i}", 1, "fixed"), 0), True) for i in range(10)]
-    assert total(count(many)).votes == pytest.approx(1.0)
+    many = [
+        (VantageRef(f"s{i}", "one", VantageLocation("KZ", f"R{i}", 1, "fixed"), 0), True)
+        for i in range(10)
+    ]
+    assert sum_votes(count_votes(many)).votes == pytest.approx(1.0)
 
 
 def test_the_young_confirm_nothing_where_there_are_old() -> None:
-    old = [(w, False) for w in people(Place("KZ", "ALA", 1, "fixed"), 6)]
-    place = Place("KZ", "ALA", 2, "fixed")
-    young = [(Witness(f"y{i}", f"y{i}", place, NOW - 9 * DAY_US), True) for i in range(50)]
-    ballot, sure = established(old + young, NOW, THRESHOLDS)
+    old = [(w, False) for w in people(VantageLocation("KZ", "ALA", 1, "fixed"), 6)]
+    place = VantageLocation("KZ", "ALA", 2, "fixed")
+    young = [(VantageRef(f"y{i}", f"y{i}", place, NOW - 9 * DAY_US), True) for i in range(50)]
+    ballot, sure = established_votes(old + young, NOW, THRESHOLDS)
     assert sure
-    assert total(ballot).hits == 0
-    ballot, sure = established(young, NOW, THRESHOLDS)
+    assert sum_votes(ballot).hits == 0
+    ballot, sure = established_votes(young, NOW, THRESHOLDS)
     assert not sure
-    assert standing(young[0][0], NOW) == pytest.approx(1 - 1 / 9)
+    assert seniority_weight(young[0][0], NOW) == pytest.approx(1 - 1 / 9)
 
 
 def _fold(where: str, **only: object) -> tuple[Scope, ...]:
@@ -114,7 +124,7 @@ def _fold(where: str, **only: object) -> tuple[Scope, ...]:
         (w, all(getattr(w.place, name) == value for name, value in only.items()))
         for w in country("KZ", each=3)
     ]
-    return tuple(part.scope for part in fold(count(votes), 0.6, 5))
+    return tuple(part.scope for part in localize(count_votes(votes), 0.6, 5))
 
 
 @pytest.mark.parametrize(
@@ -131,32 +141,32 @@ def test_the_widest_cell_that_explains_it(
     only: dict[str, object], scope: Scope, called: str
 ) -> None:
     assert _fold("KZ", **only) == (scope,)
-    assert label([scope]).startswith(called)
+    assert scope_label([scope]).startswith(called)
 
 
 def test_three_quarters_mobile_do_not_make_a_national_cut() -> None:
-    votes = [(w, True) for w in people(Place("KZ", "ALA", 1, "mobile"), 30)]
-    votes += [(w, True) for w in people(Place("KZ", "ALA", 2, "mobile"), 30)]
-    votes += [(w, False) for w in people(Place("KZ", "ALA", 3, "fixed"), 20)]
-    (part,) = fold(count(votes), 0.6, 5)
+    votes = [(w, True) for w in people(VantageLocation("KZ", "ALA", 1, "mobile"), 30)]
+    votes += [(w, True) for w in people(VantageLocation("KZ", "ALA", 2, "mobile"), 30)]
+    votes += [(w, False) for w in people(VantageLocation("KZ", "ALA", 3, "fixed"), 20)]
+    (part,) = localize(count_votes(votes), 0.6, 5)
     assert part.scope == Scope("KZ", access="mobile")
 
 
 def test_a_remainder_of_hosting_is_named_as_spared() -> None:
     votes = [(w, True) for w in country("KZ", each=3)]
-    votes += [(w, False) for w in people(Place("KZ", "", 9, "hosting"), 5)]
-    (part,) = fold(count(votes), 0.6, 5)
+    votes += [(w, False) for w in people(VantageLocation("KZ", "", 9, "hosting"), 5)]
+    (part,) = localize(count_votes(votes), 0.6, 5)
     assert part.scope == Scope("KZ")
     assert part.beyond == (Scope("KZ", access="hosting"), Scope("KZ", asn=9))
 
 
 def test_two_of_three_are_named_one_by_one() -> None:
-    def named(kept: Callable[[Place], bool]) -> list[Scope]:
+    def named(kept: Callable[[VantageLocation], bool]) -> list[Scope]:
         votes = [(w, kept(w.place)) for w in country("KZ", each=4)]
-        return sorted(part.scope for part in fold(count(votes), 0.6, 5))
+        return sorted(part.scope for part in localize(count_votes(votes), 0.6, 5))
 
     assert named(lambda p: p.region != "ALA") == [Scope("KZ", "AST"), Scope("KZ", "VOS")]
-    assert label(named(lambda p: p.region != "ALA")) == "several-cities"
+    assert scope_label(named(lambda p: p.region != "ALA")) == "several-cities"
     two = named(lambda p: p.asn in (101, 102))
     assert [scope.asn for scope in two] == [101, 102]
 
@@ -165,28 +175,29 @@ def test_two_of_three_are_named_one_by_one() -> None:
 def test_one_in_five_who_stay_do_not_break_up_a_country(seed: int) -> None:
     rng = Random(seed)
     votes = [(w, rng.random() > 0.2) for w in country("KZ", each=4)]
-    (part,) = fold(count(votes), 0.6, 5)
+    (part,) = localize(count_votes(votes), 0.6, 5)
     assert part.scope == Scope("KZ")
 
 
 def test_one_network_is_not_a_country() -> None:
-    votes = [(w, True) for w in people(Place("KZ", "", 1, ""), 30)]
-    (part,) = fold(count(votes), 0.6, 5)
+    votes = [(w, True) for w in people(VantageLocation("KZ", "", 1, ""), 30)]
+    (part,) = localize(count_votes(votes), 0.6, 5)
     assert part.scope == Scope("KZ", asn=1)
 
 
 def test_cells_by_name() -> None:
-    place = Place("KZ", "ALA", 1, "mobile")
+    place = VantageLocation("KZ", "ALA", 1, "mobile")
     assert len(scopes_of(place)) == 8
-    assert scopes_of(Place("KZ")) == (Scope("KZ"),)
-    assert join([Scope("KZ", "ALA", 1), Scope("KZ", "AST", 1)]) == Scope("KZ", asn=1)
-    assert label([Scope("KZ", asn=1), Scope("KZ", asn=2)]) == "several-operators"
+    assert scopes_of(VantageLocation("KZ")) == (Scope("KZ"),)
+    assert enclosing_scope([Scope("KZ", "ALA", 1), Scope("KZ", "AST", 1)]) == Scope("KZ", asn=1)
+    assert scope_label([Scope("KZ", asn=1), Scope("KZ", asn=2)]) == "several-operators"
 
 
-def test_verdicts_in_this_channels_words() -> None:
-    assert standing_of("reachable", reachable=1, endpoints=3, slow=0.3) is Standing.PARTIAL
-    assert standing_of("blocked", reachable=1, endpoints=3, slow=0.3) is Standing.BLOCKED
-    assert standing_of("blocked", reachable=0, endpoints=3, slow=0.3) is Standing.BLOCKED
-    assert standing_of("reachable", goodput=0.1, slow=0.3) is Standing.THROTTLED
-    assert standing_of("reachable", goodput=0.9, slow=0.3) is Standing.GOOD
-    assert standing_of("unknown", goodput=0.1, slow=0.3) is Standing.UNKNOWN
+def test_verdicts_become_votes() -> None:
+    derive = partial(derive_vote_value, slow_share=0.3)
+    assert derive("reachable", reachable=1, endpoints=3) is VoteValue.PARTIAL
+    assert derive("blocked", reachable=1, endpoints=3) is VoteValue.BLOCKED
+    assert derive("blocked", reachable=0, endpoints=3) is VoteValue.BLOCKED
+    assert derive("reachable", goodput=0.1) is VoteValue.THROTTLED
+    assert derive("reachable", goodput=0.9) is VoteValue.GOOD
+    assert derive("unknown", goodput=0.1) is VoteValue.UNKNOWN

@@ -2,7 +2,7 @@
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import parse_invite
-from heliograph_collector.fleet import invite_line
+from heliograph_collector.fleet import format_invite
 
 PIN, TOKEN = b"p" * 32, b"t" * 16
 
@@ -16,10 +16,10 @@ def test_joining_is_told_of_other_sessions_alone() -> None:
         entrance("a.example"), entrance("b.example"), entrance("c.example", Carrier.POST),
         *(entrance(f"2001:db8::{n}") for n in range(5)),
     ]  # fmt: skip
-    invite = parse_invite(invite_line("a.example:7443", PIN, TOKEN, listed))
+    invite = parse_invite(format_invite("a.example:7443", PIN, TOKEN, listed))
     assert [e.host for e in invite.entrances] == ["b.example", "2001:db8::0", "2001:db8::1"]
     assert (invite.endpoint, invite.pin, invite.token) == ("a.example:7443", PIN, TOKEN)
 
 
 def test_an_invite_of_before_is_as_it_was() -> None:
-    assert parse_invite(invite_line("a.example:7443", PIN, TOKEN)).entrances == ()
+    assert parse_invite(format_invite("a.example:7443", PIN, TOKEN)).entrances == ()

@@ -1,15 +1,13 @@
 """Atom and JSON Feed: one entry each, updated as it goes on, whatever is in the words."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from heliograph_collector.http.backend import Feed
 from support.casebook import KEY, blocking, book, closed, evening_book, silence
 from support.fake_feed import World
+from support.site import Serve
 
-Serve = Callable[[Feed], Awaitable[Any]]
 NS = {"a": "http://www.w3.org/2005/Atom"}
 HOSTILE = "x\x00\x0b\ufffe]]><script>alert(1)</script>&amp;\u202e\U0001f4a3\"'"
 
@@ -67,7 +65,7 @@ async def test_by_country(serve: Serve) -> None:
     terms = {c.get("term") for c in feed.findall("a:entry/a:category", NS)}
     assert "DE" in terms
     assert "KZ" not in terms
-    items = (await (await client.get("/feeds/incidents.json?country=KZ")).json())["items"]
+    items = (await client.json("/feeds/incidents.json?country=KZ"))["items"]
     assert len(items) == 3
     nobody = await atom(client, "?country=UZ")
     rules_hold(nobody)
@@ -79,7 +77,7 @@ async def test_an_incident_that_goes_on_is_the_same_entry_updated(serve: Serve) 
     client = await serve(World().feed(book=kept))
     before = (await atom(client)).findall("a:entry", NS)
     for entry in book(closed(silence(), 10)).entries[2:]:
-        kept.take(entry)
+        kept.append(entry)
     after = (await atom(client)).findall("a:entry", NS)
     assert len(before) == len(after) == 1
     assert text(before[0], "a:id") == text(after[0], "a:id")

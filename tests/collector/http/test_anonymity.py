@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_collector.http.anonymity import band, floor, floor_and_top
+from heliograph_collector.http.anonymity import band_bounds, band_floor, format_band
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from heliograph_collector.http.anonymity import band, floor, floor_and_top
     ],
 )
 def test_a_count_is_told_as_a_band(count: int, k: int, expected: str) -> None:
-    assert band(count, k) == expected
+    assert format_band(count, k) == expected
 
 
 @given(st.integers(0, 10_000), st.integers(1, 20))
 def test_a_band_holds_its_count_and_hides_the_few(count: int, k: int) -> None:
-    low, high = floor_and_top(count, k)
+    low, high = band_bounds(count, k)
     assert low <= count
     assert high is None or count <= high
     if 0 < count < min(k, 5):
@@ -36,5 +36,4 @@ def test_a_band_holds_its_count_and_hides_the_few(count: int, k: int) -> None:
 
 
 def test_where_nobody_needs_hiding_counts_are_exact() -> None:
-    assert floor(3, 1) == 3
-    assert floor(37, 5) == 20
+    assert (band_floor(3, 1), band_floor(37, 5)) == (3, 20)

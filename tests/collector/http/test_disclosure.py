@@ -1,6 +1,5 @@
 """Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.observation import Link
-from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate import k_anonymity, rollup
 from heliograph_collector.http import anonymity, snapshot
 from heliograph_collector.http.api import status
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
-from heliograph_collector.http.incident_document import state
-from heliograph_collector.model.records import State
+from heliograph_collector.http.backend import AgentCounts, LinkCount
+from heliograph_collector.http.incident_document import build_state
+from heliograph_collector.model.records import VerdictState
 from support.casebook import book, part, silence
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+from support.site import Serve
 
-Serve = Callable[[Feed], Awaitable[Any]]
 ALL = 10**6
 Interval = tuple[int, int]
 
@@ -32,7 +31,7 @@ def read(band: str) -> Interval:
 
 
 def read_floor(floor: int, k: int) -> Interval:
-    top = anonymity.floor_and_top(floor, k)[1]
+    top = anonymity.band_bounds(floor, k)[1]
     return floor, ALL if top is None else top
 
 
@@ -59,17 +58,17 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
     votes = [
         vote
         for asn, count in people.items()
-        for vote in crowd(count, State.REACHABLE, NOW_US, NOW_US + BIN_US, asn=asn)
+        for vote in crowd(count, VerdictState.REACHABLE, NOW_US, NOW_US + BIN_US, asn=asn)
     ]
-    since_us, until_us = snapshot.window(NOW_US)
-    measured = rollup.cells(votes, [], since_us, until_us, snapshot.BIN_S)
+    since_us, until_us = snapshot.history_window(NOW_US)
+    measured = rollup.roll_up(votes, [], since_us, until_us, snapshot.BIN_S)
     links = [
         LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=count)
         for asn, count in people.items()
     ]
-    shown = rollup.merge_small(measured, k)
-    world = snapshot.compose(NOW_US, k, TITLES, shown, measured, links, AgentCounts())
-    table = {g["asn"]: read(g["vantages"]) for g in status.document(world)["groups"]}
+    shown = k_anonymity.merge_small_cells(measured, k)
+    world = snapshot.compose_snapshot(NOW_US, k, TITLES, shown, measured, links, AgentCounts())
+    table = {g["asn"]: read(g["vantages"]) for g in status.build_status(world)["groups"]}
     total = sum(people.values())
     alone = [
         told
@@ -78,7 +77,7 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
     ]
     assert all(people[t["parts"][0]["asn"]] >= k for t in alone)
     known = [*table.items(), *((t["parts"][0]["asn"], read(t["parts"][0]["votes"])) for t in alone)]
-    wholes = [read_floor(anonymity.floor(total, k), k)] if total >= k else []
+    wholes = [read_floor(anonymity.band_floor(total, k), k)] if total >= k else []
     national = _told(k, part(total, "KZ"))
     wholes += [read(national["parts"][0]["votes"])] if national else []
     named: dict[int, list[Interval]] = {}
@@ -91,7 +90,7 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
 
 def _told(k: int, *parts: Any) -> dict[str, Any] | None:
     record = book(silence(parts=parts)).entries[-1].body["incident"]
-    return state(record, TITLES, k)
+    return build_state(record, TITLES, k)
 
 
 def test_exact_numbers_would_point_at_them() -> None:
@@ -106,14 +105,13 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few
 
     async def answers(count: int) -> list[str]:
         world = World()
-        world.votes += crowd(20, State.REACHABLE, NOW_US - 4 * BIN_US, NOW_US + BIN_US)
-        world.votes += crowd(
-            count, State.BLOCKED, NOW_US - 4 * BIN_US, NOW_US + BIN_US, country="UZ", asn=8193
-        )
+        world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 4 * BIN_US, NOW_US + BIN_US)
+        window = (NOW_US - 4 * BIN_US, NOW_US + BIN_US)
+        world.votes += crowd(count, VerdictState.BLOCKED, *window, country="UZ", asn=8193)
         blind = [{"from": NOW_US - 1, "until": None, "because": "carrier", "country": "UZ"}]
         small = book(silence(parts=(part(float(count or 1), "UZ"),)))
         client = await serve(
-            world.feed(book=small, blind=lambda since_us, until_us: blind if count else [])
+            world.feed(book=small, list_gaps=lambda since_us, until_us: blind if count else [])
         )
         paths = [
             "/api/v1/incidents",
@@ -142,9 +140,11 @@ async def test_the_page_tells_no_more_than_the_status(serve: Serve) -> None:
     async def answers(others: int) -> tuple[str, str, str]:
         world = World()
         first_us = NOW_US - 4 * BIN_US
-        votes = crowd(25, State.REACHABLE, first_us, NOW_US + BIN_US)
-        different = [replace(v, reachable=0, blocked=1) for v in votes if v.nym in _first(others)]
-        world.votes = [v for v in votes if v.nym not in _first(others)] + different
+        votes = crowd(25, VerdictState.REACHABLE, first_us, NOW_US + BIN_US)
+        different = [
+            replace(v, reachable=0, blocked=1) for v in votes if v.pseudonym in _first(others)
+        ]
+        world.votes = [v for v in votes if v.pseudonym not in _first(others)] + different
         client = await serve(world.feed())
         paths = ("/api/v1/status", "/?country=KZ", "/countries/KZ")
         status, page, country = [await (await client.get(path)).text() for path in paths]

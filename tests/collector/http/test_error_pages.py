@@ -1,16 +1,14 @@
 """Who comes with a browser is told in a page what is not there; a program gets problem JSON."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from heliograph_collector.http.backend import Feed
 from support.evening import evening
 from support.read_page import Read
+from support.site import Serve
 
-Serve = Callable[[Feed], Awaitable[Any]]
 _BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
@@ -45,7 +43,9 @@ async def test_what_is_wrong_with_a_question_is_told_and_escaped(serve: Serve) -
 
 
 async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> None:
-    client = await serve(replace(evening().feed(), requests_a_minute=2, who=lambda way: "one"))
+    client = await serve(
+        replace(evening().feed(), requests_a_minute=2, client_address=lambda way: "one")
+    )
     for _ in range(3):
         answer = await client.get("/methodology", headers=_BROWSER)
     assert (answer.status, answer.content_type) == (429, "text/html")
@@ -53,11 +53,11 @@ async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> 
     assert "RateLimit" in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/no/such/page", "/?country=x"])
-async def test_a_program_gets_problem_json(serve: Serve, path: str) -> None:
-    client = await serve(evening().feed())
-    answer = await client.get(path)
-    assert answer.content_type == "application/problem+json"
+@pytest.mark.parametrize(
+    ("path", "status"), [("/no/such/page", 404), ("/?country=kz", 400), ("/?lang=xx", 400)]
+)
+async def test_a_program_gets_problem_json(serve: Serve, path: str, status: int) -> None:
+    await (await serve(evening().feed())).problem(path, status)
 
 
 async def test_the_api_answers_browsers_as_it_answers_programs(serve: Serve) -> None:

@@ -2,11 +2,17 @@
 
 import pytest
 
-from heliograph_collector.http.event_bus import RESYNC, Bus, BusFullError, Event, Subscription
+from heliograph_collector.http.event_bus import (
+    RESYNC,
+    BusEvent,
+    BusFullError,
+    EventBus,
+    Subscription,
+)
 
 
-async def heard(subscription: Subscription, n: int) -> list[Event]:
-    found: list[Event] = []
+async def heard(subscription: Subscription, n: int) -> list[BusEvent]:
+    found: list[BusEvent] = []
     async for event in subscription.events(5):
         assert event is not None
         found.append(event)
@@ -16,21 +22,18 @@ async def heard(subscription: Subscription, n: int) -> list[Event]:
 
 
 async def test_a_reader_hears_what_comes_after_it_came() -> None:
-    bus = Bus("b")
+    bus = EventBus("b")
     bus.publish("cell", "0")
     with bus.subscribe() as subscription:
         bus.publish("cell", "1")
         bus.publish("coverage", "2")
         events = await heard(subscription, 2)
-    assert [(e.id, e.name, e.data) for e in events] == [
-        ("b-2", "cell", "1"),
-        ("b-3", "coverage", "2"),
-    ]
+    assert events == [BusEvent("b-2", "cell", "1"), BusEvent("b-3", "coverage", "2")]
     assert bus.readers == 0
 
 
 async def test_who_comes_back_gets_what_was_missed() -> None:
-    bus = Bus("b")
+    bus = EventBus("b")
     for n in range(1, 6):
         bus.publish("cell", str(n))
     with bus.subscribe("b-3") as subscription:
@@ -42,24 +45,24 @@ async def test_who_comes_back_gets_what_was_missed() -> None:
     "last_id", ["a-3", "b-99", "b--1", "b-x", "nonsense", "b-", "b-" + "9" * 60, "b-\u0663"]
 )
 async def test_an_id_that_cannot_be_followed_means_resync(last_id: str) -> None:
-    bus = Bus("b")
+    bus = EventBus("b")
     bus.publish("cell", "1")
     with bus.subscribe(last_id) as subscription:
         assert (await heard(subscription, 1))[0].name == RESYNC
 
 
 async def test_too_long_away_means_resync() -> None:
-    bus = Bus("b", memory=3)
+    bus = EventBus("b", memory=3)
     for n in range(1, 8):
         bus.publish("cell", str(n))
     with bus.subscribe("b-3") as subscription:
-        assert (await heard(subscription, 1))[0] == Event("b-7", RESYNC, "{}")
+        assert (await heard(subscription, 1))[0] == BusEvent("b-7", RESYNC, "{}")
     with bus.subscribe("b-4") as subscription:
         assert [e.data for e in await heard(subscription, 3)] == ["5", "6", "7"]
 
 
 async def test_a_slow_reader_is_told_and_let_go_and_the_others_hear_on() -> None:
-    bus = Bus("b", queue=3)
+    bus = EventBus("b", queue=3)
     with bus.subscribe() as slow, bus.subscribe() as quick:
         for n in range(1, 4):
             bus.publish("cell", str(n))
@@ -71,14 +74,14 @@ async def test_a_slow_reader_is_told_and_let_go_and_the_others_hear_on() -> None
 
 
 async def test_silence_is_filled_with_heartbeats() -> None:
-    with Bus("b").subscribe() as subscription:
+    with EventBus("b").subscribe() as subscription:
         async for event in subscription.events(0.001):
             assert event is None
             break
 
 
 async def test_there_is_room_for_so_many_and_no_more() -> None:
-    bus = Bus("b", readers=1)
+    bus = EventBus("b", readers=1)
     with bus.subscribe(), pytest.raises(BusFullError), bus.subscribe():
         pass
     with bus.subscribe():
@@ -86,7 +89,7 @@ async def test_there_is_room_for_so_many_and_no_more() -> None:
 
 
 async def test_closing_lets_everybody_go() -> None:
-    bus = Bus("b")
+    bus = EventBus("b")
     with bus.subscribe() as subscription:
         bus.close()
         assert [e.name async for e in subscription.events(5) if e] == [RESYNC]

@@ -4,41 +4,41 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.incidents.book import Book
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.incidents.state import IncidentBook
 from support.casebook import book, silence
 from support.fake_feed import World
 
 
 def test_reading_while_another_thread_writes() -> None:
     entries = book(*(silence(f"{n:016x}", 10) for n in range(300))).entries
-    kept = Book()
-    shelf = Shelf(World().feed(book=kept))
+    kept = IncidentBook()
+    shelf = IncidentCache(World().feed(book=kept))
     failed: list[BaseException] = []
     over = threading.Event()
 
     def read() -> None:
         try:
             while not over.is_set():
-                shelf.all()
+                shelf.all_incidents()
         except RuntimeError as error:
             failed.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
     for entry in entries:
-        kept.take(entry)
+        kept.append(entry)
     over.set()
     reader.join(30)
     assert not failed
-    assert len(shelf.all()) == 300
+    assert len(shelf.all_incidents()) == 300
 
 
 def test_a_head_is_seen_only_with_all_that_it_proves() -> None:
     """A look in the middle of `take` must not pass for one after it."""
     (first, *_) = book(silence()).entries
-    kept = Book()
-    shelf = Shelf(World().feed(book=kept))
+    kept = IncidentBook()
+    shelf = IncidentCache(World().feed(book=kept))
     seen: list[int] = []
 
     class Looking(dict[str, Any]):
@@ -46,9 +46,9 @@ def test_a_head_is_seen_only_with_all_that_it_proves() -> None:
 
         def __getitem__(self, name: str) -> Any:
             if not seen:
-                seen.append(len(shelf.all()))
+                seen.append(len(shelf.all_incidents()))
             return super().__getitem__(name)
 
-    kept.take(replace(first, body=Looking(first.body)))
+    kept.append(replace(first, body=Looking(first.body)))
     assert seen == [0]
-    assert len(shelf.all()) == 1
+    assert len(shelf.all_incidents()) == 1

@@ -1,101 +1,79 @@
-"""The page in a real browser: an event from the server changes a cell without a reload."""
+"""The page in a real browser: an event from the server changes it without a reload."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from heliograph_collector.app.detector_runner import Herald
+from heliograph_collector.app.detector_runner import IncidentEvents
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.model.records import State
-from support import browser
+from heliograph_collector.model.records import VerdictState
+from support.browser_reader import Open, Reader
 from support.casebook import KEY, blocking, book, closed, silence
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, crowd
+from support.site import Serve
 
-Serve = Callable[[Feed], Awaitable[Any]]
-CELL = "document.getElementById('cell-KZ-9198-fixed-whatsapp')"
-LIVE = "document.getElementById('live').dataset.state === 'live'"
+pytestmark = pytest.mark.slow
+CELL = "cell-KZ-9198-fixed-whatsapp"
+LATE = (NOW_US, NOW_US + BIN_US)
 
 
-@pytest.mark.slow
-async def test_an_event_changes_a_cell_without_a_reload(serve: Serve) -> None:
+@asynccontextmanager
+async def opened(serve: Serve, reader: Open, feed: Feed, path: str = "/") -> AsyncIterator[Reader]:
+    """A live page, which must not have been loaded again in the end."""
+    client = await serve(feed)
+    async with reader(f"http://127.0.0.1:{client.port}", expected=["/favicon.ico"]) as seen:
+        await seen.goto(path)
+        await seen.live()
+        await seen.page.evaluate("window.unbroken = true")
+        yield seen
+        assert await seen.page.evaluate("window.unbroken") is True
+
+
+async def wait_for_text(seen: Reader, id_: str, text: str) -> None:
+    script = "([id, text]) => document.getElementById(id)?.innerText.includes(text)"
+    await seen.page.wait_for_function(script, arg=[id_, text])
+
+
+async def test_event_changes_a_cell_and_adds_a_column(serve: Serve, reader: Open) -> None:
     world = evening()
     feed = world.feed()
-    client = await serve(feed)
-    async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
-        await page.until(LIVE)
-        assert "reachable" in await page.ask(f"{CELL}.className")
-        await page.ask("window.unbroken = true")
-        world.votes += crowd(60, State.BLOCKED, NOW_US, NOW_US + BIN_US, service="whatsapp")
+    async with opened(serve, reader, feed) as seen:
+        assert "reachable" in str(await seen.page.get_attribute(f"#{CELL}", "class"))
+        world.votes += crowd(60, VerdictState.BLOCKED, *LATE, service="whatsapp")
         world.clock.advance_us(2_000_000)
         feed.bus.publish("cell", "{}")
-        await page.until(f"{CELL}.className.includes('blocked')")
-        assert "blocked" in await page.ask(f"{CELL}.innerText")
-        assert await page.ask("document.getElementById('updated').innerText") == "13:43:22 UTC"
-        assert await page.ask("window.unbroken") is True
-
-
-@pytest.mark.slow
-async def test_a_new_network_is_a_new_column(serve: Serve) -> None:
-    world = evening()
-    feed = world.feed()
-    client = await serve(feed)
-    async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
-        await page.until(LIVE)
-        world.votes += crowd(9, State.BLOCKED, NOW_US, NOW_US + BIN_US, country="IR", asn=58224)
+        await seen.page.wait_for_selector(f"#{CELL}.blocked")
+        assert "blocked" in await seen.text(f"#{CELL}")
+        assert await seen.text("#updated") == "13:43:22 UTC"
+        world.votes += crowd(9, VerdictState.BLOCKED, *LATE, country="IR", asn=58224)
         world.clock.advance_us(2_000_000)
         feed.bus.publish("coverage", "{}")
-        await page.until("!!document.getElementById('cell-IR-58224-fixed-telegram')")
-        assert "Iran" in await page.ask("document.querySelector('thead').textContent")
+        await seen.page.wait_for_selector("#cell-IR-58224-fixed-telegram")
+        assert "Iran" in await seen.text("thead")
 
 
-@pytest.mark.slow
-async def test_a_narrow_page_does_not_scroll_sideways(serve: Serve) -> None:
-    client = await serve(evening().feed())
-    async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
-        await page.until(LIVE)
-        await page.narrow(390)
-        await page.until("innerWidth === 390")
-        assert await page.ask("document.documentElement.scrollWidth") <= 390
-
-
-@pytest.mark.slow
-async def test_an_incident_appears_without_a_reload(serve: Serve) -> None:
+async def test_new_incident_appears(serve: Serve, reader: Open) -> None:
     """By the event that the detector publishes after it has written the entry."""
-    kept = book(blocking())
-    feed = evening().feed(book=kept, public_key=KEY.public)
-    client = await serve(feed)
-    herald = Herald(feed.bus, feed.services, 5)
-
-    async with browser.opened(f"http://127.0.0.1:{client.port}/") as page:
-        await page.until(LIVE)
-        told = "document.getElementById('incidents').innerText"
-        assert "Blocking of Telegram" in await page.ask(told)
-        await page.ask("window.unbroken = true")
-        for entry in book(blocking(), silence(minutes=2)).entries[len(kept.entries) :]:
-            kept.take(entry)
-            herald.incident(kept, entry.incident)
-        await page.until(f"{told}.includes('Kazakhstan fell silent between 13:40:40')")
-        assert await page.ask("window.unbroken") is True
+    log = book(blocking())
+    feed = evening().feed(book=log, public_key=KEY.public)
+    events = IncidentEvents(feed.bus, feed.services, 5)
+    async with opened(serve, reader, feed) as seen:
+        assert "Blocking of Telegram" in await seen.text("#incidents")
+        for entry in book(blocking(), silence(minutes=2)).entries[len(log.entries) :]:
+            log.append(entry)
+            events.publish_incident(log, entry.incident)
+        await wait_for_text(seen, "incidents", "Kazakhstan fell silent between 13:40:40")
 
 
-@pytest.mark.slow
-async def test_an_incident_s_page_follows_it(serve: Serve) -> None:
-    kept = book(silence())
-    feed = evening().feed(book=kept, public_key=KEY.public)
-    client = await serve(feed)
-    async with browser.opened(f"http://127.0.0.1:{client.port}/incidents/{silence().id}") as page:
-        await page.until(LIVE)
-        headline = "document.getElementById('headline').innerText"
-        assert "no return so far" in await page.ask(headline)
-        await page.ask("window.unbroken = true")
+async def test_page_of_an_incident_follows_it(serve: Serve, reader: Open) -> None:
+    log = book(silence())
+    feed = evening().feed(book=log, public_key=KEY.public)
+    async with opened(serve, reader, feed, f"/incidents/{silence().id}") as seen:
+        assert "no return so far" in await seen.text("#headline")
         for entry in book(closed(silence(), 1)).entries[2:]:
-            kept.take(entry)
-        Herald(feed.bus, {}, 5).incident(kept, silence().id)
-        await page.until(f"{headline}.includes('came back between')")
-        await page.until("document.getElementById('badges').innerText.startsWith('closed')")
-        assert await page.ask("window.unbroken") is True
-        await page.narrow(390)
-        await page.until("innerWidth === 390")
-        assert await page.ask("document.documentElement.scrollWidth") <= 390
+            log.append(entry)
+        IncidentEvents(feed.bus, {}, 5).publish_incident(log, silence().id)
+        await wait_for_text(seen, "headline", "came back between")
+        await wait_for_text(seen, "badges", "closed")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from heliograph_collector.http.app import build
+from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import hash_password
-from heliograph_collector.store.aggregation import Total, Wanted
+from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 from support.casebook import KEY, evening_book
 from support.evening import evening
 from support.fake_feed import NOW_US
@@ -26,22 +26,18 @@ ENDLESS = "/api/v1/stream"
 # A schema cannot say that one comes before the other, that axes differ, that a day exists, or that
 # a cursor is one of ours.
 NOT_BY_SCHEMA = {"since", "until", "bin", "axis_x", "axis_y", "cursor"}
-INCIDENT = "a1a7" * 4
 VALUES: dict[str, str | int] = {  # what an axis may show
-    "measurement_start_day": "2022-01-05",
-    "probe_cc": "KZ",
-    "probe_asn": 9198,
-    "test_name": "web_connectivity",
-    "domain": "www.news.example",
+    "measurement_start_day": "2022-01-05", "probe_cc": "KZ", "probe_asn": 9198,
+    "test_name": "web_connectivity", "domain": "www.news.example",
     "input": "https://www.news.example/",
-}
+}  # fmt: skip
 FORGOTTEN_US = 2 * 3_600_000_000  # wrong tries of before
 
 
 def feed(folder: Path, clock: HandClock) -> Feed:
-    async def totals(wanted: Wanted) -> list[Total]:
+    async def totals(wanted: AggregationQuery) -> list[AggregationRow]:
         at = tuple(VALUES[axis] for axis in wanted.axes)
-        return [Total(at=at, anomaly=5, confirmed=0, failure=5, ok=10)]
+        return [AggregationRow(axis_values=at, anomaly=5, confirmed=0, failure=5, ok=10)]
 
     blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
     return evening().feed(
@@ -50,7 +46,7 @@ def feed(folder: Path, clock: HandClock) -> Feed:
         dumps=folder,
         book=evening_book(),
         public_key=KEY.public,
-        blind=lambda since_us, until_us: blind,
+        list_gaps=lambda since_us, until_us: blind,
         operator_hash=hash_password("pass", b"s"),
     )
 
@@ -69,7 +65,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Itera
 
     async def serve() -> None:
         folder = tmp_path_factory.mktemp("dumps")
-        runner = web.AppRunner(build(feed(folder, clock)), access_log=None)
+        runner = web.AppRunner(build_app(feed(folder, clock)), access_log=None)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

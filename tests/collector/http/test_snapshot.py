@@ -3,26 +3,32 @@
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate import k_anonymity, rollup
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, LinkCount
-from heliograph_collector.http.snapshot import Bracket, Group, Snapshot, bracket
-from heliograph_collector.model.records import State, Vote
+from heliograph_collector.http.snapshot import ChangeBracket, NetworkGroup, Snapshot, find_bracket
+from heliograph_collector.model.records import VerdictState, Vote
 from support.fake_feed import BIN_US, NOW_US, TITLES, crowd
 
-OK, NO, DOWN, DOUBT = State.REACHABLE, State.BLOCKED, State.DOWN, State.UNKNOWN
+OK, NO, DOWN, DOUBT = map(VerdictState, ("reachable", "blocked", "down", "unknown"))
 LETTERS = {"r": OK, "b": NO, "d": DOWN, "?": DOUBT, ".": None}
 CURRENT = NOW_US // BIN_US * BIN_US
 
 
-def strip(text: str) -> list[State | None]:
+def strip(text: str) -> list[VerdictState | None]:
     return [LETTERS[letter] for letter in text]
 
 
 def take(votes: list[Vote], k: int = 5, links: list[LinkCount] | None = None) -> Snapshot:
-    cells = rollup.cells(votes, [], *snapshot.window(NOW_US), 300)
-    return snapshot.compose(
-        NOW_US, k, TITLES, rollup.merge_small(cells, k), cells, links or [], AgentCounts()
+    cells = rollup.roll_up(votes, [], *snapshot.history_window(NOW_US), 300)
+    return snapshot.compose_snapshot(
+        NOW_US,
+        k,
+        TITLES,
+        k_anonymity.merge_small_cells(cells, k),
+        cells,
+        links or [],
+        AgentCounts(),
     )
 
 
@@ -39,29 +45,32 @@ def take(votes: list[Vote], k: int = 5, links: list[LinkCount] | None = None) ->
     ],
 )
 def test_a_change_is_a_bracket(text: str, expected: tuple[int | None, int]) -> None:
-    assert bracket(strip(text), range(len(text)), NO) == Bracket(*expected)
+    assert find_bracket(strip(text), range(len(text)), NO) == ChangeBracket(*expected)
 
 
 def test_doubt_has_a_beginning_too() -> None:
-    assert bracket(strip("rr??"), range(4), DOUBT) == Bracket(1, 3)
+    assert find_bracket(strip("rr??"), range(4), DOUBT) == ChangeBracket(1, 3)
 
 
 def test_a_reading_is_the_newest_bin() -> None:
     votes = crowd(6, OK, CURRENT - BIN_US, CURRENT) + crowd(6, NO, CURRENT, CURRENT + 1)
     (column,) = take(votes).columns
-    assert column.group == Group("KZ", 9198, "fixed")
+    assert column.group == NetworkGroup("KZ", 9198, "fixed")
     assert column.readings["telegram"].state is NO
     assert column.readings["signal"].state is None
 
 
-def test_a_bin_that_has_hardly_begun_does_not_speak_yet() -> None:
-    votes = crowd(20, NO, CURRENT - BIN_US, CURRENT) + crowd(6, OK, CURRENT, CURRENT + 1)
-    assert take(votes).columns[0].readings["telegram"].state is NO
-
-
-def test_going_offline_ends_the_old_verdict_at_once() -> None:
-    votes = crowd(6, OK, CURRENT - BIN_US, CURRENT) + crowd(6, DOUBT, CURRENT, CURRENT + 1)
-    assert take(votes).columns[0].readings["telegram"].state is DOUBT
+@pytest.mark.parametrize(
+    ("before", "state", "current", "reading"),
+    [(20, NO, OK, NO), (6, OK, DOUBT, DOUBT)],
+    ids=["a bin that has hardly begun", "going offline"],
+)
+def test_newest_bin_speaks_once_enough_voted_in_it(
+    before: int, state: VerdictState, current: VerdictState, reading: VerdictState
+) -> None:
+    earlier = crowd(before, state, CURRENT - BIN_US, CURRENT)
+    newest = crowd(6, current, CURRENT, CURRENT + 1)
+    assert take(earlier + newest).columns[0].readings["telegram"].state is reading
 
 
 def test_what_is_old_is_no_reading() -> None:
@@ -75,14 +84,13 @@ def test_few_are_not_shown_and_counted_as_withheld() -> None:
     few = crowd(4, NO, CURRENT, CURRENT + 1, country="BY", asn=1)
     seen = take([*few, *crowd(5, OK, CURRENT, CURRENT + 1, asn=2)])
     assert [column.group.asn for column in seen.columns] == [2]
-    assert seen.coverage.withheld == 1
-    assert seen.coverage.vantages == 5
+    assert (seen.coverage.withheld_groups, seen.coverage.vantages) == (1, 5)
 
 
 def test_few_are_shown_among_their_country_s_other_networks() -> None:
     few = crowd(3, NO, CURRENT, CURRENT + 1, asn=1) + crowd(4, NO, CURRENT, CURRENT + 1, asn=3)
     shown, others = take([*few, *crowd(9, OK, CURRENT, CURRENT + 1, asn=2)]).columns
-    assert (others.group, others.vantages) == (Group("KZ", 0, ""), 7)
+    assert (others.group, others.vantages) == (NetworkGroup("KZ", 0, ""), 7)
     assert others.readings["telegram"].state is NO
     assert shown.group.asn == 2
 
@@ -95,26 +103,21 @@ def test_links_of_few_vantages_join_the_other_networks_or_nobody() -> None:
     assert others.link is Link.UNKNOWN  # two people's link is their own affair
     more = LinkCount(country="KZ", asn=3, access="fixed", link=Link.OFFLINE, vantages=3)
     shown, others = take(votes, links=[few, more, many]).columns
-    assert (others.group, others.link) == (Group("KZ", 0, ""), Link.OFFLINE)
+    assert (others.group, others.link) == (NetworkGroup("KZ", 0, ""), Link.OFFLINE)
     assert (shown.group.asn, shown.link, shown.vantages) == (2, Link.ONLINE, 9)
     alone = take([], links=[few])
-    assert (alone.columns, alone.coverage.withheld) == ((), 1)
+    assert (alone.columns, alone.coverage.withheld_groups) == ((), 1)
 
 
 def test_blind_spots_are_told_once_somebody_has_looked() -> None:
     early = crowd(6, OK, CURRENT - 9 * BIN_US, CURRENT - 6 * BIN_US)
     late = crowd(6, OK, CURRENT - 2 * BIN_US, CURRENT)
     seen = take([*early, *late]).coverage
-    assert seen.blind == ((CURRENT - 6 * BIN_US, CURRENT - 2 * BIN_US),)
+    assert seen.gaps == ((CURRENT - 6 * BIN_US, CURRENT - 2 * BIN_US),)
     assert seen.first_us == CURRENT - 9 * BIN_US
-    assert take([]).coverage.blind == ()
+    assert take([]).coverage.gaps == ()
 
 
 def test_services_stand_in_the_plan_s_order_and_lone_targets_after_them() -> None:
     votes = crowd(6, OK, CURRENT, CURRENT + 1, service="https://example.org/")
-    assert take(votes).services == (
-        ("telegram", "Telegram"),
-        ("whatsapp", "WhatsApp"),
-        ("signal", "Signal"),
-        ("https://example.org/", "example.org"),
-    )
+    assert take(votes).services == (*TITLES.items(), ("https://example.org/", "example.org"))

@@ -5,9 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_collector.incidents.diff import coarse, revise
+from heliograph_collector.incidents.diff import coarsen, diff_incidents
 from heliograph_collector.incidents.incident import Bracket
-from heliograph_collector.incidents.record import incident_of, record
+from heliograph_collector.incidents.record import incident_record, parse_incident
 from support.casebook import opening, part, silence
 
 
@@ -15,13 +15,10 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
     exact = silence(
         parts=(part(23.7, "KZ", share=0.957), part(9.9995, "KZ", "KZ-ALA")),
         turns=(opening(3, part(7.0, "KZ")),),
-        started=Bracket(1_000_000_400_000, 1_000_041_000_001),
-        suspected_us=1_000_042_123_456,
-        confirmed_us=1_000_072_123_456,
-        closed_us=1_000_999_123_456,
-        confidence=0.967,
-    )
-    told = record(coarse(exact, 5))
+        started=Bracket(1_000_000_400_000, 1_000_041_000_001), suspected_us=1_000_042_123_456,
+        confirmed_us=1_000_072_123_456, closed_us=1_000_999_123_456, confidence=0.967,
+    )  # fmt: skip
+    told = incident_record(coarsen(exact, 5))
     assert [(p["votes"], p["share"]) for p in told["parts"]] == [(20.0, 0.9), (10.0, 1.0)]
     assert told["turns"][0]["parts"][0]["votes"] == 5.0
     assert told["confidence"] == 0.9
@@ -35,30 +32,30 @@ def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
     """Nine votes are "5-9"; that they came from nine networks would say nine."""
     spread = replace(part(9.0, "KZ"), networks=9)
     cut = silence(parts=(spread,), turns=(opening(3, spread),))
-    told = record(coarse(cut, 5))
+    told = incident_record(coarsen(cut, 5))
     (at_large,), (back,) = told["parts"], told["turns"][0]["parts"]
     assert (at_large["votes"], at_large["networks"], back["networks"]) == (5.0, 5, 5)
-    assert record(coarse(cut, 1))["parts"][0]["networks"] == 9
+    assert incident_record(coarsen(cut, 1))["parts"][0]["networks"] == 9
 
 
 def test_where_nobody_asks_for_anonymity_all_is_told() -> None:
     exact = silence(parts=(part(23.7, "KZ"),))
-    assert coarse(exact, 1) is exact
+    assert coarsen(exact, 1) is exact
 
 
 @given(st.floats(0, 99), st.floats(0, 1), st.integers(2, 60))
 def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> None:
     """Else every restart would revise what was said."""
     counted = max(votes, least)
-    once = coarse(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
-    assert coarse(once, least) == once
+    once = coarsen(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
+    assert coarsen(once, least) == once
     assert least <= once.parts[0].votes <= counted + 1e-3
 
 
 def test_what_is_said_is_coarse_and_not_said_twice() -> None:
     """Before a revision stands what the log has; a little more or less is no news."""
     exact = silence(parts=(part(23.7, "KZ", share=0.957),))
-    _, (first,) = revise([], [exact], [], 5)
-    assert first.incident == coarse(exact, 5)
+    _, (first,) = diff_incidents([], [exact], [], 5)
+    assert first.incident == coarsen(exact, 5)
     more = replace(exact, parts=(part(24.9, "KZ", share=0.98),))
-    assert revise([incident_of(record(first.incident))], [more], [], 5)[1] == []
+    assert diff_incidents([parse_incident(incident_record(first.incident))], [more], [], 5)[1] == []

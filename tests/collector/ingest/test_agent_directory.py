@@ -6,33 +6,33 @@ from pathlib import Path
 import pytest
 
 from heliograph.keys import SigningKey
-from heliograph_collector.fleet import Agent, Fleet
-from heliograph_collector.ingest.agent_directory import Roll
+from heliograph_collector.fleet import EnrolledAgent, Fleet
+from heliograph_collector.ingest.agent_directory import AgentDirectory
 
 
 class BusyFleet(Fleet):
     busy = False
 
-    def agents(self) -> list[Agent]:
+    def list_agents(self) -> list[EnrolledAgent]:
         if self.busy:
             raise sqlite3.OperationalError("database is locked")
-        return super().agents()
+        return super().list_agents()
 
 
 def test_a_revocation_that_could_not_be_read_is_read_at_the_next_look(tmp_path: Path) -> None:
     fleet, command = BusyFleet(tmp_path), Fleet(tmp_path)
-    token = command.invite(role="volunteer", uses=1, now_s=0, expires_s=9)
-    agent = command.enrol(token, SigningKey(b"k" * 32).public, "", 1)
-    roll = Roll(fleet)
-    command.revoke(agent.id, 5)
+    token = command.create_invite(role="volunteer", uses=1, now_s=0, expires_s=9)
+    agent = command.enrol_agent(token, SigningKey(b"k" * 32).public, "", 1)
+    roll = AgentDirectory(fleet)
+    command.revoke_agent(agent.id, 5)
     fleet.busy = True
     with pytest.raises(sqlite3.OperationalError):
-        roll.reload()
+        roll.reload_fleet()
     fleet.busy = False
-    assert roll.reload()
+    assert roll.reload_fleet()
     known = roll.get(agent.id)
     assert known is not None
     assert known.revoked_s == 5
-    assert not roll.reload()
+    assert not roll.reload_fleet()
     fleet.close()
     command.close()

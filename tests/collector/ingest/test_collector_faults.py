@@ -5,17 +5,34 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
 import pytest
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.ingest.collector_faults import AGAIN_US, Doubt, cut_off, fault_row, follow
-from heliograph_collector.ingest.stall_detector import STALL_US, Moment, Span, stall
-from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.ingest.collector_faults import (
+    MIN_STALL_US,
+    REPEAT_US,
+    ClockReading,
+    SuspectedFault,
+    TimeSpan,
+    build_fault_row,
+    detect_stall,
+    is_cut_off,
+    update_fault,
+)
+from heliograph_collector.model.records import RowKind
 from support.hand_clock import HandClock
-from support.intake import Call, Caller, House, channel, enrolled, greeted, hear, house
-from support.waiting import until
+from support.intake import (
+    Call,
+    Caller,
+    IngestServer,
+    beat,
+    channel,
+    enrolled,
+    greeted,
+    ingest_server,
+    say_goodbye,
+)
 
 S = 1_000_000
 
@@ -31,13 +48,13 @@ S = 1_000_000
         (-30, 60, 60),  # … but here it did
     ],
 )
-def test_standing_still_is_seen_on_either_clock(
+def test_stall_is_detected_on_either_clock(
     wall_s: int, monotonic_s: int, gone_s: int | None
 ) -> None:
-    before = Moment(1_000 * S, 7 * S)
-    now = Moment((1_000 + wall_s) * S, (7 + monotonic_s) * S)
-    gone = None if gone_s is None else Span(now.wall_us - gone_s * S, now.wall_us)
-    assert stall(before, now) == gone
+    before = ClockReading(1_000 * S, 7 * S)
+    now = ClockReading((1_000 + wall_s) * S, (7 + monotonic_s) * S)
+    gone = None if gone_s is None else TimeSpan(now.wall_us - gone_s * S, now.wall_us)
+    assert detect_stall(before, now) == gone
 
 
 @pytest.mark.parametrize(
@@ -51,121 +68,105 @@ def test_standing_still_is_seen_on_either_clock(
         ([Link.OFFLINE, Link.UNKNOWN], False),
     ],
 )
-def test_our_way_is_in_doubt_when_every_control_says_so(links: list[Link], doubtful: bool) -> None:
-    assert cut_off(links) is doubtful
+def test_collector_is_cut_off_when_every_control_says_so(links: list[Link], doubtful: bool) -> None:
+    assert is_cut_off(links) is doubtful
 
 
-def test_a_fault_is_told_when_it_begins_each_minute_and_when_it_ends() -> None:
-    doubt: Doubt | None = None
+def test_fault_is_written_at_its_start_each_minute_and_at_its_end() -> None:
+    doubt: SuspectedFault | None = None
     told: list[tuple[int, int, int]] = []
     for second in range(200):
-        doubt, span = follow(doubt, 10 <= second < 150, second * S)
+        doubt, span = update_fault(doubt, 10 <= second < 150, second * S)
         if span is not None:
             told.append((second, span.since_us // S, span.until_us // S))
     assert told == [(10, 10, 10), (70, 10, 70), (130, 10, 130), (150, 10, 150)]
     assert doubt is None
-    assert AGAIN_US == 60 * S
+    assert REPEAT_US == 60 * S
 
 
-def test_the_row_says_what_and_from_when() -> None:
-    row = fault_row("carrier", Span(5, 9), country="KZ", carrier="edge")
-    assert (row.kind, row.heard_us, row.received_us, row.agent) == (Kind.FAULT, 5, 9, bytes(16))
+def test_fault_row_holds_reason_and_time() -> None:
+    row = build_fault_row("carrier", TimeSpan(5, 9), country="KZ", carrier="edge")
+    assert (row.kind, row.heard_us, row.received_us, row.agent) == (RowKind.FAULT, 5, 9, bytes(16))
     assert json.loads(row.body) == {"why": "carrier", "country": "KZ", "carrier": "edge"}
 
 
 @asynccontextmanager
-async def session(home: House, caller: Caller, link: str = "online") -> AsyncIterator[Call]:
+async def session(
+    server: IngestServer, caller: Caller, link: str = "online"
+) -> AsyncIterator[Call]:
     """One that has said how its link is; it breaks off at the end."""
-    async with channel(home) as stub:
+    async with channel(server) as stub:
         call = await greeted(stub, caller)
-        await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1, link=link)))
-        await hear(call)
+        await beat(call, link=link)
         yield call
         call.cancel()
 
 
-async def written(home: House, kind: Kind, count: int = 1) -> list[JournalRow]:
-    async def enough() -> bool:
-        return len(await home.rows(kind)) >= count
-
-    await until(enough)
-    return await home.rows(kind)
-
-
-async def connected(home: House, count: int) -> None:
-    async def so_many() -> bool:
-        return len(home.intake.presence) == count
-
-    await until(so_many)
-
-
 @pytest.mark.parametrize("slept", [False, True])
-async def test_nobody_is_lost_for_the_time_we_stood_still(tmp_path: Path, slept: bool) -> None:
+async def test_stall_loses_no_agent(tmp_path: Path, slept: bool) -> None:
     """Sessions hold, and who was away gets a whole span of silence from when we woke."""
     clock = HandClock()
-    async with house(tmp_path, heartbeat_s=1, clock=clock) as home:
-        here, away = await enrolled(home), await enrolled(home)
-        async with session(home, away):
+    async with ingest_server(tmp_path, heartbeat_s=1, clock=clock) as server:
+        here, away = await enrolled(server), await enrolled(server)
+        async with session(server, away):
             pass
-        async with session(home, here) as call:
+        async with session(server, here) as call:
             began_us = clock.wall
             clock.wall += 600 * S
             clock.monotonic += 1 if slept else 600 * S
-            (fault,) = await written(home, Kind.FAULT)
+            (fault,) = await server.wait_rows(RowKind.FAULT)
             assert json.loads(fault.body)["why"] == "stalled"
             assert (fault.heard_us, fault.received_us) == (began_us, clock.wall)
-            await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=77)))
-            assert (await hear(call)).clock.heartbeat_sent_us == 77
+            assert (await beat(call, sent_us=77)).clock.heartbeat_sent_us == 77
             clock.advance_us(3 * S)
-            (lost,) = await written(home, Kind.LOST)
+            (lost,) = await server.wait_rows(RowKind.LOST)
             assert lost.agent == away.id
             assert lost.received_us >= fault.received_us + 2.5 * S, "not before its span was over"
 
 
-async def test_a_control_that_is_offline_puts_our_way_in_doubt(tmp_path: Path) -> None:
+async def test_offline_control_writes_a_fault(tmp_path: Path) -> None:
     clock = HandClock()
-    async with house(tmp_path, clock=clock) as home:
-        control = Caller(home.keyring)
-        token = home.invite(role="control")
-        async with channel(home) as stub:
+    async with ingest_server(tmp_path, clock=clock) as server:
+        control = Caller(server.keyring)
+        token = server.invite(role="control")
+        async with channel(server) as stub:
             await stub.Enrol(control.enrol_request(token), timeout=30)
-        async with session(home, await enrolled(home), "offline"):
-            async with session(home, control, "offline") as call:
-                (begun,) = await written(home, Kind.FAULT)
+        async with session(server, await enrolled(server), "offline"):
+            async with session(server, control, "offline") as call:
+                (begun,) = await server.wait_rows(RowKind.FAULT)
                 assert json.loads(begun.body)["why"] == "probe"
-                clock.advance_us(STALL_US - S)
+                clock.advance_us(MIN_STALL_US - S)
                 beat = pb.Heartbeat(sent_us=1, link="online")
                 await call.write(pb.AgentMessage(heartbeat=beat))
-                _, over = await written(home, Kind.FAULT, 2)
+                _, over = await server.wait_rows(RowKind.FAULT, 2)
                 assert (over.heard_us, over.received_us) == (begun.received_us, clock.wall)
-            await connected(home, 1)
+            await server.wait_connected(1)
 
 
-async def test_a_restart_invents_no_silence(tmp_path: Path) -> None:
+async def test_restart_loses_only_agents_seen_since(tmp_path: Path) -> None:
     """Who is back in time was never away, and who said goodbye is not waited for."""
     clock = HandClock()
-    async with house(tmp_path, heartbeat_s=1, clock=clock) as home:
-        back, gone, polite = [await enrolled(home) for _ in range(3)]
-        async with session(home, polite) as call:
-            await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason="stop")))
-            assert await call.read() is grpc.aio.EOF
-        async with session(home, back), session(home, gone):
+    async with ingest_server(tmp_path, heartbeat_s=1, clock=clock) as server:
+        back, gone, polite = [await enrolled(server) for _ in range(3)]
+        async with session(server, polite) as call:
+            await say_goodbye(call)
+        async with session(server, back), session(server, gone):
             clock.advance_us(2 * S)
             stopped_us = clock.wall
     clock.advance_us(60 * S)
-    async with house(tmp_path, heartbeat_s=1, clock=clock) as home:
-        before = await home.rows(Kind.LOST, Kind.FAULT)
-        _, started = await home.rows(Kind.START)
+    async with ingest_server(tmp_path, heartbeat_s=1, clock=clock) as server:
+        before = await server.rows(RowKind.LOST, RowKind.FAULT)
+        _, started = await server.rows(RowKind.START)
         assert (started.heard_us, started.received_us) == (stopped_us, clock.wall)
-        later = await enrolled(home)
-        async with session(home, back):
-            async with session(home, later):
+        later = await enrolled(server)
+        async with session(server, back):
+            async with session(server, later):
                 pass
-            await connected(home, 1)
+            await server.wait_connected(1)
             clock.advance_us(2 * S)
-            async with session(home, back):
+            async with session(server, back):
                 pass
             clock.advance_us(S)
-            lost = await written(home, Kind.LOST)
+            lost = await server.wait_rows(RowKind.LOST)
         assert before == []
         assert [row.agent for row in lost] == [later.id], "of the others nothing is said"

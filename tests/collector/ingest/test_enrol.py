@@ -4,33 +4,31 @@ import asyncio
 from pathlib import Path
 
 import grpc
-import pytest
 
 from heliograph import keys
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
-from support.intake import Caller, House, channel, house
+from support.intake import Caller, IngestServer, channel, ingest_server, refusal
 
 
 async def refused(stub: "intake_pb2_grpc.IntakeAsyncStub", request: pb.EnrolRequest) -> str:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Enrol(request, timeout=10)
-    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    return caught.value.details() or ""
+    error = await refusal(stub.Enrol(request, timeout=10))
+    assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    return error.details() or ""
 
 
-async def enrol(home: House, caller: Caller, token: bytes) -> pb.EnrolResponse:
-    async with channel(home) as stub:
+async def enrol(server: IngestServer, caller: Caller, token: bytes) -> pb.EnrolResponse:
+    async with channel(server) as stub:
         return await stub.Enrol(caller.enrol_request(token), timeout=10)
 
 
-async def test_an_invite_is_used_up_by_the_first_key_that_shows_it(tmp_path: Path) -> None:
-    async with house(tmp_path) as home, channel(home) as stub:
-        first, second, token = Caller(home.keyring), Caller(home.keyring), home.invite()
+async def test_invite_is_used_up_by_the_first_key(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        first, second, token = Caller(server.keyring), Caller(server.keyring), server.invite()
         answer = await stub.Enrol(first.enrol_request(token), timeout=10)
         assert answer.agent == first.id
         assert answer.role == "volunteer"
-        assert answer.sealing_key == home.keyring.sealing.public
+        assert answer.sealing_key == server.keyring.sealing.public
         plan = answer.plan
         assert keys.verify(answer.signing_key, plan.signature, keys.PLAN, plan.plan)
         assert await refused(stub, second.enrol_request(token)) == "invite_used_up"
@@ -38,43 +36,41 @@ async def test_an_invite_is_used_up_by_the_first_key_that_shows_it(tmp_path: Pat
         assert again.agent == first.id, "an answer that got lost may be asked for again"
 
 
-async def test_of_many_at_once_as_many_get_in_as_the_invite_says(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
-        token = home.invite(uses=3)
-        callers = [Caller(home.keyring) for _ in range(12)]
-        answers = await asyncio.gather(
-            *(enrol(home, caller, token) for caller in callers), return_exceptions=True
-        )
-        assert sum(isinstance(answer, pb.EnrolResponse) for answer in answers) == 3
-        assert len(home.fleet.agents()) == 3
+async def test_invite_admits_as_many_at_once_as_it_says(server: IngestServer) -> None:
+    token = server.invite(uses=3)
+    callers = [Caller(server.keyring) for _ in range(12)]
+    answers = await asyncio.gather(
+        *(enrol(server, caller, token) for caller in callers), return_exceptions=True
+    )
+    assert sum(isinstance(answer, pb.EnrolResponse) for answer in answers) == 3
+    assert len(server.fleet.list_agents()) == 3
 
 
-async def test_what_is_not_an_invite_lets_nobody_in(tmp_path: Path) -> None:
-    async with house(tmp_path) as home, channel(home) as stub:
-        caller = Caller(home.keyring)
+async def test_unknown_and_expired_invites_are_refused(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        caller = Caller(server.keyring)
         assert await refused(stub, caller.enrol_request(b"n" * 16)) == "invite_unknown"
-        expired = home.invite(life_s=-1)
+        expired = server.invite(life_s=-1)
         assert await refused(stub, caller.enrol_request(expired)) == "invite_expired"
 
 
-async def test_a_key_must_be_held_to_be_enrolled(tmp_path: Path) -> None:
-    async with house(tmp_path) as home, channel(home) as stub:
-        token = home.invite()
-        request = Caller(home.keyring).enrol_request(token)
-        request.public_key = Caller(home.keyring).signer.public
+async def test_enrolment_needs_proof_of_the_key(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        token = server.invite()
+        request = Caller(server.keyring).enrol_request(token)
+        request.public_key = Caller(server.keyring).signer.public
         assert await refused(stub, request) == "bad_proof"
-        await stub.Enrol(Caller(home.keyring).enrol_request(token), timeout=10)
+        await stub.Enrol(Caller(server.keyring).enrol_request(token), timeout=10)
 
 
-async def test_a_revoked_key_cannot_come_back_by_another_invite(tmp_path: Path) -> None:
-    async with house(tmp_path) as home, channel(home) as stub:
-        caller = Caller(home.keyring)
-        await stub.Enrol(caller.enrol_request(home.invite()), timeout=10)
-        home.fleet.revoke(caller.id, 1)
-        assert await refused(stub, caller.enrol_request(home.invite())) == "revoked"
+async def test_revoked_key_is_refused_with_another_invite(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        caller = Caller(server.keyring)
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10)
+        server.fleet.revoke_agent(caller.id, 1)
+        assert await refused(stub, caller.enrol_request(server.invite())) == "revoked"
 
 
-async def test_a_control_is_enrolled_as_one(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
-        answer = await enrol(home, Caller(home.keyring), home.invite(role="control"))
-        assert answer.role == "control"
+async def test_control_invite_enrols_a_control(server: IngestServer) -> None:
+    answer = await enrol(server, Caller(server.keyring), server.invite(role="control"))
+    assert answer.role == "control"

@@ -21,8 +21,8 @@ from heliograph.observation import (
     Tls,
 )
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import ControlView, State, Verdict
-from support.scenario import catalogue, taken
+from heliograph_collector.model.records import ControlView, Verdict, VerdictState
+from support.scenario import catalogue, keep_observations, taken
 
 ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")
 LABELS = ("", "redirect-1", "redirect-2", "dc-1", "dc-2", "web")
@@ -126,7 +126,7 @@ def test_any_measurement_gets_verdicts(measurement: Measurement, control: Contro
     assert len(set(endpoints)) == len(endpoints)
     for verdict in verdicts:
         assert 0.0 <= verdict.confidence <= 0.99
-        assert (verdict.confidence == 0.0) == (verdict.state is State.UNKNOWN)
+        assert (verdict.confidence == 0.0) == (verdict.state is VerdictState.UNKNOWN)
         assert all(0 <= index < len(decoded.observations) for index in verdict.evidence)
 
 
@@ -154,7 +154,7 @@ def test_interruptions_alone_never_block(m: Measurement, control: ControlView) -
     assert not any(v.layer in ("tcp", "tls", "dns") for v in _blocked(judge(taken(m), control)))
 
 
-def test_less_evidence_never_turns_doubt_into_blocking() -> None:
+def test_lost_observations_never_turn_doubt_into_blocking() -> None:
     """Over the whole catalogue: whichever observations are lost, unknown never becomes blocked."""
     rng = random.Random(7)
     for scenario in SCENARIOS:
@@ -162,13 +162,15 @@ def test_less_evidence_never_turns_doubt_into_blocking() -> None:
         count = len(scenario.taken.measurement.observations)
         for _ in range(40):
             kept = [index for index in range(count) if rng.random() < rng.choice((0.5, 0.8))]
-            less = replace(scenario.taken, measurement=_keep(scenario.taken.measurement, kept))
+            less = replace(
+                scenario.taken, measurement=keep_observations(scenario.taken.measurement, kept)
+            )
             for verdict in _blocked(judge(less, scenario.control)):
                 state = before[verdict.endpoint].state
-                assert state is not State.UNKNOWN, f"{scenario.name}: kept {kept}: {verdict}"
+                assert state is not VerdictState.UNKNOWN, f"{scenario.name}: kept {kept}: {verdict}"
 
 
-def test_a_worse_control_never_turns_doubt_into_blocking() -> None:
+def test_worse_control_never_leaves_blocking() -> None:
     """Losing the control, its freshness or its link leaves no blocking behind at all."""
     for scenario in SCENARIOS:
         for worse in (
@@ -179,7 +181,7 @@ def test_a_worse_control_never_turns_doubt_into_blocking() -> None:
             assert not _blocked(judge(scenario.taken, worse)), scenario.name
 
 
-def test_confidence_falls_with_the_age_of_the_control() -> None:
+def test_confidence_falls_with_age_of_control() -> None:
     for scenario in SCENARIOS:
         sure = [
             max(v.confidence for v in judge(scenario.taken, replace(scenario.control, age_us=age)))
@@ -189,12 +191,4 @@ def test_confidence_falls_with_the_age_of_the_control() -> None:
 
 
 def _blocked(verdicts: tuple[Verdict, ...]) -> list[Verdict]:
-    return [v for v in verdicts if v.state is State.BLOCKED]
-
-
-def _keep(m: Measurement, kept: list[int]) -> Measurement:
-    """The measurement with only these observations; what stood on a lost one stands on nothing."""
-    place = {old: new for new, old in enumerate(kept)}
-    seen = (m.observations[old] for old in kept)
-    again = (replace(x, parent=None if x.parent is None else place.get(x.parent)) for x in seen)
-    return replace(m, observations=tuple(again))
+    return [v for v in verdicts if v.state is VerdictState.BLOCKED]

@@ -6,15 +6,30 @@ from typing import Any
 import pytest
 
 from heliograph.failure import Failure
-from heliograph_collector.judge import RULES, WHOLE, judge
-from heliograph_collector.judge.comparisons import READINGS, SERVICE_ROWS
-from heliograph_collector.judge.failure_semantics import LOCAL, METHODS, MUTE
-from heliograph_collector.judge.global_context import WORLD_ROWS
-from heliograph_collector.model.records import State
+from heliograph_collector.judge import GLOBAL_CONTEXT_RULES, RULES, SERVICE_RULES, judge
+from heliograph_collector.judge.comparisons import (
+    COMPARISONS,
+    SERVICE_COMPARISON_RULES,
+    ComparisonRule,
+)
+from heliograph_collector.judge.failure_semantics import (
+    INCONCLUSIVE_FAILURES,
+    LOCAL_FAILURES,
+    METHOD_BY_FAILURE,
+)
+from heliograph_collector.judge.rules import Rule
+from heliograph_collector.judge.service_verdict import ServiceRule
+from heliograph_collector.model.records import VerdictState
 from support.scenario import Scenario, catalogue
 
 SCENARIOS = catalogue()
-ROWS = (*(row for r in READINGS.values() for row in r.rows), *SERVICE_ROWS, *WORLD_ROWS)
+ROWS: tuple[ComparisonRule, ...] = (
+    *(row for r in COMPARISONS.values() for row in r.rules),
+    *SERVICE_COMPARISON_RULES,
+    *GLOBAL_CONTEXT_RULES,
+)
+JUDGING_RULES: tuple[Rule | ComparisonRule, ...] = (*RULES, *ROWS)
+ALL_RULES: tuple[Rule | ComparisonRule | ServiceRule, ...] = (*JUDGING_RULES, *SERVICE_RULES)
 ANCHOR_RULES = {"anchors.reached", "anchors.silent"}
 
 
@@ -29,50 +44,50 @@ def test_scenario(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
-def test_what_is_known_names_its_evidence(scenario: Scenario) -> None:
+def test_known_verdict_names_its_evidence(scenario: Scenario) -> None:
     """Indices of observations, unless nothing of it was visited here."""
     for verdict in judge(scenario.taken, scenario.control):
-        assert verdict.evidence or verdict.state is State.UNKNOWN, verdict
+        assert verdict.evidence or verdict.state is VerdictState.UNKNOWN, verdict
 
 
 def test_every_rule_has_a_scenario() -> None:
     shown = {rule for s in SCENARIOS for rule in s.rules}
-    known = {rule.id for rule in (*RULES, *WHOLE, *ROWS)} | ANCHOR_RULES
+    known = {rule.id for rule in ALL_RULES} | ANCHOR_RULES
     assert known - shown == set()
     assert shown - known == set()
 
 
 def test_rule_ids_and_scenario_names_are_unique() -> None:
     for names in (
-        [rule.id for rule in (*RULES, *WHOLE, *ROWS)],
+        [rule.id for rule in ALL_RULES],
         [s.name for s in SCENARIOS],
     ):
         assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
-def test_every_failure_word_has_a_meaning_and_only_one() -> None:
-    methods = {word for words in METHODS.values() for word in words}
-    assert methods | LOCAL | MUTE == set(Failure)
-    assert methods & LOCAL == set()
-    assert (methods | LOCAL) & MUTE == set()
+def test_every_failure_has_one_meaning() -> None:
+    methods = {word for words in METHOD_BY_FAILURE.values() for word in words}
+    assert methods | LOCAL_FAILURES | INCONCLUSIVE_FAILURES == set(Failure)
+    assert methods & LOCAL_FAILURES == set()
+    assert (methods | LOCAL_FAILURES) & INCONCLUSIVE_FAILURES == set()
 
 
-def test_every_method_of_interference_has_a_rule() -> None:
+def test_every_interference_has_a_rule() -> None:
     """A word that can be interference is taken up by a rule that names its step."""
-    for operation, words in METHODS.items():
+    for operation, words in METHOD_BY_FAILURE.items():
         for word in words:
-            rows = [r for r in RULES if r.step is operation and r.word in (word, None)]
+            rows = [r for r in RULES if r.step is operation and r.failure in (word, None)]
             assert rows, f"{operation} {word}"
 
 
-def test_only_blocking_needs_more_than_the_vantage() -> None:
+def test_blocking_rules_need_a_control() -> None:
     """No row that blocks stands alone, and none is without strength."""
-    for rule in (*RULES, *ROWS):
-        assert not (rule.alone and rule.state is State.BLOCKED), rule.id
-        assert (rule.strength > 0) == (rule.state is not State.UNKNOWN), rule.id
+    for rule in JUDGING_RULES:
+        assert not (rule.needs_no_control and rule.state is VerdictState.BLOCKED), rule.id
+        assert (rule.strength > 0) == (rule.state is not VerdictState.UNKNOWN), rule.id
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, State):
+    if isinstance(value, VerdictState):
         return value.value
     return list(value) if isinstance(value, tuple) else value

@@ -6,7 +6,6 @@ interruptions, which forbid any blame. The catalogue, where nothing contradicts 
 with any loss at all (test_doubt.py).
 """
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,9 +14,9 @@ from hypothesis import strategies as st
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.failure_semantics import METHODS
-from heliograph_collector.model.records import ControlView, State
-from support.scenario import measurement, taken
+from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
+from heliograph_collector.model.records import ControlView, VerdictState
+from support.scenario import keep_observations, measurement, taken
 
 FOUR, SIX = ("5.6.7.8", "5.6.7.9"), "2a00:1::8"
 KINDS = {
@@ -52,7 +51,7 @@ def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
 @st.composite
 def visit(draw: st.DrawFn, kind: str, *, fails: bool) -> Steps:
     count = draw(st.integers(1, 2))
-    words = sorted(METHODS[Operation.RESOLVE])
+    words = sorted(METHOD_BY_FAILURE[Operation.RESOLVE])
     lost = fails and draw(st.integers(0, 3)) == 0
     a = draw(st.sampled_from((*words, *LOCAL))) if lost else " ".join(FOUR[:count])
     six = draw(st.booleans())
@@ -66,7 +65,7 @@ def visit(draw: st.DrawFn, kind: str, *, fails: bool) -> Steps:
 def climb(draw: st.DrawFn, kind: str, address: str, *, fails: bool) -> Steps:
     steps: Steps = []
     for step in (f"connect {address}", *KINDS[kind]):
-        words = sorted(METHODS[OPERATIONS[step.split(" ")[0]]])
+        words = sorted(METHOD_BY_FAILURE[OPERATIONS[step.split(" ")[0]]])
         word = draw(st.sampled_from((*words, *LOCAL))) if fails and draw(st.booleans()) else "ok"
         if word.startswith("ssl"):
             word += draw(st.sampled_from(("", " key-of-censor CN=Censor")))
@@ -80,12 +79,7 @@ def climb(draw: st.DrawFn, kind: str, address: str, *, fails: bool) -> Steps:
 @given(visits())
 def test_loss_never_blocks(drawn: tuple[Measurement, ControlView, list[int]]) -> None:
     here, control, kept = drawn
-    place = {old: new for new, old in enumerate(kept)}
-    left = tuple(
-        replace(x, parent=None if x.parent is None else place.get(x.parent))
-        for x in (here.observations[old] for old in kept)
-    )
     (before,) = judge(taken(here), control)
-    (after,) = judge(taken(replace(here, observations=left)), control)
-    if before.state is State.UNKNOWN:
-        assert after.state is not State.BLOCKED, f"{before} became {after}"
+    (after,) = judge(taken(keep_observations(here, kept)), control)
+    if before.state is VerdictState.UNKNOWN:
+        assert after.state is not VerdictState.BLOCKED, f"{before} became {after}"

@@ -4,11 +4,16 @@ import pytest
 
 from heliograph.observation import Http
 from heliograph_collector.judge import signatures
-from heliograph_collector.judge.page_comparison import Likeness, likeness
-from heliograph_collector.judge.signatures import Signature, block_page, look_alike, own_interceptor
+from heliograph_collector.judge.page_comparison import Likeness, compare_pages
+from heliograph_collector.judge.signatures import (
+    Signature,
+    find_interceptor,
+    match_block_page,
+    match_look_alike,
+)
 
 FILES = ("block_pages.yml", "false_positives.yml")
-ENTRIES = [(file, entry) for file in FILES for entry in signatures._signatures(file)]
+ENTRIES = [(file, entry) for file in FILES for entry in signatures._load_signatures(file)]
 PLAIN = Http(
     method="GET",
     url="http://www.target.example/",
@@ -39,27 +44,28 @@ def shown(signature: Signature) -> Http:
 
 
 @pytest.mark.parametrize(("file", "entry"), ENTRIES, ids=lambda e: getattr(e, "id", e))
-def test_each_entry_is_found(file: str, entry: Signature) -> None:
+def test_signature_matches_its_page(file: str, entry: Signature) -> None:
     page = shown(entry)
-    assert entry.fits(page)
+    assert entry.matches(page)
     assert entry.source
     if file == "block_pages.yml":
-        assert block_page(page) is not None
-        assert likeness(page, PLAIN) is Likeness.BLOCK
+        assert match_block_page(page) is not None
+        assert compare_pages(page, PLAIN) is Likeness.BLOCK
     else:
-        assert look_alike(page) is not None
-        assert likeness(page, PLAIN) not in (Likeness.BLOCK, Likeness.DIFFERENT, Likeness.SAME)
+        assert match_look_alike(page) is not None
+        assert compare_pages(page, PLAIN) not in (Likeness.BLOCK, Likeness.DIFFERENT, Likeness.SAME)
 
 
 @pytest.mark.parametrize(("file", "entry"), ENTRIES, ids=lambda e: getattr(e, "id", e))
-def test_what_the_control_sees_too_is_no_sign(file: str, entry: Signature) -> None:
+def test_page_that_control_sees_too_is_no_block(file: str, entry: Signature) -> None:
     page = shown(entry)
-    assert likeness(page, page) not in (Likeness.BLOCK, Likeness.DIFFERENT, Likeness.REDIRECTED)
+    likeness = compare_pages(page, page)
+    assert likeness not in (Likeness.BLOCK, Likeness.DIFFERENT, Likeness.REDIRECTED)
 
 
-def test_a_plain_page_is_known_to_nobody() -> None:
-    assert block_page(PLAIN) is None
-    assert look_alike(PLAIN) is None
+def test_plain_page_matches_nothing() -> None:
+    assert match_block_page(PLAIN) is None
+    assert match_look_alike(PLAIN) is None
 
 
 def test_ids_are_unique() -> None:
@@ -67,6 +73,6 @@ def test_ids_are_unique() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_whose_box_it_is() -> None:
-    assert own_interceptor("CN=FortiGate CA,O=Fortinet") == "fortinet"
-    assert own_interceptor("CN=Qaznet Trust Network,C=KZ") == ""
+def test_find_interceptor() -> None:
+    assert find_interceptor("CN=FortiGate CA,O=Fortinet") == "fortinet"
+    assert find_interceptor("CN=Qaznet Trust Network,C=KZ") == ""

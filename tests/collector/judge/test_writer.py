@@ -4,23 +4,34 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from heliograph.clock import SystemClock
-from heliograph_collector.judge.writer import LONGEST_PAUSE_S, NOT_JUDGED, Writer, pause_s
+from heliograph.clock import Clock, SystemClock
+from heliograph_collector.judge.writer import (
+    MAX_PAUSE_S,
+    NO_VERDICT,
+    NOT_JUDGED,
+    ClockCheck,
+    StoreWriter,
+    compute_pause_s,
+)
 from heliograph_collector.model.records import (
+    MAX_AGE_US,
+    MAX_AHEAD_US,
     Block,
     JournalRow,
-    Judged,
-    Kind,
+    JudgedMeasurement,
     MeasurementFilter,
-    Taken,
+    ReceivedMeasurement,
+    RowKind,
 )
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
-from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable
+from support.hand_clock import HandClock
+from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable, taken
 
 
 class FakeStore:
@@ -49,11 +60,11 @@ class FakeStore:
             raise StoreError(self.down)
 
 
-def judge(taken: Sequence[Taken]) -> list[Judged]:
+def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
     return [(one, (reachable(),)) for one in taken]
 
 
-class Bench:
+class WriterHarness:
     """A journal, a store and the blocks that the writer told of."""
 
     def __init__(self, path: Path) -> None:
@@ -72,13 +83,17 @@ class Bench:
                 await self._changed.wait()
                 self._changed.clear()
 
-    def writer(self, assess: Callable[[Sequence[Taken]], Sequence[Judged]] = judge) -> Writer:
-        return Writer(
+    def writer(
+        self,
+        assess: Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]] = judge,
+        clock: Clock | None = None,
+    ) -> StoreWriter:
+        return StoreWriter(
             self.journal,
             self.store,
             assess,
             NAMES,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             rng=random.Random(1),
             on_block=self.tell,
             linger_s=0,
@@ -86,8 +101,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path)
+async def bench(tmp_path: Path) -> AsyncIterator[WriterHarness]:
+    bench = WriterHarness(tmp_path)
     yield bench
     await bench.journal.close()
 
@@ -103,10 +118,10 @@ async def running(work: Awaitable[None]) -> AsyncIterator[None]:
 
 
 def lost(at_us: int = T0) -> JournalRow:
-    return JournalRow(kind=Kind.LOST, agent=ANNA, received_us=at_us)
+    return JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=at_us)
 
 
-async def test_rows_become_judged_blocks_in_order(bench: Bench) -> None:
+async def test_writer_makes_judged_blocks_in_order(bench: WriterHarness) -> None:
     await bench.journal.append([envelope_row(measurement_pb(), measurement_pb()), lost()])
     writer = bench.writer()
     assert writer.problems() == ["The store has not answered yet."]
@@ -121,12 +136,11 @@ async def test_rows_become_judged_blocks_in_order(bench: Bench) -> None:
     assert writer.problems() == []
 
 
-async def test_a_store_that_is_away_costs_patience_only(bench: Bench) -> None:
+async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> None:
     bench.store.down = "The store's disk is full."
-    writer = bench.writer()
     seen: list[int] = []
 
-    def assess(taken: Sequence[Taken]) -> list[Judged]:
+    def assess(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         seen.append(len(taken))
         return judge(taken)
 
@@ -145,7 +159,7 @@ async def test_a_store_that_is_away_costs_patience_only(bench: Bench) -> None:
     assert seen == [1, 1]  # judged once, however often the store failed
 
 
-async def test_a_block_that_was_begun_comes_again_with_its_own_bounds(bench: Bench) -> None:
+async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
     await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in range(1, 6)])
     bench.store.begun = (1, 3)
     async with running(bench.writer().run()):
@@ -153,10 +167,10 @@ async def test_a_block_that_was_begun_comes_again_with_its_own_bounds(bench: Ben
     assert [(b.first, b.last, len(b.judged)) for b in bench.told] == [(1, 3, 3), (4, 5, 2)]
 
 
-async def test_poison_is_put_aside(bench: Bench) -> None:
+async def test_writer_puts_undecodable_rows_aside(bench: WriterHarness) -> None:
     await bench.journal.append(
         [
-            JournalRow(kind=Kind.ENVELOPE, agent=ANNA, sequence=9, received_us=T0, body=b"junk"),
+            JournalRow(kind=RowKind.ENVELOPE, agent=ANNA, sequence=9, received_us=T0, body=b"junk"),
             envelope_row(measurement_pb(), sequence=10),
         ]
     )
@@ -167,10 +181,10 @@ async def test_poison_is_put_aside(bench: Bench) -> None:
     assert len(block.judged) == 1
 
 
-async def test_a_rule_that_stumbles_costs_one_verdict(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+async def test_bug_in_a_rule_costs_one_verdict(
+    bench: WriterHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def assess(taken: Sequence[Taken]) -> list[Judged]:
+    def assess(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         for one in taken:
             if one.measurement.started_us == T0 + 1:
                 raise KeyError("no such rule")
@@ -186,39 +200,21 @@ async def test_a_rule_that_stumbles_costs_one_verdict(
     assert "could not be judged" in caplog.text
 
 
-async def test_old_rows_behind_the_cursor_are_forgotten(bench: Bench) -> None:
-    class Hands:
-        now_us = 0
-
-        def wall_us(self) -> int:
-            return T0 + 30 * 86_400 * US
-
-        def monotonic_us(self) -> int:
-            return self.now_us
-
-    hands = Hands()
-    writer = Writer(
-        bench.journal,
-        bench.store,
-        judge,
-        NAMES,
-        clock=hands,
-        rng=random.Random(1),
-        on_block=bench.tell,
-        linger_s=0,
-    )
+async def test_writer_trims_old_journal_rows(bench: WriterHarness) -> None:
+    clock = HandClock(wall=T0 + 30 * 86_400 * US, monotonic=0)
+    writer = bench.writer(clock=clock)
     await bench.journal.append([lost(), envelope_row(measurement_pb())])
     async with running(writer.run()):
         await bench.until(lambda: bool(bench.told))
     await writer._trim(2)
     assert len(await bench.journal.read(0, 10)) == 2  # not yet
-    hands.now_us = 3_601 * US
+    clock.monotonic = 3_601 * US
     await writer._trim(2)
-    assert [r.kind for r in await bench.journal.read(0, 10)] == [Kind.LOST]
+    assert [r.kind for r in await bench.journal.read(0, 10)] == [RowKind.LOST]
     assert await bench.journal.append([envelope_row(measurement_pb())]) == [None]
 
 
-async def test_through_to_the_real_store(bench: Bench, store: Store) -> None:
+async def test_writer_writes_to_the_real_store(bench: WriterHarness, store: Store) -> None:
     bench.store = store  # type: ignore[assignment]
     await bench.journal.append([envelope_row(measurement_pb(), measurement_pb()), lost()])
     async with running(bench.writer().run()):
@@ -231,9 +227,26 @@ async def test_through_to_the_real_store(bench: Bench, store: Store) -> None:
     assert len((await store.measurements(MeasurementFilter())).items) == 3
 
 
-def test_pauses_grow_to_a_limit_and_never_march_in_step() -> None:
+def test_pauses_grow_to_a_limit_with_jitter() -> None:
     rng = random.Random(7)
-    pauses = [pause_s(n, rng) for n in range(200)]
-    assert max(pauses) <= LONGEST_PAUSE_S
+    pauses = [compute_pause_s(n, rng) for n in range(200)]
+    assert max(pauses) <= MAX_PAUSE_S
     assert pauses[0] <= 0.25
     assert len(set(pauses[20:])) > 100
+
+
+def test_clock_check_marks_impossible_times() -> None:
+    shown: list[ReceivedMeasurement] = []
+
+    def assess(block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
+        shown.extend(block)
+        return judge(block)
+
+    oldest = replace(taken(1), received_us=T0 + MAX_AGE_US)
+    newest = replace(taken(2), received_us=T0 - MAX_AHEAD_US)
+    stale = replace(taken(3), received_us=T0 + MAX_AGE_US + 1)
+    ahead = replace(taken(4), received_us=T0 - MAX_AHEAD_US - 1)
+    judged = {t.id: v for t, v in ClockCheck(assess)([stale, oldest, ahead, newest])}
+    assert shown == [oldest, newest]
+    assert judged[stale.id] == judged[ahead.id] == (NO_VERDICT,)
+    assert judged[oldest.id] == judged[newest.id] == (reachable(),)

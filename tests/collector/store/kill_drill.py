@@ -26,11 +26,18 @@ import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from heliograph.clock import SystemClock
-from heliograph_collector.judge.writer import Writer
-from heliograph_collector.model.records import Block, JournalRow, Judged, Kind, Taken
+from heliograph_collector.judge.writer import StoreWriter
+from heliograph_collector.model.records import (
+    Block,
+    JournalRow,
+    JudgedMeasurement,
+    ReceivedMeasurement,
+    RowKind,
+)
 from heliograph_collector.store.journal.journal import Journal
-from heliograph_collector.store.store import Limits, Store
+from heliograph_collector.store.store import Store, StoreLimits
 from support.rows import ANNA, NAMES, T0, blocked, envelope_row, measurement_pb, reachable
+from support.stores import build_store
 
 PRELOADED = (clickhouse_connect.driver._backendclient, pa, pd)
 PER_ENVELOPE = 3
@@ -38,12 +45,12 @@ APPENDERS = 4
 BACKLOG = 150  # rows: the writer is to be killed at work too, and to catch up in the end
 
 
-def judge(taken: Sequence[Taken]) -> list[Judged]:
+def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
     return [(one, (reachable(), blocked("dc1"))) for one in taken]
 
 
-def writer(journal: Journal, store: Store, seen: list[Block]) -> Writer:
-    return Writer(
+def writer(journal: Journal, store: Store, seen: list[Block]) -> StoreWriter:
+    return StoreWriter(
         journal,
         store,
         judge,
@@ -55,18 +62,12 @@ def writer(journal: Journal, store: Store, seen: list[Block]) -> Writer:
     )
 
 
-def open_store(place: Path) -> Store:
-    return Store(
-        f"chdb://{place}/store",
-        limits=Limits(memory_mib=2_048),
-        observations_days=99_999,
-        verdicts_days=99_999,
-    )
+LIMITS = StoreLimits(memory_mib=2_048)
 
 
 async def child(place: Path, first: int, acknowledged: int) -> None:
     """Append for ever from envelope `first` on; each number goes down the pipe once it is safe."""
-    journal, store = Journal(place / "journal.db"), open_store(place)
+    journal, store = Journal(place / "journal.db"), build_store(place, limits=LIMITS)
     await store.open()
     if await store.pending(journal.id) is not None:
         os.write(acknowledged, bytes(8))  # a block was torn by the last kill
@@ -81,7 +82,7 @@ async def child(place: Path, first: int, acknowledged: int) -> None:
                 await asyncio.sleep(0.001)
             mine, number = number, number + 1
             row = envelope_row(*[measurement_pb()] * PER_ENVELOPE, sequence=mine)
-            there = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=T0 + mine)
+            there = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=T0 + mine)
             await journal.append([replace(row, position=0), there])
             os.write(acknowledged, mine.to_bytes(8, "big"))
 
@@ -129,7 +130,7 @@ def until_acknowledged(reading: int) -> bytes:
 
 async def count(place: Path) -> dict[str, Any]:
     """Let the writer catch up, then count the rows as they lie, without any merging at reading."""
-    journal, store = Journal(place / "journal.db"), open_store(place)
+    journal, store = Journal(place / "journal.db"), build_store(place, limits=LIMITS)
     await store.open()
     seen: list[Block] = []
     task = asyncio.ensure_future(writer(journal, store, seen).run())
@@ -141,14 +142,16 @@ async def count(place: Path) -> dict[str, Any]:
     await asyncio.wait([task], timeout=10)
 
     def ask(query: str) -> tuple[Any, ...]:
-        return store._clickhouse.written(query, {})[0]
+        return store._clickhouse.query_written(query, {})[0]
 
     found = {
         "envelopes": len(
             [r for r in await journal.read(0, 10**9, limit_bytes=10**12) if r.sequence]
         ),
         "journal": journal.position,
-        "ids": {row[0] for row in store._clickhouse.written("SELECT id FROM measurements", {})},
+        "ids": {
+            row[0] for row in store._clickhouse.query_written("SELECT id FROM measurements", {})
+        },
         "measurements": ask("SELECT count() AS a, uniqExact(id) AS b FROM measurements"),
         "verdicts": ask("SELECT count() AS a, uniqExact(id, endpoint) AS b FROM verdicts"),
         "presence": ask("SELECT count() AS a, uniqExact(position) AS b FROM presence"),

@@ -5,30 +5,37 @@ from dataclasses import replace
 
 import pytest
 
-from heliograph_collector.model.records import TIME_BAD, Judged, Role, State, Vantage, Verdict
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    AgentRole,
+    JudgedMeasurement,
+    Vantage,
+    Verdict,
+    VerdictState,
+)
 from heliograph_collector.store import aggregation
-from heliograph_collector.store.aggregation import Total
+from heliograph_collector.store.aggregation import AggregationRow
 from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import MIDNIGHT, asked, said
 from support.rows import DAY, KZ, T0, block, blocked, reachable
 
-DOWN = Verdict(state=State.DOWN, rule="x.down")
-UNKNOWN = Verdict(state=State.UNKNOWN, rule="x.doubt")
+DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
+UNKNOWN = Verdict(state=VerdictState.UNKNOWN, rule="x.doubt")
 PAGE = blocked(method="block_page")
 SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
 
 
-async def keep(store: Store, *crowds: Sequence[Judged]) -> None:
+async def keep(store: Store, *crowds: Sequence[JudgedMeasurement]) -> None:
     await store.insert_block(block(1, 1, *(row for crowd in crowds for row in crowd)))
 
 
-async def alone(store: Store, **changes: object) -> Total:
+async def alone(store: Store, **changes: object) -> AggregationRow:
     (total,) = await store.totals(asked(**changes))
     return total
 
 
-async def test_each_state_has_its_count_and_a_known_page_is_confirmed(store: Store) -> None:
-    controls = [(replace(one, role=Role.CONTROL), v) for one, v in said(PAGE, 3, first=50)]
+async def test_each_state_is_counted_and_known_page_confirmed(store: Store) -> None:
+    controls = [(replace(one, role=AgentRole.CONTROL), v) for one, v in said(PAGE, 3, first=50)]
     bad = [(one, (replace(v[0], rule=TIME_BAD),)) for one, v in said(PAGE, 2, first=60)]
     parts = [(one, (reachable(), blocked("dc1"))) for one, _ in said(reachable(), 4, 2, first=40)]
     await keep(
@@ -41,11 +48,15 @@ async def test_each_state_has_its_count_and_a_known_page_is_confirmed(store: Sto
         controls,
         bad,
     )
-    assert await alone(store) == Total(at=(), anomaly=3, confirmed=2, failure=3, ok=8)
+    assert await alone(store) == AggregationRow(
+        axis_values=(), anomaly=3, confirmed=2, failure=3, ok=8
+    )
 
 
-async def test_nothing_is_one_row_of_zeros_without_axes_and_no_row_with_one(store: Store) -> None:
-    assert await alone(store) == Total(at=(), anomaly=0, confirmed=0, failure=0, ok=0)
+async def test_empty_store_gives_zeros_without_axes(store: Store) -> None:
+    assert await alone(store) == AggregationRow(
+        axis_values=(), anomaly=0, confirmed=0, failure=0, ok=0
+    )
     assert await store.totals(asked(axes=["probe_cc"])) == []
 
 
@@ -59,14 +70,14 @@ async def test_axes_and_filters(store: Store) -> None:
         said(reachable(), 4, vantage=ru),
     )
     by_day = await store.totals(asked(axes=["measurement_start_day", "domain"]))
-    assert [(t.at, t.anomaly, t.ok) for t in by_day] == [
+    assert [(t.axis_values, t.anomaly, t.ok) for t in by_day] == [
         (("2022-01-05", ""), 2, 4),
         (("2022-01-06", "www.news.example"), 3, 0),
     ]
     places = await store.totals(asked(axes=["probe_cc", "probe_asn"]))
-    assert [t.at for t in places] == [("KZ", 9198), ("RU", 12_389)]
+    assert [t.axis_values for t in places] == [("KZ", 9198), ("RU", 12_389)]
     names = await store.totals(asked(axes=["test_name", "input"]))
-    assert [t.at for t in names] == [("telegram", url), ("telegram", "telegram")]
+    assert [t.axis_values for t in names] == [("telegram", url), ("telegram", "telegram")]
     assert (await alone(store, countries=["KZ", "UZ"])).anomaly == 5
     assert (await alone(store, asns=[12_389])).ok == 4
     assert (await alone(store, domains=["www.news.example"])).anomaly == 3
@@ -82,27 +93,29 @@ async def test_axes_and_filters(store: Store) -> None:
 async def test_wider_grains(store: Store, grain: str, starts: list[str]) -> None:
     await keep(store, said(blocked(), 2), said(blocked(), 3, at_us=T0 + DAY))
     found = await store.totals(asked(axes=["measurement_start_day"], grain=grain))
-    assert [(t.at[0], t.anomaly) for t in found] == [(starts[0], 5)]
+    assert [(t.axis_values[0], t.anomaly) for t in found] == [(starts[0], 5)]
 
 
-async def test_what_fewer_than_k_say_is_not_counted_and_the_rest_is_rounded_down(
-    store: Store,
-) -> None:
+async def test_counts_below_k_are_dropped_and_others_rounded(store: Store) -> None:
     await keep(
         store,
         said(reachable(), 6, 2),
         said(blocked(), 4, 10, first=10),
         said(DOWN, 5, 1, first=20),
     )
-    assert await alone(store, k=5) == Total(at=(), anomaly=0, confirmed=0, failure=5, ok=10)
+    assert await alone(store, k=5) == AggregationRow(
+        axis_values=(), anomaly=0, confirmed=0, failure=5, ok=10
+    )
 
 
-async def test_what_too_few_confirm_is_an_anomaly(store: Store) -> None:
+async def test_confirmations_below_k_are_anomalies(store: Store) -> None:
     await keep(store, said(blocked(), 3), said(PAGE, 2, first=10))
-    assert await alone(store, k=5) == Total(at=(), anomaly=5, confirmed=0, failure=0, ok=0)
+    assert await alone(store, k=5) == AggregationRow(
+        axis_values=(), anomaly=5, confirmed=0, failure=0, ok=0
+    )
 
 
-async def test_small_networks_are_one_and_no_filter_picks_them_out(store: Store) -> None:
+async def test_small_networks_are_merged_under_any_filter(store: Store) -> None:
     smaller = replace(SMALL, asn=50_482)
     await keep(
         store,
@@ -111,12 +124,12 @@ async def test_small_networks_are_one_and_no_filter_picks_them_out(store: Store)
         said(blocked(), 2, vantage=smaller),
     )
     nets = await store.totals(asked(k=5, axes=["probe_asn"]))
-    assert [(t.at[0], t.anomaly) for t in nets] == [(0, 5), (9198, 5)]
+    assert [(t.axis_values[0], t.anomaly) for t in nets] == [(0, 5), (9198, 5)]
     assert (await alone(store, k=5, asns=[SMALL.asn])).anomaly == 0
     assert (await alone(store, k=5, asns=[SMALL.asn, 9198])).anomaly == 5
 
 
-async def test_one_more_person_is_not_found_by_asking_twice(store: Store) -> None:
+async def test_difference_of_answers_reveals_no_small_group(store: Store) -> None:
     """All that a reader may ask of four people among many is the same as if they were not."""
     crowd = [*said(reachable(), 20), *said(reachable(), 20, at_us=T0 + DAY)]
     four = said(blocked(), 4, 30, first=30, vantage=SMALL, at_us=T0 + DAY)
@@ -138,9 +151,7 @@ async def test_one_more_person_is_not_found_by_asking_twice(store: Store) -> Non
     assert (await alone(store)).anomaly == 120, "they are there for who needs no anonymity"
 
 
-async def test_too_many_rows_are_refused_with_a_sentence(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_rows_raise(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await keep(store, *(said(blocked(), 1, service=f"s{n}") for n in range(4)))
     monkeypatch.setattr(aggregation, "MAX_ROWS", 4)
     assert len(await store.totals(asked(axes=["input"]))) == 4

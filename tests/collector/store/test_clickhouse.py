@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from heliograph_collector.model.records import CellFilter, MeasurementFilter
-from heliograph_collector.store.clickhouse import ClickHouse, Limits
+from heliograph_collector.store.clickhouse import ClickHouse, StoreLimits
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.rows import T0, US, block, reachable, taken
+from support.stores import open_store
 
 HOUR = 3_600 * US
 HOSTILE = (
@@ -26,7 +28,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_hostile_words_stay_data(store: Store, text: str) -> None:
+async def test_hostile_text_stays_data(store: Store, text: str) -> None:
     odd = taken(1, service=text)
     await store.insert_block(block(1, 1, (odd, (reachable(),)), (taken(2), (reachable(),))))
     page = await store.measurements(MeasurementFilter(service=text, since_us=T0))
@@ -53,16 +55,16 @@ async def test_hostile_words_stay_data(store: Store, text: str) -> None:
         "ALTER TABLE measurements DELETE WHERE 1",
     ],
 )
-async def test_a_reading_handle_can_do_nothing_but_read(store: Store, statement: str) -> None:
+async def test_reader_cannot_write(store: Store, statement: str) -> None:
     with pytest.raises(StoreError):
-        store._clickhouse.ask(statement, {})
-    assert store._clickhouse.ask("SELECT count() AS n FROM measurements", {}) == [(0,)]
+        store._clickhouse.query(statement, {})
+    assert store._clickhouse.query("SELECT count() AS n FROM measurements", {}) == [(0,)]
 
 
-async def test_what_a_failed_question_left_behind_is_in_no_later_answer(store: Store) -> None:
+async def test_failed_query_leaves_nothing_in_later_answers(store: Store) -> None:
     """The engine would prepend it to the next answer of the same handle."""
     half = "SELECT number, throwIf(number = 900000) AS t FROM numbers(1000000)"
-    for ask in (store._clickhouse.ask, store._clickhouse.written):
+    for ask in (store._clickhouse.query, store._clickhouse.query_written):
         for _ in range(4):  # each of the handles
             with pytest.raises(StoreError):
                 ask(half, {})
@@ -77,29 +79,25 @@ async def test_what_a_failed_question_left_behind_is_in_no_later_answer(store: S
         ("SELECT number FROM numbers(5000000)", "rows"),
     ],
 )
-async def test_a_question_too_big_is_a_sentence_and_all_else_goes_on(
+async def test_query_over_its_limits_raises_and_writes_go_on(
     tmp_path: Path, question: str, word: str
 ) -> None:
-    store = Store(f"chdb://{tmp_path}/store", limits=Limits(query_s=2, query_mib=100))
-    await store.open()
-    async with asyncio.TaskGroup() as group:
-        asked = group.create_task(asyncio.to_thread(_ask, store._clickhouse, question))
-        for n in range(1, 6):
-            await store.insert_block(block(n, n, (taken(n), (reachable(),))))
-    assert f"needs more {word} than the store may spend" in asked.result()
-    assert await store.cursor("j") == 5
-    await store.close()
+    async with open_store(tmp_path, limits=StoreLimits(query_s=2, query_mib=100)) as store:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(asyncio.to_thread(_ask, store._clickhouse, question))
+            for n in range(1, 6):
+                await store.insert_block(block(n, n, (taken(n), (reachable(),))))
+        assert f"needs more {word} than the store may spend" in asked.result()
+        assert await store.cursor("j") == 5
 
 
 def _ask(clickhouse: ClickHouse, question: str) -> str:
     with pytest.raises(TooMuchError) as caught:
-        clickhouse.ask(question, {})
+        clickhouse.query(question, {})
     return str(caught.value)
 
 
-async def test_a_wedged_handle_is_made_anew_and_asked_again(store: Store) -> None:
-    from clickhouse_connect.driver.exceptions import DatabaseError
-
+async def test_wedged_handle_is_replaced(store: Store) -> None:
     class Wedged:
         closed = False
 
@@ -112,14 +110,14 @@ async def test_a_wedged_handle_is_made_anew_and_asked_again(store: Store) -> Non
     wedged = Wedged()
     store._clickhouse._writer.close()
     store._clickhouse._writer._client = wedged  # type: ignore[assignment]
-    assert store._clickhouse.written("SELECT 1 AS x", {}) == [(1,)]
+    assert store._clickhouse.query_written("SELECT 1 AS x", {}) == [(1,)]
     assert wedged.closed
 
 
-async def test_a_second_process_is_refused_in_a_sentence(store: Store, tmp_path: Path) -> None:
+async def test_store_refuses_second_process(store: Store, tmp_path: Path) -> None:
     code = f"""
 import asyncio
-from heliograph_collector.store.engine import DirectoryInUseError, Store
+from heliograph_collector.store.store import DirectoryInUseError, Store
 try:
     asyncio.run(Store("chdb://{tmp_path}/store").open())
 except DirectoryInUseError as error:
@@ -134,7 +132,7 @@ except DirectoryInUseError as error:
 
 
 async def test_caches_and_memory_are_bounded(store: Store) -> None:
-    rows = store._clickhouse.ask(
+    rows = store._clickhouse.query(
         "SELECT name, value FROM system.server_settings WHERE name IN "
         "('max_server_memory_usage', 'mark_cache_size')",
         {},
@@ -145,15 +143,15 @@ async def test_caches_and_memory_are_bounded(store: Store) -> None:
     }
 
 
-async def test_every_table_syncs_what_it_takes(store: Store) -> None:
-    rows = store._clickhouse.ask(
+async def test_every_table_syncs_inserts(store: Store) -> None:
+    rows = store._clickhouse.query(
         "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'", {}
     )
     assert len(rows) == 11
     assert all("fsync_after_insert = 1, fsync_part_directory = 1" in full for _, full in rows)
 
 
-def test_the_engine_is_not_loaded_before_it_is_opened() -> None:
+def test_engine_is_loaded_when_opened() -> None:
     code = (
         "import sys, heliograph_collector.store.store, heliograph_collector.judge.writer;"
         "print(sorted({'chdb', 'clickhouse_connect', 'pyarrow', 'pandas'} & set(sys.modules)))"
@@ -167,7 +165,7 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_unusable_directory_raises(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = Store(f"chdb://{tmp_path}/file/store")
     with pytest.raises(StoreError, match="cannot be"):

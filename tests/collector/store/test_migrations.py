@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.store.migrations import LOCAL, SchemaError, migrate
+from heliograph_collector.store.migrations import LOCAL_SUBSTITUTIONS, SchemaError, apply_migrations
 from heliograph_collector.store.store import Store
 
 
@@ -22,10 +22,10 @@ class Recorder:
         return self.versions
 
 
-def test_only_what_is_missing_is_applied_and_recorded_after() -> None:
+def test_missing_migrations_are_applied_and_recorded() -> None:
     everything, rest = Recorder(), Recorder(1)
-    migrate(everything.execute, everything.recorded, LOCAL)
-    migrate(rest.execute, rest.recorded, LOCAL)
+    apply_migrations(everything.execute, everything.recorded, LOCAL_SUBSTITUTIONS)
+    apply_migrations(rest.execute, rest.recorded, LOCAL_SUBSTITUTIONS)
     assert len(rest.statements) < len(everything.statements)
     recorded = [s.split("(")[-1] for s in everything.statements if s.startswith("INSERT")]
     assert recorded == [f"{n})" for n in range(1, 8)]
@@ -34,14 +34,14 @@ def test_only_what_is_missing_is_applied_and_recorded_after() -> None:
     assert not any("$" in s for s in everything.statements)
 
 
-def test_a_newer_store_is_refused_and_not_touched() -> None:
+def test_newer_store_is_refused_untouched() -> None:
     newer = Recorder(*range(1, 8), 999)
     with pytest.raises(SchemaError, match="schema 999, this one knows 7"):
-        migrate(newer.execute, newer.recorded, LOCAL)
+        apply_migrations(newer.execute, newer.recorded, LOCAL_SUBSTITUTIONS)
     assert len(newer.statements) == 1  # its own table of versions
 
 
-async def test_a_refused_store_is_let_go(store: Store, tmp_path: Path) -> None:
+async def test_refused_store_is_released(store: Store, tmp_path: Path) -> None:
     store._clickhouse.command("INSERT INTO migrations (version) VALUES (999)")
     await store.close()
     for _ in range(2):

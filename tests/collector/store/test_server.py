@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.model.records import CellFilter, MeasurementFilter
-from heliograph_collector.store.migrations import cluster, statements
+from heliograph_collector.store.migrations import cluster_substitutions, split_statements
 from heliograph_collector.store.store import Store, StoreError
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
@@ -39,7 +39,7 @@ async def remote(port: int) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def test_a_server_gives_the_same_answers(remote: Store) -> None:
+async def test_server_gives_the_same_answers(remote: Store) -> None:
     one = taken(1, steps=observations())
     whole = block(1, 1, (one, (blocked(), reachable("dc1"))))
     await remote.insert_block(whole)
@@ -53,7 +53,7 @@ async def test_a_server_gives_the_same_answers(remote: Store) -> None:
     assert (await remote.health()).free_bytes is None
 
 
-async def test_a_server_that_is_away_is_a_sentence_and_opening_may_be_tried_again() -> None:
+async def test_unreachable_server_raises_and_may_be_retried() -> None:
     store = Store("clickhouse://user:secret@127.0.0.1:1")
     for _ in range(2):
         with pytest.raises(StoreError) as caught:
@@ -62,12 +62,12 @@ async def test_a_server_that_is_away_is_a_sentence_and_opening_may_be_tried_agai
     await store.close()
 
 
-def test_the_same_files_make_a_clusters_tables() -> None:
+def test_schema_is_substituted_for_a_cluster() -> None:
     """Written from the documentation; never run on a cluster."""
     text = (
         "-- note\nCREATE TABLE t $on_cluster (a Int8) ENGINE = $replacing(v) ORDER BY a $settings;"
     )
-    (made,) = statements(text, cluster("main"))
+    (made,) = split_statements(text, cluster_substitutions("main"))
     assert "CREATE TABLE t ON CLUSTER 'main' (a Int8)" in made
     assert "ENGINE = ReplicatedReplacingMergeTree(v)" in made
     assert "replicated_deduplication_window = 1000" in made

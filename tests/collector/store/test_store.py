@@ -3,34 +3,27 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heliograph_collector.model.records import (
     TIME_BAD,
+    AgentRole,
     Cell,
     CellFilter,
-    Kind,
+    DecodeFailure,
     MeasurementFilter,
-    Presence,
-    Refused,
-    Role,
-    State,
+    PresenceRow,
+    RowKind,
     Vantage,
     Verdict,
+    VerdictState,
 )
-from heliograph_collector.store.queries import Cells
-from heliograph_collector.store.store import DirectoryInUseError, Store, StoreError
-from support.rows import (
-    KZ,
-    T0,
-    US,
-    block,
-    blocked,
-    observations,
-    reachable,
-    taken,
-)
+from heliograph_collector.store.store import Store, StoreError
+from heliograph_collector.store.writers import CellWriter
+from support.rows import KZ, T0, US, block, blocked, lost_row, observations, reachable, taken
+from support.stores import open_store
 
 HOUR = 3_600 * US
 RU = Vantage(country="RU", asn=12_389, access="mobile")
@@ -38,10 +31,10 @@ RU = Vantage(country="RU", asn=12_389, access="mobile")
 
 def count(store: Store, table: str) -> int:
     """Rows as they lie, without any merging at reading."""
-    return int(store._clickhouse.written(f"SELECT count() AS n FROM {table}", {})[0][0])
+    return int(store._clickhouse.query_written(f"SELECT count() AS n FROM {table}", {})[0][0])
 
 
-async def test_a_measurement_comes_back_as_it_was_taken(store: Store) -> None:
+async def test_store_returns_measurement_as_inserted(store: Store) -> None:
     one = taken(1, steps=observations())
     verdicts = (blocked(), reachable("dc1"), blocked("web"))
     await store.insert_block(block(1, 1, (one, verdicts)))
@@ -49,9 +42,9 @@ async def test_a_measurement_comes_back_as_it_was_taken(store: Store) -> None:
     assert await store.measurement("f" * 32) is None
 
 
-async def test_each_step_is_a_row_of_its_own(store: Store) -> None:
+async def test_each_observation_is_a_row(store: Store) -> None:
     await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
-    rows = store._clickhouse.ask(
+    rows = store._clickhouse.query(
         "SELECT operation, failure, name, answers, address, port, server_name, certificates, url,"
         " parent, rcode, alert FROM observations ORDER BY step",
         {},
@@ -68,9 +61,8 @@ async def test_replaying_a_block_changes_nothing(store: Store) -> None:
         (taken(n, at_us=T0 + n * 86_400 * US, steps=observations()), (blocked(), blocked("dc1")))
         for n in range(30)  # five weeks: five partitions
     ]
-    there = Presence(kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a")
-    bad = Refused(position=2, index=-1, received_us=T0, reason="bad_batch", body=b"\xff\x00")
-    whole = replace(block(1, 9, *judged), presence=(there,), refused=(bad,))
+    bad = DecodeFailure(position=2, index=-1, received_us=T0, reason="bad_batch", body=b"\xff\x00")
+    whole = replace(block(1, 9, *judged), presence=(lost_row(),), refused=(bad,))
     for _ in range(3):
         await store.insert_block(whole)
     assert count(store, "measurements") == 30
@@ -81,17 +73,15 @@ async def test_replaying_a_block_changes_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("broken", ["measurements", "observations", "verdicts", "presence", "done"])
-async def test_a_block_torn_anywhere_is_mended_by_its_replay(store: Store, broken: str) -> None:
-    there = Presence(kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a")
-    whole = replace(
-        block(1, 5, (taken(1, steps=observations()), (reachable(),))), presence=(there,)
-    )
+async def test_replay_completes_a_torn_block(store: Store, broken: str) -> None:
+    judged = (taken(1, steps=observations()), (reachable(),))
+    whole = replace(block(1, 5, judged), presence=(lost_row(),))
     genuine = store._clickhouse.insert
 
-    def tear(table: str, columns: object, token: str) -> None:
-        if broken in (table, token.rpartition("-")[2]):
+    def tear(table: str, rows: object, deduplication_token: str) -> None:
+        if broken in (table, deduplication_token.rpartition("-")[2]):
             raise StoreError("torn")
-        genuine(table, columns, token)
+        genuine(table, rows, deduplication_token)
 
     store._clickhouse.insert = tear  # type: ignore[method-assign]
     with pytest.raises(StoreError, match="torn"):
@@ -105,11 +95,11 @@ async def test_a_block_torn_anywhere_is_mended_by_its_replay(store: Store, broke
     assert count(store, "observations") == 4
 
 
-async def test_nobody_sees_a_measurement_without_its_verdicts(store: Store) -> None:
+async def test_measurement_appears_after_its_verdicts(store: Store) -> None:
     genuine, seen = store._clickhouse.insert, []
 
-    def watched(table: str, columns: object, token: str) -> None:
-        genuine(table, columns, token)
+    def watched(table: str, rows: object, deduplication_token: str) -> None:
+        genuine(table, rows, deduplication_token)
         seen.append((count(store, "measurements"), count(store, "verdicts")))
 
     store._clickhouse.insert = watched  # type: ignore[method-assign]
@@ -118,34 +108,33 @@ async def test_nobody_sees_a_measurement_without_its_verdicts(store: Store) -> N
     assert (1, 0) not in seen
 
 
-async def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    store = Store(f"chdb://{tmp_path}/store")
-    await store.open()
-    await store.close()
+async def test_closed_store_raises(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        pass
     with pytest.raises(StoreError, match="closed"):
         await store.health()
     with pytest.raises(StoreError, match="closed"):
         await store.insert_block(block(1, 1))
 
 
-async def test_a_time_that_cannot_be_is_stored_and_votes_nowhere(store: Store) -> None:
-    bad = Verdict(state=State.UNKNOWN, rule=TIME_BAD)
+async def test_impossible_time_is_stored_and_has_no_vote(store: Store) -> None:
+    bad = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
     late = replace(taken(1), received_us=T0 + 121 * 86_400 * US)
     await store.insert_block(block(1, 1, (late, (bad,)), (taken(2), (reachable(),))))
     found = await store.measurement(late.id)
     assert found is not None
-    assert (found[0].time_bad, found[0].measurement.started_us, found[1]) == (True, T0, (bad,))
+    assert (found[0].is_time_bad, found[0].measurement.started_us, found[1]) == (True, T0, (bad,))
     page = await store.measurements(MeasurementFilter(since_us=late.received_us))
     assert [t.id for t, _ in page.items] == [late.id]
-    assert [v.nym for v in await store.votes(T0, late.received_us + US, 300)] == ["nym2"]
+    assert [v.pseudonym for v in await store.votes(T0, late.received_us + US, 300)] == ["nym2"]
 
 
-async def test_cursors_of_two_journals_do_not_mix(store: Store) -> None:
+async def test_cursors_are_per_journal(store: Store) -> None:
     await store.insert_block(block(1, 40, journal="lost"))
     assert (await store.cursor("lost"), await store.cursor("new")) == (40, 0)
 
 
-async def test_vantages_vote_by_bin_and_the_control_does_not(store: Store) -> None:
+async def test_volunteers_vote_by_bin_and_controls_do_not(store: Store) -> None:
     await store.insert_block(
         block(
             1,
@@ -156,12 +145,12 @@ async def test_vantages_vote_by_bin_and_the_control_does_not(store: Store) -> No
             (taken(4, who="berik"), (blocked(method="timeout_after_hello"),)),
             (taken(5, who="berik", at_us=T0 + 9 * US), (blocked(method="timeout_after_hello"),)),
             (taken(6, who="berik", at_us=T0 + 11 * US), (blocked(),)),
-            (taken(7, who="us", role=Role.CONTROL), (blocked(),)),
+            (taken(7, who="us", role=AgentRole.CONTROL), (blocked(),)),
             (taken(8, who="ivan", vantage=RU), (reachable(),)),
         )
     )
     votes = await store.votes(T0, T0 + HOUR, 300, country="KZ")
-    assert [(v.nym, v.start_us, v.reachable, v.blocked) for v in votes] == [
+    assert [(v.pseudonym, v.start_us, v.reachable, v.blocked) for v in votes] == [
         ("anna", T0, 1, 1),
         ("berik", T0, 0, 3),
         ("anna", T0 + 300 * US, 1, 0),
@@ -169,12 +158,12 @@ async def test_vantages_vote_by_bin_and_the_control_does_not(store: Store) -> No
     assert (votes[1].layer, votes[1].method) == ("tls", "timeout_after_hello")
     assert (votes[0].prefix, votes[0].asn, votes[0].region) == ("net-anna", 9198, "ALA")
     assert len(await store.votes(T0, T0 + HOUR, 300)) == 4
-    assert [v.nym for v in await store.votes(T0, T0 + HOUR, 300, access="mobile")] == ["ivan"]
+    assert [v.pseudonym for v in await store.votes(T0, T0 + HOUR, 300, access="mobile")] == ["ivan"]
     assert await store.votes(T0, T0 + HOUR, 300, service="signal") == []
     assert await store.votes(T0 + HOUR, T0 + 2 * HOUR, 300) == []
 
 
-async def test_a_second_judgement_takes_the_place_of_the_first(store: Store) -> None:
+async def test_later_judgement_replaces_earlier(store: Store) -> None:
     one = taken(1)
     await store.insert_block(block(1, 1, (one, (blocked(), blocked("dc1"), blocked("dc2")))))
     await store.insert_block(block(2, 2, (one, (reachable(), reachable("dc1")))))
@@ -184,7 +173,7 @@ async def test_a_second_judgement_takes_the_place_of_the_first(store: Store) -> 
     assert count(store, "measurements") == 1
 
 
-async def test_pages_walk_through_all_and_nothing_twice(store: Store) -> None:
+async def test_pages_list_each_measurement_once(store: Store) -> None:
     rows = [(taken(n, at_us=T0 + n // 3 * US), (reachable(),)) for n in range(20)]
     await store.insert_block(block(1, 1, *rows))
     seen: list[str] = []
@@ -198,7 +187,7 @@ async def test_pages_walk_through_all_and_nothing_twice(store: Store) -> None:
         await store.measurements(MeasurementFilter(), "x'); DROP", 7)
 
 
-async def test_filters_narrow(store: Store) -> None:
+async def test_measurements_are_filtered(store: Store) -> None:
     await store.insert_block(
         block(
             1,
@@ -221,25 +210,25 @@ async def test_filters_narrow(store: Store) -> None:
     assert await found(until_us=T0 + 1) == [1, 2]
 
 
-async def test_a_lost_vantage_is_silent_until_it_is_back(store: Store) -> None:
+async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
     def event(
-        position: int, kind: Kind, who: str, minute: int, role: Role = Role.VOLUNTEER
-    ) -> Presence:
+        position: int, kind: RowKind, who: str, minute: int, role: AgentRole = AgentRole.VOLUNTEER
+    ) -> PresenceRow:
         at_us = T0 + minute * 60 * US
-        return Presence(
-            kind=kind, position=position, received_us=at_us, vantage=KZ, nym=who, role=role
+        return PresenceRow(
+            kind=kind, position=position, received_us=at_us, vantage=KZ, pseudonym=who, role=role
         )
 
     events = (
-        event(1, Kind.ARRIVAL, "anna", 0),
-        event(2, Kind.ARRIVAL, "berik", 0),
-        event(3, Kind.LOST, "anna", 7),  # back in the bin that begins at 15
-        event(4, Kind.LOST, "berik", 12),  # stays away
-        event(5, Kind.GOODBYE, "dana", 12),
-        event(6, Kind.LOST, "control", 12, Role.CONTROL),
-        event(7, Kind.ARRIVAL, "anna", 17),
-        event(8, Kind.LOST, "erlan", 21),  # back within the bin
-        event(9, Kind.ARRIVAL, "erlan", 22),
+        event(1, RowKind.ARRIVAL, "anna", 0),
+        event(2, RowKind.ARRIVAL, "berik", 0),
+        event(3, RowKind.LOST, "anna", 7),  # back in the bin that begins at 15
+        event(4, RowKind.LOST, "berik", 12),  # stays away
+        event(5, RowKind.GOODBYE, "dana", 12),
+        event(6, RowKind.LOST, "control", 12, AgentRole.CONTROL),
+        event(7, RowKind.ARRIVAL, "anna", 17),
+        event(8, RowKind.LOST, "erlan", 21),  # back within the bin
+        event(9, RowKind.ARRIVAL, "erlan", 22),
     )
     await store.insert_block(replace(block(1, 9), presence=events))
     found = await store.silences(T0, T0 + 30 * 60 * US, 300)
@@ -250,20 +239,19 @@ async def test_a_lost_vantage_is_silent_until_it_is_back(store: Store) -> None:
     assert [s.vantages for s in later] == [1]
 
 
-async def test_who_is_established_is_told_with_the_vote_and_the_measurement(store: Store) -> None:
+async def test_established_is_kept_with_vote_and_measurement(store: Store) -> None:
     old, young = (replace(taken(n, who=f"n{n}"), established=n == 1) for n in (1, 2))
     await store.insert_block(block(1, 1, (old, (blocked(),)), (young, (reachable(),))))
     votes = await store.votes(T0, T0 + HOUR, 300)
-    assert {vote.nym: vote.established for vote in votes} == {"n1": True, "n2": False}
-    assert [judgement.taken.established for judgement in await store.stretch(T0, T0 + HOUR)] == [
-        one.established for one in sorted((old, young), key=lambda t: t.id)
-    ]
+    assert {vote.pseudonym: vote.established for vote in votes} == {"n1": True, "n2": False}
+    assert [
+        judgement.measurement.established
+        for judgement in await store.list_judgements(T0, T0 + HOUR)
+    ] == [one.established for one in sorted((old, young), key=lambda t: t.id)]
 
 
-async def test_rows_of_before_count_as_not_established(store: Store, tmp_path: Path) -> None:
-    there = Presence(
-        kind=Kind.LOST, position=1, received_us=T0, vantage=KZ, nym="a", heard_us=T0 - US, why=""
-    )
+async def test_rows_of_older_schema_are_not_established(store: Store, tmp_path: Path) -> None:
+    there = lost_row(heard_us=T0 - US)
     told = replace(taken(1), established=True)
     await store.insert_block(replace(block(1, 1, (told, (blocked(),))), presence=(there,)))
     for table, column in (
@@ -275,39 +263,30 @@ async def test_rows_of_before_count_as_not_established(store: Store, tmp_path: P
         store._clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
     store._clickhouse.command("ALTER TABLE migrations DELETE WHERE version >= 5")
     await store.close()
-    again = Store(f"chdb://{tmp_path}/store", observations_days=9_999, verdicts_days=9_999)
-    await again.open()
-    (vote,) = await again.votes(T0, T0 + HOUR, 300)
-    assert (vote.blocked, vote.established) == (1, False)
-    ((found, _),) = (await again.measurements(MeasurementFilter())).items
-    assert found == taken(1)
-    await again.close()
+    async with open_store(tmp_path) as again:
+        (vote,) = await again.votes(T0, T0 + HOUR, 300)
+        assert (vote.blocked, vote.established) == (1, False)
+        ((found, _),) = (await again.measurements(MeasurementFilter())).items
+        assert found == taken(1)
+
+
+def build_cell(**changes: Any) -> Cell:
+    cell = Cell(
+        country="KZ", region="", asn=0, access="", service="telegram", start_us=T0, bin_s=300,
+        vantages=9, reachable=9, blocked=0, down=0, unknown=0, silent=0,
+        state=VerdictState.REACHABLE, confidence=0.9,
+    )  # fmt: skip
+    return replace(cell, **changes)
 
 
 async def test_cells_are_replaced_by_key(store: Store) -> None:
-    cell = Cell(
-        country="KZ",
-        region="",
-        asn=0,
-        access="",
-        service="telegram",
-        start_us=T0,
-        bin_s=300,
-        vantages=5,
-        reachable=1,
-        blocked=4,
-        down=0,
-        unknown=0,
-        silent=2,
-        state=State.BLOCKED,
-        confidence=0.75,
-        layer="tls",
-        method="reset",
-        prefixes=4,
-    )
+    cell = build_cell(
+        vantages=5, reachable=1, blocked=4, silent=2, state=VerdictState.BLOCKED, confidence=0.75,
+        layer="tls", method="reset", prefixes=4,
+    )  # fmt: skip
     other = replace(cell, asn=9198)
     await store.replace_cells([cell, other])
-    await store.replace_cells([replace(cell, state=State.REACHABLE)])
+    await store.replace_cells([replace(cell, state=VerdictState.REACHABLE)])
     await store.replace_cells([cell])
     wanted = CellFilter(since_us=T0, until_us=T0 + HOUR, country="KZ")
     assert await store.cells(wanted) == [cell, other]
@@ -315,25 +294,21 @@ async def test_cells_are_replaced_by_key(store: Store) -> None:
     assert await store.cells(replace(wanted, service="signal")) == []
 
 
-async def test_a_clock_that_is_set_back_leaves_no_old_cell_in_place(store: Store) -> None:
+async def test_cell_is_replaced_after_clock_is_set_back(store: Store) -> None:
     """What was written while it was ahead by a day is replaced all the same, after a start too."""
-    cell = Cell(
-        country="KZ", region="", asn=0, access="", service="telegram", start_us=T0, bin_s=300,
-        vantages=9, reachable=9, blocked=0, down=0, unknown=0, silent=0, state=State.REACHABLE,
-        confidence=0.9,
-    )  # fmt: skip
+    cell = build_cell()
     await store.replace_cells([cell])
     ahead = "INSERT INTO cells SELECT * REPLACE (written + toIntervalDay(1) AS written) FROM cells"
     await asyncio.to_thread(store._clickhouse.command, ahead)
-    store._cells = Cells(store._clickhouse)  # as in a process that has just begun
+    store._cell_writer = CellWriter(store._clickhouse)  # as in a process that has just begun
     for silent in (1, 2):
-        newer = replace(cell, vantages=0, reachable=0, silent=silent, state=State.UNKNOWN)
+        newer = replace(cell, vantages=0, reachable=0, silent=silent, state=VerdictState.UNKNOWN)
         await store.replace_cells([newer])
         wanted = CellFilter(since_us=T0, until_us=T0 + HOUR, country="KZ")
         assert await store.cells(wanted) == [newer]
 
 
-async def test_questions_are_answered_while_blocks_go_in(store: Store) -> None:
+async def test_queries_run_while_blocks_are_inserted(store: Store) -> None:
     answers: list[int] = []
 
     async def insert() -> None:
@@ -351,7 +326,7 @@ async def test_questions_are_answered_while_blocks_go_in(store: Store) -> None:
     assert all(0 <= n <= 40 for n in answers)
 
 
-async def test_health_tells_the_engine_and_its_rows(store: Store) -> None:
+async def test_health_reports_engine_and_rows(store: Store) -> None:
     await store.insert_block(block(1, 1, (taken(1), (reachable(),))))
     health = await store.health()
     assert health.engine[0].isdigit()
@@ -359,41 +334,26 @@ async def test_health_tells_the_engine_and_its_rows(store: Store) -> None:
     assert health.free_bytes is not None
 
 
-async def test_reopening_finds_everything_under_the_new_retention(tmp_path: Path) -> None:
-    url = f"chdb://{tmp_path}/store"
-    store = Store(url, observations_days=18_000, verdicts_days=18_000)
-    await store.open()
-    await store.insert_block(block(1, 7, (taken(1), (reachable(),))))
-    await store.close()
-    again = Store(url, observations_days=16_000, verdicts_days=17_000)
-    await again.open()
-    assert await again.cursor("j") == 7
-    assert await again.measurement(taken(1).id) is not None
-    made = str(again._clickhouse.written("SHOW CREATE TABLE verdicts", {}))
-    assert "toIntervalDay(17000)" in made
-    await again.close()
+async def test_reopened_store_keeps_rows_under_new_retention(tmp_path: Path) -> None:
+    async with open_store(tmp_path, observations_days=18_000, verdicts_days=18_000) as store:
+        await store.insert_block(block(1, 7, (taken(1), (reachable(),))))
+    async with open_store(tmp_path, observations_days=16_000, verdicts_days=17_000) as again:
+        assert await again.cursor("j") == 7
+        assert await again.measurement(taken(1).id) is not None
+        made = str(again._clickhouse.query_written("SHOW CREATE TABLE verdicts", {}))
+        assert "toIntervalDay(17000)" in made
 
 
-async def test_what_is_past_its_time_goes(tmp_path: Path) -> None:
-    store = Store(f"chdb://{tmp_path}/store", observations_days=30)
-    await store.open()
-    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
-    store._clickhouse.command("OPTIMIZE TABLE observations FINAL")
-    assert count(store, "observations") == 0
-    await store.close()
-
-
-async def test_a_second_owner_of_the_directory_is_refused_in_a_sentence(
-    store: Store, tmp_path: Path
-) -> None:
-    other = Store(f"chdb://{tmp_path}/store")
-    with pytest.raises(DirectoryInUseError, match="in use by another process: stop that one"):
-        await other.open()
+async def test_expired_rows_are_deleted(tmp_path: Path) -> None:
+    async with open_store(tmp_path, observations_days=30) as store:
+        await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+        store._clickhouse.command("OPTIMIZE TABLE observations FINAL")
+        assert count(store, "observations") == 0
 
 
 @pytest.mark.parametrize(
     "url", ["postgres://x", "chdb://", "chdb://host/x", "/data", "clickhouse:"]
 )
-def test_an_unknown_url_is_told_what_is_known(url: str) -> None:
+def test_unknown_url_raises(url: str) -> None:
     with pytest.raises(StoreError, match=r"chdb:///PATH, clickhouse://HOST:PORT"):
         Store(url)

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from heliograph_lab.evaluate import corpus, intervals, priors
-from heliograph_lab.evaluate.confounders import CONFOUNDERS, UNTOLD
+from heliograph_lab.evaluate.confounders import CONFOUNDERS, UNWITNESSED_POWER
 from heliograph_lab.evaluate.priors import DAY, HOUR, Draw
-from heliograph_lab.evaluate.scenario import Scenario, play
-from heliograph_lab.evaluate.shutdowns import EACH
+from heliograph_lab.evaluate.scenario import Scenario, play_scenario
+from heliograph_lab.evaluate.shutdowns import PER_LOCATION
 
 DRAWN = 1_000
 WIDE = 0.001  # an interval that a true prior leaves once in a thousand runs; the seeds are fixed
@@ -19,7 +19,7 @@ WIDE = 0.001  # an interval that a true prior leaves once in a thousand runs; th
 
 @cache
 def shutdowns() -> list[Scenario]:
-    return [corpus.scenario(Draw("shutdown", seed)) for seed in range(DRAWN)]
+    return [corpus.draw_scenario(Draw("shutdown", seed)) for seed in range(DRAWN)]
 
 
 def held(hits: int, prior: float) -> bool:
@@ -50,62 +50,59 @@ def test_four_of_nine_come_again_the_next_day() -> None:
 
 def test_they_last_as_long_as_they_do() -> None:
     rng = Random(1)
-    lengths = sorted(priors.duration(rng) / HOUR for _ in range(10_000))
+    lengths = sorted(priors.draw_duration_s(rng) / HOUR for _ in range(10_000))
     assert lengths[5_000] == pytest.approx(5.5, rel=0.1)
     assert lengths[500] == pytest.approx(0.83, rel=0.15)
     assert lengths[9_000] == pytest.approx(22.3, rel=0.1)
 
 
 def test_the_halves_share_no_seed_and_the_corpus_is_as_large_as_it_must_be() -> None:
-    tuning, reporting = (list(corpus.draws(1_000, half)) for half in ("tuning", "reporting"))
+    tuning, reporting = (list(corpus.corpus_draws(1_000, half)) for half in ("tuning", "reporting"))
     assert max(d.seed for d in tuning) < 1_000_000 <= min(d.seed for d in reporting)
     counted = Counter(d.family for d in reporting)
     assert counted["shutdown"] >= 1_000
     assert counted["confounder"] >= 1_000
     kinds = Counter(d.kind for d in reporting if d.family == "confounder")
-    assert set(kinds) == {*CONFOUNDERS, UNTOLD}
+    assert set(kinds) == {*CONFOUNDERS, UNWITNESSED_POWER}
     assert min(kinds[kind] for kind in CONFOUNDERS) >= 1_000 // len(CONFOUNDERS)
 
 
 @pytest.mark.parametrize("family", ["shutdown", "operator", "block", "throttle"])
-def test_what_is_cut_is_no_smaller_than_its_band_says(family: str) -> None:
+def test_drawn_shutdown_has_the_size_of_a_band_and_its_truth(family: str) -> None:
     sizes = set()
     for seed in range(30):
-        scenario = corpus.scenario(Draw(family, seed))
+        scenario = corpus.draw_scenario(Draw(family, seed))
         scope = scenario.events[0].scope
         assert scope is not None
-        people = [w for w in scenario.vantages if scope.holds(w.place)]
+        people = [w for w in scenario.vantages if scope.includes(w.place)]
         sizes.add(len([w for w in people if w.place.access != "hosting"]))
     assert sizes <= set(priors.BANDS)
     assert len(sizes) > 2
 
-
-@pytest.mark.parametrize("family", ["shutdown", "operator", "block", "throttle"])
-def test_what_happened_is_in_the_truth(family: str) -> None:
-    scenario = corpus.scenario(Draw(family, 4))
-    replay = play(scenario, 4)
+    scenario = corpus.draw_scenario(Draw(family, 4))
+    replay = play_scenario(scenario, 4)
     kind = "cut" if family in ("shutdown", "operator") else family
     assert [(t.kind, t.scope) for t in replay.truths] == [(kind, e.scope) for e in scenario.events]
 
 
-@pytest.mark.parametrize("kind", [*CONFOUNDERS, UNTOLD])
+@pytest.mark.parametrize("kind", [*CONFOUNDERS, UNWITNESSED_POWER])
 def test_a_confounder_is_none_of_what_is_looked_for(kind: str) -> None:
-    replay = play(corpus.scenario(Draw("confounder", 3, kind)), 3)
+    replay = play_scenario(corpus.draw_scenario(Draw("confounder", 3, kind)), 3)
     assert {(t.kind, t.label) for t in replay.truths} == {("confounder", kind)}
-    assert replay.truths[0].scoreable == (kind != UNTOLD)
+    assert replay.truths[0].scoreable == (kind != UNWITNESSED_POWER)
 
 
 def test_liars_are_no_more_than_their_share() -> None:
     for seed in range(20):
-        scenario = corpus.scenario(Draw("liars", seed, "0.33"))
-        lying = {cell.prefix for cell in scenario.events[0].who}
+        scenario = corpus.draw_scenario(Draw("liars", seed, "0.33"))
+        lying = {cell.prefix for cell in scenario.events[0].cells}
         honest = [w for w in scenario.vantages if w.place.country == "KZ"]
         assert 0 < len(lying) <= math.floor(0.33 * len(honest))
-        assert len(honest) == 6 * EACH
+        assert len(honest) == 6 * PER_LOCATION
         assert len({w.place.asn for w in honest if w.prefix in lying}) == 2
 
 
 def test_a_quiet_month_has_no_truth_but_confounders() -> None:
-    replay = play(corpus.scenario(Draw("quiet", 1)), 1)
+    replay = play_scenario(corpus.draw_scenario(Draw("quiet", 1)), 1)
     assert {t.kind for t in replay.truths} == {"confounder"}
     assert replay.until_us - replay.since_us == 30 * 86_400_000_000

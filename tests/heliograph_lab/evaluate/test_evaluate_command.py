@@ -13,9 +13,9 @@ import pytest
 
 from heliograph_collector import cli
 from heliograph_lab.evaluate import run as running
-from heliograph_lab.evaluate.detectors import CONTENDERS, OURS
-from heliograph_lab.evaluate.measures import piles
-from heliograph_lab.evaluate.table import document, text
+from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
+from heliograph_lab.evaluate.measures import group_by_contender
+from heliograph_lab.evaluate.table import format_scorecard, scorecard_document
 
 SCENARIO = """\
 name: one evening
@@ -44,24 +44,25 @@ def rows(found: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_small_corpus_from_end_to_end() -> None:
     """One of each, in this process; who made it can read the seed of every false alarm."""
-    jobs = [job for job in running.jobs([], 11, "tuning") if job.path is None]
+    jobs = [job for job in running.list_jobs([], 11, "tuning") if job.path is None]
     few = [j for j in jobs if j.draw.family in ("shutdown", "operator", "confounder")]
     few += [j for j in jobs if j.draw.family == "block"][:1]
-    of = piles(running.outcomes(few, processes=1))
-    found = document(of, {"seeds": 11})
+    of = group_by_contender(running.run_jobs(few, processes=1))
+    found = scorecard_document(of, {"seeds": 11})
     told = rows(found)
     assert set(told["regional"]["measures"]) == {
         name for name, contender in CONTENDERS.items() if "cuts" in contender.channels
     }
-    assert told["recall_cuts"]["measures"][OURS]["value"] == 1
+    assert told["recall_cuts"]["measures"][OWN_DETECTOR]["value"] == 1
     assert (
-        told["regional"]["measures"][OURS]["value"] < told["regional"]["measures"]["ioda"]["value"]
+        told["regional"]["measures"][OWN_DETECTOR]["value"]
+        < told["regional"]["measures"]["ioda"]["value"]
     )
-    assert told["false_national"]["measures"][OURS]["n"] == 0  # no quiet month was played
+    assert told["false_national"]["measures"][OWN_DETECTOR]["n"] == 0  # no quiet month was played
     assert told["false_national"]["reached"] is None
     assert {"power", "restart", "anycast"} <= set(found["confounders"])
     json.dumps(found, allow_nan=False)
-    lines = text(of, {"seeds": 11}).splitlines()
+    lines = format_scorecard(of, {"seeds": 11}).splitlines()
     assert len([line for line in lines if "mobile-only" in line and "≤ 180 s" in line]) == 1
 
 
@@ -72,7 +73,7 @@ def test_a_file_is_scored_by_its_own_truth(
     assert cli.main(command) == 0
     once = capsys.readouterr().out
     told = rows(json.loads(once))
-    ours = told["national_suspected"]["measures"][OURS]
+    ours = told["national_suspected"]["measures"][OWN_DETECTOR]
     assert ours["n"] == 3
     assert 20 < ours["value"] <= 60
     assert told["national_suspected"]["reached"] is True
@@ -103,12 +104,9 @@ def test_wrong_usage(words: list[str]) -> None:
 def test_it_stops_when_it_is_told_to() -> None:
     """Ctrl-C goes to the whole group; nobody is left, and it is told in one line."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "heliograph_collector", "evaluate"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+        [sys.executable, "-m", "heliograph_collector", "evaluate"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     while not (workers := spawned(process.pid)):
         assert process.poll() is None
         time.sleep(0.05)

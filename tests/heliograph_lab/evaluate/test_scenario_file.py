@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Standing
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    Fault,
+    Goodbye,
+    VantageArrival,
+    VantageLoss,
+    VoteValue,
+)
 from heliograph_collector.sources.replay import Replay
-from heliograph_lab.evaluate.scenario import WORDS, play
-from heliograph_lab.evaluate.scenario_file import ScenarioError, load, shipped
+from heliograph_lab.evaluate.scenario import EVENT_KINDS, play_scenario
+from heliograph_lab.evaluate.scenario_file import ScenarioError, list_shipped, load_scenario
 
 HEAD = """\
 name: an evening
@@ -35,7 +42,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 def played(folder: Path, *events: str, seed: int = 1) -> Replay:
-    return play(load(written(folder, HEAD + "".join(f"  - {e}\n" for e in events))), seed)
+    return play_scenario(
+        load_scenario(written(folder, HEAD + "".join(f"  - {e}\n" for e in events))), seed
+    )
 
 
 def test_a_cut_silences_those_it_takes_and_the_truth_says_so(tmp_path: Path) -> None:
@@ -46,19 +55,18 @@ def test_a_cut_silences_those_it_takes_and_the_truth_says_so(tmp_path: Path) -> 
     assert (truth.kind, truth.label) == ("cut", "mobile-only")
     assert truth.scope == Scope("KZ", access="mobile")
     assert truth.until_us is not None
-    assert truth.since_us - replay.since_us == 2 * HOUR_US
-    assert truth.until_us - replay.since_us == 3 * HOUR_US
-    lost = [s for s in replay.signals if isinstance(s, Lost)]
+    times_us = truth.since_us - replay.since_us, truth.until_us - replay.since_us
+    assert times_us == (2 * HOUR_US, 3 * HOUR_US)
+    lost = [s for s in replay.signals if isinstance(s, VantageLoss)]
     assert len(lost) == 6
     assert all(truth.since_us <= s.at_us <= truth.since_us + 45 * SECOND_US for s in lost)
-    back = [s for s in replay.signals if isinstance(s, Arrival) and s.at_us > replay.since_us]
+    later = [s for s in replay.signals if s.at_us > replay.since_us]
+    back = [s for s in later if isinstance(s, VantageArrival)]
     assert len(back) == 6
     assert all(truth.until_us <= s.at_us <= truth.until_us + 61 * SECOND_US for s in back)
     dark_us = truth.since_us + 6 * SECOND_US
-    silent = [o for o in replay.opinions if dark_us <= o.at_us < truth.until_us]
-    assert silent
-    mine = [o for o in silent if o.witness.place.country == "KZ"]
-    assert {o.witness.place.access for o in mine} == {"fixed"}
+    places = [o.witness.place for o in replay.opinions if dark_us <= o.at_us < truth.until_us]
+    assert {place.access for place in places if place.country == "KZ"} == {"fixed"}
 
 
 def test_a_cut_is_over_when_more_than_half_of_it_is_restored(tmp_path: Path) -> None:
@@ -76,12 +84,11 @@ def test_a_cut_is_over_when_more_than_half_of_it_is_restored(tmp_path: Path) -> 
 
 def test_a_block_fails_the_tests_of_its_service_at_its_layer(tmp_path: Path) -> None:
     replay = played(
-        tmp_path,
-        "{do: block, service: telegram, layer: tls, at: 2022-01-05T01:00:00Z, for: 30m}",
+        tmp_path, "{do: block, service: telegram, layer: tls, at: 2022-01-05T01:00:00Z, for: 30m}"
     )
     (truth,) = replay.truths
     assert (truth.kind, truth.service, truth.layer) == ("block", "telegram", "tls")
-    failing = [o for o in replay.opinions if o.standing is Standing.BLOCKED]
+    failing = [o for o in replay.opinions if o.standing is VoteValue.BLOCKED]
     assert {(o.witness.place.country, o.layer) for o in failing} == {("KZ", "tls")}
     assert len(failing) > 16 * 25
     assert all(truth.since_us <= o.at_us < (truth.until_us or 0) for o in failing)
@@ -92,8 +99,8 @@ def test_a_block_fails_the_tests_of_its_service_at_its_layer(tmp_path: Path) -> 
     [
         ("{do: restart, at: 2022-01-05T01:00:00Z, for: 30s}", Fault),
         ("{do: sleep, at: 2022-01-05T01:00:00Z, for: 2h}", Goodbye),
-        ("{do: power, at: 2022-01-05T01:00:00Z, for: 2h, who: {region: AST}}", Lost),
-        ("{do: clock_jump, at: 2022-01-05T01:00:00Z, for: 90s, declared: no}", Lost),
+        ("{do: power, at: 2022-01-05T01:00:00Z, for: 2h, who: {region: AST}}", VantageLoss),
+        ("{do: clock_jump, at: 2022-01-05T01:00:00Z, for: 90s, declared: no}", VantageLoss),
     ],
 )
 def test_what_is_no_shutdown_is_a_confounder(tmp_path: Path, event: str, sign: type) -> None:
@@ -105,8 +112,8 @@ def test_what_is_no_shutdown_is_a_confounder(tmp_path: Path, event: str, sign: t
 def test_after_a_restart_they_come_in_again_and_nobody_was_lost(tmp_path: Path) -> None:
     replay = played(tmp_path, "{do: restart, at: 2022-01-05T01:00:00Z, for: 30s}")
     later = [s for s in replay.signals if s.at_us > replay.since_us + HOUR_US]
-    assert len([s for s in later if isinstance(s, Arrival)]) == 22
-    assert not [s for s in later if isinstance(s, Lost)]
+    assert len([s for s in later if isinstance(s, VantageArrival)]) == 22
+    assert not [s for s in later if isinstance(s, VantageLoss)]
 
 
 def test_a_moment_is_drawn_from_its_bracket_and_a_seed_draws_it_again(tmp_path: Path) -> None:
@@ -141,7 +148,7 @@ def test_a_mistake_is_named_with_its_line_and_its_cure(
     text = HEAD + "  - {do: cut, at: 2022-01-05T02:00:00Z}\n"
     assert was in text
     with pytest.raises(ScenarioError) as error:
-        load(written(tmp_path, text.replace(was, becomes, 1)))
+        load_scenario(written(tmp_path, text.replace(was, becomes, 1)))
     assert str(error.value).startswith(f"{tmp_path / 'evening.yml'}, line {line}: ")
     assert cure in str(error.value)
 
@@ -149,15 +156,15 @@ def test_a_mistake_is_named_with_its_line_and_its_cure(
 @pytest.mark.parametrize("text", ["", "- a list\n", "\x00", "name: [an\n", "name: \xff"])
 def test_what_is_no_scenario_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(ScenarioError, match=r"evening\.yml"):
-        load(written(tmp_path, text))
+        load_scenario(written(tmp_path, text))
 
 
 def test_every_shipped_scenario_can_be_read() -> None:
-    assert shipped()
-    for path in shipped():
-        assert load(path).events
+    assert list_shipped()
+    for path in list_shipped():
+        assert load_scenario(path).events
 
 
 def test_the_manual_names_every_word() -> None:
-    manual = Path(load.__code__.co_filename).with_name("README.md").read_text()
-    assert [word for word in WORDS if f"`{word}`" not in manual] == []
+    manual = Path(load_scenario.__code__.co_filename).with_name("README.md").read_text()
+    assert [word for word in EVENT_KINDS if f"`{word}`" not in manual] == []

@@ -1,16 +1,18 @@
 """Alarms are matched to what was so: by kind, place and time; what they claim beyond is wrong."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Place, Witness
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, VantageLocation, VantageRef
 from heliograph_collector.sources.replay import Alarm, Kind, Replay, Truth, TruthKind
-from heliograph_lab.evaluate.score import NEVER, Verdict, score
+from heliograph_lab.evaluate.score import NEVER, ReplayScore, score_replay
 
 MINUTE = 60 * SECOND_US
 ONSET, END, UNTIL = 60 * MINUTE, 120 * MINUTE, 300 * MINUTE
 PEOPLE = [
-    Witness(f"{region}{asn}{i}", f"{region}{asn}{i}", Place("KZ", region, asn, access))
+    VantageRef(f"{region}{asn}{i}", f"{region}{asn}{i}", VantageLocation("KZ", region, asn, access))
     for region in ("ALA", "AST")
     for asn, access in ((1, "mobile"), (2, "fixed"))
     for i in range(10)
@@ -26,25 +28,15 @@ def truth(
 
 
 def alarm(
-    scope: Scope,
-    at_us: int = ONSET + MINUTE,
-    *,
-    kind: Kind = "cut",
-    label: str = "national",
-    confirmed: bool = True,
-    ended_at_us: int | None = None,
-    incident: str = "",
-    started: tuple[int, int] | None = None,
-    layer: str = "",
+    scope: Scope, at_us: int = ONSET + MINUTE, *, kind: Kind = "cut", **changes: Any
 ) -> Alarm:
     service = "" if kind == "cut" else "telegram"
-    return Alarm(
-        at_us, scope, service, kind, started, ended_at_us, label, confirmed, layer, None, incident
-    )
+    made = Alarm(at_us, scope, service, kind, None, None, "national", True, "", None, "")
+    return replace(made, **changes)
 
 
-def judged(truths: list[Truth], *alarms: Alarm) -> Verdict:
-    return score(Replay("r", 7, 0, UNTIL, [], [], truths, PEOPLE), alarms)
+def judged(truths: list[Truth], *alarms: Alarm) -> ReplayScore:
+    return score_replay(Replay("r", 7, 0, UNTIL, [], [], truths, PEOPLE), alarms)
 
 
 def test_the_first_row_and_the_confirmed_one_have_their_delays() -> None:
@@ -53,7 +45,7 @@ def test_the_first_row_and_the_confirmed_one_have_their_delays() -> None:
         alarm(Scope("KZ"), ONSET + MINUTE // 2, confirmed=False, incident="a"),
         alarm(Scope("KZ"), ONSET + MINUTE, incident="a", ended_at_us=END + MINUTE),
     )
-    (found,) = verdict.found
+    (found,) = verdict.truths
     assert (found.suspected_s, found.confirmed_s, found.named_s) == (30, 60, 60)
     assert found.restored_s == 60
     assert found.size == 40
@@ -61,8 +53,8 @@ def test_the_first_row_and_the_confirmed_one_have_their_delays() -> None:
 
 
 def test_what_was_not_told_was_found_never() -> None:
-    (found,) = judged([truth(Scope("KZ"))]).found
-    assert not found.found
+    (found,) = judged([truth(Scope("KZ"))]).truths
+    assert not found.is_detected
     assert (found.confirmed_s, found.restored_s) == (NEVER, NEVER)
 
 
@@ -70,31 +62,29 @@ def test_a_country_is_no_city() -> None:
     """Half of the country was cut: who says all of it is wrong, and has found nothing."""
     verdict = judged([truth(Scope("KZ", "ALA"), "one-city")], alarm(Scope("KZ")))
     assert [w.scope for w in verdict.wrong] == [Scope("KZ")]
-    assert not verdict.found[0].found
+    assert not verdict.truths[0].is_detected
 
 
 def test_the_cities_of_a_country_add_up() -> None:
     one = judged([truth(Scope("KZ"))], alarm(Scope("KZ", "ALA", 1)))
-    assert (one.wrong, one.found[0].found) == ((), False)  # right, and a quarter of it
+    assert (one.wrong, one.truths[0].is_detected) == ((), False)  # right, and a quarter of it
     both = judged(
         [truth(Scope("KZ"))],
         alarm(Scope("KZ", "ALA"), ONSET + MINUTE),
         alarm(Scope("KZ", "AST"), ONSET + 2 * MINUTE),
     )
-    assert both.found[0].confirmed_s == 60
+    assert both.truths[0].confirmed_s == 60
     assert both.right == 2  # incidents, each with its own calls
 
 
 def test_another_country_another_time_and_another_kind_are_wrong() -> None:
     told = judged(
-        [truth(Scope("KZ"))],
-        alarm(Scope("KZ"), ONSET - 1),
-        alarm(Scope("KZ"), END + 121 * MINUTE),
-        alarm(Scope("KG")),
+        [truth(Scope("KZ"))], alarm(Scope("KZ"), ONSET - 1),
+        alarm(Scope("KZ"), END + 121 * MINUTE), alarm(Scope("KG")),
         alarm(Scope("KZ"), kind="block"),
-    )
+    )  # fmt: skip
     assert len(told.wrong) == 4
-    assert not told.found[0].found
+    assert not told.truths[0].is_detected
 
 
 def test_rows_of_one_incident_are_called_for_once() -> None:
@@ -106,48 +96,42 @@ def test_rows_of_one_incident_are_called_for_once() -> None:
     assert (verdict.right, verdict.calls) == (1, 2)
 
 
-def test_a_suspicion_is_no_false_alarm() -> None:
+def test_false_alarm_is_confirmed_and_names_its_confounder() -> None:
     assert judged([], alarm(Scope("KZ"), confirmed=False)).wrong == ()
     assert len(judged([], alarm(Scope("KZ"))).wrong) == 1
-
-
-def test_a_false_alarm_names_what_it_fell_for() -> None:
     verdict = judged([truth(Scope("KZ"), "power", "confounder")], alarm(Scope("KZ", "ALA")))
-    assert verdict.found == ()
+    assert verdict.truths == ()
     assert [w.during for w in verdict.wrong] == ["power"]
 
 
 def test_what_nobody_can_tell_counts_neither_way() -> None:
     verdict = judged([truth(Scope("KZ"), scoreable=False)], alarm(Scope("KZ")))
-    assert (verdict.found, verdict.wrong, verdict.right) == ((), (), 0)
+    assert (verdict.truths, verdict.wrong, verdict.right) == ((), (), 0)
 
 
 def test_the_label_and_the_layer_are_asked_for() -> None:
     unnamed = judged([truth(Scope("KZ"))], alarm(Scope("KZ"), label="several-cells"))
-    assert (unnamed.found[0].confirmed_s, unnamed.found[0].named_s) == (60, NEVER)
+    assert (unnamed.truths[0].confirmed_s, unnamed.truths[0].named_s) == (60, NEVER)
     block = truth(Scope("KZ"), kind="block")
-    wrong = judged([block], alarm(Scope("KZ"), kind="block", layer="dns")).found[0]
-    right = judged([block], alarm(Scope("KZ"), kind="block", layer="tls")).found[0]
+    wrong = judged([block], alarm(Scope("KZ"), kind="block", layer="dns")).truths[0]
+    right = judged([block], alarm(Scope("KZ"), kind="block", layer="tls")).truths[0]
     assert (wrong.confirmed_s, wrong.layered_s, right.layered_s) == (60, NEVER, 60)
 
 
-def test_slow_is_a_way_of_blocked() -> None:
+def test_throttled_truth_matches_a_block_and_early_end_is_no_restoration() -> None:
     slow = truth(Scope("KZ"), kind="throttle")
-    assert judged([slow], alarm(Scope("KZ"), kind="block")).found[0].found
-
-
-def test_an_end_that_is_told_before_it_comes_is_none() -> None:
+    assert judged([slow], alarm(Scope("KZ"), kind="block")).truths[0].is_detected
     early = judged([truth(Scope("KZ"))], alarm(Scope("KZ"), ended_at_us=END - 2 * MINUTE))
-    assert early.found[0].restored_s == NEVER
+    assert early.truths[0].restored_s == NEVER
 
 
 def test_a_bracket_holds_the_moment_or_does_not() -> None:
     def told(low: int, high: int) -> tuple[tuple[bool, ...], float]:
-        (found,) = judged([truth(Scope("KZ"))], alarm(Scope("KZ"), started=(low, high))).found
+        (found,) = judged([truth(Scope("KZ"))], alarm(Scope("KZ"), started=(low, high))).truths
         return found.brackets, found.width_s
 
     assert told(ONSET - MINUTE, ONSET + MINUTE) == ((True,), 120)
     assert told(ONSET + 1, ONSET + MINUTE)[0] == (False,)
-    (bare,) = judged([truth(Scope("KZ"))], alarm(Scope("KZ"))).found
+    (bare,) = judged([truth(Scope("KZ"))], alarm(Scope("KZ"))).truths
     assert bare.brackets == ()
     assert math.isnan(bare.width_s)

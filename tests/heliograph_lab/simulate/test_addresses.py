@@ -1,15 +1,15 @@
-"""Made-up addresses, and the tables by which a collector places them."""
+"""Made-up addresses, and the tables by which a collector locates them."""
 
 from pathlib import Path
 
 import pytest
 
-from heliograph_collector.ingest.geo.lookup import Geo
+from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_lab.simulate import Actor
-from heliograph_lab.simulate.addresses import addresses, write_tables
+from heliograph_lab.simulate.addresses import assign_addresses, write_tables
 
 
-def crowd() -> list[Actor]:
+def many_actors() -> list[Actor]:
     return [
         Actor(number, country, asn=asn, network=network)
         for number, (country, asn, network) in enumerate(
@@ -23,11 +23,11 @@ def crowd() -> list[Actor]:
     ]
 
 
-def test_a_collector_places_everybody_as_the_story_does(tmp_path: Path) -> None:
-    actors = crowd()
+def test_collector_locates_every_actor_as_the_script_does(tmp_path: Path) -> None:
+    actors = many_actors()
     write_tables(actors, tmp_path)
-    geo = Geo(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", b"s" * 32)
-    places = {a.number: geo.locate(addresses(actors)[a.number], 0) for a in actors}
+    geo = GeoLookup(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", b"s" * 32)
+    places = {a.number: geo.locate(assign_addresses(actors)[a.number], 0) for a in actors}
     for actor in actors:
         assert (places[actor.number].country, places[actor.number].asn) == (
             actor.country,
@@ -37,18 +37,18 @@ def test_a_collector_places_everybody_as_the_story_does(tmp_path: Path) -> None:
         country: {places[a.number].prefix for a in actors if a.country == country}
         for country in ("KZ", "DE", "FR")
     }
-    assert {country: len(found) for country, found in prefixes.items()} == {
+    assert {country: len(prefix_set) for country, prefix_set in prefixes.items()} == {
         "KZ": 60,  # those without a network share none
         "DE": 1,
         "FR": 3,
     }
 
 
-def test_they_are_nobodys() -> None:
-    assert all(address.startswith("240.") for address in addresses(crowd()).values())
+def test_addresses_are_from_the_reserved_range() -> None:
+    assert all(address.startswith("240.") for address in assign_addresses(many_actors()).values())
 
 
-def test_more_networks_than_addresses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heliograph_lab.simulate.addresses.MOST", 10)
+def test_more_networks_than_addresses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heliograph_lab.simulate.addresses.MAX_BLOCKS", 10)
     with pytest.raises(ValueError, match="more than there are"):
-        addresses(crowd())
+        assign_addresses(many_actors())

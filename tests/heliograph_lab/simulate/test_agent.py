@@ -9,49 +9,63 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.v1 import envelope_pb2
+from heliograph.observation import Measurement
+from heliograph.services import load_shipped_services
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.fleet import invite_line
-from heliograph_collector.model.records import Kind
-from heliograph_lab.simulate import measuring
-from heliograph_lab.simulate.addresses import addresses, write_tables
-from heliograph_lab.simulate.agent import Agent, Stage, key_of, wait_s
-from heliograph_lab.simulate.channel import Channels, DoorError, open_door, read_invite
-from heliograph_lab.simulate.connection import lines
-from heliograph_lab.simulate.counters import Tally
-from heliograph_lab.simulate.script import Actor, Silence
-from support.intake import CLOCK, House, house
+from heliograph_collector.fleet import format_invite
+from heliograph_collector.model.records import RowKind
+from heliograph_lab.simulate.addresses import assign_addresses, write_tables
+from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key, retry_delay_s
+from heliograph_lab.simulate.channel import (
+    Channels,
+    EndpointError,
+    connect_endpoint,
+    open_connections,
+    read_invite,
+)
+from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.measuring import is_failing
+from heliograph_lab.simulate.script import Actor, AgentSilence
+from heliograph_lab.simulate.workload import Run, Schedule, Workload, build_load_plan
+from support.intake import CLOCK, IngestServer, ingest_server
 from support.waiting import until
 
 PROXIES = (ip_network("127.0.0.0/8"),)
 
 
-def batch(agent: Agent, sequence: int) -> envelope_pb2.Batch:
-    visit = measuring.visit("telegram", sequence, False, CLOCK)
-    return measuring.batch(agent.id, "simulate", sequence, [visit], CLOCK, agent.actor)
+PAGES = Workload(
+    plan=build_load_plan("scenario", load_shipped_services(), ["telegram"], 1.0), speed=5.0
+)
 
 
-async def crew(home: House, actors: list[Actor], *, shared: bool = False) -> list[Agent]:
-    """Enrolled by an invite of the house."""
+def measure(agent: VirtualAgent, run: Run) -> Measurement:
+    return PAGES.measure(agent.actor, run, 0.0, CLOCK.wall_us(), CLOCK.monotonic_us())
+
+
+async def crew(
+    home: IngestServer, actors: list[Actor], *, shared: bool = False, measuring: bool = False
+) -> list[VirtualAgent]:
+    """Enrolled by an invite of the collector."""
     token = home.invite(uses=len(actors))
-    invite = read_invite(invite_line(home.endpoint, home.keyring.pin, token))
-    door = await asyncio.to_thread(open_door, invite)
-    stage = Stage(
+    invite = read_invite(format_invite(home.endpoint, home.keyring.pin, token))
+    door = await asyncio.to_thread(connect_endpoint, invite)
+    stage = WorkerContext(
         tokens=(token, b""),
         clock=CLOCK,
-        tally=Tally(),
-        batch=batch,
-        zero=asyncio.get_running_loop().create_future(),
+        tally=AgentCounters(),
+        measure=measure,
+        start_time=asyncio.get_running_loop().create_future(),
     )
-    ways = lines(len(actors), Channels(door).open, shared=shared)
-    places = addresses(actors)
+    ways = open_connections(len(actors), Channels(door).open, is_shared=shared)
+    places = assign_addresses(actors)
     found = []
     for actor, line in zip(actors, ways, strict=True):
-        signer, rng = key_of(0, actor.number)
-        found.append(Agent(actor, places[actor.number], line, signer, rng, stage))
+        signer, rng = derive_key(0, actor.number)
+        schedule = PAGES.build_schedule(actor) if measuring else Schedule((), rng)
+        found.append(VirtualAgent(actor, places[actor.number], line, signer, rng, stage, schedule))
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         for agent in found:
-            group.create_task(agent.enrol())
+            group.create_task(agent.enroll())
     return found
 
 
@@ -62,24 +76,23 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         for n, (country, asn) in enumerate([("KZ", 9198)] * 5 + [("DE", 3320)] * 5)
     ]
     write_tables(actors, tmp_path / "geo")
-    async with house(
+    async with ingest_server(
         tmp_path / "data",
         heartbeat_s=1,
         trusted_proxies=PROXIES,
         country_file=tmp_path / "geo" / "country.mmdb",
         asn_file=tmp_path / "geo" / "asn.mmdb",
     ) as home:
-        agents = await crew(home, actors, shared=shared)
-        stage = agents[0].stage
+        agents = await crew(home, actors, shared=shared, measuring=True)
+        stage = agents[0].context
         assert (stage.tally.enrolled, stage.heartbeat_s) == (10, 1.0)
-        stage.ship_every_s = 0.2
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            living = [group.create_task(agent.live(0.5)) for agent in agents]
+            living = [group.create_task(agent.run_until(0.5)) for agent in agents]
             await until(_true(lambda: stage.tally.receipts.get("stored", 0) >= 20))
             await until(_true(lambda: stage.tally.answers >= 10))
-            stage.zero.set_result(asyncio.get_running_loop().time())
+            stage.start_time.set_result(asyncio.get_running_loop().time())
             await asyncio.wait(living)
-        arrivals = await home.rows(Kind.ARRIVAL)
+        arrivals = await home.rows(RowKind.ARRIVAL)
         assert sorted((row.country, row.asn) for row in arrivals) == sorted(
             (a.country, a.asn) for a in actors
         )
@@ -91,71 +104,71 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
 
 async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path) -> None:
     """The connection hangs: the collector finds out by the missing heartbeats alone."""
-    actors = [Actor(n, "KZ", silences=[Silence(0.0, 5.0)]) for n in range(3)]
+    actors = [Actor(n, "KZ", silences=[AgentSilence(0.0, 5.0)]) for n in range(3)]
     actors.append(Actor(3, "KZ"))
-    async with house(tmp_path, heartbeat_s=1) as home:
+    async with ingest_server(tmp_path, heartbeat_s=1) as home:
         agents = await crew(home, actors)
-        stage = agents[0].stage
+        stage = agents[0].context
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            living = [group.create_task(agent.live(12.0)) for agent in agents]
-            await until(_true(lambda: len(home.intake.presence) == 4))
-            stage.zero.set_result(asyncio.get_running_loop().time())
+            living = [group.create_task(agent.run_until(12.0)) for agent in agents]
+            await until(_true(lambda: len(home.intake.connections) == 4))
+            stage.start_time.set_result(asyncio.get_running_loop().time())
             await until(_lost(home, 3))
-            assert len(await home.rows(Kind.ARRIVAL)) == 4
-            await until(_true(lambda: len(home.intake.presence) == 4))
+            assert len(await home.rows(RowKind.ARRIVAL)) == 4
+            await until(_true(lambda: len(home.intake.connections) == 4))
             await asyncio.wait(living)
-        assert {row.agent for row in await home.rows(Kind.LOST)} == {a.id for a in agents[:3]}
+        assert {row.agent for row in await home.rows(RowKind.LOST)} == {a.id for a in agents[:3]}
 
 
 async def test_away_is_a_goodbye(tmp_path: Path) -> None:
-    actors = [Actor(0, "KZ", silences=[Silence(0.0, 0.2, "away")])]
-    async with house(tmp_path) as home:
+    actors = [Actor(0, "KZ", silences=[AgentSilence(0.0, 0.2, "away")])]
+    async with ingest_server(tmp_path) as home:
         (agent,) = await crew(home, actors)
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            group.create_task(agent.live(2.0))
-            await until(_true(lambda: len(home.intake.presence) == 1))
-            agent.stage.zero.set_result(asyncio.get_running_loop().time())
+            group.create_task(agent.run_until(2.0))
+            await until(_true(lambda: len(home.intake.connections) == 1))
+            agent.context.start_time.set_result(asyncio.get_running_loop().time())
         await until(_all_said_goodbye(home, 2))
-        assert len(await home.rows(Kind.ARRIVAL)) == 2
+        assert len(await home.rows(RowKind.ARRIVAL)) == 2
 
 
 async def test_an_invite_of_another_collector_is_refused(tmp_path: Path) -> None:
-    async with house(tmp_path) as home:
-        invite = read_invite(invite_line(home.endpoint, b"p" * 32, b"t" * 16))
-        with pytest.raises(DoorError, match="another collector"):
-            await asyncio.to_thread(open_door, invite)
-    with pytest.raises(DoorError, match="is the collector up"):
-        await asyncio.to_thread(open_door, invite)
+    async with ingest_server(tmp_path) as home:
+        invite = read_invite(format_invite(home.endpoint, b"p" * 32, b"t" * 16))
+        with pytest.raises(EndpointError, match="another collector"):
+            await asyncio.to_thread(connect_endpoint, invite)
+    with pytest.raises(EndpointError, match="is the collector up"):
+        await asyncio.to_thread(connect_endpoint, invite)
 
 
 @pytest.mark.parametrize(
     "line", ["", "hello", "heliograph1:", "heliograph1:!!!", "heliograph1:aGk"]
 )
 def test_what_is_no_invite_is_said(line: str) -> None:
-    with pytest.raises(DoorError, match="no invite"):
+    with pytest.raises(EndpointError, match="no invite"):
         read_invite(line)
 
 
 def test_waits_are_jittered_below_a_ceiling_that_doubles() -> None:
     rng = random.Random(1)
-    assert max(wait_s(1, rng) for _ in range(500)) <= 1
-    assert 3 < max(wait_s(3, rng) for _ in range(500)) <= 4
-    assert max(wait_s(50, rng) for _ in range(500)) <= 60
+    assert max(retry_delay_s(1, rng) for _ in range(500)) <= 1
+    assert 3 < max(retry_delay_s(3, rng) for _ in range(500)) <= 4
+    assert max(retry_delay_s(50, rng) for _ in range(500)) <= 60
 
 
 def test_one_seed_is_one_key() -> None:
-    assert key_of(1, 2)[0].public == key_of(1, 2)[0].public != key_of(1, 3)[0].public
+    assert derive_key(1, 2)[0].public == derive_key(1, 2)[0].public != derive_key(1, 3)[0].public
 
 
 def test_a_test_fails_where_the_story_says_so() -> None:
-    from heliograph_lab.simulate.script import Trouble
+    from heliograph_lab.simulate.script import ServiceTrouble
 
-    actor = replace(Actor(1, "KZ"), troubles=[Trouble(10, 20, "telegram", 0.5)])
+    actor = replace(Actor(1, "KZ"), troubles=[ServiceTrouble(10, 20, "telegram", 0.5)])
     rng = random.Random(2)
-    hits = sum(measuring.fails(actor, "telegram", 15, rng) for _ in range(1_000))
+    hits = sum(is_failing(actor, "telegram", 15, rng) for _ in range(1_000))
     assert 400 < hits < 600
-    assert not measuring.fails(actor, "telegram", 20, rng)
-    assert not measuring.fails(actor, "signal", 15, rng)
+    assert not is_failing(actor, "telegram", 20, rng)
+    assert not is_failing(actor, "signal", 15, rng)
 
 
 def _true(what: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
@@ -165,15 +178,15 @@ def _true(what: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
     return now
 
 
-def _lost(home: House, count: int) -> Callable[[], Awaitable[bool]]:
+def _lost(home: IngestServer, count: int) -> Callable[[], Awaitable[bool]]:
     async def now() -> bool:
-        return len(await home.rows(Kind.LOST)) == count
+        return len(await home.rows(RowKind.LOST)) == count
 
     return now
 
 
-def _all_said_goodbye(home: House, count: int) -> Callable[[], Awaitable[bool]]:
+def _all_said_goodbye(home: IngestServer, count: int) -> Callable[[], Awaitable[bool]]:
     async def now() -> bool:
-        return len(await home.rows(Kind.GOODBYE)) == count
+        return len(await home.rows(RowKind.GOODBYE)) == count
 
     return now

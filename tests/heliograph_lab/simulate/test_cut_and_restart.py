@@ -1,6 +1,7 @@
 """A country goes dark in front of a real collector, or the collector itself dies: what is told.
 
-HELIOGRAPH_FLEET=10000 plays it with as many agents as were promised; CI takes fewer.
+Before the cut the agents measure the default plan's mix. HELIOGRAPH_FLEET=10000 plays it with as
+many as were promised, connected alone: one collector judges the results of some 3,000.
 """
 
 import json
@@ -15,6 +16,8 @@ from support.programs import CLEAN, collector
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 SPEED = 1 if AGENTS > 1_000 else 5
+LOAD = "none" if AGENTS > 1_000 else "plan"
+CONTROLS = 0 if AGENTS > 1_000 else 2
 WORLD = """\
 name: One country of five
 since: 2026-01-01T00:00:00Z
@@ -34,39 +37,39 @@ CUT = "{do: cut, at: 2026-01-01T00:00:30Z, who: {country: KZ}, jitter: 3s}"
 RESTART = "{do: restart, at: 2026-01-01T00:00:10Z, for: 15s}"
 
 
-def played(folder: Path, event: str, minutes: int) -> dict[str, Any]:
+def simulate(folder: Path, event: str, minutes: int, load: str) -> dict[str, Any]:
     file = folder / "play.yml"
     file.write_text(WORLD.format(event=event, minutes=minutes))
     command = collector(
         "simulate", file, "--agents", str(AGENTS), "--speed", str(SPEED), "--json",
-        "--until-confirmed", "--log", folder / "collector.log",
+        "--until-confirmed", "--load", load, "--log", folder / "collector.log",
     )  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=1_500, check=False, env=CLEAN
     )
     print(done.stdout, done.stderr, (folder / "collector.log").read_text()[-2_000:])
-    account: dict[str, Any] = json.loads(done.stdout)
-    return account
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_600)
-def test_a_dark_country_is_told_and_confirmed_while_the_others_go_on(tmp_path: Path) -> None:
-    account = played(tmp_path, CUT, minutes=4)
-    assert account["connected"] == AGENTS
-    (cut,) = account["delays"]
+def test_cut_country_is_confirmed_and_no_other(tmp_path: Path) -> None:
+    report = simulate(tmp_path, CUT, minutes=4, load=LOAD)
+    assert report["connected"] == AGENTS + CONTROLS
+    (cut,) = report["delays"]
     assert cut["confirmed_s"] is not None, "never confirmed"
-    assert not account["false"]
-    assert account["sound"]
+    assert not report["false"]
+    assert report["sound"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_600)
-def test_a_collector_killed_in_between_calls_nobody_silent(tmp_path: Path) -> None:
+def test_killed_collector_reports_no_agent_silent(tmp_path: Path) -> None:
     """By kill -9. All come back, and what they were silent in the meantime is not told: nor when
     the time is over (180 s) that the detectors allow them for it."""
-    account = played(tmp_path, RESTART, minutes=4 * SPEED)
-    (restart,) = account["restarts"]
+    report = simulate(tmp_path, RESTART, minutes=4 * SPEED, load="none")
+    (restart,) = report["restarts"]
     assert restart["back_s"] is not None, "they did not come back"
-    assert account["published"]
-    assert not account["incidents"]
+    assert report["published"]
+    assert not report["incidents"]

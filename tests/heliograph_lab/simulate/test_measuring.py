@@ -1,39 +1,84 @@
-"""What virtual agents measure is what the judge takes for reached, and for blocked."""
+"""The judge takes what virtual agents measure for reachable, and for blocked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import pytest
 
 from heliograph.clock import SystemClock
 from heliograph.codec import measurement_from_pb
-from heliograph.services import shipped
+from heliograph.plan import PlannedTask
+from heliograph.services import load_shipped_services
 from heliograph_collector.control import Assessor
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import Role, State, Taken
-from heliograph_lab.simulate import Actor, measuring
+from heliograph_collector.model.records import AgentRole, ReceivedMeasurement, Verdict, VerdictState
+from heliograph_lab.simulate import Actor, ServiceTrouble
+from heliograph_lab.simulate.measuring import build_batch
+from heliograph_lab.simulate.visits import InterferenceMethod
+from heliograph_lab.simulate.workload import Run, Workload, build_load_plan
 from support.scenario import taken
 
 CLOCK = SystemClock()
+PLAN = build_load_plan("plan", load_shipped_services(), [], 60.0)
+VOLUNTEERS = [task for task in PLAN.tasks if task.role != "control"]
+CONTROL = Actor(1, "ZZ", control=True)
+NEAR, FAR = Actor(2, "DE"), Actor(3, "KZ")
 
 
-def seen(number: int, failing: bool, role: Role = Role.VOLUNTEER) -> Taken:
-    visit = measuring.visit("telegram", number, failing, CLOCK)
-    return replace(taken(visit, role=role, nym=f"n{number}"), id=f"{number:032x}")
+def receive(workload: Workload, actor: Actor, task: PlannedTask) -> ReceivedMeasurement:
+    run = Run(0.0, workload.select_tasks(actor).index(task), 0)
+    result = workload.measure(actor, run, 0.0, CLOCK.wall_us(), CLOCK.monotonic_us())
+    role = AgentRole.CONTROL if actor.control else AgentRole.VOLUNTEER
+    there = taken(result, role=role, nym=f"n{actor.number}")
+    return replace(there, id=f"{actor.number:032x}")
 
 
-def test_with_a_control_a_failing_visit_is_a_blocked_service() -> None:
-    block = [seen(1, False, Role.CONTROL), seen(2, False), seen(3, True)]
-    verdicts = {one.nym: found for one, found in Assessor(judge, shipped().services)(block)}
-    states = {nym: [v.state for v in found if not v.endpoint] for nym, found in verdicts.items()}
-    assert states["n2"] == [State.REACHABLE]
-    assert states["n3"] == [State.BLOCKED]
-    assert verdicts["n3"][0].layer == "tls"
+def judge_task(workload: Workload, task: PlannedTask) -> dict[str, Sequence[Verdict]]:
+    block = [receive(workload, actor, task) for actor in (CONTROL, NEAR, FAR)]
+    return {
+        measurement.pseudonym: verdicts
+        for measurement, verdicts in Assessor(judge, load_shipped_services().services)(block)
+    }
 
 
-def test_an_envelope_holds_what_the_contract_takes() -> None:
+def service_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+    return next(verdict for verdict in verdicts if not verdict.endpoint)
+
+
+@pytest.mark.parametrize("task", VOLUNTEERS, ids=lambda t: t.service or t.target)
+def test_default_task_without_interference_is_reachable(task: PlannedTask) -> None:
+    verdicts = judge_task(Workload(plan=PLAN, loss_share=0.0), task)
+    assert service_verdict(verdicts["n2"]).state is VerdictState.REACHABLE
+    assert service_verdict(verdicts["n3"]).state is VerdictState.REACHABLE
+
+
+@pytest.mark.parametrize("interference", InterferenceMethod)
+@pytest.mark.parametrize("service", ["whatsapp", "signal", "discord"])
+def test_interference_in_one_country_is_blocked_there_alone(
+    service: str, interference: InterferenceMethod
+) -> None:
+    (task,) = (task for task in PLAN.tasks if task.service == service)
+    planted = {("KZ", service): interference}
+    verdicts = judge_task(Workload(plan=PLAN, loss_share=0.0, interference=planted), task)
+    assert service_verdict(verdicts["n2"]).state is VerdictState.REACHABLE
+    assert service_verdict(verdicts["n3"]).state is VerdictState.BLOCKED
+
+
+def test_trouble_of_an_actor_is_a_blocked_service() -> None:
+    (task,) = (task for task in PLAN.tasks if task.service == "signal")
+    troubled = replace(FAR, troubles=[ServiceTrouble(0.0, 10.0, "signal")])
+    workload = Workload(plan=PLAN, loss_share=0.0)
+    block = [receive(workload, actor, task) for actor in (CONTROL, troubled)]
+    *_, (_, verdicts) = Assessor(judge, load_shipped_services().services)(block)
+    assert (service_verdict(verdicts).state, service_verdict(verdicts).layer) == (
+        VerdictState.BLOCKED,
+        "tls",
+    )
+
+
+def test_batch_holds_what_the_contract_takes() -> None:
     actor = Actor(1, "KZ", "ALA", 9198, "mobile")
-    visits = [
-        measuring.visit("telegram", 1, False, CLOCK),
-        measuring.visit("signal", 2, True, CLOCK),
-    ]
-    batch = measuring.batch(b"a" * 16, "simulate", 7, visits, CLOCK, actor)
-    assert [measurement_from_pb(m) for m in batch.measurements] == visits
+    result = Workload(plan=PLAN).measure(actor, Run(0.0, 0, 0), 0.0, CLOCK.wall_us(), 1)
+    batch = build_batch(b"a" * 16, "simulate", 7, result, CLOCK.wall_us(), actor)
+    assert [measurement_from_pb(m) for m in batch.measurements] == [replace(result, sequence=7)]
     assert (batch.epochs[0].country, batch.epochs[0].access) == ("KZ", "mobile")

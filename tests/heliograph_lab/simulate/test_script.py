@@ -1,13 +1,20 @@
-"""Stories: scaled to a number of agents, hastened, made from a scenario file."""
+"""Scripts: scaled to a number of agents, sped up, built from a scenario file."""
 
 from pathlib import Path
 
 import pytest
 
-from heliograph_lab.evaluate.scenario_file import load
-from heliograph_lab.simulate import SHIPPED, Actor, Silence, Story, Trouble, shares
-from heliograph_lab.simulate.from_scenario import CONTROLS, story
-from heliograph_lab.simulate.script import Cut, Restart, faster
+from heliograph_lab.evaluate.scenario_file import load_scenario
+from heliograph_lab.simulate import (
+    SHIPPED,
+    Actor,
+    AgentSilence,
+    Script,
+    ServiceTrouble,
+    scale_counts,
+)
+from heliograph_lab.simulate.from_scenario import build_script
+from heliograph_lab.simulate.script import CollectorRestart, ExpectedCut, speed_up
 
 TEXT = """\
 since: 2026-01-01T00:00:00Z
@@ -37,48 +44,52 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_shares_add_up_and_keep_the_proportions() -> None:
-    assert shares([6, 2, 4], 24) == [12, 4, 8]
-    assert shares([1, 1, 1], 10) == [4, 3, 3]
-    assert sum(shares([7, 11, 13], 1_000)) == 1_000
+def test_scaled_counts_add_up_and_keep_proportions() -> None:
+    assert scale_counts([6, 2, 4], 24) == [12, 4, 8]
+    assert scale_counts([1, 1, 1], 10) == [4, 3, 3]
+    assert sum(scale_counts([7, 11, 13], 1_000)) == 1_000
 
 
-def test_what_a_scenario_says_befalls_its_actors(file: Path) -> None:
-    played = story(load(file), 0)
-    by_access = {a.access: a for a in played.actors if not a.control}
-    assert by_access["mobile"].silences == [Silence(120.0, 240.0, "cut")]
-    assert by_access["fixed"].silences == [Silence(300.0, 360.0, "away")]
+def test_script_has_the_events_of_its_scenario(file: Path) -> None:
+    script = build_script(load_scenario(file), 0)
+    by_access = {a.access: a for a in script.actors if not a.control}
+    assert by_access["mobile"].silences == [AgentSilence(120.0, 240.0, "cut")]
+    assert by_access["fixed"].silences == [AgentSilence(300.0, 360.0, "away")]
     assert by_access["fixed"].known_days == pytest.approx(3.0)
-    assert by_access["mobile"].troubles == [Trouble(60.0, 120.0, "telegram", 1.0)]
-    assert played.cuts == [Cut(120.0, "KZ", "mobile-only")]
-    assert played.restarts == [Restart(480.0, 485.0)]
-    assert (played.seconds, played.services, played.measure_every_s) == (600.0, ["telegram"], 30.0)
-    assert sum(a.control for a in played.actors) == CONTROLS
-    assert len({a.number for a in played.actors}) == len(played.actors)
+    assert by_access["mobile"].troubles == [ServiceTrouble(60.0, 120.0, "telegram", 1.0)]
+    assert script.cuts == [ExpectedCut(120.0, "KZ", "mobile-only")]
+    assert script.restarts == [CollectorRestart(480.0, 485.0)]
+    assert (script.seconds, script.services, script.measure_every_s) == (600.0, ["telegram"], 30.0)
+    assert not any(a.control for a in script.actors), "they are the collector's, and not a place's"
+    assert len({a.number for a in script.actors}) == len(script.actors)
 
 
-def test_more_agents_keep_places_and_shared_networks(file: Path) -> None:
-    played = story(load(file), 0, 120)
-    people = [a for a in played.actors if not a.control]
-    assert len(people) == 120
-    assert [sum(a.access == word for a in people) for word in ("mobile", "fixed")] == [60, 20]
-    assert {a.network for a in people if a.access == "unknown"} == {"one-office"}
-    assert len({a.network for a in people if a.access == "mobile"}) == 60
-    assert all(len(a.silences) == 1 for a in people if a.access == "mobile")
+def test_resized_script_keeps_locations_and_shared_networks(file: Path) -> None:
+    script = build_script(load_scenario(file), 0, 120)
+    volunteers = [a for a in script.actors if not a.control]
+    assert len(volunteers) == 120
+    assert [sum(a.access == word for a in volunteers) for word in ("mobile", "fixed")] == [60, 20]
+    assert {a.network for a in volunteers if a.access == "unknown"} == {"one-office"}
+    assert len({a.network for a in volunteers if a.access == "mobile"}) == 60
+    assert all(len(a.silences) == 1 for a in volunteers if a.access == "mobile")
 
 
-def test_a_hastened_story_is_the_same_in_less_time() -> None:
-    actor = Actor(1, "KZ", silences=[Silence(60, 90)], troubles=[Trouble(10, 20, "signal")])
-    slow = Story("s", 120, [actor], [Cut(60, "KZ", "")], [Restart(100, 104)], ["signal"], 30)
-    fast = faster(slow, 2)
+def test_sped_up_script_is_the_same_in_less_time() -> None:
+    actor = Actor(
+        1, "KZ", silences=[AgentSilence(60, 90)], troubles=[ServiceTrouble(10, 20, "signal")]
+    )
+    slow = Script(
+        "s", 120, [actor], [ExpectedCut(60, "KZ", "")], [CollectorRestart(100, 104)], ["signal"], 30
+    )
+    fast = speed_up(slow, 2)
     assert (fast.seconds, fast.measure_every_s) == (60, 15)
-    assert fast.actors[0].silences == [Silence(30, 45)]
-    assert fast.actors[0].troubles == [Trouble(5, 10, "signal")]
-    assert (fast.cuts, fast.restarts) == ([Cut(30, "KZ", "")], [Restart(50, 52)])
+    assert fast.actors[0].silences == [AgentSilence(30, 45)]
+    assert fast.actors[0].troubles == [ServiceTrouble(5, 10, "signal")]
+    assert (fast.cuts, fast.restarts) == ([ExpectedCut(30, "KZ", "")], [CollectorRestart(50, 52)])
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yml")), ids=lambda p: p.stem)
-def test_shipped_scenarios_can_be_played(path: Path) -> None:
-    played = story(load(path), 1, 1_000)
-    assert len([a for a in played.actors if not a.control]) == 1_000
-    assert played.seconds <= 900, "they are played in real time"
+def test_shipped_scenario_builds_a_script(path: Path) -> None:
+    script = build_script(load_scenario(path), 1, 1_000)
+    assert len([a for a in script.actors if not a.control]) == 1_000
+    assert script.seconds <= 900, "they are script in real time"

@@ -1,4 +1,4 @@
-"""`simulate` as a user types it: a whole play, a wrong word, Ctrl-C."""
+"""`simulate` as a user types it: a whole run, wrong usage, Ctrl-C."""
 
 import json
 import signal
@@ -40,17 +40,17 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_play_is_told_as_json_and_leaves_nothing_behind(tmp_path: Path, file: Path) -> None:
+def test_run_prints_json_and_leaves_no_process(tmp_path: Path, file: Path) -> None:
     done = ask(file, "--agents", "24", "--processes", "2", "--json", "--log", tmp_path / "log")
     assert done.returncode == 1, "nobody can confirm a cut within six seconds"
-    account = json.loads(done.stdout)
-    assert (account["agents"], account["connected"]) == (26, 26), "two of them are controls"
-    tally = account["tally"]
+    report = json.loads(done.stdout)
+    assert (report["agents"], report["connected"]) == (26, 26), "two of them are controls"
+    tally = report["tally"]
     assert tally["receipts"].keys() == {"stored"}
     assert (tally["enrolled"], tally["sessions"], tally["done"]) == (26, 0, True)
-    assert account["costs"]["rss_kib_per_session"] > 0
-    assert [cut["country"] for cut in account["delays"]] == ["KZ"]
-    assert not account["false"]
+    assert report["costs"]["rss_kib_per_session"] > 0
+    assert [cut["country"] for cut in report["delays"]] == ["KZ"]
+    assert not report["false"]
     assert not done.stderr, "no terminal, no progress"
 
 
@@ -60,12 +60,13 @@ def test_a_play_is_told_as_json_and_leaves_nothing_behind(tmp_path: Path, file: 
         (["absent.yml"], 1, "absent.yml"),
         (["absent.yml", "--agents", "0"], 2, "from 1 to"),
         (["absent.yml", "--speed", "fast"], 2, "must be a number from"),
+        (["absent.yml", "--load", "all"], 2, "'plan', 'scenario', 'none'"),
         (["absent.yml", "--to", "127.0.0.1:1"], 2, "--invite"),
         (["cut-in-five.yml", "--invite", "x"], 1, "no invite"),
         ([], 2, "SCENARIO"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(words: list[str], code: int, says: str) -> None:
+def test_wrong_usage_ends_with_a_sentence(words: list[str], code: int, says: str) -> None:
     done = ask(*words)
     assert done.returncode == code
     assert says in done.stderr
@@ -74,7 +75,7 @@ def test_what_is_wrong_is_said_in_a_sentence(words: list[str], code: int, says: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "terminated"])
-def test_a_word_ends_it_and_all_that_it_started(tmp_path: Path, word: signal.Signals) -> None:
+def test_signal_ends_it_and_every_process_it_started(tmp_path: Path, word: signal.Signals) -> None:
     path = tmp_path / "long.yml"
     path.write_text(PLAY.format(seconds=59))
     command = collector("simulate", path, "--agents", "20", "--log", tmp_path / "log")

@@ -1,6 +1,5 @@
 """The country, up and running: every server, resolver, agent and the collector a real process."""
 
-import base64
 import contextlib
 import ipaddress
 import json
@@ -8,22 +7,23 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import yaml
 
-from heliograph_agent.state import STATUS, State
+from heliograph import bundle
+from heliograph.v1.envelope_pb2 import Envelope
+from heliograph_agent import spool
+from heliograph_agent.state import SPOOL, STATUS, State
 from heliograph_collector.ingest.geo.asn_table import write_table
 from lab.country import servers, wiring
-from lab.country.gate import TESTS, Gate
+from lab.country.gate import Gate
 from lab.country.pace import Pace
 from lab.country.topology import (
     ABROAD,
@@ -36,12 +36,21 @@ from lab.country.topology import (
 )
 from lab.country.world import World, world
 from support.loopback_ca import LoopbackCA
-from support.programs import agent, ask, collector, kill, started
+from support.programs import (
+    PYTHONPATH,
+    agent,
+    ask,
+    collector,
+    eventually,
+    kill,
+    module_command,
+    operator_header,
+    started,
+)
 
 LISTENS, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
 UP_S = 20.0
 JOIN_AT_ONCE = 4
-_T = TypeVar("_T")
 
 
 class Country:
@@ -61,7 +70,6 @@ class Country:
         self.ca = LoopbackCA(folder / "ca")
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
-        self.collector: subprocess.Popen[bytes] | None = None
         self.door = f"{country.collector_name}:7443"  # what invites say
         self._stack = ExitStack()
 
@@ -107,45 +115,28 @@ class Country:
         self._write("collector.yml", yaml.safe_dump(settings))
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
         self.start_collector()
-        self.join("control", ABROAD, "hosting", control=True)
+        self.join(self.invite("--control"), "control", ABROAD, "hosting")
         self.start_agent("control", ABROAD)
 
-    def configure_agents(self, more: Mapping[str, Any] | None = None) -> None:
-        """They trust the lab's CA too, and ask the resolver of where they are."""
+    def configure_agents(self) -> None:
+        """Let agents trust the lab's CA too, and ask the resolver of their network."""
         net = {"ca_file": str(self.ca.ca_file), "local_targets": "allow"}
-        settings = {"net": net, **(more or {})}
-        self._write("agent.yml", yaml.safe_dump(settings))
+        self._write("agent.yml", yaml.safe_dump({"net": net}))
 
-    def configure_agent(self, name: str, more: Mapping[str, Any]) -> None:
-        """One that has more in its configuration than the others, from its next start on."""
-        settings = {"net": {"ca_file": str(self.ca.ca_file)}, **more}
-        self._write(f"{name}.yml", yaml.safe_dump(settings))
+    def configure_agent(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Give one agent more settings than the others, from its next start on."""
+        net = {"ca_file": str(self.ca.ca_file)}
+        self._write(f"{name}.yml", yaml.safe_dump({"net": net, **settings}))
 
     def start_collector(self) -> None:
         serve = self._collector("serve", "--grpc", LISTENS, "--http", PAGES)
-        self.collector = self.start(ABROAD, "collector", serve)
+        self.start(ABROAD, "collector", serve)
         eventually(self._ready, f"the collector, see {self.folder}/collector.log", UP_S)
-
-    def kill_collector(self) -> None:
-        if self.collector is not None:
-            kill(self.collector)
-
-    def join(
-        self,
-        name: str,
-        space: str,
-        access: str,
-        *,
-        region: str = "",
-        control: bool = False,
-    ) -> None:
-        invite = self.invite("--control") if control else self.invite()
-        self.join_by(invite, name, space, access, region)
 
     def invite(self, *options: str) -> str:
         return ask(self._collector("invite", "--endpoint", self.door, *options)).strip()
 
-    def join_by(self, invite: str, name: str, space: str, access: str, region: str) -> None:
+    def join(self, invite: str, name: str, space: str, access: str, region: str = "") -> None:
         where = ["--region", region] if region else []
         joining = self._agent(
             "join", invite, "--yes", "--state", self.folder / name,
@@ -166,7 +157,7 @@ class Country:
     def join_place(self, place: AgentPlace, invite: str = "") -> None:
         network = self.topology.network(place.network)
         region = self.topology.regions[place.region]
-        self.join_by(invite or self.invite(), place.name, place.name, network.access, region)
+        self.join(invite or self.invite(), place.name, place.name, network.access, region)
 
     def start_place(self, place: AgentPlace) -> None:
         self.start_agent(place.name, place.name)
@@ -201,7 +192,17 @@ class Country:
         """What came by hand, taken in beside the running collector."""
         return ask(self.world.command(ABROAD, self._collector("import", *arguments)))
 
-    def plan_anew(self, plan: Mapping[str, Any]) -> None:
+    def hand_in(self, names: Iterable[str]) -> dict[str, int]:
+        """Import by one file what stopped agents have left; return the batches of each."""
+        held = {name: list(spool.iter_envelopes(self.folder / name / SPOOL)) for name in names}
+        envelopes = [envelope for batches in held.values() for envelope in batches]
+        if envelopes:
+            file, key_id = self.folder / "rest", Envelope.FromString(envelopes[0]).key_id
+            file.write_bytes(b"".join(bundle.pack_bundle(key_id, envelopes)))
+            self.import_("bundle", str(file))
+        return {name: len(batches) for name, batches in held.items()}
+
+    def replace_plan(self, plan: Mapping[str, Any]) -> None:
         self._write("plan.yml", yaml.safe_dump(dict(plan)))
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
 
@@ -235,14 +236,22 @@ class Country:
 
     def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
         """Several answers over one connection; a process for each would take longer than it."""
-        password = self.password_file.read_text().strip()
-        token = base64.b64encode(f"operator:{password}".encode()).decode()
         urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
             ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "20", "--header",
-            f"Authorization: Basic {token}", *urls,
+            operator_header(self.folder / "data"), *urls,
         )  # fmt: skip
         return list(_documents(said))
+
+    def measurements(self, **query: str) -> Iterator[dict[str, Any]]:
+        """Yield every measurement in the store, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.get("/api/v1/measurements", limit=500, **query, **cursor)
+            yield from page["measurements"]
+            if not page["next"]:
+                return
+            cursor = {"cursor": page["next"]}
 
     def close(self) -> None:
         for gate in self.gates.values():
@@ -251,8 +260,7 @@ class Country:
 
     def start_program(self, space: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         """One of the lab's own, in the background."""
-        program = [sys.executable, "-m", f"lab.country.{module}", *arguments]
-        return self.start(space, module, ["env", f"PYTHONPATH={TESTS}", *program])
+        return self.start(space, module, module_command(f"lab.country.{module}", *arguments))
 
     def start(self, space: str, name: str, argv: list[str]) -> "subprocess.Popen[bytes]":
         """Any program, until the lab ends; what it says goes to NAME.log."""
@@ -278,7 +286,7 @@ class Country:
     def _paced(self, command: list[str]) -> list[str]:
         if self.pace.factor == 1.0:
             return command
-        return ["env", f"PYTHONPATH={TESTS}", *self.pace.command(command)]
+        return ["env", f"PYTHONPATH={PYTHONPATH}", *self.pace.command(command)]
 
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
@@ -300,7 +308,7 @@ class Country:
 
 
 def _has_gone(folder: Path) -> bool:
-    return State(folder).running() is None
+    return State(folder).running_pid() is None
 
 
 def _documents(text: str) -> Iterator[Any]:
@@ -321,31 +329,21 @@ def _range(prefix: str, asn: int) -> tuple[int, int, int]:
 @contextmanager
 def country(
     folder: Path,
-    file: Path | None = None,
+    description: Mapping[str, Any] | None = None,
     tested: Iterable[str] = servers.TESTED,
     pace: Pace | None = None,
 ) -> Iterator[Country]:
     """Wired, with its sites up; without collector and agents.
 
-    `tested` names services of the shipped list that have servers abroad; `pace` is the clock of
-    its agents and its collector.
+    `description` is a topology, by default that of topology.yml; `tested` names services of the
+    shipped list that have servers abroad; `pace` is the clock of its agents and its collector.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
-        made = Country(place, topology(file) if file else topology(), folder, tested, pace)
+        made = Country(place, topology(description), folder, tested, pace)
         try:
             made.wire()
             made.serve_sites()
             yield made
         finally:
             made.close()
-
-
-def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 60.0) -> _T:
-    """Poll real processes until `answer` is truthy."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        if got := answer():
-            return got
-        time.sleep(0.1)
-    raise AssertionError(f"not within {deadline_s:.0f} s: {what}")

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.country import heard
-from lab.country.country import Country, eventually
+from lab.country import incident_check
+from lab.country.country import Country
 from lab.country.interference import Interference
 from lab.country.pace import Pace
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
+from support.programs import eventually
 
 SITE = "https://www.wikipedia.org/"
 
@@ -239,10 +240,10 @@ def incidents(country: Country) -> list[dict[str, Any]]:
     return list(answer["incidents"])
 
 
-def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[heard.Look]:
+def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[incident_check.Look]:
     """What incidents were to tell, step by step."""
     steps = [(one.step.id, float(one.began_s), one.step.shows) for one in played]
-    return list(heard.looks(steps, found))
+    return list(incident_check.looks(steps, found))
 
 
 def wrong(played: Sequence[Played]) -> list[str]:
@@ -251,13 +252,8 @@ def wrong(played: Sequence[Played]) -> list[str]:
 
 
 def stored(country: Country) -> dict[str, Counter[int]]:
-    """By pseudonym, how often each sequence is in the store."""
-    seen: dict[str, Counter[int]] = {}
-    cursor: dict[str, str] = {}
-    while True:
-        page = country.get("/api/v1/measurements", limit=500, **cursor)
-        for row in page["measurements"]:
-            seen.setdefault(row["vantage"]["nym"], Counter())[int(row["sequence"])] += 1
-        if not page["next"]:
-            return seen
-        cursor = {"cursor": page["next"]}
+    """Count how often each sequence of a pseudonym is in the store."""
+    counts: dict[str, Counter[int]] = {}
+    for row in country.measurements():
+        counts.setdefault(row["vantage"]["nym"], Counter())[int(row["sequence"])] += 1
+    return counts

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 from lab.country.interference import Interference, Measures, measures
 from lab.country.topology import Network
 from lab.country.world import World
+from support.programs import module_command
 
-TESTS = Path(__file__).parents[2]
 EVERY_PORT = "for port in out $(ls /sys/class/net | grep ^p); do {}; done"
 _numbers = itertools.count(1)
 
@@ -87,17 +86,16 @@ class Gate:
             yield self._start("observer", does.inject, "--queue", str(number), *answer)
         if does.program:
             folder = ("--folder", str(self._folder))
-            yield self._start("middleman", does.program, *does.names, *folder)
+            yield self._start("interceptor", does.program, *does.names, *folder)
 
     def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
         """Returns once it is ready."""
-        argv = [sys.executable, "-m", f"lab.country.{module}", *arguments]
+        argv = module_command(f"lab.country.{module}", *arguments)
         with (self._folder / f"{self.network.name}-{module}.log").open("ab") as log:
             program = subprocess.Popen(
                 self._world.command(self.network.gate, argv),
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(TESTS)},
                 start_new_session=True,
             )
         assert program.stdout is not None

@@ -12,13 +12,10 @@ from typing import Literal
 from lab.country.topology import DOMESTIC_DNS, DOMESTIC_WEB, Network
 
 Injection = Literal["", "rst", "dns"]
-Program = Literal["", "pages", "intercept", "headers", "portal"]  # of middleman.py
+Program = Literal["", "pages", "intercept", "headers", "portal"]  # of interceptor.py
 
-PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = (
-    8090,
-    8091,
-    8453,
-)  # where the censor's own programs listen, at the gate
+# Where the censor's own programs listen, at the gate.
+PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = 8090, 8091, 8453
 KNOWN, MINDED = "0x77", "0x66"  # marks of connections: opened in a known protocol; named a name
 FREEZE_PACKETS = 25  # of one flow on a named port, likewise
 FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any more
@@ -90,90 +87,67 @@ def _to_addresses(action: str, match: str = "") -> "Kind":
     return filtered
 
 
-def _with_bytes(action: str, protocol: str = "tcp") -> "Kind":
+def _with_bytes(action: str) -> "Kind":
     """Packets in which a name stands: a ClientHello, a Host header."""
 
     def filtered(what: Interference, source: str) -> Measures:
         port = f" --dport {what.port}" if what.port else ""
-        rules = tuple(
-            f"{source}-p {protocol}{port} -m string --algo bm --from 40 --to 1500"
-            f' --string "{name}" -j {action}'
-            for name in what.names
-        )
+        rules = tuple(f"{source}{_name_in_tcp(name, port)} -j {action}" for name in what.names)
         return Measures(forward=rules, forward6=rules if not source else ())
 
     return filtered
 
 
+def _injected(inject: Injection, match: Callable[[str], str]) -> "Kind":
+    """Hand packets with a name to the observer, those of the provider's own resolver included."""
+
+    def injected(what: Interference, source: str) -> Measures:
+        rules = tuple(f"{source}{match(name)} -j {{queue}}" for name in what.names)
+        return Measures(forward=rules, inject=inject, names=what.names)
+
+    return injected
+
+
+def _dns_query(name: str) -> str:
+    return f"-p udp --dport 53 -m string --algo bm --hex-string '|{_wire(name)}|'"
+
+
+def _name_in_tcp(name: str, port: str = "") -> str:
+    return f'-p tcp{port} -m string --algo bm --from 40 --to 1500 --string "{name}"'
+
+
 def _flows_with_bytes(what: Interference, source: str) -> Measures:
     """Nothing of a connection passes any more once a name stood in it."""
     port = f" --dport {what.port}" if what.port else ""
-    tcp = f"{source}-p tcp{port}"
+    marked = [
+        f"{source}{_name_in_tcp(n, port)} -j CONNMARK --set-mark {MINDED}" for n in what.names
+    ]
     rules = (
-        *(
-            f'{tcp} -m string --algo bm --from 40 --to 1500 --string "{name}"'
-            f" -j CONNMARK --set-mark {MINDED}"
-            for name in what.names
-        ),
-        f"{tcp} -m connmark --mark {MINDED} -j DROP",
+        *marked,
+        f"{source}-p tcp{port} -m connmark --mark {MINDED} -j DROP",
     )
     return Measures(forward=rules, forward6=rules if not source else ())
 
 
+def _redirect(match: str, port: int, program: Program = "") -> "Kind":
+    """Turn matching connections over to a port of the gate, where `program` listens."""
+
+    def redirected(what: Interference, source: str) -> Measures:
+        turn = f"{source}{match} -j DNAT --to-destination {{gate}}:{port}"
+        return Measures(turn=(turn,), program=program, names=what.names)
+
+    return redirected
+
+
+def _drop(match: str) -> "Kind":
+    """Drop matching packets of the network, or of one region."""
+    return lambda what, source: Measures(forward=(f"{source}{match} -j DROP",))
+
+
 def _dns_dropped(what: Interference, source: str) -> Measures:
     """Queries for the names, on their way to any resolver abroad; the own one is silent too."""
-    rules = tuple(
-        f"{source}-p udp --dport 53 -m string --algo bm --hex-string '|{_wire(name)}|' -j DROP"
-        for name in what.names
-    )
+    rules = tuple(f"{source}{_dns_query(name)} -j DROP" for name in what.names)
     return Measures(forward=rules, zones=tuple((n, "always_deny", "") for n in what.names))
-
-
-def _dns_injected(what: Interference, source: str) -> Measures:
-    """Of every query that goes abroad, the provider's own resolver's included."""
-    rules = tuple(
-        f"{source}-p udp --dport 53 -m string --algo bm --hex-string '|{_wire(name)}|' -j {{queue}}"
-        for name in what.names
-    )
-    return Measures(forward=rules, inject="dns", names=what.names)
-
-
-def _rst_injected(what: Interference, source: str) -> Measures:
-    rules = tuple(
-        f'{source}-p tcp -m string --algo bm --from 40 --to 1500 --string "{name}" -j {{queue}}'
-        for name in what.names
-    )
-    return Measures(forward=rules, inject="rst", names=what.names)
-
-
-def _block_page(what: Interference, source: str) -> Measures:
-    turn = (f"{source}-p tcp --dport 80 -j DNAT --to-destination {{gate}}:{PROGRAM_HTTP}",)
-    return Measures(turn=turn, program="pages", names=what.names)
-
-
-def _tls_interception(what: Interference, source: str) -> Measures:
-    turn = (f"{source}-p tcp --dport 443 -j DNAT --to-destination {{gate}}:{PROGRAM_TLS}",)
-    return Measures(turn=turn, program="intercept", names=what.names)
-
-
-def _header_proxy(what: Interference, source: str) -> Measures:
-    """A cache that nobody asked for: it names itself and tidies what it passes."""
-    del what
-    turn = (f"{source}-p tcp --dport 80 -j DNAT --to-destination {{gate}}:{PROGRAM_PROXY}",)
-    return Measures(turn=turn, program="headers")
-
-
-def _dns_turned(what: Interference, source: str) -> Measures:
-    """Whoever is asked, the provider's resolver answers."""
-    del what
-    turn = (f"{source}-p udp --dport 53 -j DNAT --to-destination {{gate}}:53",)
-    return Measures(turn=turn)
-
-
-def _stun_dropped(what: Interference, source: str) -> Measures:
-    """By the magic cookie (RFC 8489 section 5), on whichever port."""
-    del what
-    return Measures(forward=(f"{source}-p udp {_bytes_at('2112a442', 28, 36)} -j DROP",))
 
 
 def _vpn_dropped(what: Interference, source: str) -> Measures:
@@ -213,12 +187,6 @@ def _unknown_dropped(what: Interference, source: str) -> Measures:
     )
 
 
-def _closed_to_abroad(what: Interference, source: str) -> Measures:
-    """Nobody abroad connects to hosts of this network; they themselves connect anywhere."""
-    del what, source
-    return Measures(forward=("! -s 5.0.0.0/8 -p tcp --syn -j DROP",))
-
-
 def _bytes_at(hex_: str, first: int, last: int) -> str:
     """A match of bytes that begin between two offsets from the IP header on."""
     return f"-m string --algo bm --from {first} --to {last} --hex-string '|{hex_}|'"
@@ -234,11 +202,6 @@ def _policed(what: Interference, source: str) -> Measures:
     del source
     rules = [f"-s {a} {over.format(n=i)}" for i, a in enumerate(_four(what))]
     return Measures(forward=tuple(rules) or (over.format(n="all"),))
-
-
-def _slow_line(what: Interference, source: str) -> Measures:
-    del source
-    return Measures(line_kbit=what.rate_kbit or 256)
 
 
 def _freeze(what: Interference, source: str) -> Measures:
@@ -288,13 +251,6 @@ def _lossy(what: Interference, source: str) -> Measures:
     return Measures(forward=rules, forward6=() if source else (lost,))
 
 
-def _portal(what: Interference, source: str) -> Measures:
-    """Until somebody pays, a page in place of whatever is asked by TCP; names are looked up."""
-    del what
-    turn = (f"{source}-p tcp -j DNAT --to-destination {{gate}}:{PROGRAM_HTTP}",)
-    return Measures(turn=turn, program="portal")
-
-
 def _cut(what: Interference, source: str) -> Measures:
     del what
     if not source:
@@ -330,30 +286,33 @@ KINDS: Mapping[str, Kind] = {
     "dns_refused": _resolver_says("always_refuse"),
     "dns_bogon": _resolver_says("redirect"),
     "dns_dropped": _dns_dropped,
-    "dns_injected": _dns_injected,
+    "dns_injected": _injected("dns", _dns_query),
     "syn_dropped": _to_addresses("DROP", "-p tcp{port} --syn"),
     "syn_reset": _to_addresses("REJECT --reject-with tcp-reset", "-p tcp{port} --syn"),
     "address_dropped": _to_addresses("DROP"),
     "sni_reset": _with_bytes("REJECT --reject-with tcp-reset"),
-    "sni_reset_injected": _rst_injected,
+    "sni_reset_injected": _injected("rst", _name_in_tcp),
     "sni_dropped": _flows_with_bytes,
     "host_reset": _with_bytes("REJECT --reject-with tcp-reset"),
-    "block_page": _block_page,
-    "tls_interception": _tls_interception,
+    "block_page": _redirect("-p tcp --dport 80", PROGRAM_HTTP, "pages"),
+    "tls_interception": _redirect("-p tcp --dport 443", PROGRAM_TLS, "intercept"),
     "quic_dropped": _to_addresses("DROP", "-p udp --dport 443"),
     "policed": _policed,
-    "slow_line": _slow_line,
+    "slow_line": lambda what, _: Measures(line_kbit=what.rate_kbit or 256),
     "freeze": _freeze,
     "whitelist": _whitelist,
     "abroad_cut": _abroad_cut,
     "cut": _cut,
-    "dns_turned": _dns_turned,
-    "header_proxy": _header_proxy,
+    "dns_turned": _redirect("-p udp --dport 53", 53),  # the provider answers, whoever is asked
+    "header_proxy": _redirect("-p tcp --dport 80", PROGRAM_PROXY, "headers"),
     "unknown_dropped": _unknown_dropped,
-    "stun_dropped": _stun_dropped,
+    "stun_dropped": _drop(f"-p udp {_bytes_at('2112a442', 28, 36)}"),  # RFC 8489, section 5
     "vpn_dropped": _vpn_dropped,
     "ech_dropped": _ech_dropped,
-    "closed_to_abroad": _closed_to_abroad,
+    "closed_to_abroad": lambda *_: Measures(forward=("! -s 5.0.0.0/8 -p tcp --syn -j DROP",)),
 }
 # What a line does by itself: nobody is blocked by it, so no experiment has to tell it.
-CONDITIONS: Mapping[str, Kind] = {"lossy": _lossy, "portal": _portal}
+CONDITIONS: Mapping[str, Kind] = {
+    "lossy": _lossy,
+    "portal": _redirect("-p tcp", PROGRAM_HTTP, "portal"),
+}

@@ -1,39 +1,37 @@
 """Every experiment against every interference: a network for each row, and all look at once.
 
 `matrix.yml` says what is applied, what is asked and what is to come of it; nothing here judges but
-the collector's own judge, with what a looker abroad saw as the control.
+the collector's own judge, with what a prober abroad saw as the control.
 """
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from heliograph.observation import Link, Measurement
-from heliograph_agent.runtime.vantage import link_of
+from heliograph_agent.runtime.vantage import classify_link
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import Contrast, ControlView, Role, Verdict
+from heliograph_collector.model.records import AgentRole, ControlView, PeerComparison, Verdict
 from lab.country import peers, servers
 from lab.country.country import Country, country
-from lab.country.gate import TESTS
 from lab.country.interference import Interference
-from lab.country.looker import told
-from lab.country.topology import ABROAD
+from lab.country.prober import told
+from lab.country.topology import ABROAD, small_country
+from support.programs import module_command
 from support.scenario import taken
 
 MATRIX = Path(__file__).parents[1] / "matrix.yml"
 STATES = ("reachable", "blocked", "down", "unknown")
 VPN, SITE, NEUTRAL = "vpn.example", "www.bbc.com", "neutral.example"
-NAMES = [
-    "www.wikipedia.org", "www.example.com", SITE, "anchor.example", NEUTRAL, VPN,
-]  # fmt: skip
+NAMES = ["www.wikipedia.org", "www.example.com", SITE, "anchor.example", NEUTRAL, VPN]
 INSIDE, CLOSED = "outside_in", "sites"  # the one experiment that is run from abroad
 EVERY = 100  # tasks at once, which is all of them
 MOST_S = 150.0
@@ -98,46 +96,20 @@ def _row(name: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Row:
 def built(folder: Path, wanted: Matrix) -> Iterator[tuple[Country, dict[str, Any]]]:
     """A country with a network for each row, its gates at work; and what tasks are to be filled."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "topology.yml"
-    file.write_text(yaml.safe_dump(_topology(wanted)))
+    # One agent's place in each network; names are short, for devices are named after them.
+    networks = {f"r{number}": {"ala": 1} for number, _ in enumerate(wanted.rows)}
+    description = small_country(networks, {"ala": "KZ-75"}, NAMES)
     tested = [c["service"] for c in wanted.columns.values() if "service" in c]
-    with country(
-        folder, file, [name for name in tested if name not in ("anchors", CLOSED)]
-    ) as made:
+    tested = [name for name in tested if name not in ("anchors", CLOSED)]
+    with country(folder, description, tested) as made:
         keys = [peers.Keys() for _ in (ABROAD, *wanted.rows)]
         server = peers.start(made, VPN, (SITE, NEUTRAL), keys)
         _open_sites(made)
         made.configure_agents()
         (folder / "services.yml").write_text(servers.services_yaml(made.abroad) + _sites(made))
         with ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda pair: _apply(made, *pair), _places(made, wanted)))
+            list(threads.map(partial(_apply, made), networks, wanted.rows))
         yield made, {"wireguard": server, "keys": keys}
-
-
-def _topology(wanted: Matrix) -> dict[str, Any]:
-    """One agent's place in each network; names are short, for devices are named after them."""
-    networks = [
-        {
-            "name": f"r{number}",
-            "title": row.id,
-            "asn": 64_600 + number,
-            "access": "mobile",
-            "agents": {"ala": 1},
-        }
-        for number, row in enumerate(wanted.rows)
-    ]
-    return {
-        "country": "KZ",
-        "regions": {"ala": "KZ-75"},
-        "networks": networks,
-        "domestic": {"names": ["gov.kz"]},
-        "abroad": {"names": NAMES, "collector": "collector.example"},
-    }
-
-
-def _places(made: Country, wanted: Matrix) -> Iterator[tuple[str, Row]]:
-    for number, row in enumerate(wanted.rows):
-        yield f"r{number}", row
 
 
 def _apply(made: Country, network: str, row: Row) -> None:
@@ -199,10 +171,11 @@ def looked(
     places = {ABROAD: EVERY}
     places |= {a.name: r.at_once for a, r in zip(made.topology.agents, wanted.rows, strict=True)}
     keys = dict(zip(places, filled["keys"], strict=True))
-    jobs = [
-        _job(made, space, most, _tasks(made, wanted, filled, keys[space]))
-        for space, most in places.items()
-    ]
+    jobs = []
+    for space, most in places.items():
+        columns = [(name, wanted.columns[name]) for name in wanted.asked]
+        tasks = [_task(made, name, column, filled, keys[space]) for name, column in columns]
+        jobs.append(_job(made, space, most, tasks))
     sites = [
         {"experiment": INSIDE, "target": "", "service": f"{CLOSED}-{n.name}", "options": {}}
         for n in made.topology.networks
@@ -224,12 +197,6 @@ def _job(made: Country, space: str, at_once: int, tasks: list[dict[str, Any]]) -
     }
 
 
-def _tasks(
-    made: Country, wanted: Matrix, filled: Mapping[str, Any], key: peers.Keys
-) -> list[dict[str, Any]]:
-    return [_task(made, name, wanted.columns[name], filled, key) for name in wanted.asked]
-
-
 def _task(
     made: Country, name: str, column: Mapping[str, Any], filled: Mapping[str, Any], key: peers.Keys
 ) -> dict[str, Any]:
@@ -244,16 +211,15 @@ def _task(
 
 def _run(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measurement]]:
     """What was seen from each space, in the order of the tasks."""
-    program = ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m", "lab.country.looker"]
     done = subprocess.run(
-        made.world.command("", program),
+        made.world.command("", module_command("lab.country.prober")),
         input=json.dumps(jobs),
         capture_output=True,
         text=True,
         timeout=MOST_S,
         check=False,
     )
-    with (made.folder / "looker.log").open("a") as log:  # both runs
+    with (made.folder / "prober.log").open("a") as log:  # both runs
         log.write(done.stderr)
     assert done.returncode == 0, done.stderr[-2_000:]
     return {
@@ -267,13 +233,11 @@ def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]])
     abroad = seen[ABROAD]
     found: Cells = {}
     for number, (row, place) in enumerate(zip(wanted.rows, made.topology.agents, strict=True)):
-        link = link_of(seen[place.name][columns.index("connectivity")].observations)
+        link = classify_link(seen[place.name][columns.index("connectivity")].observations)
         for column, here, there in zip(columns, seen[place.name], abroad, strict=False):
             verdict = _verdict(made, replace(here, link=link), there)
-            of_link = (
-                f" link {link}" if column == "connectivity" and link is not Link.ONLINE else ""
-            )
-            found[row.id, column] = _words(verdict) + of_link
+            is_link_told = column == "connectivity" and link is not Link.ONLINE
+            found[row.id, column] = _words(verdict) + (f" link {link}" if is_link_told else "")
         behind = len(columns) + number
         inside = seen[made.topology.agents[0].name][behind]
         found[row.id, INSIDE] = _words(_from_outside(made, abroad[behind], inside))
@@ -292,9 +256,11 @@ def _verdict(made: Country, here: Measurement, there: Measurement) -> Verdict:
 def _from_outside(made: Country, seen: Measurement, inside: Measurement) -> Verdict:
     """Run by a control, which is its own measure, beside what a vantage inside found."""
     reached = any(x.tls is not None and x.failure is None for x in inside.observations)
-    contrast = {"site": Contrast(reached_vantages=int(reached), reached_countries=int(reached))}
-    control = ControlView(measurement=seen, age_us=0, link=Link.ONLINE, contrast=contrast)
-    of = taken(replace(seen, link=Link.ONLINE), role=Role.CONTROL)
+    contrast = {
+        "site": PeerComparison(reached_vantages=int(reached), reached_countries=int(reached))
+    }
+    control = ControlView(measurement=seen, age_us=0, link=Link.ONLINE, peer_comparisons=contrast)
+    of = taken(replace(seen, link=Link.ONLINE), role=AgentRole.CONTROL)
     return judge(of, control)[-1]
 
 

@@ -16,10 +16,11 @@ from aioquic.quic.configuration import QuicConfiguration
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from heliograph.plan import EndpointKind
-from heliograph_collector.control.echo_server import Echo
-from lab.country.country import Country, eventually
+from heliograph_collector.control.echo_server import EchoServer
+from lab.country.country import Country
 from lab.country.topology import ABROAD, ECHO
 from lab.country.wiring import ABROAD_WIRE
+from support.programs import eventually
 from support.quic_server import conversation, page
 
 OPENVPN, WIREGUARD = 1194, 51820
@@ -127,7 +128,7 @@ async def main(places: dict[str, list[str]]) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for address, (chain, key) in places.items():
             await stack.enter_async_context(_pages(address, chain, key))
-        async with asyncio.TaskGroup() as group, Echo().open(ECHO, 80, group):
+        async with asyncio.TaskGroup() as group, EchoServer().open(ECHO, 80, group):
             await asyncio.Event().wait()
 
 

@@ -20,7 +20,7 @@ DEGRADED_KBIT = 384
 @dataclass(frozen=True, slots=True)
 class Step:
     """`states` is what holds everywhere while the step lasts; `shows` what incidents are to tell of
-    its beginning (heard.py)."""
+    its beginning (incident_check.py)."""
 
     id: str
     title: str

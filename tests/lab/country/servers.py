@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph.services import Services, shipped
+from heliograph.services import load_shipped_services
 from lab.country.topology import (
     ABROAD_SIX,
     BEACON_ZONE,
@@ -36,9 +36,7 @@ WEBSOCKETS = ("127.0.0.1", 8101)  # of the stand-ins, behind nginx
 DOT_PORT = 853
 IN_TLS = frozenset({EndpointKind.HTTPS, EndpointKind.TLS, EndpointKind.WEBSOCKET})
 TTL_S = 5  # so that a lie of the resolver is met within seconds
-PATIENCE_MS = (
-    1_000  # of resolvers with each other: on a busy machine answers take longer than lines
-)
+PATIENCE_MS = 1_000  # of resolvers with each other, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Abroad:
 
 
 def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
-    known = shipped()
+    known = load_shipped_services()
     services = tuple(s for name in tested if (s := known.get(name)) is not None)
     services = (_anchors(country), *services)
     hosts = [e.host for s in services for e in s.endpoints]
@@ -292,17 +290,10 @@ def _anchors(country: Topology) -> Service:
 
 
 def _as_yaml(endpoint: Endpoint) -> dict[str, object]:
-    whole: dict[str, object] = {
-        "id": endpoint.id,
-        "kind": str(endpoint.kind),
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "path": endpoint.path,
-        "method": endpoint.method,
-        "group": endpoint.group,
-        "trust": endpoint.trust,
-    }
-    return {key: value for key, value in whole.items() if value}
+    fields = ("host", "port", "path", "method", "group", "trust")
+    values = {name: getattr(endpoint, name) for name in fields}
+    given = {name: value for name, value in values.items() if value}
+    return {"id": endpoint.id, "kind": str(endpoint.kind), **given}
 
 
 def _literal(host: str) -> bool:
@@ -311,6 +302,3 @@ def _literal(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-__all__ = ["Abroad", "Services", "abroad"]

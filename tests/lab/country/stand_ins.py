@@ -22,8 +22,6 @@ VISIT_S = 30
 MAX_HEAD = 8_192
 ASKED = 44  # bytes of MTProto's first message, behind the transport's header
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
-
-
 Places = dict[str, list[tuple[str, int]]]
 
 

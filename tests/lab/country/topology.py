@@ -7,7 +7,7 @@ A network's gate is a router of its own, and the only way in or out: censors sit
 prefixes behind one gate, so a cut can name both.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,9 @@ RESOLVER, DOH, COLLECTOR, CONTROL, ECHO = (
 DOMESTIC_DNS, DOMESTIC_WEB = "5.2.0.53", "5.2.0.10"
 BEACON_ZONE = "b.collector.example"  # asked of the collector itself, where it answers
 ABROAD_SIX = "2a0d:5600:ffff::10"
+COLLECTOR_NAME = "collector.example"
+ABROAD_NAMES = ("www.example.com", "www.example.net", "www.example.org", "anchor.example")
+FIRST_ASN = 64_600  # of small countries
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,25 @@ class Topology:
         return tuple(agent for network in self.networks for agent in network.agents)
 
 
-def topology(file: Path = TOPOLOGY) -> Topology:
-    """Raises KeyError or ValueError naming what is wrong with the file."""
-    said: dict[str, Any] = yaml.safe_load(file.read_text())
+def small_country(
+    networks: Mapping[str, Mapping[str, int]], regions: Mapping[str, str], names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Describe a country of mobile networks, with the agents of each by region."""
+    return {
+        "country": "KZ",
+        "regions": dict(regions),
+        "networks": [
+            {"name": name, "title": name, "asn": asn, "access": "mobile", "agents": agents}
+            for asn, (name, agents) in enumerate(networks.items(), FIRST_ASN)
+        ],
+        "domestic": {"names": ["gov.kz"]},
+        "abroad": {"names": names or ABROAD_NAMES, "collector": COLLECTOR_NAME},
+    }
+
+
+def topology(description: Mapping[str, Any] | None = None) -> Topology:
+    """Parse a description, or topology.yml. Raises KeyError or ValueError naming what is wrong."""
+    said = description or yaml.safe_load(TOPOLOGY.read_text())
     regions = tuple(said["regions"])
     networks = tuple(
         Network(

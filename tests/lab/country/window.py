@@ -13,24 +13,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.country.topology import ABROAD, COLLECTOR
-
-if TYPE_CHECKING:
-    from lab.country.world import World
+from lab.country.world import World
+from support.programs import module_command
 
 CHUNK = 65_536
-TESTS = Path(__file__).parents[2]
 
 
 @contextmanager
-def opened(world: "World", listening: socket.socket) -> Iterator[str]:
+def opened(world: World, listening: socket.socket) -> Iterator[str]:
     """What connects to `listening` comes to the collector's pages; gives their origin out here."""
     fd = listening.fileno()
-    carry = [sys.executable, "-m", "lab.country.window", str(fd), COLLECTOR, "8080"]
-    command = world.command(ABROAD, ["env", f"PYTHONPATH={TESTS}", *carry])
+    carry = module_command("lab.country.window", str(fd), COLLECTOR, "8080")
+    command = world.command(ABROAD, carry)
     process = subprocess.Popen(command, pass_fds=[fd], stdin=subprocess.DEVNULL)
     try:
         yield "http://{}:{}".format(*listening.getsockname())

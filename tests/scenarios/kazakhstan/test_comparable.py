@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.detect import Incident, watch
-from heliograph_collector.detect.blocking.detector import reach
+from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.incidents.incident import Bracket
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Replay, Truth
-from heliograph_lab.evaluate.scenario import play
-from heliograph_lab.evaluate.scenario_file import load, shipped
+from heliograph_lab.evaluate.scenario import play_scenario
+from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
 
 pytestmark = pytest.mark.replay
 
-EVENTS = [path for path in shipped() if path.stem != "kazakhstan-2022"]
+EVENTS = [path for path in list_shipped() if path.stem != "kazakhstan-2022"]
 SLACK_US = 20 * SECOND_US
 DELAY_US = {"cut": 180 * SECOND_US, "block": 300 * SECOND_US, "throttle": 300 * SECOND_US}
 
@@ -43,11 +43,11 @@ TOGETHER = [pytest.param(e, marks=pytest.mark.xdist_group(e.stem), id=e.stem) fo
 @pytest.fixture(scope="module", params=TOGETHER)
 def played(request: pytest.FixtureRequest) -> Played:
     path: Path = request.param
-    replay = play(load(path), 3)
-    found = watch(replay.signals, replay.until_us).incidents
+    replay = play_scenario(load_scenario(path), 3)
+    found = detect_silence(replay.signals, replay.until_us).incidents
     if replay.opinions:
         since_us = replay.opinions[0].at_us // (60 * SECOND_US) * 60 * SECOND_US
-        found += reach(replay.opinions, since_us, replay.opinions[-1].at_us)
+        found += detect_blocking(replay.opinions, since_us, replay.opinions[-1].at_us)
     return Played(replay, tuple(one for incident in found for one in beginnings(incident)))
 
 
@@ -68,7 +68,7 @@ def beginnings(incident: Incident) -> list[Said]:
 def is_of(said: Said, truth: Truth) -> bool:
     """Of the same service, at that time, in a cell that has to do with it."""
     spread_us = round(truth.spread_s * SECOND_US) + SLACK_US
-    nested = any(s.within(truth.scope) or truth.scope.within(s) for s in said.scopes)
+    nested = any(s.is_within(truth.scope) or truth.scope.is_within(s) for s in said.scopes)
     low, high = said.when.earliest_us - spread_us, said.when.latest_us + SLACK_US
     return said.service == truth.service and nested and low <= truth.since_us <= high
 
@@ -85,7 +85,7 @@ def test_what_can_be_scored_is_found_in_time(played: Played) -> None:
 def grown(played: Played, truth: Truth) -> bool:
     """A later part of what rolls out is no beginning: the incident that is known holds it."""
     earlier = [t for t in played.replay.truths if 0 < truth.since_us - t.since_us < 7_200 * 10**6]
-    wider = [s for s in played.said if any(truth.scope.within(scope) for scope in s.scopes)]
+    wider = [s for s in played.said if any(truth.scope.is_within(scope) for scope in s.scopes)]
     return truth.kind == "cut" and bool(earlier) and bool(wider)
 
 

@@ -28,13 +28,11 @@ from support.programs import eventually, started
 TESTS = Path(__file__).parents[2]
 PYTHON = ["env", f"PYTHONPATH={TESTS}", sys.executable, "-m"]
 DEADLINE_S = 150
-ANCHORS = (
-    ("resolver-a", "dns", at.ANCHOR_NAME, 53, "/"),
-    ("captive-a", "http", at.ANCHOR_NAME, 80, "/generate_204"),
-    ("foreign-a", "https", at.ANCHOR_NAME, 443, "/generate_204"),
-    ("foreign-address", "tcp", at.ANCHOR, 443, "/"),
-    ("domestic-a", "https", at.DOMESTIC_NAME, 443, "/generate_204"),
-)
+ANCHORS = (("resolver-a", "dns", at.ANCHOR_NAME, 53, "/"),
+ ("captive-a", "http", at.ANCHOR_NAME, 80, "/generate_204"),
+ ("foreign-a", "https", at.ANCHOR_NAME, 443, "/generate_204"),
+ ("foreign-address", "tcp", at.ANCHOR, 443, "/"),
+ ("domestic-a", "https", at.DOMESTIC_NAME, 443, "/generate_204"))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

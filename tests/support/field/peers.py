@@ -13,7 +13,7 @@ from typing import Any
 from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 
-from heliograph_collector.control.echo_server import Echo
+from heliograph_collector.control.echo_server import EchoServer
 
 
 async def main(plan: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ async def main(plan: dict[str, Any]) -> None:
             settings.load_cert_chain(chain, key)
             stack.callback((await serve(address, 443, configuration=settings)).close)
         for address in plan["echo"]:
-            await stack.enter_async_context(Echo().open(address, 80, group))
+            await stack.enter_async_context(EchoServer().open(address, 80, group))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

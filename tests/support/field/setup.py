@@ -39,28 +39,17 @@ from support.loopback_ca import Leaf, LoopbackCA
 NETWORK = Network(0, "home", "Home", 64_500, "mobile", {}, ())
 QUEUES = {("rst", ""): 1, ("dns", INJECTED): 2, ("dns", ALIVE): 3}  # of observers, by their answer
 TARGETS = {
-    "web": "https://$name/",
-    "dns": "$name",
-    "tcp": "$name:443",
-    "tls": "$name:443",
-    "dns_integrity": "$name",
-    "sni": "$name",
-    "http_host": "$name",
-    "quic": "$name:443",
-    "ech": "$name:443",
-    "path": "$name:443",
-    "middlebox": "$site:80",
+    "web": "https://$name/", "dns": "$name", "tcp": "$name:443", "tls": "$name:443",
+    "dns_integrity": "$name", "sni": "$name", "http_host": "$name", "quic": "$name:443",
+    "ech": "$name:443", "path": "$name:443", "middlebox": "$site:80",
     "throttling": "https://$name/large",
-}
+}  # fmt: skip
 SEALED = "https://45.90.2.54/dns-query"
 OPTIONS = {
     "web": {"doh": SEALED},
     "dns": {"doh": SEALED},
     "dns_integrity": {
-        "doh": SEALED,
-        "dot": "9.9.9.9:853",
-        "nowhere": f"{NOWHERE}:53",
-        "neutral": NEUTRAL_NAME,
+        "doh": SEALED, "dot": "9.9.9.9:853", "nowhere": f"{NOWHERE}:53", "neutral": NEUTRAL_NAME,
         "whoami": "",
     },
     "sni": {"neutral": f"{NEUTRAL_NAME}:443"},
@@ -69,7 +58,7 @@ OPTIONS = {
     "ech": {"doh": SEALED},
     "path": {"neutral": NEUTRAL_NAME, "hops": "6"},
     "throttling": {"neutral": f"https://{NEUTRAL_NAME}/large"},
-}
+}  # fmt: skip
 FEW = {"options", "net", "deadline_s", "endpoints"}
 
 
@@ -115,13 +104,11 @@ class Row:
         if control:
             more.pop("deadline_s", None)
         return {
-            "id": f"control {self.name}" if control else self.name,
-            "experiment": self.experiment,
+            "id": f"control {self.name}" if control else self.name, "experiment": self.experiment,
             "target": target if self.experiment in TARGETS or "target" in self.said else "",
             "options": {key: str(value) for key, value in options.items()},
-            "resolver": f"{asks}:53",
-            **more,
-        }
+            "resolver": f"{asks}:53", **more,
+        }  # fmt: skip
 
     def zones(self) -> Iterator[str]:
         """What the provider's resolver says in place of the truth, as lines for unbound."""

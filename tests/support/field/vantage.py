@@ -20,9 +20,9 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Endpoint, EndpointKind, Limits, Service
-from heliograph_agent.net.system_net import Door, NetConfig
-from heliograph_agent.runtime.runner import Context, Runner
-from heliograph_agent.runtime.vantage import link_of
+from heliograph_agent.net.system_net import NetConfig, SystemNetFactory
+from heliograph_agent.runtime.runner import Runner, TaskContext
+from heliograph_agent.runtime.vantage import classify_link
 
 SHORT = {  # patience, in seconds: nothing here is far away
     "connect_s": 4, "tls_s": 4, "http_s": 4, "body_s": 8, "dns_s": 2, "resolve_s": 4,
@@ -75,8 +75,8 @@ async def main(plan: Mapping[str, Any]) -> None:
     places = asyncio.Semaphore(AT_ONCE)
     anchors = job({"id": "", "experiment": "connectivity", "endpoints": plan["anchors"]})
     anchors = dataclasses.replace(anchors, resolver=plan["resolver"])
-    looked = await _run(anchors, plan["ca_file"], Context(epoch="field"))
-    context = Context(epoch="field", link=link_of(looked.observations))
+    looked = await _run(anchors, plan["ca_file"], TaskContext(epoch="field"))
+    context = TaskContext(epoch="field", link=classify_link(looked.observations))
     _print("", looked, str(context.link))
 
     async def one(said: Mapping[str, Any]) -> None:
@@ -89,11 +89,11 @@ async def main(plan: Mapping[str, Any]) -> None:
             group.create_task(one(said))
 
 
-async def _run(job: Job, ca_file: str, context: Context) -> Measurement:
+async def _run(job: Job, ca_file: str, context: TaskContext) -> Measurement:
     clock: Clock = WrongClock(job.clock_s) if job.clock_s else SystemClock()
     settings: dict[str, Any] = {**SHORT, **job.net}
     config = NetConfig(resolver=job.resolver, ca_file=ca_file, **settings)
-    door = Door(config, clock, Random(job.id))
+    door = SystemNetFactory(config, clock, Random(job.id))
     runner = Runner(door, clock, Limits(), "field", deadline_s=job.deadline_s)
     return await runner.run(job, context)
 

@@ -1,42 +1,149 @@
 """What a measurement means in one plain sentence, and what it cannot tell.
 
 One place alone has nothing to compare itself with, so no sentence gives a verdict: it says what was
-seen, what that looks like, and who could tell. `sentence` is pure; a row of SENTENCES for each
-experiment whose meaning lies in the difference between its endpoints, the others are told by stage
-or count.
+seen, what that looks like, and who could tell. `explain_measurement` is pure; SENTENCES has a
+row for each experiment whose meaning lies in the difference between its endpoints, the others are
+explained by stage or by count.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from heliograph.experiments import ANCHORS
-from heliograph.observation import Observation
-from heliograph_agent.cli.explain.comparison import ech, http_host, quic, sni, throttling
-from heliograph_agent.cli.explain.dns import dns, dns_integrity
-from heliograph_agent.cli.explain.path import middlebox, path
-from heliograph_agent.cli.explain.service import connectivity, places
-from heliograph_agent.cli.explain.target import NOTHING, single, web
-from heliograph_agent.cli.labels import OWN
-from heliograph_agent.cli.observation_tree import by_endpoint
+from heliograph.observation import Link, Observation
+from heliograph_agent.cli.explain.comparison import (
+    explain_ech,
+    explain_http_host,
+    explain_quic,
+    explain_sni,
+    explain_throttling,
+)
+from heliograph_agent.cli.explain.dns import explain_dns, explain_dns_integrity
+from heliograph_agent.cli.explain.path import explain_middlebox, explain_path
+from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, explain_target, explain_web
+from heliograph_agent.cli.labels import (
+    LOCAL_FAILURES,
+    STEPS,
+    describe_failure,
+    describe_reply,
+    join_items,
+)
+from heliograph_agent.cli.observation_tree import (
+    EndpointAnswer,
+    classify_answer,
+    deepest_steps,
+    group_by_endpoint,
+)
+from heliograph_agent.runtime.vantage import classify_link
 
 Groups = Mapping[str, Sequence[Observation]]
-Teller = Callable[[str, Groups], str]
-
-SENTENCES: Mapping[str, Teller] = {
-    "connectivity": connectivity,
-    "dns": dns,
-    "dns_integrity": dns_integrity,
-    "ech": ech,
-    "http_host": http_host,
-    "middlebox": middlebox,
-    "path": path,
-    "quic": quic,
-    "sni": sni,
-    "throttling": throttling,
-    "web": web,
+_LINKS: Mapping[Link, str] = {
+    Link.ONLINE: "This machine is online",
+    Link.DOMESTIC_ONLY: "Only hosts at home answer, none abroad",
+    Link.NO_RESOLVER: "Hosts abroad answer by address and not by name: it is the resolver",
+    Link.CAPTIVE: "Somebody else answers for the anchors, as the login page of a hotel does",
+    Link.OFFLINE: "This machine is offline",
+    Link.UNKNOWN: "How this machine is connected cannot be told",
 }
 
 
-def sentence(
+def explain_service(title: str, groups: Groups) -> str:
+    """k of n, the rest by name, and why that is no verdict."""
+    answers = {label: classify_answer(steps) for label, steps in groups.items()}
+    silent = [label for label, answer in answers.items() if answer is EndpointAnswer.NO]
+    asked_count = len(answers) - sum(
+        answer is EndpointAnswer.UNKNOWN for answer in answers.values()
+    )
+    if asked_count == 0:
+        return NOTHING
+    explanation = f"{title} answered at {_format_fraction(asked_count - len(silent), asked_count)}"
+    if silent:
+        explanation += (
+            f"; {_list_silent(silent, asked_count)} ({_describe_failures(groups, silent)})"
+        )
+    unasked = _explain_unasked(len(answers) - asked_count)
+    return f"{explanation}.{unasked} {_explain_doubt(len(silent), asked_count)}"
+
+
+def explain_connectivity(target: str, groups: Groups) -> str:
+    """What the anchors say about this place."""
+    del target
+    answers = [classify_answer(steps) for steps in groups.values()]
+    answered_count = answers.count(EndpointAnswer.YES)
+    asked_count = len(answers) - answers.count(EndpointAnswer.UNKNOWN)
+    link = classify_link(step for steps in groups.values() for step in steps)
+    count = (
+        f"{_format_fraction(answered_count, asked_count)} answered"
+        if asked_count
+        else "no anchor could be asked"
+    )
+    return (
+        f"{_LINKS[link]}: {count.replace('places', 'anchors').replace('place', 'anchor')}."
+        f"{_explain_unasked(len(answers) - asked_count)} "
+        "Whether any one site is reachable, this cannot tell."
+    )
+
+
+def _format_fraction(count: int, total: int) -> str:
+    if count == total:
+        return f"all {total} places" if total > 1 else "the one place asked"
+    if count == 0:
+        return f"none of {total} places" if total > 1 else "no place"
+    return f"{count} of {total} places"
+
+
+def _list_silent(silent: Sequence[str], asked_count: int) -> str:
+    if len(silent) == asked_count:
+        return "nobody answered" if asked_count > 1 else "it did not answer"
+    return f"{join_items([label or 'the URL itself' for label in silent], 4)} did not"
+
+
+def _describe_failures(groups: Groups, silent: Iterable[str]) -> str:
+    """The commonest failures, the step named: `TLS: connection reset`."""
+    end_counts = Counter(_describe_end(groups[label]) for label in silent)
+    descriptions = [descriptions for descriptions, _ in end_counts.most_common(2)]
+    return " or ".join(descriptions) + (
+        " and others" if len(end_counts) > len(descriptions) else ""
+    )
+
+
+def _describe_end(steps: Sequence[Observation]) -> str:
+    last = [step for step in deepest_steps(steps) if step.failure not in LOCAL_FAILURES][-1]
+    if last.failure is None and last.exchange is not None:
+        return f"{STEPS[last.operation]}: {describe_reply(last.exchange)}"
+    return f"{STEPS[last.operation]}: {describe_failure(last)}"
+
+
+def _explain_unasked(count: int) -> str:
+    return f" {count} could not be asked from here." if count else ""
+
+
+def _explain_doubt(silent_count: int, asked_count: int) -> str:
+    if silent_count == 0:
+        return "Whether the service as a whole works was not tried."
+    if silent_count == asked_count:
+        return f"A block looks like this, and so does an outage of the service; {ONLY_A_CONTROL}."
+    return f"A partial block looks like this, and so do servers that are down; {ONLY_A_CONTROL}."
+
+
+Explainer = Callable[[str, Groups], str]
+
+SENTENCES: Mapping[str, Explainer] = {
+    "connectivity": explain_connectivity,
+    "dns": explain_dns,
+    "dns_integrity": explain_dns_integrity,
+    "ech": explain_ech,
+    "http_host": explain_http_host,
+    "middlebox": explain_middlebox,
+    "path": explain_path,
+    "quic": explain_quic,
+    "sni": explain_sni,
+    "throttling": explain_throttling,
+    "web": explain_web,
+}
+
+
+def explain_measurement(
     experiment: str, target: str, observations: Sequence[Observation], *, title: str = ""
 ) -> str:
     """A sentence or a few, without an end of line; `title` is the service's, if it is one.
@@ -45,11 +152,11 @@ def sentence(
     """
     if not observations:
         return ""
-    groups = by_endpoint(observations)
-    if all(step.failure in OWN for step in observations) and experiment != ANCHORS:
+    groups = group_by_endpoint(observations)
+    if all(step.failure in LOCAL_FAILURES for step in observations) and experiment != ANCHORS:
         return NOTHING
-    if (told := SENTENCES.get(experiment)) is not None:
-        return told(target, groups)
+    if (explain := SENTENCES.get(experiment)) is not None:
+        return explain(target, groups)
     if title or len(groups) > 1:
-        return places(title or target or experiment, groups)
-    return single(target or experiment, observations)
+        return explain_service(title or target or experiment, groups)
+    return explain_target(target or experiment, observations)

@@ -5,85 +5,104 @@ from statistics import median
 
 from heliograph.failure import Operation
 from heliograph.observation import Observation
-from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, stopped
-from heliograph_agent.cli.labels import rate_of, speed
-from heliograph_agent.cli.observation_tree import Answer, answer_of
+from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, REFUSALS, explain_stop
+from heliograph_agent.cli.labels import compute_rate, format_rate
+from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer, deepest_steps
 
 Groups = Mapping[str, Sequence[Observation]]
 _SLOW = 0.5  # of the neutral rate: above, nobody would speak of a difference
 _TOO_SHORT = 2
 
 
-def sni(target: str, groups: Groups) -> str:
+def explain_sni(target: str, groups: Groups) -> str:
     """The same server asked with its own name and with the target's."""
-    return _neutral_server(target, groups, "handshakes", "with that name in the ClientHello")
+    return _compare_neutral(target, groups, "handshakes", "with that name in the ClientHello")
 
 
-def http_host(target: str, groups: Groups) -> str:
+def explain_http_host(target: str, groups: Groups) -> str:
     """The same server asked for its own host and for the target's."""
-    return _neutral_server(target, groups, "requests", "with that Host header")
+    return _compare_neutral(target, groups, "requests", "with that Host header")
 
 
-def _neutral_server(target: str, groups: Groups, what: str, sent: str) -> str:
-    ours, neutral = _answer(groups, "target"), _answer(groups, "neutral")
-    if neutral is not Answer.YES:
+def _compare_neutral(target: str, groups: Groups, step_name: str, difference: str) -> str:
+    target_answer = _group_answer(groups, "target")
+    neutral_answer = _group_answer(groups, "neutral")
+    if neutral_answer is not EndpointAnswer.YES:
         return (
-            f"The neutral server did not answer {what} in its own name either, "
+            f"The neutral server did not answer {step_name} in its own name either, "
             f"so nothing can be said about {target}."
         )
-    if ours is Answer.UNKNOWN:
+    if target_answer is EndpointAnswer.UNKNOWN:
         return NOTHING
-    if ours is Answer.YES:
+    if target_answer is EndpointAnswer.YES:
         return (
-            f"A neutral server answered {what} {sent} as it does in its own name: nobody on the "
-            f"way minds the name {target}.{_direct(target, groups)}"
+            f"A neutral server answered {step_name} {difference} as it does in its own name: "
+            f"nobody on the way minds the name {target}.{_explain_direct(target, groups)}"
         )
     return (
-        f"A neutral server answers in its own name and not {sent}: that looks like interference "
-        f"with the name {target} on the way, or a server that turns strange names away; "
-        f"{ONLY_A_CONTROL}.{_direct(target, groups)}"
+        f"A neutral server answers in its own name and not {difference}: that looks like "
+        f"interference with the name {target} on the way, or a server that turns strange names "
+        f"away; {ONLY_A_CONTROL}.{_explain_direct(target, groups)}"
     )
 
 
-def _direct(target: str, groups: Groups) -> str:
-    answer = _answer(groups, "direct")
-    if "direct" not in groups or answer is Answer.UNKNOWN:
+def _explain_direct(target: str, groups: Groups) -> str:
+    answer = _group_answer(groups, "direct")
+    if "direct" not in groups or answer is EndpointAnswer.UNKNOWN:
         return " Whether its own addresses are reachable was not tried."
-    if answer is Answer.NO and _answer(groups, "direct_neutral") is Answer.YES:
+    if (
+        answer is EndpointAnswer.NO
+        and _group_answer(groups, "direct_neutral") is EndpointAnswer.YES
+    ):
         return f" At {target}'s own addresses its name fails too, and a neutral one passes."
-    word = "answered" if answer is Answer.YES else "did not answer"
-    return f" {target}'s own addresses {word}."
+    outcome = "answered" if answer is EndpointAnswer.YES else "did not answer"
+    return f" {target}'s own addresses {outcome}."
 
 
-def quic(target: str, groups: Groups) -> str:
+def explain_quic(target: str, groups: Groups) -> str:
     """UDP against TCP to one server, and against QUIC to another."""
-    ours = _answer(groups, "target" if "target" in groups else "")
-    tcp, neutral = _answer(groups, "tcp"), _answer(groups, "neutral")
-    if ours is Answer.YES:
+    target_answer = _group_answer(groups, "target" if "target" in groups else "")
+    tcp = _group_answer(groups, "tcp")
+    neutral_answer = _group_answer(groups, "neutral")
+    if target_answer is EndpointAnswer.YES:
         return (
             f"{target} answered by QUIC. Whether its pages are what others get, this cannot tell."
         )
-    if ours is Answer.UNKNOWN:
+    if target_answer is EndpointAnswer.UNKNOWN:
         return NOTHING
-    asked = groups.get("target") or groups.get("", ())
-    if asked and not any(step.operation is Operation.QUIC_HANDSHAKE for step in asked):
-        return stopped(asked)
-    if neutral is Answer.NO:
+    target_steps = groups.get("target") or groups.get("", ())
+    if target_steps and not _has_quic(target_steps):
+        return explain_stop(target_steps)
+    if neutral_answer is EndpointAnswer.NO:
         return (
             f"Neither {target} nor a neutral server answered by QUIC: that looks like QUIC or UDP "
-            "being dropped for all, by this network or on the way."
+            f"being {_lost(groups)} for all, by this network or on the way."
         )
     over_tcp = {
-        Answer.YES: "and does over TCP: that looks like interference with QUIC, "
+        EndpointAnswer.YES: "and does over TCP: that looks like interference with QUIC, "
         "or a server without it",
-        Answer.NO: "nor over TCP: that looks like interference with the server as a whole, "
+        EndpointAnswer.NO: "nor over TCP: that looks like interference with the server as a whole, "
         "or a server that is down",
-        Answer.UNKNOWN: "and TCP was not tried: that may be interference, or a server without QUIC",
+        EndpointAnswer.UNKNOWN: "and TCP was not tried: that may be interference, or a server "
+        "without QUIC",
     }
     return f"{target} does not answer by QUIC, {over_tcp[tcp]}; {ONLY_A_CONTROL}."
 
 
-def ech(target: str, groups: Groups) -> str:
+def _lost(groups: Groups) -> str:
+    """What became of packets that nobody answered: a refusal shows that they arrived somewhere."""
+    ends = [deepest_steps(steps)[-1].failure for steps in groups.values() if _has_quic(steps)]
+    refused = [failure in REFUSALS for failure in ends]
+    if all(refused):
+        return "turned away"
+    return "dropped or turned away" if any(refused) else "dropped"
+
+
+def _has_quic(steps: Sequence[Observation]) -> bool:
+    return any(step.operation is Operation.QUIC_HANDSHAKE for step in steps)
+
+
+def explain_ech(target: str, groups: Groups) -> str:
     """A sealed name against one in clear."""
     replies = {
         label: step.exchange.reply
@@ -91,22 +110,22 @@ def ech(target: str, groups: Groups) -> str:
         for step in steps
         if step.exchange is not None
     }
-    none, grease, real = (_answer(groups, label) for label in ("none", "grease", "real"))
-    sealed = _sealed(real, replies.get("real", ""))
-    if none is Answer.YES and grease is Answer.NO:
+    none, grease, real = (_group_answer(groups, label) for label in ("none", "grease", "real"))
+    sealed = _explain_sealed(real, replies.get("real", ""))
+    if none is EndpointAnswer.YES and grease is EndpointAnswer.NO:
         return (
             f"{target} answers a common hello and not one that looks like ECH: that looks like "
             f"interference with ECH, or a server that trips over it; {ONLY_A_CONTROL}. {sealed}"
         )
-    if none is Answer.NO and real is Answer.YES:
+    if none is EndpointAnswer.NO and real is EndpointAnswer.YES:
         return (
             f"{target} does not answer when its name stands in clear: that looks like interference "
             f"with the name, or a fault of that server; {ONLY_A_CONTROL}. {sealed}"
         )
-    if none is Answer.NO:
+    if none is EndpointAnswer.NO:
         steps = [s for label in ("none", "grease", "real") for s in groups.get(label, ())]
-        return f"{stopped(steps)} ECH made no difference."
-    if none is Answer.YES and grease is Answer.YES:
+        return f"{explain_stop(steps)} ECH made no difference."
+    if none is EndpointAnswer.YES and grease is EndpointAnswer.YES:
         return (
             f"{target} answers with and without GREASE ECH. {sealed} "
             "No certificate was looked at, so this cannot tell who answered."
@@ -114,37 +133,43 @@ def ech(target: str, groups: Groups) -> str:
     return NOTHING
 
 
-def _sealed(answer: Answer, reply: str) -> str:
-    if not reply and answer is Answer.UNKNOWN:
+def _explain_sealed(answer: EndpointAnswer, reply: str) -> str:
+    if not reply and answer is EndpointAnswer.UNKNOWN:
         return "No key was found, so a sealed name was not tried."
-    if answer is Answer.NO:
+    if answer is EndpointAnswer.NO:
         return "A sealed name was not answered."
     if reply == "server_hello_ech_accepted":
         return "The sealed name was opened by the server itself."
     return "The sealed name was not opened: an old key, or somebody in between."
 
 
-def throttling(target: str, groups: Groups) -> str:
+def explain_throttling(target: str, groups: Groups) -> str:
     """Goodput against a neutral reference."""
-    ours, neutral = _rates(groups.get("target", ())), _rates(groups.get("neutral", ()))
-    if _answer(groups, "target") is Answer.NO:
-        return stopped(groups["target"])
-    if not ours or not neutral:
+    target_rates = _list_rates(groups.get("target", ()))
+    neutral_rates = _list_rates(groups.get("neutral", ()))
+    if _group_answer(groups, "target") is EndpointAnswer.NO:
+        return explain_stop(groups["target"])
+    if not target_rates or not neutral_rates:
         return "Too little was transferred to speak of a speed."
-    a, b = median(ours), median(neutral)
-    seen = f"{target} came at {speed(a)}, the neutral reference at {speed(b)}"
-    few = " One transfer each is little to go by." if len(ours) < _TOO_SHORT else ""
-    if a >= _SLOW * b:
-        return f"{seen}: no sign that the one is held back.{few}"
+    target_rate = median(target_rates)
+    neutral_rate = median(neutral_rates)
+    finding = (
+        f"{target} came at {format_rate(target_rate)}, "
+        f"the neutral reference at {format_rate(neutral_rate)}"
+    )
+    caveat = " One transfer each is little to go by." if len(target_rates) < _TOO_SHORT else ""
+    if target_rate >= _SLOW * neutral_rate:
+        return f"{finding}: no sign that the one is held back.{caveat}"
     return (
-        f"{seen}: that looks like throttling, or a slower or farther server; {ONLY_A_CONTROL}.{few}"
+        f"{finding}: that looks like throttling, or a slower or farther server; "
+        f"{ONLY_A_CONTROL}.{caveat}"
     )
 
 
-def _rates(steps: Sequence[Observation]) -> list[float]:
+def _list_rates(steps: Sequence[Observation]) -> list[float]:
     bodies = [s.http for s in steps if s.operation is Operation.READ_BODY and s.http is not None]
-    return [rate for http in bodies if (rate := rate_of(http)) is not None]
+    return [rate for http in bodies if (rate := compute_rate(http)) is not None]
 
 
-def _answer(groups: Groups, label: str) -> Answer:
-    return answer_of(groups[label]) if label in groups else Answer.UNKNOWN
+def _group_answer(groups: Groups, label: str) -> EndpointAnswer:
+    return classify_answer(groups[label]) if label in groups else EndpointAnswer.UNKNOWN

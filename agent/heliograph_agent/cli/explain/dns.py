@@ -5,52 +5,59 @@ from collections.abc import Iterable, Mapping, Sequence
 from heliograph.failure import Failure
 from heliograph.observation import Dns, Observation
 from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL
-from heliograph_agent.cli.labels import FAILURES, OWN, listed
+from heliograph_agent.cli.labels import FAILURES, LOCAL_FAILURES, join_items
 from heliograph_agent.experiments.endpoints import is_literal, is_public
 
 Groups = Mapping[str, Sequence[Observation]]
-_WAYS = ("system", "udp", "tcp", "dot", "doh")
+_ENGINES = ("system", "udp", "tcp", "dot", "doh")
 _NEARBY = "Large sites answer differently in different places, so that alone is no sign of a lie."
 
 
-def dns(target: str, groups: Groups) -> str:
+def explain_dns(target: str, groups: Groups) -> str:
     """Whether the ways agree."""
     steps = [step for each in groups.values() for step in each]
-    return f"{_agreement(target, steps)}{_late(steps)}"
+    return f"{_explain_agreement(target, steps)}{_explain_late_reply(steps)}"
 
 
-def dns_integrity(target: str, groups: Groups) -> str:
+def explain_dns_integrity(target: str, groups: Groups) -> str:
     """Also whether somebody answers who was not asked."""
-    asked = [step for label in _WAYS for step in groups.get(label, ())]
-    told = _agreement(target, asked) if asked else NOTHING
-    if _any_answer(groups.get("nowhere", ())):
-        if _any_answer(groups.get("nowhere_neutral", ())):
-            told += " A resolver on the way answers for everybody, also for addresses without one."
+    steps = [step for label in _ENGINES for step in groups.get(label, ())]
+    explanation = _explain_agreement(target, steps) if steps else NOTHING
+    if _has_answer(groups.get("nowhere", ())):
+        if _has_answer(groups.get("nowhere_neutral", ())):
+            explanation += (
+                " A resolver on the way answers for everybody, also for addresses without one."
+            )
         else:
-            told += (
+            explanation += (
                 f" An address that serves no DNS answered for {target} and for no other name: "
                 "somebody on the way injects answers."
             )
-    return told + _late(asked)
+    return explanation + _explain_late_reply(steps)
 
 
-def _agreement(target: str, steps: Sequence[Observation]) -> str:
-    answers = _answers(steps)
-    failures = _failures(steps)
+def _explain_agreement(target: str, steps: Sequence[Observation]) -> str:
+    answers = _group_answers(steps)
+    failures = _group_failures(steps)
     if not answers:
         if not failures:
             return NOTHING
-        why = listed([f"{way}: {words}" for way, words in failures.items()])
-        return (
-            f"No way of asking gave an address for {target} ({why}). That looks like a name that "
-            f"does not exist, or resolvers that hide it; {ONLY_A_CONTROL}."
+        reasons = join_items(
+            [f"{engine}: {description}" for engine, description in failures.items()]
         )
-    lost = {way: words for way, words in failures.items() if way not in answers}
-    if lost:
-        why = listed([f"{way}: {words}" for way, words in lost.items()])
         return (
-            f"{listed(sorted(answers))} gave an address for {target}, others did not ({why}). That "
-            f"looks like a resolver that hides the name or is out of order; {ONLY_A_CONTROL}."
+            f"No way of asking gave an address for {target} ({reasons}). That looks like a name "
+            f"that does not exist, or resolvers that hide it; {ONLY_A_CONTROL}."
+        )
+    lost = {
+        engine: description for engine, description in failures.items() if engine not in answers
+    }
+    if lost:
+        reasons = join_items([f"{engine}: {description}" for engine, description in lost.items()])
+        return (
+            f"{join_items(sorted(answers))} gave an address for {target}, others did not "
+            f"({reasons}). That looks like a resolver that hides the name or is out of order; "
+            f"{ONLY_A_CONTROL}."
         )
     if len(answers) == 1:
         return f"{target} has an address. One way of asking alone cannot tell whether it is true."
@@ -59,51 +66,55 @@ def _agreement(target: str, steps: Sequence[Observation]) -> str:
         return (
             f"All {len(answers)} ways of asking agree on {target}. They may all be lied to alike."
         )
-    private = {way: each for way, each in answers.items() if not any(map(_is_public, each))}
+    private = {engine: each for engine, each in answers.items() if not any(map(_is_public, each))}
     if private and len(private) < len(answers):
-        odd = listed([f"{way}: {', '.join(sorted(each))}" for way, each in private.items()])
+        private_list = join_items(
+            [f"{engine}: {', '.join(sorted(each))}" for engine, each in private.items()]
+        )
         return (
             f"Some ways give an address for {target} that no public host has "
-            f"({odd}). That looks like a forged answer, or a host of this network; "
+            f"({private_list}). That looks like a forged answer, or a host of this network; "
             f"{ONLY_A_CONTROL}."
         )
     return f"The ways of asking name different addresses for {target}. {_NEARBY}"
 
 
-def _answers(steps: Iterable[Observation]) -> dict[str, set[str]]:
+def _group_answers(steps: Iterable[Observation]) -> dict[str, set[str]]:
     """By way of asking: what it gave."""
-    found: dict[str, set[str]] = {}
+    answers: dict[str, set[str]] = {}
     for step in steps:
         if step.dns is not None and step.failure is None:
-            found.setdefault(_way(step.dns), set()).update(a.data for a in step.dns.answers)
-    return found
+            answers.setdefault(_engine_name(step.dns), set()).update(
+                a.data for a in step.dns.answers
+            )
+    return answers
 
 
-def _failures(steps: Iterable[Observation]) -> dict[str, str]:
+def _group_failures(steps: Iterable[Observation]) -> dict[str, str]:
     """By way of asking: why it gave nothing; that there is no IPv6 address is no failure."""
-    found: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for step in steps:
         failure = step.failure
-        if step.dns is None or failure is None or failure in OWN:
+        if step.dns is None or failure is None or failure in LOCAL_FAILURES:
             continue
         if failure is not Failure.DNS_NO_ANSWER or step.dns.query_type != "AAAA":
-            found.setdefault(_way(step.dns), FAILURES[failure])
-    return found
+            failures.setdefault(_engine_name(step.dns), FAILURES[failure])
+    return failures
 
 
 def _is_public(data: str) -> bool:
     return not is_literal(data) or is_public(data)
 
 
-def _way(asked: Dns) -> str:
-    return "system" if asked.engine == "hosts" else asked.engine
+def _engine_name(dns_facts: Dns) -> str:
+    return "system" if dns_facts.engine == "hosts" else dns_facts.engine
 
 
-def _any_answer(steps: Iterable[Observation]) -> bool:
+def _has_answer(steps: Iterable[Observation]) -> bool:
     return any(step.dns is not None and step.dns.rcode is not None for step in steps)
 
 
-def _late(steps: Iterable[Observation]) -> str:
+def _explain_late_reply(steps: Iterable[Observation]) -> str:
     """A second reply that says something else than the first."""
     for step in steps:
         first = set(step.dns.addresses) if step.dns else set()

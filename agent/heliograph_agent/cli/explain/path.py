@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from heliograph.observation import Hop, Observation
 from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL
-from heliograph_agent.cli.labels import changed, failure_of, listed
-from heliograph_agent.cli.observation_tree import Answer, answer_of
+from heliograph_agent.cli.labels import describe_changes, describe_failure, join_items
+from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer
 
 Groups = Mapping[str, Sequence[Observation]]
 _PASSED_ON = "time_exceeded"
@@ -18,83 +18,98 @@ _NAMES = {
 }
 
 
-def middlebox(target: str, groups: Groups) -> str:
+def explain_middlebox(target: str, groups: Groups) -> str:
     """Whether what was sent is what arrived."""
-    said = {label: [s for s in steps if s.exchange is not None] for label, steps in groups.items()}
-    heard = {label: steps[-1] for label, steps in said.items() if steps}
-    if not heard:
+    exchanges = {
+        label: [s for s in steps if s.exchange is not None] for label, steps in groups.items()
+    }
+    last_steps = {label: steps[-1] for label, steps in exchanges.items() if steps}
+    if not last_steps:
         return f"{target} took no connection, so nothing can be said about the way."
-    good = [label for label, step in heard.items() if answer_of([step]) is Answer.YES]
-    if len(good) == len(heard):
+    intact = [
+        label for label, step in last_steps.items() if classify_answer([step]) is EndpointAnswer.YES
+    ]
+    if len(intact) == len(last_steps):
         return (
             "Everything came back as it was sent: nobody on the way touches requests to that port. "
             "This cannot tell whether somebody only reads."
         )
-    if not any(s.exchange and s.exchange.reply == "echo" for s in heard.values()):
+    if not any(s.exchange and s.exchange.reply == "echo" for s in last_steps.values()):
         return (
             f"Nothing came back as an echo. That looks like {target} being no echo service, or a "
             "proxy on the way that answers in its place; another echo service can tell which."
         )
-    changes = dict.fromkeys(c for s in heard.values() if s.exchange and (c := changed(s.exchange)))
-    answered = [n for n, s in heard.items() if s.exchange and s.exchange.reply == "http_reply"]
-    told = []
+    changes = dict.fromkeys(
+        c for s in last_steps.values() if s.exchange and (c := describe_changes(s.exchange))
+    )
+    proxied = [n for n, s in last_steps.items() if s.exchange and s.exchange.reply == "http_reply"]
+    findings = []
     if changes:
-        told.append(f"requests were changed on the way ({listed(list(changes))})")
-    if answered:
-        told.append(f"a web server in between answered {len(answered)} of {len(heard)} itself")
-    lost = [s for s in heard.values() if s.failure is not None]
+        findings.append(f"requests were changed on the way ({join_items(list(changes))})")
+    if proxied:
+        findings.append(
+            f"a web server in between answered {len(proxied)} of {len(last_steps)} itself"
+        )
+    lost = [s for s in last_steps.values() if s.failure is not None]
     if lost:
-        told.append(f"{len(lost)} of {len(heard)} did not come back ({failure_of(lost[-1])})")
+        findings.append(
+            f"{len(lost)} of {len(last_steps)} did not come back ({describe_failure(lost[-1])})"
+        )
+    summary = join_items(findings)
     return (
-        f"{listed(told)[:1].upper()}{listed(told)[1:]}: that looks like a proxy on the way, or one "
+        f"{summary[:1].upper()}{summary[1:]}: that looks like a proxy on the way, or one "
         "beside that service. Whether it hinders anything, this cannot tell."
     )
 
 
-def path(target: str, groups: Groups) -> str:
+def explain_path(target: str, groups: Groups) -> str:
     """How far each kind of packet came."""
-    syn = _end(groups, "syn", "syn")
-    neutral, ours = (_end(groups, label, "client_hello") for label in ("neutral", "target"))
-    queries = _queries(target, groups)
-    if not any(hop for steps in groups.values() for hop in _hops(steps)):
+    syn = _final_hop(groups, "syn", "syn")
+    neutral_hop, target_hop = (
+        _final_hop(groups, label, "client_hello") for label in ("neutral", "target")
+    )
+    queries = _explain_queries(target, groups)
+    if not any(hop for steps in groups.values() for hop in _list_hops(steps)):
         return NOTHING
     if syn is None or syn.reply != "synack":
-        return _unreached(syn, _farthest(groups, "syn")) + queries
-    return _names_told(target, syn, neutral, ours, groups) + queries
+        return _explain_unreached(syn, _farthest_router(groups, "syn")) + queries
+    return _explain_names(target, syn, neutral_hop, target_hop, groups) + queries
 
 
-def _unreached(syn: Hop | None, last: int) -> str:
-    seen = f"{_name(syn)} came at hop {syn.ttl}" if syn else "nobody answered"
-    routers = f"the last router that was seen is hop {last}" if last else "no router was seen"
+def _explain_unreached(syn: Hop | None, last_ttl: int) -> str:
+    reply = f"{_reply_name(syn)} came at hop {syn.ttl}" if syn else "nobody answered"
+    routers = (
+        f"the last router that was seen is hop {last_ttl}" if last_ttl else "no router was seen"
+    )
     return (
-        f"No connection came about: {seen}, and {routers}. "
+        f"No connection came about: {reply}, and {routers}. "
         f"Routers may be silent, and a server may be down; {ONLY_A_CONTROL}."
     )
 
 
-def _names_told(
-    target: str, syn: Hop, neutral: Hop | None, ours: Hop | None, groups: Groups
+def _explain_names(
+    target: str, syn: Hop, neutral_hop: Hop | None, target_hop: Hop | None, groups: Groups
 ) -> str:
-    if ours is not None and ours.ttl < syn.ttl:
-        who = _name(ours)
-        if neutral is not None and neutral.ttl <= ours.ttl:
+    if target_hop is not None and target_hop.ttl < syn.ttl:
+        sender = _reply_name(target_hop)
+        if neutral_hop is not None and neutral_hop.ttl <= target_hop.ttl:
             return (
-                f"{who.capitalize()} came at hop {ours.ttl} of {syn.ttl} whatever the name: "
-                "somebody on the way answers for that server."
+                f"{sender.capitalize()} came at hop {target_hop.ttl} of {syn.ttl} whatever the "
+                "name: somebody on the way answers for that server."
             )
         return (
-            f"With the name of {target}, {who} came at hop {ours.ttl}, before the server at hop "
-            f"{syn.ttl}; a neutral name went on. That looks like interference at or just before "
-            f"hop {ours.ttl}, or a path that changed meanwhile; repeating it tells."
+            f"With the name of {target}, {sender} came at hop {target_hop.ttl}, before the server "
+            f"at hop {syn.ttl}; a neutral name went on. That looks like interference at or just "
+            f"before hop {target_hop.ttl}, or a path that changed meanwhile; repeating it tells."
         )
-    if ours is None and neutral is not None:
-        last = _farthest(groups, "target")
+    if target_hop is None and neutral_hop is not None:
+        last_ttl = _farthest_router(groups, "target")
         return (
-            f"With the name of {target} nothing was heard beyond hop {last} of {syn.ttl}; a "
+            f"With the name of {target} nothing was heard beyond hop {last_ttl} of {syn.ttl}; a "
             "neutral name went on. That looks like packets with that name being dropped there, or "
             "routers that fell silent; repeating it tells."
         )
-    if ours is None:
+    if target_hop is None:
         return f"SYNs come to the server at hop {syn.ttl}; hellos were not answered with any name."
     return (
         f"The name of {target} goes all the way to hop {syn.ttl}, as a neutral one does: nobody on "
@@ -102,33 +117,35 @@ def _names_told(
     )
 
 
-def _queries(target: str, groups: Groups) -> str:
-    neutral, ours = (_end(groups, label, "dns") for label in ("neutral", "target"))
-    if ours is None or neutral is None:
+def _explain_queries(target: str, groups: Groups) -> str:
+    neutral_hop, target_hop = (_final_hop(groups, label, "dns") for label in ("neutral", "target"))
+    if target_hop is None or neutral_hop is None:
         return ""
-    if ours.ttl < neutral.ttl:
+    if target_hop.ttl < neutral_hop.ttl:
         return (
-            f" A query for {target} was answered at hop {ours.ttl}, before the resolver at hop "
-            f"{neutral.ttl}: that looks like an injected answer."
+            f" A query for {target} was answered at hop {target_hop.ttl}, before the resolver "
+            f"at hop {neutral_hop.ttl}: that looks like an injected answer."
         )
     return f" Queries for {target} come as far as others."
 
 
-def _name(hop: Hop) -> str:
+def _reply_name(hop: Hop) -> str:
     return _NAMES.get(hop.reply, hop.reply)
 
 
-def _farthest(groups: Groups, label: str) -> int:
+def _farthest_router(groups: Groups, label: str) -> int:
     """The farthest router that was heard."""
-    heard = [h for h in _hops(groups.get(label, ())) if h.reply == _PASSED_ON and h.sent != "dns"]
-    return max((hop.ttl for hop in heard), default=0)
+    router_hops = [
+        h for h in _list_hops(groups.get(label, ())) if h.reply == _PASSED_ON and h.sent != "dns"
+    ]
+    return max((hop.ttl for hop in router_hops), default=0)
 
 
-def _hops(steps: Sequence[Observation]) -> list[Hop]:
+def _list_hops(steps: Sequence[Observation]) -> list[Hop]:
     return [step.hop for step in steps if step.hop is not None]
 
 
-def _end(groups: Groups, label: str, sent: str) -> Hop | None:
+def _final_hop(groups: Groups, label: str, sent: str) -> Hop | None:
     """What ended the trace; None when nothing but routers and silence was heard."""
-    hops = [hop for hop in _hops(groups.get(label, ())) if hop.sent == sent]
+    hops = [hop for hop in _list_hops(groups.get(label, ())) if hop.sent == sent]
     return next((hop for hop in hops if hop.reply not in ("", _PASSED_ON)), None)

@@ -4,8 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Observation
-from heliograph_agent.cli.labels import OWN, failure_of, outcome_of, replied
-from heliograph_agent.cli.observation_tree import Answer, answer_of, deepest_of
+from heliograph_agent.cli.labels import (
+    LOCAL_FAILURES,
+    describe_failure,
+    describe_outcome,
+    describe_reply,
+)
+from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer, deepest_steps
 
 ONLY_A_CONTROL = "only a comparison with a control can tell which"
 NOTHING = (
@@ -17,45 +22,45 @@ _CERTIFICATE = (
     Failure.SSL_INVALID_HOSTNAME,
     Failure.SSL_UNKNOWN_AUTHORITY,
 )
-_SAID = (  # their words stand in the sentence already
+_SELF_EXPLANATORY = (  # their words stand in the sentence already
     Failure.DNS_NXDOMAIN_ERROR,
     Failure.DNS_NO_ANSWER,
     Failure.DNS_BOGON_ERROR,
     Failure.UNEXPECTED_REPLY,
 )
-_REFUSALS = (Failure.CONNECTION_REFUSED, Failure.CONNECTION_RESET)
+REFUSALS = (Failure.CONNECTION_REFUSED, Failure.CONNECTION_RESET)
 _REDIRECTS = "redirect-"
 
 
-def single(target: str, steps: Sequence[Observation]) -> str:
+def explain_target(target: str, steps: Sequence[Observation]) -> str:
     """What somebody is told who asked about one thing."""
-    answer = answer_of(steps)
-    if answer is Answer.UNKNOWN:
+    answer = classify_answer(steps)
+    if answer is EndpointAnswer.UNKNOWN:
         return NOTHING
-    if answer is Answer.NO:
-        return stopped(steps)
-    last = next(step for step in deepest_of(steps) if step.failure is None)
-    return _worked(target, last)
+    if answer is EndpointAnswer.NO:
+        return explain_stop(steps)
+    last = next(step for step in deepest_steps(steps) if step.failure is None)
+    return _explain_success(target, last)
 
 
-def stopped(steps: Sequence[Observation]) -> str:
+def explain_stop(steps: Sequence[Observation]) -> str:
     """Where it ended and what that looks like."""
-    last = [step for step in deepest_of(steps) if step.failure not in OWN][-1]
-    what, looks = stage(last)
-    how = "" if last.failure in _SAID else f" ({_how(last)})"
-    return f"{what}{how}. That looks like {looks}; {ONLY_A_CONTROL}."
+    last = [step for step in deepest_steps(steps) if step.failure not in LOCAL_FAILURES][-1]
+    description, hypotheses = describe_stage(last)
+    detail = "" if last.failure in _SELF_EXPLANATORY else f" ({_describe_detail(last)})"
+    return f"{description}{detail}. That looks like {hypotheses}; {ONLY_A_CONTROL}."
 
 
-def stage(step: Observation) -> tuple[str, str]:
+def describe_stage(step: Observation) -> tuple[str, str]:
     """What happened at the step that failed, and the two things it may be."""
     operation = step.operation
     if operation is Operation.RESOLVE:
-        return _unresolved(step)
+        return _explain_lookup(step)
     if operation is Operation.CONNECT:
-        return _unconnected(step)
-    hello = step.tls is not None and step.failure is not Failure.UNEXPECTED_REPLY
-    if hello and operation is not Operation.HOP:
-        return _unsecured(step)
+        return _explain_connect(step)
+    is_tls = step.tls is not None and step.failure is not Failure.UNEXPECTED_REPLY
+    if is_tls and operation is not Operation.HOP:
+        return _explain_handshake(step)
     if operation is Operation.HTTP_ROUND_TRIP:
         if step.failure is Failure.HTTP_REQUEST_FAILED:
             return "Somebody answered the request, and not as a web server", _STRANGER
@@ -65,14 +70,16 @@ def stage(step: Observation) -> tuple[str, str]:
             "The answer began and did not come to its end",
             "a connection that is cut or frozen on the way, or a fault of that server",
         )
-    return _unsaid(step)
+    return _explain_exchange(step)
 
 
 _STRANGER = "a proxy or another server in its place, or a fault of that server"
 _INTERFERENCE = "interference {}, or a fault of that server"
+# A refusal over UDP is an ICMP message: its sender received the packet, so nothing was dropped.
+_REJECTION = "a server that does not listen there, or a refusal by somebody in between"
 
 
-def _unresolved(step: Observation) -> tuple[str, str]:
+def _explain_lookup(step: Observation) -> tuple[str, str]:
     if step.failure is Failure.DNS_NXDOMAIN_ERROR:
         return (
             "The resolver says that there is no such name",
@@ -91,8 +98,8 @@ def _unresolved(step: Observation) -> tuple[str, str]:
     )
 
 
-def _unconnected(step: Observation) -> tuple[str, str]:
-    if step.failure in _REFUSALS:
+def _explain_connect(step: Observation) -> tuple[str, str]:
+    if step.failure in REFUSALS:
         return (
             "No connection came about, somebody turned it away",
             "a server that does not listen there, or a reset by somebody in between",
@@ -103,30 +110,34 @@ def _unconnected(step: Observation) -> tuple[str, str]:
     )
 
 
-def _unsecured(step: Observation) -> tuple[str, str]:
+def _explain_handshake(step: Observation) -> tuple[str, str]:
     if step.failure in _CERTIFICATE:
         return (
             "Somebody answered who could not prove to be that server",
             "an interception, or a server that is set up wrongly",
         )
     if step.operation is Operation.QUIC_HANDSHAKE:
+        if step.failure in REFUSALS:
+            return "QUIC did not come about, somebody turned it away", _REJECTION
         return "QUIC did not come about", "QUIC that is dropped on the way, or a server without it"
     name = bool(step.tls and step.tls.server_name)
     sent = "the name" if name else "the hello"
     if step.tls is not None and step.tls.alert is not None:  # also with no failure at all
-        what = "The handshake was turned away"
+        description = "The handshake was turned away"
     elif step.failure in (Failure.CONNECTION_RESET, Failure.EOF_ERROR):
-        what = f"The connection was broken off once {sent} was sent"
+        description = f"The connection was broken off once {sent} was sent"
     else:
-        what = f"There was a connection, and no answer once {sent} was sent"
-    return what, _INTERFERENCE.format("with that name" if name else "with TLS")
+        description = f"There was a connection, and no answer once {sent} was sent"
+    return description, _INTERFERENCE.format("with that name" if name else "with TLS")
 
 
-def _unsaid(step: Observation) -> tuple[str, str]:
+def _explain_exchange(step: Observation) -> tuple[str, str]:
     if step.failure is Failure.UNEXPECTED_REPLY:
         return "Somebody answered, and not in the protocol asked for", _STRANGER
     if step.failure is None:
         return "Somebody answered and turned us away", _INTERFERENCE.format("with the protocol")
+    if step.udp is not None and step.failure in REFUSALS:
+        return "No answer came, somebody turned the packet away", _REJECTION
     if step.udp is not None:
         return "No answer came", "packets that are dropped on the way, or a server that is down"
     return (
@@ -135,12 +146,12 @@ def _unsaid(step: Observation) -> tuple[str, str]:
     )
 
 
-def _how(step: Observation) -> str:
+def _describe_detail(step: Observation) -> str:
     if step.failure is None and step.exchange is not None:
-        return replied(step.exchange)
+        return describe_reply(step.exchange)
     if step.tls is not None and step.tls.alert is not None:
         return f"alert {step.tls.alert}"
-    return failure_of(step)
+    return describe_failure(step)
 
 
 _WORKED: Mapping[Operation, tuple[str, str]] = {
@@ -155,40 +166,44 @@ _WORKED: Mapping[Operation, tuple[str, str]] = {
 }
 
 
-def _worked(target: str, last: Observation) -> str:
-    did, open_question = _WORKED[last.operation]
-    how = "" if last.operation is Operation.CONNECT else f" ({outcome_of(last)})"
-    return f"{target} {did}{how}. This cannot tell {open_question}."
+def _explain_success(target: str, last: Observation) -> str:
+    verb_phrase, open_question = _WORKED[last.operation]
+    detail = "" if last.operation is Operation.CONNECT else f" ({describe_outcome(last)})"
+    return f"{target} {verb_phrase}{detail}. This cannot tell {open_question}."
 
 
-def web(target: str, groups: Mapping[str, Sequence[Observation]]) -> str:
+def explain_web(target: str, groups: Mapping[str, Sequence[Observation]]) -> str:
     """The last page of the chain is what one gets."""
     chain = [label for label in groups if not label or label.startswith(_REDIRECTS)]
     steps = groups[chain[-1]] if chain else [s for each in groups.values() for s in each]
     hops = len(chain) - 1
-    after = f"After {hops} redirect{'s' if hops > 1 else ''}: " if hops > 0 else ""
-    answer = answer_of(steps)
-    last = deepest_of(steps)[-1]
-    if answer is not Answer.YES or last.operation is not Operation.READ_BODY:
-        told = single(target, steps)
-        return _then(after, told) if answer is Answer.NO else after + told
-    page = next(step.http for step in deepest_of(steps) if step.failure is None and step.http)
-    return _then(after, _page(page))
+    prefix = f"After {hops} redirect{'s' if hops > 1 else ''}: " if hops > 0 else ""
+    answer = classify_answer(steps)
+    last = deepest_steps(steps)[-1]
+    if answer is not EndpointAnswer.YES or last.operation is not Operation.READ_BODY:
+        explanation = explain_target(target, steps)
+        return (
+            _prefix_sentence(prefix, explanation)
+            if answer is EndpointAnswer.NO
+            else prefix + explanation
+        )
+    page = next(step.http for step in deepest_steps(steps) if step.failure is None and step.http)
+    return _prefix_sentence(prefix, _describe_page(page))
 
 
-def _then(after: str, told: str) -> str:
-    return after + told[0].lower() + told[1:] if after else told
+def _prefix_sentence(prefix: str, explanation: str) -> str:
+    return prefix + explanation[0].lower() + explanation[1:] if prefix else explanation
 
 
-def _page(http: Http) -> str:
+def _describe_page(http: Http) -> str:
     size = f"{http.body_bytes:,} bytes{' and more' if http.truncated else ''}"
     title = f", “{http.title}”" if http.title else ""
     if http.url.startswith("https:"):
         kind = "from a server that proved its name"
     else:
         kind = "in clear, so anybody on the way may have written it"
-    good = "A page came" if http.status < 400 else f"An error page came (status {http.status})"
+    opening = "A page came" if http.status < 400 else f"An error page came (status {http.status})"
     return (
-        f"{good}: {size}{title}, {kind}. "
+        f"{opening}: {size}{title}, {kind}. "
         "Whether it is what others get, only a comparison with a control can tell."
     )

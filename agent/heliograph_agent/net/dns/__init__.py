@@ -1,1 +1,1 @@
-"""DNS lookups: the system resolver, plain UDP and TCP, DNS over TLS and over HTTPS."""
+"""Look up names by the system resolver, UDP, TCP, DNS over TLS or over HTTPS."""

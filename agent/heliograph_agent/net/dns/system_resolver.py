@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 from heliograph.failure import Failure
 from heliograph.observation import Dns, DnsAnswer, DnsReply
-from heliograph_agent.net.dns.message import Question, Reply
-from heliograph_agent.net.dns.transport import ask, ask_tcp
-from heliograph_agent.net.dns.truncate import coarse_answer
-from heliograph_agent.net.failure_mapping import CAUGHT, StepError
-from heliograph_agent.net.tcp import Count
+from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
+from heliograph_agent.net.dns.transport import ask_server, ask_tcp
+from heliograph_agent.net.dns.truncate import coarsen_answer
+from heliograph_agent.net.failure_mapping import NETWORK_ERRORS, StepError
+from heliograph_agent.net.tcp import CountBytes
 
 RESOLV_CONF_MAX_FILE = 65_536
 _MAX_SERVERS = 3  # glibc's MAXNS
@@ -36,56 +36,60 @@ class ResolvConf:
     use_tcp: bool = False
 
 
-def parse(text: str, *, hostname: str = "") -> ResolvConf:
+def parse_resolv_conf(content: str, *, hostname: str = "") -> ResolvConf:
     """What cannot be understood is passed over, as the system does. `hostname` gives the search
     path its default: the domain this machine is in."""
     servers: list[tuple[str, int]] = []
-    search = _names([hostname.partition(".")[2]])
+    search = _parse_domains([hostname.partition(".")[2]])
     options: dict[str, str] = {}
-    for line in text[:RESOLV_CONF_MAX_FILE].splitlines():
+    for line in content[:RESOLV_CONF_MAX_FILE].splitlines():
         if line.startswith((";", "#")):
             continue
-        keyword, *words = line.split() or [""]
-        if keyword == "nameserver" and words and literal(words[0]):
-            servers.append((words[0], 53))
+        keyword, *values = line.split() or [""]
+        if keyword == "nameserver" and values and parse_literal(values[0]):
+            servers.append((values[0], 53))
         elif keyword in ("search", "domain"):
-            search = _names(words[:1] if keyword == "domain" else words)  # the last line wins
+            search = _parse_domains(
+                values[:1] if keyword == "domain" else values
+            )  # the last line wins
         elif keyword == "options":
-            options |= dict(_option(word) for word in words[:64])
+            options |= dict(_parse_option(value) for value in values[:64])
     return ResolvConf(
         servers=tuple(servers[:_MAX_SERVERS]),
         search=search,
-        ndots=_number(options, "ndots", 1, 0, 15),
-        timeout_s=_number(options, "timeout", 5, 1, 30),
-        attempts=_number(options, "attempts", 2, 1, 5),
+        ndots=_parse_number(options, "ndots", 1, 0, 15),
+        timeout_s=_parse_number(options, "timeout", 5, 1, 30),
+        attempts=_parse_number(options, "attempts", 2, 1, 5),
         rotate="rotate" in options,
         use_tcp="use-vc" in options,
     )
 
 
-def candidates(name: str, conf: ResolvConf) -> tuple[str, ...]:
+def candidate_names(name: str, conf: ResolvConf) -> tuple[str, ...]:
     """The names to ask for, in turn; each ends in a dot."""
     if name.endswith("."):
         return (name,)
     absolute = f"{name}."
-    found = tuple(f"{name}.{domain}." for domain in conf.search if domain)
-    fitting = tuple(each for each in found if len(each) <= _MAX_NAME + 1)
+    search_names = tuple(f"{name}.{domain}." for domain in conf.search if domain)
+    fitting = tuple(
+        search_name for search_name in search_names if len(search_name) <= _MAX_NAME + 1
+    )
     if name.count(".") >= conf.ndots:
         return (absolute, *fitting)
     return (*fitting, absolute)
 
 
-def _names(words: list[str]) -> tuple[str, ...]:
-    cut = (word.strip(".") for word in words[:_MAX_SEARCH])
-    return tuple(word for word in cut if word and len(word) <= _MAX_NAME)
+def _parse_domains(domains: list[str]) -> tuple[str, ...]:
+    stripped = (domain.strip(".") for domain in domains[:_MAX_SEARCH])
+    return tuple(domain for domain in stripped if domain and len(domain) <= _MAX_NAME)
 
 
-def _option(word: str) -> tuple[str, str]:
-    name, _, value = word.partition(":")
+def _parse_option(option: str) -> tuple[str, str]:
+    name, _, value = option.partition(":")
     return name, value
 
 
-def _number(options: dict[str, str], name: str, default: int, low: int, high: int) -> int:
+def _parse_number(options: dict[str, str], name: str, default: int, low: int, high: int) -> int:
     value = options.get(name, "")
     if not (value.isascii() and value.isdigit()):
         return default
@@ -96,20 +100,20 @@ MAX_FILE = 4 * 1024 * 1024  # block lists live in hosts files; a bigger one is r
 _MAX_ADDRESSES = 64
 
 
-def addresses_of(text: str, name: str) -> tuple[str, ...]:
+def parse_hosts(content: str, name: str) -> tuple[str, ...]:
     """Every address that stands beside `name`, in the file's order, both families."""
-    wanted = name.rstrip(".").lower()
-    if not wanted:
+    target_name = name.rstrip(".").lower()
+    if not target_name:
         return ()
-    found: list[str] = []
-    for line in text.splitlines():
-        if wanted not in line.lower():  # cheap, and true of nearly every line of a long file
+    addresses: list[str] = []
+    for line in content.splitlines():
+        if target_name not in line.lower():  # cheap, and true of nearly every line of a long file
             continue
         address, *names = line.partition("#")[0].split() or [""]
-        known = wanted in (each.rstrip(".").lower() for each in names)
-        if known and address not in found and literal(address):
-            found.append(address)
-    return tuple(found[:_MAX_ADDRESSES])
+        is_match = target_name in (host_name.rstrip(".").lower() for host_name in names)
+        if is_match and address not in addresses and parse_literal(address):
+            addresses.append(address)
+    return tuple(addresses[:_MAX_ADDRESSES])
 
 
 _NEXT_NAME = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_NO_ANSWER, Failure.DNS_SERVFAIL_ERROR)
@@ -140,14 +144,14 @@ class Lookup:
             name=self.name[:255],
             query_type=self.query_type,
             rcode=self.rcode,
-            answers=self._shown(self.answers),
-            later=tuple(replace(r, answers=self._shown(r.answers)) for r in self.later),
+            answers=self._coarsen(self.answers),
+            later=tuple(replace(r, answers=self._coarsen(r.answers)) for r in self.later),
         )
 
-    def _shown(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
-        return tuple(coarse_answer(answer) for answer in answers) if self.coarse else answers
+    def _coarsen(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
+        return tuple(coarsen_answer(answer) for answer in answers) if self.coarse else answers
 
-    def settle(self, reply: Reply) -> None:
+    def set_reply(self, reply: DnsResponse) -> None:
         """Take a reply as the answer. Raises StepError when it is a failure."""
         self.rcode = reply.rcode
         self.answers = reply.answers
@@ -156,7 +160,7 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class System:
+class SystemResolver:
     """Where this system keeps its answers. `resolver` (host:port) overrides resolv.conf's servers
     and nothing else."""
 
@@ -165,35 +169,39 @@ class System:
     resolver: tuple[str, int] | None
     rng: Random
 
-    async def look_up(self, lookup: Lookup, deadline_s: float, count: Count) -> None:
+    async def resolve(self, lookup: Lookup, deadline_s: float, count: CountBytes) -> None:
         """Fill `lookup`. `deadline_s` bounds the wait for one server; the caller bounds the whole.
 
         Raises OSError, EOFError or StepError; ValueError when the name cannot be asked for.
         """
-        if self._is_known(lookup):
+        if self._resolve_locally(lookup):
             return
-        conf = self._conf()
+        conf = self._read_conf()
         if not conf.servers:
             raise StepError(Failure.DNS_NO_RESOLVER)
-        await _Walk(conf, lookup.query_type, deadline_s, count, self.rng).search(lookup)
+        await _ResolverSearch(conf, lookup.query_type, deadline_s, count, self.rng).search_names(
+            lookup
+        )
 
-    def _is_known(self, lookup: Lookup) -> bool:
+    def _resolve_locally(self, lookup: Lookup) -> bool:
         """Whether nobody need be asked."""
-        own = literal(lookup.name)
-        known = [own] if own else self._in_hosts(lookup)
-        lookup.answers = tuple(DnsAnswer(type=_family(each), data=each) for each in known)
-        if known and not own:
+        own_literal = parse_literal(lookup.name)
+        addresses = [own_literal] if own_literal else self._find_in_hosts(lookup)
+        lookup.answers = tuple(
+            DnsAnswer(type=_record_type(address), data=address) for address in addresses
+        )
+        if addresses and not own_literal:
             lookup.engine = "hosts"
-        return bool(known)
+        return bool(addresses)
 
-    def _in_hosts(self, lookup: Lookup) -> list[str]:
-        text = _read(self.hosts_file, MAX_FILE)
-        found = addresses_of(text, lookup.name)
-        return [each for each in found if _family(each) == lookup.query_type]
+    def _find_in_hosts(self, lookup: Lookup) -> list[str]:
+        content = _read_file(self.hosts_file, MAX_FILE)
+        addresses = parse_hosts(content, lookup.name)
+        return [address for address in addresses if _record_type(address) == lookup.query_type]
 
-    def _conf(self) -> ResolvConf:
-        text = _read(self.resolv_conf, MAX_FILE)
-        conf = parse(text, hostname=socket.gethostname())
+    def _read_conf(self) -> ResolvConf:
+        content = _read_file(self.resolv_conf, MAX_FILE)
+        conf = parse_resolv_conf(content, hostname=socket.gethostname())
         if self.resolver is None:
             return conf
         return ResolvConf(
@@ -206,12 +214,12 @@ class System:
         )
 
 
-async def address_of(host: str, system: System, count: Count) -> str:
-    """A resolver's own first address: IPv4, or IPv6 where it has no other. Raises as `look_up`."""
+async def resolve_address(host: str, system_resolver: SystemResolver, count: CountBytes) -> str:
+    """A resolver's own first address: IPv4, or IPv6 where it has no other. Raises as `resolve`."""
     for query_type in ("A", "AAAA"):
         lookup = Lookup(name=host, query_type=query_type, engine="system")
         try:
-            await system.look_up(lookup, 5, count)
+            await system_resolver.resolve(lookup, 5, count)
         except StepError as error:
             if error.failure is not Failure.DNS_NO_ANSWER:
                 raise
@@ -220,11 +228,11 @@ async def address_of(host: str, system: System, count: Count) -> str:
     raise StepError(Failure.DNS_NO_ANSWER)
 
 
-class _Walk:
+class _ResolverSearch:
     """Along the search path, and for each name along the servers."""
 
     def __init__(
-        self, conf: ResolvConf, query_type: str, deadline_s: float, count: Count, rng: Random
+        self, conf: ResolvConf, query_type: str, deadline_s: float, count: CountBytes, rng: Random
     ) -> None:
         self._conf = conf
         self._type = query_type
@@ -232,61 +240,61 @@ class _Walk:
         self._count = count
         self._rng = rng
 
-    async def search(self, lookup: Lookup) -> None:
+    async def search_names(self, lookup: Lookup) -> None:
         """glibc's res_search: the plain name's fate is the one reported when none is found."""
-        names = candidates(lookup.name, self._conf)
-        plain = lookup.name if lookup.name.endswith(".") else f"{lookup.name}."
-        fate: Reply | None = None
+        names = candidate_names(lookup.name, self._conf)
+        plain_name = lookup.name if lookup.name.endswith(".") else f"{lookup.name}."
+        result: DnsResponse | None = None
         for name in names:
-            reply = await self._servers(Question(name, self._type, self._rng))
-            if fate is None or name == plain or reply.failure is None:
-                fate = reply
+            reply = await self._query_servers(DnsQuestion(name, self._type, self._rng))
+            if result is None or name == plain_name or reply.failure is None:
+                result = reply
             if reply.failure not in _NEXT_NAME:
                 break
-        if fate is not None:
-            lookup.settle(fate)
+        if result is not None:
+            lookup.set_reply(result)
 
-    async def _servers(self, question: Question) -> Reply:
+    async def _query_servers(self, question: DnsQuestion) -> DnsResponse:
         """The first sound reply; else the last unsound one; else what the last wait ended in."""
-        unsound: Reply | None = None
+        failed_reply: DnsResponse | None = None
         error: Exception | None = None
         for attempt in range(self._conf.attempts):
-            for server in self._turn():
+            for server in self._order_servers():
                 try:
-                    reply = await self._ask(question, server, self._patience(attempt))
-                except CAUGHT as caught:
-                    error = caught
+                    reply = await self._send_query(question, server, self._timeout_s(attempt))
+                except NETWORK_ERRORS as network_error:
+                    error = network_error
                     continue
                 if reply.failure not in _NEXT_SERVER:
                     return reply
-                unsound = reply
-            if unsound is not None:
-                return unsound
+                failed_reply = reply
+            if failed_reply is not None:
+                return failed_reply
         raise error or StepError(Failure.DNS_NO_RESOLVER)
 
-    def _turn(self) -> tuple[tuple[str, int], ...]:
+    def _order_servers(self) -> tuple[tuple[str, int], ...]:
         servers = self._conf.servers
-        at = self._rng.randrange(len(servers)) if self._conf.rotate else 0
-        return servers[at:] + servers[:at]
+        start = self._rng.randrange(len(servers)) if self._conf.rotate else 0
+        return servers[start:] + servers[:start]
 
-    def _patience(self, attempt: int) -> float:
+    def _timeout_s(self, attempt: int) -> float:
         """glibc's: the timeout, doubled with each attempt and then shared among the servers."""
-        shared = len(self._conf.servers) if attempt else 1
-        return min(self._deadline_s, max(1, (self._conf.timeout_s << attempt) // shared))
+        server_count = len(self._conf.servers) if attempt else 1
+        return min(self._deadline_s, max(1, (self._conf.timeout_s << attempt) // server_count))
 
-    def _ask(
-        self, question: Question, server: tuple[str, int], deadline_s: float
-    ) -> Awaitable[Reply]:
-        way: Callable[[Question, tuple[str, int], float, Count], Awaitable[Reply]]
-        way = ask_tcp if self._conf.use_tcp else ask
-        return way(question, server, deadline_s, self._count)
+    def _send_query(
+        self, question: DnsQuestion, server: tuple[str, int], deadline_s: float
+    ) -> Awaitable[DnsResponse]:
+        query: Callable[[DnsQuestion, tuple[str, int], float, CountBytes], Awaitable[DnsResponse]]
+        query = ask_tcp if self._conf.use_tcp else ask_server
+        return query(question, server, deadline_s, self._count)
 
 
-def _family(address: str) -> str:
+def _record_type(address: str) -> str:
     return "AAAA" if ":" in address else "A"
 
 
-def _read(path: str, limit: int) -> str:
+def _read_file(path: str, limit: int) -> str:
     """A file that is not there says nothing, as for the system."""
     try:
         with Path(path).open("rb") as file:

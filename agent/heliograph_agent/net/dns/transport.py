@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply
-from heliograph_agent.net.dns.message import Question, Reply
+from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.tcp import Count, open_wire
-from heliograph_agent.net.trace import Reader, Writer
-from heliograph_agent.net.udp import Datagrams
+from heliograph_agent.net.tcp import CountBytes, open_tcp
+from heliograph_agent.net.trace import ByteReader, ByteWriter
+from heliograph_agent.net.udp import UdpSocket
 
 _MAX_LATER = 16  # replies kept of those that came after the first
 
@@ -28,12 +28,12 @@ class Linger:
     later: list[DnsReply] = field(default_factory=list)
     listened_us: int = 0  # no part of the time that the lookup took
 
-    async def listen(self, question: Question, line: Datagrams, sent_us: int) -> None:
+    async def listen(self, question: DnsQuestion, udp_socket: UdpSocket, sent_us: int) -> None:
         began_us = self.elapsed_us()
-        until = asyncio.get_running_loop().time() + self.seconds
+        deadline = asyncio.get_running_loop().time() + self.seconds
         try:
             while len(self.later) < _MAX_LATER:
-                reply = question.reply(await line.next(until))
+                reply = question.parse_reply(await udp_socket.receive(deadline))
                 after_us = self.elapsed_us() - sent_us
                 if reply is not None:
                     self.later.append(
@@ -46,84 +46,88 @@ class Linger:
 
 
 async def ask_udp(
-    question: Question,
+    question: DnsQuestion,
     server: tuple[str, int],
     deadline_s: float,
-    count: Count,
+    count: CountBytes,
     linger: Linger | None = None,
-) -> Reply:
+) -> DnsResponse:
     """The first datagram that answers the question; what does not is passed over until then, since
     anybody may throw datagrams at us. A truncated reply is returned as such.
 
     Raises OSError (a refused port answers by ICMP), TimeoutError, or StepError when nothing
     but replies to other questions came.
     """
-    line = Datagrams(*server)
-    strangers: list[Failure] = []
+    udp_socket = UdpSocket(*server)
+    foreign_failures: list[Failure] = []
     try:
-        until = asyncio.get_running_loop().time() + deadline_s
+        deadline = asyncio.get_running_loop().time() + deadline_s
         sent_us = linger.elapsed_us() if linger else 0
-        line.send(question.wire)
+        udp_socket.send(question.wire)
         count(len(question.wire))
-        reply = await _first_reply(question, line, until, strangers, count)
+        reply = await _first_reply(question, udp_socket, deadline, foreign_failures, count)
         if linger is not None and linger.seconds > 0:
-            await linger.listen(question, line, sent_us)
+            await linger.listen(question, udp_socket, sent_us)
     except TimeoutError:
-        if strangers:
-            raise StepError(strangers[0]) from None
+        if foreign_failures:
+            raise StepError(foreign_failures[0]) from None
         raise
     else:
         return reply
     finally:
-        line.close()
+        udp_socket.close()
 
 
 async def _first_reply(
-    question: Question, line: Datagrams, until: float, strangers: list[Failure], count: Count
-) -> Reply:
+    question: DnsQuestion,
+    udp_socket: UdpSocket,
+    deadline: float,
+    foreign_failures: list[Failure],
+    count: CountBytes,
+) -> DnsResponse:
     while True:
-        item = await line.next(until)
-        count(len(item))
-        reply = question.reply(item)
+        datagram = await udp_socket.receive(deadline)
+        count(len(datagram))
+        reply = question.parse_reply(datagram)
         if reply is not None:
             return reply
-        strangers.append(
+        foreign_failures.append(
             Failure.DNS_REPLY_WITH_WRONG_QUERY_ID
-            if question.is_other_id(item)
+            if question.is_other_id(datagram)
             else Failure.DNS_SERVER_MISBEHAVING
         )
-        del strangers[1:]
+        del foreign_failures[1:]
 
 
 async def ask_tcp(
-    question: Question, server: tuple[str, int], deadline_s: float, count: Count
-) -> Reply:
+    question: DnsQuestion, server: tuple[str, int], deadline_s: float, count: CountBytes
+) -> DnsResponse:
     """Raises OSError, EOFError, TimeoutError, or StepError when the reply is no answer."""
     async with asyncio.timeout(deadline_s):
-        wire = await open_wire(server[0], server[1], count)
+        connection = await open_tcp(server[0], server[1], count)
         try:
-            return await ask_stream(question, wire.inbox, wire)
+            return await ask_stream(question, connection.receive_buffer, connection)
         finally:
-            wire.transport.abort()
+            connection.transport.abort()
 
 
-async def ask_stream(question: Question, reader: Reader, writer: Writer) -> Reply:
+async def ask_stream(question: DnsQuestion, reader: ByteReader, writer: ByteWriter) -> DnsResponse:
     """Over a connection (RFC 7766), in clear or not. Raises as `ask_tcp`, but bounds no wait."""
     writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
     size = int.from_bytes(await reader.readexactly(2), "big")
-    reply = question.reply(await reader.readexactly(size))
+    reply = question.parse_reply(await reader.readexactly(size))
     if reply is None:
         raise StepError(Failure.DNS_SERVER_MISBEHAVING)
     return reply
 
 
-async def ask(
-    question: Question,
+async def ask_server(
+    question: DnsQuestion,
     server: tuple[str, int],
     deadline_s: float,
-    count: Count,
+    count: CountBytes,
     linger: Linger | None = None,
-) -> Reply:
+) -> DnsResponse:
     """UDP, and over TCP when the server says that its reply did not fit."""
     reply = await ask_udp(question, server, deadline_s, count, linger)
     return await ask_tcp(question, server, deadline_s, count) if reply.truncated else reply

@@ -1,7 +1,7 @@
 """Addresses in a DNS answer cut to the network they are in.
 
 A whoami name answers with the address of who asked: mostly a provider's resolver, sometimes a
-volunteer's own. The network tells which resolver it was, and nobody's address is kept.
+volunteer's own. The network tells which resolver it was, and no address is kept.
 """
 
 import ipaddress
@@ -12,30 +12,30 @@ from heliograph.observation import DnsAnswer
 _KEPT_BITS = {4: 24, 6: 48}
 
 
-def coarse_answer(answer: DnsAnswer) -> DnsAnswer:
+def coarsen_answer(answer: DnsAnswer) -> DnsAnswer:
     """An address, in a TXT answer too when it stands there alone, becomes 192.0.2.0/24 or
     2001:db8::/48. The scrubber takes whatever address stands elsewhere in a TXT answer."""
     if answer.type in ("A", "AAAA"):
-        return replace(answer, data=network_of(answer.data) or answer.data)
+        return replace(answer, data=enclosing_network(answer.data) or answer.data)
     if answer.type == "TXT":
-        network = network_of(answer.data.strip('"'))
+        network = enclosing_network(answer.data.strip('"'))
         return replace(answer, data=f'"{network}"') if network else answer
     return answer
 
 
-def network_of(text: str) -> str:
-    """The /24 or /48 of an address; "" when `text` is none."""
+def enclosing_network(address_text: str) -> str:
+    """The /24 or /48 of an address; "" when `address_text` is none."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(address_text)
     except ValueError:
         return ""
-    return str(ipaddress.ip_network((text, _KEPT_BITS[address.version]), strict=False))
+    return str(ipaddress.ip_network((address_text, _KEPT_BITS[address.version]), strict=False))
 
 
-def is_network(text: str) -> bool:
-    """Whether `text` is a network so wide that it names nobody."""
+def is_network(network_text: str) -> bool:
+    """Whether `network_text` is a network too wide to identify a person."""
     try:
-        network = ipaddress.ip_network(text)
+        network = ipaddress.ip_network(network_text)
     except ValueError:
         return False
-    return "/" in text and network.prefixlen <= _KEPT_BITS[network.version]
+    return "/" in network_text and network.prefixlen <= _KEPT_BITS[network.version]

@@ -1,6 +1,6 @@
 """One HTTP/1.1 exchange over a stream that is already there.
 
-`Exchange` holds what has been learnt so far: a step that fails halfway has its facts all the same.
+`Http1Exchange` holds what is known so far, so that a step that fails halfway has its facts.
 """
 
 import hashlib
@@ -13,9 +13,14 @@ from urllib.parse import SplitResult, urlsplit
 from heliograph.failure import Failure
 from heliograph.observation import Arrival, Http
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.html_text import one_line, text_of, title_of
-from heliograph_agent.net.http.response_parser import Body, Head, NotHttpError, take_head
-from heliograph_agent.net.trace import Reader, Writer
+from heliograph_agent.net.http.html_text import extract_text, extract_title, make_single_line
+from heliograph_agent.net.http.response_parser import (
+    NotHttpError,
+    ResponseBody,
+    ResponseHead,
+    take_head,
+)
+from heliograph_agent.net.trace import ByteReader, ByteWriter
 
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
@@ -43,24 +48,24 @@ BROWSER = {
 _BROWSER_LINES = "".join(f"{name}: {value}\r\n" for name, value in BROWSER.items()) + "\r\n"
 
 
-class Exchange:
-    """A request and its reply: `round_trip`, then `read_body`, each once."""
+class Http1Exchange:
+    """A request and its reply: `run_round_trip`, then `read_body`, each once."""
 
     def __init__(
         self,
-        reader: Reader,
-        writer: Writer,
+        reader: ByteReader,
+        writer: ByteWriter,
         url: str,
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
-        keep: int = _KEPT,
+        keep_bytes: int = _KEPT,
         in_clear: bool = False,
-        watch: Callable[[], int] | None = None,
+        elapsed_us: Callable[[], int] | None = None,
     ) -> None:
         """`in_clear`: nobody encrypted the stream, so that the text of the page may be kept.
-        `watch`: a clock in microseconds, to keep how the body arrives.
+        `elapsed_us`: a clock in microseconds, to keep how the body arrives.
 
         Raises ValueError when `url` or a header cannot be sent.
         """
@@ -69,16 +74,16 @@ class Exchange:
         self._method = method
         self._url = url
         self._in_clear = in_clear and url.startswith("http:")
-        self._request = _request(method, urlsplit(url), headers or {}, content)
+        self._request = _encode_request(method, urlsplit(url), headers or {}, content)
         self._received = bytearray()  # and not understood yet
-        self._head: Head | None = None
-        self._said: _HeadFacts | None = None
-        self._body: Body | None = None
-        self._keep = keep
+        self._head: ResponseHead | None = None
+        self._head_facts: _HeadFacts | None = None
+        self._body: ResponseBody | None = None
+        self._keep_bytes = keep_bytes
         self._digest = hashlib.sha256()
         self._size = 0
         self._truncated = False
-        self._watch = watch
+        self._elapsed_us = elapsed_us
         self._sent_us = 0
         self._arrivals: list[Arrival] = []
         self.status = 0
@@ -90,17 +95,17 @@ class Exchange:
         """What follows 101 is another protocol."""
         return self.status != _SWITCHING
 
-    async def round_trip(self) -> None:
+    async def run_round_trip(self) -> None:
         """To the end of the reply's head. Raises OSError or StepError."""
-        self._sent_us = self._watch() if self._watch else 0
+        self._sent_us = self._elapsed_us() if self._elapsed_us else 0
         self._writer.write(self._request)
         await self._writer.drain()
         try:
             for _ in range(_MAX_INTERIM):
-                head = await self._next_head()
+                head = await self._read_head()
                 if head.status >= 200 or head.status == _SWITCHING:
-                    self._body = Body(head, self._method)
-                    self._settle(head)
+                    self._body = ResponseBody(head, self._method)
+                    self._set_head(head)
                     return
         except NotHttpError as error:
             raise StepError(Failure.HTTP_REQUEST_FAILED) from error
@@ -114,42 +119,43 @@ class Exchange:
         self._truncated = True  # until its end has been seen
         data = bytes(self._received)
         while True:
-            self._take(body.feed(data), limit)
-            if body.broken:
+            self._add_body(body.feed_data(data), limit)
+            if body.is_broken:
                 raise StepError(Failure.HTTP_REQUEST_FAILED)
-            if body.done or self._size > limit:
+            if body.is_done or self._size > limit:
                 break
             data = await self._reader.read(_READ)
-            if not data and not body.end():
+            if not data and not body.feed_end():
                 raise StepError(Failure.HTTP_TRUNCATED_BODY)
         self._truncated = self._size > limit
 
-    def head(self) -> Http:
+    def head_facts(self) -> Http:
         """The facts of the round trip."""
-        if self._said is None:
+        if self._head_facts is None:
             return Http(method=self._method, url=self._url[:_MAX_HEADER])
-        return Http(method=self._method, url=self._url[:_MAX_HEADER], **self._said)
+        return Http(method=self._method, url=self._url[:_MAX_HEADER], **self._head_facts)
 
-    def whole(self, limit: int) -> Http:
+    def reply_facts(self, limit: int) -> Http:
         """The facts of round trip and body."""
-        head, said = self._head, self._said
-        if head is None or said is None:
-            return self.head()
-        kind = head.first("content-type")
-        page = _readable(bytes(self.body), head.first("content-encoding"))
+        head = self._head
+        facts = self._head_facts
+        if head is None or facts is None:
+            return self.head_facts()
+        content_type = head.first_value("content-type")
+        page = _decode_content(bytes(self.body), head.first_value("content-encoding"))
         return Http(
             method=self._method,
             url=self._url[:_MAX_HEADER],
-            **said,
-            title=title_of(page, kind),
+            **facts,
+            title=extract_title(page, content_type),
             body_bytes=min(self._size, limit),
             body_sha256=self._digest.hexdigest(),
             truncated=self._truncated,
-            text=text_of(page, kind) if self._in_clear else "",
+            text=extract_text(page, content_type) if self._in_clear else "",
             arrivals=tuple(self._arrivals),
         )
 
-    async def _next_head(self) -> Head:
+    async def _read_head(self) -> ResponseHead:
         while (head := take_head(self._received)) is None:
             data = await self._reader.read(_READ)
             if not data:
@@ -157,21 +163,21 @@ class Exchange:
             self._received += data
         return head
 
-    def _settle(self, head: Head) -> None:
+    def _set_head(self, head: ResponseHead) -> None:
         """Set-Cookie cannot be folded into one header (RFC 6265 section 3)."""
         self._head = head
-        self._said = _facts(head)
+        self._head_facts = _make_head_facts(head)
         self.status = head.status
-        self.cookies = tuple(head.every("set-cookie")[:_MAX_COOKIES])
+        self.cookies = tuple(head.all_values("set-cookie")[:_MAX_COOKIES])
 
-    def _take(self, data: bytes, limit: int) -> None:
-        within = data[: max(0, limit - self._size)]
+    def _add_body(self, data: bytes, limit: int) -> None:
+        counted = data[: max(0, limit - self._size)]
         self._size += len(data)
-        self._digest.update(within)
-        self.body += within[: max(0, self._keep - len(self.body))]
-        if self._watch is not None and within:
-            at_us = self._watch() - self._sent_us
-            self._arrivals.append(Arrival(at_us=at_us, bytes=min(self._size, limit)))
+        self._digest.update(counted)
+        self.body += counted[: max(0, self._keep_bytes - len(self.body))]
+        if self._elapsed_us is not None and counted:
+            arrived_us = self._elapsed_us() - self._sent_us
+            self._arrivals.append(Arrival(at_us=arrived_us, bytes=min(self._size, limit)))
             if len(self._arrivals) > _MAX_ARRIVALS:
                 del self._arrivals[1:-1:2]  # every second one, but not the first, nor the last
 
@@ -184,18 +190,18 @@ class _HeadFacts(TypedDict):
     header_names: tuple[str, ...]
 
 
-def _facts(head: Head) -> _HeadFacts:
+def _make_head_facts(head: ResponseHead) -> _HeadFacts:
     names = sorted({name[:_MAX_NAME] for name, _ in head.fields})
     return {
         "status": head.status,
-        "server": one_line(head.first("server"), 200),
-        "location": one_line(head.first("location"), _MAX_HEADER),
+        "server": make_single_line(head.first_value("server"), 200),
+        "location": make_single_line(head.first_value("location"), _MAX_HEADER),
         "version": head.version,
         "header_names": tuple(names[:_MAX_NAMES]),
     }
 
 
-def _readable(body: bytes, coding: str) -> bytes:
+def _decode_content(body: bytes, coding: str) -> bytes:
     """Unpacked, for servers that compress though nobody asked; bounded; b"" when it cannot be."""
     if coding.lower() in ("", "identity"):
         return body
@@ -209,7 +215,9 @@ def _readable(body: bytes, coding: str) -> bytes:
     return b""
 
 
-def _request(method: str, url: SplitResult, headers: Mapping[str, str], content: bytes) -> bytes:
+def _encode_request(
+    method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
+) -> bytes:
     """Raises ValueError when the URL or a header cannot be sent."""
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
@@ -217,21 +225,23 @@ def _request(method: str, url: SplitResult, headers: Mapping[str, str], content:
     if not target.isascii() or _SPACE_TOO.search(target) or not _NAME.fullmatch(method):
         raise ValueError(f"request: {method!r} {url.geturl()!r} cannot be sent")
     if not headers and not content:
-        head = f"{method} {target} HTTP/1.1\r\nHost: {_host(url)}\r\n"
+        head = f"{method} {target} HTTP/1.1\r\nHost: {_host_header(url)}\r\n"
         return (head + _BROWSER_LINES).encode("latin-1")
-    given = {name.lower() for name in headers}
-    sent = {"Host": _host(url)} | {k: v for k, v in BROWSER.items() if k.lower() not in given}
-    sent |= headers
+    given_names = {name.lower() for name in headers}
+    fields = {"Host": _host_header(url)} | {
+        k: v for k, v in BROWSER.items() if k.lower() not in given_names
+    }
+    fields |= headers
     if content:
-        sent["Content-Length"] = str(len(content))
-    for name, value in sent.items():
+        fields["Content-Length"] = str(len(content))
+    for name, value in fields.items():
         if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
             raise ValueError(f"request: the header {name!r} cannot be sent")
-    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in sent.items()), "", ""]
+    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1") + content
 
 
-def _host(url: SplitResult) -> str:
+def _host_header(url: SplitResult) -> str:
     name = url.hostname or ""
     name = f"[{name}]" if ":" in name else name
     default = {"http": 80, "https": 443}[url.scheme]

@@ -1,4 +1,4 @@
-"""One HTTP/3 exchange (RFC 9114) over a QUIC connection that is already there, by aioquic."""
+"""Exchange one HTTP/3 request (RFC 9114) over an open QUIC connection."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 from heliograph.failure import Failure
 from heliograph.observation import Http
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.html_text import one_line, title_of
+from heliograph_agent.net.http.html_text import extract_title, make_single_line
 from heliograph_agent.net.http.http1 import BROWSER
-from heliograph_agent.net.quic.connection import QuicEndedError, QuicWire
+from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
 
 if TYPE_CHECKING:
     from aioquic.h3.connection import H3Connection
@@ -25,98 +25,98 @@ _NOT_HERE = ("connection", "host")  # RFC 9114 section 4.2: such a header makes 
 
 
 class Http3Exchange:
-    """A request and its reply: `round_trip`, then `read_body`, each once."""
+    """A request and its reply: `run_round_trip`, then `read_body`, each once."""
 
-    def __init__(self, wire: QuicWire, url: str) -> None:
+    def __init__(self, transport: QuicTransport, url: str) -> None:
         """Raises ValueError when `url` cannot be asked for."""
-        self._wire = wire
+        self._transport = transport
         self._url = url
-        self._request = _request(urlsplit(url))
+        self._request = _encode_headers(urlsplit(url))
         self._h3: H3Connection | None = None
         self._stream = -1
         self._headers: dict[str, str] = {}
-        self._early: list[bytes] = []  # of the body, come with the head; the window bounds it
+        self._early_data: list[bytes] = []  # of the body, come with the head; the window bounds it
         self._limit: int | None = None
         self._digest = hashlib.sha256()
         self._size = 0
-        self._over = False  # the peer has ended its reply
+        self._is_ended = False  # the peer has ended its reply
         self._body = bytearray()  # its beginning
         self.status = 0
         self.has_body = True
 
-    async def round_trip(self) -> None:
+    async def run_round_trip(self) -> None:
         """To the end of the reply's head. Raises OSError or StepError."""
         from aioquic.h3.connection import H3Connection
 
-        self._h3 = H3Connection(self._wire.connection)
-        self._stream = self._wire.connection.get_next_available_stream_id()
+        self._h3 = H3Connection(self._transport.connection)
+        self._stream = self._transport.connection.get_next_available_stream_id()
         self._h3.send_headers(self._stream, self._request, end_stream=True)
         while not self.status:
-            await self._turn(malformed=Failure.HTTP_REQUEST_FAILED, ended=Failure.EOF_ERROR)
-            if self._over and not self.status:
+            await self._run_turn(malformed=Failure.HTTP_REQUEST_FAILED, ended=Failure.EOF_ERROR)
+            if self._is_ended and not self.status:
                 raise StepError(Failure.EOF_ERROR)
 
     async def read_body(self, limit: int) -> None:
         """To the end of the body, or to `limit` bytes. Raises OSError or StepError."""
         self._limit = limit
-        for data in self._early:
-            self._take(data)
-        cut = Failure.HTTP_TRUNCATED_BODY
-        while not self._over and self._size <= limit:
-            await self._turn(malformed=cut, ended=cut)
+        for data in self._early_data:
+            self._add_body(data)
+        truncated = Failure.HTTP_TRUNCATED_BODY
+        while not self._is_ended and self._size <= limit:
+            await self._run_turn(malformed=truncated, ended=truncated)
 
-    def head(self) -> Http:
+    def head_facts(self) -> Http:
         """The facts of the round trip."""
         return Http(
             method="GET",
             url=self._url[:_MAX_HEADER],
             status=self.status,
-            server=one_line(self._headers.get("server", ""), 200),
-            location=one_line(self._headers.get("location", ""), _MAX_HEADER),
+            server=make_single_line(self._headers.get("server", ""), 200),
+            location=make_single_line(self._headers.get("location", ""), _MAX_HEADER),
             version="3" if self.status else "",
             header_names=tuple(sorted(self._headers)[:_MAX_NAMES]),
         )
 
-    def whole(self, limit: int) -> Http:
+    def reply_facts(self, limit: int) -> Http:
         """The facts of round trip and body."""
         return replace(
-            self.head(),
-            title=title_of(bytes(self._body), self._headers.get("content-type", "")),
+            self.head_facts(),
+            title=extract_title(bytes(self._body), self._headers.get("content-type", "")),
             body_bytes=min(self._size, limit),
             body_sha256=self._digest.hexdigest(),
-            truncated=not self._over or self._size > limit,
+            truncated=not self._is_ended or self._size > limit,
         )
 
-    async def _turn(self, *, malformed: Failure, ended: Failure) -> None:
+    async def _run_turn(self, *, malformed: Failure, ended: Failure) -> None:
         """One turn of the wire, and what it brought."""
         from aioquic.quic.events import StreamReset
 
         try:
-            await self._wire.turn()
+            await self._transport.run_turn()
         except QuicEndedError as end:
-            raise StepError(ended if end.by_peer else malformed) from end
-        for event in self._wire.events():
+            raise StepError(ended if end.is_by_peer else malformed) from end
+        for event in self._transport.iter_events():
             if isinstance(event, StreamReset) and event.stream_id == self._stream:
                 raise StepError(Failure.CONNECTION_RESET if not self.status else ended)
-            self._hear(event)
+            self._handle_event(event)
 
-    def _hear(self, event: "QuicEvent") -> None:
+    def _handle_event(self, event: "QuicEvent") -> None:
         from aioquic.h3.events import DataReceived, HeadersReceived
 
-        for each in self._events(event):
-            if not isinstance(each, DataReceived | HeadersReceived):
+        for h3_event in self._h3_events(event):
+            if not isinstance(h3_event, DataReceived | HeadersReceived):
                 continue
-            if each.stream_id != self._stream:
+            if h3_event.stream_id != self._stream:
                 continue
-            if isinstance(each, HeadersReceived):
-                self._head(each.headers)
+            if isinstance(h3_event, HeadersReceived):
+                self._set_head(h3_event.headers)
             elif self._limit is None:
-                self._early.append(each.data)
+                self._early_data.append(h3_event.data)
             else:
-                self._take(each.data)
-            self._over = each.stream_ended
+                self._add_body(h3_event.data)
+            self._is_ended = h3_event.stream_ended
 
-    def _events(self, event: "QuicEvent") -> Iterator["H3Event"]:
+    def _h3_events(self, event: "QuicEvent") -> Iterator["H3Event"]:
         """What aioquic makes of it. The end of a stream is told apart from what came with it: a
         body shorter than announced is an error there, and would take the head with it."""
         from aioquic.quic.events import StreamDataReceived
@@ -128,7 +128,7 @@ class Http3Exchange:
             event = replace(event, data=b"")
         yield from self._h3.handle_event(event)
 
-    def _head(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _set_head(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Interim replies are passed over, trailers too."""
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         status = int(dict(fields).get(":status", "0"))
@@ -139,14 +139,14 @@ class Http3Exchange:
             if not name.startswith(":"):
                 self._headers.setdefault(name, value)
 
-    def _take(self, data: bytes) -> None:
-        within = data[: max(0, (self._limit or 0) - self._size)]
+    def _add_body(self, data: bytes) -> None:
+        counted = data[: max(0, (self._limit or 0) - self._size)]
         self._size += len(data)
-        self._digest.update(within)
-        self._body += within[: max(0, _KEPT - len(self._body))]
+        self._digest.update(counted)
+        self._body += counted[: max(0, _KEPT - len(self._body))]
 
 
-def _request(url: SplitResult) -> list[tuple[bytes, bytes]]:
+def _encode_headers(url: SplitResult) -> list[tuple[bytes, bytes]]:
     """Raises ValueError when the URL cannot be sent."""
     if url.scheme != "https" or not url.hostname:
         raise ValueError(f"url: {url.geturl()!r} is no https URL")

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 reply from its bytes (RFC 9112): the head, then how long the body is.
+"""Parse an HTTP/1.1 response (RFC 9112): its head, then the framing of its body.
 
 As lenient as a browser, because what it shows to people is what is asked about: a header line that
 is none is passed over, a bare LF ends a line. Pure: bytes in, facts out, no waiting.
@@ -21,43 +21,45 @@ class NotHttpError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """The status line and the headers, names in lower case, in the order they came."""
 
     version: str
     status: int
     fields: tuple[tuple[str, str], ...]
 
-    def first(self, name: str) -> str:
+    def first_value(self, name: str) -> str:
         """Of a repeated header the first one counts; "" when there is none."""
-        for each, value in self.fields:
-            if each == name:
+        for field_name, value in self.fields:
+            if field_name == name:
                 return value
         return ""
 
-    def every(self, name: str) -> list[str]:
-        return [value for each, value in self.fields if each == name]
+    def all_values(self, name: str) -> list[str]:
+        return [value for field_name, value in self.fields if field_name == name]
 
 
-def take_head(received: bytearray) -> Head | None:
+def take_head(received: bytearray) -> ResponseHead | None:
     """Cut one head off the front; None when more bytes are needed. Raises NotHttpError."""
     if not received.startswith(b"HTTP/") and not b"HTTP/".startswith(received[:5]):
         raise NotHttpError
     end = received.find(b"\r\n\r\n")
     if end >= 0 and received.find(b"\n\n", 0, end) < 0:
-        head, rest = bytes(received[:end]), end + 4
+        head = bytes(received[:end])
+        rest = end + 4
     else:
         blank = _BLANK.search(received)
         if blank is None:
             if len(received) > MAX_HEAD:
                 raise NotHttpError
             return None
-        head, rest = bytes(received[: blank.start()]), blank.end()
+        head = bytes(received[: blank.start()])
+        rest = blank.end()
     del received[:rest]
-    return _head(head)
+    return _parse_head(head)
 
 
-def _head(data: bytes) -> Head:
+def _parse_head(data: bytes) -> ResponseHead:
     if len(data) > MAX_HEAD:
         raise NotHttpError
     first, *lines = data.split(b"\n")
@@ -66,102 +68,102 @@ def _head(data: bytes) -> Head:
         raise NotHttpError
     fields: list[tuple[str, str]] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t") and fields:  # a folded line goes on with the value above
-            name, above = fields[-1]
-            fields[-1] = (name, f"{above} {line.decode('latin-1').strip()}")
+        if line[:1] in (b" ", b"\t") and fields:  # a folded line continues the value above
+            name, previous = fields[-1]
+            fields[-1] = (name, f"{previous} {line.decode('latin-1').strip()}")
             continue
-        raw, colon, value = line.partition(b":")
-        if colon and _NAME.fullmatch(raw):
-            fields.append((raw.lower().decode("ascii"), value.decode("latin-1").strip()))
-    return Head(status[1].decode("ascii"), int(status[2]), tuple(fields))
+        field_name, colon, value = line.partition(b":")
+        if colon and _NAME.fullmatch(field_name):
+            fields.append((field_name.lower().decode("ascii"), value.decode("latin-1").strip()))
+    return ResponseHead(status[1].decode("ascii"), int(status[2]), tuple(fields))
 
 
-class Body:
-    """Takes the framing off a body (RFC 9112 section 6.3). `done` when its end has been seen,
-    `broken` when a chunk was none."""
+class ResponseBody:
+    """Takes the framing off a body (RFC 9112 section 6.3). `is_done` when its end has been seen,
+    `is_broken` when a chunk was malformed."""
 
-    def __init__(self, head: Head, method: str) -> None:
+    def __init__(self, head: ResponseHead, method: str) -> None:
         """Raises NotHttpError when the reply contradicts itself on its length."""
-        self.done = False
-        self.broken = False
+        self.is_done = False
+        self.is_broken = False
         self._buffer = bytearray()  # a chunk's size line that has not come whole
-        self._after_chunk = False
-        self._trailers = False
-        self._chunked = False
-        self._left: int | None = None  # of the body or of the chunk; None: to the end of all
+        self._is_after_chunk = False
+        self._is_in_trailers = False
+        self._is_chunked = False
+        self._remaining: int | None = None  # of the body or of the chunk; None: to the end of all
         if method == "HEAD" or head.status < 200 or head.status in (204, 304):
-            self._left = 0
-        elif codings := head.every("transfer-encoding"):
-            self._chunked = codings[-1].rpartition(",")[2].strip().lower() == "chunked"
-            self._left = 0 if self._chunked else None
+            self._remaining = 0
+        elif codings := head.all_values("transfer-encoding"):
+            self._is_chunked = codings[-1].rpartition(",")[2].strip().lower() == "chunked"
+            self._remaining = 0 if self._is_chunked else None
         else:
-            self._left = _length(head.every("content-length"))
-        self.done = self._left == 0 and not self._chunked
+            self._remaining = _content_length(head.all_values("content-length"))
+        self.is_done = self._remaining == 0 and not self._is_chunked
 
-    def feed(self, data: bytes) -> bytes:
+    def feed_data(self, data: bytes) -> bytes:
         """What of `data` is body."""
-        if self.done:
+        if self.is_done:
             return b""
-        if self._chunked:
-            return self._chunks(data)
-        if self._left is None:
+        if self._is_chunked:
+            return self._decode_chunks(data)
+        if self._remaining is None:
             return data
-        data = data[: self._left]
-        self._left -= len(data)
-        self.done = not self._left
+        data = data[: self._remaining]
+        self._remaining -= len(data)
+        self.is_done = not self._remaining
         return data
 
-    def end(self) -> bool:
+    def feed_end(self) -> bool:
         """The connection has ended; whether the body is whole."""
-        self.done = self.done or (self._left is None and not self._chunked)
-        return self.done
+        self.is_done = self.is_done or (self._remaining is None and not self._is_chunked)
+        return self.is_done
 
-    def _chunks(self, data: bytes) -> bytes:
-        found = bytearray()
+    def _decode_chunks(self, data: bytes) -> bytes:
+        decoded = bytearray()
         self._buffer += data
-        while self._buffer and not (self.done or self.broken):
-            if self._left:
-                part = self._buffer[: self._left]
+        while self._buffer and not (self.is_done or self.is_broken):
+            if self._remaining:
+                part = self._buffer[: self._remaining]
                 del self._buffer[: len(part)]
-                found += part
-                self._left -= len(part)
-            elif not self._next_size():
+                decoded += part
+                self._remaining -= len(part)
+            elif not self._parse_size():
                 break
-        return bytes(found)
+        return bytes(decoded)
 
-    def _next_size(self) -> bool:
+    def _parse_size(self) -> bool:
         """Take the line between two chunks; False when it has not come whole."""
-        if self._trailers:
-            return self._next_trailer()
-        if self._after_chunk:
+        if self._is_in_trailers:
+            return self._parse_trailer()
+        if self._is_after_chunk:
             if not self._buffer.startswith((b"\r\n", b"\n")):
-                return self._incomplete(b"\r\n".startswith(self._buffer))
+                return self._mark_incomplete(b"\r\n".startswith(self._buffer))
             del self._buffer[: self._buffer.index(b"\n") + 1]
-            self._after_chunk = False
+            self._is_after_chunk = False
         line = _CHUNK.match(self._buffer)
         if line is None:
-            return self._incomplete(b"\n" not in self._buffer)
-        self._left = int(line[1], 16)
-        self._trailers = not self._left
-        self._after_chunk = True
+            return self._mark_incomplete(b"\n" not in self._buffer)
+        self._remaining = int(line[1], 16)
+        self._is_in_trailers = not self._remaining
+        self._is_after_chunk = True
         del self._buffer[: line.end()]
         return True
 
-    def _next_trailer(self) -> bool:
+    def _parse_trailer(self) -> bool:
         line, end, _ = self._buffer.partition(b"\n")
         if not end:
-            return self._incomplete(possible=True)
+            return self._mark_incomplete(is_possible=True)
         del self._buffer[: len(line) + 1]
-        self.done = not line.rstrip(b"\r")
+        self.is_done = not line.rstrip(b"\r")
         return True
 
-    def _incomplete(self, possible: bool) -> bool:
+    def _mark_incomplete(self, is_possible: bool) -> bool:
         """More bytes are needed to make a line of what is there, if any could."""
-        self.broken = not possible or len(self._buffer) > _MAX_LINE
+        self.is_broken = not is_possible or len(self._buffer) > _MAX_LINE
         return False
 
 
-def _length(announced: list[str]) -> int | None:
+def _content_length(announced: list[str]) -> int | None:
     """None when the body goes on to the end of the connection. Raises NotHttpError."""
     if not announced:
         return None

@@ -1,6 +1,7 @@
-"""A QUIC connection on its socket: aioquic decides what is sent, the wire sends it and keeps time.
+"""Run a QUIC connection over a UDP socket, and its handshake as a recorded step.
 
-No task runs behind: whoever wants something from the peer takes turns until it has come.
+aioquic decides what is sent; `QuicTransport` sends it and keeps the time. No task runs in the
+background: a caller that waits for the peer runs turns until the awaited event has come.
 """
 
 import asyncio
@@ -10,59 +11,72 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from heliograph_agent.net.tcp import Count
-from heliograph_agent.net.udp import Datagrams
+from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.udp import UdpSocket
 
 if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
     from aioquic.quic.events import QuicEvent
+from dataclasses import dataclass, field
 
+from heliograph.address import parse_literal
+from heliograph.failure import Failure
+from heliograph.observation import Tls
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.tls import certificates
+from heliograph_agent.net.tls.trust_store import Roots
+from heliograph_agent.net.trace import StepResult
+
+_MAX_CHAIN = 16
+_ALERTS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 and the number of the TLS alert
+_REFUSED = 0x02
+_UNREADABLE = (42, 43)  # our own alerts for a certificate that cannot be read
 _LONG_HEADER = 0x80
 
 
 class QuicEndedError(Exception):
     """The connection is over. `code` is QUIC's or HTTP/3's error code (RFC 9000 section 20)."""
 
-    def __init__(self, code: int, *, by_peer: bool, no_version: bool = False) -> None:
+    def __init__(self, code: int, *, is_by_peer: bool, is_version_refused: bool = False) -> None:
         super().__init__(f"0x{code:x}")
         self.code = code
-        self.by_peer = by_peer
-        self.no_version = no_version  # the peer speaks none of ours
+        self.is_by_peer = is_by_peer
+        self.is_version_refused = is_version_refused  # the peer speaks none of ours
 
 
-class QuicWire:
+class QuicTransport:
     """One connection over one socket."""
 
     def __init__(
         self,
         connection: "QuicConnection",
-        line: Datagrams,
-        count: Count,
+        udp_socket: UdpSocket,
+        count: CountBytes,
     ) -> None:
         self.connection = connection
-        self._line = line
+        self._udp_socket = udp_socket
         self._count = count
         self._now = asyncio.get_running_loop().time
-        self._end: QuicEndedError | None = None
+        self._ended_error: QuicEndedError | None = None
 
-    async def turn(self) -> None:
+    async def run_turn(self) -> None:
         """Send what is due, then wait for a datagram or for aioquic's timer.
 
         Raises OSError (ICMP), or QuicEndedError once what came before the end has been seen.
         """
-        self._end = self._end or self._ended(b"")
-        if self._end is not None:
-            raise self._end
+        self._ended_error = self._ended_error or self._find_end(b"")
+        if self._ended_error is not None:
+            raise self._ended_error
         self._send()
         try:
             async with asyncio.timeout_at(self.connection.get_timer()):
-                data = await self._line.next()
+                data = await self._udp_socket.receive()
         except TimeoutError:
             self.connection.handle_timer(now=self._now())
         else:
             self._receive(data)
 
-    def events(self) -> Iterator["QuicEvent"]:
+    def iter_events(self) -> Iterator["QuicEvent"]:
         """What has happened and was not yet told."""
         while (event := self.connection.next_event()) is not None:
             yield event
@@ -72,33 +86,35 @@ class QuicWire:
         self.connection.close()
         with suppress(OSError):  # an ICMP error of what was sent before
             self._send()
-        self._line.close()
+        self._udp_socket.close()
 
     def _send(self) -> None:
         for data, _ in self.connection.datagrams_to_send(now=self._now()):
             self._count(len(data))
-            self._line.send(data)
+            self._udp_socket.send(data)
 
     def _receive(self, data: bytes) -> None:
         self._count(len(data))
-        peer = self._line.peer
+        peer = self._udp_socket.peer
         self.connection.receive_datagram(data, peer, now=self._now())
-        self._end = self._ended(data)
+        self._ended_error = self._find_end(data)
 
-    def _ended(self, data: bytes) -> QuicEndedError | None:
+    def _find_end(self, data: bytes) -> QuicEndedError | None:
         """aioquic tells of an end only when the draining period is over, and not who made it."""
         event = self.connection._close_event  # noqa: SLF001 - why it closed, kept nowhere else
         if event is None:
             return None
-        by_us = self.connection._close_pending  # noqa: SLF001 - a fault it found, not yet sent
+        is_by_us = self.connection._close_pending  # noqa: SLF001 - a fault it found, not yet sent
         return QuicEndedError(
-            event.error_code, by_peer=not by_us, no_version=_negotiates(data) and not by_us
+            event.error_code,
+            is_by_peer=not is_by_us,
+            is_version_refused=_is_version_negotiation(data) and not is_by_us,
         )
 
 
 async def open_quic(
-    address: str, port: int, server_name: str, alpn: tuple[str, ...], count: Count
-) -> QuicWire:
+    address: str, port: int, server_name: str, alpn: tuple[str, ...], count: CountBytes
+) -> QuicTransport:
     """A connection about to send its first packet. Raises OSError.
 
     Only version 1 is offered, as browsers do; no certificate is verified here.
@@ -109,7 +125,7 @@ async def open_quic(
 
     for name in ("quic", "http3"):  # a peer's misbehaviour is an observation, not a line in a log
         logging.getLogger(name).disabled = True
-    line = Datagrams(address, port)
+    udp_socket = UdpSocket(address, port)
     connection = QuicConnection(
         configuration=QuicConfiguration(
             alpn_protocols=list(alpn),
@@ -118,10 +134,116 @@ async def open_quic(
             verify_mode=ssl.CERT_NONE,
         )
     )
-    connection.connect(line.peer, now=asyncio.get_running_loop().time())
-    return QuicWire(connection, line, count)
+    connection.connect(udp_socket.peer, now=asyncio.get_running_loop().time())
+    return QuicTransport(connection, udp_socket, count)
 
 
-def _negotiates(data: bytes) -> bool:
+def _is_version_negotiation(data: bytes) -> bool:
     """A Version Negotiation packet: long header, version 0 (RFC 8999 section 6)."""
     return len(data) >= 5 and bool(data[0] & _LONG_HEADER) and data[1:5] == bytes(4)
+
+
+def require_aioquic() -> None:
+    """Raises ValueError with the cure when it is not installed."""
+    try:
+        import aioquic.quic.connection  # noqa: F401 - whether it is there is the question
+    except ImportError as error:
+        raise ValueError("QUIC needs aioquic: install heliograph[quic].") from error
+
+
+@dataclass(frozen=True, slots=True)
+class SystemQuicConnection:
+    """An open connection."""
+
+    step_result: StepResult
+    transport: QuicTransport
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class QuicHandshake:
+    """One handshake; `facts` hold whatever it has come to."""
+
+    server_name: str
+    alpn: tuple[str, ...]
+    transport: QuicTransport | None = None
+    chain: list[bytes] = field(default_factory=list)
+    chosen_alpn: str = ""  # of `alpn`
+    alert: int | None = None
+
+    async def run(
+        self, address: str, port: int, roots: Roots | None, now_s: int, count: CountBytes
+    ) -> None:
+        """Without `roots` any chain will do.
+
+        Raises OSError, or StepError also when the chain proves nothing.
+        """
+        self.transport = await open_quic(address, port, self.server_name, self.alpn, count)
+        try:
+            await self._wait_completed(self.transport)
+        except QuicEndedError as end:
+            raise StepError(self._classify_end(end)) from end
+        finally:
+            self.chain = _peer_chain(self.transport)
+        fault = (
+            certificates.find_fault(self.chain, roots, self.server_name, now_s) if roots else None
+        )
+        if fault is not None:
+            raise StepError(fault)
+
+    def facts(self) -> Tls:
+        cipher = _cipher_name(self.transport) if self.chain else ""
+        return Tls(
+            server_name="" if parse_literal(self.server_name) else self.server_name,
+            version="TLSv1.3" if cipher else "",
+            cipher=cipher,
+            alpn=self.chosen_alpn,
+            alert=self.alert,
+            chain=tuple(certificates.describe_certificate(der) for der in self.chain),
+        )
+
+    async def _wait_completed(self, transport: QuicTransport) -> None:
+        from aioquic.quic.events import HandshakeCompleted
+
+        while True:
+            await transport.run_turn()
+            for event in transport.iter_events():
+                if isinstance(event, HandshakeCompleted):
+                    self.chosen_alpn = event.alpn_protocol or ""
+                    return  # later events wait for the next reader
+
+    def _classify_end(self, end: QuicEndedError) -> Failure:
+        alert = end.code - _ALERTS.start if end.code in _ALERTS else None
+        if end.is_version_refused:
+            return Failure.QUIC_INCOMPATIBLE_VERSION
+        if not end.is_by_peer:
+            if alert is None:
+                return Failure.UNEXPECTED_REPLY
+            is_unreadable = alert in _UNREADABLE
+            return (
+                Failure.SSL_INVALID_CERTIFICATE if is_unreadable else Failure.SSL_FAILED_HANDSHAKE
+            )
+        self.alert = alert
+        if alert is not None:
+            return Failure.SSL_FAILED_HANDSHAKE
+        return Failure.CONNECTION_REFUSED if end.code == _REFUSED else Failure.EOF_ERROR
+
+
+def _peer_chain(transport: QuicTransport) -> list[bytes]:
+    """DER, as the peer sent it, leaf first; aioquic shows it nowhere."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    tls = transport.connection.tls
+    leaf = tls._peer_certificate  # noqa: SLF001 - no public way
+    others = tls._peer_certificate_chain  # noqa: SLF001 - as above
+    if leaf is None:
+        return []
+    return [certificate.public_bytes(Encoding.DER) for certificate in (leaf, *others)][:_MAX_CHAIN]
+
+
+def _cipher_name(transport: QuicTransport | None) -> str:
+    """OpenSSL's name for it, which is RFC 8446's."""
+    schedule = transport and transport.connection.tls.key_schedule
+    return f"TLS_{schedule.cipher_suite.name}" if schedule else ""

@@ -13,20 +13,22 @@ chain is in the observation, so the collector can judge again.
 
 import hashlib
 import ipaddress
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from heliograph.failure import Failure
 from heliograph.observation import Certificate
+from heliograph_agent.net.tls.trust_store import (
+    Roots,
+    load_certificate,
+    parse_errors,
+    suppress_warnings,
+)
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from heliograph_agent.net.tls.trust_store import Roots
 
 _MAX_TEXT = 1_024
 _REMEMBERED = 128  # certificates, and chains: some 2 kB each
@@ -34,22 +36,14 @@ _MAX_DEPTH = 8
 _MAX_SIGNATURES = 64  # checked per chain: a hostile chain must not cost more
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Sloppy certificates are everywhere, and a warning for each would fill a volunteer's log."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 @lru_cache(maxsize=_REMEMBERED)  # the same hosts are asked over and over
-@_quietly()
-def facts(der: bytes) -> Certificate:
+@suppress_warnings()
+def describe_certificate(der: bytes) -> Certificate:
     """What goes into an observation; a certificate that cannot be read keeps its digest."""
     digest = hashlib.sha256(der).hexdigest()
-    certificate = load(der)
+    certificate = load_certificate(der)
     if certificate is None:
-        return _digest_only(digest)
+        return _make_digest_only(digest)
     try:
         return Certificate(
             sha256=digest,
@@ -59,91 +53,62 @@ def facts(der: bytes) -> Certificate:
             not_before_s=int(certificate.not_valid_before_utc.timestamp()),
             not_after_s=int(certificate.not_valid_after_utc.timestamp()),
         )
-    except _unreadable():  # names and dates are parsed when they are asked for
-        return _digest_only(digest)
+    except parse_errors():  # names and dates are parsed when they are asked for
+        return _make_digest_only(digest)
 
 
-def spki_sha256(der: bytes) -> bytes:
+def compute_spki_sha256(der: bytes) -> bytes:
     """The SHA-256 of the public key a certificate carries. Raises ValueError."""
-    certificate = load(der)
+    certificate = load_certificate(der)
     if certificate is None or not _has_key(certificate):
         raise ValueError("the server's certificate cannot be read")
     return _spki_sha256(certificate)
 
 
-def fault(chain: list[bytes], roots: "Roots", name: str, now_s: int) -> Failure | None:
+def find_fault(chain: list[bytes], roots: Roots, name: str, now_s: int) -> Failure | None:
     """Why `chain`, leaf first, does not prove `name` at `now_s`; None when it does."""
-    proof = _proof(tuple(chain), roots, name)
+    proof = _evaluate_chain(tuple(chain), roots, name)
     if proof.fault is not None:
         return proof.fault
-    if not proof.from_s <= now_s <= proof.until_s:
+    if not proof.not_before_s <= now_s <= proof.not_after_s:
         return Failure.SSL_INVALID_CERTIFICATE
-    return None if proof.named else Failure.SSL_INVALID_HOSTNAME
+    return None if proof.is_name_valid else Failure.SSL_INVALID_HOSTNAME
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
+class _ChainProof:
     """What a chain proves, but for the moment it is asked at."""
 
     fault: Failure | None = None
-    from_s: float = 0.0  # in force, the whole path of it
-    until_s: float = 0.0
-    named: bool = False
+    not_before_s: float = 0.0  # in force, the whole path of it
+    not_after_s: float = 0.0
+    is_name_valid: bool = False
 
 
 @lru_cache(maxsize=_REMEMBERED)
-@_quietly()
-def _proof(chain: tuple[bytes, ...], roots: "Roots", name: str) -> _Proof:
-    loaded = [certificate for der in chain if (certificate := load(der)) is not None]
-    if not loaded or len(loaded) < len(chain):
-        return _Proof(Failure.SSL_INVALID_CERTIFICATE)
+@suppress_warnings()
+def _evaluate_chain(chain: tuple[bytes, ...], roots: Roots, name: str) -> _ChainProof:
+    certificates = [
+        certificate for der in chain if (certificate := load_certificate(der)) is not None
+    ]
+    if not certificates or len(certificates) < len(chain):
+        return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
     try:
-        path = _path(loaded[0], loaded[1:], roots)
+        path = _find_path(certificates[0], certificates[1:], roots)
         if path is None:
-            return _Proof(Failure.SSL_UNKNOWN_AUTHORITY)
-        if not _serves(loaded[0]):
-            return _Proof(Failure.SSL_INVALID_CERTIFICATE)
-        return _Proof(
-            from_s=max(each.not_valid_before_utc.timestamp() for each in path),
-            until_s=min(each.not_valid_after_utc.timestamp() for each in path),
-            named=_names(loaded[0], name),
+            return _ChainProof(Failure.SSL_UNKNOWN_AUTHORITY)
+        if not _is_server_certificate(certificates[0]):
+            return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
+        return _ChainProof(
+            not_before_s=max(member.not_valid_before_utc.timestamp() for member in path),
+            not_after_s=min(member.not_valid_after_utc.timestamp() for member in path),
+            is_name_valid=_is_valid_for_name(certificates[0], name),
         )
-    except _unreadable():  # an extension that cannot be parsed
-        return _Proof(Failure.SSL_INVALID_CERTIFICATE)
+    except parse_errors():  # an extension that cannot be parsed
+        return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
 
 
-@_quietly()
-def load(der: bytes) -> "x509.Certificate | None":
-    """The certificate; None when it cannot be read."""
-    from cryptography import x509
-
-    try:
-        return x509.load_der_x509_certificate(der)
-    except _unreadable():
-        return None
-
-
-@cache
-def _unreadable() -> tuple[type[Exception], ...]:
-    """What cryptography raises on a certificate, or a part of one, that it cannot read or believe.
-
-    TypeError: a signature by a kind of key that signs no certificates.
-    """
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-
-    return (
-        ValueError,
-        TypeError,
-        InvalidSignature,
-        UnsupportedAlgorithm,
-        x509.InvalidVersion,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    )
-
-
-def _digest_only(digest: str) -> Certificate:
+def _make_digest_only(digest: str) -> Certificate:
     return Certificate(
         sha256=digest, spki_sha256="", subject="", issuer="", not_before_s=0, not_after_s=0
     )
@@ -153,7 +118,7 @@ def _has_key(certificate: "x509.Certificate") -> bool:
     """Whether its key is of a kind that can be read."""
     try:
         certificate.public_key()
-    except _unreadable():
+    except parse_errors():
         return False
     return True
 
@@ -165,47 +130,54 @@ def _spki_sha256(certificate: "x509.Certificate") -> bytes:
     return hashlib.sha256(public).digest()
 
 
-class _Search:
+class _PathSearch:
     """Depth first from the leaf to an anchor, over the certificates the peer sent."""
 
-    def __init__(self, sent: "list[x509.Certificate]", roots: "Roots") -> None:
+    def __init__(self, sent: "list[x509.Certificate]", roots: Roots) -> None:
         self._sent = sent
         self._roots = roots
         self._signatures = 0
 
-    def path(self, below: "list[x509.Certificate]") -> "list[x509.Certificate] | None":
-        last = below[-1]
-        if any(anchor == last for anchor in self._roots.named(last.subject.public_bytes())):
-            return below
-        if len(below) > _MAX_DEPTH:
+    def find_path(self, path: "list[x509.Certificate]") -> "list[x509.Certificate] | None":
+        lowest = path[-1]
+        if any(
+            anchor == lowest
+            for anchor in self._roots.find_by_subject(lowest.subject.public_bytes())
+        ):
+            return path
+        if len(path) > _MAX_DEPTH:
             return None
-        issuer = last.issuer.public_bytes()
-        for anchor in self._roots.named(issuer):
-            if self._signs(anchor, last):
-                return [*below, anchor]
-        for sent in self._sent:
-            fits = sent.subject.public_bytes() == issuer and sent not in below
-            if fits and _may_sign(sent, len(below) - 1) and self._signs(sent, last):
-                found = self.path([*below, sent])
-                if found is not None:
-                    return found
+        issuer = lowest.issuer.public_bytes()
+        for anchor in self._roots.find_by_subject(issuer):
+            if self._is_issued_by(anchor, lowest):
+                return [*path, anchor]
+        for candidate in self._sent:
+            is_issuer = candidate.subject.public_bytes() == issuer and candidate not in path
+            if (
+                is_issuer
+                and _may_sign(candidate, len(path) - 1)
+                and self._is_issued_by(candidate, lowest)
+            ):
+                complete_path = self.find_path([*path, candidate])
+                if complete_path is not None:
+                    return complete_path
         return None
 
-    def _signs(self, issuer: "x509.Certificate", subject: "x509.Certificate") -> bool:
+    def _is_issued_by(self, issuer: "x509.Certificate", subject: "x509.Certificate") -> bool:
         self._signatures += 1
         if self._signatures > _MAX_SIGNATURES:
             return False
         try:
             subject.verify_directly_issued_by(issuer)
-        except _unreadable():
+        except parse_errors():
             return False
         return True
 
 
-def _path(
-    leaf: "x509.Certificate", sent: "list[x509.Certificate]", roots: "Roots"
+def _find_path(
+    leaf: "x509.Certificate", sent: "list[x509.Certificate]", roots: Roots
 ) -> "list[x509.Certificate] | None":
-    return _Search(sent, roots).path([leaf])
+    return _PathSearch(sent, roots).find_path([leaf])
 
 
 def _may_sign(issuer: "x509.Certificate", cas_below: int) -> bool:
@@ -224,7 +196,7 @@ def _may_sign(issuer: "x509.Certificate", cas_below: int) -> bool:
         return True
 
 
-def _serves(leaf: "x509.Certificate") -> bool:
+def _is_server_certificate(leaf: "x509.Certificate") -> bool:
     """Whether the leaf may stand for a server, as far as it says what it may."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Oid
@@ -236,7 +208,7 @@ def _serves(leaf: "x509.Certificate") -> bool:
     return any(oid in (Oid.SERVER_AUTH, Oid.ANY_EXTENDED_KEY_USAGE) for oid in usage)
 
 
-def _names(leaf: "x509.Certificate", name: str) -> bool:
+def _is_valid_for_name(leaf: "x509.Certificate", name: str) -> bool:
     """RFC 6125: the subject alternative names alone; a wildcard is a whole leftmost label."""
     from cryptography import x509
 
@@ -247,12 +219,15 @@ def _names(leaf: "x509.Certificate", name: str) -> bool:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return any(_matches(each, name) for each in names.get_values_for_type(x509.DNSName))
+        return any(
+            _matches_pattern(pattern, name) for pattern in names.get_values_for_type(x509.DNSName)
+        )
     return address in names.get_values_for_type(x509.IPAddress)
 
 
-def _matches(pattern: str, name: str) -> bool:
-    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
+def _matches_pattern(pattern: str, name: str) -> bool:
+    pattern = pattern.lower().rstrip(".")
+    name = name.lower().rstrip(".")
     if not pattern.startswith("*."):
         return pattern == name
     first, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""One TLS handshake over a Wire, by OpenSSL through memory buffers.
+"""One TLS handshake over a TcpConnection, by OpenSSL through memory buffers.
 
 asyncio's own start_tls cannot be used to observe: it reports a FIN during the handshake as a reset,
 and it drops the chain of a certificate it does not like. Here OpenSSL is told to verify nothing,
@@ -10,7 +10,7 @@ import ssl
 import sys
 from functools import lru_cache
 
-from heliograph_agent.net.tcp import Inbox, Wire
+from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
 
 _ALERT_RECORD = 21
 _HEADER = 5
@@ -44,19 +44,19 @@ _NAMES = {
 }
 
 
-def alert_in_clear(received: bytes) -> int | None:
+def find_clear_alert(received: bytes) -> int | None:
     """The first alert among whole unencrypted records at the start of a conversation."""
-    at = 0
-    while at + _HEADER <= len(received):
-        size = int.from_bytes(received[at + 3 : at + _HEADER], "big")
-        body = received[at + _HEADER : at + _HEADER + size]
-        if received[at] == _ALERT_RECORD and size == len(body) == _CLEAR_ALERT:
+    offset = 0
+    while offset + _HEADER <= len(received):
+        size = int.from_bytes(received[offset + 3 : offset + _HEADER], "big")
+        body = received[offset + _HEADER : offset + _HEADER + size]
+        if received[offset] == _ALERT_RECORD and size == len(body) == _CLEAR_ALERT:
             return body[1]
-        at += _HEADER + size
+        offset += _HEADER + size
     return None
 
 
-def alert_of(error: BaseException) -> int | None:
+def alert_of_error(error: BaseException) -> int | None:
     """The alert behind an ssl.SSLError, by OpenSSL's symbolic reason."""
     return _NAMES.get(error.reason or "") if isinstance(error, ssl.SSLError) else None
 
@@ -69,7 +69,7 @@ _DER = 2  # _ssl.ENCODING_DER
 
 
 @lru_cache(maxsize=16)
-def client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
+def make_client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """Shared by every handshake with the same ALPN: making one costs nine times a handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -86,24 +86,24 @@ class TlsSession:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._arrived: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._start = bytearray()
-        self._ended = False
+        self._is_ended = False
         self._error: Exception | None = None
-        self._wire: Wire | None = None
-        self._finished = False
-        self._plain: Inbox | None = None  # once the handshake is done
+        self._connection: TcpConnection | None = None
+        self._is_finished = False
+        self._plaintext: ReceiveBuffer | None = None  # once the handshake is done
         self.alert: int | None = None
 
-    async def handshake(self, wire: Wire) -> Inbox:
+    async def handshake(self, connection: TcpConnection) -> ReceiveBuffer:
         """What is read in clear text. Raises OSError (ssl.SSLError is one) or EOFError."""
-        self._take_over(wire)
+        self._attach(connection)
         try:
             await self._negotiate()
         finally:
-            clear = alert_in_clear(bytes(self._start)) if _ALERT in self._start else None
-            self.alert = self.alert if clear is None else clear
-        return self._opened(wire)
+            clear_alert = find_clear_alert(bytes(self._start)) if _ALERT in self._start else None
+            self.alert = self.alert if clear_alert is None else clear_alert
+        return self._start_decrypting(connection)
 
     @property
     def version(self) -> str:
@@ -111,8 +111,8 @@ class TlsSession:
 
     @property
     def cipher(self) -> str:
-        chosen = self._ssl.cipher()
-        return chosen[0] if chosen else ""
+        cipher = self._ssl.cipher()
+        return cipher[0] if cipher else ""
 
     @property
     def alpn(self) -> str:
@@ -124,20 +124,20 @@ class TlsSession:
             return self._ssl.get_unverified_chain()[:_MAX_CHAIN]
         return _chain_before_3_13(self._ssl)[:_MAX_CHAIN]
 
-    def received(self, data: bytes) -> None:
+    def feed_data(self, data: bytes) -> None:
         self._incoming.write(data)
-        if self._plain is not None:
-            self._decrypt(self._plain)
+        if self._plaintext is not None:
+            self._decrypt(self._plaintext)
             return
         self._start += data[: _REMEMBERED - len(self._start)]
         self._wake()
 
-    def ended(self, error: Exception | None) -> None:
-        self._ended = True
+    def feed_end(self, error: Exception | None) -> None:
+        self._is_ended = True
         self._error = self._error or error
         self._wake()
-        if self._plain is not None:
-            self._finish(self._plain, error)
+        if self._plaintext is not None:
+            self._finish(self._plaintext, error)
 
     def write(self, data: bytes) -> None:
         self._ssl.write(data)
@@ -145,20 +145,22 @@ class TlsSession:
 
     async def drain(self) -> None:
         """As the wire's."""
-        await self._taken().drain()
+        await self._get_connection().drain()
 
     @property
     def transport(self) -> asyncio.Transport:
         """The wire's: what closes the connection."""
-        return self._taken().transport
+        return self._get_connection().transport
 
-    def _take_over(self, wire: Wire) -> None:
-        self._wire = wire
-        wire.upper = self
-        self._ended = wire.inbox.ended
-        early = wire.inbox.take()  # what came before the ClientHello is the peer's first word too
-        if early:
-            self.received(early)
+    def _attach(self, connection: TcpConnection) -> None:
+        self._connection = connection
+        connection.receiver = self
+        self._is_ended = connection.receive_buffer.is_ended
+        early_data = (
+            connection.receive_buffer.read_available()
+        )  # what came before the ClientHello is the peer's first word too
+        if early_data:
+            self.feed_data(early_data)
 
     async def _negotiate(self) -> None:
         while True:
@@ -166,69 +168,69 @@ class TlsSession:
                 self._ssl.do_handshake()
             except ssl.SSLWantReadError:
                 self._flush()
-                await self._more()
+                await self._wait_data()
             except ssl.SSLError as error:
                 self._flush()  # our own alert, as any client would send it
-                self.alert = alert_of(error)
+                self.alert = alert_of_error(error)
                 raise
             else:
                 self._flush()
                 return
 
-    async def _more(self) -> None:
+    async def _wait_data(self) -> None:
         """Wait until the peer has said or ended something."""
-        if not self._incoming.pending and not self._ended:
-            self._arrived = asyncio.get_running_loop().create_future()
+        if not self._incoming.pending and not self._is_ended:
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._arrived
+                await self._waiter
             finally:
-                self._arrived = None
-        if not self._incoming.pending and self._ended:
+                self._waiter = None
+        if not self._incoming.pending and self._is_ended:
             raise self._error or EOFError("the peer ended the connection in the handshake")
 
     def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    def _taken(self) -> Wire:
-        if self._wire is None:
+    def _get_connection(self) -> TcpConnection:
+        if self._connection is None:
             raise RuntimeError("no handshake has been begun")
-        return self._wire
+        return self._connection
 
     def _flush(self) -> None:
         if self._outgoing.pending:
-            self._taken().write(self._outgoing.read())
+            self._get_connection().write(self._outgoing.read())
 
-    def _opened(self, wire: Wire) -> Inbox:
-        self._plain = plain = Inbox(wire.transport)
-        self._decrypt(plain)
-        if self._ended:
-            self._finish(plain, self._error)
-        return plain
+    def _start_decrypting(self, connection: TcpConnection) -> ReceiveBuffer:
+        self._plaintext = plaintext = ReceiveBuffer(connection.transport)
+        self._decrypt(plaintext)
+        if self._is_ended:
+            self._finish(plaintext, self._error)
+        return plaintext
 
-    def _decrypt(self, plain: Inbox) -> None:
-        if self._finished:
+    def _decrypt(self, plaintext: ReceiveBuffer) -> None:
+        if self._is_finished:
             return
         try:
             while data := self._ssl.read(_READ):
-                plain.feed(data)
-            self._finish(plain, None)  # close_notify
+                plaintext.feed(data)
+            self._finish(plaintext, None)  # close_notify
         except ssl.SSLWantReadError:
             pass
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            self._finish(plain, None)
+            self._finish(plaintext, None)
         except ssl.SSLError as error:
-            self._finish(plain, error)
+            self._finish(plaintext, error)
         self._flush()
 
-    def _finish(self, plain: Inbox, error: Exception | None) -> None:
+    def _finish(self, plaintext: ReceiveBuffer, error: Exception | None) -> None:
         """Many servers leave without close_notify: HTTP knows whether something is missing."""
-        if not self._finished:
-            self._finished = True
-            plain.end(error)
+        if not self._is_finished:
+            self._is_finished = True
+            plaintext.end(error)
 
 
 def _chain_before_3_13(connection: ssl.SSLObject) -> list[bytes]:
     """The same call, before Python gave it a public name."""
     inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
-    return [each.public_bytes(_DER) for each in inner.get_unverified_chain() or ()]
+    return [certificate.public_bytes(_DER) for certificate in inner.get_unverified_chain() or ()]

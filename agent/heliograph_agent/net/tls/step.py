@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from heliograph.address import literal
+from heliograph.address import parse_literal
 from heliograph.observation import Tls
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.tcp import Inbox, Wire
+from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
 from heliograph_agent.net.tls import certificates
-from heliograph_agent.net.tls.openssl import TlsSession, client_context
+from heliograph_agent.net.tls.openssl import TlsSession, make_client_context
 from heliograph_agent.net.tls.trust_store import Roots
 
 
 @dataclass(slots=True, kw_only=True)
-class Securing:
+class TlsHandshake:
     """One handshake; `facts` hold whatever it has come to."""
 
     server_name: str
@@ -21,20 +21,24 @@ class Securing:
     session: TlsSession | None = None
     chain: list[bytes] = field(default_factory=list)
 
-    async def run(self, wire: Wire, roots: Roots | None, now_s: int) -> Inbox:
+    async def run(
+        self, connection: TcpConnection, roots: Roots | None, now_s: int
+    ) -> ReceiveBuffer:
         """What is read in clear; `session` is written to. Without `roots` any chain will do.
 
         Raises OSError, EOFError, or StepError when the chain proves nothing.
         """
-        sent = self._sent()
-        self.session = TlsSession(client_context(self.alpn), sent or None)
-        clear = await self.session.handshake(wire)
+        sent_name = self._sent_name()
+        self.session = TlsSession(make_client_context(self.alpn), sent_name or None)
+        plaintext = await self.session.handshake(connection)
         self.chain = self.session.chain()
-        fault = certificates.fault(self.chain, roots, self.server_name, now_s) if roots else None
+        fault = (
+            certificates.find_fault(self.chain, roots, self.server_name, now_s) if roots else None
+        )
         if fault is not None:
-            wire.transport.abort()
+            connection.transport.abort()
             raise StepError(fault)
-        return clear
+        return plaintext
 
     @property
     def writer(self) -> TlsSession:
@@ -45,17 +49,17 @@ class Securing:
     def facts(self) -> Tls:
         session = self.session
         if session is None:
-            return Tls(server_name=self._sent())
-        done = bool(self.chain)
+            return Tls(server_name=self._sent_name())
+        is_done = bool(self.chain)
         return Tls(
-            server_name=self._sent(),
-            version=session.version if done else "",
-            cipher=session.cipher if done else "",
-            alpn=session.alpn if done else "",
+            server_name=self._sent_name(),
+            version=session.version if is_done else "",
+            cipher=session.cipher if is_done else "",
+            alpn=session.alpn if is_done else "",
             alert=session.alert,
-            chain=tuple(certificates.facts(der) for der in self.chain),
+            chain=tuple(certificates.describe_certificate(der) for der in self.chain),
         )
 
-    def _sent(self) -> str:
+    def _sent_name(self) -> str:
         """The name in the ClientHello: never an address (RFC 6066)."""
-        return self.server_name if self.send_sni and not literal(self.server_name) else ""
+        return self.server_name if self.send_sni and not parse_literal(self.server_name) else ""

@@ -1,1 +1,1 @@
-"""Path measurements: hops by TTL, in process and through the raw-socket helper program."""
+"""Measure a path: hops by TTL, sent by the raw-socket helper program."""

@@ -1,4 +1,4 @@
-"""One packet that may go so many routers far: what is sent, and what its answer says."""
+"""Send one packet with a limited TTL and read what its answer says."""
 
 import asyncio
 import ipaddress
@@ -10,21 +10,21 @@ from random import Random
 
 from heliograph.failure import Failure
 from heliograph.observation import Hop
-from heliograph_agent.net.dns.message import Question
+from heliograph_agent.net.dns.message import DnsQuestion
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.tls.openssl import client_context
+from heliograph_agent.net.tls.openssl import make_client_context
 from heliograph_agent.net.traceroute.raw_helper import RawHelper, RawKind, RawReply
 
-Start = Callable[[], AbstractAsyncContextManager[RawHelper]]
+StartHelper = Callable[[], AbstractAsyncContextManager[RawHelper]]
 
 _OPS = {"syn": "ttl_syn", "client_hello": "ttl_stream", "dns": "ttl_datagram"}
 _SERVER_HELLO = (22, 2)  # record type, and the message's six bytes on (RFC 8446)
-_WORDS = {
+_REPLY_NAMES = {
     RawKind.ICMP_TIME_EXCEEDED: "time_exceeded",
     RawKind.ICMP_UNREACHABLE: "unreachable",
     RawKind.NONE: "",
 }
-_NOTHING = RawReply(kind=RawKind.NONE)
+_NO_REPLY = RawReply(kind=RawKind.NONE)
 # Networks that say where a volunteer is, and no more about the path.
 _PRIVATE = tuple(
     ipaddress.ip_network(each)
@@ -35,26 +35,26 @@ _PRIVATE = tuple(
 )  # fmt: skip
 
 
-class RawLine:
+class SharedRawHelper:
     """The helper, started when it is first asked for and kept until `close`: scapy takes a second
     to load, and a path has thirty hops."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: StartHelper) -> None:
         self._start = start
-        self._starting = asyncio.Lock()
-        self._held = AsyncExitStack()
+        self._start_lock = asyncio.Lock()
+        self._exit_stack = AsyncExitStack()
         self._helper: RawHelper | None = None
 
-    async def helper(self) -> RawHelper:
+    async def get_helper(self) -> RawHelper:
         """Raises RawUnavailable."""
-        async with self._starting:
+        async with self._start_lock:
             if self._helper is None:
-                self._helper = await self._held.enter_async_context(self._start())
+                self._helper = await self._exit_stack.enter_async_context(self._start())
             return self._helper
 
     async def close(self) -> None:
         self._helper = None
-        await self._held.aclose()
+        await self._exit_stack.aclose()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,8 +64,8 @@ class HopProbe:
     ttl: int
     send: str
     payload: bytes
-    own: Sequence[str]
-    reply: RawReply = _NOTHING
+    own_addresses: Sequence[str]
+    reply: RawReply = _NO_REPLY
 
     async def run(self, helper: RawHelper, address: str, port: int, timeout_s: float) -> None:
         """Raises OSError, RawUnavailable, or StepError when nothing came back."""
@@ -79,34 +79,35 @@ class HopProbe:
         return Hop(
             ttl=self.ttl,
             sent=self.send,
-            reply=self._word(),
-            network=network_of(self.reply.source, self.own),
+            reply=self._classify_reply(),
+            network=router_network(self.reply.source, self.own_addresses),
             reply_ttl=self.reply.ttl,
             reply_ipid=self.reply.ipid,
         )
 
-    def _word(self) -> str:
+    def _classify_reply(self) -> str:
         head = self.reply.head
         if self.reply.kind is not RawKind.DATA:
-            return _WORDS.get(self.reply.kind, self.reply.kind.value)
+            return _REPLY_NAMES.get(self.reply.kind, self.reply.kind.value)
         if self.send == "dns":
             return "dns" if head[:2] == self.payload[:2] else "data"
         return "server_hello" if (head[:1] + head[5:6]) == bytes(_SERVER_HELLO) else "data"
 
 
-def payload_of(send: str, name: str, rng: Random) -> bytes:
+def make_payload(send: str, name: str, rng: Random) -> bytes:
     """What is sent. Raises ValueError when it is none of syn, client_hello, dns."""
     if send not in _OPS:
         raise ValueError(f"send: {send!r} is none of {', '.join(_OPS)}")
     if send == "syn":
         return b""
-    return client_hello(name) if send == "client_hello" else Question(name, "A", rng).wire
+    return make_client_hello(name) if send == "client_hello" else DnsQuestion(name, "A", rng).wire
 
 
-def client_hello(name: str) -> bytes:
+def make_client_hello(name: str) -> bytes:
     """OpenSSL's own, as every handshake here sends it; without SNI when `name` is empty."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    connection = client_context(("http/1.1",)).wrap_bio(
+    incoming = ssl.MemoryBIO()
+    outgoing = ssl.MemoryBIO()
+    connection = make_client_context(("http/1.1",)).wrap_bio(
         incoming, outgoing, server_hostname=name or None
     )
     with suppress(ssl.SSLWantReadError):
@@ -114,18 +115,23 @@ def client_hello(name: str) -> bytes:
     return outgoing.read()
 
 
-def network_of(address: str, own: Sequence[str]) -> str:
+def router_network(address: str, own_addresses: Sequence[str]) -> str:
     """The /24 or /48 around a router; "" when it is private or one of our own networks."""
     if not address:
         return ""
     router = ipaddress.ip_address(address)
-    network = _around(router)
-    private = any(router in each for each in _PRIVATE if each.version == router.version)
-    ours = any(network == _around(ipaddress.ip_address(each)) for each in own)
-    return "" if private or ours else str(network)
+    network = _enclosing_network(router)
+    is_private = any(
+        router in own_address for own_address in _PRIVATE if own_address.version == router.version
+    )
+    is_own = any(
+        network == _enclosing_network(ipaddress.ip_address(own_address))
+        for own_address in own_addresses
+    )
+    return "" if is_private or is_own else str(network)
 
 
-def _around(
+def _enclosing_network(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)

@@ -1,6 +1,6 @@
-"""Asks the helper program for single raw packets; it is started by name and never imported.
+"""Ask the raw-packet helper, a program of its own, for single packets.
 
-`async with raw_helper() as helper: await helper.ask("ttl_syn", "192.0.2.1", 443, ttl=3, …)`
+`async with start_raw_helper() as helper: await helper.ask("ttl_syn", "192.0.2.1", 443, ttl=3, …)`
 """
 
 import asyncio
@@ -54,8 +54,8 @@ class RawHelper:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._turn = asyncio.Lock()
-        self._asked = 0
+        self._lock = asyncio.Lock()
+        self._request_count = 0
 
     async def ask(
         self, op: str, address: str, port: int, *, ttl: int, timeout_s: float, payload: bytes = b""
@@ -65,10 +65,10 @@ class RawHelper:
         Raises OSError when the system refused to send or to connect, and RawUnavailable when the
         helper does not answer as agreed.
         """
-        async with self._turn:
-            self._asked += 1
+        async with self._lock:
+            self._request_count += 1
             request = {
-                "id": self._asked,
+                "id": self._request_count,
                 "op": op,
                 "address": address,
                 "port": port,
@@ -79,24 +79,24 @@ class RawHelper:
             assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             # A connection may take as long again as the answer to what is sent on it.
-            reply = await self._reply(self._asked, 2 * timeout_s + _GRACE_S)
+            reply = await self._read_reply(self._request_count, 2 * timeout_s + _GRACE_S)
         if "error" in reply:
             raise RawUnavailable(f"The raw packet helper refused: {reply['error']}.")
-        return _reply(reply)
+        return _parse_reply(reply)
 
-    async def _reply(self, number: int, deadline_s: float) -> dict[str, Any]:
+    async def _read_reply(self, request_id: int, deadline_s: float) -> dict[str, Any]:
         """Past what is still said to those who gave up waiting."""
         while True:
-            reply = await _hear(self._process, deadline_s)
-            told = reply.get("id")
-            if type(told) is not int or told > number:
+            reply = await _read_message(self._process, deadline_s)
+            reply_id = reply.get("id")
+            if type(reply_id) is not int or reply_id > request_id:
                 raise RawUnavailable("The raw packet helper does not answer as agreed.")
-            if told == number:
+            if reply_id == request_id:
                 return reply
 
 
 @asynccontextmanager
-async def raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelper]:
+async def start_raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelper]:
     """Start the helper and stop it at the end. Raises RawUnavailable with the cure."""
     if PROGRAM in command and importlib.util.find_spec(PROGRAM) is None:
         raise RawUnavailable(
@@ -106,7 +106,7 @@ async def raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelpe
         *command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE
     )
     try:
-        ready = await _hear(process, _START_S)
+        ready = await _read_message(process, _START_S)
         if ready.get("ready") is not True:
             raise RawUnavailable(str(ready.get("message", "The raw packet helper is not ready.")))
         yield RawHelper(process)
@@ -114,19 +114,19 @@ async def raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelpe
         await _stop(process)
 
 
-async def _hear(process: Process, deadline_s: float) -> dict[str, Any]:
+async def _read_message(process: Process, deadline_s: float) -> dict[str, Any]:
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     try:
         async with asyncio.timeout(deadline_s):
-            said = json.loads(await process.stdout.readline() or b"null")
+            message = json.loads(await process.stdout.readline() or b"null")
     except (TimeoutError, ValueError) as error:  # also a line that is too long
         raise RawUnavailable("The raw packet helper does not answer as agreed.") from error
-    if not isinstance(said, dict):
+    if not isinstance(message, dict):
         raise RawUnavailable("The raw packet helper ended.")
-    return said
+    return message
 
 
-def _reply(reply: dict[str, Any]) -> RawReply:
+def _parse_reply(reply: dict[str, Any]) -> RawReply:
     try:
         if "errno" in reply:
             raise OSError(int(reply["errno"]), "refused by the system")
@@ -147,16 +147,16 @@ async def _stop(process: Process) -> None:
         process.stdin.close()
     try:
         async with asyncio.timeout(_GRACE_S):
-            await _drained(process)
+            await _drain(process)
     except TimeoutError:
         pass
     finally:  # also when we are not given the time
         if process.returncode is None:
             process.kill()
-    await _drained(process)
+    await _drain(process)
 
 
-async def _drained(process: Process) -> None:
+async def _drain(process: Process) -> None:
     """Its end, with what it still said thrown away: an unread pipe would stay open."""
     while process.stdout is not None and await process.stdout.read(MAX_LINE):
         pass

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from heliograph_collector.cli import CommandError
 
-_MOST_PASSWORD = 1_024
+_MAX_PASSWORD_LENGTH = 1_024
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -32,13 +32,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     import asyncio
 
-    from heliograph_collector.cli.top.client import WireError, look
+    from heliograph_collector.cli.top.client import ApiClientError, fetch_snapshot
 
-    url, password = _url(args.url), _password(args.password_file)
+    url = _parse_url(args.url)
+    password = _read_password(args.password_file)
     if args.json:
         try:
-            print(json.dumps(asyncio.run(look(url, password))))
-        except WireError as error:
+            print(json.dumps(asyncio.run(fetch_snapshot(url, password))))
+        except ApiClientError as error:
             raise CommandError(f"{url}: {error}.") from error
         return 0
     from heliograph_collector.cli.top.screen import Top
@@ -47,19 +48,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _url(text: str) -> str:
+def _parse_url(address: str) -> str:
     try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+        parts = urlsplit(address)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
     except ValueError:
-        good = False
-    if not good:
-        raise CommandError(f"--url {text[:80]!r} must be the page's address: http://HOST:PORT.")
-    return text.rstrip("/")
+        is_valid = False
+    if not is_valid:
+        raise CommandError(f"--url {address[:80]!r} must be the page's address: http://HOST:PORT.")
+    return address.rstrip("/")
 
 
-def _password(file: str | None) -> str:
+def _read_password(file: str | None) -> str:
     if not file:
         return ""
     with Path(file).expanduser().open(encoding="utf-8") as stream:
-        return stream.read(_MOST_PASSWORD).strip()
+        return stream.read(_MAX_PASSWORD_LENGTH).strip()

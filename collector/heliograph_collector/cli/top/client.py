@@ -8,179 +8,180 @@ from typing import Any
 
 import aiohttp
 
-from heliograph_collector.cli.top.model import OPEN, Picture
+from heliograph_collector.cli.top.model import OPEN_STATES, WorldModel
 
 DEADLINE_S = 30.0  # a bad line is slow, not dead
-SILENCE_S = 40.0  # the stream beats every 15 s
-MOST_BYTES = 8_388_608
-_LINE = 1_048_576
-_FIGURES = (
+STREAM_TIMEOUT_S = 40.0  # the stream beats every 15 s
+MAX_BODY_BYTES = 8_388_608
+_MAX_LINE_BYTES = 1_048_576
+_METRIC_NAMES = (
     "heliograph_envelopes_total",
     "heliograph_measurements_total",
     "heliograph_detector_behind_seconds",
 )
 
 
-class WireError(Exception):
+class ApiClientError(Exception):
     """No answer that can be used; str() says what came instead."""
 
 
-class Wire:
+class ApiClient:
     """Remembers each answer's ETag, so that what did not change costs a line."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, password: str = "") -> None:
-        self._session, self._url = session, url
+        self._session = session
+        self._url = url
         self._auth = aiohttp.BasicAuth("operator", password) if password else None
-        self._tags: dict[str, str] = {}
+        self._etags: dict[str, str] = {}
 
-    async def changed(self, path: str) -> Any:
+    async def fetch_changed(self, path: str) -> Any:
         """The JSON at a path, None when it is as it was. Raises WireError."""
-        headers = {"If-None-Match": self._tags[path]} if path in self._tags else {}
-        status, body, tag = await self._get(path, headers)
+        headers = {"If-None-Match": self._etags[path]} if path in self._etags else {}
+        status, body, etag = await self._fetch(path, headers)
         if status == 304:
             return None
         try:
-            found = json.loads(body)
+            document = json.loads(body)
         except (ValueError, RecursionError):
-            raise WireError("it answers with something else than a collector") from None
-        if not isinstance(found, dict):
-            raise WireError("it answers with something else than a collector")
-        if tag:
-            self._tags[path] = tag
-        return found
+            raise ApiClientError("it answers with something else than a collector") from None
+        if not isinstance(document, dict):
+            raise ApiClientError("it answers with something else than a collector")
+        if etag:
+            self._etags[path] = etag
+        return document
 
-    async def text(self, path: str) -> str:
+    async def fetch_text(self, path: str) -> str:
         """Raises WireError."""
-        return (await self._get(path, {}))[1].decode(errors="replace")
+        return (await self._fetch(path, {}))[1].decode(errors="replace")
 
-    async def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
+    async def _fetch(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
         try:
             async with (
                 asyncio.timeout(DEADLINE_S),
                 self._session.get(
                     self._url + path, headers=headers, auth=self._auth, allow_redirects=False
-                ) as answer,
+                ) as response,
             ):
-                if answer.status not in (200, 304, 503):
-                    raise WireError(f"{path} answers {answer.status}")
-                body = await _bounded(answer)
-                return answer.status, body, answer.headers.get("ETag", "")
+                if response.status not in (200, 304, 503):
+                    raise ApiClientError(f"{path} answers {response.status}")
+                body = await _read_body(response)
+                return response.status, body, response.headers.get("ETag", "")
         except TimeoutError:
-            raise WireError(f"no answer in {DEADLINE_S:g} s") from None
+            raise ApiClientError(f"no answer in {DEADLINE_S:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise WireError(f"no answer ({type(error).__name__})") from None
+            raise ApiClientError(f"no answer ({type(error).__name__})") from None
 
-    async def events(self) -> AsyncIterator[tuple[str, Any]]:
+    async def read_events(self) -> AsyncIterator[tuple[str, Any]]:
         """(name, data) as they come; ("", None) for a sign of life. Raises WireError at its end."""
         try:
             async with (
-                asyncio.timeout(DEADLINE_S) as opening,
-                self._session.get(f"{self._url}/api/v1/stream", allow_redirects=False) as answer,
+                asyncio.timeout(DEADLINE_S) as timeout,
+                self._session.get(f"{self._url}/api/v1/stream", allow_redirects=False) as response,
             ):
-                if answer.status != 200:
-                    raise WireError(f"the stream answers {answer.status}")
-                opening.reschedule(None)
+                if response.status != 200:
+                    raise ApiClientError(f"the stream answers {response.status}")
+                timeout.reschedule(None)
                 name = ""
-                while raw := await _line(answer):
-                    text = raw.decode(errors="replace").rstrip("\n")
-                    if text.startswith("event: "):
-                        name = text.removeprefix("event: ")
-                    elif text.startswith("data: "):
-                        yield name, _data(text.removeprefix("data: "))
-                    elif text.startswith(":"):
+                while raw := await _read_line(response):
+                    line = raw.decode(errors="replace").rstrip("\n")
+                    if line.startswith("event: "):
+                        name = line.removeprefix("event: ")
+                    elif line.startswith("data: "):
+                        yield name, _parse_data(line.removeprefix("data: "))
+                    elif line.startswith(":"):
                         yield "", None
         except TimeoutError:
-            raise WireError("the stream fell silent") from None
+            raise ApiClientError("the stream fell silent") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise WireError(f"the stream broke ({type(error).__name__})") from None
-        raise WireError("the stream ended")
+            raise ApiClientError(f"the stream broke ({type(error).__name__})") from None
+        raise ApiClientError("the stream ended")
 
 
-async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for chunk in answer.content.iter_chunked(65_536):
+    async for chunk in response.content.iter_chunked(65_536):
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise WireError(f"it answers with more than {MOST_BYTES} bytes")
+        if len(body) > MAX_BODY_BYTES:
+            raise ApiClientError(f"it answers with more than {MAX_BODY_BYTES} bytes")
     return bytes(body)
 
 
-async def _line(answer: aiohttp.ClientResponse) -> bytes:
-    async with asyncio.timeout(SILENCE_S):
-        return await answer.content.readline()
+async def _read_line(response: aiohttp.ClientResponse) -> bytes:
+    async with asyncio.timeout(STREAM_TIMEOUT_S):
+        return await response.content.readline()
 
 
-def _data(text: str) -> Any:
+def _parse_data(json_text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(json_text)
     except (ValueError, RecursionError):
         return {}
 
 
 @asynccontextmanager
-async def opened(url: str, password: str) -> AsyncIterator[Wire]:
+async def open_client(url: str, password: str) -> AsyncIterator[ApiClient]:
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
-        timeout=timeout, trust_env=True, read_bufsize=_LINE
+        timeout=timeout, trust_env=True, read_bufsize=_MAX_LINE_BYTES
     ) as session:
-        yield Wire(session, url, password)
+        yield ApiClient(session, url, password)
 
 
-async def refresh(wire: Wire, picture: Picture, *, figures: bool) -> None:
+async def refresh_model(client: ApiClient, model: WorldModel, *, with_metrics: bool) -> None:
     """Ask for all that may have changed. Raises WireError."""
-    status = await wire.changed("/api/v1/status")
+    status = await client.fetch_changed("/api/v1/status")
     if status is not None:
-        _careful(lambda: picture.take_status(status))
-    for state in OPEN:
-        found = await wire.changed(f"/api/v1/incidents?state={state}&limit=50")
-        if found is not None:
-            incidents = found
-            _careful(lambda: picture.take_incidents(incidents["incidents"], state))  # noqa: B023 -- called at once
-    ready = await wire.changed("/readyz")
-    if ready is not None:
-        picture.problems = [str(problem) for problem in ready.get("problems", ())]
-    if figures:
-        picture.figures = read_figures(await wire.text("/metrics"))
+        _apply_update(lambda: model.apply_status(status))
+    for state in OPEN_STATES:
+        document = await client.fetch_changed(f"/api/v1/incidents?state={state}&limit=50")
+        if document is not None:
+            incidents = document
+            _apply_update(lambda: model.apply_incidents(incidents["incidents"], state))  # noqa: B023 -- called at once
+    readiness = await client.fetch_changed("/readyz")
+    if readiness is not None:
+        model.problems = [str(problem) for problem in readiness.get("problems", ())]
+    if with_metrics:
+        model.metrics = parse_metrics(await client.fetch_text("/metrics"))
 
 
-def take(picture: Picture, name: str, data: Any) -> bool:
+def apply_event(model: WorldModel, name: str, data: Any) -> bool:
     """An event of the stream; False when it says that all must be asked for again."""
     if name == "resync":
         return False
-    doing: dict[str, Callable[[Any], None]] = {
-        "cell": picture.take_cell,
-        "coverage": picture.take_coverage,
-        "incident": picture.take_incident,
+    update_by_event: dict[str, Callable[[Any], None]] = {
+        "cell": model.apply_cell,
+        "coverage": model.apply_coverage,
+        "incident": model.apply_incident,
     }
-    if name in doing:
-        _careful(lambda: doing[name](data))
+    if name in update_by_event:
+        _apply_update(lambda: update_by_event[name](data))
     return True
 
 
-def _careful(work: Callable[[], None]) -> None:
+def _apply_update(apply: Callable[[], None]) -> None:
     """Raises WireError on what a collector of another edition may send."""
     try:
-        work()
+        apply()
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise WireError("it speaks another edition's words") from None
+        raise ApiClientError("it speaks another edition's words") from None
 
 
-def read_figures(text: str) -> dict[str, float]:
+def parse_metrics(metrics_text: str) -> dict[str, float]:
     """Sums of the metrics that matter here, by name."""
-    found: dict[str, float] = {}
-    for line in text.splitlines():
-        bare = line.partition(" ")[0].partition("{")[0]
-        if bare in _FIGURES:
+    sums: dict[str, float] = {}
+    for line in metrics_text.splitlines():
+        metric_name = line.partition(" ")[0].partition("{")[0]
+        if metric_name in _METRIC_NAMES:
             try:
-                found[bare] = found.get(bare, 0.0) + float(line.rpartition(" ")[2])
+                sums[metric_name] = sums.get(metric_name, 0.0) + float(line.rpartition(" ")[2])
             except ValueError:
                 continue
-    return found
+    return sums
 
 
-async def look(url: str, password: str) -> dict[str, Any]:
+async def fetch_snapshot(url: str, password: str) -> dict[str, Any]:
     """One look, as JSON. Raises WireError."""
-    picture = Picture()
-    async with opened(url, password) as wire:
-        await refresh(wire, picture, figures=bool(password))
-    return {"url": url, **picture.as_json()}
+    model = WorldModel()
+    async with open_client(url, password) as client:
+        await refresh_model(client, model, with_metrics=bool(password))
+    return {"url": url, **model.build_json()}

@@ -12,13 +12,19 @@ from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Static
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.cli.top.client import Wire, WireError, opened, refresh, take
-from heliograph_collector.cli.top.model import Picture, Row, Tally, age
+from heliograph_collector.cli.top.client import (
+    ApiClient,
+    ApiClientError,
+    apply_event,
+    open_client,
+    refresh_model,
+)
+from heliograph_collector.cli.top.model import CountryLine, NetworkCount, WorldModel, format_age
 
-EVERY_S = 30.0  # between two looks where no stream lives …
-SELDOM_S = 120.0  # … and where one does
-_AGAIN_S = (2.0, 5.0, 10.0, 30.0)
-_COLUMN = 9
+POLL_S = 30.0  # between two looks where no stream lives …
+STREAMING_POLL_S = 120.0  # … and where one does
+_RETRY_DELAYS_S = (2.0, 5.0, 10.0, 30.0)
+_COLUMN_WIDTH = 9
 _COLOURS = {"blocked": "bold red", "down": "yellow", "reachable": "green", "unknown": "dim"}
 
 
@@ -41,12 +47,15 @@ class Top(App[None]):
 
     def __init__(self, url: str, password: str = "", clock: Clock | None = None) -> None:
         super().__init__()
-        self._url, self._password, self._clock = url, password, clock or SystemClock()
-        self.picture = Picture()
-        self._heard_us: int | None = None  # when we last knew how things are
-        self._live, self._trouble = False, "asking"
-        self._ask = asyncio.Event()
-        self._columns: tuple[str, ...] = ()
+        self._clock = clock or SystemClock()
+        self._url = url
+        self._password = password
+        self.world = WorldModel()
+        self._last_known_us: int | None = None  # when we last knew how things are
+        self._is_live = False
+        self._problem = "asking"
+        self._refresh_event = asyncio.Event()
+        self._service_names: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head")
@@ -57,143 +66,154 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         self.query_one("#open", DataTable).add_columns("state", "what")
-        self.draw()
+        self.draw_all()
         self.set_interval(1.0, self._draw_head)
-        self.run_worker(self._work(), name="wire")
+        self.run_worker(self._run_client(), name="wire")
 
     def action_ask(self) -> None:
-        self._ask.set()
+        self._refresh_event.set()
 
-    async def _work(self) -> None:
-        async with opened(self._url, self._password) as wire, asyncio.TaskGroup() as group:
-            group.create_task(self._look(wire))
-            group.create_task(self._listen(wire))
+    async def _run_client(self) -> None:
+        async with open_client(self._url, self._password) as client, asyncio.TaskGroup() as group:
+            group.create_task(self._poll_loop(client))
+            group.create_task(self._stream_loop(client))
 
-    async def _look(self, wire: Wire) -> None:
+    async def _poll_loop(self, client: ApiClient) -> None:
         """Ask for everything now and then, and when somebody wants it."""
         tries = 0
         while True:
-            self._ask.clear()
+            self._refresh_event.clear()
             try:
-                await refresh(wire, self.picture, figures=bool(self._password))
-            except WireError as error:
-                self._trouble = str(error)
-                wait_s = _AGAIN_S[min(tries, len(_AGAIN_S) - 1)]
+                await refresh_model(client, self.world, with_metrics=bool(self._password))
+            except ApiClientError as error:
+                self._problem = str(error)
+                wait_s = _RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)]
                 tries += 1
             else:
-                self._knows()
-                wait_s, tries = SELDOM_S if self._live else EVERY_S, 0
-            self.draw()
-            await _within(self._ask, wait_s)
+                self._mark_known()
+                wait_s = STREAMING_POLL_S if self._is_live else POLL_S
+                tries = 0
+            self.draw_all()
+            await _wait_for_event(self._refresh_event, wait_s)
 
-    async def _listen(self, wire: Wire) -> None:
+    async def _stream_loop(self, client: ApiClient) -> None:
         tries = 0
         while True:
             try:
-                async for name, data in wire.events():
-                    if not self._live or not take(self.picture, name, data):
-                        self._ask.set()  # what was between is not known
-                    self._live, tries = True, 0
-                    self._knows()
+                async for name, data in client.read_events():
+                    if not self._is_live or not apply_event(self.world, name, data):
+                        self._refresh_event.set()  # what was between is not known
+                    self._is_live = True
+                    tries = 0
+                    self._mark_known()
                     if name:
-                        self.draw()
-            except WireError as error:
-                self._live, self._trouble = False, str(error)
+                        self.draw_all()
+            except ApiClientError as error:
+                self._problem = str(error)
+                self._is_live = False
             self._draw_head()
-            await asyncio.sleep(_AGAIN_S[min(tries, len(_AGAIN_S) - 1)])
+            await asyncio.sleep(_RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)])
             tries += 1
 
-    def _knows(self) -> None:
-        self._heard_us, self._trouble = self._clock.monotonic_us(), ""
+    def _mark_known(self) -> None:
+        self._last_known_us = self._clock.monotonic_us()
+        self._problem = ""
 
-    def draw(self) -> None:
+    def draw_all(self) -> None:
         self._draw_head()
         self._draw_world()
         self._draw_open()
 
     def _draw_head(self) -> None:
-        line = Text.assemble(("Heliograph", "bold"), f"  {self._url}  ", self._freshness())
-        self.query_one("#head", Static).update(Text("\n").join([line, self._health()]))
+        line = Text.assemble(("Heliograph", "bold"), f"  {self._url}  ", self._format_freshness())
+        self.query_one("#head", Static).update(Text("\n").join([line, self._format_health()]))
 
-    def _freshness(self) -> Text:
+    def _format_freshness(self) -> Text:
         """Whether this is now, and otherwise how old it is: a dead line must not look calm."""
-        if self._heard_us is None:
-            return Text(f"nothing known yet: {self._trouble}", "yellow")
-        old = age((self._clock.monotonic_us() - self._heard_us) / 1e6)
-        if self._live:
-            return Text.assemble(("● live", "green"), f", {old} old")
-        why = self._trouble or "no stream, asking now and then"
-        return Text.assemble((f"○ {old} old", "bold red"), f" ({why})")
+        if self._last_known_us is None:
+            return Text(f"nothing known yet: {self._problem}", "yellow")
+        age_text = format_age((self._clock.monotonic_us() - self._last_known_us) / 1e6)
+        if self._is_live:
+            return Text.assemble(("● live", "green"), f", {age_text} old")
+        reason = self._problem or "no stream, asking now and then"
+        return Text.assemble((f"○ {age_text} old", "bold red"), f" ({reason})")
 
-    def _health(self) -> Text:
-        seen, cover = self.picture, self.picture.coverage
-        if seen.problems is None:
-            told = Text("readiness not known")
-        elif seen.problems:
-            told = Text(f"not ready: {seen.problems[0]}", "red")
+    def _format_health(self) -> Text:
+        world = self.world
+        coverage = self.world.coverage
+        if world.problems is None:
+            line = Text("readiness not known")
+        elif world.problems:
+            line = Text(f"not ready: {world.problems[0]}", "red")
         else:
-            told = Text("ready", "green")
-        if cover:
-            told.append(f" · {cover['vantages']} vantages · {cover['controls']} controls")
-            told.append(f" · {cover['groups']} networks")
-        behind = seen.figures.get("heliograph_detector_behind_seconds")
-        if behind is not None:
-            measured = int(seen.figures.get("heliograph_measurements_total", 0))
-            told.append(f" · {behind:.0f} s behind · {measured:,} taken in")
-        return told
+            line = Text("ready", "green")
+        if coverage:
+            line.append(f" · {coverage['vantages']} vantages · {coverage['controls']} controls")
+            line.append(f" · {coverage['groups']} networks")
+        behind_s = world.metrics.get("heliograph_detector_behind_seconds")
+        if behind_s is not None:
+            measurement_count = int(world.metrics.get("heliograph_measurements_total", 0))
+            line.append(f" · {behind_s:.0f} s behind · {measurement_count:,} taken in")
+        return line
 
     def _draw_world(self) -> None:
         table: DataTable[Text] = self.query_one("#world", DataTable)
-        services = tuple(self.picture.services())
-        if services != self._columns or not table.columns:
+        services = tuple(self.world.list_services())
+        if services != self._service_names or not table.columns:
             table.clear(columns=True)
             table.add_column("Where", width=6)
             table.add_column("Nets", width=4)
             table.add_column("Open", width=4)
             for name in services:
-                title = self.picture.titles.get(name, name).removeprefix("www.")
-                table.add_column(title[:_COLUMN], width=_COLUMN)
-            self._columns = services
+                title = self.world.titles.get(name, name).removeprefix("www.")
+                table.add_column(title[:_COLUMN_WIDTH], width=_COLUMN_WIDTH)
+            self._service_names = services
         rows = [
             [
                 Text(row.country),
                 Text(str(row.networks), justify="right"),
-                _open(row),
-                *(_cell(row.services[name]) for name in services),
+                _format_incidents(row),
+                *(_format_cell(row.services[name]) for name in services),
             ]
-            for row in self.picture.rows()
+            for row in self.world.build_rows()
         ]
-        _fill(table, rows, [row[0].plain for row in rows])
+        _fill_table(table, rows, [row[0].plain for row in rows])
 
     def _draw_open(self) -> None:
         table: DataTable[Text] = self.query_one("#open", DataTable)
-        found = self.picture.under_way()
-        rows = [[_state(str(one["state"])), Text(str(one["sentence"]))] for one in found]
-        _fill(table, rows, [str(one["id"]) for one in found])
-        self._show()
+        incidents = self.world.list_open_incidents()
+        rows = [
+            [_format_state(str(incident["state"])), Text(str(incident["sentence"]))]
+            for incident in incidents
+        ]
+        _fill_table(table, rows, [str(incident["id"]) for incident in incidents])
+        self._show_selected()
 
     @on(DataTable.RowHighlighted, "#open")
-    def _show(self) -> None:
+    def _show_selected(self) -> None:
         """The whole of what the line is cut off from."""
-        table, found = self.query_one("#open", DataTable), self.picture.under_way()
-        if not found:
-            self._tell("No incident is open." if self._heard_us is not None else "")
-        elif 0 <= table.cursor_row < len(found):
-            self._tell(str(found[table.cursor_row]["sentence"]))
+        table = self.query_one("#open", DataTable)
+        incidents = self.world.list_open_incidents()
+        if not incidents:
+            self._show_sentence("No incident is open." if self._last_known_us is not None else "")
+        elif 0 <= table.cursor_row < len(incidents):
+            self._show_sentence(str(incidents[table.cursor_row]["sentence"]))
 
-    def _tell(self, text: str) -> None:
-        self.query_one("#told", Static).update(Text(text))
+    def _show_sentence(self, sentence: str) -> None:
+        self.query_one("#told", Static).update(Text(sentence))
 
 
-def _open(row: Row) -> Text:
+def _format_incidents(row: CountryLine) -> Text:
     """Incidents: "2" are confirmed, "1?" is only suspected."""
     if row.confirmed:
         return Text(str(row.confirmed), "bold red", justify="right")
-    told = f"{row.suspected}?" if row.suspected else "·"
-    return Text(told, "yellow" if row.suspected else "dim", justify="right")
+    label = f"{row.suspected}?" if row.suspected else "·"
+    return Text(label, "yellow" if row.suspected else "dim", justify="right")
 
 
-def _fill(table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequence[str]) -> None:
+def _fill_table(
+    table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequence[str]
+) -> None:
     """In place where the rows are the same ones, so that nothing jumps under the cursor."""
     if [str(key.value) for key in table.rows] != list(keys):
         at = table.cursor_row
@@ -208,18 +228,18 @@ def _fill(table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequen
                 table.update_cell_at(Coordinate(number, column), value)
 
 
-def _cell(tally: Tally) -> Text:
-    if not tally.counts:
+def _format_cell(network_count: NetworkCount) -> Text:
+    if not network_count.counts:
         return Text("·", "dim")
-    partly = tally.worst == "reachable" and not tally.whole
-    return Text(tally.sign, "" if partly else _COLOURS[tally.worst])
+    is_partial = network_count.worst_state == "reachable" and not network_count.is_complete
+    return Text(network_count.sign_text, "" if is_partial else _COLOURS[network_count.worst_state])
 
 
-def _state(state: str) -> Text:
+def _format_state(state: str) -> Text:
     return Text(state, "bold red" if state == "confirmed" else "yellow")
 
 
-async def _within(event: asyncio.Event, seconds: float) -> None:
+async def _wait_for_event(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

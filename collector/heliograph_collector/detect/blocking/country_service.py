@@ -1,66 +1,82 @@
-"""One service in one country, bin by bin: what its votes come to, cell by cell."""
+"""Blocking evidence for one service in one country, bin by bin and cell by cell."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from heliograph_collector.detect.blocking.episode import Blocked
-from heliograph_collector.detect.silence.burst_test import alarm_log
-from heliograph_collector.detect.stats.localization import cells_of, fold
-from heliograph_collector.detect.stats.tails import beta_binomial
-from heliograph_collector.detect.stats.voting import Ballot, Tally, count, established
-from heliograph_collector.incidents.incident import State
-from heliograph_collector.incidents.scope import Part, Scope
-from heliograph_collector.model.signals import BAD, SECOND_US, Opinion, Standing, Witness
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.silence.burst_test import alarm_threshold
+from heliograph_collector.detect.stats.localization import count_by_cell, localize
+from heliograph_collector.detect.stats.tails import log_beta_binomial
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    VotesByPlace,
+    count_votes,
+    established_votes,
+)
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    SECOND_US,
+    ServiceVote,
+    VantageRef,
+    VoteValue,
+)
 from heliograph_collector.model.thresholds import Thresholds
 
-Elsewhere = Callable[[Blocked], bool]  # whether other countries fail with it
+FailsElsewhere = Callable[[BlockingEpisode], bool]  # whether other countries fail with it
 
+_MIN_VOTES = 2  # votes of a cell that fails elsewhere too
 _MOST_NATS = 60.0  # a long block is not proven for ever: it must be able to end
 
 
-def evidence(tally: Tally, rate: float, limits: Thresholds) -> float:
-    """Nats for a block in one bin: ln BB(k|n, p1) - ln BB(k|n, p0)."""
-    blocked = beta_binomial(tally.hits, tally.votes, limits.p_bad, limits.spread)
-    return blocked - beta_binomial(tally.hits, tally.votes, min(rate, limits.p_bad), limits.spread)
+def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> float:
+    """Return the evidence for a block in one bin: ln BB(k|n, p1) - ln BB(k|n, p0), nats."""
+    blocked = log_beta_binomial(votes.hits, votes.votes, limits.p_bad, limits.spread)
+    return blocked - log_beta_binomial(
+        votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
+    )
 
 
 @dataclass(slots=True, kw_only=True)
-class FrontState:
-    """A Front's memory as plain values."""
+class CountryServiceState:
+    """State of a CountryService as plain values, for checkpoints."""
 
     country: str
     sums: list[tuple[Scope, float]]
     last_good: dict[str, int]
-    first_bad: dict[str, Opinion]
-    held: list[tuple[Part, ...]]
-    found: list[Blocked]
+    first_bad: dict[str, ServiceVote]
+    held: list[tuple[AffectedCell, ...]]
+    found: list[BlockingEpisode]
 
 
 @dataclass(slots=True)
-class Front:
+class CountryService:
     country: str
     service: str
     limits: Thresholds
     sums: dict[Scope, float] = field(default_factory=dict)  # of every cell seen so far
     last_good: dict[str, int] = field(default_factory=dict)
-    first_bad: dict[str, Opinion] = field(default_factory=dict)
-    held: list[tuple[Part, ...]] = field(default_factory=list)  # of the last bins
-    found: list[Blocked] = field(default_factory=list)
+    first_bad: dict[str, ServiceVote] = field(default_factory=dict)
+    recent_cells: list[tuple[AffectedCell, ...]] = field(default_factory=list)  # of the last bins
+    episodes: list[BlockingEpisode] = field(default_factory=list)
 
-    def state(self) -> FrontState:
-        return FrontState(
+    def state(self) -> CountryServiceState:
+        return CountryServiceState(
             country=self.country,
             sums=list(self.sums.items()),
             last_good=self.last_good,
             first_bad=self.first_bad,
-            held=self.held,
-            found=self.found,
+            held=self.recent_cells,
+            found=self.episodes,
         )
 
     @classmethod
-    def of(cls, state: FrontState, service: str, limits: Thresholds) -> "Front":
+    def from_state(
+        cls, state: CountryServiceState, service: str, limits: Thresholds
+    ) -> "CountryService":
         return cls(
             state.country,
             service,
@@ -72,154 +88,267 @@ class Front:
             state.found,
         )
 
-    def bin(
+    def judge_bin(
         self,
-        mine: Sequence[Opinion],
-        new: AbstractSet[str],
+        votes: Sequence[ServiceVote],
+        voters: AbstractSet[str],
         now_us: int,
         rate: float,
         *,
         down: bool,
-        elsewhere: Elsewhere = lambda _: False,
+        elsewhere: FailsElsewhere = lambda _: False,
     ) -> None:
-        """`mine`: the fresh opinions; `new`: who made theirs for this bin; `rate`: that of failing
-        in the rest of the world; `down`: half of it fails; `remember` comes first."""
-        counted = [o for o in mine if o.witness.nym in new and o.standing is not Standing.DOWN]
-        self._sum(self._cells(count((o.witness, o.standing in BAD) for o in counted)), rate)
-        open_now = [blocked for blocked in self.found if blocked.open]
-        for blocked in open_now:
-            blocked.bin(mine, new, now_us, down=down)
-            if blocked.open and elsewhere(blocked):
-                blocked.fails_elsewhere(now_us)
+        """Evaluate one bin; `record_times` comes first.
+
+        Args:
+            votes: The fresh votes of the country.
+            voters: Pseudonyms of those who voted for this bin.
+            rate: The failing rate of the rest of the world.
+            down: Whether half of the rest of the world fails.
+            elsewhere: Whether an episode began in other countries too.
+        """
+        counted_votes = [
+            o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
+        ]
+        self._update_sums(
+            self._count_cells(
+                count_votes((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
+            ),
+            rate,
+        )
+        open_episodes = [episode for episode in self.episodes if episode.is_open]
+        for episode in open_episodes:
+            episode.judge_bin(votes, voters, now_us, down=down)
+            if episode.is_open and elsewhere(episode):
+                episode.mark_elsewhere(now_us)
         if down:  # whatever fails here says nothing of here
             self.sums.clear()
-            self.held.clear()
+            self.recent_cells.clear()
             return
-        needed = alarm_log(len(self.sums), self.limits.reach_alarms_per_year, self.limits.bin_s)
-        loud = max(self.sums.values(), default=0.0) >= needed
-        if loud or any(self.held):
-            self._alarm(mine, now_us, needed, elsewhere)
+        threshold = alarm_threshold(
+            len(self.sums), self.limits.reach_alarms_per_year, self.limits.bin_s
+        )
+        is_over_threshold = max(self.sums.values(), default=0.0) >= threshold
+        if is_over_threshold or any(self.recent_cells):
+            self._raise_alarms(votes, now_us, threshold, elsewhere)
 
     @property
-    def lasting(self) -> bool:
-        """Whether a confirmed block goes on here."""
-        return any(b.open and b.confirmed_us is not None for b in self.found)
+    def has_confirmed(self) -> bool:
+        """Whether a confirmed block is ongoing here."""
+        return any(
+            episode.is_open and episode.confirmed_us is not None for episode in self.episodes
+        )
 
-    def glance(self, mine: Sequence[Opinion], tests: Sequence[Opinion], now_us: int) -> bool:
-        """Between two bins; `mine`: the fresh opinions, `tests`: all since the last bin. Whether a
-        block was over."""
-        lasting = [b for b in self.found if b.open and b.confirmed_us is not None]
-        for blocked in lasting:
-            blocked.glance(mine, tests, now_us)
-        return any(not blocked.open for blocked in lasting)
+    def check_recovery(
+        self, votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
+    ) -> bool:
+        """Check between two bins for the end of a block; return whether one ended.
 
-    def forget(self, over_us: int, heard_us: int) -> None:
-        """Blocks over before `over_us`, and who was last heard of before `heard_us`."""
-        self.found = [b for b in self.found if b.open or (b.closed_us or 0) >= over_us]
-        self.last_good = {n: at for n, at in self.last_good.items() if at >= heard_us}
-        if not any(b.open for b in self.found):
-            self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= heard_us}
+        Args:
+            votes: The fresh votes of the country.
+            tests: All tests since the last bin.
+        """
+        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
+        for episode in confirmed:
+            episode.check_recovery(votes, tests, now_us)
+        return any(not episode.is_open for episode in confirmed)
 
-    def remember(self, mine: Sequence[Opinion]) -> None:
-        """Since when each fails; of every country before any is judged."""
-        for opinion in mine:
-            nym = opinion.witness.nym
-            if opinion.standing in BAD:
-                self.first_bad.setdefault(nym, opinion)
-            elif opinion.standing is Standing.GOOD:
-                self.last_good[nym] = opinion.at_us
-                self.first_bad.pop(nym, None)
+    def forget(self, closed_since_us: int, voted_since_us: int) -> None:
+        """Drop blocks closed before the one time, and voters not seen since the other."""
+        self.episodes = [
+            b for b in self.episodes if b.is_open or (b.closed_us or 0) >= closed_since_us
+        ]
+        self.last_good = {n: at for n, at in self.last_good.items() if at >= voted_since_us}
+        if not any(b.is_open for b in self.episodes):
+            self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= voted_since_us}
 
-    def _cells(self, ballot: Ballot) -> dict[Scope, Tally]:
-        """What the bin's votes come to. A block that is confirmed is evidence for its own cells,
-        not for others that share some of its votes."""
-        known = [b for b in self.found if b.open and b.confirmed_us is not None]
-        cells = cells_of(ballot)
-        if not known:
+    def record_times(self, votes: Sequence[ServiceVote]) -> None:
+        """Record since when each vantage fails, for every country before any is judged."""
+        for vote in votes:
+            pseudonym = vote.witness.nym
+            if vote.standing in FAILING_VALUES:
+                self.first_bad.setdefault(pseudonym, vote)
+            elif vote.standing is VoteValue.GOOD:
+                self.last_good[pseudonym] = vote.at_us
+                self.first_bad.pop(pseudonym, None)
+
+    def _count_cells(self, votes: VotesByPlace) -> dict[Scope, VoteCount]:
+        """Count the bin's votes by cell.
+
+        A confirmed block is evidence for its own cells, not for others that share votes with it.
+        """
+        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
+        cells = count_by_cell(votes)
+        if not confirmed:
             return cells
-        rest = {p: t for p, t in ballot.items() if not any(b.holds(p) for b in known)}
-        others = cells_of(rest)
+        unexplained = {p: t for p, t in votes.items() if not any(b.holds(p) for b in confirmed)}
+        other_cells = count_by_cell(unexplained)
         return {
-            scope: tally if any(b.names(scope) for b in known) else others.get(scope, Tally())
-            for scope, tally in cells.items()
+            scope: vote_count
+            if any(b.includes(scope) for b in confirmed)
+            else other_cells.get(scope, VoteCount())
+            for scope, vote_count in cells.items()
         }
 
-    def _sum(self, cells: dict[Scope, Tally], rate: float) -> None:
-        """Page's CUSUM: the sum falls to 0 and no further. Without votes it stands still."""
-        for scope, tally in cells.items():
+    def _update_sums(self, cells: dict[Scope, VoteCount], rate: float) -> None:
+        """Update Page's CUSUM, which falls to 0 and no further; without votes it stays."""
+        for scope, vote_count in cells.items():
             before = self.sums.setdefault(scope, 0.0)
-            if before > 0.0 or tally.hits:  # else it stays where it is: no hit is never evidence
-                step = evidence(tally, rate, self.limits)
+            if (
+                before > 0.0 or vote_count.hits
+            ):  # else it stays where it is: no hit is never evidence
+                step = log_likelihood_ratio(vote_count, rate, self.limits)
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
 
-    def _alarm(
-        self, mine: Sequence[Opinion], now_us: int, needed: float, elsewhere: Elsewhere
+    def _raise_alarms(
+        self, votes: Sequence[ServiceVote], now_us: int, threshold: float, elsewhere: FailsElsewhere
     ) -> None:
         limits = self.limits
-        judged: list[tuple[Witness, bool]] = [
-            (o.witness, o.standing in BAD) for o in mine if o.standing is not Standing.DOWN
+        hits: list[tuple[VantageRef, bool]] = [
+            (o.witness, o.standing in FAILING_VALUES)
+            for o in votes
+            if o.standing is not VoteValue.DOWN
         ]
-        everybody = count(judged)
-        loud = self._loud(everybody, limits.burst, needed)
-        ballot, old = established(judged, now_us, limits)
-        firm = fold(ballot, limits.confirm_share, limits.votes, limits)
-        self.held = [*self.held, tuple(p for p in firm if self.sums.get(p.scope, 0.0) >= needed)][
-            -3:
-        ]
-        steady = self._steady()
-        known = [b for b in self.found if b.open and b.confirmed_us is not None]
-        news = tuple(p for p in loud if self._adds(p, everybody, known))
-        more = tuple(p for p in steady if self._adds(p, ballot, known))
-        if news or more:
-            self._say(more or news, now_us)
-        for blocked in self.found:
-            its = tuple(p for p in steady if blocked.touches(p))
-            if not blocked.open or blocked.confirmed_us is not None or not its:
+        all_votes = count_votes(hits)
+        loud_cells = self._cells_over_threshold(all_votes, limits.burst, threshold)
+        votes_by_place, is_established = established_votes(hits, now_us, limits)
+        confirmed_cells = localize(votes_by_place, limits.confirm_share, limits.votes, limits)
+        self.recent_cells = [
+            *self.recent_cells,
+            tuple(p for p in confirmed_cells if self.sums.get(p.scope, 0.0) >= threshold),
+        ][-3:]
+        steady_cells = self._steady_cells()
+        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
+        new_cells = tuple(p for p in loud_cells if self._adds_evidence(p, all_votes, confirmed))
+        new_steady_cells = tuple(
+            p for p in steady_cells if self._adds_evidence(p, votes_by_place, confirmed)
+        )
+        if new_cells or new_steady_cells:
+            self._open_episode(new_steady_cells or new_cells, now_us)
+        for episode in self.episodes:
+            touched = tuple(p for p in steady_cells if episode.touches(p))
+            if not episode.is_open or episode.confirmed_us is not None or not touched:
                 continue
-            if elsewhere(blocked):
-                blocked.fails_elsewhere(now_us)
-            elif not blocked.doubted(now_us):
-                blocked.confirm(its, now_us, sure=old)
+            if elsewhere(episode):
+                episode.mark_elsewhere(now_us)
+            elif not episode.is_doubted(now_us):
+                episode.confirm(touched, now_us, is_established=is_established)
 
-    def _loud(self, ballot: Ballot, least: float, needed: float) -> tuple[Part, ...]:
-        """Of the cells that explain the ballot, those with so much evidence."""
-        parts = fold(ballot, self.limits.confirm_share, least, self.limits)
-        return tuple(p for p in parts if self.sums.get(p.scope, 0.0) >= needed)
+    def _cells_over_threshold(
+        self, votes: VotesByPlace, min_votes: float, threshold: float
+    ) -> tuple[AffectedCell, ...]:
+        """Return the cells that explain the votes and have enough evidence."""
+        cells = localize(votes, self.limits.confirm_share, min_votes, self.limits)
+        return tuple(p for p in cells if self.sums.get(p.scope, 0.0) >= threshold)
 
-    def _adds(self, part: Part, ballot: Ballot, known: Sequence[Blocked]) -> bool:
-        """Whether what is not known of it yet would bear it alone."""
-        rest = Tally()
-        for place, tally in ballot.items():
-            if part.scope.holds(place) and not any(b.holds(place) for b in known):
-                rest.add(tally)
-        return rest.votes >= self.limits.burst and rest.share >= self.limits.confirm_share
+    def _adds_evidence(
+        self, cell: AffectedCell, votes: VotesByPlace, confirmed: Sequence[BlockingEpisode]
+    ) -> bool:
+        """Whether the part of it that is not known yet would bear it alone."""
+        unexplained = VoteCount()
+        for location, vote_count in votes.items():
+            if cell.scope.includes(location) and not any(b.holds(location) for b in confirmed):
+                unexplained.add(vote_count)
+        return (
+            unexplained.votes >= self.limits.burst
+            and unexplained.share >= self.limits.confirm_share
+        )
 
-    def _steady(self) -> tuple[Part, ...]:
-        """Cells that were found, by these very names, in enough of the last bins."""
-        newest = {part.scope: part for parts in self.held for part in parts}
-        times = Counter(part.scope for parts in self.held for part in parts)
-        return tuple(p for scope, p in newest.items() if times[scope] >= self.limits.hold_bins)
+    def _steady_cells(self) -> tuple[AffectedCell, ...]:
+        """Return the cells that stood out, under these names, in enough of the last bins."""
+        latest_cells = {cell.scope: cell for cells in self.recent_cells for cell in cells}
+        occurrences = Counter(cell.scope for cells in self.recent_cells for cell in cells)
+        return tuple(
+            p for scope, p in latest_cells.items() if occurrences[scope] >= self.limits.hold_bins
+        )
 
-    def _say(self, parts: tuple[Part, ...], now_us: int) -> None:
-        bad = [
-            o for o in self.first_bad.values() if any(p.scope.holds(o.witness.place) for p in parts)
+    def _open_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
+        failures = [
+            o
+            for o in self.first_bad.values()
+            if any(p.scope.includes(o.witness.place) for p in cells)
         ]
-        goods = [self.last_good[o.witness.nym] for o in bad if o.witness.nym in self.last_good]
+        last_successes = [
+            self.last_good[o.witness.nym] for o in failures if o.witness.nym in self.last_good
+        ]
         since_us = now_us - int(self.limits.join_s * SECOND_US)
-        young = [b for b in self.found if b.open and b.suspected_us >= since_us]
-        if young:
-            young[0].grow(parts)
+        recent = [b for b in self.episodes if b.is_open and b.suspected_us >= since_us]
+        if recent:
+            recent[0].widen(cells)
             return
-        found = Blocked.begin(self.country, self.service, parts, bad, goods, now_us, self.limits)
-        found.wary = self._again(parts, now_us)
-        self.found.append(found)
+        episode = BlockingEpisode.open_new(
+            self.country, self.service, cells, failures, last_successes, now_us, self.limits
+        )
+        episode.wary = self._recently_closed(cells, now_us)
+        self.episodes.append(episode)
 
-    def _again(self, parts: tuple[Part, ...], now_us: int) -> bool:
-        """Whether a block here was over only a short while ago."""
+    def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
+        """Whether a block here closed only a short while ago."""
         since_us = now_us - int(self.limits.wary_s * SECOND_US)
         return any(
-            b.state is State.CLOSED
+            b.state is IncidentState.CLOSED
             and (b.closed_us or 0) >= since_us
-            and any(b.touches(part) for part in parts)
-            for b in self.found
+            and any(b.touches(cell) for cell in cells)
+            for b in self.episodes
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CountryVotes:
+    """Fresh votes on one service in one country, and the first failure of each vantage."""
+
+    votes: Sequence[ServiceVote]
+    first_bad: Mapping[str, ServiceVote]
+
+
+def fails_elsewhere(
+    home: str,
+    votes_by_country: Mapping[str, CountryVotes],
+    now_us: int,
+    limits: Thresholds,
+    episode: BlockingEpisode,
+) -> bool:
+    """Whether cells of several other countries failed at the same time in the same way.
+
+    Two neighbors may block by one order; a third in the same minutes makes it the service. A large
+    world needs more of them, so that their own noise is not enough.
+    """
+    other_countries = {name: country for name, country in votes_by_country.items() if name != home}
+    hits = [_fails_alike(episode, country, now_us, limits) for country in other_countries.values()]
+    min_countries = max(limits.elsewhere, limits.elsewhere_share * len(other_countries))
+    return sum(hits) >= min_countries
+
+
+def _fails_alike(
+    episode: BlockingEpisode, country: CountryVotes, now_us: int, limits: Thresholds
+) -> bool:
+    """Whether a cell of the country failed alike.
+
+    Cells of one dimension alone: the narrower ones are too many for so few votes. As in a
+    confirmation, a third of a cell that lies changes nothing.
+    """
+    apart_us = int(limits.fresh_s * SECOND_US)
+    since_us = episode.started.earliest_us - apart_us
+    until_us = episode.started.latest_us + apart_us
+
+    def is_alike(vote: ServiceVote) -> bool:
+        first_failure = country.first_bad.get(vote.witness.nym)
+        return (
+            vote.standing in FAILING_VALUES
+            and (vote.layer, vote.method) == (episode.layer, episode.method)
+            and first_failure is not None
+            and since_us <= first_failure.at_us <= until_us
+        )
+
+    hits_by_vantage = [
+        (o.witness, is_alike(o)) for o in country.votes if o.standing is not VoteValue.DOWN
+    ]
+    if sum(failing for _, failing in hits_by_vantage) < _MIN_VOTES:
+        return False
+    votes, _ = established_votes(hits_by_vantage, now_us, limits)
+    return any(
+        scope.named_fields <= 1
+        and vote_count.hits >= _MIN_VOTES
+        and vote_count.share >= limits.confirm_share
+        for scope, vote_count in count_by_cell(votes).items()
+    )

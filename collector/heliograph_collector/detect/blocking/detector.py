@@ -1,348 +1,351 @@
-"""The reachability channel: which services cannot be reached from where, by k of n vantages.
+"""Blocking detector: which services fail from where, by k of n vantages.
 
 A cell's evidence is a CUSUM of log-likelihood ratios per bin: beta-binomial with the failing rate
-of a block against that of the rest of the world. So what fails everywhere is down, not blocked.
+of a block against that of the rest of the world. A service that fails everywhere is down, not
+blocked.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from heliograph_collector.detect.blocking.country_service import Front, FrontState
-from heliograph_collector.detect.blocking.episode import Blocked
-from heliograph_collector.detect.stats.localization import cells_of
-from heliograph_collector.detect.stats.voting import Tally, count, established, total
+from heliograph_collector.detect.blocking.country_service import (
+    CountryService,
+    CountryServiceState,
+    CountryVotes,
+    fails_elsewhere,
+)
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    sum_votes,
+)
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.model.signals import BAD, SECOND_US, Opinion, Standing, Witness
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    ServiceVote,
+    VantageRef,
+    VoteValue,
+)
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_LEAST = 2  # votes of a cell
+VoterKey = tuple[str, str]  # who, by which experiment
+WorldCounts = Callable[[int], VoteCount]  # the end of a bin → how the rest of the world fares then
 
-
-@dataclass(frozen=True, slots=True)
-class Abroad:
-    """One service in one country: its fresh opinions, and the first failure of who is failing."""
-
-    mine: Sequence[Opinion]
-    first_bad: Mapping[str, Opinion]
-
-
-def elsewhere(
-    blocked: Blocked, home: str, abroad: Mapping[str, Abroad], now_us: int, limits: Thresholds
-) -> bool:
-    """Whether cells of several other countries went with it: the same minutes, the same way.
-
-    Two neighbours may block by one order; a third in the same minutes makes it the service. Of a
-    large world it takes more of them, so that their own noise does not do.
-    """
-    others = {name: country for name, country in abroad.items() if name != home}
-    hits = [_like(blocked, country, now_us, limits) for country in others.values()]
-    least = max(limits.elsewhere, limits.elsewhere_share * len(others))
-    return sum(hits) >= least
-
-
-def _like(blocked: Blocked, country: Abroad, now_us: int, limits: Thresholds) -> bool:
-    """Whether a cell of it went; as in a confirmation a third of a cell that lies is nothing.
-
-    Cells of one dimension alone: the narrower ones are too many for so few votes.
-    """
-    apart_us = int(limits.fresh_s * SECOND_US)
-    since_us = blocked.started.earliest_us - apart_us
-    until_us = blocked.started.latest_us + apart_us
-
-    def hit(opinion: Opinion) -> bool:
-        first = country.first_bad.get(opinion.witness.nym)
-        return (
-            opinion.standing in BAD
-            and (opinion.layer, opinion.method) == (blocked.layer, blocked.method)
-            and first is not None
-            and since_us <= first.at_us <= until_us
-        )
-
-    judged = [(o.witness, hit(o)) for o in country.mine if o.standing is not Standing.DOWN]
-    if sum(failing for _, failing in judged) < _LEAST:
-        return False
-    ballot, _ = established(judged, now_us, limits)
-    return any(
-        scope.fields <= 1 and tally.hits >= _LEAST and tally.share >= limits.confirm_share
-        for scope, tally in cells_of(ballot).items()
-    )
-
-
-Voice = tuple[str, str]  # who, by which experiment
-World = Callable[[int], Tally]  # the end of a bin → how the rest of the world fares then
-
-_WORSE = (
-    Standing.UNKNOWN,
-    Standing.GOOD,
-    Standing.DOWN,
-    Standing.THROTTLED,
-    Standing.PARTIAL,
-    Standing.BLOCKED,
+_BY_SEVERITY = (
+    VoteValue.UNKNOWN,
+    VoteValue.GOOD,
+    VoteValue.DOWN,
+    VoteValue.THROTTLED,
+    VoteValue.PARTIAL,
+    VoteValue.BLOCKED,
 )
 _AHEAD_BINS = 5  # clocks may be so wrong; who says a time beyond counts at the end of it
 _FORGET_US = 48 * 3_600 * SECOND_US
 
 
-def reach(
-    opinions: Iterable[Opinion],
+def detect_blocking(
+    votes: Iterable[ServiceVote],
     since_us: int,
     until_us: int,
     limits: Thresholds = THRESHOLDS,
-    world: World | None = None,
+    world: WorldCounts | None = None,
 ) -> tuple[Incident, ...]:
-    """What the opinions of [since, until) show, in whole bins. Order does not matter.
+    """Return what the votes of [since, until) show, in whole bins; order does not matter.
 
-    `world` stands in for the opinions of everybody else where `opinions` are of one country and
-    service.
+    Args:
+        world: Replaces the votes of all other countries where `votes` are of one country.
     """
-    run = Reach(since_us, limits, world)
-    width = run.width_us
-    bins: defaultdict[int, list[Opinion]] = defaultdict(list)
-    for opinion in opinions:
-        bins[(opinion.at_us - since_us) // width].append(opinion)
+    detector = BlockingDetector(since_us, limits, world)
+    width = detector.width_us
+    bins: defaultdict[int, list[ServiceVote]] = defaultdict(list)
+    for vote in votes:
+        bins[(vote.at_us - since_us) // width].append(vote)
     for index in range(max(0, (until_us - since_us) // width)):
-        for opinion in bins.get(index, ()):
-            run.take(opinion)
-        run.close(since_us + (index + 1) * width)
-    return run.findings()
+        for vote in bins.get(index, ()):
+            detector.add_vote(vote)
+        detector.close_bins(since_us + (index + 1) * width)
+    return detector.incidents()
 
 
 @dataclass(slots=True)
-class Service:
-    """One service: the newest opinion of each vantage and experiment, and its countries."""
+class ServiceVotes:
+    """One service: the newest vote of each vantage and experiment, and its countries."""
 
-    latest: dict[Voice, Opinion] = field(default_factory=dict)
-    fronts: dict[str, Front] = field(default_factory=dict)
+    latest: dict[VoterKey, ServiceVote] = field(default_factory=dict)
+    countries: dict[str, CountryService] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
-class ReachState:
-    """All that a Reach knows, as plain values."""
+class BlockingDetectorState:
+    """State of a BlockingDetector as plain values, for checkpoints."""
 
     since_us: int
-    waiting: list[Opinion]
-    services: list[tuple[str, list[Opinion], list[FrontState]]]
+    waiting: list[ServiceVote]
+    services: list[tuple[str, list[ServiceVote], list[CountryServiceState]]]
 
 
-class Reach:
-    """The same opinion by opinion, for a collector that runs. `since_us` begins the first bin."""
+class BlockingDetector:
+    """The incremental detector, vote by vote; `since_us` begins the first bin."""
 
     def __init__(
-        self, since_us: int, limits: Thresholds = THRESHOLDS, world: World | None = None
+        self,
+        since_us: int,
+        limits: Thresholds = THRESHOLDS,
+        world_counts: WorldCounts | None = None,
     ) -> None:
         self.limits = limits
         self.since_us = since_us  # of the bin that is open
-        self.waiting: list[Opinion] = []  # of this bin and those to come
-        self.services: dict[str, Service] = {}
-        self._world = world
+        self.waiting_votes: list[ServiceVote] = []  # of this bin and those to come
+        self.services: dict[str, ServiceVotes] = {}
+        self._world_counts = world_counts
 
-    def state(self) -> ReachState:
-        """To go on from; shares its parts with this Reach, so it must be written down at once."""
-        return ReachState(
+    def state(self) -> BlockingDetectorState:
+        """Return the state, which shares its parts with this detector: save it at once."""
+        return BlockingDetectorState(
             since_us=self.since_us,
-            waiting=self.waiting,
+            waiting=self.waiting_votes,
             services=[
-                (name, list(s.latest.values()), [front.state() for front in s.fronts.values()])
+                (name, list(s.latest.values()), [front.state() for front in s.countries.values()])
                 for name, s in self.services.items()
             ],
         )
 
     @classmethod
-    def of(cls, state: ReachState, limits: Thresholds = THRESHOLDS) -> "Reach":
-        run = cls(state.since_us, limits)
-        run.waiting = state.waiting
-        for name, latest, fronts in state.services:
-            run.services[name] = Service(
-                {(o.witness.nym, o.source): o for o in latest},
-                {front.country: Front.of(front, name, limits) for front in fronts},
+    def from_state(
+        cls, state: BlockingDetectorState, limits: Thresholds = THRESHOLDS
+    ) -> "BlockingDetector":
+        detector = cls(state.since_us, limits)
+        detector.waiting_votes = state.waiting
+        for name, latest, countries in state.services:
+            detector.services[name] = ServiceVotes(
+                {(vote.witness.nym, vote.source): vote for vote in latest},
+                {
+                    country_state.country: CountryService.from_state(country_state, name, limits)
+                    for country_state in countries
+                },
             )
-        return run
+        return detector
 
     @property
     def width_us(self) -> int:
         return int(self.limits.bin_s * SECOND_US)
 
-    def take(self, opinion: Opinion) -> bool:
-        """Whether it came in time: made in the open bin or later, or so shortly before it that it
-        still counts in this one. Older ones change nothing."""
+    def add_vote(self, vote: ServiceVote) -> bool:
+        """Add a vote; return whether it counts.
+
+        It must be made in the open bin or later, or so shortly before that it still counts.
+        """
         until_us = self.since_us + self.width_us
-        if opinion.at_us < until_us - int(self.limits.fresh_s * SECOND_US):
+        if vote.at_us < until_us - int(self.limits.fresh_s * SECOND_US):
             return False
         latest_us = until_us + _AHEAD_BINS * self.width_us
-        if opinion.at_us >= latest_us:
-            opinion = replace(opinion, at_us=latest_us - 1)
-        self.waiting.append(opinion)
+        if vote.at_us >= latest_us:
+            vote = replace(vote, at_us=latest_us - 1)
+        self.waiting_votes.append(vote)
         return True
 
-    def close(self, bin_end_us: int) -> bool:
-        """Judge every bin up to this end; whether there was any."""
-        closed = False
+    def close_bins(self, bin_end_us: int) -> bool:
+        """Evaluate every bin up to this end; return whether there was any."""
+        has_closed = False
         while self.since_us + self.width_us <= bin_end_us:
-            closed = True
-            if self._idle():  # the collector was away: nothing can change in bins without a vote
+            has_closed = True
+            if self._is_idle():  # the collector was away: nothing can change in bins without a vote
                 self.since_us += (bin_end_us - self.since_us) // self.width_us * self.width_us
             else:
-                self._close(self.since_us + self.width_us)
-        return closed
+                self._close_bin(self.since_us + self.width_us)
+        return has_closed
 
-    def glance(self, now_us: int) -> bool:
-        """Between two bins: end what is over by what has come in; whether anything was. Opinions
-        stay where they are, and count in their bins."""
-        ended = False
+    def check_recovery(self, now_us: int) -> bool:
+        """End blocks between two bins; return whether any ended.
+
+        Votes stay where they are, and count in their bins.
+        """
+        has_ended = False
         for name, service in self.services.items():
-            fronts = {c: f for c, f in service.fronts.items() if f.lasting}
-            if fronts:
-                votes = [o for o in self.waiting if o.service == name and o.at_us < now_us]
-                ended |= self._glance(service, fronts, votes, now_us)
-        return ended
+            confirmed = {c: f for c, f in service.countries.items() if f.has_confirmed}
+            if confirmed:
+                votes = [o for o in self.waiting_votes if o.service == name and o.at_us < now_us]
+                has_ended |= self._check_service(service, confirmed, votes, now_us)
+        return has_ended
 
-    def _glance(
-        self, service: Service, fronts: Mapping[str, Front], votes: list[Opinion], now_us: int
+    def _check_service(
+        self,
+        service: ServiceVotes,
+        countries: Mapping[str, CountryService],
+        votes: list[ServiceVote],
+        now_us: int,
     ) -> bool:
         fresh_us = now_us - int(self.limits.fresh_s * SECOND_US)
         latest = dict(service.latest)
-        new = _newer(latest, sorted(votes, key=_order))
+        newcomers = _update_latest(latest, sorted(votes, key=_sort_key))
         latest = {voice: o for voice, o in latest.items() if o.at_us >= fresh_us}
-        by_country: defaultdict[str, list[Opinion]] = defaultdict(list)
-        for opinion in _worst(latest, new):
-            by_country[opinion.witness.place.country].append(opinion)
-        tests = [o for o in votes if o.standing is not Standing.UNKNOWN]
-        over = [front.glance(by_country[c], tests, now_us) for c, front in fronts.items()]
-        return any(over)
+        by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+        for vote in _worst_per_vantage(latest, newcomers):
+            by_country[vote.witness.place.country].append(vote)
+        tests = [o for o in votes if o.standing is not VoteValue.UNKNOWN]
+        recovered = [
+            front.check_recovery(by_country[c], tests, now_us) for c, front in countries.items()
+        ]
+        return any(recovered)
 
-    def _idle(self) -> bool:
-        return not self.waiting and not any(
-            service.latest or any(any(front.held) for front in service.fronts.values())
+    def _is_idle(self) -> bool:
+        return not self.waiting_votes and not any(
+            service.latest
+            or any(any(country.recent_cells) for country in service.countries.values())
             for service in self.services.values()
         )
 
-    def findings(self) -> tuple[Incident, ...]:
+    def incidents(self) -> tuple[Incident, ...]:
         return tuple(
-            blocked.incident()
+            episode.to_incident()
             for _, service in sorted(self.services.items())
-            for front in service.fronts.values()
-            for blocked in front.found
+            for country in service.countries.values()
+            for episode in country.episodes
         )
 
-    def adopt(self, said: Incident) -> None:
-        """Go on with an incident that only the log still knows."""
-        country = said.scope.country
-        fronts = self.services.setdefault(said.service, Service()).fronts
-        front = fronts.setdefault(country, Front(country, said.service, self.limits))
-        front.found.append(Blocked.adopted(said, self.limits))
+    def restore(self, incident: Incident) -> None:
+        """Restore an incident that only the log still knows."""
+        country = incident.scope.country
+        countries = self.services.setdefault(incident.service, ServiceVotes()).countries
+        country_service = countries.setdefault(
+            country, CountryService(country, incident.service, self.limits)
+        )
+        country_service.episodes.append(BlockingEpisode.from_incident(incident, self.limits))
 
     def forget(self, before_us: int) -> None:
-        """What was over by then, and who has not been heard of for two days."""
+        """Drop incidents over by then, and vantages not heard of for two days."""
         for service in self.services.values():
-            for front in service.fronts.values():
-                front.forget(before_us, self.since_us - _FORGET_US)
+            for country in service.countries.values():
+                country.forget(before_us, self.since_us - _FORGET_US)
 
-    def _close(self, end_us: int) -> None:
-        due = sorted((o for o in self.waiting if o.at_us < end_us), key=_order)
-        self.waiting = [o for o in self.waiting if o.at_us >= end_us]
-        votes: defaultdict[str, list[Opinion]] = defaultdict(list)
-        for opinion in due:
-            votes[opinion.service].append(opinion)
+    def _close_bin(self, end_us: int) -> None:
+        due_votes = sorted((o for o in self.waiting_votes if o.at_us < end_us), key=_sort_key)
+        self.waiting_votes = [o for o in self.waiting_votes if o.at_us >= end_us]
+        votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+        for vote in due_votes:
+            votes[vote.service].append(vote)
         for name in sorted(self.services.keys() | votes.keys()):
-            service = self.services.setdefault(name, Service())
-            self._judge(name, service, votes[name], end_us)
+            service = self.services.setdefault(name, ServiceVotes())
+            self._judge_service(name, service, votes[name], end_us)
         self.since_us = end_us
 
-    def _judge(self, name: str, service: Service, votes: list[Opinion], end_us: int) -> None:
+    def _judge_service(
+        self, name: str, service: ServiceVotes, votes: list[ServiceVote], end_us: int
+    ) -> None:
         fresh_us = end_us - int(self.limits.fresh_s * SECOND_US)
-        new = _newer(service.latest, votes)
+        newcomers = _update_latest(service.latest, votes)
         service.latest = {v: o for v, o in service.latest.items() if o.at_us >= fresh_us}
-        by_country: defaultdict[str, list[Opinion]] = defaultdict(list)
-        for opinion in _worst(service.latest, new):
-            by_country[opinion.witness.place.country].append(opinion)
-        nyms = {nym for nym, _ in new}
-        world = self._worlds(by_country)
-        for country, mine in by_country.items():
-            service.fronts.setdefault(country, Front(country, name, self.limits)).remember(mine)
-        abroad = {
-            country: Abroad(mine, service.fronts[country].first_bad)
-            for country, mine in by_country.items()
+        by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+        for vote in _worst_per_vantage(service.latest, newcomers):
+            by_country[vote.witness.place.country].append(vote)
+        pseudonyms = {pseudonym for pseudonym, _ in newcomers}
+        counts_elsewhere = self._counts_elsewhere(by_country)
+        for country, country_votes in by_country.items():
+            service.countries.setdefault(
+                country, CountryService(country, name, self.limits)
+            ).record_times(country_votes)
+        votes_by_country = {
+            country: CountryVotes(country_votes, service.countries[country].first_bad)
+            for country, country_votes in by_country.items()
         }
-        for country, front in sorted(service.fronts.items()):
-            rest = world(country) if self._world is None else self._world(end_us)
-            rate = failing_rate(rest, self.limits)
-            down = rest.votes >= self.limits.witnesses and rest.share >= self.limits.world_down
-            front.bin(
+        for country, front in sorted(service.countries.items()):
+            world_count = (
+                counts_elsewhere(country)
+                if self._world_counts is None
+                else self._world_counts(end_us)
+            )
+            rate = failing_rate(world_count, self.limits)
+            down = (
+                world_count.votes >= self.limits.witnesses
+                and world_count.share >= self.limits.world_down
+            )
+            front.judge_bin(
                 by_country.get(country, ()),
-                nyms,
+                pseudonyms,
                 end_us,
                 rate,
                 down=down,
-                elsewhere=partial(_elsewhere, country, abroad, end_us, self.limits),
+                elsewhere=partial(fails_elsewhere, country, votes_by_country, end_us, self.limits),
             )
 
-    def _worlds(self, by_country: Mapping[str, list[Opinion]]) -> Callable[[str], Tally]:
-        """Of each country, what all others come to."""
-        if self._world is not None:
-            return lambda _: Tally()
-        each = {name: total(count(map(_failing, some))) for name, some in by_country.items()}
-        whole = Tally()
-        for tally in each.values():
-            whole.add(tally)
+    def _counts_elsewhere(
+        self, by_country: Mapping[str, list[ServiceVote]]
+    ) -> Callable[[str], VoteCount]:
+        """Return a function from a country to the votes of all others."""
+        if self._world_counts is not None:
+            return lambda _: VoteCount()
+        count_by_country = {
+            name: sum_votes(count_votes(map(_vote_hit, votes)))
+            for name, votes in by_country.items()
+        }
+        world_count = VoteCount()
+        for vote_count in count_by_country.values():
+            world_count.add(vote_count)
 
-        def rest(country: str) -> Tally:
-            mine = each.get(country, Tally())
-            return Tally(max(0.0, whole.votes - mine.votes), max(0.0, whole.hits - mine.hits))
+        def rest(country: str) -> VoteCount:
+            own_count = count_by_country.get(country, VoteCount())
+            return VoteCount(
+                max(0.0, world_count.votes - own_count.votes),
+                max(0.0, world_count.hits - own_count.hits),
+            )
 
         return rest
 
 
-def _elsewhere(
-    home: str, abroad: Mapping[str, Abroad], now_us: int, limits: Thresholds, blocked: Blocked
-) -> bool:
-    return elsewhere(blocked, home, abroad, now_us, limits)
+def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:
+    return vote.at_us, vote.witness.nym, vote.standing
 
 
-def _order(opinion: Opinion) -> tuple[int, str, str]:
-    return opinion.at_us, opinion.witness.nym, opinion.standing
+def _update_latest(
+    latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVote]
+) -> set[VoterKey]:
+    """Store newer votes; return the voters whose vote is new.
 
-
-def _newer(latest: dict[Voice, Opinion], votes: Iterable[Opinion]) -> set[Voice]:
-    """Take them in; whose newest opinion is new. What is judged again to the same end is not."""
-    new = set()
-    for opinion in votes:
-        voice = opinion.witness.nym, opinion.source
-        known = latest.get(voice)
-        if known is not None and opinion.at_us < known.at_us:
+    A measurement that is judged again with the same result is no new vote.
+    """
+    newcomers = set()
+    for vote in votes:
+        voter = vote.witness.nym, vote.source
+        previous = latest.get(voter)
+        if previous is not None and vote.at_us < previous.at_us:
             continue
-        if known is None or (opinion.at_us, opinion.standing) != (known.at_us, known.standing):
-            new.add(voice)
-        latest[voice] = opinion
-    return new
+        if previous is None or (vote.at_us, vote.standing) != (previous.at_us, previous.standing):
+            newcomers.add(voter)
+        latest[voter] = vote
+    return newcomers
 
 
-def _worst(latest: Mapping[Voice, Opinion], new: set[Voice]) -> Iterable[Opinion]:
-    """One opinion of each vantage that has any. In `new` only those stay that it is made of."""
-    found: dict[str, Opinion] = {}
-    for voice, opinion in latest.items():
-        other = found.get(opinion.witness.nym)
-        if opinion.standing is Standing.UNKNOWN:
-            new.discard(voice)
+def _worst_per_vantage(
+    latest: Mapping[VoterKey, ServiceVote], newcomers: set[VoterKey]
+) -> Iterable[ServiceVote]:
+    """Return the worst vote of each vantage; keep only its voter in `newcomers`."""
+    worst: dict[str, ServiceVote] = {}
+    for voter, vote in latest.items():
+        other = worst.get(vote.witness.nym)
+        if vote.standing is VoteValue.UNKNOWN:
+            newcomers.discard(voter)
         elif other is None:
-            found[opinion.witness.nym] = opinion
+            worst[vote.witness.nym] = vote
         else:
-            pair = sorted((other, opinion), key=_weight)
-            new.discard((pair[0].witness.nym, pair[0].source))
-            found[opinion.witness.nym] = pair[1]
-    return found.values()
+            pair = sorted((other, vote), key=_severity_key)
+            newcomers.discard((pair[0].witness.nym, pair[0].source))
+            worst[vote.witness.nym] = pair[1]
+    return worst.values()
 
 
-def _weight(opinion: Opinion) -> tuple[int, int, str]:
-    return _WORSE.index(opinion.standing), opinion.at_us, opinion.source
+def _severity_key(vote: ServiceVote) -> tuple[int, int, str]:
+    return _BY_SEVERITY.index(vote.standing), vote.at_us, vote.source
 
 
-def failing_rate(world: Tally, limits: Thresholds) -> float:
-    """The rate that no block is needed for: the world's own, under a beta prior."""
-    bad, good = limits.prior_bad, limits.prior_good
+def failing_rate(world: VoteCount, limits: Thresholds) -> float:
+    """Return the failing rate of the world, under a beta prior."""
+    bad = limits.prior_bad
+    good = limits.prior_good
     return (bad + world.hits) / (bad + good + world.votes)
 
 
-def _failing(opinion: Opinion) -> tuple[Witness, bool]:
-    return opinion.witness, opinion.standing is not Standing.GOOD
+def _vote_hit(vote: ServiceVote) -> tuple[VantageRef, bool]:
+    return vote.witness, vote.standing is not VoteValue.GOOD

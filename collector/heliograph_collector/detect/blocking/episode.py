@@ -1,4 +1,4 @@
-"""One blocked service under way: what kind of blocking, at which layer, and when it is over."""
+"""One blocking episode: its kind, its layer, and when it is over."""
 
 import math
 from collections import Counter
@@ -7,35 +7,49 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import Tally, count, total
-from heliograph_collector.incidents import cause_hints
-from heliograph_collector.incidents.incident import Bracket, Incident, Kind, State, identity
-from heliograph_collector.incidents.scope import Part, Scope, join
-from heliograph_collector.model.signals import BAD, SECOND_US, Opinion, Place, Standing
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.incidents.incident import (
+    Bracket,
+    Incident,
+    IncidentKind,
+    IncidentState,
+    hint_on_the_hour,
+    incident_id,
+)
+from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    SECOND_US,
+    ServiceVote,
+    VantageLocation,
+    VoteValue,
+)
 from heliograph_collector.model.thresholds import Thresholds
 
 _KINDS = {
-    Standing.BLOCKED: Kind.BLOCKING,
-    Standing.THROTTLED: Kind.THROTTLING,
-    Standing.PARTIAL: Kind.PARTIAL,
+    VoteValue.BLOCKED: IncidentKind.BLOCKING,
+    VoteValue.THROTTLED: IncidentKind.THROTTLING,
+    VoteValue.PARTIAL: IncidentKind.PARTIAL,
 }
 DOWN = "down_elsewhere"
 ELSEWHERE = "elsewhere"
 
 
 @dataclass(slots=True, kw_only=True)
-class Blocked:
+class BlockingEpisode:
+    """One blocked service in one country; `held` and names with `_` are stored in checkpoints."""
+
     id: str
     service: str
-    parts: tuple[Part, ...]
+    parts: tuple[AffectedCell, ...]
     started: Bracket
     suspected_us: int
     limits: Thresholds
-    kind: Kind
+    kind: IncidentKind
     layer: str
     method: str
     confidence: float
-    state: State = State.SUSPECTED
+    state: IncidentState = IncidentState.SUSPECTED
     confirmed_us: int | None = None
     closed_us: int | None = None
     ended: Bracket | None = None
@@ -45,29 +59,36 @@ class Blocked:
     _clear: int = 0  # bins in a row
     _bad: dict[str, int] = field(default_factory=dict)  # last bad of each
     _good: dict[str, int] = field(default_factory=dict)  # first good after it
-    _lately: list[Opinion] = field(default_factory=list)  # made within the last clear_span_s
+    _lately: list[ServiceVote] = field(default_factory=list)  # made within the last clear_span_s
 
     @classmethod
-    def begin(
+    def open_new(
         cls,
         country: str,
         service: str,
-        parts: tuple[Part, ...],
-        bad: Sequence[Opinion],
-        goods: Sequence[int],
+        cells: tuple[AffectedCell, ...],
+        failures: Sequence[ServiceVote],
+        last_successes: Sequence[int],
         now_us: int,
         limits: Thresholds,
-    ) -> "Blocked":
-        """`bad`: each vantage's first failure, `goods`: their last successes before."""
-        firsts = [o.at_us for o in bad] or [now_us]
-        latest = quantile(firsts, 0.9)
-        started = Bracket(quantile(goods, 0.1) if goods else min(firsts), latest)
-        kind, layer, method = causes(bad)
-        scope = join(p.scope for p in parts)
+    ) -> "BlockingEpisode":
+        """Open an episode.
+
+        Args:
+            failures: Each vantage's first failure.
+            last_successes: Their last successes before it.
+        """
+        failure_times_us = [o.at_us for o in failures] or [now_us]
+        latest_us = quantile(failure_times_us, 0.9)
+        started = Bracket(
+            quantile(last_successes, 0.1) if last_successes else min(failure_times_us), latest_us
+        )
+        kind, layer, method = dominant_cause(failures)
+        scope = enclosing_scope(p.scope for p in cells)
         return cls(
-            id=identity("reach", service, scope, started),
+            id=incident_id("reach", service, scope, started),
             service=service,
-            parts=parts,
+            parts=cells,
             started=started,
             suspected_us=now_us,
             limits=limits,
@@ -78,104 +99,137 @@ class Blocked:
         )
 
     @classmethod
-    def adopted(cls, said: Incident, limits: Thresholds) -> "Blocked":
-        """One that is known from the log alone."""
+    def from_incident(cls, incident: Incident, limits: Thresholds) -> "BlockingEpisode":
+        """Restore an episode that is known from the log alone."""
         return cls(
-            id=said.id,
-            service=said.service,
-            parts=said.parts,
-            started=said.started,
-            suspected_us=said.suspected_us,
+            id=incident.id,
+            service=incident.service,
+            parts=incident.parts,
+            started=incident.started,
+            suspected_us=incident.suspected_us,
             limits=limits,
-            kind=said.kind,
-            layer=said.layer,
-            method=said.method,
-            confidence=said.confidence,
-            state=said.state,
-            confirmed_us=said.confirmed_us,
+            kind=incident.kind,
+            layer=incident.layer,
+            method=incident.method,
+            confidence=incident.confidence,
+            state=incident.state,
+            confirmed_us=incident.confirmed_us,
         )
 
     @property
-    def open(self) -> bool:
-        return self.state in (State.SUSPECTED, State.CONFIRMED)
+    def is_open(self) -> bool:
+        return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
-    def touches(self, part: Part) -> bool:
-        """Whether this cell is one of mine, holds one or lies in one."""
-        return self.covers(part) or any(mine.scope.within(part.scope) for mine in self.parts)
+    def touches(self, cell: AffectedCell) -> bool:
+        """Whether this cell is one of its cells, holds one or lies in one."""
+        return self.covers(cell) or any(
+            own_cell.scope.is_within(cell.scope) for own_cell in self.parts
+        )
 
-    def holds(self, place: Place) -> bool:
-        return any(part.scope.holds(place) for part in self.parts)
+    def holds(self, location: VantageLocation) -> bool:
+        return any(cell.scope.includes(location) for cell in self.parts)
 
-    def names(self, scope: Scope) -> bool:
-        return any(scope.within(part.scope) for part in self.parts)
+    def includes(self, scope: Scope) -> bool:
+        return any(scope.is_within(cell.scope) for cell in self.parts)
 
-    def covers(self, part: Part) -> bool:
-        return self.names(part.scope)
+    def covers(self, cell: AffectedCell) -> bool:
+        return self.includes(cell.scope)
 
-    def grow(self, parts: tuple[Part, ...]) -> None:
-        """Until it is confirmed the newest look is the best one; then it only widens."""
+    def widen(self, cells: tuple[AffectedCell, ...]) -> None:
+        """Replace the cells while unconfirmed; afterwards only widen them."""
         if self.confirmed_us is None:
-            self.parts = parts
+            self.parts = cells
             return
-        kept = [p for p in self.parts if not any(p.scope.within(new.scope) for new in parts)]
-        self.parts = (*parts, *kept)
+        outside = [
+            p
+            for p in self.parts
+            if not any(p.scope.is_within(new_cell.scope) for new_cell in cells)
+        ]
+        self.parts = (*cells, *outside)
 
-    def confirm(self, parts: tuple[Part, ...], now_us: int, *, sure: bool) -> None:
-        self.parts, self.held = parts, ()
-        self.state, self.confirmed_us = State.CONFIRMED, now_us
-        votes = sum(part.votes for part in self.parts)
-        agreed = sum(part.votes * part.share for part in self.parts) / (votes + 1)
-        few = votes < self.limits.few or not sure
-        self.confidence = round(min(self.limits.low if few else self.limits.most, agreed), 3)
-
-    def bin(
-        self, country: Sequence[Opinion], new: AbstractSet[str], now_us: int, *, down: bool
+    def confirm(
+        self, cells: tuple[AffectedCell, ...], now_us: int, *, is_established: bool
     ) -> None:
-        """One more bin of its country's opinions; `new`: who made theirs for it; `down`: the rest
-        of the world fails as well."""
-        inside = self._inside(country)
-        young_us = int(self.limits.fresh_s * SECOND_US)
-        if down and now_us - (self.confirmed_us or now_us) <= young_us:
-            self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (DOWN,)
+        self.parts = cells
+        self.held = ()
+        self.state = IncidentState.CONFIRMED
+        self.confirmed_us = now_us
+        votes = sum(part.votes for part in self.parts)
+        agreement = sum(part.votes * part.share for part in self.parts) / (votes + 1)
+        is_low = votes < self.limits.few or not is_established
+        self.confidence = round(min(self.limits.low if is_low else self.limits.most, agreement), 3)
+
+    def judge_bin(
+        self,
+        country_votes: Sequence[ServiceVote],
+        voters: AbstractSet[str],
+        now_us: int,
+        *,
+        down: bool,
+    ) -> None:
+        """Evaluate one more bin.
+
+        Args:
+            country_votes: The fresh votes of its country.
+            voters: Pseudonyms of those who voted for this bin.
+            down: Whether the rest of the world fails as well.
+        """
+        votes_inside = self._votes_inside(country_votes)
+        fresh_us = int(self.limits.fresh_s * SECOND_US)
+        if down and now_us - (self.confirmed_us or now_us) <= fresh_us:
+            self.state = IncidentState.WITHDRAWN
+            self.closed_us = now_us
+            self.held = (DOWN,)
             return
-        self._note(inside)
-        seen = _tally(inside)
-        self._lately = self._heard((o for o in inside if o.witness.nym in new), now_us)
-        if seen.votes < self.limits.witnesses:
+        self._record_votes(votes_inside)
+        vote_count = _count_failures(votes_inside)
+        self._lately = self._recent_tests(
+            (o for o in votes_inside if o.witness.nym in voters), now_us
+        )
+        if vote_count.votes < self.limits.witnesses:
             return  # silence is no recovery
-        failing = [o for o in inside if o.standing in BAD]
-        if seen.share >= self.limits.confirm_share:
-            self.kind, self.layer, self.method = causes(failing)
-        self._clear = self._clear + 1 if seen.share <= self.limits.clear_share else 0
-        needed = self.limits.wary_bins if self.wary else self.limits.clear_bins
-        quick = self._clear and not self.wary and self._well(self._lately)
-        if self._clear >= needed or quick:
-            self._end(now_us)
+        failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
+        if vote_count.share >= self.limits.confirm_share:
+            self.kind, self.layer, self.method = dominant_cause(failing)
+        self._clear = self._clear + 1 if vote_count.share <= self.limits.clear_share else 0
+        needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
+        is_quick = self._clear and not self.wary and self._has_recovered(self._lately)
+        if self._clear >= needed_bins or is_quick:
+            self._close(now_us)
 
-    def glance(self, country: Sequence[Opinion], tests: Sequence[Opinion], now_us: int) -> None:
-        """Between two bins: over, if the newest tests alone show it. Else nothing is changed."""
-        inside = self._inside(country)
-        seen = _tally(inside)
-        if self.wary or seen.votes < self.limits.witnesses or seen.share > self.limits.clear_share:
+    def check_recovery(
+        self, country_votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
+    ) -> None:
+        """Close it between two bins if the newest tests alone show its end."""
+        votes_inside = self._votes_inside(country_votes)
+        vote_count = _count_failures(votes_inside)
+        if (
+            self.wary
+            or vote_count.votes < self.limits.witnesses
+            or vote_count.share > self.limits.clear_share
+        ):
             return
-        if self._well(self._heard(self._inside(tests), now_us)):
-            self._note(inside)
-            self._end(now_us)
+        if self._has_recovered(self._recent_tests(self._votes_inside(tests), now_us)):
+            self._record_votes(votes_inside)
+            self._close(now_us)
 
-    def fails_elsewhere(self, now_us: int) -> None:
-        """It began in other countries at once: it is held, or taken back while it is new."""
+    def mark_elsewhere(self, now_us: int) -> None:
+        """Hold it, or withdraw it while new, because other countries failed at once."""
         if self.confirmed_us is None:
-            self.elsewhere_us, self.held = now_us, (ELSEWHERE,)
+            self.elsewhere_us = now_us
+            self.held = (ELSEWHERE,)
         elif now_us - self.confirmed_us <= int(self.limits.fresh_s * SECOND_US):
-            self.state, self.closed_us, self.held = State.WITHDRAWN, now_us, (ELSEWHERE,)
+            self.state = IncidentState.WITHDRAWN
+            self.closed_us = now_us
+            self.held = (ELSEWHERE,)
 
-    def doubted(self, now_us: int) -> bool:
-        """Whether it still may be the service's own fault: not every site is well at once."""
+    def is_doubted(self, now_us: int) -> bool:
+        """Whether it may still be the service's own fault: sites recover one by one."""
         if self.elsewhere_us is None:
             return False
         return now_us - self.elsewhere_us <= int(self.limits.elsewhere_s * SECOND_US)
 
-    def incident(self) -> Incident:
+    def to_incident(self) -> Incident:
         return Incident(
             id=self.id,
             kind=self.kind,
@@ -191,58 +245,68 @@ class Blocked:
             layer=self.layer,
             method=self.method,
             held=self.held,
-            hints=cause_hints.on_the_hour(self.started),
+            hints=hint_on_the_hour(self.started),
         )
 
-    def _inside(self, country: Iterable[Opinion]) -> list[Opinion]:
-        return [o for o in country if self.holds(o.witness.place)]
+    def _votes_inside(self, country_votes: Iterable[ServiceVote]) -> list[ServiceVote]:
+        return [o for o in country_votes if self.holds(o.witness.place)]
 
-    def _heard(self, new: Iterable[Opinion], now_us: int) -> list[Opinion]:
-        """Of those so far and these, what was tested lately."""
+    def _recent_tests(self, new_votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
+        """Return the recent ones of the tests so far and the new ones."""
         since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
-        judged = (o for o in (*self._lately, *new) if o.standing is not Standing.DOWN)
-        return [o for o in judged if o.at_us >= since_us]
+        judged_votes = (o for o in (*self._lately, *new_votes) if o.standing is not VoteValue.DOWN)
+        return [o for o in judged_votes if o.at_us >= since_us]
 
-    def _well(self, tests: Sequence[Opinion]) -> bool:
-        """Whether the newest tests alone show it: more likely by far of a service that fails one
-        time in twenty-five than of one that fails every other time. One failure in it counts."""
+    def _has_recovered(self, tests: Sequence[ServiceVote]) -> bool:
+        """Whether the newest tests alone show recovery.
+
+        They must be far more likely of a service that fails one time in 25 than of one that
+        fails every other time. One failure marks its vantage as failing.
+        """
         limits = self.limits
-        bad = {o.witness.nym for o in tests if o.standing in BAD}
-        lately = total(count((o.witness, o.witness.nym in bad) for o in tests))
+        failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
+        recent_count = sum_votes(count_votes((o.witness, o.witness.nym in failing) for o in tests))
         rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
-        good = (lately.votes - lately.hits) * math.log((1 - rate) / 0.5)
-        return good + lately.hits * math.log(rate / 0.5) >= limits.clear_nats
+        success_nats = (recent_count.votes - recent_count.hits) * math.log((1 - rate) / 0.5)
+        return success_nats + recent_count.hits * math.log(rate / 0.5) >= limits.clear_nats
 
-    def _note(self, inside: Iterable[Opinion]) -> None:
-        for opinion in inside:
-            nym = opinion.witness.nym
-            if opinion.standing in BAD:
-                self._bad[nym] = opinion.at_us
-                self._good.pop(nym, None)
-            elif opinion.standing is Standing.GOOD and nym in self._bad:
-                self._good.setdefault(nym, opinion.at_us)
+    def _record_votes(self, votes_inside: Iterable[ServiceVote]) -> None:
+        for vote in votes_inside:
+            pseudonym = vote.witness.nym
+            if vote.standing in FAILING_VALUES:
+                self._bad[pseudonym] = vote.at_us
+                self._good.pop(pseudonym, None)
+            elif vote.standing is VoteValue.GOOD and pseudonym in self._bad:
+                self._good.setdefault(pseudonym, vote.at_us)
 
-    def _end(self, now_us: int) -> None:
-        backs = [(self._bad[nym], at_us) for nym, at_us in self._good.items()]
-        if backs:
+    def _close(self, now_us: int) -> None:
+        recoveries = [(self._bad[pseudonym], at_us) for pseudonym, at_us in self._good.items()]
+        if recoveries:
             self.ended = Bracket(
-                quantile([bad for bad, _ in backs], 0.1), quantile([good for _, good in backs], 0.9)
+                quantile([bad_us for bad_us, _ in recoveries], 0.1),
+                quantile([good_us for _, good_us in recoveries], 0.9),
             )
         self.closed_us = now_us
-        confirmed = self.confirmed_us is not None
-        self.state = State.CLOSED if confirmed else State.WITHDRAWN
+        was_confirmed = self.confirmed_us is not None
+        self.state = IncidentState.CLOSED if was_confirmed else IncidentState.WITHDRAWN
 
 
-def _tally(inside: Iterable[Opinion]) -> Tally:
-    judged = ((o.witness, o.standing in BAD) for o in inside if o.standing is not Standing.DOWN)
-    return total(count(judged))
+def _count_failures(votes_inside: Iterable[ServiceVote]) -> VoteCount:
+    hits = (
+        (o.witness, o.standing in FAILING_VALUES)
+        for o in votes_inside
+        if o.standing is not VoteValue.DOWN
+    )
+    return sum_votes(count_votes(hits))
 
 
-def causes(bad: Iterable[Opinion]) -> tuple[Kind, str, str]:
-    """(kind, layer, method) that most failing vantages name; a tie goes to the worse kind."""
-    counted = Counter(o.standing for o in bad)
-    order = (Standing.BLOCKED, Standing.PARTIAL, Standing.THROTTLED)
-    worst = max(order, key=lambda s: counted[s])
-    ways = Counter((o.layer, o.method) for o in bad if o.standing is worst)
-    layer, method = max(sorted(ways), key=lambda way: ways[way], default=("", ""))
+def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
+    """Return (kind, layer, method) of most failing vantages; a tie goes to the worse kind."""
+    value_counts = Counter(o.standing for o in failures)
+    order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
+    worst = max(order, key=lambda s: value_counts[s])
+    cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
+    layer, method = max(
+        sorted(cause_counts), key=lambda cause: cause_counts[cause], default=("", "")
+    )
     return _KINDS[worst], layer, method

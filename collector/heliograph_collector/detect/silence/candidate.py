@@ -1,278 +1,342 @@
-"""A burst of silences that chance does not make: watched until it holds, or does not."""
+"""A burst of silences that chance does not explain, watched until it holds or ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.burst_test import alpha, standing_out, tail
-from heliograph_collector.detect.silence.outage import Dark, fell
-from heliograph_collector.detect.silence.presence_tracker import Roster, Seat, Status
-from heliograph_collector.detect.stats.localization import fold, narrowed
-from heliograph_collector.detect.stats.voting import count, established
-from heliograph_collector.incidents.incident import State, identity
-from heliograph_collector.incidents.scope import Part, join
-from heliograph_collector.model.signals import SECOND_US, Witness
+from heliograph_collector.detect.silence.burst_test import burst_tail, find_bursts, tail_limit
+from heliograph_collector.detect.silence.outage import OutageEpisode, bracket_onset
+from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceStatus,
+    PresenceTracker,
+    VantagePresence,
+)
+from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.detect.stats.voting import count_votes, established_votes
+from heliograph_collector.incidents.incident import IncidentState, incident_id
+from heliograph_collector.model.scope import AffectedCell, enclosing_scope
+from heliograph_collector.model.signals import SECOND_US, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 
-class Outcome(Enum):
+class CandidateOutcome(Enum):
     PENDING = 1
     SETTLED = 2
     DROPPED = 3
-    BLIND = 4  # given up because of a gate
+    GATED = 4  # given up because of a gate
 
 
 @dataclass(slots=True)
-class Case:
-    """Of one country. `from_us`: silences since then are part of it."""
+class OutageCandidate:
+    """A candidate of one country; silences since `from_us` belong to it."""
 
     country: str
     found_us: int
     burst_us: int
     from_us: int
     window_s: float
-    dark: Dark | None = None  # what has been said of it
+    dark: OutageEpisode | None = None  # what has been said of it
     gated: bool = False
 
     @classmethod
-    def begin(
-        cls, roster: Roster, country: str, fresh: Sequence[Seat], now_us: int
-    ) -> "Case | None":
-        """None where chance would do."""
-        limits = roster.limits
-        if len(fresh) < limits.burst:
+    def from_burst(
+        cls,
+        presence: PresenceTracker,
+        country: str,
+        silences: Sequence[VantagePresence],
+        now_us: int,
+    ) -> "OutageCandidate | None":
+        """Open a candidate; None where chance explains the silences."""
+        limits = presence.limits
+        if len(silences) < limits.burst:
             return None
         for window_s in limits.windows_s:
             since_us = now_us - int(window_s * SECOND_US)
-            new = [seat for seat in fresh if seat.lost_us >= since_us]
-            if standing_out(roster, country, new, window_s, now_us):
-                burst_us = min(seat.lost_us for seat in new)
+            recent = [vantage for vantage in silences if vantage.lost_us >= since_us]
+            if find_bursts(presence, country, recent, window_s, now_us):
+                burst_us = min(vantage.lost_us for vantage in recent)
                 return cls(country, now_us, burst_us, burst_us, window_s)
         return None
 
     def hold_us(self, limits: Thresholds) -> int:
-        """From when it must hold: the burst's first silence, at most a heartbeat before it stood
-        out. Those of one cut are found within a heartbeat of each other."""
+        """Return from when it must hold.
+
+        The burst's first silence, at most a heartbeat before it stood out: silences of one cut are
+        found within a heartbeat of each other.
+        """
         return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
-        """When to look again whatever comes."""
+        """Return when to evaluate again without a new signal."""
         holds = sorted({limits.hold_s, 45.0, limits.hold_low_s, 90.0, 120.0, 150.0})
         dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
-    def look(self, roster: Roster, darks: list[Dark], now_us: int) -> Outcome:
-        """Judge it anew; what is found goes into `darks`."""
-        limits = roster.limits
-        held_s = (now_us - self.hold_us(limits)) / SECOND_US
-        earlier = self._joining(darks, now_us, roster)
-        self.from_us = min([self.burst_us, *(dark.from_us for dark in earlier)])
-        base = roster.of(self.country, self._takes_part)
+    def evaluate(
+        self, presence: PresenceTracker, outages: list[OutageEpisode], now_us: int
+    ) -> CandidateOutcome:
+        """Evaluate it again; a new episode is added to `outages`."""
+        limits = presence.limits
+        elapsed_s = (now_us - self.hold_us(limits)) / SECOND_US
+        recent_outages = self._recent_outages(outages, now_us, presence)
+        self.from_us = min([self.burst_us, *(outage.from_us for outage in recent_outages)])
+        vantages = presence.select(self.country, self._is_participant)
         apart_us = int(limits.spread_s * SECOND_US)
-        witnessed = confounders.common_mode(roster, self.country, self.burst_us - apart_us)
-        self.gated = witnessed is True or confounders.one_carrier(base, limits)
-        late = now_us - self.found_us >= limits.give_up_s * SECOND_US
+        common_fault = confounders.has_common_mode(presence, self.country, self.burst_us - apart_us)
+        self.gated = common_fault is True or confounders.is_one_carrier(vantages, limits)
+        is_late = now_us - self.found_us >= limits.give_up_s * SECOND_US
         if self.gated:
-            return self._withdraw(now_us, Outcome.BLIND) if late else Outcome.PENDING
-        ballot, old = established(_votes(base), now_us, limits)
-        if held_s >= limits.hold_s and self._clear(roster, now_us):
-            parts = fold(ballot, limits.confirm_share, limits.votes, limits)
-            low = any(part.votes < limits.few for part in parts)
-            parts = self._sure(roster, parts, base, now_us)
-            if parts and (held_s >= limits.hold_low_s or not low):
-                power = confounders.looks_like_power(parts, base, limits)
-                sure = self._confidence(roster, parts, witnessed, old)
-                self._say(roster, darks, parts, base, now_us, sure)
-                roster.forgive(s for s in base if s.status is Status.SILENT and _in(parts, s))
-                self._resolve(roster, earlier, darks, narrowed(parts, ballot), now_us, power)
-                return Outcome.SETTLED
-        return self._suspect(roster, darks, base, now_us, late)
+            return (
+                self._withdraw(now_us, CandidateOutcome.GATED)
+                if is_late
+                else CandidateOutcome.PENDING
+            )
+        votes, is_established = established_votes(_votes(vantages), now_us, limits)
+        if elapsed_s >= limits.hold_s and self._is_confined(presence, now_us):
+            cells = localize(votes, limits.confirm_share, limits.votes, limits)
+            is_low = any(part.votes < limits.few for part in cells)
+            cells = self._significant_cells(presence, cells, vantages, now_us)
+            if cells and (elapsed_s >= limits.hold_low_s or not is_low):
+                is_power = confounders.is_power_failure(cells, vantages, limits)
+                confidence = self._confidence(presence, cells, common_fault, is_established)
+                self._open_outage(presence, outages, cells, vantages, now_us, confidence)
+                presence.exclude_from_churn(
+                    s
+                    for s in vantages
+                    if s.status is PresenceStatus.SILENT and _is_in_cells(cells, s)
+                )
+                self._assign_outage(
+                    presence, recent_outages, outages, narrow_cells(cells, votes), now_us, is_power
+                )
+                return CandidateOutcome.SETTLED
+        return self._suspect(presence, outages, vantages, now_us, is_late)
 
-    def _clear(self, roster: Roster, now_us: int) -> bool:
+    def _is_confined(self, presence: PresenceTracker, now_us: int) -> bool:
         """Whether it is known how the rest of the world fares."""
         waited_s = (now_us - self.burst_us) / SECOND_US
-        if waited_s >= roster.limits.spread_hold_s:
+        if waited_s >= presence.limits.spread_hold_s:
             return True
-        return not confounders.spreading(roster, self.country, self.burst_us)
+        return not confounders.is_spreading(presence, self.country, self.burst_us)
 
     def _suspect(
-        self, roster: Roster, darks: list[Dark], base: Sequence[Seat], now_us: int, late: bool
-    ) -> Outcome:
-        limits = roster.limits
-        share = limits.confirm_share if late else limits.suspect_share
-        parts = fold(count(_votes(base)), share, limits.burst, limits)
-        parts = self._sure(roster, parts, base, now_us)
-        if not parts or self._covered(darks, parts):
-            return self._withdraw(now_us, Outcome.DROPPED) if late else Outcome.PENDING
-        self._say(roster, darks, parts, base, now_us, limits.low)
-        if late and self.dark:
+        self,
+        presence: PresenceTracker,
+        outages: list[OutageEpisode],
+        vantages: Sequence[VantagePresence],
+        now_us: int,
+        is_late: bool,
+    ) -> CandidateOutcome:
+        limits = presence.limits
+        share = limits.confirm_share if is_late else limits.suspect_share
+        cells = localize(count_votes(_votes(vantages)), share, limits.burst, limits)
+        cells = self._significant_cells(presence, cells, vantages, now_us)
+        if not cells or self._is_covered(outages, cells):
+            return (
+                self._withdraw(now_us, CandidateOutcome.DROPPED)
+                if is_late
+                else CandidateOutcome.PENDING
+            )
+        self._open_outage(presence, outages, cells, vantages, now_us, limits.low)
+        if is_late and self.dark:
             self.dark.held = (confounders.FEW,)
-        return Outcome.SETTLED if late else Outcome.PENDING
+        return CandidateOutcome.SETTLED if is_late else CandidateOutcome.PENDING
 
-    def _takes_part(self, seat: Seat) -> bool:
-        return seat.status is Status.LIVE or (
-            seat.status is Status.SILENT and not seat.deferred and seat.lost_us >= self.from_us
+    def _is_participant(self, vantage: VantagePresence) -> bool:
+        return vantage.status is PresenceStatus.LIVE or (
+            vantage.status is PresenceStatus.SILENT
+            and not vantage.deferred
+            and vantage.lost_us >= self.from_us
         )
 
-    def _joining(self, darks: Sequence[Dark], now_us: int, roster: Roster) -> list[Dark]:
-        """Incidents here so young that this may be their growth."""
-        since_us = now_us - int(roster.limits.join_s * SECOND_US)
+    def _recent_outages(
+        self, outages: Sequence[OutageEpisode], now_us: int, presence: PresenceTracker
+    ) -> list[OutageEpisode]:
+        """Return incidents here so young that this may be their growth."""
+        since_us = now_us - int(presence.limits.join_s * SECOND_US)
         return [
-            dark
-            for dark in darks
-            if dark.open
-            and dark is not self.dark
-            and dark.country == self.country
-            and max(dark.grown_us, dark.suspected_us) >= since_us
+            outage
+            for outage in outages
+            if outage.is_open
+            and outage is not self.dark
+            and outage.country == self.country
+            and max(outage.grown_us, outage.suspected_us) >= since_us
         ]
 
-    def _sure(
-        self, roster: Roster, parts: Sequence[Part], base: Sequence[Seat], now_us: int
-    ) -> tuple[Part, ...]:
-        """Only cells that stand out by this burst; what once did need not do so for ever."""
-        if self.dark is not None and self.dark.contains(parts):
-            return tuple(parts)
-        fresh = [s for s in base if s.status is Status.SILENT and s.lost_us >= self.burst_us]
-        limits = roster.limits
-        cells = roster.cells[self.country]
+    def _significant_cells(
+        self,
+        presence: PresenceTracker,
+        affected: Sequence[AffectedCell],
+        vantages: Sequence[VantagePresence],
+        now_us: int,
+    ) -> tuple[AffectedCell, ...]:
+        """Return only cells that stand out by this burst.
+
+        A cell that once stood out need not do so again.
+        """
+        if self.dark is not None and self.dark.contains(affected):
+            return tuple(affected)
+        new_silences = [
+            s for s in vantages if s.status is PresenceStatus.SILENT and s.lost_us >= self.burst_us
+        ]
+        limits = presence.limits
+        cell_count = presence.live_cell_counts[self.country]
         window_s = self.window_s + (now_us - self.found_us) / SECOND_US
         return tuple(
             part
-            for part in parts
-            if tail(roster, part.scope, fresh, window_s, now_us) <= alpha(part.scope, cells, limits)
+            for part in affected
+            if burst_tail(presence, part.scope, new_silences, window_s, now_us)
+            <= tail_limit(part.scope, cell_count, limits)
         )
 
     def _confidence(
-        self, roster: Roster, parts: Sequence[Part], witnessed: bool | None, old: bool
+        self,
+        presence: PresenceTracker,
+        cells: Sequence[AffectedCell],
+        common_fault: bool | None,
+        is_established: bool,
     ) -> float:
-        limits = roster.limits
-        votes = sum(part.votes for part in parts)
-        agreed = sum(part.votes * part.share for part in parts) / (votes + 1)
-        caps = [limits.most, agreed]
-        caps += [limits.low] if votes < limits.few or not old else []
-        caps += [limits.unwitnessed] if witnessed is None else []
+        limits = presence.limits
+        votes = sum(cell.votes for cell in cells)
+        agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
+        caps = [limits.most, agreement]
+        caps += [limits.low] if votes < limits.few or not is_established else []
+        caps += [limits.unwitnessed] if common_fault is None else []
         return round(min(caps), 3)
 
-    def _say(
+    def _open_outage(
         self,
-        roster: Roster,
-        darks: list[Dark],
-        parts: tuple[Part, ...],
-        base: Sequence[Seat],
+        presence: PresenceTracker,
+        outages: list[OutageEpisode],
+        cells: tuple[AffectedCell, ...],
+        vantages: Sequence[VantagePresence],
         now_us: int,
         confidence: float,
     ) -> None:
-        dead = [s for s in base if s.status is Status.SILENT and _in(parts, s)]
-        heards = [s.heard_us for s in dead]
-        fresh = [s.heard_us for s in dead if s.lost_us >= self.burst_us]
-        when = fell(fresh or heards, roster.limits)
+        silent = [
+            s for s in vantages if s.status is PresenceStatus.SILENT and _is_in_cells(cells, s)
+        ]
+        heard_times_us = [s.heard_us for s in silent]
+        burst_times_us = [s.heard_us for s in silent if s.lost_us >= self.burst_us]
+        started = bracket_onset(burst_times_us or heard_times_us, presence.limits)
         if self.dark is None:
-            self.dark = Dark(
-                id=identity("silence", "", join(p.scope for p in parts), when),
+            self.dark = OutageEpisode(
+                id=incident_id("silence", "", enclosing_scope(p.scope for p in cells), started),
                 country=self.country,
-                parts=parts,
-                started=when,
+                parts=cells,
+                started=started,
                 from_us=self.burst_us,
                 suspected_us=now_us,
                 confidence=confidence,
-                limits=roster.limits,
+                limits=presence.limits,
             )
-            darks.append(self.dark)
-        dark = self.dark
-        dark.parts, dark.started, dark.confidence = parts, when, confidence
-        dark.grown_us = now_us
+            outages.append(self.dark)
+        outage = self.dark
+        outage.parts = cells
+        outage.started = started
+        outage.confidence = confidence
+        outage.grown_us = now_us
 
-    def _covered(self, darks: Sequence[Dark], parts: Sequence[Part]) -> bool:
-        """A part of what is known to be dark goes dark again: nothing new is suspected."""
+    def _is_covered(self, outages: Sequence[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
+        """Whether a known dark part goes dark again, so that nothing new is suspected."""
         return any(
-            dark.open
-            and dark is not self.dark
-            and dark.country == self.country
-            and dark.contains(parts)
-            for dark in darks
+            outage.is_open
+            and outage is not self.dark
+            and outage.country == self.country
+            and outage.contains(cells)
+            for outage in outages
         )
 
-    def _resolve(
+    def _assign_outage(
         self,
-        roster: Roster,
-        earlier: Sequence[Dark],
-        darks: list[Dark],
-        narrow: tuple[Part, ...],
+        presence: PresenceTracker,
+        recent_outages: Sequence[OutageEpisode],
+        outages: list[OutageEpisode],
+        narrowed_cells: tuple[AffectedCell, ...],
         now_us: int,
-        power: bool,
+        is_power: bool,
     ) -> None:
-        """It is part of an incident that is known, its growth, or one of its own."""
-        mine = self.dark
-        if mine is None:
+        """Assign it to a known incident, as its part or growth, or open a new one."""
+        own = self.dark
+        if own is None:
             return
-        known = self._known(darks, mine, now_us)
-        if known is not None:
-            darks.remove(mine)
-            if known.came_back(narrow):  # else these are its stragglers
-                known.resume(narrow, mine.started, now_us)
-        elif earlier:
-            first = earlier[0]
-            first.parts = _together(roster, first.parts, mine.parts)
-            first.grown_us = now_us
-            first.confidence = max(first.confidence, mine.confidence)
-            if first.state is State.SUSPECTED and not power:
-                first.confirm(now_us)
-            darks.remove(mine)
-        elif power:
-            mine.held = (confounders.POWER,)
+        enclosing = self._enclosing_outage(outages, own, now_us)
+        if enclosing is not None:
+            outages.remove(own)
+            if enclosing.had_reopened(narrowed_cells):  # else these are its stragglers
+                enclosing.resume(narrowed_cells, own.started, now_us)
+        elif recent_outages:
+            earliest = recent_outages[0]
+            earliest.parts = _merge_cells(presence, earliest.parts, own.parts)
+            earliest.grown_us = now_us
+            earliest.confidence = max(earliest.confidence, own.confidence)
+            if earliest.state is IncidentState.SUSPECTED and not is_power:
+                earliest.confirm(now_us)
+            outages.remove(own)
+        elif is_power:
+            own.held = (confounders.POWER,)
         else:
-            mine.confirm(now_us)
+            own.confirm(now_us)
 
-    def _known(self, darks: Sequence[Dark], mine: Dark, now_us: int) -> Dark | None:
-        """The narrowest incident that holds it, under way or over only a short while."""
-        since_us = now_us - int(mine.limits.resume_s * SECOND_US)
-        holding = [
-            dark
-            for dark in darks
-            if dark is not mine
-            and dark.country == self.country
-            and dark.contains(mine.parts)
-            and (dark.open or (dark.state is State.CLOSED and (dark.closed_us or 0) >= since_us))
+    def _enclosing_outage(
+        self, outages: Sequence[OutageEpisode], own: OutageEpisode, now_us: int
+    ) -> OutageEpisode | None:
+        """Return the narrowest incident that holds it, open or closed shortly before."""
+        since_us = now_us - int(own.limits.resume_s * SECOND_US)
+        enclosing = [
+            outage
+            for outage in outages
+            if outage is not own
+            and outage.country == self.country
+            and outage.contains(own.parts)
+            and (
+                outage.is_open
+                or (outage.state is IncidentState.CLOSED and (outage.closed_us or 0) >= since_us)
+            )
         ]
         return max(
-            holding,
-            key=lambda d: (min(p.scope.fields for p in d.parts), d.suspected_us),
+            enclosing,
+            key=lambda d: (min(p.scope.named_fields for p in d.parts), d.suspected_us),
             default=None,
         )
 
-    def _withdraw(self, now_us: int, outcome: Outcome) -> Outcome:
+    def _withdraw(self, now_us: int, outcome: CandidateOutcome) -> CandidateOutcome:
         if self.dark is not None:
-            self.dark.state, self.dark.closed_us = State.WITHDRAWN, now_us
+            self.dark.state = IncidentState.WITHDRAWN
+            self.dark.closed_us = now_us
         return outcome
 
 
-def _votes(base: Sequence[Seat]) -> list[tuple[Witness, bool]]:
-    return [(seat.witness, seat.status is Status.SILENT) for seat in base]
+def _votes(vantages: Sequence[VantagePresence]) -> list[tuple[VantageRef, bool]]:
+    return [(vantage.witness, vantage.status is PresenceStatus.SILENT) for vantage in vantages]
 
 
-def _in(parts: Sequence[Part], seat: Seat) -> bool:
-    return any(part.scope.holds(seat.witness.place) for part in parts)
+def _is_in_cells(cells: Sequence[AffectedCell], vantage: VantagePresence) -> bool:
+    return any(cell.scope.includes(vantage.witness.place) for cell in cells)
 
 
-def _together(roster: Roster, one: Sequence[Part], two: Sequence[Part]) -> tuple[Part, ...]:
+def _merge_cells(
+    presence: PresenceTracker,
+    first_cells: Sequence[AffectedCell],
+    second_cells: Sequence[AffectedCell],
+) -> tuple[AffectedCell, ...]:
     """Both, without what lies within another: by its name, or by everybody whom it holds.
 
     An operator all of whose vantages are mobile is no second part beside the mobiles.
     """
-    every = sorted([*two, *one], key=lambda part: part.scope.fields)
-    kept: list[Part] = []
-    for part in every:
-        if not any(_inside(roster, part, other) for other in kept):
-            kept.append(part)
-    return tuple(kept)
+    all_cells = sorted([*second_cells, *first_cells], key=lambda cell: cell.scope.named_fields)
+    merged: list[AffectedCell] = []
+    for cell in all_cells:
+        if not any(_is_inside(presence, cell, merged_cell) for merged_cell in merged):
+            merged.append(cell)
+    return tuple(merged)
 
 
-def _inside(roster: Roster, part: Part, other: Part) -> bool:
-    if part.scope.within(other.scope):
+def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCell) -> bool:
+    if cell.scope.is_within(outer.scope):
         return True
-    held = roster.of(
-        part.scope.country,
-        lambda s: s.status is not Status.AWAY and part.scope.holds(s.witness.place),
+    members = presence.select(
+        cell.scope.country,
+        lambda s: s.status is not PresenceStatus.AWAY and cell.scope.includes(s.witness.place),
     )
-    return bool(held) and all(other.scope.holds(s.witness.place) for s in held)
+    return bool(members) and all(outer.scope.includes(s.witness.place) for s in members)

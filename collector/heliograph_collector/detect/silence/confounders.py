@@ -1,12 +1,16 @@
-"""What must not be mistaken for a cut: a fault of ours, of a carrier, of the power."""
+"""Confounders of an outage: faults of the collector, of a carrier, of the power."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from heliograph_collector.detect.silence.presence_tracker import Roster, Seat, Status
-from heliograph_collector.detect.stats.voting import Tally, count, total
-from heliograph_collector.incidents.scope import Part
+from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceStatus,
+    PresenceTracker,
+    VantagePresence,
+)
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -16,78 +20,97 @@ POWER = "power"
 FEW = "few_votes"
 
 
-def common_mode(roster: Roster, country: str, since_us: int) -> bool | None:
-    """Whether the rest of the world falls silent too; None when nobody is there to tell.
+def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> bool | None:
+    """Whether the rest of the world falls silent too; None when nobody can tell.
 
-    The median country speaks: another one that is cut at the same hour changes nothing.
+    The median country decides: another one that is cut at the same hour changes nothing.
     """
-    limits = roster.limits
-    shares, world = [], Tally()
-    for other in roster.countries:
+    limits = presence.limits
+    shares = []
+    world_count = VoteCount()
+    for other in presence.countries:
         if other == country:
             continue
-        here = _fresh(roster.of(other, lambda seat: _recent(seat, since_us)))
-        world.add(here)
-        if here.votes >= limits.witnesses:
-            shares.append(here.share)
-    if world.votes < limits.witnesses:
+        country_count = _count_silent(
+            presence.select(other, lambda vantage: _is_recent(vantage, since_us))
+        )
+        world_count.add(country_count)
+        if country_count.votes >= limits.witnesses:
+            shares.append(country_count.share)
+    if world_count.votes < limits.witnesses:
         return None
-    share = median(shares) if len(shares) > 1 else world.share
+    share = median(shares) if len(shares) > 1 else world_count.share
     return share >= limits.witness_share
 
 
-def spreading(roster: Roster, country: str, burst_us: int) -> bool:
+def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool:
     """Whether two other countries began to fall silent within a minute of this one.
 
-    It may be us, country after country: then this one waits until the rest is known.
+    The collector's own fault may reach country after country, so this one waits for the rest.
     """
-    limits = roster.limits
+    limits = presence.limits
     apart_us = int(limits.spread_s * SECOND_US)
 
-    def new(seat: Seat) -> bool:
-        return seat.status is Status.SILENT and abs(seat.lost_us - burst_us) <= apart_us
+    def is_new(vantage: VantagePresence) -> bool:
+        return (
+            vantage.status is PresenceStatus.SILENT and abs(vantage.lost_us - burst_us) <= apart_us
+        )
 
-    begun = 0
-    for other in roster.countries:
-        if other != country and len(roster.of(other, new)) >= limits.burst:
-            here = roster.of(other, lambda seat: seat.status is Status.LIVE or new(seat))
-            begun += _fresh(here).share >= limits.witness_share / 2
-    return begun >= 2
-
-
-def one_carrier(base: Sequence[Seat], limits: Thresholds) -> bool:
-    """Whether the silent came by one carrier while those of another are well."""
-    by: defaultdict[str, list[Seat]] = defaultdict(list)
-    for seat in base:
-        by[seat.witness.carrier].append(seat)
-    counted = [_fresh(seats) for seats in by.values()]
-    dead = [t for t in counted if t.share >= limits.confirm_share]
-    well = [t for t in counted if t.votes >= limits.witnesses and t.share <= limits.alive_share]
-    return len(dead) == 1 and bool(well) and len(dead) + len(well) == len(counted)
+    begun_countries = 0
+    for other in presence.countries:
+        if other != country and len(presence.select(other, is_new)) >= limits.burst:
+            participants = presence.select(
+                other,
+                lambda other_vantage: (
+                    other_vantage.status is PresenceStatus.LIVE or is_new(other_vantage)
+                ),
+            )
+            begun_countries += _count_silent(participants).share >= limits.witness_share / 2
+    return begun_countries >= 2
 
 
-def looks_like_power(parts: Sequence[Part], base: Sequence[Seat], limits: Thresholds) -> bool:
-    """One region's fixed lines over several operators, while its mobiles live on.
+def is_one_carrier(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Whether all silent vantages came by one carrier while those of another are well."""
+    by_carrier: defaultdict[str, list[VantagePresence]] = defaultdict(list)
+    for vantage in vantages:
+        by_carrier[vantage.witness.carrier].append(vantage)
+    carrier_counts = [_count_silent(carrier_vantages) for carrier_vantages in by_carrier.values()]
+    silent_carriers = [t for t in carrier_counts if t.share >= limits.confirm_share]
+    live_carriers = [
+        t for t in carrier_counts if t.votes >= limits.witnesses and t.share <= limits.alive_share
+    ]
+    return (
+        len(silent_carriers) == 1
+        and bool(live_carriers)
+        and len(silent_carriers) + len(live_carriers) == len(carrier_counts)
+    )
 
-    Phones have batteries. Who cuts a city's network begins with the mobiles.
+
+def is_power_failure(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Whether one region's fixed lines of several operators fail while its mobiles live.
+
+    Phones have batteries. Whoever cuts a city's network begins with the mobiles.
     """
-    regions = {part.scope.region for part in parts}
+    regions = {cell.scope.region for cell in cells}
     if len(regions) != 1 or regions == {""}:
         return False
-    inside = [s for s in base if s.witness.place.region in regions]
-    mobile = _fresh([s for s in inside if s.witness.place.access == "mobile"])
-    silent = [s for s in inside if s.status is Status.SILENT]
+    regional = [s for s in vantages if s.witness.place.region in regions]
+    mobile = _count_silent([s for s in regional if s.witness.place.access == "mobile"])
+    silent = [s for s in regional if s.status is PresenceStatus.SILENT]
     fixed = {s.witness.place.asn for s in silent if s.witness.place.access != "mobile"}
     return (
         mobile.votes >= limits.witnesses and mobile.share <= limits.alive_share and len(fixed) > 1
     )
 
 
-def _recent(seat: Seat, since_us: int) -> bool:
-    return seat.status is Status.LIVE or (
-        seat.status is Status.SILENT and (seat.lost_us >= since_us or seat.deferred)
+def _is_recent(vantage: VantagePresence, since_us: int) -> bool:
+    return vantage.status is PresenceStatus.LIVE or (
+        vantage.status is PresenceStatus.SILENT
+        and (vantage.lost_us >= since_us or vantage.deferred)
     )
 
 
-def _fresh(seats: Sequence[Seat]) -> Tally:
-    return total(count((s.witness, s.status is Status.SILENT) for s in seats))
+def _count_silent(vantages: Sequence[VantagePresence]) -> VoteCount:
+    return sum_votes(count_votes((s.witness, s.status is PresenceStatus.SILENT) for s in vantages))

@@ -1,6 +1,6 @@
-"""The silence channel: presence signals in, incidents out. A pure function of the signals.
+"""Silence detector: presence signals in, incidents out. Pure.
 
-Time moves from signal to signal and from timer to timer; nothing is looked at in between.
+Time moves from signal to signal and from timer to timer; nothing is evaluated in between.
 """
 
 import heapq
@@ -9,21 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.candidate import Case, Outcome
-from heliograph_collector.detect.silence.outage import Dark
-from heliograph_collector.detect.silence.presence_tracker import Roster, Seat, Status, hits
-from heliograph_collector.detect.stats.churn import FLAT, Record
+from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceStatus,
+    PresenceTracker,
+    VantagePresence,
+    affects,
+)
+from heliograph_collector.detect.stats.churn import FLAT, ChurnRecord
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     SECOND_US,
-    Arrival,
     Fault,
+    FaultReason,
     Goodbye,
-    Lost,
-    Presence,
-    Replay,
-    Why,
+    OfflineReport,
+    PresenceSignal,
+    VantageArrival,
+    VantageLoss,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -31,8 +36,8 @@ _FOLLOW_US = 10 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
-    """We could not tell, from … until …, because …"""
+class CoverageGap:
+    """A time in which silences could not be judged, and why."""
 
     since_us: int
     until_us: int
@@ -43,48 +48,48 @@ class Blind:
 @dataclass(frozen=True, slots=True)
 class Findings:
     incidents: tuple[Incident, ...]
-    blind: tuple[Blind, ...]
+    coverage_gaps: tuple[CoverageGap, ...]
 
 
-def watch(
-    signals: Iterable[Presence | Fault | Replay],
+def detect_silence(
+    signals: Iterable[PresenceSignal | Fault | OfflineReport],
     until_us: int,
     limits: Thresholds = THRESHOLDS,
-    week: Sequence[float] = FLAT,
+    weekly_rates: Sequence[float] = FLAT,
 ) -> Findings:
-    """What the signals up to a moment show. Order does not matter; the same in, the same out."""
-    run = Watch(limits, week)
-    for signal in sorted(signals, key=_order):
+    """Return what the signals up to a time show; their order does not matter."""
+    detector = SilenceDetector(limits, weekly_rates)
+    for signal in sorted(signals, key=_sort_key):
         if signal.at_us > until_us:
             break
-        run.take(signal)
-    run.until(until_us)
-    return run.findings()
+        detector.on_signal(signal)
+    detector.advance_to(until_us)
+    return detector.findings()
 
 
-def _order(signal: Presence | Fault | Replay) -> tuple[int, int, str]:
-    """Of one moment the faults first, then who left, then who came."""
-    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, Arrival) else 1
-    nym = signal.witness.nym if isinstance(signal, Arrival) else getattr(signal, "nym", "")
+def _sort_key(signal: PresenceSignal | Fault | OfflineReport) -> tuple[int, int, str]:
+    """Sort by time; at one time faults first, then losses, then arrivals."""
+    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
+    nym = signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
     return signal.at_us, rank, nym
 
 
-def _due(timer: tuple[int, int, str, object]) -> tuple[int, int]:
+def _timer_key(timer: tuple[int, int, str, object]) -> tuple[int, int]:
     return timer[0], timer[1]
 
 
 @dataclass(slots=True)
 class _Blackout:
-    """A fault of ours and whom it touched."""
+    """A fault of the collector and the vantages that it affected."""
 
     fault: Fault
     until_us: int
-    affected: list[Seat]
+    affected: list[VantagePresence]
 
-    def goes_on_as(self, fault: Fault) -> bool:
-        """Whether this is the same fault, told again because it lasts."""
-        mine = self.fault
-        return (mine.at_us, mine.why, mine.country, mine.carrier) == (
+    def is_continued_by(self, fault: Fault) -> bool:
+        """Whether this is the same fault, reported again because it lasts."""
+        own = self.fault
+        return (own.at_us, own.why, own.country, own.carrier) == (
             fault.at_us,
             fault.why,
             fault.country,
@@ -93,248 +98,287 @@ class _Blackout:
 
 
 @dataclass(slots=True, kw_only=True)
-class WatchState:
-    """All that a Watch knows, as plain values. Seats and incidents are named by nym and place."""
+class SilenceDetectorState:
+    """State of a SilenceDetector as plain values, for checkpoints.
 
-    seats: list[Seat]
-    pools: list[tuple[str, str, Record]]
+    Vantages and incidents are referred to by pseudonym and place.
+    """
+
+    seats: list[VantagePresence]
+    pools: list[tuple[str, str, ChurnRecord]]
     fresh: dict[str, list[str]]
     blackouts: list[tuple[Fault, int, list[str]]]
-    darks: list[Dark]
-    cases: list[tuple[Case, int]]  # with its incident's place in `darks`, -1 for none
-    blind: list[Blind]
+    darks: list[OutageEpisode]
+    cases: list[tuple[OutageCandidate, int]]  # with its incident's place in `darks`, -1 for none
+    blind: list[CoverageGap]
     timers: list[tuple[int, int, str, str, int]]  # when, number, name, country, blackout or -1
     set: list[tuple[str, str]]
     number: int
     fired_us: int
 
 
-class Watch:
-    """The same, signal by signal in order of time, for a collector that runs."""
+class SilenceDetector:
+    """The incremental detector: it takes signals one by one in order of time."""
 
-    def __init__(self, limits: Thresholds = THRESHOLDS, week: Sequence[float] = FLAT) -> None:
+    def __init__(
+        self, limits: Thresholds = THRESHOLDS, weekly_rates: Sequence[float] = FLAT
+    ) -> None:
         self._limits = limits
-        self._roster = Roster(limits, week)
-        self._cases: dict[str, Case] = {}
-        self._darks: list[Dark] = []
-        self._fresh: defaultdict[str, deque[Seat]] = defaultdict(deque)
+        self._presence = PresenceTracker(limits, weekly_rates)
+        self._candidates: dict[str, OutageCandidate] = {}
+        self._outages: list[OutageEpisode] = []
+        self._recent_silences: defaultdict[str, deque[VantagePresence]] = defaultdict(deque)
         self._blackouts: list[_Blackout] = []
-        self._blind: list[Blind] = []
+        self._coverage_gaps: list[CoverageGap] = []
         self._timers: list[tuple[int, int, str, object]] = []
-        self._set: set[tuple[str, str]] = set()
-        self._number = 0
+        self._scheduled: set[tuple[str, str]] = set()
+        self._timer_number = 0
         self.fired_us = 0  # when the last timer fell due
 
-    def take(self, signal: Presence | Fault | Replay) -> None:
-        """Signals must come in order of time."""
-        self.until(signal.at_us)
-        if isinstance(signal, Lost):
-            self._lost(signal)
-        elif isinstance(signal, Arrival):
-            self._touched(self._roster.arrive(signal), signal.at_us)
+    def on_signal(self, signal: PresenceSignal | Fault | OfflineReport) -> None:
+        """Handle one signal; signals must come in order of time."""
+        self.advance_to(signal.at_us)
+        if isinstance(signal, VantageLoss):
+            self._on_lost(signal)
+        elif isinstance(signal, VantageArrival):
+            self._on_change(self._presence.on_arrival(signal), signal.at_us)
         elif isinstance(signal, Goodbye):
-            self._roster.goodbye(signal)
+            self._presence.on_goodbye(signal)
         elif isinstance(signal, Fault):
-            self._fault(signal)
+            self._on_fault(signal)
         else:
-            self._replay(signal)
+            self._on_replay(signal)
 
-    def until(self, now_us: int) -> None:
-        """Let time pass: what falls due is looked at."""
+    def advance_to(self, now_us: int) -> None:
+        """Advance the clock and fire due timers."""
         while self._timers and self._timers[0][0] <= now_us:
-            at_us, _, name, what = heapq.heappop(self._timers)
+            at_us, _, name, target = heapq.heappop(self._timers)
             self.fired_us = at_us
-            if isinstance(what, _Blackout):
-                self._settle(what, at_us)
-            elif isinstance(what, str):
-                self._set.discard((name, what))
-                (self._look if name == "look" else self._follow)(what, at_us)
+            if isinstance(target, _Blackout):
+                self._resolve_blackout(target, at_us)
+            elif isinstance(target, str):
+                self._scheduled.discard((name, target))
+                (self._evaluate if name == "look" else self._follow_outages)(target, at_us)
 
     def findings(self) -> Findings:
-        return Findings(tuple(dark.incident() for dark in self._darks), tuple(self._blind))
+        return Findings(
+            tuple(outage.to_incident() for outage in self._outages), tuple(self._coverage_gaps)
+        )
 
-    def adopt(self, said: Incident) -> None:
-        """Go on with an incident that only the log still knows."""
-        self._darks.append(Dark.adopted(said, self._limits))
+    def restore(self, incident: Incident) -> None:
+        """Restore an incident that only the log still knows."""
+        self._outages.append(OutageEpisode.from_incident(incident, self._limits))
 
-    def forget(self, before_us: int, blind_us: int) -> None:
-        """Incidents that were over by then, and blind times."""
-        self._darks = [d for d in self._darks if d.open or (d.closed_us or 0) >= before_us]
-        self._blind = [b for b in self._blind if b.until_us >= blind_us]
+    def forget(self, before_us: int, gaps_before_us: int) -> None:
+        """Drop incidents and coverage gaps that were over by then."""
+        self._outages = [d for d in self._outages if d.is_open or (d.closed_us or 0) >= before_us]
+        self._coverage_gaps = [b for b in self._coverage_gaps if b.until_us >= gaps_before_us]
 
     @property
-    def blind(self) -> Sequence[Blind]:
-        return self._blind
+    def coverage_gaps(self) -> Sequence[CoverageGap]:
+        return self._coverage_gaps
 
-    def country_of(self, nym: str) -> str:
-        """ "" for one that was never here."""
-        seat = self._roster.seats.get(nym)
-        return seat.witness.place.country if seat else ""
+    def country_of(self, pseudonym: str) -> str:
+        """Return its country, "" for a vantage that was never here."""
+        vantage = self._presence.vantages.get(pseudonym)
+        return vantage.witness.place.country if vantage else ""
 
-    def state(self) -> WatchState:
-        """To go on from; shares its parts with this Watch, so it must be written down at once."""
-        places = {id(b): at for at, b in enumerate(self._blackouts)}
-        said = {id(dark): at for at, dark in enumerate(self._darks)}
-        return WatchState(
-            seats=list(self._roster.seats.values()),
-            pools=[(*where, record) for where, record in self._roster.pools.items()],
-            fresh={c: [s.witness.nym for s in fresh] for c, fresh in self._fresh.items() if fresh},
+    def state(self) -> SilenceDetectorState:
+        """Return the state, which shares its parts with this detector: save it at once."""
+        blackout_index = {id(b): index for index, b in enumerate(self._blackouts)}
+        outage_index = {id(outage): index for index, outage in enumerate(self._outages)}
+        return SilenceDetectorState(
+            seats=list(self._presence.vantages.values()),
+            pools=[(*where, record) for where, record in self._presence.pools.items()],
+            fresh={
+                c: [s.witness.nym for s in silences]
+                for c, silences in self._recent_silences.items()
+                if silences
+            },
             blackouts=[
                 (b.fault, b.until_us, [s.witness.nym for s in b.affected]) for b in self._blackouts
             ],
-            darks=self._darks,
-            cases=[(case, said.get(id(case.dark), -1)) for case in self._cases.values()],
-            blind=self._blind,
-            timers=[self._timer_state(timer, places) for timer in sorted(self._timers, key=_due)],
-            set=sorted(self._set),
-            number=self._number,
+            darks=self._outages,
+            cases=[
+                (candidate, outage_index.get(id(candidate.dark), -1))
+                for candidate in self._candidates.values()
+            ],
+            blind=self._coverage_gaps,
+            timers=[
+                self._timer_state(timer, blackout_index)
+                for timer in sorted(self._timers, key=_timer_key)
+            ],
+            set=sorted(self._scheduled),
+            number=self._timer_number,
             fired_us=self.fired_us,
         )
 
     def _timer_state(
-        self, timer: tuple[int, int, str, object], places: Mapping[int, int]
+        self, timer: tuple[int, int, str, object], blackout_index: Mapping[int, int]
     ) -> tuple[int, int, str, str, int]:
-        at_us, number, name, what = timer
-        if isinstance(what, str):
-            return at_us, number, name, what, -1
-        return at_us, number, name, "", places[id(what)]
+        at_us, number, name, target = timer
+        if isinstance(target, str):
+            return at_us, number, name, target, -1
+        return at_us, number, name, "", blackout_index[id(target)]
 
     @classmethod
-    def of(cls, state: WatchState, limits: Thresholds = THRESHOLDS) -> "Watch":
-        """One that goes on from there as the other would have. Raises KeyError, IndexError."""
-        run = cls(limits)
-        run._roster.seat_again(state.seats)
-        run._roster.pools.update({(country, access): r for country, access, r in state.pools})
-        seats = run._roster.seats
-        for country, nyms in state.fresh.items():
-            run._fresh[country].extend(seats[nym] for nym in nyms)
-        run._blackouts = [
-            _Blackout(fault, until_us, [seats[nym] for nym in nyms])
-            for fault, until_us, nyms in state.blackouts
+    def from_state(
+        cls, state: SilenceDetectorState, limits: Thresholds = THRESHOLDS
+    ) -> "SilenceDetector":
+        """Restore a detector. Raises KeyError, IndexError."""
+        detector = cls(limits)
+        detector._presence.restore(state.seats)
+        detector._presence.pools.update(
+            {(country, access): r for country, access, r in state.pools}
+        )
+        vantages = detector._presence.vantages
+        for country, pseudonyms in state.fresh.items():
+            detector._recent_silences[country].extend(
+                vantages[pseudonym] for pseudonym in pseudonyms
+            )
+        detector._blackouts = [
+            _Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
+            for fault, until_us, pseudonyms in state.blackouts
         ]
-        run._darks, run._blind = state.darks, state.blind
-        for case, at in state.cases:
-            case.dark = state.darks[at] if at >= 0 else None
-            run._cases[case.country] = case
+        detector._outages = state.darks
+        detector._coverage_gaps = state.blind
+        for candidate, index in state.cases:
+            candidate.dark = state.darks[index] if index >= 0 else None
+            detector._candidates[candidate.country] = candidate
         for at_us, number, name, country, blackout in state.timers:
-            what = country if blackout < 0 else run._blackouts[blackout]
-            run._timers.append((at_us, number, name, what))
-        run._set = set(state.set)
-        heapq.heapify(run._timers)
-        run._number, run.fired_us = state.number, state.fired_us
-        return run
+            target = country if blackout < 0 else detector._blackouts[blackout]
+            detector._timers.append((at_us, number, name, target))
+        detector._scheduled = set(state.set)
+        heapq.heapify(detector._timers)
+        detector._timer_number = state.number
+        detector.fired_us = state.fired_us
+        return detector
 
-    def live(self, country: str) -> int:
-        """How many vantages of it are here, or would be if it were not dark there."""
-        if any(dark.open and dark.country == country for dark in self._darks):
-            return len(self._roster.countries[country])
-        return self._roster.live[Scope(country)]
+    def count_live(self, country: str) -> int:
+        """Count its vantages that are live, or would be but for an incident."""
+        if any(outage.is_open and outage.country == country for outage in self._outages):
+            return len(self._presence.countries[country])
+        return self._presence.live_counts[Scope(country)]
 
-    def _timer(self, at_us: int, name: str, what: object) -> None:
-        self._number += 1
-        heapq.heappush(self._timers, (at_us, self._number, name, what))
+    def _add_timer(self, at_us: int, name: str, target: object) -> None:
+        self._timer_number += 1
+        heapq.heappush(self._timers, (at_us, self._timer_number, name, target))
 
-    def _once(self, at_us: int, name: str, country: str) -> None:
-        if (name, country) not in self._set:
-            self._set.add((name, country))
-            self._timer(at_us, name, country)
+    def _schedule(self, at_us: int, name: str, country: str) -> None:
+        if (name, country) not in self._scheduled:
+            self._scheduled.add((name, country))
+            self._add_timer(at_us, name, country)
 
-    def _lost(self, signal: Lost) -> None:
-        seat = self._roster.lose(signal)
-        if seat is None:
+    def _on_lost(self, signal: VantageLoss) -> None:
+        vantage = self._presence.on_lost(signal)
+        if vantage is None:
             return
         for blackout in self._blackouts:
-            if signal.at_us <= blackout.until_us and hits(blackout.fault, seat):
-                seat.deferred = True
-                blackout.affected.append(seat)
+            if signal.at_us <= blackout.until_us and affects(blackout.fault, vantage):
+                vantage.deferred = True
+                blackout.affected.append(vantage)
                 return
-        self._silent(seat)
+        self._on_silent(vantage)
 
-    def _silent(self, seat: Seat) -> None:
-        country = seat.witness.place.country
-        self._fresh[country].append(seat)
-        if len(self._fresh[country]) >= self._limits.burst:
-            self._once(seat.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
-        self._touched(seat, seat.lost_us)
+    def _on_silent(self, vantage: VantagePresence) -> None:
+        country = vantage.witness.place.country
+        self._recent_silences[country].append(vantage)
+        if len(self._recent_silences[country]) >= self._limits.burst:
+            self._schedule(vantage.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
+        self._on_change(vantage, vantage.lost_us)
 
-    def _touched(self, seat: Seat, at_us: int) -> None:
-        country = seat.witness.place.country
-        if country in self._cases:
-            self._once(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
-        if any(dark.open and dark.country == country for dark in self._darks):
-            self._once(at_us + _FOLLOW_US, "follow", country)
+    def _on_change(self, vantage: VantagePresence, at_us: int) -> None:
+        country = vantage.witness.place.country
+        if country in self._candidates:
+            self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
+        if any(outage.is_open and outage.country == country for outage in self._outages):
+            self._schedule(at_us + _FOLLOW_US, "follow", country)
 
-    def _fault(self, fault: Fault) -> None:
-        if fault.why is Why.RESTART and fault.at_us == fault.until_us and not self._roster.seats:
+    def _on_fault(self, fault: Fault) -> None:
+        if (
+            fault.why is FaultReason.RESTART
+            and fault.at_us == fault.until_us
+            and not self._presence.vantages
+        ):
             return  # the first start ever: nobody is awaited
         until_us = fault.until_us + int(self._limits.grace_s * SECOND_US)
-        told = Blind(fault.at_us, until_us, fault.why.value, fault.country)
+        gap = CoverageGap(fault.at_us, until_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
-        blackout = next((b for b in self._blackouts if b.goes_on_as(fault)), None)
+        blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
-            blackout = _Blackout(fault, until_us, self._roster.suspend(fault))
+            blackout = _Blackout(fault, until_us, self._presence.suspend(fault))
             self._blackouts.append(blackout)
-            self._blind.append(told)
+            self._coverage_gaps.append(gap)
         else:
-            before = replace(told, until_us=blackout.until_us)
-            self._blind = [told if b == before else b for b in self._blind]
+            previous_gap = replace(gap, until_us=blackout.until_us)
+            self._coverage_gaps = [gap if b == previous_gap else b for b in self._coverage_gaps]
             blackout.until_us = max(until_us, blackout.until_us)
-        for fresh in self._fresh.values():
-            self._defer(fresh, blackout)
-        self._timer(blackout.until_us, "settle", blackout)
+        for silences in self._recent_silences.values():
+            self._defer_silences(silences, blackout)
+        self._add_timer(blackout.until_us, "settle", blackout)
 
-    def _defer(self, fresh: deque[Seat], blackout: _Blackout) -> None:
-        """Silences found since shortly before the fault may be its first signs."""
+    def _defer_silences(self, silences: deque[VantagePresence], blackout: _Blackout) -> None:
+        """Defer silences found since shortly before the fault: they may be its first signs."""
         since_us = blackout.fault.at_us - int(self._limits.beat_s * SECOND_US)
-        for seat in [s for s in fresh if s.heard_us >= since_us and hits(blackout.fault, s)]:
-            if seat.status is Status.SILENT:
-                seat.deferred = True
-                blackout.affected.append(seat)
-                fresh.remove(seat)
+        for vantage in [
+            s for s in silences if s.heard_us >= since_us and affects(blackout.fault, s)
+        ]:
+            if vantage.status is PresenceStatus.SILENT:
+                vantage.deferred = True
+                blackout.affected.append(vantage)
+                silences.remove(vantage)
 
-    def _settle(self, blackout: _Blackout, now_us: int) -> None:
+    def _resolve_blackout(self, blackout: _Blackout, now_us: int) -> None:
         if now_us < blackout.until_us:
             return  # it went on; its last telling settles it
-        unique = list({id(seat): seat for seat in blackout.affected}.values())
-        for seat in self._roster.settle(unique, blackout.fault, now_us):
-            self._silent(seat)
+        vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
+        for vantage in self._presence.resolve_fault(vantages, blackout.fault, now_us):
+            self._on_silent(vantage)
 
-    def _look(self, country: str, now_us: int) -> None:
-        fresh = self._fresh[country]
+    def _evaluate(self, country: str, now_us: int) -> None:
+        silences = self._recent_silences[country]
         since_us = now_us - int(max(self._limits.windows_s) * SECOND_US)
-        while fresh and fresh[0].lost_us < since_us:
-            fresh.popleft()
-        burst = [s for s in fresh if s.status is Status.SILENT and not s.deferred]
-        case = self._cases.get(country)
-        if case is None:
-            case = Case.begin(self._roster, country, burst, now_us)
-            if case is None:
-                return
-            self._cases[country] = case
-            for due_us in case.deadlines(self._limits):
-                self._timer(due_us, "look", country)
-        outcome = case.look(self._roster, self._darks, now_us)
-        if outcome is Outcome.BLIND:
-            self._blind.append(Blind(case.found_us, now_us, confounders.COMMON, country))
-        if outcome is not Outcome.PENDING:
-            del self._cases[country]
-            if outcome is Outcome.SETTLED:
-                fresh.clear()
-            self._once(now_us + _FOLLOW_US, "follow", country)
-
-    def _follow(self, country: str, now_us: int) -> None:
-        here = [d for d in self._darks if d.open and d.country == country]
-        soon = [
-            dark.follow(self._roster, now_us, [other for other in here if other is not dark])
-            for dark in here
-            if country not in self._cases
+        while silences and silences[0].lost_us < since_us:
+            silences.popleft()
+        burst_vantages = [
+            s for s in silences if s.status is PresenceStatus.SILENT and not s.deferred
         ]
-        if any(soon) or country in self._cases:
-            self._once(now_us + _FOLLOW_US, "follow", country)
+        candidate = self._candidates.get(country)
+        if candidate is None:
+            candidate = OutageCandidate.from_burst(self._presence, country, burst_vantages, now_us)
+            if candidate is None:
+                return
+            self._candidates[country] = candidate
+            for due_us in candidate.deadlines(self._limits):
+                self._add_timer(due_us, "look", country)
+        outcome = candidate.evaluate(self._presence, self._outages, now_us)
+        if outcome is CandidateOutcome.GATED:
+            self._coverage_gaps.append(
+                CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
+            )
+        if outcome is not CandidateOutcome.PENDING:
+            del self._candidates[country]
+            if outcome is CandidateOutcome.SETTLED:
+                silences.clear()
+            self._schedule(now_us + _FOLLOW_US, "follow", country)
 
-    def _replay(self, signal: Replay) -> None:
-        seat = self._roster.seats.get(signal.nym)
-        for dark in self._darks:
-            over_us = dark.ended.latest_us if dark.ended else signal.at_us
-            nearby = seat is not None and dark.holds(seat.witness.place)
-            dark.hear(signal, nearby and signal.since_us <= over_us)
+    def _follow_outages(self, country: str, now_us: int) -> None:
+        outages = [d for d in self._outages if d.is_open and d.country == country]
+        needs_follow_up = [
+            outage.follow(
+                self._presence,
+                now_us,
+                [other_outage for other_outage in outages if other_outage is not outage],
+            )
+            for outage in outages
+            if country not in self._candidates
+        ]
+        if any(needs_follow_up) or country in self._candidates:
+            self._schedule(now_us + _FOLLOW_US, "follow", country)
+
+    def _on_replay(self, signal: OfflineReport) -> None:
+        vantage = self._presence.vantages.get(signal.nym)
+        for outage in self._outages:
+            over_us = outage.ended.latest_us if outage.ended else signal.at_us
+            is_nearby = vantage is not None and outage.holds(vantage.witness.place)
+            outage.add_replay(signal, is_nearby and signal.since_us <= over_us)

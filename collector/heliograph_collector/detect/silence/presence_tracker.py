@@ -1,17 +1,30 @@
-"""Who is live, who fell silent and since when, and how often each does so by itself."""
+"""Presence: which vantages are live, which fell silent, and how often each does."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from heliograph_collector.detect.stats.churn import FLAT, Record, chance, hour_of_week, per_day
-from heliograph_collector.incidents.scope import Scope, scopes_of
-from heliograph_collector.model.signals import Arrival, Fault, Goodbye, Lost, Why, Witness
+from heliograph_collector.detect.stats.churn import (
+    FLAT,
+    ChurnRecord,
+    hour_of_week,
+    silence_chance,
+    silences_per_day,
+)
+from heliograph_collector.model.scope import Scope, scopes_of
+from heliograph_collector.model.signals import (
+    Fault,
+    FaultReason,
+    Goodbye,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+)
 from heliograph_collector.model.thresholds import Thresholds
 
 
-class Status(Enum):
+class PresenceStatus(Enum):
     LIVE = 1
     SILENT = 2
     AWAY = 3  # said goodbye, or was given up: no voter
@@ -19,148 +32,176 @@ class Status(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Seat:
-    """One vantage. `floor`: the chance of this silence that a fault of ours leaves it."""
+class VantagePresence:
+    """One vantage; `floor` is the chance of silence that a fault of the collector leaves."""
 
-    witness: Witness
-    status: Status = Status.LIVE
+    witness: VantageRef
+    status: PresenceStatus = PresenceStatus.LIVE
     since_us: int = 0  # live since
     heard_us: int = 0
     lost_us: int = 0
     back_us: int = 0  # live again after a silence, since
     deferred: bool = False  # its silence began in a fault of ours
     floor: float = 0.0
-    own: Record = field(default_factory=Record)
+    own: ChurnRecord = field(default_factory=ChurnRecord)
 
 
 @dataclass(slots=True)
-class Roster:
+class PresenceTracker:
     limits: Thresholds
-    week: Sequence[float] = FLAT
-    seats: dict[str, Seat] = field(default_factory=dict)
-    countries: defaultdict[str, dict[str, Seat]] = field(default_factory=lambda: defaultdict(dict))
-    live: Counter[Scope] = field(default_factory=Counter)
-    cells: Counter[str] = field(default_factory=Counter)  # of a country, with anybody live
-    pools: defaultdict[tuple[str, str], Record] = field(default_factory=lambda: defaultdict(Record))
+    weekly_rates: Sequence[float] = FLAT
+    vantages: dict[str, VantagePresence] = field(default_factory=dict)
+    countries: defaultdict[str, dict[str, VantagePresence]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    live_counts: Counter[Scope] = field(default_factory=Counter)
+    live_cell_counts: Counter[str] = field(
+        default_factory=Counter
+    )  # of a country, with anybody live
+    pools: defaultdict[tuple[str, str], ChurnRecord] = field(
+        default_factory=lambda: defaultdict(ChurnRecord)
+    )
 
-    def seat_again(self, seats: Iterable[Seat]) -> None:
-        """Put back who was here, as they were."""
-        for seat in seats:
-            self.seats[seat.witness.nym] = seat
-            self.countries[seat.witness.place.country][seat.witness.nym] = seat
-            if seat.status in (Status.LIVE, Status.AWAITED):
-                self._tally(seat, +1)
+    def restore(self, restored: Iterable[VantagePresence]) -> None:
+        """Restore the vantages of a checkpoint."""
+        for vantage in restored:
+            self.vantages[vantage.witness.nym] = vantage
+            self.countries[vantage.witness.place.country][vantage.witness.nym] = vantage
+            if vantage.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
+                self._count_live(vantage, +1)
 
-    def arrive(self, signal: Arrival) -> Seat:
+    def on_arrival(self, signal: VantageArrival) -> VantagePresence:
         witness = signal.witness
-        seat = self.seats.get(witness.nym)
-        if seat is None:
-            seat = self.seats[witness.nym] = Seat(witness, Status.AWAY)
-        elif seat.witness.place != witness.place:
-            self._leave(seat, signal.at_us)
-            del self.countries[seat.witness.place.country][witness.nym]
-        seat.witness = witness
-        self.countries[witness.place.country][witness.nym] = seat
-        if seat.status is Status.SILENT:
-            seat.back_us = signal.at_us
-        if seat.status in (Status.SILENT, Status.AWAY):
-            self._tally(seat, +1)
-            seat.since_us = signal.at_us
-        seat.status, seat.deferred, seat.floor = Status.LIVE, False, 0.0
-        return seat
+        vantage = self.vantages.get(witness.nym)
+        if vantage is None:
+            vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
+        elif vantage.witness.place != witness.place:
+            self._mark_away(vantage, signal.at_us)
+            del self.countries[vantage.witness.place.country][witness.nym]
+        vantage.witness = witness
+        self.countries[witness.place.country][witness.nym] = vantage
+        if vantage.status is PresenceStatus.SILENT:
+            vantage.back_us = signal.at_us
+        if vantage.status in (PresenceStatus.SILENT, PresenceStatus.AWAY):
+            self._count_live(vantage, +1)
+            vantage.since_us = signal.at_us
+        vantage.status = PresenceStatus.LIVE
+        vantage.deferred = False
+        vantage.floor = 0.0
+        return vantage
 
-    def goodbye(self, signal: Goodbye) -> Seat | None:
-        seat = self.seats.get(signal.nym)
-        if seat is not None:
-            self._leave(seat, signal.at_us)
-        return seat
+    def on_goodbye(self, signal: Goodbye) -> VantagePresence | None:
+        vantage = self.vantages.get(signal.nym)
+        if vantage is not None:
+            self._mark_away(vantage, signal.at_us)
+        return vantage
 
-    def lose(self, signal: Lost) -> Seat | None:
-        """None when it was back already, or never here."""
-        seat = self.seats.get(signal.nym)
-        if seat is None or seat.status not in (Status.LIVE, Status.AWAITED):
+    def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
+        """Return None when it was back already, or never here."""
+        vantage = self.vantages.get(signal.nym)
+        if vantage is None or vantage.status not in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
             return None
-        if seat.since_us > signal.heard_us:
+        if vantage.since_us > signal.heard_us:
             return None
-        self._present(seat, signal.heard_us, losses=1)
-        self._tally(seat, -1)
-        seat.status = Status.SILENT
-        seat.heard_us, seat.lost_us = signal.heard_us, signal.at_us
-        return seat
+        self._record_presence(vantage, signal.heard_us, losses=1)
+        self._count_live(vantage, -1)
+        vantage.status = PresenceStatus.SILENT
+        vantage.heard_us = signal.heard_us
+        vantage.lost_us = signal.at_us
+        return vantage
 
-    def suspend(self, fault: Fault) -> list[Seat]:
-        """Those whose presence nobody knows from the fault on: after a restart, everybody live."""
-        affected = [s for s in self.seats.values() if s.status is Status.LIVE and hits(fault, s)]
-        if fault.why is Why.RESTART:
-            for seat in affected:
-                seat.status, seat.heard_us = Status.AWAITED, fault.at_us
+    def suspend(self, fault: Fault) -> list[VantagePresence]:
+        """Suspend vantages whose presence a fault hides; after a restart all live ones."""
+        affected = [
+            s
+            for s in self.vantages.values()
+            if s.status is PresenceStatus.LIVE and affects(fault, s)
+        ]
+        if fault.why is FaultReason.RESTART:
+            for vantage in affected:
+                vantage.status = PresenceStatus.AWAITED
+                vantage.heard_us = fault.at_us
         return affected
 
-    def settle(self, affected: Iterable[Seat], fault: Fault, now_us: int) -> list[Seat]:
-        """Who did not come back from a fault of ours is silent as of now, if others came back."""
-        every = [s for s in affected if s.status is not Status.AWAY]
-        gone = [s for s in every if s.status is Status.AWAITED or s.deferred]
-        all_in = Counter(s.witness.place.country for s in every)
-        gone_in = Counter(s.witness.place.country for s in gone)
-        for seat in gone:
-            country = seat.witness.place.country
-            others = len(every) - all_in[country]
-            missing = len(gone) - gone_in[country]
-            known = others >= self.limits.witnesses
-            seat.floor = (missing + 1) / (others + 2) if known else 0.5
-            if seat.status is Status.AWAITED:
-                self._tally(seat, -1)
-                seat.heard_us = max(fault.at_us, seat.heard_us)
-            seat.status, seat.deferred, seat.lost_us = Status.SILENT, False, now_us
-        return gone
+    def resolve_fault(
+        self, affected: Iterable[VantagePresence], fault: Fault, now_us: int
+    ) -> list[VantagePresence]:
+        """Mark those who did not return from a fault as silent now, if others returned."""
+        present_vantages = [s for s in affected if s.status is not PresenceStatus.AWAY]
+        missing_vantages = [
+            s for s in present_vantages if s.status is PresenceStatus.AWAITED or s.deferred
+        ]
+        present_by_country = Counter(s.witness.place.country for s in present_vantages)
+        missing_by_country = Counter(s.witness.place.country for s in missing_vantages)
+        for vantage in missing_vantages:
+            country = vantage.witness.place.country
+            others_count = len(present_vantages) - present_by_country[country]
+            others_missing = len(missing_vantages) - missing_by_country[country]
+            is_known = others_count >= self.limits.witnesses
+            vantage.floor = (others_missing + 1) / (others_count + 2) if is_known else 0.5
+            if vantage.status is PresenceStatus.AWAITED:
+                self._count_live(vantage, -1)
+                vantage.heard_us = max(fault.at_us, vantage.heard_us)
+            vantage.status = PresenceStatus.SILENT
+            vantage.deferred = False
+            vantage.lost_us = now_us
+        return missing_vantages
 
-    def forgive(self, seats: Iterable[Seat]) -> None:
-        """Silences of a confirmed incident are nobody's own habit."""
-        for seat in seats:
-            seat.own.losses = max(0.0, seat.own.losses - 1)
-            pool = self._pool(seat.witness)
+    def exclude_from_churn(self, confirmed_silent: Iterable[VantagePresence]) -> None:
+        """Exclude silences of a confirmed incident from the vantages' churn."""
+        for vantage in confirmed_silent:
+            vantage.own.losses = max(0.0, vantage.own.losses - 1)
+            pool = self._pool(vantage.witness)
             pool.losses = max(0.0, pool.losses - 1)
 
-    def chance(self, seat: Seat, window_s: float, now_us: int) -> float:
-        """That it falls silent within the window though nothing is the matter."""
-        rate = per_day(seat.own, self._pool(seat.witness), self.limits)
-        return max(seat.floor, chance(rate * self.week[hour_of_week(now_us)], window_s))
+    def chance_of_silence(self, vantage: VantagePresence, window_s: float, now_us: int) -> float:
+        """Return the chance that it falls silent within the window by itself."""
+        rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
+        return max(
+            vantage.floor, silence_chance(rate * self.weekly_rates[hour_of_week(now_us)], window_s)
+        )
 
-    def pool_chance(self, country: str, window_s: float) -> float:
-        """The least of the country's pools, for a first glance."""
+    def min_pool_chance(self, country: str, window_s: float) -> float:
+        """Return the least chance of the country's pools, for a first check."""
         rates = [
-            per_day(Record(), pool, self.limits)
-            for (where, _), pool in self.pools.items()
-            if where == country
+            silences_per_day(ChurnRecord(), pool, self.limits)
+            for (pool_country, _), pool in self.pools.items()
+            if pool_country == country
         ]
-        return chance(min(rates, default=self.limits.usual_per_day), window_s)
+        return silence_chance(min(rates, default=self.limits.usual_per_day), window_s)
 
-    def of(self, country: str, keep: Callable[[Seat], bool]) -> list[Seat]:
-        return [seat for seat in self.countries[country].values() if keep(seat)]
+    def select(
+        self, country: str, predicate: Callable[[VantagePresence], bool]
+    ) -> list[VantagePresence]:
+        return [vantage for vantage in self.countries[country].values() if predicate(vantage)]
 
-    def _leave(self, seat: Seat, at_us: int) -> None:
-        if seat.status in (Status.LIVE, Status.AWAITED):
-            self._present(seat, at_us, losses=0)
-            self._tally(seat, -1)
-        seat.status, seat.deferred, seat.floor = Status.AWAY, False, 0.0
+    def _mark_away(self, vantage: VantagePresence, at_us: int) -> None:
+        if vantage.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
+            self._record_presence(vantage, at_us, losses=0)
+            self._count_live(vantage, -1)
+        vantage.status = PresenceStatus.AWAY
+        vantage.deferred = False
+        vantage.floor = 0.0
 
-    def _present(self, seat: Seat, until_us: int, losses: int) -> None:
-        seat.own.add(losses, until_us - seat.since_us, self.limits.memory_days)
-        self._pool(seat.witness).add(losses, until_us - seat.since_us)
+    def _record_presence(self, vantage: VantagePresence, until_us: int, losses: int) -> None:
+        vantage.own.add(losses, until_us - vantage.since_us, self.limits.memory_days)
+        self._pool(vantage.witness).add(losses, until_us - vantage.since_us)
 
-    def _pool(self, witness: Witness) -> Record:
+    def _pool(self, witness: VantageRef) -> ChurnRecord:
         return self.pools[witness.place.country, witness.place.access]
 
-    def _tally(self, seat: Seat, step: int) -> None:
-        for scope in scopes_of(seat.witness.place):
-            before = self.live[scope]
-            self.live[scope] = before + step
-            self.cells[scope.country] += (before + step > 0) - (before > 0)
+    def _count_live(self, vantage: VantagePresence, step: int) -> None:
+        for scope in scopes_of(vantage.witness.place):
+            previous_count = self.live_counts[scope]
+            self.live_counts[scope] = previous_count + step
+            self.live_cell_counts[scope.country] += (previous_count + step > 0) - (
+                previous_count > 0
+            )
 
 
-def hits(fault: Fault, seat: Seat) -> bool:
-    """Whether a fault of ours touches this vantage."""
-    return fault.country in ("", seat.witness.place.country) and fault.carrier in (
+def affects(fault: Fault, vantage: VantagePresence) -> bool:
+    """Whether a fault of the collector affects this vantage."""
+    return fault.country in ("", vantage.witness.place.country) and fault.carrier in (
         "",
-        seat.witness.carrier,
+        vantage.witness.carrier,
     )

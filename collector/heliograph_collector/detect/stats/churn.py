@@ -1,4 +1,4 @@
-"""How often each vantage falls silent by itself: Gamma-Poisson, shrunk to its pool."""
+"""Churn: how often each vantage falls silent by itself (Gamma-Poisson, pooled)."""
 
 import math
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ FLAT = (1.0,) * HOURS
 
 
 @dataclass(slots=True)
-class Record:
-    """Silences and days of presence, of one vantage or of a pool of them."""
+class ChurnRecord:
+    """Silences and days of presence of one vantage, or of a pool of them."""
 
     losses: float = 0.0
     days: float = 0.0
 
     def add(self, losses: int, present_us: int, memory_days: float | None = None) -> None:
-        """With `memory_days` the past fades: it never weighs more than so many days."""
+        """Add losses and presence; with `memory_days` older data fade to that weight."""
         self.losses += losses
         self.days += max(0, present_us) / DAY_US
         if memory_days is not None and self.days > memory_days:
-            kept = memory_days / self.days
-            self.losses *= kept
+            share_kept = memory_days / self.days
+            self.losses *= share_kept
             self.days = memory_days
 
 
-def per_day(own: Record, pool: Record, limits: Thresholds) -> float:
-    """The posterior mean of a vantage's rate.
+def silences_per_day(own: ChurnRecord, pool: ChurnRecord, limits: Thresholds) -> float:
+    """Return the posterior mean of a vantage's rate.
 
     Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days), where m is
     the pool's own rate, shrunk in the same way to the usual one.
@@ -41,22 +41,28 @@ def per_day(own: Record, pool: Record, limits: Thresholds) -> float:
     return min(limits.most_per_day, (mean * weight + own.losses) / (weight + own.days))
 
 
-def chance(rate_per_day: float, window_s: float) -> float:
-    """Of at least one silence within the window."""
+def silence_chance(rate_per_day: float, window_s: float) -> float:
+    """Return the chance of at least one silence within the window."""
     return -math.expm1(-rate_per_day * window_s * SECOND_US / DAY_US)
 
 
 def hour_of_week(at_us: int) -> int:
-    """0 is Monday 00:00 UTC."""
+    """Return the hour of the week; 0 is Monday 00:00 UTC."""
     return (at_us // (3_600 * SECOND_US) + _THURSDAY) % HOURS
 
 
-def seasonal(losses: Sequence[float], days: Sequence[float], weight: float = 20.0) -> list[float]:
-    """A factor per hour of the week from losses and vantage-days in each, shrunk to 1.
+def weekly_factors(
+    losses: Sequence[float], days: Sequence[float], weight: float = 20.0
+) -> list[float]:
+    """Return a factor per hour of the week, shrunk to 1.
 
-    `weight` is the number of expected losses that the prior is worth.
+    Args:
+        losses: Losses in each hour of the week.
+        days: Vantage-days in each hour of the week.
+        weight: The number of expected losses that the prior is worth.
     """
-    total, exposure = sum(losses), sum(days)
+    total = sum(losses)
+    exposure = sum(days)
     if total <= 0 or exposure <= 0:
         return list(FLAT)
     expected = [total * d / exposure for d in days]

@@ -1,4 +1,4 @@
-"""Which cells explain what is seen: the widest that do, and no more than are needed.
+"""Localization: the fewest and widest cells that explain the votes.
 
 Each cell named is a hypothesis: inside it votes are hits with the share seen there, outside with
 the share of noise. The cell that gains most likelihood is named first, its votes are set aside, and
@@ -10,150 +10,173 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from heliograph_collector.detect.stats.voting import Ballot, Tally
-from heliograph_collector.incidents.scope import Part, Scope, scopes_of
-from heliograph_collector.model.signals import Place
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace
+from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_SAME = 1e-6  # votes are sums of fractions
+_VOTE_TOLERANCE = 1e-6  # votes are sums of fractions
 
 
-def fold(
-    ballot: Ballot, share: float, least: float, limits: Thresholds = THRESHOLDS
-) -> tuple[Part, ...]:
-    """The cells with at least `share` hits and `least` votes that explain the ballot together."""
-    rest, every = dict(ballot), cells_of(ballot)
-    cells: Mapping[Scope, Tally] = every
-    parts: list[Part] = []
-    while found := _best(rest, cells, every, share, least, limits):
-        for scope in _split(found, rest, share, least, limits):
-            inside = {place: tally for place, tally in rest.items() if scope.holds(place)}
-            parts.append(_part(scope, inside, limits))
-            rest = {place: tally for place, tally in rest.items() if place not in inside}
-        cells = cells_of(rest)
-    return tuple(parts)
+def localize(
+    votes: VotesByPlace, share: float, min_votes: float, limits: Thresholds = THRESHOLDS
+) -> tuple[AffectedCell, ...]:
+    """Return the cells with at least `share` hits and `min_votes` that explain the votes."""
+    remaining = dict(votes)
+    all_cells = count_by_cell(votes)
+    cells: Mapping[Scope, VoteCount] = all_cells
+    affected: list[AffectedCell] = []
+    while best := _best_cell(remaining, cells, all_cells, share, min_votes, limits):
+        for scope in _split_cell(best, remaining, share, min_votes, limits):
+            inside = {
+                location: vote_count
+                for location, vote_count in remaining.items()
+                if scope.includes(location)
+            }
+            affected.append(_affected_cell(scope, inside, limits))
+            remaining = {
+                location: vote_count
+                for location, vote_count in remaining.items()
+                if location not in inside
+            }
+        cells = count_by_cell(remaining)
+    return tuple(affected)
 
 
-def _best(
-    rest: Ballot,
-    cells: Mapping[Scope, Tally],
-    every: Mapping[Scope, Tally],
+def _best_cell(
+    remaining: VotesByPlace,
+    cells: Mapping[Scope, VoteCount],
+    all_cells: Mapping[Scope, VoteCount],
     share: float,
-    least: float,
+    min_votes: float,
     limits: Thresholds,
 ) -> Scope | None:
-    """Of cells of the rest with the same votes the widest; a narrower one takes somebody it spares.
+    """Return the widest cell of those with the same votes; None if none explains enough.
 
     The whole country takes more than one network.
     """
-    networks = networks_of(rest)
+    networks = hit_networks(remaining)
     ranked = [
-        (round(_gain(tally, limits.noise), 6), -scope.fields, scope)
-        for scope, tally in cells.items()
-        if tally.votes >= least - _SAME
-        and tally.share >= share <= every[scope].share
-        and (not scope.national or len(networks) >= limits.networks)
+        (round(_likelihood_gain(vote_count, limits.noise), 6), -scope.named_fields, scope)
+        for scope, vote_count in cells.items()
+        if vote_count.votes >= min_votes - _VOTE_TOLERANCE
+        and vote_count.share >= share <= all_cells[scope].share
+        and (not scope.is_national or len(networks) >= limits.networks)
     ]
     gain, _, scope = max(ranked, default=(0.0, 0, None))
     return scope if gain > limits.explain else None
 
 
-def _split(
-    scope: Scope, rest: Ballot, share: float, least: float, limits: Thresholds
+def _split_cell(
+    scope: Scope, remaining: VotesByPlace, share: float, min_votes: float, limits: Thresholds
 ) -> tuple[Scope, ...]:
-    """Two cities of three are no country: a cell gives way to those of its cells that explain more.
+    """Split a cell into those of its cells along one dimension that explain more.
 
-    Along one dimension, each of them worth naming, and paid for. That data centres stay is no
-    reason: they stay in any cut.
+    Two cities of three are no country. Each part must be worth naming, and paid for. That data
+    centers stay is no reason: they stay in any cut.
     """
-    cells = cells_of(
+    cells = count_by_cell(
         {
-            place: tally
-            for place, tally in rest.items()
-            if scope.holds(place) and (scope.access or place.access != "hosting")
+            location: vote_count
+            for location, vote_count in remaining.items()
+            if scope.includes(location) and (scope.access or location.access != "hosting")
         }
     )
     if scope not in cells:
         return (scope,)
     best: tuple[Scope, ...] = (scope,)
-    gained = _gain(cells[scope], limits.noise) - limits.explain
+    best_gain = _likelihood_gain(cells[scope], limits.noise) - limits.explain
     for name in ("region", "asn", "access"):
-        along = {scope._replace(**{name: here}) for here in {getattr(c, name) for c in cells}}
+        candidates = {
+            scope._replace(**{name: value}) for value in {getattr(c, name) for c in cells}
+        }
         children = [
             cell
-            for cell in sorted(along & cells.keys() - {scope})
-            if cells[cell].votes >= least - _SAME
+            for cell in sorted(candidates & cells.keys() - {scope})
+            if cells[cell].votes >= min_votes - _VOTE_TOLERANCE
             and cells[cell].share >= share
-            and _gain(cells[cell], limits.noise) > limits.explain
+            and _likelihood_gain(cells[cell], limits.noise) > limits.explain
         ]
-        worth = sum(_gain(cells[cell], limits.noise) - limits.explain for cell in children)
-        if len(children) > 1 and worth > gained:
-            best, gained = tuple(children), worth
+        gain = sum(
+            _likelihood_gain(cells[cell], limits.noise) - limits.explain for cell in children
+        )
+        if len(children) > 1 and gain > best_gain:
+            best = tuple(children)
+            best_gain = gain
     return best
 
 
-def narrowed(parts: Iterable[Part], ballot: Ballot) -> tuple[Part, ...]:
-    """The same by the narrowest names with the same votes.
+def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple[AffectedCell, ...]:
+    """Rename cells by their narrowest names with the same votes.
 
-    For what comes and goes inside a cut: the rest of it is dark, and is claimed for nothing.
+    For parts that come and go inside a cut: the rest of it is dark, and nothing is claimed for it.
     """
-    cells = cells_of(ballot)
+    cells = count_by_cell(votes)
     return tuple(
         replace(
-            part,
+            affected_cell,
             scope=max(
                 (
                     scope
-                    for scope, tally in cells.items()
-                    if scope.within(part.scope)
-                    and abs(tally.votes - cells[part.scope].votes) < _SAME
+                    for scope, vote_count in cells.items()
+                    if scope.is_within(affected_cell.scope)
+                    and abs(vote_count.votes - cells[affected_cell.scope].votes) < _VOTE_TOLERANCE
                 ),
-                key=lambda scope: (scope.fields, scope),
-                default=part.scope,
+                key=lambda scope: (scope.named_fields, scope),
+                default=affected_cell.scope,
             ),
         )
-        for part in parts
+        for affected_cell in affected
     )
 
 
-def cells_of(ballot: Mapping[Place, Tally]) -> dict[Scope, Tally]:
-    """What the votes come to in every cell, the intersections too."""
-    cells: defaultdict[Scope, Tally] = defaultdict(Tally)
-    for place, tally in ballot.items():
-        votes, hits = tally.votes, tally.hits
-        for scope in scopes_of(place):  # the innermost loop of all detectors
+def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[Scope, VoteCount]:
+    """Count votes in every cell, intersections included."""
+    cells: defaultdict[Scope, VoteCount] = defaultdict(VoteCount)
+    for location, vote_count in votes_by_place.items():
+        votes = vote_count.votes
+        hits = vote_count.hits
+        for scope in scopes_of(location):  # the innermost loop of all detectors
             cell = cells[scope]
             cell.votes += votes
             cell.hits += hits
     return cells
 
 
-def networks_of(ballot: Mapping[Place, Tally]) -> set[int]:
-    """The ASNs that hits come from."""
-    return {place.asn for place, tally in ballot.items() if tally.hits and place.asn}
+def hit_networks(votes_by_place: Mapping[VantageLocation, VoteCount]) -> set[int]:
+    """Return the ASNs that hits come from."""
+    return {
+        location.asn
+        for location, vote_count in votes_by_place.items()
+        if vote_count.hits and location.asn
+    }
 
 
-def _gain(tally: Tally, noise: float) -> float:
-    q = min(max(tally.share, 1e-6), 1 - 1e-6)
-    missed = tally.votes - tally.hits
-    return tally.hits * math.log(q / noise) + missed * math.log((1 - q) / (1 - noise))
+def _likelihood_gain(vote_count: VoteCount, noise: float) -> float:
+    share = min(max(vote_count.share, 1e-6), 1 - 1e-6)
+    misses = vote_count.votes - vote_count.hits
+    return vote_count.hits * math.log(share / noise) + misses * math.log((1 - share) / (1 - noise))
 
 
-def _part(scope: Scope, inside: Ballot, limits: Thresholds) -> Part:
-    whole = Tally()
-    for tally in inside.values():
-        whole.add(tally)
-    spared = [
+def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> AffectedCell:
+    total = VoteCount()
+    for vote_count in votes.values():
+        total.add(vote_count)
+    unaffected = [
         cell
-        for cell, tally in cells_of(inside).items()
-        if cell != scope and tally.votes >= limits.votes and tally.share <= limits.alive_share
+        for cell, vote_count in count_by_cell(votes).items()
+        if cell != scope
+        and vote_count.votes >= limits.votes
+        and vote_count.share <= limits.alive_share
     ]
-    return Part(scope, whole.votes, whole.share, len(networks_of(inside)), _widest(spared))
+    return AffectedCell(
+        scope, total.votes, total.share, len(hit_networks(votes)), _widest_cells(unaffected)
+    )
 
 
-def _widest(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
-    kept: list[Scope] = []
-    for scope in sorted(scopes, key=lambda s: (s.fields, s)):
-        if not any(scope.within(wider) for wider in kept):
-            kept.append(scope)
-    return tuple(kept)
+def _widest_cells(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    widest: list[Scope] = []
+    for scope in sorted(scopes, key=lambda s: (s.named_fields, s)):
+        if not any(scope.is_within(wider) for wider in widest):
+            widest.append(scope)
+    return tuple(widest)

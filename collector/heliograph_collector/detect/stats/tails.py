@@ -1,30 +1,30 @@
-"""Exact tails for small numbers, a sure bound for large ones. No library: they are short."""
+"""Tail probabilities: exact for small numbers, a bound for large ones."""
 
 import math
 from collections.abc import Sequence
 
 
 def quantile(values: Sequence[int], q: float) -> int:
-    """The nearest of the values, of which there must be one."""
+    """Return the nearest of the values, which must not be empty."""
     ordered = sorted(values)
     return ordered[round(q * (len(ordered) - 1))]
 
 
-_EXACT = 40_000  # steps of the recursion that are worth it
+_MAX_EXACT_STEPS = 40_000  # steps of the recursion that are worth it
 
 
 def upper_tail(chances: Sequence[float], k: int) -> float:
-    """P(at least k successes) of independent trials with unlike chances (Poisson-binomial).
+    """Return P(at least k successes) of independent trials with unlike chances.
 
-    By the recursion over trials with all counts from k up absorbed in one state; where that would
-    take long, Chernoff's bound exp(k - m - k ln(k/m)), which is never below the truth.
+    Poisson-binomial, by the recursion over trials with all counts from k up absorbed in one state;
+    where that would take long, the bound of `chernoff_bound`, which is never below the truth.
     """
     if k <= 0:
         return 1.0
     if k > len(chances):
         return 0.0
-    bound = chernoff(sum(chances), k)
-    if len(chances) * k > _EXACT:
+    bound = chernoff_bound(sum(chances), k)
+    if len(chances) * k > _MAX_EXACT_STEPS:
         return bound
     dist = [1.0] + [0.0] * k  # dist[k]: k or more
     for p in chances:
@@ -35,20 +35,24 @@ def upper_tail(chances: Sequence[float], k: int) -> float:
     return min(dist[k], bound)
 
 
-def chernoff(mean: float, k: int) -> float:
-    """P(X >= k) is at most this, for a sum of independent trials with this mean."""
+def chernoff_bound(mean: float, k: int) -> float:
+    """Bound P(X >= k) for a sum of independent trials with this mean.
+
+    Chernoff's bound exp(k - m - k ln(k/m)).
+    """
     if mean <= 0.0:
         return 0.0
     return 1.0 if k <= mean else math.exp(k - mean - k * math.log(k / mean))
 
 
-def beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
-    """ln P(k of n) under a beta-binomial of this mean and intra-class correlation, 0 < both < 1.
+def log_beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
+    """Return ln P(k of n) under a beta-binomial of this mean and intra-class correlation.
 
-    Counts may be fractions (weights): the gamma functions do not mind. The factor C(n, k) is left
-    out; it cancels in every ratio.
+    Both lie between 0 and 1. Counts may be fractions (weights). The factor C(n, k) is left out; it
+    cancels in every ratio.
     """
-    a, b = mean * (1.0 - spread) / spread, (1.0 - mean) * (1.0 - spread) / spread
+    a = mean * (1.0 - spread) / spread
+    b = (1.0 - mean) * (1.0 - spread) / spread
     return _ln_beta(k + a, n - k + b) - _ln_beta(a, b)
 
 

@@ -1,16 +1,16 @@
-"""Who votes, and how much: one vote per vantage, one per network, the old before the young."""
+"""Voting: one vote per vantage and per network; established vantages come first."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heliograph_collector.model.signals import DAY_US, Place, Witness
+from heliograph_collector.model.signals import DAY_US, VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 
 @dataclass(slots=True)
-class Tally:
-    """`votes` and `hits` are weighted; a network that spans places shares its one vote out."""
+class VoteCount:
+    """Weighted votes and hits; a network that spans places divides its one vote."""
 
     votes: float = 0.0
     hits: float = 0.0
@@ -19,65 +19,68 @@ class Tally:
     def share(self) -> float:
         return self.hits / self.votes if self.votes else 0.0
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "VoteCount") -> None:
         self.votes += other.votes
         self.hits += other.hits
 
 
-Ballot = dict[Place, Tally]
+VotesByPlace = dict[VantageLocation, VoteCount]
 
 
-def count(votes: Iterable[tuple[Witness, bool]]) -> Ballot:
-    """One vote per network and place, the network's whole weight being one.
+def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
+    """Count one vote per network, divided among the places that it claims.
 
-    A network's vote in a place is a hit when more than half of its vantages there are. Who says
-    to be in several places does not get more votes by it.
+    A network's vote in a place is a hit when more than half of its vantages there are. A network
+    that claims several places gets no more votes.
     """
-    # No object for each booth: with `cells_of` this is where detectors spend their time.
-    booths: dict[tuple[str, Place], list[int]] = {}  # how many, and how many hits
+    # No object per group: with `scopes_of` this is where detectors spend their time.
+    groups: dict[tuple[str, VantageLocation], list[int]] = {}  # how many, and how many hits
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for witness, hit in votes:
-        key = witness.prefix, witness.place
-        booth = booths.get(key)
-        if booth is None:
-            booths[key] = [1, hit]
-            spans[witness.prefix, witness.place.country] += 1
+    for vantage, hit in votes:
+        key = vantage.prefix, vantage.place
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [1, hit]
+            spans[vantage.prefix, vantage.place.country] += 1
         else:
-            booth[0] += 1
-            booth[1] += hit
-    ballot: defaultdict[Place, Tally] = defaultdict(Tally)
-    for (prefix, place), (people, hits) in booths.items():
-        weight = 1.0 / spans[prefix, place.country]
-        tally = ballot[place]
-        tally.votes += weight
-        tally.hits += weight * (2 * hits > people)
-    return dict(ballot)
+            group[0] += 1
+            group[1] += hit
+    votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
+    for (prefix, location), (group_size, hits) in groups.items():
+        weight = 1.0 / spans[prefix, location.country]
+        vote_count = votes_by_place[location]
+        vote_count.votes += weight
+        vote_count.hits += weight * (2 * hits > group_size)
+    return dict(votes_by_place)
 
 
-def total(ballot: Ballot) -> Tally:
-    whole = Tally()
-    for tally in ballot.values():
-        whole.add(tally)
-    return whole
+def sum_votes(votes_by_place: VotesByPlace) -> VoteCount:
+    """Sum the votes of all places."""
+    overall = VoteCount()
+    for vote_count in votes_by_place.values():
+        overall.add(vote_count)
+    return overall
 
 
-def standing(witness: Witness, at_us: int) -> float:
-    """1 - 1/days, the weight of a vantage known for so many days; 0 on the first."""
-    days = (at_us - witness.first_us) / DAY_US
+def seniority_weight(vantage: VantageRef, at_us: int) -> float:
+    """Return 1 - 1/days, the weight of a vantage known for so many days; 0 at first."""
+    days = (at_us - vantage.first_us) / DAY_US
     return max(0.0, 1.0 - 1.0 / days) if days > 0 else 0.0
 
 
-def established(
-    votes: Iterable[tuple[Witness, bool]], at_us: int, limits: Thresholds
-) -> tuple[Ballot, bool]:
-    """(ballot, whether the old enough make it up).
+def established_votes(
+    votes: Iterable[tuple[VantageRef, bool]], at_us: int, limits: Thresholds
+) -> tuple[VotesByPlace, bool]:
+    """Return (votes, whether established vantages alone made them).
 
     Only those known for `standing_days` confirm. Where they are too few to confirm anything, all
-    vote, and what comes of it is of low confidence.
+    vote, and the result is of low confidence.
     """
-    every = list(votes)
+    all_votes = list(votes)
     needed = 1.0 - 1.0 / limits.standing_days
-    old = count((w, hit) for w, hit in every if standing(w, at_us) >= needed)
-    if total(old).votes >= limits.votes:
-        return old, True
-    return count(every), False
+    established_only = count_votes(
+        (w, hit) for w, hit in all_votes if seniority_weight(w, at_us) >= needed
+    )
+    if sum_votes(established_only).votes >= limits.votes:
+        return established_only, True
+    return count_votes(all_votes), False

@@ -9,7 +9,7 @@ from aiohttp import web
 from markupsafe import Markup, escape
 
 from heliograph_collector.http.api.parameters import parse
-from heliograph_collector.http.headers import public_text
+from heliograph_collector.http.headers import respond_text
 from heliograph_collector.http.templates import environment
 
 Json = Mapping[str, Any]
@@ -19,7 +19,7 @@ _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ApiOperation:
     """One method of one path, as the page tells it."""
 
     anchor: str
@@ -33,57 +33,60 @@ class Call:
     example: str  # an address to try, "" where there is none
 
 
-class Docs:
+class DocsPage:
     def __init__(self, document: Json, assets: Mapping[str, str]) -> None:
         """`document` does not change, so the page is made once."""
         template = environment().get_template("docs.html")
         self._html = template.render(
-            assets=assets, calls=calls(document), version=document["info"]["version"], quoted=quoted
+            assets=assets,
+            calls=list_operations(document),
+            version=document["info"]["version"],
+            quoted=render_code,
         )
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, ())
         tag = self._html.encode()
-        return public_text(request, self._html, "text/html", tag, max_age_s=_MAX_AGE_S)
+        return respond_text(request, self._html, "text/html", tag, max_age_s=_MAX_AGE_S)
 
 
-def quoted(text: str) -> Markup:
+def render_code(markdown: str) -> Markup:
     """What stands between backticks, as CommonMark has it in the document, is code."""
-    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 -- escaped
+    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(markdown))))  # noqa: S704 -- escaped
 
 
-def calls(document: Json) -> list[Call]:
+def list_operations(document: Json) -> list[ApiOperation]:
     """In the document's order."""
     schemas = document["components"]["schemas"]
     return [
-        _call(method, path, operation, schemas)
+        _build_operation(method, path, operation, schemas)
         for path, item in document["paths"].items()
         for method, operation in item.items()
     ]
 
 
-def _call(method: str, path: str, operation: Json, schemas: Json) -> Call:
+def _build_operation(method: str, path: str, operation: Json, schemas: Json) -> ApiOperation:
     responses = operation["responses"]
-    good = responses["200"].get("content", {})
+    success = responses["200"].get("content", {})
     parameters = operation.get("parameters", [])
     examples = [f"{p['name']}={p['example']}" for p in parameters if "example" in p][:1]
-    return Call(
+    return ApiOperation(
         anchor=f"{method}{path.translate(_ANCHORS)}",
         method=method.upper(),
         path=path,
         summary=operation["summary"],
         operator="security" in operation,
-        parameters=[_parameter(p) for p in parameters],
+        parameters=[_build_parameter(p) for p in parameters],
         answers=[
             (status, answer["description"], ", ".join(answer.get("content", {})))
             for status, answer in responses.items()
         ],
-        fields=_fields(good.get("application/json", {}).get("schema", {}), schemas),
+        fields=_list_fields(success.get("application/json", {}).get("schema", {}), schemas),
         example="?".join([path, *examples]) if method == "get" and "{" not in path else "",
     )
 
 
-def _parameter(p: Json) -> Json:
+def _build_parameter(p: Json) -> Json:
     return {
         "name": p["name"],
         "where": p["in"],
@@ -92,28 +95,32 @@ def _parameter(p: Json) -> Json:
     }
 
 
-def _fields(schema: Json, schemas: Json) -> list[tuple[str, str, str]]:
+def _list_fields(schema: Json, schemas: Json) -> list[tuple[str, str, str]]:
     """The first level; lists and objects are named, not opened."""
-    found = _opened(schema, schemas)
+    resolved = _resolve_schema(schema, schemas)
     return [
-        (name, _kind(field, schemas), str(_opened(field, schemas).get("description", "")))
-        for name, field in found.get("properties", {}).items()
+        (
+            name,
+            _describe_type(field, schemas),
+            str(_resolve_schema(field, schemas).get("description", "")),
+        )
+        for name, field in resolved.get("properties", {}).items()
     ]
 
 
-def _opened(schema: Json, schemas: Json) -> Json:
+def _resolve_schema(schema: Json, schemas: Json) -> Json:
     while "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     return schema
 
 
-def _kind(schema: Json, schemas: Json) -> str:
+def _describe_type(schema: Json, schemas: Json) -> str:
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     kind = schema.get("type", "any")
-    words = list(kind) if isinstance(kind, list) else [kind]
-    if words[0] == "array":
-        return f"list of {_kind(schema.get('items', {}), schemas)}"
+    types = list(kind) if isinstance(kind, list) else [kind]
+    if types[0] == "array":
+        return f"list of {_describe_type(schema.get('items', {}), schemas)}"
     if "enum" in schema and len(schema["enum"]) <= 8:
-        return " | ".join(str(word) for word in schema["enum"])
-    return " or ".join(words)
+        return " | ".join(str(value) for value in schema["enum"])
+    return " or ".join(types)

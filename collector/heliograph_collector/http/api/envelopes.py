@@ -5,15 +5,15 @@ import asyncio
 from aiohttp import web
 
 from heliograph.envelope import SIZES
-from heliograph.http_envelope import PLACE
+from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.problem import Problem
 
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
 DEADLINE_S = 10.0
-AT_ONCE = 16  # times MAX_BODY is what strangers can make us hold
-_HTTP = {
+MAX_CONCURRENT = 16  # times MAX_BODY is what strangers can make us hold
+_HTTP_STATUS = {
     pb.STATUS_STORED: 200,
     pb.STATUS_DUPLICATE: 200,
     pb.STATUS_REJECTED: 422,
@@ -21,61 +21,63 @@ _HTTP = {
 }
 
 
-class Envelopes:
+class EnvelopeApi:
     def __init__(self, feed: Feed, deadline_s: float = DEADLINE_S) -> None:
         self._feed = feed
         self._deadline_s = deadline_s
-        self._under_way = 0
+        self._active_count = 0
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answers a serialized SubmitResponse, whatever became of the envelope."""
-        if self._under_way >= AT_ONCE:
-            raise _busy("Too many envelopes are coming in at once; try again soon.")
-        self._under_way += 1
+        if self._active_count >= MAX_CONCURRENT:
+            raise _busy_problem("Too many envelopes are coming in at once; try again soon.")
+        self._active_count += 1
         try:
             async with asyncio.timeout(self._deadline_s):
-                body = await _body(request)
-                receipt = await self._feed.accept(body, way(request), PLACE in request.headers)
+                body = await _read_body(request)
+                receipt = await self._feed.accept_envelope(
+                    body, forwarded_for(request), INTERMEDIARY_HEADER in request.headers
+                )
         except TimeoutError:
             raise Problem(
                 408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."
             ) from None
         finally:
-            self._under_way -= 1
-        return _answer(receipt)
+            self._active_count -= 1
+        return _build_response(receipt)
 
 
-def way(request: web.Request) -> str:
+def forwarded_for(request: web.Request) -> str:
     """The addresses it came by, the peer last: which of them count is the door's to say."""
     return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
 
 
-async def _body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY:
-        raise _too_large()
+        raise _too_large_problem()
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
         if len(body) > MAX_BODY:
-            raise _too_large()
+            raise _too_large_problem()
     if not body:
         raise Problem(400, "Empty body", "The body must be one serialized Envelope.")
     return bytes(body)
 
 
-def _answer(receipt: pb.Receipt) -> web.Response:
+def _build_response(receipt: pb.Receipt) -> web.Response:
     headers = {"Retry-After": str(receipt.retry_after_s)} if receipt.retry_after_s else {}
     return web.Response(
-        status=_HTTP.get(receipt.status, 503),
+        status=_HTTP_STATUS.get(receipt.status, 503),
         body=pb.SubmitResponse(receipt=receipt).SerializeToString(),
         content_type="application/x-protobuf",
         headers=headers,
     )
 
 
-def _too_large() -> Problem:
+def _too_large_problem() -> Problem:
     return Problem(413, "Too large", f"An envelope has at most {MAX_BODY} bytes.")
 
 
-def _busy(detail: str) -> Problem:
+def _busy_problem(detail: str) -> Problem:
     return Problem(503, "Busy", detail, headers={"Retry-After": "5"})

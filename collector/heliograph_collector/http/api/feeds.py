@@ -15,105 +15,112 @@ _NEVER = "1970-01-01T00:00:00Z"  # of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def title(country: str) -> str:
-    return f"Heliograph: incidents in {labels.country(country) if country else 'the world'}"
+def format_title(country: str) -> str:
+    return f"Heliograph: incidents in {labels.country_name(country) if country else 'the world'}"
 
 
-def told(incident: Json) -> str:
+def summarize_incident(incident: Json) -> str:
     """What an entry says beside its title."""
-    lines = [f"State: {incident['state']}.", f"How sure: {incident_text.sure(incident)}."]
-    how = labels.how(incident["layer"], incident["method"])
+    lines = [
+        f"State: {incident['state']}.",
+        f"How sure: {incident_text.describe_confidence(incident)}.",
+    ]
+    how = labels.describe_method(incident["layer"], incident["method"])
     if how:
         lines.append(f"How: {how}.")
-    lines += [f"The operator says: “{text}”." for text in _reasons(incident)]
-    lines += [f"Against it: {labels.HELD.get(word, word)}." for word in incident["held"]]
-    lines += [f"Hint: {labels.HINTS.get(word, word)}." for word in incident["hints"]]
+    lines += [f"The operator says: “{reason}”." for reason in _list_reasons(incident)]
+    lines += [
+        f"Against it: {labels.COUNTER_EVIDENCE.get(code, code)}." for code in incident["held"]
+    ]
+    lines += [f"Hint: {labels.HINTS.get(code, code)}." for code in incident["hints"]]
     return " ".join(lines)
 
 
-def _reasons(incident: Json) -> list[str]:
+def _list_reasons(incident: Json) -> list[str]:
     """Of the operator's verdict, where one stands."""
-    said = incident.get("operator") or {}
-    verdicts = [said[name] for name in ("confirmed", "withdrawn") if said.get(name)]
-    return [one["text"] for one in verdicts if one["until"] is None and one["text"]]
+    operator = incident.get("operator") or {}
+    verdicts = [operator[name] for name in ("confirmed", "withdrawn") if operator.get(name)]
+    return [entry["text"] for entry in verdicts if entry["until"] is None and entry["text"]]
 
 
-def urn(seed: str, name: str) -> str:
+def build_urn(seed: str, name: str) -> str:
     """Lasts for ever, whatever the address of this collector will be."""
     return uuid5(NAMESPACE_URL, f"heliograph:{seed}:{name}").urn
 
 
-def atom(incidents: Sequence[Json], base: str, path: str, seed: str, country: str) -> str:
+def build_atom(incidents: Sequence[Json], base: str, path: str, seed: str, country: str) -> str:
     """`base` is the address of this collector, `seed` what tells it from others."""
     feed = ET.Element("feed", xmlns=_ATOM)
-    _put(feed, "id", urn(seed, f"feed {country}"))
-    _put(feed, "title", title(country))
-    _put(feed, "subtitle", "What is cut, where, since when, and how sure that is.")
-    _put(feed, "updated", max((i["updated"] for i in incidents), default=_NEVER))
-    _put(_put(feed, "author"), "name", "Heliograph")
-    _link(feed, "self", base + path, "application/atom+xml")
-    _link(feed, "alternate", f"{base}/{f'?country={country}' if country else ''}", "text/html")
+    _add_element(feed, "id", build_urn(seed, f"feed {country}"))
+    _add_element(feed, "title", format_title(country))
+    _add_element(feed, "subtitle", "What is cut, where, since when, and how sure that is.")
+    _add_element(feed, "updated", max((i["updated"] for i in incidents), default=_NEVER))
+    _add_element(_add_element(feed, "author"), "name", "Heliograph")
+    _add_link(feed, "self", base + path, "application/atom+xml")
+    _add_link(feed, "alternate", f"{base}/{f'?country={country}' if country else ''}", "text/html")
     for incident in incidents:
-        _entry(feed, incident, base, seed)
+        _add_entry(feed, incident, base, seed)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(feed, encoding="unicode")
 
 
-def _entry(feed: ET.Element, incident: Json, base: str, seed: str) -> None:
-    entry = _put(feed, "entry")
-    _put(entry, "id", urn(seed, incident["id"]))
-    _put(entry, "title", incident["sentence"])
-    _put(entry, "published", incident["alerts"][0]["at"])
-    _put(entry, "updated", incident["updated"])
-    _put(entry, "summary", told(incident))
-    _link(entry, "alternate", base + incident["links"]["page"], "text/html")
-    _link(entry, "related", base + incident["links"]["self"], "application/json")
-    for term in _tags(incident):
-        ET.SubElement(entry, "category", term=_clean(term))
+def _add_entry(feed: ET.Element, incident: Json, base: str, seed: str) -> None:
+    entry = _add_element(feed, "entry")
+    _add_element(entry, "id", build_urn(seed, incident["id"]))
+    _add_element(entry, "title", incident["sentence"])
+    _add_element(entry, "published", incident["alerts"][0]["at"])
+    _add_element(entry, "updated", incident["updated"])
+    _add_element(entry, "summary", summarize_incident(incident))
+    _add_link(entry, "alternate", base + incident["links"]["page"], "text/html")
+    _add_link(entry, "related", base + incident["links"]["self"], "application/json")
+    for term in _list_tags(incident):
+        ET.SubElement(entry, "category", term=_strip_invalid(term))
 
 
-def _tags(incident: Json) -> list[str]:
+def _list_tags(incident: Json) -> list[str]:
     scope = incident["scope"]
     return [
         t for t in (incident["kind"], incident["state"], scope["country"], scope["service"]) if t
     ]
 
 
-def _put(parent: ET.Element, name: str, text: str = "") -> ET.Element:
+def _add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
     element = ET.SubElement(parent, name)
-    element.text = _clean(text) or None
+    element.text = _strip_invalid(content) or None
     return element
 
 
-def _link(parent: ET.Element, rel: str, href: str, media: str) -> None:
-    ET.SubElement(parent, "link", rel=rel, href=_clean(href), type=media)
+def _add_link(parent: ET.Element, rel: str, href: str, media: str) -> None:
+    ET.SubElement(parent, "link", rel=rel, href=_strip_invalid(href), type=media)
 
 
-def _clean(text: str) -> str:
+def _strip_invalid(content: str) -> str:
     """Without what XML cannot hold."""
-    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", content)
 
 
-def json_feed(incidents: Sequence[Json], base: str, path: str, seed: str, country: str) -> Json:
+def build_json_feed(
+    incidents: Sequence[Json], base: str, path: str, seed: str, country: str
+) -> Json:
     return {
         "version": "https://jsonfeed.org/version/1.1",
-        "title": title(country),
+        "title": format_title(country),
         "home_page_url": f"{base}/{f'?country={country}' if country else ''}",
         "feed_url": base + path,
         "description": "What is cut, where, since when, and how sure that is.",
         "language": "en",
         "authors": [{"name": "Heliograph"}],
-        "items": [_item(incident, base, seed) for incident in incidents],
+        "items": [_build_item(incident, base, seed) for incident in incidents],
     }
 
 
-def _item(incident: Json, base: str, seed: str) -> Json:
+def _build_item(incident: Json, base: str, seed: str) -> Json:
     return {
-        "id": urn(seed, incident["id"]),
+        "id": build_urn(seed, incident["id"]),
         "url": base + incident["links"]["page"],
         "title": incident["sentence"],
-        "content_text": f"{incident['sentence']} {told(incident)}",
+        "content_text": f"{incident['sentence']} {summarize_incident(incident)}",
         "date_published": incident["alerts"][0]["at"],
         "date_modified": incident["updated"],
-        "tags": _tags(incident),
+        "tags": _list_tags(incident),
         "_heliograph": {name: incident[name] for name in ("state", "kind", "scope", "confidence")},
     }

@@ -20,67 +20,74 @@ from heliograph_collector.http.api.parameters import (
     parse,
 )
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.headers import public_json, public_text
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.http.incident_document import Json, chosen, page, place_of
+from heliograph_collector.http.headers import respond_json, respond_text
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import Json, cut_page, filter_incidents, sort_key
 from heliograph_collector.http.problem import Problem
 
-MANY = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
-FEEDS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, LIMIT)
-ID = re.compile("[A-Za-z0-9_-]{1,64}")
-_IN_A_FEED = 100
+LIST_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
+FEED_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, LIMIT)
+ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
+_DEFAULT_FEED_SIZE = 100
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
-class Cases:
-    def __init__(self, feed: Feed, shelf: Shelf) -> None:
-        self._feed, self._shelf = feed, shelf
+class IncidentApi:
+    def __init__(self, feed: Feed, incident_cache: IncidentCache) -> None:
+        self._feed = feed
+        self._incident_cache = incident_cache
 
-    async def many(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, MANY)
-        position = read_cursor(asked.get("cursor", ""))
-        found = chosen(self._shelf.all(), asked)
-        rows, following = page(found, position, asked.get("limit", 100))
+    async def list_incidents(self, request: web.Request) -> web.Response:
+        values = parse(request.query, LIST_PARAMETERS)
+        position = read_cursor(values.get("cursor", ""))
+        matching = filter_incidents(self._incident_cache.all_incidents(), values)
+        rows, following = cut_page(matching, position, values.get("limit", 100))
         body = {
             "k_anonymity": self._feed.k_anonymity,
-            "incidents": [self._shelf.told(row) for row in rows],
+            "incidents": [self._incident_cache.add_annotations(row) for row in rows],
             "next": write_cursor(following) if following else None,
         }
-        return public_json(request, body, max_age_s=5)
+        return respond_json(request, body, max_age_s=5)
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def get_incident(self, request: web.Request) -> web.Response:
         parse(request.query, ())
-        told = self._shelf.told(found(self._shelf, request))
-        return public_json(request, told, max_age_s=5)
+        incident = self._incident_cache.add_annotations(
+            find_incident(self._incident_cache, request)
+        )
+        return respond_json(request, incident, max_age_s=5)
 
-    async def atom(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, FEEDS)
-        text = feeds.atom(self._newest(asked), *self._place(request, asked))
-        return public_text(request, text, "application/atom+xml", text.encode(), max_age_s=60)
+    async def get_atom(self, request: web.Request) -> web.Response:
+        values = parse(request.query, FEED_PARAMETERS)
+        xml = feeds.build_atom(self._list_newest(values), *self._feed_context(request, values))
+        return respond_text(request, xml, "application/atom+xml", xml.encode(), max_age_s=60)
 
-    async def json_feed(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, FEEDS)
-        body = feeds.json_feed(self._newest(asked), *self._place(request, asked))
-        response = public_json(request, body, max_age_s=60)
+    async def get_json_feed(self, request: web.Request) -> web.Response:
+        values = parse(request.query, FEED_PARAMETERS)
+        body = feeds.build_json_feed(
+            self._list_newest(values), *self._feed_context(request, values)
+        )
+        response = respond_json(request, body, max_age_s=60)
         if response.status == 200:
             response.content_type = "application/feed+json"
         return response
 
-    def _newest(self, asked: Mapping[str, Any]) -> list[Json]:
+    def _list_newest(self, values: Mapping[str, Any]) -> list[Json]:
         """By their last change, as readers of feeds expect."""
-        some = chosen(self._shelf.all(), asked)
-        some.sort(key=lambda i: (i["updated"], place_of(i)), reverse=True)
-        return some[: asked.get("limit", _IN_A_FEED)]
+        matching = filter_incidents(self._incident_cache.all_incidents(), values)
+        matching.sort(key=lambda i: (i["updated"], sort_key(i)), reverse=True)
+        return matching[: values.get("limit", _DEFAULT_FEED_SIZE)]
 
-    def _place(self, request: web.Request, asked: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    def _feed_context(
+        self, request: web.Request, values: Mapping[str, Any]
+    ) -> tuple[str, str, str, str]:
         seed = self._feed.public_key.hex()
-        return origin(request), request.path_qs, seed, asked.get("country", "")
+        return request_origin(request), request.path_qs, seed, values.get("country", "")
 
 
-def found(shelf: Shelf, request: web.Request) -> Json:
+def find_incident(incident_cache: IncidentCache, request: web.Request) -> Json:
     """Raises Problem 404, also for those of too few: the answer is the same."""
     id_ = request.match_info["id"]
-    incident = shelf.one(id_) if ID.fullmatch(id_) else None
+    incident = incident_cache.get_incident(id_) if ID_PATTERN.fullmatch(id_) else None
     if incident is None:
         raise Problem(
             404,
@@ -90,7 +97,7 @@ def found(shelf: Shelf, request: web.Request) -> Json:
     return incident
 
 
-def origin(request: web.Request) -> str:
+def request_origin(request: web.Request) -> str:
     """Our address as the reader knows it; "" when that is no address. Readers then resolve it."""
     behind_tls = request.headers.get("X-Forwarded-Proto", "") == "https"
     scheme = "https" if behind_tls else request.scheme

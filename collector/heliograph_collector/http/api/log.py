@@ -10,28 +10,30 @@ from aiohttp import web
 from heliograph_collector.http import headers
 from heliograph_collector.http.api.parameters import AFTER, LIMIT, LINES, parse
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.incidents.book import Entry
+from heliograph_collector.incidents.state import LogEntry
 
-LOG = (AFTER, LIMIT, LINES)
+LOG_PARAMETERS = (AFTER, LIMIT, LINES)
 MEDIA = "application/jsonl"
 _MAX_AGE_S = 5
 _MAX_BYTES = 4_194_304
-_AT_ONCE = 64  # lines in one write
+_LINES_PER_WRITE = 64  # lines in one write
 
 
-class Ledger:
+class AlertLogApi:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        asked = parse(request.query, LOG)
-        book, after, limit = self._feed.book, asked.get("after", 0), asked.get("limit")
-        if asked.get("format") == "jsonl":
+        values = parse(request.query, LOG_PARAMETERS)
+        book = self._feed.book
+        after = values.get("after", 0)
+        limit = values.get("limit")
+        if values.get("format") == "jsonl":
             end = len(book.entries) if limit is None else after + limit
-            return await _lines(request, book.entries[after:end])
-        return self._page(request, _fitting(book.entries[after : after + (limit or 100)]))
+            return await _send_lines(request, book.entries[after:end])
+        return self._build_page(request, _fit_rows(book.entries[after : after + (limit or 100)]))
 
-    def _page(self, request: web.Request, rows: Sequence[Entry]) -> web.Response:
+    def _build_page(self, request: web.Request, rows: Sequence[LogEntry]) -> web.Response:
         """The lines are spliced in as they are: each entry is, byte for byte, what was signed."""
         book = self._feed.book
         last = rows[-1].number if rows else len(book.entries)
@@ -42,31 +44,31 @@ class Ledger:
             "next": last if last < len(book.entries) else None,
         }
         lines = ",".join(entry.line.decode() for entry in rows)
-        text = f'{{"entries":[{lines}],{json.dumps(proof)[1:]}'
-        return headers.public_text(
-            request, text, "application/json", text.encode(), max_age_s=_MAX_AGE_S
+        content = f'{{"entries":[{lines}],{json.dumps(proof)[1:]}'
+        return headers.respond_text(
+            request, content, "application/json", content.encode(), max_age_s=_MAX_AGE_S
         )
 
 
-def _fitting(rows: Sequence[Entry]) -> Sequence[Entry]:
+def _fit_rows(rows: Sequence[LogEntry]) -> Sequence[LogEntry]:
     """As many as fit into one answer, and one at least."""
     sizes = accumulate(len(entry.line) for entry in rows)
     return rows[: max(1, sum(size <= _MAX_BYTES for size in sizes))]
 
 
-async def _lines(request: web.Request, rows: Sequence[Entry]) -> web.StreamResponse:
+async def _send_lines(request: web.Request, rows: Sequence[LogEntry]) -> web.StreamResponse:
     digest = sha256("".join(entry.hash for entry in rows).encode()).hexdigest()[:20]
-    kept = {"ETag": f'"{digest}"', "Cache-Control": f"public, max-age={_MAX_AGE_S}"}
-    if headers.matches(request, digest):
-        return web.Response(status=304, headers=kept)
+    cache_headers = {"ETag": f'"{digest}"', "Cache-Control": f"public, max-age={_MAX_AGE_S}"}
+    if headers.etag_matches(request, digest):
+        return web.Response(status=304, headers=cache_headers)
     response = web.StreamResponse(
-        headers={**kept, "Content-Type": f"{MEDIA}; charset=utf-8"}
+        headers={**cache_headers, "Content-Type": f"{MEDIA}; charset=utf-8"}
         | {"Content-Disposition": 'attachment; filename="alerts.jsonl"'}
     )
     response.content_length = sum(len(entry.line) + 1 for entry in rows)
-    headers.apply(request, response)
+    headers.apply_headers(request, response)
     await response.prepare(request)
-    for first in range(0, len(rows), _AT_ONCE):
-        some = rows[first : first + _AT_ONCE]
-        await response.write(b"".join(entry.line + b"\n" for entry in some))
+    for first in range(0, len(rows), _LINES_PER_WRITE):
+        batch = rows[first : first + _LINES_PER_WRITE]
+        await response.write(b"".join(entry.line + b"\n" for entry in batch))
     return response

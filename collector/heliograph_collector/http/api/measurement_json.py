@@ -6,43 +6,43 @@ from typing import Any
 
 from heliograph.observation import Observation, Summary
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.model.records import Taken, Verdict
+from heliograph_collector.model.records import ReceivedMeasurement, Verdict
 
 Json = dict[str, Any]
 
 
-def document(taken: Taken, verdicts: Sequence[Verdict]) -> Json:
+def build_document(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> Json:
     """No address of a vantage is in here, for none is ever stored."""
-    m = taken.measurement
+    measurement = record.measurement
     return {
-        "id": taken.id,
-        "sequence": m.sequence,
-        "started": write_time(taken.started_us),
-        "received": write_time(taken.received_us),
-        "runtime_s": m.runtime_us / 1e6,
-        "role": taken.role.value,
+        "id": record.id,
+        "sequence": measurement.sequence,
+        "started": write_time(record.started_us),
+        "received": write_time(record.received_us),
+        "runtime_s": measurement.runtime_us / 1e6,
+        "role": record.role.value,
         "vantage": {
-            "country": taken.vantage.country,
-            "region": taken.vantage.region,
-            "asn": taken.vantage.asn,
-            "access": str(taken.vantage.access),
-            "nym": taken.nym,
+            "country": record.vantage.country,
+            "region": record.vantage.region,
+            "asn": record.vantage.asn,
+            "access": str(record.vantage.access),
+            "nym": record.pseudonym,
         },
-        "experiment": m.experiment,
-        "experiment_version": m.experiment_version,
-        "service": m.service,
-        "target": m.target,
-        "link": m.link.value,
-        "plan_version": m.plan_version,
-        "services_version": m.services_version,
-        "not_measured": m.not_measured,
-        "verdicts": [verdict(v) for v in verdicts],
-        "observations": [observation(o) for o in m.observations],
-        **({} if m.summary is None else {"summary": summary(m.summary)}),
+        "experiment": measurement.experiment,
+        "experiment_version": measurement.experiment_version,
+        "service": measurement.service,
+        "target": measurement.target,
+        "link": measurement.link.value,
+        "plan_version": measurement.plan_version,
+        "services_version": measurement.services_version,
+        "not_measured": measurement.not_measured,
+        "verdicts": [build_verdict(v) for v in verdicts],
+        "observations": [build_observation(o) for o in measurement.observations],
+        **({} if measurement.summary is None else {"summary": build_summary(measurement.summary)}),
     }
 
 
-def summary(s: Summary) -> Json:
+def build_summary(s: Summary) -> Json:
     """What many runs came to; those in no outcome had yet others."""
     return {
         "runs": s.runs,
@@ -52,11 +52,11 @@ def summary(s: Summary) -> Json:
     }
 
 
-def verdict(v: Verdict) -> Json:
+def build_verdict(v: Verdict) -> Json:
     return {**asdict(v), "state": v.state.value, "evidence": list(v.evidence)}
 
 
-def observation(o: Observation) -> Json:
+def build_observation(o: Observation) -> Json:
     """Only the facts that the step has."""
     body: Json = {
         "operation": o.operation.value,

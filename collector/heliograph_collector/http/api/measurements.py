@@ -3,11 +3,17 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from heliograph_collector.http.api import measurement_json, ooni_document
+from heliograph import __version__
+from heliograph.experiments import ooni_name
+from heliograph.observation import Access
+from heliograph_collector.http.api import measurement_json
+from heliograph_collector.http.api.ooni_steps import build_test_keys
 from heliograph_collector.http.api.parameters import (
     ACCESS,
     ASN,
@@ -24,11 +30,122 @@ from heliograph_collector.http.api.parameters import (
     parse,
 )
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.basic_auth import Operator
+from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.model.records import MeasurementFilter
+from heliograph_collector.model.records import (
+    ControlView,
+    MeasurementFilter,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 
-MANY = (
+Json = dict[str, Any]
+NETWORKS = {Access.MOBILE: "mobile", Access.FIXED: "wifi"}
+PAGES = frozenset(("other_page", "redirect", "block_page", "status_451"))  # http-diff, in one word
+FORMATS = {"dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0}
+_REDIRECT = re.compile(r"redirect-\d+")
+
+
+def build_document(
+    record: ReceivedMeasurement, verdicts: Sequence[Verdict], control: ControlView | None = None
+) -> Json:
+    """`control`, where it is at hand, is written as the test helper's sight of a page."""
+    measurement = record.measurement
+    started = _format_time(record.started_us)
+    keys = build_test_keys(measurement, control)
+    if measurement.experiment == "tor":
+        keys["targets"] = _group_relays(keys)
+    return {
+        "annotations": {
+            "heliograph_id": record.id,
+            "network_type": NETWORKS.get(Access(record.vantage.access), ""),
+        },
+        "data_format_version": "0.2.0",
+        "extensions": dict(FORMATS),
+        "id": record.id,
+        "input": measurement.target or None,
+        "input_hashes": [],
+        "measurement_start_time": started,
+        "options": [],
+        "probe_asn": f"AS{record.vantage.asn}",
+        "probe_cc": record.vantage.country,
+        "probe_city": None,
+        "probe_ip": "127.0.0.1",
+        "probe_network_name": "",
+        "report_id": "",
+        "resolver_asn": "AS0",
+        "resolver_ip": "127.0.0.2",
+        "resolver_network_name": "",
+        "software_name": "heliograph",
+        "software_version": __version__,
+        "test_helpers": {},
+        "test_keys": {**keys, **_build_conclusion(record, verdicts)},
+        "test_name": ooni_name(measurement.experiment),
+        "test_runtime": measurement.runtime_us / 1e6,
+        "test_start_time": started,
+        "test_version": f"0.{measurement.experiment_version}.0",
+    }
+
+
+def _group_relays(keys: Json) -> Json:
+    """OONI's tor keeps the steps of each relay together."""
+    relays: Json = {}
+    for row in keys["tcp_connect"]:
+        name = next(tag.partition("=")[2] for tag in row["tags"] if tag.startswith("endpoint="))
+        address = f"{row['ip']}:{row['port']}"
+        relay = {"target_address": address, "target_protocol": name.partition("-")[0]}
+        relay |= {"target_name": name, "failure": row["status"]["failure"], "tcp_connect": [row]}
+        hands = [hand for hand in keys["tls_handshakes"] if f"endpoint={name}" in hand["tags"]]
+        relays.setdefault(address, relay | {"tls_handshakes": hands})
+    return relays
+
+
+def _format_time(timestamp_us: int) -> str:
+    return datetime.fromtimestamp(timestamp_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _build_conclusion(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> Json:
+    """In OONI's words as far as they go, and in ours."""
+    overall = next((v for v in verdicts if v.endpoint == ""), None)
+    return {
+        "accessible": _is_accessible(overall),
+        "blocking": _classify_blocking(record, overall),
+        "x_heliograph_rule": overall.rule if overall else None,
+        "x_heliograph_state": overall.state.value if overall else None,
+        "x_heliograph_method": overall.method if overall else None,
+        "x_heliograph_link": record.link.value,
+    }
+
+
+def _is_accessible(overall: Verdict | None) -> bool | None:
+    if overall is None or overall.state is VerdictState.UNKNOWN:
+        return None
+    return overall.state is VerdictState.REACHABLE
+
+
+def _classify_blocking(record: ReceivedMeasurement, overall: Verdict | None) -> str | bool | None:
+    """dns, tcp_ip, http-failure, http-diff, False, or None when nobody can say."""
+    if overall is None or overall.state is VerdictState.UNKNOWN:
+        return None
+    if overall.state is not VerdictState.BLOCKED:
+        return False
+    if overall.layer == "http" and overall.method in PAGES:
+        return "http-diff"
+    layer_code = {"dns": "dns", "tcp": "tcp_ip"}.get(overall.layer, "http-failure")
+    return (
+        "http-failure" if layer_code == "tcp_ip" and _is_redirected(record, overall) else layer_code
+    )
+
+
+def _is_redirected(record: ReceivedMeasurement, overall: Verdict) -> bool:
+    """OONI says tcp_ip of the URL's own connection alone."""
+    observations = record.measurement.observations
+    labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
+    return any(_REDIRECT.fullmatch(label) for label in labels)
+
+
+LIST_PARAMETERS = (
     COUNTRY,
     REGION,
     ASN,
@@ -41,33 +158,36 @@ MANY = (
     CURSOR,
     LIMIT,
 )
-ONE = (FORMAT,)
+ITEM_PARAMETERS = (FORMAT,)
 _ID = re.compile("[0-9a-f]{32}")
 
 
-class Measurements:
-    def __init__(self, feed: Feed, operator: Operator) -> None:
-        self._feed, self._operator = feed, operator
+class MeasurementApi:
+    def __init__(self, feed: Feed, operator: OperatorAuth) -> None:
+        self._feed = feed
+        self._operator = operator
 
-    async def many(self, request: web.Request) -> web.Response:
+    async def list_measurements(self, request: web.Request) -> web.Response:
         await self._operator.require(request)
-        asked = parse(request.query, MANY)
-        position = read_cursor(asked.pop("cursor", ""))
-        limit = asked.pop("limit", 100)
+        values = parse(request.query, LIST_PARAMETERS)
+        position = read_cursor(values.pop("cursor", ""))
+        limit = values.pop("limit", 100)
         try:
-            found = await self._feed.measurements(_filter(asked), position, limit)
+            result_page = await self._feed.measurements(_build_filter(values), position, limit)
         except ValueError:
-            raise _not_ours() from None
+            raise _cursor_problem() from None
         return web.json_response(
             {
-                "measurements": [measurement_json.document(*judged) for judged in found.items],
-                "next": write_cursor(found.next) if found.next else None,
+                "measurements": [
+                    measurement_json.build_document(*judged) for judged in result_page.items
+                ],
+                "next": write_cursor(result_page.next) if result_page.next else None,
             }
         )
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def get_measurement(self, request: web.Request) -> web.Response:
         await self._operator.require(request)
-        asked = parse(request.query, ONE)
+        values = parse(request.query, ITEM_PARAMETERS)
         id_ = request.match_info["id"]
         judged = await self._feed.measurement(id_) if _ID.fullmatch(id_) else None
         if judged is None:
@@ -76,14 +196,14 @@ class Measurements:
                 "No such measurement",
                 "Ids have 32 hex digits and are kept for a limited time.",
             )
-        if asked.get("format") == "ooni":
-            return web.json_response(ooni_document.document(*judged))
-        return web.json_response(measurement_json.document(*judged))
+        if values.get("format") == "ooni":
+            return web.json_response(build_document(*judged))
+        return web.json_response(measurement_json.build_document(*judged))
 
 
-def _filter(asked: dict[str, Any]) -> MeasurementFilter:
-    times = {f"{name}_us": asked.pop(name) for name in ("since", "until") if name in asked}
-    return MeasurementFilter(**asked, **times)
+def _build_filter(values: dict[str, Any]) -> MeasurementFilter:
+    times = {f"{name}_us": values.pop(name) for name in ("since", "until") if name in values}
+    return MeasurementFilter(**values, **times)
 
 
 def write_cursor(position: str) -> str:
@@ -97,10 +217,10 @@ def read_cursor(cursor: str) -> str:
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise _not_ours() from None
+        raise _cursor_problem() from None
 
 
-def _not_ours() -> Problem:
+def _cursor_problem() -> Problem:
     return Problem(
         400,
         "Bad parameter",

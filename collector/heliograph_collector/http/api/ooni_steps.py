@@ -8,12 +8,12 @@ from typing import Any
 
 from heliograph.failure import Operation
 from heliograph.observation import Certificate, Http, Link, Measurement, Observation, Tcp, Tls
-from heliograph_collector.http.api.measurement_json import observation
+from heliograph_collector.http.api.measurement_json import build_observation
 from heliograph_collector.model.records import ControlView
 
 Json = dict[str, Any]
 ENGINES = {"system": "getaddrinfo", "hosts": "getaddrinfo"}  # what OONI calls the system's resolver
-FITS = frozenset(
+EXPORTED_STEPS = frozenset(
     (
         Operation.RESOLVE,
         Operation.CONNECT,
@@ -25,31 +25,45 @@ FITS = frozenset(
 _REDIRECT = re.compile(r"redirect-(\d{1,2})")
 
 
-def keys_of(m: Measurement, control: ControlView | None) -> Json:
-    seen = m.observations
+def build_test_keys(measurement: Measurement, control: ControlView | None) -> Json:
+    observations = measurement.observations
     keys: Json = {
         "failure": None,
-        "queries": [_query(seen, i) for i in _of(seen, Operation.RESOLVE)],
-        "tcp_connect": [_connect(seen, i) for i in _of(seen, Operation.CONNECT)],
-        "tls_handshakes": [_handshake(seen, i) for i in _of(seen, Operation.TLS_HANDSHAKE)],
-        "requests": [_request(seen, i) for i in _of(seen, Operation.HTTP_ROUND_TRIP)][::-1],
-        "x_dns_duplicate_responses": [
-            r for i in _of(seen, Operation.RESOLVE) for r in _later(seen, i)
+        "queries": [
+            _build_query(observations, i) for i in _indexes_of(observations, Operation.RESOLVE)
         ],
-        "x_heliograph_observations": [observation(o) for o in seen if o.operation not in FITS],
+        "tcp_connect": [
+            _build_connect(observations, i) for i in _indexes_of(observations, Operation.CONNECT)
+        ],
+        "tls_handshakes": [
+            _build_handshake(observations, i)
+            for i in _indexes_of(observations, Operation.TLS_HANDSHAKE)
+        ],
+        "requests": [
+            _build_request(observations, i)
+            for i in _indexes_of(observations, Operation.HTTP_ROUND_TRIP)
+        ][::-1],
+        "x_dns_duplicate_responses": [
+            r
+            for i in _indexes_of(observations, Operation.RESOLVE)
+            for r in _iter_later_replies(observations, i)
+        ],
+        "x_heliograph_observations": [
+            build_observation(o) for o in observations if o.operation not in EXPORTED_STEPS
+        ],
     }
-    if m.experiment == "web":
-        keys |= _helper(control)
+    if measurement.experiment == "web":
+        keys |= _build_control(control)
     return keys
 
 
-def _of(seen: Sequence[Observation], operation: Operation) -> Iterator[int]:
-    return (i for i, o in enumerate(seen) if o.operation is operation)
+def _indexes_of(observations: Sequence[Observation], operation: Operation) -> Iterator[int]:
+    return (i for i, o in enumerate(observations) if o.operation is operation)
 
 
-def _shared(seen: Sequence[Observation], index: int) -> Json:
+def _shared_fields(observations: Sequence[Observation], index: int) -> Json:
     """Times, the connection's number and the place in the chain of redirects."""
-    o = seen[index]
+    o = observations[index]
     hop = _REDIRECT.fullmatch(o.endpoint)
     tags = [f"depth={hop.group(1) if hop else 0}"]
     return {
@@ -57,66 +71,73 @@ def _shared(seen: Sequence[Observation], index: int) -> Json:
         "t0": o.started_us / 1e6,
         "t": (o.started_us + o.duration_us) / 1e6,
         "tags": [*tags, f"endpoint={o.endpoint}"] if o.endpoint and not hop else tags,
-        "transaction_id": _root(seen, index) + 1,
+        "transaction_id": _find_root(observations, index) + 1,
     }
 
 
-def _root(seen: Sequence[Observation], index: int) -> int:
-    parent = seen[index].parent
+def _find_root(observations: Sequence[Observation], index: int) -> int:
+    parent = observations[index].parent
     while parent is not None and 0 <= parent < index:
-        if seen[parent].operation is Operation.RESOLVE:
+        if observations[parent].operation is Operation.RESOLVE:
             break
-        index, parent = parent, seen[parent].parent
+        index = parent
+        parent = observations[parent].parent
     return index
 
 
-def _end(seen: Sequence[Observation], index: int) -> Tcp | None:
-    return seen[_root(seen, index)].tcp
+def _find_tcp(observations: Sequence[Observation], index: int) -> Tcp | None:
+    return observations[_find_root(observations, index)].tcp
 
 
-def _address(seen: Sequence[Observation], index: int) -> str:
-    tcp = _end(seen, index)
+def _format_address(observations: Sequence[Observation], index: int) -> str:
+    tcp = _find_tcp(observations, index)
     if tcp is None or not tcp.address:
         return ""
     return f"[{tcp.address}]:{tcp.port}" if ":" in tcp.address else f"{tcp.address}:{tcp.port}"
 
 
-def _query(seen: Sequence[Observation], index: int) -> Json:
-    d = seen[index].dns
+def _build_query(observations: Sequence[Observation], index: int) -> Json:
+    d = observations[index].dns
     if d is None:
-        return {"hostname": "", "query_type": "", "answers": None, **_shared(seen, index)}
+        return {
+            "hostname": "",
+            "query_type": "",
+            "answers": None,
+            **_shared_fields(observations, index),
+        }
     return {
-        "answers": [_answer(a.type, a.data, a.ttl_s) for a in d.answers] or None,
+        "answers": [_build_answer(a.type, a.data, a.ttl_s) for a in d.answers] or None,
         "engine": ENGINES.get(d.engine, d.engine),
         "hostname": d.name,
         "query_type": d.query_type,
         "rcode": d.rcode,
         "resolver_address": d.resolver,
-        **_shared(seen, index),
+        **_shared_fields(observations, index),
     }
 
 
-def _later(seen: Sequence[Observation], index: int) -> Iterator[Json]:
+def _iter_later_replies(observations: Sequence[Observation], index: int) -> Iterator[Json]:
     """Replies that came after the first, as rows of their own."""
-    d, base = seen[index].dns, _query(seen, index)
+    d = observations[index].dns
+    base = _build_query(observations, index)
     for reply in d.later if d else ():
         yield {
             **base,
-            "answers": [_answer(a.type, a.data, a.ttl_s) for a in reply.answers] or None,
+            "answers": [_build_answer(a.type, a.data, a.ttl_s) for a in reply.answers] or None,
             "failure": "dns_nxdomain_error" if reply.rcode == 3 else None,
             "rcode": reply.rcode,
             "t": base["t0"] + reply.after_us / 1e6,
         }
 
 
-def _answer(type_: str, data: str, ttl_s: int) -> Json:
+def _build_answer(type_: str, data: str, ttl_s: int) -> Json:
     field = {"A": "ipv4", "AAAA": "ipv6", "CNAME": "hostname"}.get(type_, "x_data")
     return {"answer_type": type_, field: data, "ttl": ttl_s}
 
 
-def _connect(seen: Sequence[Observation], index: int) -> Json:
-    o = seen[index]
-    shared = _shared(seen, index)
+def _build_connect(observations: Sequence[Observation], index: int) -> Json:
+    o = observations[index]
+    shared = _shared_fields(observations, index)
     failure = shared.pop("failure")
     return {
         "ip": o.tcp.address if o.tcp else "",
@@ -126,9 +147,13 @@ def _connect(seen: Sequence[Observation], index: int) -> Json:
     }
 
 
-def _handshake(seen: Sequence[Observation], index: int) -> Json:
-    t = seen[index].tls
-    row: Json = {"network": "tcp", "address": _address(seen, index), **_shared(seen, index)}
+def _build_handshake(observations: Sequence[Observation], index: int) -> Json:
+    t = observations[index].tls
+    row: Json = {
+        "network": "tcp",
+        "address": _format_address(observations, index),
+        **_shared_fields(observations, index),
+    }
     if t is None:
         return row
     return row | {
@@ -139,11 +164,11 @@ def _handshake(seen: Sequence[Observation], index: int) -> Json:
         "outer_server_name": t.outer_name,
         "tls_version": t.version,
         "peer_certificates": [],  # we keep what names a certificate, and not the certificate
-        "x_peer_certificates": [_certificate(c) for c in t.chain],
+        "x_peer_certificates": [_build_certificate(c) for c in t.chain],
     }
 
 
-def _certificate(c: Certificate) -> Json:
+def _build_certificate(c: Certificate) -> Json:
     return {
         **asdict(c),
         "not_before": datetime.fromtimestamp(c.not_before_s, UTC).isoformat(),
@@ -151,16 +176,22 @@ def _certificate(c: Certificate) -> Json:
     }
 
 
-def _request(seen: Sequence[Observation], index: int) -> Json:
+def _build_request(observations: Sequence[Observation], index: int) -> Json:
     """The round trip; what became of the body is told by the failure and by the size."""
-    row = {"network": "tcp", "address": _address(seen, index), **_shared(seen, index)}
-    body = next((o for o in seen if o.operation is Operation.READ_BODY and o.parent == index), None)
-    h = body.http if body and body.http and body.http.status else seen[index].http
+    row = {
+        "network": "tcp",
+        "address": _format_address(observations, index),
+        **_shared_fields(observations, index),
+    }
+    body = next(
+        (o for o in observations if o.operation is Operation.READ_BODY and o.parent == index), None
+    )
+    h = body.http if body and body.http and body.http.status else observations[index].http
     if body is not None and body.failure is not None:
         row["failure"] = body.failure.value
     if h is None:
         return row
-    headers = _headers(h)
+    headers = _build_headers(h)
     return row | {
         "request": {"method": h.method, "url": h.url, "headers": {}, "body": ""},
         "response": {
@@ -177,75 +208,85 @@ def _request(seen: Sequence[Observation], index: int) -> Json:
     }
 
 
-def _headers(h: Http) -> dict[str, str]:
+def _build_headers(h: Http) -> dict[str, str]:
     """Names as they came; of the values only two are ever kept."""
-    known = {"server": h.server, "location": h.location}
+    kept_values = {"server": h.server, "location": h.location}
     names = dict.fromkeys(h.header_names, "")
-    return names | {name: value for name, value in known.items() if value}
+    return names | {name: value for name, value in kept_values.items() if value}
 
 
-def _helper(control: ControlView | None) -> Json:
+def _build_control(control: ControlView | None) -> Json:
     """As far as one page's control goes. None of it is there when no control is at hand."""
     m = control.measurement if control and control.link is Link.ONLINE else None
     if m is None:
         return {"control": None, "control_failure": "x_no_control_at_hand"}
     first = [o for o in m.observations if o.endpoint == ""]
-    last = max((_depth(o) for o in m.observations), default=0)
-    end = [o for o in m.observations if _depth(o) == last]
+    last = max((_redirect_depth(o) for o in m.observations), default=0)
+    end = [o for o in m.observations if _redirect_depth(o) == last]
     return {
         "control_failure": None,
         "control": {
-            "dns": _helper_dns(first),
-            "tcp_connect": dict(_ends(m.observations, Operation.CONNECT)),
-            "tls_handshake": dict(_ends(m.observations, Operation.TLS_HANDSHAKE)),
-            "http_request": _helper_page(end),
+            "dns": _build_control_dns(first),
+            "tcp_connect": dict(_iter_endpoints(m.observations, Operation.CONNECT)),
+            "tls_handshake": dict(_iter_endpoints(m.observations, Operation.TLS_HANDSHAKE)),
+            "http_request": _build_control_page(end),
         },
     }
 
 
-def _depth(o: Observation) -> int:
+def _redirect_depth(o: Observation) -> int:
     hop = _REDIRECT.fullmatch(o.endpoint)
     return int(hop.group(1)) if hop else 0
 
 
-def _helper_dns(seen: Sequence[Observation]) -> Json | None:
-    own = [o for o in seen if o.dns and o.dns.engine in ENGINES]
-    if not own:
+def _build_control_dns(observations: Sequence[Observation]) -> Json | None:
+    system_queries = [o for o in observations if o.dns and o.dns.engine in ENGINES]
+    if not system_queries:
         return None
-    addresses = [a for o in own if o.dns for a in o.dns.addresses]
-    failures = [o.failure.value for o in own if o.failure]
+    addresses = [a for o in system_queries if o.dns for a in o.dns.addresses]
+    failures = [o.failure.value for o in system_queries if o.failure]
     return {"addrs": addresses, "failure": failures[0] if failures and not addresses else None}
 
 
-def _ends(seen: Sequence[Observation], operation: Operation) -> Iterator[tuple[str, Json]]:
-    for index in _of(seen, operation):
-        end = _address(seen, index)
-        o = seen[index]
+def _iter_endpoints(
+    observations: Sequence[Observation], operation: Operation
+) -> Iterator[tuple[str, Json]]:
+    for index in _indexes_of(observations, operation):
+        end = _format_address(observations, index)
+        o = observations[index]
         if end and o.endpoint == "":
             row: Json = {"status": o.failure is None, "failure": o.failure and o.failure.value}
-            yield end, row | (_shown(o.tls) if o.tls else {})
+            yield end, row | (_build_control_tls(o.tls) if o.tls else {})
 
 
-def _shown(tls: Tls) -> Json:
-    chain = [_certificate(c) for c in tls.chain]
+def _build_control_tls(tls: Tls) -> Json:
+    chain = [_build_certificate(c) for c in tls.chain]
     return {"server_name": tls.server_name, "x_peer_certificates": chain}
 
 
-def _helper_page(seen: Sequence[Observation]) -> Json | None:
+def _build_control_page(observations: Sequence[Observation]) -> Json | None:
     """None where the control went no further than a connection, and was not meant to."""
-    body = next((o.http for o in seen if o.operation is Operation.READ_BODY and o.http), None)
-    came = next((o for o in seen if o.operation is Operation.HTTP_ROUND_TRIP), None)
-    http = body or (came.http if came else None)
-    failures = [o.failure.value for o in seen if o.failure]
-    if came is None and not failures:
+    body = next(
+        (o.http for o in observations if o.operation is Operation.READ_BODY and o.http), None
+    )
+    round_trip = next((o for o in observations if o.operation is Operation.HTTP_ROUND_TRIP), None)
+    http = body or (round_trip.http if round_trip else None)
+    failures = [o.failure.value for o in observations if o.failure]
+    if round_trip is None and not failures:
         return None
     if http is None or not http.status:
-        word = failures[-1] if failures else "unknown_error"
-        return {"failure": word, "status_code": -1, "body_length": -1, "title": "", "headers": {}}
+        failure_code = failures[-1] if failures else "unknown_error"
+        return {
+            "failure": failure_code,
+            "status_code": -1,
+            "body_length": -1,
+            "title": "",
+            "headers": {},
+        }
     return {
         "failure": None,
         "status_code": http.status,
         "body_length": http.body_bytes,
         "title": http.title,
-        "headers": _headers(http),
+        "headers": _build_headers(http),
     }

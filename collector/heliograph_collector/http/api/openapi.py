@@ -17,7 +17,7 @@ from heliograph_collector.http.api.schemas import SCHEMAS, WORD, Json, ref
 from heliograph_collector.http.pages import front_page
 
 
-def document() -> Json:
+def build_document() -> Json:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -26,7 +26,7 @@ def document() -> Json:
             "description": "What is cut, where, since when, how, and how sure that is.",
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
-        "paths": _paths(),
+        "paths": _build_paths(),
         "components": {
             "schemas": SCHEMAS,
             "securitySchemes": {
@@ -37,53 +37,67 @@ def document() -> Json:
     }
 
 
-def _paths() -> Json:
+def _build_paths() -> Json:
     return {
-        "/api/v1/status": {"get": _get("The world now.", timeline.STATUS, "Status")},
+        "/api/v1/status": {
+            "get": _json_operation("The world now.", timeline.STATUS_PARAMETERS, "Status")
+        },
         "/api/v1/timeline": {
-            "get": _get(
-                "One row per bin, also when nobody measured.", timeline.TIMELINE, "Timeline"
+            "get": _json_operation(
+                "One row per bin, also when nobody measured.",
+                timeline.TIMELINE_PARAMETERS,
+                "Timeline",
             )
         },
         "/api/v1/aggregation": {"get": _aggregation()},
         "/api/v1/incidents": {
-            "get": _get("What was cut, newest start first.", incidents.MANY, "Incidents")
+            "get": _json_operation(
+                "What was cut, newest start first.", incidents.LIST_PARAMETERS, "Incidents"
+            )
         },
-        "/api/v1/incidents/{id}": {"get": _incident(_get("One incident.", (), "Incident"))},
+        "/api/v1/incidents/{id}": {
+            "get": _add_incident_path(_json_operation("One incident.", (), "Incident"))
+        },
         "/api/v1/log": {"get": _log()},
         "/api/v1/coverage": {
-            "get": _get("Where and when we were blind, and why.", coverage.COVERAGE, "Blindness")
+            "get": _json_operation(
+                "Where and when we were blind, and why.", coverage.COVERAGE, "Blindness"
+            )
         },
         "/feeds/incidents.atom": {
-            "get": _other("Incidents as Atom.", "application/atom+xml", incidents.FEEDS)
+            "get": _media_operation(
+                "Incidents as Atom.", "application/atom+xml", incidents.FEED_PARAMETERS
+            )
         },
         "/feeds/incidents.json": {"get": _json_feed()},
         "/dumps/": {"get": _dumps_page()},
-        "/dumps/index.json": {"get": _get("The daily files.", (), "Dumps")},
-        "/dumps/README.json": {"get": _get("What they hold.", (), "Dictionary")},
+        "/dumps/index.json": {"get": _json_operation("The daily files.", (), "Dumps")},
+        "/dumps/README.json": {"get": _json_operation("What they hold.", (), "Dictionary")},
         "/dumps/{name}": {"get": _dump()},
         "/api/v1/stream": {"get": _stream()},
         "/api/v1/measurements": {
-            "get": _operator(_get("The evidence.", measurements.MANY, "Measurements"))
+            "get": _require_operator(
+                _json_operation("The evidence.", measurements.LIST_PARAMETERS, "Measurements")
+            )
         },
-        "/api/v1/measurements/{id}": {"get": _one()},
+        "/api/v1/measurements/{id}": {"get": _measurement_operation()},
         "/v1/envelopes": {"post": _envelopes()},
-        "/healthz": {"get": _get("Alive.", (), "Alive")},
+        "/healthz": {"get": _json_operation("Alive.", (), "Alive")},
         "/readyz": {"get": _ready()},
-        "/metrics": {"get": _other("Prometheus text.", "text/plain")},
-        "/openapi.json": {"get": _other("This document.", "application/json")},
-        "/": {"get": _other("The page.", "text/html", front_page.PAGE)},
+        "/metrics": {"get": _media_operation("Prometheus text.", "text/plain")},
+        "/openapi.json": {"get": _media_operation("This document.", "application/json")},
+        "/": {"get": _media_operation("The page.", "text/html", front_page.PAGE_PARAMETERS)},
         "/methodology": {"get": _methodology()},
         "/countries/{code}": {"get": _country_page()},
         "/incidents/{id}": {"get": _incident_page()},
         "/incidents/{id}/embed": {"get": _picture("One incident, for other pages.", "text/html")},
         "/incidents/{id}/share.svg": {"get": _picture("Its picture.", "image/svg+xml")},
         "/incidents/{id}/share.png": {"get": _picture("Its picture.", "image/png")},
-        "/docs": {"get": _other("This document for people.", "text/html")},
+        "/docs": {"get": _media_operation("This document for people.", "text/html")},
     }
 
 
-def _json(schema: str) -> Json:
+def _json_content(schema: str) -> Json:
     return {"application/json": {"schema": ref(schema)}}
 
 
@@ -94,21 +108,23 @@ def _refusal(description: str) -> Json:
     }
 
 
-def _get(summary: str, parameters: Sequence[Parameter], schema: str) -> Json:
-    return _operation(summary, parameters, _json(schema))
+def _json_operation(summary: str, parameters: Sequence[Parameter], schema: str) -> Json:
+    return _build_operation(summary, parameters, _json_content(schema))
 
 
-def _other(summary: str, media: str, parameters: Sequence[Parameter] = ()) -> Json:
-    return _operation(summary, parameters, {media: {}})
+def _media_operation(summary: str, media: str, parameters: Sequence[Parameter] = ()) -> Json:
+    return _build_operation(summary, parameters, {media: {}})
 
 
-def _operation(summary: str, parameters: Sequence[Parameter], content: Mapping[str, Json]) -> Json:
+def _build_operation(
+    summary: str, parameters: Sequence[Parameter], content: Mapping[str, Json]
+) -> Json:
     operation: Json = {
         "summary": summary,
         "responses": {"200": {"description": "OK", "content": dict(content)}},
     }
     if parameters:
-        operation["parameters"] = [_parameter(p) for p in parameters]
+        operation["parameters"] = [_build_parameter(p) for p in parameters]
     operation["responses"] |= {
         "400": _refusal("Names the parameter and what would do."),
         "429": _refusal("Your network asks too often; Retry-After says when to come again."),
@@ -117,7 +133,7 @@ def _operation(summary: str, parameters: Sequence[Parameter], content: Mapping[s
     return operation
 
 
-def _parameter(p: Parameter) -> Json:
+def _build_parameter(p: Parameter) -> Json:
     return {
         "name": p.name,
         "in": "query",
@@ -127,7 +143,7 @@ def _parameter(p: Parameter) -> Json:
     }
 
 
-def _incident(operation: Json) -> Json:
+def _add_incident_path(operation: Json) -> Json:
     schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
     path = {"name": "id", "in": "path", "required": True, "schema": schema}
     operation.setdefault("parameters", []).append(path)
@@ -136,26 +152,26 @@ def _incident(operation: Json) -> Json:
 
 
 def _incident_page() -> Json:
-    operation = _incident(_other("The page of one.", "text/html", (LANG,)))
+    operation = _add_incident_path(_media_operation("The page of one.", "text/html", (LANG,)))
     operation["responses"]["404"]["content"]["text/html"] = {}
     return operation
 
 
 def _methodology() -> Json:
-    operation = _other("How it is known.", "text/html", (LANG,))
+    operation = _media_operation("How it is known.", "text/html", (LANG,))
     operation["responses"]["404"] = _refusal("This collector does not tell.")
     return operation
 
 
 def _picture(summary: str, media: str) -> Json:
-    operation = _incident(_other(summary, media, (LANG,)))
+    operation = _add_incident_path(_media_operation(summary, media, (LANG,)))
     if media == "text/html":
         operation["responses"]["404"]["content"][media] = {}
     return operation
 
 
 def _country_page() -> Json:
-    operation = _other("The page of a country.", "text/html", (WINDOW, LANG))
+    operation = _media_operation("The page of a country.", "text/html", (WINDOW, LANG))
     schema = {"type": "string", "pattern": "^[A-Z]{2}$"}
     path = {"name": "code", "in": "path", "required": True, "schema": schema}
     operation["parameters"].append(path)
@@ -165,7 +181,7 @@ def _country_page() -> Json:
 
 
 def _aggregation() -> Json:
-    operation = _get(
+    operation = _json_operation(
         "Measurements counted in OONI's words, by whole days.",
         aggregation.AGGREGATION,
         "Aggregation",
@@ -176,19 +192,21 @@ def _aggregation() -> Json:
 
 
 def _log() -> Json:
-    operation = _get("The signed alert log; `log verify` proves it.", log.LOG, "Log")
+    operation = _json_operation(
+        "The signed alert log; `log verify` proves it.", log.LOG_PARAMETERS, "Log"
+    )
     operation["responses"]["200"]["content"][log.MEDIA] = {"schema": WORD}
     return operation
 
 
 def _dumps_page() -> Json:
-    operation = _other("The daily files, for people.", "text/html")
-    operation["responses"]["200"]["content"] |= _json("Dumps")
+    operation = _media_operation("The daily files, for people.", "text/html")
+    operation["responses"]["200"]["content"] |= _json_content("Dumps")
     return operation
 
 
 def _dump() -> Json:
-    operation = _other("A day's cells; answers ranges.", dumps.MEDIA)
+    operation = _media_operation("A day's cells; answers ranges.", dumps.MEDIA)
     schema = {"type": "string", "pattern": "^cells-[0-9]{4}-[0-9]{2}-[0-9]{2}[.]parquet$"}
     operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": schema}]
     operation["responses"]["206"] = {"description": "A part.", "content": {dumps.MEDIA: {}}}
@@ -198,19 +216,23 @@ def _dump() -> Json:
 
 
 def _json_feed() -> Json:
-    operation = _other("Incidents as JSON Feed.", "application/feed+json", incidents.FEEDS)
+    operation = _media_operation(
+        "Incidents as JSON Feed.", "application/feed+json", incidents.FEED_PARAMETERS
+    )
     operation["responses"]["200"]["content"]["application/feed+json"] = {"schema": ref("JsonFeed")}
     return operation
 
 
-def _operator(operation: Json) -> Json:
+def _require_operator(operation: Json) -> Json:
     operation["security"] = [{"password": []}, {"bearer": []}]
     operation["responses"]["401"] = _refusal("For the operator only.")
     return operation
 
 
-def _one() -> Json:
-    operation = _operator(_get("One measurement.", measurements.ONE, "Measurement"))
+def _measurement_operation() -> Json:
+    operation = _require_operator(
+        _json_operation("One measurement.", measurements.ITEM_PARAMETERS, "Measurement")
+    )
     schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
     operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
     operation["responses"]["404"] = _refusal("Not known, or no longer.")
@@ -218,7 +240,7 @@ def _one() -> Json:
 
 
 def _stream() -> Json:
-    operation = _other(
+    operation = _media_operation(
         "Server-Sent Events: cell, coverage, incident; resync says that something was missed.",
         "text/event-stream",
     )
@@ -230,8 +252,8 @@ def _stream() -> Json:
 
 
 def _ready() -> Json:
-    operation = _get("Ready, or why not.", (), "Ready")
-    operation["responses"]["503"] = {"description": "Not ready.", "content": _json("Ready")}
+    operation = _json_operation("Ready, or why not.", (), "Ready")
+    operation["responses"]["503"] = {"description": "Not ready.", "content": _json_content("Ready")}
     return operation
 
 

@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.http.anonymity import floor
+from heliograph_collector.http.anonymity import band_floor
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.model.records import Cell, State
+from heliograph_collector.model.records import Cell, VerdictState
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -25,7 +25,7 @@ _COUNT = "the least number of its band (0, 5, 10, 20, 50; exact where k_anonymit
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class DumpColumn:
     """`read` takes a cell and k."""
 
     name: str
@@ -35,86 +35,92 @@ class Column:
     read: Callable[[Cell, int], Any]
 
 
-def _count(name: str, meaning: str) -> Column:
-    return Column(
-        name, "uint32", "vantages", f"{meaning}: {_COUNT}", lambda c, k: floor(getattr(c, name), k)
+def _count_column(name: str, meaning: str) -> DumpColumn:
+    return DumpColumn(
+        name,
+        "uint32",
+        "vantages",
+        f"{meaning}: {_COUNT}",
+        lambda c, k: band_floor(getattr(c, name), k),
     )
 
 
 COLUMNS = (
-    Column("country", "string", "ISO 3166-1 alpha-2", "ZZ: not known", lambda c, k: c.country),
-    Column(
+    DumpColumn("country", "string", "ISO 3166-1 alpha-2", "ZZ: not known", lambda c, k: c.country),
+    DumpColumn(
         "region",
         "string",
         "ISO 3166-2",
         "as the volunteers declared it; empty: not declared, or other networks",
         lambda c, k: c.region,
     ),
-    Column(
+    DumpColumn(
         "asn",
         "uint32",
         "autonomous system number",
         "0: not known, or the country's places of too few together",
         lambda c, k: c.asn,
     ),
-    Column(
+    DumpColumn(
         "access",
         "string",
         "mobile, fixed, hosting, unknown",
         "how the vantages reach their provider; empty: other networks",
         lambda c, k: c.access,
     ),
-    Column(
+    DumpColumn(
         "service",
         "string",
         "name or target",
         "what was tried; empty: nobody tried anything there, and some fell silent",
         lambda c, k: c.service,
     ),
-    Column("start", "timestamp[us, UTC]", "UTC", "start of the bin", lambda c, k: c.start_us),
-    Column("bin_s", "uint32", "seconds", "width of the bin", lambda c, k: c.bin_s),
-    _count("vantages", "distinct vantages that measured"),
-    _count("reachable", "vantages that reached it"),
-    _count("blocked", "vantages that found it blocked"),
-    _count("down", "vantages that found it down, as the control did"),
-    _count("unknown", "vantages in doubt"),
-    _count("silent", "vantages of the place that were gone without goodbye when the bin ended"),
-    Column(
+    DumpColumn("start", "timestamp[us, UTC]", "UTC", "start of the bin", lambda c, k: c.start_us),
+    DumpColumn("bin_s", "uint32", "seconds", "width of the bin", lambda c, k: c.bin_s),
+    _count_column("vantages", "distinct vantages that measured"),
+    _count_column("reachable", "vantages that reached it"),
+    _count_column("blocked", "vantages that found it blocked"),
+    _count_column("down", "vantages that found it down, as the control did"),
+    _count_column("unknown", "vantages in doubt"),
+    _count_column(
+        "silent", "vantages of the place that were gone without goodbye when the bin ended"
+    ),
+    DumpColumn(
         "state",
         "string",
         "reachable, blocked, down, unknown",
         "what two thirds of the networks that know say; unknown where too few measured",
-        lambda c, k: c.state.value if _enough(c, k) else State.UNKNOWN.value,
+        lambda c, k: c.state.value if _has_enough(c, k) else VerdictState.UNKNOWN.value,
     ),
-    Column(
+    DumpColumn(
         "confidence",
         "float64",
         "0 to 1",
         "of the state; in tenths, rounded down, unless k_anonymity is 1",
-        lambda c, k: c.confidence if _enough(c, k) else 0.0,
+        lambda c, k: c.confidence if _has_enough(c, k) else 0.0,
     ),
-    Column(
+    DumpColumn(
         "layer",
         "string",
         "dns, tcp, tls, quic, http, protocol",
         "where it is blocked or down, the commonest; else empty",
-        lambda c, k: c.layer if _enough(c, k) else "",
+        lambda c, k: c.layer if _has_enough(c, k) else "",
     ),
-    Column(
+    DumpColumn(
         "method",
         "string",
         "a word of the methodology",
         "how, the commonest; else empty",
-        lambda c, k: c.method if _enough(c, k) else "",
+        lambda c, k: c.method if _has_enough(c, k) else "",
     ),
 )
 
 
-def _enough(cell: Cell, k: int) -> bool:
+def _has_enough(cell: Cell, k: int) -> bool:
     return cell.vantages >= max(k, 1)
 
 
-def dictionary() -> dict[str, Any]:
+def build_dictionary() -> dict[str, Any]:
     """What the files hold, for people and machines."""
     return {
         "title": "Heliograph: daily cells",
@@ -132,7 +138,7 @@ def dictionary() -> dict[str, Any]:
     }
 
 
-def schema(day: str, k: int) -> "pa.Schema":
+def build_schema(day: str, k: int) -> "pa.Schema":
     import pyarrow as pa
 
     types = {"timestamp[us, UTC]": pa.timestamp("us", "UTC"), "uint32": pa.uint32()}
@@ -141,12 +147,12 @@ def schema(day: str, k: int) -> "pa.Schema":
         pa.field(c.name, types[c.type], False, {"unit": c.unit, "meaning": c.meaning})
         for c in COLUMNS
     ]
-    told = {"heliograph.schema": SCHEMA, "heliograph.day": day, "heliograph.k_anonymity": k}
-    return pa.schema(fields, {name: str(value) for name, value in told.items()})
+    metadata = {"heliograph.schema": SCHEMA, "heliograph.day": day, "heliograph.k_anonymity": k}
+    return pa.schema(fields, {name: str(value) for name, value in metadata.items()})
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenDump:
     rows: int
     bytes: int
     sha256: str
@@ -156,22 +162,23 @@ class DayFile:
     """Written hour by hour beside its place, and put there whole. Blocks: call it in a thread."""
 
     def __init__(self, path: Path, day_us: int, k: int) -> None:
-        self._path, self._k = path, k
-        self._new = path.with_name(path.name + ".new")
-        self._schema = schema(write_time(day_us)[:10], k)
+        self._path = path
+        self._k = k
+        self._partial_path = path.with_name(path.name + ".new")
+        self._schema = build_schema(write_time(day_us)[:10], k)
         self._writer: pq.ParquetWriter | None = None
         self._rows = 0
 
     def add(self, cells: Sequence[Cell]) -> None:
-        """Cells of some bins, after `merge_small`. Raises OSError."""
+        """Add cells of some bins, after k-anonymity (`merge_small_cells`). Raises OSError."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = sorted((c for c in cells if _people(c) >= max(self._k, 1)), key=_order)
+        rows = sorted((c for c in cells if _count_people(c) >= max(self._k, 1)), key=_sort_key)
         if not rows:
             return
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._new, self._schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._partial_path, self._schema, compression="zstd")
         arrays = [
             pa.array([column.read(c, self._k) for c in rows], field.type)
             for column, field in zip(COLUMNS, self._schema, strict=True)
@@ -179,35 +186,35 @@ class DayFile:
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows += len(rows)
 
-    def close(self) -> Written | None:
+    def close(self) -> WrittenDump | None:
         """Put it in its place; None, and no file there, when it has no row. Raises OSError."""
         if self._writer is None:
             self._path.unlink(missing_ok=True)
             return None
         self._writer.close()
-        with self._new.open("rb") as stream:
+        with self._partial_path.open("rb") as stream:
             os.fsync(stream.fileno())
-            digest = _digest(stream.read)
+            digest = _hash_stream(stream.read)
             size = stream.tell()
-        self._new.replace(self._path)
-        return Written(self._rows, size, digest)
+        self._partial_path.replace(self._path)
+        return WrittenDump(self._rows, size, digest)
 
     def abandon(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._new.unlink(missing_ok=True)
+        self._partial_path.unlink(missing_ok=True)
 
 
-def _digest(read: Callable[[int], bytes]) -> str:
+def _hash_stream(read: Callable[[int], bytes]) -> str:
     digest = sha256()
     while piece := read(1 << 20):
         digest.update(piece)
     return digest.hexdigest()
 
 
-def _people(cell: Cell) -> int:
+def _count_people(cell: Cell) -> int:
     return max(cell.vantages, cell.silent)
 
 
-def _order(cell: Cell) -> tuple[object, ...]:
+def _sort_key(cell: Cell) -> tuple[object, ...]:
     return (cell.country, cell.service, cell.region, cell.asn, cell.access, cell.start_us)

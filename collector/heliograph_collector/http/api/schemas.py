@@ -4,15 +4,15 @@ from typing import Any
 
 from heliograph.observation import Access, Link
 from heliograph_collector.http.labels import KINDS
-from heliograph_collector.model.records import State
+from heliograph_collector.model.records import VerdictState
 
 Json = dict[str, Any]
-_STATE: Json = {"type": "string", "enum": [s.value for s in State]}
+_STATE: Json = {"type": "string", "enum": [s.value for s in VerdictState]}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _MAYBE_TIME: Json = {"type": ["string", "null"], "format": "date-time"}
 _BAND: Json = {"type": "string", "examples": ["0", "5-9", "10-19", "20-49", "50+"]}
 WORD: Json = {"type": "string"}
-_SURE: Json = {
+_CONFIDENCE: Json = {
     "type": "number",
     "minimum": 0,
     "maximum": 1,
@@ -76,7 +76,7 @@ _CELL: Json = {
 _PART = _object(
     **_CELL,
     votes=_BAND,
-    share=_SURE,
+    share=_CONFIDENCE,
     networks={"type": "integer", "description": "ASNs in which somebody is cut."},
     **{"except": _list(_object(**_CELL))},
 )
@@ -119,7 +119,7 @@ SCHEMAS: Json = {
         service=WORD,
         title=WORD,
         state=_STATE,
-        confidence=_SURE,
+        confidence=_CONFIDENCE,
         counts=_COUNTS,
         layer=WORD,
         method=WORD,
@@ -157,7 +157,7 @@ SCHEMAS: Json = {
         unknown=_COUNT,
         silent=_COUNT,
         state=_STATE,
-        confidence=_SURE,
+        confidence=_CONFIDENCE,
     ),
     "Timeline": _object(
         since=_TIME,
@@ -221,7 +221,7 @@ SCHEMAS: Json = {
         closed=_MAYBE_TIME,
         layer=WORD,
         method=WORD,
-        confidence=_SURE,
+        confidence=_CONFIDENCE,
         parts=_list(ref("Part")),
         turns=_list(ref("Turn")),
         hints=_list(WORD),

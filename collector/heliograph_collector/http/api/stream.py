@@ -1,21 +1,33 @@
-"""`/api/v1/stream`: Server-Sent Events, with heartbeats, resumed by Last-Event-ID."""
+"""Live events: `/api/v1/stream` (Server-Sent Events), and the changes of cells published on it."""
 
 import asyncio
+import json
+import logging
+from collections.abc import Iterable
 
 from aiohttp import web
 
-from heliograph_collector.http import headers
+from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameters import parse
-from heliograph_collector.http.event_bus import Bus, BusFullError, Event
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus
+from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.snapshot import Snapshot
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.store.clickhouse import StoreError
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
-PATIENCE_S = 30.0  # with a reader that takes nothing of what was written
+WRITE_TIMEOUT_S = 30.0  # with a reader that takes nothing of what was written
+MIN_PAUSE_S = 2.0  # least time between two looks, so that a flood of blocks costs no more
+MAX_PAUSE_S = 15.0  # time passes too: readings age, links change
 
 
-class Stream:
-    def __init__(self, bus: Bus, heartbeat_s: float = HEARTBEAT_S) -> None:
+class EventStream:
+    def __init__(self, bus: EventBus, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._bus = bus
         self._heartbeat_s = heartbeat_s
 
@@ -23,10 +35,14 @@ class Stream:
         parse(request.query, ())
         try:
             with self._bus.subscribe(request.headers.get("Last-Event-ID", "")[:64]) as subscription:
-                response = await _begin(request, subscription.since)
+                # An id at once: a client cut off before the first event resumes too.
+                prologue = f"id: {subscription.since}\nretry: {RETRY_MS}\n: welcome\n\n"
+                response = await start_event_stream(request, prologue)
                 async for event in subscription.events(self._heartbeat_s):
-                    async with asyncio.timeout(PATIENCE_S):
-                        await response.write(b": alive\n\n" if event is None else lines(event))
+                    async with asyncio.timeout(WRITE_TIMEOUT_S):
+                        await response.write(
+                            b": alive\n\n" if event is None else format_event(event)
+                        )
         except TimeoutError:  # the reader does not read; it may come back and resume
             if request.transport is not None:
                 request.transport.abort()
@@ -40,20 +56,47 @@ class Stream:
         return response
 
 
-async def _begin(request: web.Request, since: str) -> web.StreamResponse:
-    """With an id at once: who loses the line before the first event resumes too."""
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream; charset=utf-8",
-            "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",
-        }
-    )
-    headers.apply(request, response)
-    await response.prepare(request)
-    await response.write(f"id: {since}\nretry: {RETRY_MS}\n: welcome\n\n".encode())
-    return response
-
-
-def lines(event: Event) -> bytes:
+def format_event(event: BusEvent) -> bytes:
     return f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n".encode()
+
+
+class CellEvents:
+    """Publish the cells that changed. Call `touch` when a block was stored.
+
+    `run` belongs in the collector's TaskGroup. It keeps the shared `SnapshotCache` fresh.
+    """
+
+    def __init__(self, feed: Feed, snapshot_cache: SnapshotCache | None = None) -> None:
+        self._feed = feed
+        self._snapshot_cache = snapshot_cache or SnapshotCache(feed)
+        self._touched = asyncio.Event()
+        self._last_snapshot: Snapshot | None = None
+
+    def touch(self, timestamps_us: Iterable[int] = ()) -> None:
+        """With the moments of what the block holds."""
+        self._snapshot_cache.touch(timestamps_us)
+        self._touched.set()
+
+    async def run(self) -> None:
+        self._snapshot_cache.is_polled = True
+        while True:
+            await self.publish_changes()
+            await asyncio.sleep(MIN_PAUSE_S)
+            try:
+                async with asyncio.timeout(MAX_PAUSE_S):
+                    await self._touched.wait()
+            except TimeoutError:
+                continue
+
+    async def publish_changes(self) -> None:
+        """Publish what differs from the last look; the first one has nothing to differ from."""
+        self._touched.clear()
+        try:
+            current = await self._snapshot_cache.refresh()
+        except StoreError as error:
+            log.warning("nothing announced: %s", error)
+            return
+        if self._last_snapshot is not None:
+            for name, data in status.iter_changes(self._last_snapshot, current):
+                self._feed.bus.publish(name, json.dumps(data))
+        self._last_snapshot = current

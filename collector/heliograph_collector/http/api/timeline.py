@@ -20,37 +20,45 @@ from heliograph_collector.http.api.parameters import (
     write_time,
 )
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.headers import Prepared, prepared, public_json, public_prepared
+from heliograph_collector.http.headers import (
+    PreparedResponse,
+    prepare_json,
+    respond_json,
+    respond_prepared,
+)
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.snapshot_cache import Desk, series
+from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
 
-STATUS = (COUNTRY,)
-TIMELINE = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
+STATUS_PARAMETERS = (COUNTRY,)
+TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 MAX_ROWS = 2_016  # a week in steps of five minutes
 _DAY_US = 86_400_000_000
 _SCOPE = ("country", "region", "asn", "access", "service")
 
 
-class Reading:
-    def __init__(self, feed: Feed, desk: Desk) -> None:
-        self._feed, self._desk = feed, desk
+class TimelineApi:
+    def __init__(self, feed: Feed, snapshot_cache: SnapshotCache) -> None:
+        self._feed = feed
+        self._snapshot_cache = snapshot_cache
 
     async def status(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, STATUS)
-        world, country = await self._desk.now(), asked.get("country", "")
+        values = parse(request.query, STATUS_PARAMETERS)
+        snapshot = await self._snapshot_cache.current_snapshot()
+        country = values.get("country", "")
 
-        def make() -> Prepared:
-            return prepared(status.document(world, country))
+        def make() -> PreparedResponse:
+            return prepare_json(status.build_status(snapshot, country))
 
-        told = await self._desk.made(world, ("status", country), make)
-        return public_prepared(request, told, max_age_s=5)
+        status_response = await self._snapshot_cache.derive(snapshot, ("status", country), make)
+        return respond_prepared(request, status_response, max_age_s=5)
 
     async def timeline(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, TIMELINE)
-        since_us, until_us, bin_s = span(asked, self._feed.clock.wall_us())
-        scope = {name: asked[name] for name in _SCOPE if name in asked}
-        cells = await series(self._feed, since_us, until_us, bin_s, scope)
-        width, k = bin_s * 1_000_000, self._feed.k_anonymity
+        values = parse(request.query, TIMELINE_PARAMETERS)
+        since_us, until_us, bin_s = parse_span(values, self._feed.clock.wall_us())
+        scope = {name: values[name] for name in _SCOPE if name in values}
+        cells = await query_series(self._feed, since_us, until_us, bin_s, scope)
+        width = bin_s * 1_000_000
+        k = self._feed.k_anonymity
         body = {
             "since": write_time(since_us),
             "until": write_time(until_us),
@@ -58,18 +66,19 @@ class Reading:
             "k_anonymity": k,
             "scope": {name: scope.get(name) for name in _SCOPE},
             "cells": [
-                status.row(cell, since_us + index * width, k) for index, cell in enumerate(cells)
+                status.build_row(cell, since_us + index * width, k)
+                for index, cell in enumerate(cells)
             ],
         }
-        return public_json(request, body, max_age_s=30)
+        return respond_json(request, body, max_age_s=30)
 
 
-def span(asked: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
+def parse_span(values: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
     """(since, until, bin width in seconds), aligned outward to bins. Raises Problem."""
-    bin_s = asked.get("bin", BINS["5m"])
+    bin_s = values.get("bin", BINS["5m"])
     width = bin_s * 1_000_000
-    until = asked.get("until", now_us)
-    since = asked.get("since", until - _DAY_US)
+    until = values.get("until", now_us)
+    since = values.get("since", until - _DAY_US)
     if since >= until:
         raise Problem(
             400,
@@ -78,7 +87,8 @@ def span(asked: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
             parameter="since",
             allowed=f"a time before {write_time(until)}",
         )
-    first, last = since // width * width, -(-until // width) * width
+    first = since // width * width
+    last = -(-until // width) * width
     if (last - first) // width > MAX_ROWS:
         raise Problem(
             400,

@@ -7,16 +7,23 @@ from importlib.resources import as_file, files
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 1200, 630
-_LEFT, _INNER, _SCALE = 60, 1080, 1.15
-_TEXT_TOP, _CHART_TOP = 118, 320
+WIDTH = 1200
+HEIGHT = 630
+_MARGIN = 60
+_INNER_WIDTH = 1080
+_SCALE = 1.15
+_TEXT_TOP = 118
+_CHART_TOP = 320
 _SIZES = (46, 40, 35, 29, 25)  # the first with which the sentence has room
 _LEADING = 1.28
-_FACTS_TOP, _FACT, _NAMES = 428, 22, 230  # names and values: first line, size, width of the names
+# names and values: first line, size, width of the names
+_FACTS_TOP = 428
+_FACT_SIZE = 22
+_NAME_WIDTH = 230
 _ISOLATES = re.compile("[\u2066-\u2069]")
 # How wide letters of the bold font are, in its size; a little more than they are.
-_WIDE = frozenset("mwMW@жмшщюфЖМШЩЮФ")
-_NARROW = frozenset("fijlrtI.,:;()-' ")
+_WIDE_LETTERS = frozenset("mwMW@жмшщюфЖМШЩЮФ")
+_NARROW_LETTERS = frozenset("fijlrtI.,:;()-' ")
 _FAMILY = "DejaVu Sans Condensed"
 _BADGES = {"confirmed": "#b3320b", "suspected": "#6c5a12"}
 _STYLE = Markup("""
@@ -44,38 +51,40 @@ _MARK = Markup(
     'stroke-width="2" stroke-linecap="round"/></g></g>'
 )
 
-_FACT_LEADING, _LIGHT = 28, 0.92  # and how wide light letters are beside bold ones
+# and how wide light letters are beside bold ones
+_FACT_LEADING = 28
+_LIGHT = 0.92
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class ShareCard:
     sentence: str
     state: str  # the word of the log, for its colour
     badge: str  # that word and the kind, as people say it
-    foot: str
+    footer: str
     chart: Markup
     legend: Sequence[tuple[str, str]] = ()  # (class, word)
     facts: Sequence[tuple[str, str]] = ()  # (name, value), where the picture leaves room for them
-    rtl: bool = False
+    is_rtl: bool = False
 
 
-def svg(card: Card) -> str:
+def render_svg(card: ShareCard) -> str:
     """A file of its own: no script, nothing from elsewhere."""
-    lines, size = _lines(card.sentence)
+    lines, size = _fit_lines(card.sentence)
     height = round(size * _LEADING)
     top = _TEXT_TOP + round(size * 0.9)
     body = [
-        _MARK.format(WIDTH - _LEFT - 40 if card.rtl else _LEFT),
-        _text(card, "Heliograph", 54, 70, 30, "#1b222c", bold=True),
-        _badge(card),
+        _MARK.format(WIDTH - _MARGIN - 40 if card.is_rtl else _MARGIN),
+        _draw_text(card, "Heliograph", 54, 70, 30, "#1b222c", is_bold=True),
+        _draw_badge(card),
         *(
-            _text(card, line, 0, top + height * index, size, "#1b222c", bold=True)
+            _draw_text(card, line, 0, top + height * index, size, "#1b222c", is_bold=True)
             for index, line in enumerate(lines)
         ),
-        _chart(card.chart),
-        _text(card, card.foot, 0, HEIGHT - 14, 18, "#57616e"),
-        *_facts(card),
-        *_legend(card),
+        _draw_chart(card.chart),
+        _draw_text(card, card.footer, 0, HEIGHT - 14, 18, "#57616e"),
+        *_draw_facts(card),
+        *_draw_legend(card),
     ]
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}">'
@@ -93,102 +102,113 @@ def svg(card: Card) -> str:
     )
 
 
-def _lines(sentence: str) -> tuple[Sequence[str], int]:
+def _fit_lines(sentence: str) -> tuple[Sequence[str], int]:
     """Whole words, in the largest letters with which they fit."""
     lines: Sequence[str] = ()
     for size in _SIZES:
-        lines = _wrapped(_ISOLATES.sub("", sentence), _INNER / size)
+        lines = _wrap_words(_ISOLATES.sub("", sentence), _INNER_WIDTH / size)
         if len(lines) * size * _LEADING <= _CHART_TOP - _TEXT_TOP:
             break
-    room = int((_CHART_TOP - _TEXT_TOP) / size / _LEADING)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], lines[room - 1] + "\N{HORIZONTAL ELLIPSIS}"]
+    max_lines = int((_CHART_TOP - _TEXT_TOP) / size / _LEADING)
+    if len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], lines[max_lines - 1] + "\N{HORIZONTAL ELLIPSIS}"]
     return lines, size
 
 
-def _wrapped(text: str, width: float) -> list[str]:
+def _wrap_words(sentence: str, width: float) -> list[str]:
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and sum(map(_em, longer)) <= width:
+    for token in sentence.split():
+        longer = f"{lines[-1]} {token}" if lines else token
+        if lines and sum(map(_letter_width, longer)) <= width:
             lines[-1] = longer
         else:
-            lines.append(word)
+            lines.append(token)
     return lines
 
 
-def _em(letter: str) -> float:
-    if letter in _WIDE:
+def _letter_width(letter: str) -> float:
+    if letter in _WIDE_LETTERS:
         return 0.95
-    if letter in _NARROW:
+    if letter in _NARROW_LETTERS:
         return 0.37
     return 0.72 if letter.isupper() else 0.63
 
 
-def _text(
-    card: Card, text: str, indent: int, y: int, size: int, colour: str, *, bold: bool = False
+def _draw_text(
+    card: ShareCard,
+    content: str,
+    indent: int,
+    y: int,
+    size: int,
+    colour: str,
+    *,
+    is_bold: bool = False,
 ) -> Markup:
     """One line from the side on which reading begins; the isolate orders it in every viewer."""
-    x, anchor = (WIDTH - _LEFT - indent, "end") if card.rtl else (_LEFT + indent, "start")
-    held = f"\u2067{text}\u2069" if card.rtl else text
-    weight = Markup(' font-weight="700"') if bold else ""
+    x, anchor = (WIDTH - _MARGIN - indent, "end") if card.is_rtl else (_MARGIN + indent, "start")
+    ordered = f"\u2067{content}\u2069" if card.is_rtl else content
+    weight = Markup(' font-weight="700"') if is_bold else ""
     return Markup(
         '<text x="{}" y="{}" text-anchor="{}" font-size="{}"{} style="fill:{}">{}</text>'
-    ).format(x, y, anchor, size, weight, colour, held)
+    ).format(x, y, anchor, size, weight, colour, ordered)
 
 
-def _badge(card: Card) -> Markup:
-    x, anchor = (_LEFT, "start") if card.rtl else (WIDTH - _LEFT, "end")
-    held = f"\u2067{card.badge}\u2069" if card.rtl else card.badge
+def _draw_badge(card: ShareCard) -> Markup:
+    x, anchor = (_MARGIN, "start") if card.is_rtl else (WIDTH - _MARGIN, "end")
+    ordered = f"\u2067{card.badge}\u2069" if card.is_rtl else card.badge
     return Markup(
         '<text x="{}" y="70" text-anchor="{}" font-size="26" font-weight="700" style="fill:{}">'
         "{}</text>"
-    ).format(x, anchor, _BADGES.get(card.state, "#57616e"), held)
+    ).format(x, anchor, _BADGES.get(card.state, "#57616e"), ordered)
 
 
-def _chart(chart: Markup) -> Markup:
+def _draw_chart(chart: Markup) -> Markup:
     return Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>').format(
-        _LEFT, _CHART_TOP, _INNER, 238 * _SCALE, round(_INNER / _SCALE), 238, chart
+        _MARGIN, _CHART_TOP, _INNER_WIDTH, 238 * _SCALE, round(_INNER_WIDTH / _SCALE), 238, chart
     )
 
 
-def _facts(card: Card) -> Iterator[Markup]:
+def _draw_facts(card: ShareCard) -> Iterator[Markup]:
     """Under a picture of how it went, which is low."""
     y = _FACTS_TOP
     for name, value in card.facts:
-        whole = _wrapped(_ISOLATES.sub("", value), (_INNER - _NAMES) / _FACT / _LIGHT)
-        lines = whole if len(whole) < 3 else [whole[0], f"{whole[1]}\N{HORIZONTAL ELLIPSIS}"]
+        wrapped = _wrap_words(
+            _ISOLATES.sub("", value), (_INNER_WIDTH - _NAME_WIDTH) / _FACT_SIZE / _LIGHT
+        )
+        lines = (
+            wrapped if len(wrapped) < 3 else [wrapped[0], f"{wrapped[1]}\N{HORIZONTAL ELLIPSIS}"]
+        )
         if y + len(lines) * _FACT_LEADING > HEIGHT - 30:
             return
-        yield _text(card, name, 0, y, _FACT, "#57616e")
+        yield _draw_text(card, name, 0, y, _FACT_SIZE, "#57616e")
         for line in lines:
-            yield _text(card, line, _NAMES, y, _FACT, "#1b222c")
+            yield _draw_text(card, line, _NAME_WIDTH, y, _FACT_SIZE, "#1b222c")
             y += _FACT_LEADING
         y += 8
 
 
-def _legend(card: Card) -> Iterator[Markup]:
+def _draw_legend(card: ShareCard) -> Iterator[Markup]:
     """What the colours are, at the far end of the last line."""
-    x = _LEFT if card.rtl else WIDTH - _LEFT
-    for kind, word in card.legend if card.rtl else reversed(card.legend):
-        width = round(sum(map(_em, word)) * 17) + 26
-        left = x if card.rtl else x - width
+    x = _MARGIN if card.is_rtl else WIDTH - _MARGIN
+    for kind, label in card.legend if card.is_rtl else reversed(card.legend):
+        width = round(sum(map(_letter_width, label)) * 17) + 26
+        left = x if card.is_rtl else x - width
         fill = Markup(' fill="url(#hatch)"') if kind == "unknown" else ""
         yield Markup(
             '<rect class="{}"{} x="{}" y="{}" width="16" height="12"/>'
             '<text x="{}" y="{}" font-size="18" style="fill:#57616e">{}</text>'
-        ).format(kind, fill, left, HEIGHT - 26, left + 22, HEIGHT - 14, word)
-        x += (width + 14) * (1 if card.rtl else -1)
+        ).format(kind, fill, left, HEIGHT - 26, left + 22, HEIGHT - 14, label)
+        x += (width + 14) * (1 if card.is_rtl else -1)
 
 
-def png(drawn: str) -> bytes:
+def render_png(svg_text: str) -> bytes:
     """The same in dots, by resvg, with our own fonts: no other file is read."""
     import resvg_py
 
-    with as_file(files(__package__).joinpath("fonts")) as folder:
+    with as_file(files("heliograph_collector.http").joinpath("fonts")) as folder:
         return bytes(
             resvg_py.svg_to_bytes(
-                svg_string=drawn,
+                svg_string=svg_text,
                 skip_system_fonts=True,
                 font_files=[str(path) for path in sorted(folder.glob("*.ttf"))],
                 font_family=_FAMILY,

@@ -6,22 +6,26 @@ from hashlib import sha256
 
 from markupsafe import Markup
 
-from heliograph_collector.http import i18n
-from heliograph_collector.http import labels as words
+from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.i18n import Tongue
-from heliograph_collector.http.snapshot import Group
-from heliograph_collector.model.records import State
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.snapshot import NetworkGroup
+from heliograph_collector.model.records import VerdictState
 
 HEIGHT = 20
-ENGLISH = Tongue()
+ENGLISH = Locale()
 _HOUR_US = 3_600_000_000
-_TOP = {State.REACHABLE: 9, State.UNKNOWN: 5, State.BLOCKED: 0, State.DOWN: 0}
+_TOP = {
+    VerdictState.REACHABLE: 9,
+    VerdictState.UNKNOWN: 5,
+    VerdictState.BLOCKED: 0,
+    VerdictState.DOWN: 0,
+}
 
-Run = tuple[int, int, State | None]  # first bin, bin after the last, state
+Run = tuple[int, int, VerdictState | None]  # first bin, bin after the last, state
 
 
-def runs(strip: Sequence[State | None]) -> Iterator[Run]:
+def iter_runs(strip: Sequence[VerdictState | None]) -> Iterator[Run]:
     first = 0
     for index in range(1, len(strip) + 1):
         if index == len(strip) or strip[index] is not strip[first]:
@@ -29,91 +33,101 @@ def runs(strip: Sequence[State | None]) -> Iterator[Run]:
             first = index
 
 
-def draw(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> Markup:
+def draw_sparkline(
+    strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH
+) -> Markup:
     """Inline SVG as wide as its cell, from left to right in any language.
 
     The page defines the hatching once, under the id `hatch`.
     """
-    bars = Markup("").join(_bar(run, len(strip)) for run in runs(strip) if run[2] is not None)
+    bars = Markup("").join(
+        _draw_bar(run, len(strip)) for run in iter_runs(strip) if run[2] is not None
+    )
     return Markup(
         '<svg class="strip" role="img" aria-label="{}" width="100%" height="{}">{}{}{}</svg>'
-    ).format(told(strip, starts, t), HEIGHT + 3, _ground(), bars, _ticks(starts))
+    ).format(
+        describe_strip(strip, starts, t), HEIGHT + 3, _draw_ground(), bars, _draw_ticks(starts)
+    )
 
 
-def _ground() -> Markup:
+def _draw_ground() -> Markup:
     return Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(HEIGHT - 0.5)
 
 
-def _bar(run: Run, bins: int) -> Markup:
+def _draw_bar(run: Run, bins: int) -> Markup:
     first, after, state = run
     assert state is not None  # noqa: S101 -- the caller draws only what somebody measured
-    fill = Markup(' fill="url(#hatch)"') if state is State.UNKNOWN else ""
+    fill = Markup(' fill="url(#hatch)"') if state is VerdictState.UNKNOWN else ""
     return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(
         state.value,
         fill,
-        _x(first, bins),
+        _format_x(first, bins),
         _TOP[state],
-        _x(after - first, bins),
+        _format_x(after - first, bins),
         HEIGHT - _TOP[state],
     )
 
 
-def _x(index: int, bins: int) -> str:
+def _format_x(index: int, bins: int) -> str:
     return f"{100 * index / bins:.4g}%"
 
 
-def _hours(starts: range) -> Iterator[tuple[str, int]]:
+def _iter_hours(starts: range) -> Iterator[tuple[str, int]]:
     """Where in the strip an hour begins, of long ones every sixth, and its moment."""
-    step_us = _HOUR_US if not _long(starts) else 6 * _HOUR_US
+    step_us = _HOUR_US if not _is_long(starts) else 6 * _HOUR_US
     for index, start in enumerate(starts):
         if start % step_us == 0:
-            yield _x(index, len(starts)), start
+            yield _format_x(index, len(starts)), start
 
 
-def _ticks(starts: range) -> Markup:
+def _draw_ticks(starts: range) -> Markup:
     return Markup("").join(
         Markup('<line class="tick" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
             x, HEIGHT, HEIGHT + 3
         )
-        for x, _ in _hours(starts)
+        for x, _ in _iter_hours(starts)
     )
 
 
-def axis(starts: range, t: Tongue = ENGLISH) -> Markup:
+def draw_axis(starts: range, t: Locale = ENGLISH) -> Markup:
     """Hours under a column's head, to read the strips by."""
-    labels = Markup("").join(
-        Markup('<text x="{}" y="10">{}</text>').format(x, _label(start, starts, t))
-        for x, start in _hours(starts)
+    label_markup = Markup("").join(
+        Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(start, starts, t))
+        for x, start in _iter_hours(starts)
     )
     return Markup('<svg class="axis" aria-hidden="true" width="100%" height="12">{}</svg>').format(
-        labels
+        label_markup
     )
 
 
-def clock(us: int) -> str:
+def format_clock(us: int) -> str:
     """13:05"""
     return write_time(us)[11:16]
 
 
-def _label(us: int, starts: range, t: Tongue) -> str:
+def _format_label(us: int, starts: range, t: Locale) -> str:
     """The hour; at midnight of a long strip the day."""
-    hour = clock(us)[:2]
-    if hour == "00" and _long(starts):
-        return i18n.short_day(t.lang, i18n.when(us))
-    return i18n.digits(t.lang, hour)
+    hour = format_clock(us)[:2]
+    if hour == "00" and _is_long(starts):
+        return i18n.format_short_day(t.lang, i18n.to_datetime(us))
+    return i18n.localize_digits(t.lang, hour)
 
 
-def _long(starts: range) -> bool:
+def _is_long(starts: range) -> bool:
     return len(starts) * starts.step > 24 * _HOUR_US
 
 
-def _when(us: int, starts: range, t: Tongue) -> str:
+def _format_time(us: int, starts: range, t: Locale) -> str:
     """13:05, with its day where the strip is longer than one."""
-    hour = i18n.digits(t.lang, clock(us))
-    return f"{i18n.short_day(t.lang, i18n.when(us))} {hour}" if _long(starts) else hour
+    hour = i18n.localize_digits(t.lang, format_clock(us))
+    return (
+        f"{i18n.format_short_day(t.lang, i18n.to_datetime(us))} {hour}"
+        if _is_long(starts)
+        else hour
+    )
 
 
-def told(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> str:
+def describe_strip(strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH) -> str:
     """The picture in words, for those who hear it."""
     if not strip:
         return t("now.strip_none")
@@ -121,19 +135,19 @@ def told(strip: Sequence[State | None], starts: range, t: Tongue = ENGLISH) -> s
     parts = [
         t(
             "now.strip_part",
-            state=words.word("state", state.value if state else "nothing", t.lang),
-            low=_when(starts[first], starts, t),
-            high=_when(starts[after] if after < len(strip) else end, starts, t),
+            state=labels.label_code("state", state.value if state else "nothing", t.lang),
+            low=_format_time(starts[first], starts, t),
+            high=_format_time(starts[after] if after < len(strip) else end, starts, t),
         )
-        for first, after, state in runs(strip)
+        for first, after, state in iter_runs(strip)
     ]
     return t("now.strip", parts=t("now.semicolon").join(parts[-8:]))
 
 
-def slug(*parts: object) -> str:
+def build_slug(*parts: object) -> str:
     """An id that lasts from one rendering to the next."""
     flat = "-".join(
-        f"{p.country}-{p.asn}-{p.access}" if isinstance(p, Group) else str(p) for p in parts
+        f"{p.country}-{p.asn}-{p.access}" if isinstance(p, NetworkGroup) else str(p) for p in parts
     )
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", flat)
     return plain if plain == flat else f"{plain[:64]}-{sha256(flat.encode()).hexdigest()[:8]}"

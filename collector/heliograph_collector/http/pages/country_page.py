@@ -7,200 +7,252 @@ from hashlib import sha256
 
 from markupsafe import Markup
 
-from heliograph_collector.http import labels, regions
+from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.charts import sparkline as strip
-from heliograph_collector.http.charts import timeline_rows
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http.charts import sparkline, timeline_rows
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import headlines, incident_text
-from heliograph_collector.http.pages.country_timeline import WINDOWS, Mark, Panorama, Track
-from heliograph_collector.http.pages.incident_page import Recent
-from heliograph_collector.http.pages.world_page import breakable
-from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, Group, Snapshot
+from heliograph_collector.http.pages.country_timeline import (
+    WINDOWS,
+    BinMark,
+    CountryTimeline,
+    TimelineRow,
+)
+from heliograph_collector.http.pages.incident_page import RecentIncidents
+from heliograph_collector.http.pages.world_page import allow_breaks
+from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import environment
-from heliograph_collector.model.records import Cell, State
+from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
-_YOUNG_US = FRESH_BINS * BIN_S * 1_000_000  # so long the status takes older votes too
-_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in State}, "silent": "∅", "few": "…"}
+_YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # so long the status takes older votes too
+_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅", "few": "…"}
 _DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class CountryRow:
     """One service, network or region."""
 
     id: str
     title: str | Markup
-    under: str
+    subtitle: str
     state: str  # class name; "nothing" without data
     symbol: str
-    word: str
-    how: str
-    strip: Markup
+    label: str
+    cause: str
+    chart: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class RowGroup:
     """Some that belong together, under a title."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[CountryRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class CountryView:
     """What is looked at: a country, for how long, and its incidents."""
 
     country: str
     window: str
     incidents: Sequence[Json]
-    recent: Recent
+    recent: RecentIncidents
     too_much: bool = False
 
 
-def render(
-    world: Snapshot, seen: Panorama, look: Look, t: Tongue, assets: Mapping[str, str]
+def render_country(
+    snapshot: Snapshot,
+    timeline: CountryTimeline,
+    view: CountryView,
+    t: Locale,
+    assets: Mapping[str, str],
 ) -> str:
-    country, place = look.country, labels.country(look.country, t.lang)
-    seen = replace(seen, young=world.at_us - seen.starts[-1] < _YOUNG_US)
-    mine = replace(world, columns=tuple(c for c in world.columns if c.group.country == country))
-    groups = [group for group in _groups(seen, dict(world.services), t) if group.rows]
-    told = partial(incident_text.sentence, t=t)
-    lanes = timeline_rows.lanes(look.incidents, seen.starts, told, t.link)
+    country = view.country
+    country_title = labels.country_name(view.country, t.lang)
+    timeline = replace(timeline, is_young=snapshot.at_us - timeline.starts[-1] < _YOUNG_BIN_US)
+    country_snapshot = replace(
+        snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
+    )
+    groups = [group for group in _build_groups(timeline, dict(snapshot.services), t) if group.rows]
+    describe_incident = partial(incident_text.describe_incident, t=t)
+    lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, describe_incident, t.link)
     return (
         environment()
         .get_template("country.html")
         .render(
             t=t,
-            chosen=place,
+            chosen=country_title,
             code=country,
             query=f"?country={country}",
-            recent=look.recent,
-            looked=bool(mine.columns),
-            headline=_headline(mine, look, place, t),
-            windows=[(name, _path(country, name), name == look.window) for name in WINDOWS],
-            step=t(f"chart.step_{WINDOWS[look.window].bin_s}"),
-            too_much=look.too_much,
-            lanes=lanes.drawn,
+            recent=view.recent,
+            looked=bool(country_snapshot.columns),
+            headline=_choose_headline(country_snapshot, view, country_title, t),
+            windows=[(name, _page_path(country, name), name == view.window) for name in WINDOWS],
+            step=t(f"chart.step_{WINDOWS[view.window].bin_s}"),
+            too_much=view.too_much,
+            lanes=lanes.svg,
             lanes_told=t("country.incidents_count", n=lanes.count)
             if lanes.count
             else t("country.incidents_none"),
             groups=groups,
-            shape=_shape(groups, look.window),
-            networks=len(mine.columns),
-            axis=timeline_rows.axis(seen.starts, t),
-            k=world.k,
-            at=write_time(world.at_us // 1_000_000 * 1_000_000),
+            shape=_hash_shape(groups, view.window),
+            networks=len(country_snapshot.columns),
+            axis=timeline_rows.draw_axis(timeline.starts, t),
+            k=snapshot.k,
+            at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
             assets=assets,
         )
     )
 
 
-def _path(country: str, window: str) -> str:
+def _page_path(country: str, window: str) -> str:
     path = f"/countries/{country}"
     return path if window == DEFAULT_WINDOW else f"{path}?window={window}"
 
 
-def _shape(groups: Sequence[Rows], window: str) -> str:
+def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
     """Changes when rows do: then the script takes the whole table."""
-    text = repr((window, [[row.id for row in group.rows] for group in groups]))
-    return sha256(text.encode()).hexdigest()[:12]
+    shape_key = repr((window, [[row.id for row in group.rows] for group in groups]))
+    return sha256(shape_key.encode()).hexdigest()[:12]
 
 
-def _headline(mine: Snapshot, look: Look, place: str, t: Tongue) -> str:
+def _choose_headline(
+    country_snapshot: Snapshot, view: CountryView, country_title: str, t: Locale
+) -> str:
     """What is measured now, unless that sounds well while something is open: votes of before a
     silence are still fresh for a while."""
-    under_way = look.recent.under_way
-    if under_way and not headlines.troubles(mine.columns, mine.services, t):
+    under_way = view.recent.under_way
+    if under_way and not headlines.list_troubles(
+        country_snapshot.columns, country_snapshot.services, t
+    ):
         open_ = {
-            state: [look.country for line in under_way if line.state == state]
+            state: [view.country for line in under_way if line.state == state]
             for state in ("confirmed", "suspected")
         }
-        said = headlines.Open(**open_, first=under_way[0].sentence)
-        return headlines.world(mine, said, look.recent.watched, t)[0]
-    if not mine.columns:
-        return t("country.nobody", country=place)
-    told = headlines.headline(mine, t)
-    return told if told.startswith(place) else t("country.title", country=place, told=told)
-
-
-def _groups(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Rows]:
-    networks = sorted(seen.networks.items(), key=lambda item: (item[0].asn == 0, item[0].asn))
-
-    def of(accesses: Sequence[str]) -> list[Row]:
-        return [_network(g, track, seen, t) for g, track in networks if g.access in accesses]
-
-    rest = sorted({group.access for group in seen.networks} - {"mobile", "fixed"})
-    return [
-        Rows(title=t("country.services"), rows=_services(seen, titles, t)),
-        Rows(title=t("country.networks_mobile"), rows=of(["mobile"])),
-        Rows(title=t("country.networks_fixed"), rows=of(["fixed"])),
-        Rows(title=t("country.networks_other"), rows=of(rest)),
-        Rows(title=t("country.regions"), rows=_regions(seen, t)),
-    ]
-
-
-def _services(seen: Panorama, titles: Mapping[str, str], t: Tongue) -> list[Row]:
-    """What works for those who are heard says nothing of the networks that are not."""
-    gone = sum(_now(n, young=seen.young) is Mark.SILENT for n in seen.networks.values())
-    unheard = t("country.unheard", n=gone) if gone else ""
-    rows = [
-        _row(
-            strip.slug("service", name),
-            breakable(labels.service(name, titles)),
-            "",
-            track,
-            seen,
-            t,
-        )
-        for name, track in seen.services.items()
-    ]
-    return [replace(row, how=unheard) if row.state == "reachable" else row for row in rows]
-
-
-def _network(group: Group, track: Track, seen: Panorama, t: Tongue) -> Row:
-    together = not group.asn and not group.access
-    under = t("country.others") if together else labels.access(group.access, t.lang)
-    title = labels.network(group.asn, group.access, t.lang)
-    return _row(strip.slug("network", group), title, under, track, seen, t)
-
-
-def _regions(seen: Panorama, t: Tongue) -> list[Row]:
-    named = [(regions.name(code, t.lang), code, track) for code, track in seen.regions.items()]
-    return [
-        _row(strip.slug("region", code), name, code if code != name else "", track, seen, t)
-        for name, code, track in sorted(named, key=lambda one: one[0])
-    ]
-
-
-def _row(id_: str, title: str | Markup, under: str, track: Track, seen: Panorama, t: Tongue) -> Row:
-    mark = _now(track, young=seen.young)
-    state = mark.value if mark else "nothing"
-    return Row(
-        id=id_,
-        title=title,
-        under=under,
-        state=state,
-        symbol=_SYMBOLS.get(state, _DASH),
-        word=t("country.silent_now") if state == "silent" else labels.word("state", state, t.lang),
-        how=_how(mark, track, t),
-        strip=timeline_rows.draw(track, seen.starts, t),
+        open_incidents = headlines.OpenIncidents(**open_, first=under_way[0].sentence)
+        return headlines.describe_world(
+            country_snapshot, open_incidents, view.recent.is_watched, t
+        )[0]
+    if not country_snapshot.columns:
+        return t("country.nobody", country=country_title)
+    headline = headlines.describe_networks(country_snapshot, t)
+    return (
+        headline
+        if headline.startswith(country_title)
+        else t("country.title", country=country_title, told=headline)
     )
 
 
-def _now(track: Track, *, young: bool) -> Mark | None:
+def _build_groups(
+    timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
+) -> list[RowGroup]:
+    networks = sorted(timeline.networks.items(), key=lambda item: (item[0].asn == 0, item[0].asn))
+
+    def build_network_rows(accesses: Sequence[str]) -> list[CountryRow]:
+        return [
+            _build_network_row(g, track, timeline, t)
+            for g, track in networks
+            if g.access in accesses
+        ]
+
+    other_accesses = sorted({group.access for group in timeline.networks} - {"mobile", "fixed"})
+    return [
+        RowGroup(title=t("country.services"), rows=_build_service_rows(timeline, titles, t)),
+        RowGroup(title=t("country.networks_mobile"), rows=build_network_rows(["mobile"])),
+        RowGroup(title=t("country.networks_fixed"), rows=build_network_rows(["fixed"])),
+        RowGroup(title=t("country.networks_other"), rows=build_network_rows(other_accesses)),
+        RowGroup(title=t("country.regions"), rows=_build_region_rows(timeline, t)),
+    ]
+
+
+def _build_service_rows(
+    timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
+) -> list[CountryRow]:
+    """What works for those who are heard says nothing of the networks that are not."""
+    silent_count = sum(
+        _current_mark(n, is_young=timeline.is_young) is BinMark.SILENT
+        for n in timeline.networks.values()
+    )
+    unheard = t("country.unheard", n=silent_count) if silent_count else ""
+    rows = [
+        _build_row(
+            sparkline.build_slug("service", name),
+            allow_breaks(labels.service_title(name, titles)),
+            "",
+            track,
+            timeline,
+            t,
+        )
+        for name, track in timeline.services.items()
+    ]
+    return [replace(row, cause=unheard) if row.state == "reachable" else row for row in rows]
+
+
+def _build_network_row(
+    group: NetworkGroup, track: TimelineRow, timeline: CountryTimeline, t: Locale
+) -> CountryRow:
+    is_merged = not group.asn and not group.access
+    subtitle = t("country.others") if is_merged else labels.access_name(group.access, t.lang)
+    title = labels.network_name(group.asn, group.access, t.lang)
+    return _build_row(sparkline.build_slug("network", group), title, subtitle, track, timeline, t)
+
+
+def _build_region_rows(timeline: CountryTimeline, t: Locale) -> list[CountryRow]:
+    named_regions = [
+        (labels.region_name(code, t.lang), code, track) for code, track in timeline.regions.items()
+    ]
+    return [
+        _build_row(
+            sparkline.build_slug("region", code),
+            name,
+            code if code != name else "",
+            track,
+            timeline,
+            t,
+        )
+        for name, code, track in sorted(named_regions, key=lambda item: item[0])
+    ]
+
+
+def _build_row(
+    id_: str,
+    title: str | Markup,
+    subtitle: str,
+    track: TimelineRow,
+    timeline: CountryTimeline,
+    t: Locale,
+) -> CountryRow:
+    mark = _current_mark(track, is_young=timeline.is_young)
+    state = mark.value if mark else "nothing"
+    return CountryRow(
+        id=id_,
+        title=title,
+        subtitle=subtitle,
+        state=state,
+        symbol=_SYMBOLS.get(state, _DASH),
+        label=t("country.silent_now")
+        if state == "silent"
+        else labels.label_code("state", state, t.lang),
+        cause=_describe_cause(mark, track, t),
+        chart=timeline_rows.draw_row(track, timeline.starts, t),
+    )
+
+
+def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
     """That of the bin in progress, unless it has only begun and too few were there so far: then
     that of the one before."""
-    *_, before, now = track.marks
-    return before if young and now in (None, Mark.FEW) and before else now
+    *_, previous, current = track.marks
+    return previous if is_young and current in (None, BinMark.FEW) and previous else current
 
 
-def _how(mark: Mark | None, track: Track, t: Tongue) -> str:
-    if mark is not Mark.BLOCKED:
+def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:
+    if mark is not BinMark.BLOCKED:
         return ""
     if track.judged > 1:
         return t("country.blocked_of", n=track.blocked, total=track.judged)
     causes: Iterable[Cell] = [track.newest] if track.newest else []
-    return next((labels.how(c.layer, c.method, t.lang) for c in causes), "")
+    return next((labels.describe_method(c.layer, c.method, t.lang) for c in causes), "")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from heliograph_collector.http.snapshot import Group
-from heliograph_collector.model.records import Cell, State
+from heliograph_collector.http.snapshot import NetworkGroup
+from heliograph_collector.model.records import Cell, VerdictState
 
 
-class Mark(StrEnum):
+class BinMark(StrEnum):
     """What a bin shows; None: nobody looked."""
 
     REACHABLE = "reachable"
@@ -25,30 +25,30 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class TimelineWindow:
     """So many bins of so many seconds, up to the one in progress."""
 
     bin_s: int
     bins: int
 
-    def starts(self, at_us: int) -> range:
+    def bin_starts(self, at_us: int) -> range:
         width = self.bin_s * 1_000_000
         until_us = (at_us // width + 1) * width
         return range(until_us - self.bins * width, until_us, width)
 
 
 WINDOWS = {
-    "day": Span(bin_s=900, bins=96),
-    "week": Span(bin_s=3_600, bins=168),
-    "month": Span(bin_s=21_600, bins=120),
+    "day": TimelineWindow(bin_s=900, bins=96),
+    "week": TimelineWindow(bin_s=3_600, bins=168),
+    "month": TimelineWindow(bin_s=21_600, bins=120),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class TimelineRow:
     """One row of the picture."""
 
-    marks: tuple[Mark | None, ...]  # oldest first
+    marks: tuple[BinMark | None, ...]  # oldest first
     shares: tuple[float, ...]  # of the services judged there, how many are as the mark says, if bad
     newest: Cell | None = None  # the freshest cell of a last bin, one that is blocked before others
     blocked: int = 0  # services in that bin …
@@ -56,60 +56,71 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Panorama:
+class CountryTimeline:
     starts: range
-    services: Mapping[str, Track]
-    networks: Mapping[Group, Track]
-    regions: Mapping[str, Track]
-    young: bool = False  # whether the last bin has only begun
+    services: Mapping[str, TimelineRow]
+    networks: Mapping[NetworkGroup, TimelineRow]
+    regions: Mapping[str, TimelineRow]
+    is_young: bool = False  # whether the last bin has only begun
 
 
 MergeSmall = Callable[[Sequence[Cell], int], Sequence[Cell]]
-_FRESH = 2  # bins
-LOOKS: Sequence[Mapping[str, Any]] = (  # what each is not told apart by
+_FRESH_BINS = 2  # bins
+MERGED_FIELDS: Sequence[Mapping[str, Any]] = (  # what each is not told apart by
     {"region": "", "asn": 0, "access": ""},
     {"region": ""},
     {"asn": 0, "access": ""},
 )
 
 
-def empty(starts: range) -> Panorama:
-    return Panorama(starts=starts, services={}, networks={}, regions={})
+def empty_timeline(starts: range) -> CountryTimeline:
+    return CountryTimeline(starts=starts, services={}, networks={}, regions={})
 
 
-def compose(
+def compose_timeline(
     merge_small: MergeSmall,
-    k: int,
+    k_anonymity: int,
     measured: Sequence[Sequence[Cell]],
     starts: range,
     names: Iterable[str],
-) -> Panorama:
-    """`measured`: cells of one country for each of `LOOKS`, in bins that begin at `starts`.
+) -> CountryTimeline:
+    """`measured`: cells of one country for each of `MERGED_FIELDS`, in bins that begin at `starts`.
 
     The services that have `names` come first.
     """
-    whole, networks, regions = ((cells, merge_small(cells, k)) for cells in measured)
-    return Panorama(
+    country_cells, networks, regions = (
+        (cells, merge_small(cells, k_anonymity)) for cells in measured
+    )
+    return CountryTimeline(
         starts=starts,
-        services=_services(*whole, starts, names, k),
+        services=_build_service_rows(*country_cells, starts, names, k_anonymity),
         networks={
-            Group(c.country, c.asn, c.access): track for c, track in _places(*networks, starts, k)
+            NetworkGroup(c.country, c.asn, c.access): track
+            for c, track in _build_place_rows(*networks, starts, k_anonymity)
         },
-        regions={c.region: track for c, track in _places(*regions, starts, k) if c.region},
+        regions={
+            c.region: track
+            for c, track in _build_place_rows(*regions, starts, k_anonymity)
+            if c.region
+        },
     )
 
 
-def _services(
-    measured: Sequence[Cell], shown: Sequence[Cell], starts: range, names: Iterable[str], k: int
-) -> dict[str, Track]:
-    told = {c.service for c in shown if c.service and c.vantages >= max(k, 1)}
-    silent = _silent(shown, k)
-    order = [*names, *sorted(told - set(names))]
+def _build_service_rows(
+    measured: Sequence[Cell],
+    shown_cells: Sequence[Cell],
+    starts: range,
+    names: Iterable[str],
+    k: int,
+) -> dict[str, TimelineRow]:
+    shown_services = {c.service for c in shown_cells if c.service and c.vantages >= max(k, 1)}
+    silent_bins = _silent_bins(shown_cells, k)
+    order = [*names, *sorted(shown_services - set(names))]
     return {
-        name: _track(
+        name: _build_row(
             [c for c in measured if c.service == name],
-            [c for c in shown if c.service == name],
-            silent,
+            [c for c in shown_cells if c.service == name],
+            silent_bins,
             starts,
             k,
         )
@@ -117,58 +128,76 @@ def _services(
     }
 
 
-def _places(
-    measured: Sequence[Cell], shown: Sequence[Cell], starts: range, k: int
-) -> list[tuple[Cell, Track]]:
+def _build_place_rows(
+    measured: Sequence[Cell], shown_cells: Sequence[Cell], starts: range, k: int
+) -> list[tuple[Cell, TimelineRow]]:
     """For each place that is shown: one of its cells, and its row."""
     by_place: dict[tuple[str, int, str], list[Cell]] = {}
-    for cell in shown:
+    for cell in shown_cells:
         by_place.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
-    seen: dict[tuple[str, int, str], list[Cell]] = {}
+    measured_by_place: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in measured:
-        seen.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
+        measured_by_place.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
     return [
-        (mine[0], _track(seen.get(place, []), mine, _silent(mine, k), starts, k))
-        for place, mine in sorted(by_place.items())
-        if any(c.vantages or c.silent >= max(k, 1) for c in mine)
+        (
+            place_cells[0],
+            _build_row(
+                measured_by_place.get(place_key, []),
+                place_cells,
+                _silent_bins(place_cells, k),
+                starts,
+                k,
+            ),
+        )
+        for place_key, place_cells in sorted(by_place.items())
+        if any(c.vantages or c.silent >= max(k, 1) for c in place_cells)
     ]
 
 
-def _silent(shown: Iterable[Cell], k: int) -> set[int]:
+def _silent_bins(shown_cells: Iterable[Cell], k: int) -> set[int]:
     """Bins in which enough fell silent to be told."""
-    return {c.start_us for c in shown if c.silent >= max(k, 1)}
+    return {c.start_us for c in shown_cells if c.silent >= max(k, 1)}
 
 
-def _track(
-    measured: Iterable[Cell], shown: Iterable[Cell], silent: set[int], starts: range, k: int
-) -> Track:
+def _build_row(
+    measured: Iterable[Cell], shown_cells: Iterable[Cell], silent: set[int], starts: range, k: int
+) -> TimelineRow:
     by_start: dict[int, list[Cell]] = {}
-    for cell in shown:  # what is shown for its silence alone has no verdict
+    for cell in shown_cells:  # what is shown for its silence alone has no verdict
         if cell.vantages >= max(k, 1) and cell.service:
             by_start.setdefault(cell.start_us, []).append(cell)
     # Where nothing is ever shown, nobody is told apart from too few.
-    busy = {c.start_us for c in measured if c.vantages} if by_start else set()
-    bins = [_bin(by_start.get(start, ()), start in silent, start in busy) for start in starts]
-    fresh = next((by_start[at] for at in reversed(starts[-_FRESH:]) if at in by_start), [])
-    states = [cell.state for cell in fresh if cell.state is not State.UNKNOWN]
-    return Track(
+    measured_bins = {c.start_us for c in measured if c.vantages} if by_start else set()
+    bins = [
+        _classify_bin(by_start.get(start, ()), start in silent, start in measured_bins)
+        for start in starts
+    ]
+    fresh_cells = next(
+        (by_start[at] for at in reversed(starts[-_FRESH_BINS:]) if at in by_start), []
+    )
+    states = [cell.state for cell in fresh_cells if cell.state is not VerdictState.UNKNOWN]
+    return TimelineRow(
         marks=tuple(mark for mark, _ in bins),
         shares=tuple(share for _, share in bins),
-        newest=max(fresh, key=lambda c: (c.state is State.BLOCKED, c.service), default=None),
-        blocked=states.count(State.BLOCKED),
+        newest=max(
+            fresh_cells, key=lambda c: (c.state is VerdictState.BLOCKED, c.service), default=None
+        ),
+        blocked=states.count(VerdictState.BLOCKED),
         judged=len(states),
     )
 
 
-def _bin(cells: Sequence[Cell], silent: bool, busy: bool) -> tuple[Mark | None, float]:
+def _classify_bin(
+    cells: Sequence[Cell], is_silent: bool, is_measured: bool
+) -> tuple[BinMark | None, float]:
     states = [cell.state for cell in cells]
-    judged = [state for state in states if state is not State.UNKNOWN]
-    for bad in (State.BLOCKED, State.DOWN):  # in the order of the map
-        if bad in states:
-            return Mark(bad.value), states.count(bad) / len(judged)
-    for state in (State.REACHABLE, State.UNKNOWN):
+    judged = [state for state in states if state is not VerdictState.UNKNOWN]
+    for bad_state in (VerdictState.BLOCKED, VerdictState.DOWN):  # in the order of the map
+        if bad_state in states:
+            return BinMark(bad_state.value), states.count(bad_state) / len(judged)
+    for state in (VerdictState.REACHABLE, VerdictState.UNKNOWN):
         if state in states:
-            return Mark(state.value), 1.0
-    if silent:
-        return Mark.SILENT, 1.0
-    return (Mark.FEW, 1.0) if busy else (None, 1.0)
+            return BinMark(state.value), 1.0
+    if is_silent:
+        return BinMark.SILENT, 1.0
+    return (BinMark.FEW, 1.0) if is_measured else (None, 1.0)

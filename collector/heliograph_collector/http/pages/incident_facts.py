@@ -5,198 +5,228 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph_collector.http import anonymity, i18n, labels
-from heliograph_collector.http import labels as words
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import incident_text
 
-_NAMES = {"ris": "RIPE RIS (BGP)", "ioda": "IODA", "radar": "Cloudflare Radar"}
-_MAX = 12
+_SOURCE_NAMES = {"ris": "RIPE RIS (BGP)", "ioda": "IODA", "radar": "Cloudflare Radar"}
+_MAX_ANNOTATIONS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    what: str  # class name
+class AnnotationView:
+    verdict_class: str  # class name
     verdict: str
     source: str
     signal: str
-    about: str
-    why: str
+    subject: str
+    reason: str
     figures: str
     at: str
     url: str
     attribution: str
 
 
-def told(annotations: Iterable[Json], t: Tongue) -> list[Word]:
+def list_annotations(annotations: Iterable[Json], t: Locale) -> list[AnnotationView]:
     """The newest first."""
-    newest = sorted(annotations, key=lambda one: str(one.get("said", "")), reverse=True)
-    return [_word(one, t) for one in newest[:_MAX]]
+    newest = sorted(
+        annotations, key=lambda annotation: str(annotation.get("said", "")), reverse=True
+    )
+    return [_build_annotation(annotation, t) for annotation in newest[:_MAX_ANNOTATIONS]]
 
 
-def _word(one: Json, t: Tongue) -> Word:
-    source, what = str(one.get("source", "")), str(one.get("what", ""))
-    signal = labels.word("outside", f"signal_{one['signal']}", t.lang) if one.get("signal") else ""
-    url = str(one.get("url", ""))
-    return Word(
-        what=what,
-        verdict=labels.word("outside", what, t.lang),
-        source=_NAMES.get(source, source),
+def _build_annotation(annotation: Json, t: Locale) -> AnnotationView:
+    source = str(annotation.get("source", ""))
+    verdict_class = str(annotation.get("what", ""))
+    signal = (
+        labels.label_code("outside", f"signal_{annotation['signal']}", t.lang)
+        if annotation.get("signal")
+        else ""
+    )
+    url = str(annotation.get("url", ""))
+    return AnnotationView(
+        verdict_class=verdict_class,
+        verdict=labels.label_code("outside", verdict_class, t.lang),
+        source=_SOURCE_NAMES.get(source, source),
         signal=signal,
-        about=_about(one.get("entity", {}), t),
-        why=labels.word("outside", f"why_{one['why']}", t.lang) if one.get("why") else "",
-        figures=_figures(one.get("figures", {}), t),
-        at=incident_text.at(one["said"], t) if one.get("said") else "",
+        subject=_describe_entity(annotation.get("entity", {}), t),
+        reason=labels.label_code("outside", f"why_{annotation['why']}", t.lang)
+        if annotation.get("why")
+        else "",
+        figures=_describe_figures(annotation.get("figures", {}), t),
+        at=incident_text.format_timestamp(annotation["said"], t) if annotation.get("said") else "",
         url=url if url.startswith("https://") else "",
-        attribution=str(one.get("attribution", "")),
+        attribution=str(annotation.get("attribution", "")),
     )
 
 
-def _about(entity: Json, t: Tongue) -> str:
-    place = f"AS{entity['asn']}" if entity.get("asn") else entity.get("country", "")
-    if place and not entity.get("asn"):
-        place = labels.country(place, t.lang)
-    return t("outside.about", place=place) if place else ""
+def _describe_entity(entity: Json, t: Locale) -> str:
+    entity_name = f"AS{entity['asn']}" if entity.get("asn") else entity.get("country", "")
+    if entity_name and not entity.get("asn"):
+        entity_name = labels.country_name(entity_name, t.lang)
+    return t("outside.about", place=entity_name) if entity_name else ""
 
 
-def _figures(figures: Json, t: Tongue) -> str:
+def _describe_figures(figures: Json, t: Locale) -> str:
     if "during" not in figures or "before" not in figures:
         return ""
-    during, before = (i18n.percent(t.lang, figures[name]) for name in ("during", "before"))
+    during, before = (i18n.format_percent(t.lang, figures[name]) for name in ("during", "before"))
     return t("outside.figures", during=during, before=before)
 
 
-_NEWS = ("parts", "started", "ended", "turns", "layer", "method", "confidence", "hints", "held")
+_REVISED_FIELDS = (
+    "parts",
+    "started",
+    "ended",
+    "turns",
+    "layer",
+    "method",
+    "confidence",
+    "hints",
+    "held",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class HistoryRow:
     """One entry of the log."""
 
     entry: int
     at: str
     change: str
     sentence: str  # "" when it is the one before it
-    called: bool
-    words: str = ""  # an operator's own
+    is_alert: bool
+    operator_text: str = ""  # an operator's own
 
 
-def known(incident: Json, t: Tongue) -> list[tuple[str, str]]:
+def list_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
     """Names and values, in the order a reader asks."""
-    told = [
-        ("where", incident_text.where(incident["parts"], incident["scope"], t)),
+    facts = [
+        ("where", incident_text.describe_place(incident["parts"], incident["scope"], t)),
         ("what", incident["title"] or t("incident.all_traffic")),
-        ("began", incident_text.between(incident["started"], t=t)),
-        ("ended", _ended(incident, t)),
-        ("how", _how(incident, t)),
-        ("suspected", incident_text.at(incident["suspected"], t)),
-        ("confirmed", _confirmed(incident, t)),
-        ("how_sure", _sure(incident, t)),
+        ("began", incident_text.describe_bracket(incident["started"], t=t)),
+        ("ended", _describe_ended(incident, t)),
+        ("how", _describe_method(incident, t)),
+        ("suspected", incident_text.format_timestamp(incident["suspected"], t)),
+        ("confirmed", _describe_confirmed(incident, t)),
+        ("how_sure", _describe_confidence(incident, t)),
     ]
-    return [(t(f"incident.{name}"), value) for name, value in told if value]
+    return [(t(f"incident.{name}"), value) for name, value in facts if value]
 
 
-def _how(incident: Json, t: Tongue) -> str:
+def _describe_method(incident: Json, t: Locale) -> str:
     """In the words of the trade, and then in those of everybody."""
-    how = words.how(incident["layer"], incident["method"], t.lang)
-    if not how:
+    method_text = labels.describe_method(incident["layer"], incident["method"], t.lang)
+    if not method_text:
         return ""
     key = f"plainly.{incident['layer']}"
-    plain = f" \N{EM DASH} {t(key)}" if i18n.has(t.lang, key) else ""
-    return incident_text.led(how, t) + plain
+    plain = f" \N{EM DASH} {t(key)}" if i18n.has_entry(t.lang, key) else ""
+    return incident_text.mark_direction(method_text, t) + plain
 
 
-def _sure(incident: Json, t: Tongue) -> str:
+def _describe_confidence(incident: Json, t: Locale) -> str:
     """Nothing is sure of what was withdrawn, whatever was thought of it before."""
-    return "" if incident["state"] == "withdrawn" else incident_text.sure(incident, t)
+    return (
+        "" if incident["state"] == "withdrawn" else incident_text.describe_confidence(incident, t)
+    )
 
 
-def in_short(incident: Json, t: Tongue) -> list[tuple[str, str]]:
+def list_brief_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
     """What stands beside a picture that has little to show: how sure it is, and what is not."""
-    against = [words.word("held", word, t.lang) for word in incident["held"]]
-    told = [
-        ("how_sure", _sure(incident, t)),
-        ("against", against[0] if against else ""),
-        ("suspected", incident_text.at(incident["suspected"], t)),
+    counter_evidence = [labels.label_code("held", code, t.lang) for code in incident["held"]]
+    facts = [
+        ("how_sure", _describe_confidence(incident, t)),
+        ("against", counter_evidence[0] if counter_evidence else ""),
+        ("suspected", incident_text.format_timestamp(incident["suspected"], t)),
     ]
-    return [(t(f"incident.{name}"), value) for name, value in told if value]
+    return [(t(f"incident.{name}"), value) for name, value in facts if value]
 
 
-def _confirmed(incident: Json, t: Tongue) -> str:
+def _describe_confirmed(incident: Json, t: Locale) -> str:
     """By whom, and when. The operator's word and the detector's are told apart."""
-    own = (
-        incident_text.at(incident["confirmed"], t)
+    detector_time = (
+        incident_text.format_timestamp(incident["confirmed"], t)
         if incident["confirmed"]
         else t("incident.not_yet")
     )
     if "operator" not in incident["confirmed_by"]:
-        return own
-    when = incident_text.at(incident["operator"]["confirmed"]["at"], t)
-    return t("incident.confirmed_by", when=when, own=own)
+        return detector_time
+    operator_time = incident_text.format_timestamp(incident["operator"]["confirmed"]["at"], t)
+    return t("incident.confirmed_by", when=operator_time, own=detector_time)
 
 
-def _ended(incident: Json, t: Tongue) -> str:
+def _describe_ended(incident: Json, t: Locale) -> str:
     if incident["ended"]:
-        return incident_text.between(incident["ended"], t=t)
+        return incident_text.describe_bracket(incident["ended"], t=t)
     if incident["state"] == "withdrawn":
         return t("incident.withdrawn")
     return t("incident.not_known" if incident["state"] == "closed" else "incident.not_yet")
 
 
-def part(one: Json, country: str, t: Tongue) -> dict[str, Any]:
-    spared = [incident_text.spared_in(one, other, t) for other in one["except"]]
+def build_part(cell_part: Json, country: str, t: Locale) -> dict[str, Any]:
+    spared_cells = [
+        incident_text.describe_spared(cell_part, other, t) for other in cell_part["except"]
+    ]
     return {
-        "place": incident_text.cell(one, t)
-        or t("incident.all_of", country=words.country(country, t.lang)),
-        "votes": i18n.band(t.lang, one["votes"]),
-        "share": i18n.percent(t.lang, one["share"]),
-        "networks": i18n.number(t.lang, one["networks"]),
-        "spared": i18n.listed(t.lang, spared),
+        "place": incident_text.describe_cell(cell_part, t)
+        or t("incident.all_of", country=labels.country_name(country, t.lang)),
+        "votes": i18n.localize_band(t.lang, cell_part["votes"]),
+        "share": i18n.format_percent(t.lang, cell_part["share"]),
+        "networks": i18n.format_number(t.lang, cell_part["networks"]),
+        "spared": i18n.join_names(t.lang, spared_cells),
     }
 
 
-def said(history: Sequence[tuple[Json, Json | None]], t: Tongue) -> list[Said]:
+def build_history(history: Sequence[tuple[Json, Json | None]], t: Locale) -> list[HistoryRow]:
     """What was said when; a sentence only where it is another than before."""
-    told: list[Said] = []
-    before: Json | None = None
-    for alert, then in history:
-        change = words.word("change", alert["change"], t.lang)
-        news = _news(before, then, t)
-        if alert["change"] == "revised" and news:
-            change = t("incident.revised", change=change, news=news)
-        same = before is not None and then is not None and before["sentence"] == then["sentence"]
-        told.append(
-            Said(
+    rows: list[HistoryRow] = []
+    previous: Json | None = None
+    for alert, incident in history:
+        change = labels.label_code("change", alert["change"], t.lang)
+        revision = _describe_revision(previous, incident, t)
+        if alert["change"] == "revised" and revision:
+            change = t("incident.revised", change=change, news=revision)
+        is_same = (
+            previous is not None
+            and incident is not None
+            and previous["sentence"] == incident["sentence"]
+        )
+        rows.append(
+            HistoryRow(
                 entry=alert["entry"],
-                at=incident_text.at(alert["at"], t),
+                at=incident_text.format_timestamp(alert["at"], t),
                 change=change,
-                sentence="" if same or then is None else incident_text.sentence(then, t),
-                called=alert["called"],
-                words=_quoted(alert),
+                sentence=""
+                if is_same or incident is None
+                else incident_text.describe_incident(incident, t),
+                is_alert=alert["called"],
+                operator_text=_quote_operator(alert),
             )
         )
-        before = then
-    return told
+        previous = incident
+    return rows
 
 
-def _quoted(alert: Json) -> str:
+def _quote_operator(alert: Json) -> str:
     """What an operator wrote, and the name if one was chosen."""
     by = f" ({alert['name']})" if alert["name"] else ""
     return f"“{alert['text']}”{by}" if alert["text"] else by.strip()
 
 
-def _news(before: Json | None, then: Json | None, t: Tongue) -> str:
+def _describe_revision(previous: Json | None, incident: Json | None, t: Locale) -> str:
     """What a revision changed."""
-    if before is None or then is None:
+    if previous is None or incident is None:
         return ""
-    changed = [t(f"incident.news_{name}") for name in _NEWS if before[name] != then[name]]
-    return t("list.comma").join(changed)
+    changed_fields = [
+        t(f"incident.news_{name}") for name in _REVISED_FIELDS if previous[name] != incident[name]
+    ]
+    return t("list.comma").join(changed_fields)
 
 
-def grounds(evidence: Json) -> dict[str, Any]:
+def build_evidence(evidence: Json) -> dict[str, Any]:
     """What one entry was computed from."""
     window = evidence["window"]
-    since, until = (incident_text.moment(window[name]) for name in ("since", "until"))
+    since, until = (incident_text.parse_time(window[name]) for name in ("since", "until"))
     return {
         "entry": evidence["entry"],
         "hash": evidence["hash"],
@@ -206,10 +236,10 @@ def grounds(evidence: Json) -> dict[str, Any]:
     }
 
 
-def least(count: int, k: int, t: Tongue) -> str:
+def format_least(count: int, k: int, t: Locale) -> str:
     """The band of which the timeline told the least number; exact where nobody asked for bands."""
-    return i18n.band(t.lang, str(count) if k <= 1 else _band(count, k))
+    return i18n.localize_band(t.lang, str(count) if k <= 1 else _format_band(count, k))
 
 
-def _band(count: int, k: int) -> str:
-    return "0" if count == 0 else anonymity.band(count, k)
+def _format_band(count: int, k: int) -> str:
+    return "0" if count == 0 else anonymity.format_band(count, k)

@@ -10,21 +10,22 @@ from markupsafe import Markup
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import episode_chart, incident_chart
-from heliograph_collector.http.charts.incident_chart import View
-from heliograph_collector.http.i18n import Tongue
-from heliograph_collector.http.incident_document import OPEN, Json
+from heliograph_collector.http.charts.incident_chart import ChartView
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import OPEN_STATES, Json
 from heliograph_collector.http.pages import incident_facts, incident_text
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.http.templates import environment
 
-MAX_OPEN, MAX_OVER = 12, 6
+MAX_OPEN = 12
+MAX_ENDED = 6
 _MAX_HISTORY = 100
 _MAX_EVIDENCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class IncidentLine:
     """One incident on the front page."""
 
     id: str
@@ -35,220 +36,235 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
-    """What the front page tells; `watched`: a detector is at work, so that none means none."""
+class RecentIncidents:
+    """Incidents on the front page; `is_watched`: a detector runs, so none listed means none."""
 
-    watched: bool = False
-    under_way: Sequence[Line] = ()
-    over: Sequence[Line] = ()
-    more: int = 0
+    is_watched: bool = False
+    under_way: Sequence[IncidentLine] = ()
+    ended: Sequence[IncidentLine] = ()
+    omitted_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class TimelineData:
     """What the store told beside the incident: rows of its timeline; none while it is away."""
 
-    frame: View
+    frame: ChartView
     rows: Sequence[Json] = ()
     k: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PageContext:
     """Where the page stands: its address, the key of the log, and the moment."""
 
-    base: str
-    key: str
+    base_url: str
+    public_key: str
     now_us: int
 
 
-def recent(
-    watched: bool, under_way: Sequence[Json], over: Sequence[Json], t: Tongue = ENGLISH
-) -> Recent:
-    return Recent(
-        watched=watched,
-        under_way=[line(i, t) for i in under_way[:MAX_OPEN]],
-        over=[line(i, t) for i in over[:MAX_OVER]],
-        more=len(under_way[MAX_OPEN:]) + len(over[MAX_OVER:]),
+def select_recent(
+    is_watched: bool, under_way: Sequence[Json], ended: Sequence[Json], t: Locale = ENGLISH
+) -> RecentIncidents:
+    return RecentIncidents(
+        is_watched=is_watched,
+        under_way=[build_line(i, t) for i in under_way[:MAX_OPEN]],
+        ended=[build_line(i, t) for i in ended[:MAX_ENDED]],
+        omitted_count=len(under_way[MAX_OPEN:]) + len(ended[MAX_ENDED:]),
     )
 
 
-def line(incident: Json, t: Tongue = ENGLISH) -> Line:
-    told = [
-        labels.word("incident_state", incident["state"], t.lang),
-        labels.word("kind", incident["kind"], t.lang),
+def build_line(incident: Json, t: Locale = ENGLISH) -> IncidentLine:
+    facts = [
+        labels.label_code("incident_state", incident["state"], t.lang),
+        labels.label_code("kind", incident["kind"], t.lang),
     ]
     if incident["state"] != "withdrawn":
-        told.append(labels.sure(incident["confidence"], t.lang))
+        facts.append(labels.describe_confidence(incident["confidence"], t.lang))
     if incident["parts"]:
-        votes = i18n.band(t.lang, incident["parts"][0]["votes"])
-        told.append(t("incident.votes_fact", votes=votes))
-    return Line(
+        votes = i18n.localize_band(t.lang, incident["parts"][0]["votes"])
+        facts.append(t("incident.votes_fact", votes=votes))
+    return IncidentLine(
         id=incident["id"],
-        sentence=incident_text.sentence(incident, t),
+        sentence=incident_text.describe_incident(incident, t),
         state=incident["state"],
         kind=incident["kind"],
-        facts=told,
+        facts=facts,
     )
 
 
-def picture(incident: Json, seen: Seen, now_us: int, t: Tongue) -> Markup:
+def draw_picture(incident: Json, timeline_data: TimelineData, now_us: int, t: Locale) -> Markup:
     """The votes over time; only how it went, when the store has nothing to tell."""
-    if incident_chart.seen(seen.rows):
-        alt = _alt(incident, seen, t)
-        return incident_chart.draw(incident, seen.rows, seen.frame, t, alt)
-    return episode_chart.draw(incident, now_us, incident_text.sentence(incident, t), t)
+    if incident_chart.has_votes(timeline_data.rows):
+        alt = _describe_picture(incident, timeline_data, t)
+        return incident_chart.draw_chart(incident, timeline_data.rows, timeline_data.frame, t, alt)
+    return episode_chart.draw_episode(
+        incident, now_us, incident_text.describe_incident(incident, t), t
+    )
 
 
-def render(
+def render_incident(
     incident: Json,
     history: Sequence[tuple[Json, Json | None]],
-    seen: Seen,
-    place: Place,
-    t: Tongue,
+    timeline_data: TimelineData,
+    page_context: PageContext,
+    t: Locale,
     assets: Mapping[str, str],
 ) -> str:
     country = incident["scope"]["country"]
-    said = facts.said(history, t)
-    drawn = picture(incident, seen, place.now_us, t)
+    history_rows = facts.build_history(history, t)
+    drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
     return (
         environment()
         .get_template("incident.html")
         .render(
             t=t,
             incident=incident,
-            sentence=incident_text.sentence(incident, t),
+            sentence=incident_text.describe_incident(incident, t),
             country=country,
-            place=labels.country(country, t.lang),
-            badges=_badges(incident, t),
-            under_way=incident["state"] in OPEN,
+            place=labels.country_name(country, t.lang),
+            badges=_list_badges(incident, t),
+            under_way=incident["state"] in OPEN_STATES,
             silence=incident["kind"] == "network_silence",
             picture=drawn,
-            charted=incident_chart.seen(seen.rows),
-            legend=legend(incident, drawn, t),
-            columns=incident_chart.columns(incident),
-            phases=_phases(incident, seen, t),
-            note=_note(seen, t),
-            rows=_timeline(incident, seen.frame),
-            facts=facts.known(incident, t),
-            parts=[facts.part(part, country, t) for part in incident["parts"]],
+            charted=incident_chart.has_votes(timeline_data.rows),
+            legend=list_legend(incident, drawn, t),
+            columns=incident_chart.count_columns(incident),
+            phases=_build_phases(incident, timeline_data, t),
+            note=_describe_chart(timeline_data, t),
+            rows=_timeline_path(incident, timeline_data.frame),
+            facts=facts.list_facts(incident, t),
+            parts=[facts.build_part(part, country, t) for part in incident["parts"]],
             turns=[
-                (turn["way"], incident_text.turn(turn, country, t)) for turn in incident["turns"]
+                (phase_change["way"], incident_text.describe_phase_change(phase_change, country, t))
+                for phase_change in incident["turns"]
             ],
-            hints=[labels.word("hint", hint, t.lang) for hint in incident["hints"]],
-            held=[labels.word("held", word, t.lang) for word in incident["held"]],
-            outside=incident_facts.told(incident.get("corroboration", ()), t),
-            said=said[-_MAX_HISTORY:],
-            earlier=len(said[:-_MAX_HISTORY]),
-            evidence=[facts.grounds(one) for one in incident["evidence"][-_MAX_EVIDENCE:]],
-            k=seen.k,
-            key=place.key,
-            base=place.base,
-            as_of=incident_text.at(write_time(place.now_us), t),
-            at=write_time(place.now_us // 1_000_000 * 1_000_000),
+            hints=[labels.label_code("hint", hint, t.lang) for hint in incident["hints"]],
+            held=[labels.label_code("held", code, t.lang) for code in incident["held"]],
+            outside=incident_facts.list_annotations(incident.get("corroboration", ()), t),
+            said=history_rows[-_MAX_HISTORY:],
+            earlier=len(history_rows[:-_MAX_HISTORY]),
+            evidence=[
+                facts.build_evidence(evidence) for evidence in incident["evidence"][-_MAX_EVIDENCE:]
+            ],
+            k=timeline_data.k,
+            key=page_context.public_key,
+            base=page_context.base_url,
+            as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
+            at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
             assets=assets,
         )
     )
 
 
 def render_embed(
-    incident: Json, seen: Seen, place: Place, t: Tongue, assets: Mapping[str, str]
+    incident: Json,
+    timeline_data: TimelineData,
+    page_context: PageContext,
+    t: Locale,
+    assets: Mapping[str, str],
 ) -> str:
     """For the frame of another page: the sentence and the picture, and the way to the rest."""
-    drawn = picture(incident, seen, place.now_us, t)
+    drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
     return (
         environment()
         .get_template("embed.html")
         .render(
             t=t,
             incident=incident,
-            sentence=incident_text.sentence(incident, t),
-            badges=_badges(incident, t),
+            sentence=incident_text.describe_incident(incident, t),
+            badges=_list_badges(incident, t),
             picture=drawn,
-            charted=incident_chart.seen(seen.rows),
-            legend=legend(incident, drawn, t),
-            as_of=incident_text.at(write_time(place.now_us), t),
+            charted=incident_chart.has_votes(timeline_data.rows),
+            legend=list_legend(incident, drawn, t),
+            as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
             assets=assets,
         )
     )
 
 
-def _badges(incident: Json, t: Tongue) -> list[tuple[str, str]]:
+def _list_badges(incident: Json, t: Locale) -> list[tuple[str, str]]:
     """(class, word). The log's label is English."""
-    state = labels.word("incident_state", incident["state"], t.lang)
-    if incident["state"] in OPEN:
+    state = labels.label_code("incident_state", incident["state"], t.lang)
+    if incident["state"] in OPEN_STATES:
         state = t("incident.open", state=state)
-    kind = labels.word("kind", incident["kind"], t.lang)
+    kind = labels.label_code("kind", incident["kind"], t.lang)
     label = [("", incident["label"])] if t.lang == ENGLISH.lang else []
     return [(incident["state"], state), ("", kind), *label]
 
 
-def legend(incident: Json, drawn: Markup, t: Tongue) -> list[tuple[str, str]]:
+def list_legend(incident: Json, drawn: Markup, t: Locale) -> list[tuple[str, str]]:
     """(class, word) of the kinds of bars that a picture of votes has; none of how it went."""
-    names = [(name, f"chart.is_{name}") for name in (*incident_chart.parts(incident), "few")]
-    known = [*names, ("back", "incident.key_opening")]
-    return [(name, t(word)) for name, word in known if f'<rect class="{name}"' in drawn]
+    names = [(name, f"chart.is_{name}") for name in (*incident_chart.bar_kinds(incident), "few")]
+    bar_keys = [*names, ("back", "incident.key_opening")]
+    return [
+        (name, t(label_key)) for name, label_key in bar_keys if f'<rect class="{name}"' in drawn
+    ]
 
 
-def badge(incident: Json, t: Tongue) -> str:
+def format_badge(incident: Json, t: Locale) -> str:
     """Its kind and state, for the picture to share."""
-    state = labels.word("incident_state", incident["state"], t.lang)
-    return t("share.badge", kind=labels.word("kind", incident["kind"], t.lang), state=state)
+    state = labels.label_code("incident_state", incident["state"], t.lang)
+    return t("share.badge", kind=labels.label_code("kind", incident["kind"], t.lang), state=state)
 
 
-def _note(seen: Seen, t: Tongue) -> str:
-    step = t(f"chart.step_{seen.frame.bin_s}")
-    return t("chart.note" if seen.k > 1 else "chart.note_exact", step=step)
+def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
+    step = t(f"chart.step_{timeline_data.frame.bin_s}")
+    return t("chart.note" if timeline_data.k > 1 else "chart.note_exact", step=step)
 
 
-def _timeline(incident: Json, frame: View) -> str:
+def _timeline_path(incident: Json, frame: ChartView) -> str:
     """The address of the rows of which the picture is made."""
-    asked = {
-        **incident_chart.scope(incident),
+    query = {
+        **incident_chart.timeline_scope(incident),
         "since": write_time(frame.since_us),
         "until": write_time(frame.until_us),
         "bin": frame.bin_s,
     }
-    return f"/api/v1/timeline?{urlencode(asked)}"
+    return f"/api/v1/timeline?{urlencode(query)}"
 
 
-def _phases(incident: Json, seen: Seen, t: Tongue) -> list[dict[str, Any]]:
+def _build_phases(incident: Json, timeline_data: TimelineData, t: Locale) -> list[dict[str, Any]]:
     """Before, during and after as rows of a table."""
-    if not incident_chart.seen(seen.rows):
+    if not incident_chart.has_votes(timeline_data.rows):
         return []
     return [
         {
             "name": t(f"chart.{phase.name}"),
             "counts": None
             if phase.counts is None
-            else [facts.least(count, seen.k, t) for count in phase.counts.values()],
+            else [facts.format_least(count, timeline_data.k, t) for count in phase.counts.values()],
         }
-        for phase in incident_chart.phases(incident, seen.rows, seen.frame)
+        for phase in incident_chart.count_phases(incident, timeline_data.rows, timeline_data.frame)
     ]
 
 
-def _alt(incident: Json, seen: Seen, t: Tongue) -> str:
+def _describe_picture(incident: Json, timeline_data: TimelineData, t: Locale) -> str:
     """The picture for those who hear it."""
-    told = [
-        t("chart.alt", phase=t(f"chart.{phase.name}"), told=_counted(phase, seen.k, t))
-        for phase in incident_chart.phases(incident, seen.rows, seen.frame)
+    phrases = [
+        t(
+            "chart.alt",
+            phase=t(f"chart.{phase.name}"),
+            told=_describe_counts(phase, timeline_data.k, t),
+        )
+        for phase in incident_chart.count_phases(incident, timeline_data.rows, timeline_data.frame)
     ]
-    return "; ".join(told)
+    return "; ".join(phrases)
 
 
-def _counted(phase: incident_chart.Phase, k: int, t: Tongue) -> str:
+def _describe_counts(phase: incident_chart.PhaseCounts, k: int, t: Locale) -> str:
     if phase.counts is None:
         return t("chart.nothing")
     counts = phase.counts
     named = [name for name, count in counts.items() if count] or list(counts)[:1]
-    return i18n.listed(
+    return i18n.join_names(
         t.lang,
         [
-            t("chart.count", what=t(f"chart.is_{n}"), count=facts.least(counts[n], k, t))
+            t("chart.count", what=t(f"chart.is_{n}"), count=facts.format_least(counts[n], k, t))
             for n in named
         ],
     )
 
 
-def render_missing(assets: Mapping[str, str], t: Tongue = ENGLISH) -> str:
+def render_missing(assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
     return environment().get_template("missing.html").render(assets=assets, t=t)

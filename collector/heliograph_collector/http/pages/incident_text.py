@@ -7,172 +7,188 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from heliograph_collector.http import i18n, labels, regions
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http import i18n, labels
+from heliograph_collector.http.i18n import Locale
 
 Json = Mapping[str, Any]
-ENGLISH = Tongue()
+ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
-_NOWHERE = {"country": "", "region": "", "asn": 0, "access": ""}
-_NAMED = 3  # so many cells are named in a sentence
-_FINE_S = 300  # a shorter bracket is told to the second
+_EMPTY_CELL = {"country": "", "region": "", "asn": 0, "access": ""}
+_MAX_NAMED = 3  # so many cells are named in a sentence
+_PRECISE_S = 300  # a shorter bracket is told to the second
 
 
-def sentence(incident: Json, t: Tongue = ENGLISH) -> str:
+def describe_incident(incident: Json, t: Locale = ENGLISH) -> str:
     """What happened where, when and how surely, in one sentence; times are brackets in UTC."""
-    text = _plain(incident, t)
+    statement = _describe_plainly(incident, t)
     if incident["state"] == "withdrawn":
         by_operator = incident.get("withdrawn_by") == "operator"
         key = "story.withdrawn_by_operator" if by_operator else "story.withdrawn"
-        return t(key, text=text)
+        return t(key, text=statement)
     if incident["confirmed"] is None:
         by_operator = "operator" in incident.get("confirmed_by", ())
-        return t("story.by_operator" if by_operator else "story.not_confirmed", text=text)
-    return text[0].upper() + text[1:]
+        return t("story.by_operator" if by_operator else "story.not_confirmed", text=statement)
+    return statement[0].upper() + statement[1:]
 
 
-def _plain(incident: Json, t: Tongue) -> str:
-    told = {
-        "place": where(incident["parts"], incident["scope"], t),
-        "began": between(incident["started"], t=t),
-        "ended": _ending(incident, t),
+def _describe_plainly(incident: Json, t: Locale) -> str:
+    values = {
+        "place": describe_place(incident["parts"], incident["scope"], t),
+        "began": describe_bracket(incident["started"], t=t),
+        "ended": _describe_end(incident, t),
     }
     if incident["kind"] == "network_silence":
-        return t("story.silence", **told)
-    how = labels.how(incident["layer"], incident["method"], t.lang)
-    on = all(part["asn"] or part["access"] for part in incident["parts"])
+        return t("story.silence", **values)
+    method_text = labels.describe_method(incident["layer"], incident["method"], t.lang)
+    is_in_network = all(part["asn"] or part["access"] for part in incident["parts"])
     return t(
-        "story.blocking_on" if on else "story.blocking_in",
-        what=labels.word("kind", incident["kind"], t.lang),
+        "story.blocking_on" if is_in_network else "story.blocking_in",
+        what=labels.label_code("kind", incident["kind"], t.lang),
         title=incident["title"],
-        how=t("story.how", how=led(how, t)) if how else "",
-        **told,
+        how=t("story.how", how=mark_direction(method_text, t)) if method_text else "",
+        **values,
     )
 
 
-def led(text: str, t: Tongue) -> str:
+def mark_direction(label: str, t: Locale) -> str:
     """Led by a mark where it begins with a foreign name in a language from the right."""
-    return f"\u200f{text}" if t.direction == "rtl" else text
+    return f"\u200f{label}" if t.direction == "rtl" else label
 
 
-def _ending(incident: Json, t: Tongue) -> str:
+def _describe_end(incident: Json, t: Locale) -> str:
     silence = incident["kind"] == "network_silence"
     if incident["ended"]:
-        day = ends(incident["started"])[1].date()
-        when = between(incident["ended"], day, t)
+        day = round_bracket(incident["started"])[1].date()
+        when = describe_bracket(incident["ended"], day, t)
         return t("story.came_back" if silence else "story.over", when=when)
     if incident["state"] in ("suspected", "confirmed"):
         return t("story.no_return" if silence else "story.goes_on")
     return ""
 
 
-def where(parts: Sequence[Json], scope: Json, t: Tongue = ENGLISH) -> str:
+def describe_place(parts: Sequence[Json], scope: Json, t: Locale = ENGLISH) -> str:
     """ "Kazakhstan", "mobile networks and AS9198 in Kazakhstan", "Almaty, Kazakhstan"."""
-    country = labels.country(scope["country"], t.lang)
-    names = [cell(part, t) for part in parts or [scope]]
+    country = labels.country_name(scope["country"], t.lang)
+    names = [describe_cell(part, t) for part in parts or [scope]]
     if not all(names):
-        place = country
+        place_text = country
     else:
         inside = any(part["region"] for part in parts or [scope])
         key = "story.in_region" if inside else "story.in_country"
-        place = t(key, names=_listed(names, t), country=country)
-    spared = [spared_in(part, other, t) for part in parts for other in part["except"]]
-    return t("story.except", place=place, names=_listed(spared, t)) if any(spared) else place
+        place_text = t(key, names=_join_names(names, t), country=country)
+    spared_cells = [describe_spared(part, other, t) for part in parts for other in part["except"]]
+    return (
+        t("story.except", place=place_text, names=_join_names(spared_cells, t))
+        if any(spared_cells)
+        else place_text
+    )
 
 
-def spared_in(part: Json, other: Json, t: Tongue = ENGLISH) -> str:
+def describe_spared(part: Json, other: Json, t: Locale = ENGLISH) -> str:
     """A cell inside another, without what both are called by."""
-    both = [name for name in ("region", "asn", "access") if part[name] == other[name]]
-    return cell({**other, **{name: _NOWHERE[name] for name in both}}, t)
+    shared_fields = [name for name in ("region", "asn", "access") if part[name] == other[name]]
+    return describe_cell({**other, **{name: _EMPTY_CELL[name] for name in shared_fields}}, t)
 
 
-def cell(scope: Json, t: Tongue = ENGLISH) -> str:
+def describe_cell(scope: Json, t: Locale = ENGLISH) -> str:
     """A cell inside its country; "" for the whole of it."""
-    region = regions.name(str(scope["region"]), t.lang) if scope["region"] else ""
-    who = network(scope["asn"], str(scope["access"]), t)
-    return t("story.who_in_region", who=who, region=region) if who and region else who or region
+    region = labels.region_name(str(scope["region"]), t.lang) if scope["region"] else ""
+    network_text = describe_network(scope["asn"], str(scope["access"]), t)
+    return (
+        t("story.who_in_region", who=network_text, region=region)
+        if network_text and region
+        else network_text or region
+    )
 
 
-def network(asn: int, access: str, t: Tongue = ENGLISH) -> str:
+def describe_network(asn: int, access: str, t: Locale = ENGLISH) -> str:
     """ "AS9198 fixed", "mobile networks"; "" for all of them."""
     if asn and access:
-        return t("story.network", asn=f"AS{asn}", access=labels.access(access, t.lang))
+        return t("story.network", asn=f"AS{asn}", access=labels.access_name(access, t.lang))
     if asn:
         return f"AS{asn}"
     return t(f"story.{access}") if access in _NETWORKS else access
 
 
-def _listed(names: Sequence[str], t: Tongue) -> str:
-    told = list(names[:_NAMED])
-    if len(names) > _NAMED:
-        told.append(t("story.more", n=len(names) - _NAMED))
-    return i18n.listed(t.lang, told)
+def _join_names(names: Sequence[str], t: Locale) -> str:
+    listed_names = list(names[:_MAX_NAMED])
+    if len(names) > _MAX_NAMED:
+        listed_names.append(t("story.more", n=len(names) - _MAX_NAMED))
+    return i18n.join_names(t.lang, listed_names)
 
 
-def between(bracket: Json, told: object = None, t: Tongue = ENGLISH) -> str:
-    """ "between 10:03 and 10:05 UTC on 5 January 2022"; without the day when it is `told`."""
-    low, high, fine = ends(bracket)
-    first, last = (i18n.clock(t.lang, when, seconds=fine) for when in (low, high))
+def describe_bracket(bracket: Json, stated_day: object = None, t: Locale = ENGLISH) -> str:
+    """ "between 10:03 and 10:05 UTC on 5 January 2022"; without the day when it is `stated_day`."""
+    low, high, is_precise = round_bracket(bracket)
+    first, last = (i18n.format_clock(t.lang, when, seconds=is_precise) for when in (low, high))
     if low == high:
-        return t("story.at", time=first, day=_on(low, told, t))
+        return t("story.at", time=first, day=_describe_day(low, stated_day, t))
     if low.date() == high.date():
-        return t("story.between", low=first, high=last, day=_on(low, told, t))
-    days = {"low_day": _on(low, told, t), "high_day": _on(high, None, t)}
+        return t("story.between", low=first, high=last, day=_describe_day(low, stated_day, t))
+    days = {"low_day": _describe_day(low, stated_day, t), "high_day": _describe_day(high, None, t)}
     return t("story.between_days", low=first, high=last, **days)
 
 
-def ends(bracket: Json) -> tuple[datetime, datetime, bool]:
+def round_bracket(bracket: Json) -> tuple[datetime, datetime, bool]:
     """(earliest, latest, whether to the second); told in minutes it only gets wider."""
-    low, high = moment(bracket["earliest"]), moment(bracket["latest"])
-    if (high - low).total_seconds() < _FINE_S:
+    low = parse_time(bracket["earliest"])
+    high = parse_time(bracket["latest"])
+    if (high - low).total_seconds() < _PRECISE_S:
         return low, high, True
-    return low.replace(second=0, microsecond=0), up_to_minute(high), False
+    return low.replace(second=0, microsecond=0), ceil_minute(high), False
 
 
-def up_to_minute(when: datetime) -> datetime:
-    whole = when.replace(second=0, microsecond=0)
-    return whole if whole == when else whole + timedelta(minutes=1)
+def ceil_minute(when: datetime) -> datetime:
+    minute = when.replace(second=0, microsecond=0)
+    return minute if minute == when else minute + timedelta(minutes=1)
 
 
-def at(text: str, t: Tongue = ENGLISH) -> str:
+def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
     """ "10:03:20 UTC on 5 January 2022" """
-    when = moment(text)
-    clock = i18n.clock(t.lang, when, seconds=True)
-    return t("story.moment", time=clock, day=i18n.day(t.lang, when))
+    utc_time = parse_time(timestamp)
+    time_text = i18n.format_clock(t.lang, utc_time, seconds=True)
+    return t("story.moment", time=time_text, day=i18n.format_day(t.lang, utc_time))
 
 
-def turn(one: Json, country: str, t: Tongue = ENGLISH) -> str:
+def describe_phase_change(phase_change: Json, country: str, t: Locale = ENGLISH) -> str:
     """A part came back, or went dark again."""
-    place = where(one["parts"], {**_NOWHERE, "country": country}, t)
-    key = "story.opening" if one["way"] == "opening" else "story.cut"
-    text = t(key, place=place, when=between(one["when"], t=t))
-    return text[0].upper() + text[1:]
+    place_text = describe_place(phase_change["parts"], {**_EMPTY_CELL, "country": country}, t)
+    key = "story.opening" if phase_change["way"] == "opening" else "story.cut"
+    statement = t(key, place=place_text, when=describe_bracket(phase_change["when"], t=t))
+    return statement[0].upper() + statement[1:]
 
 
-def sure(incident: Json, t: Tongue = ENGLISH) -> str:
+def describe_confidence(incident: Json, t: Locale = ENGLISH) -> str:
     """How sure it is, and by whose votes."""
-    parts, value = incident["parts"], float(f"{incident['confidence']:g}")
-    word = labels.sure(incident["confidence"], t.lang)
-    told = t("story.sure", word=word, value=int(value) if value == int(value) else value)
+    parts = incident["parts"]
+    value = float(f"{incident['confidence']:g}")
+    confidence_label = labels.describe_confidence(incident["confidence"], t.lang)
+    statement = t(
+        "story.sure", word=confidence_label, value=int(value) if value == int(value) else value
+    )
     for part in parts[:1]:
-        told = t(
+        statement = t(
             "story.sure_by",
-            sure=told,
-            votes=i18n.band(t.lang, part["votes"]),
+            sure=statement,
+            votes=i18n.localize_band(t.lang, part["votes"]),
             n=part["networks"],
-            share=_most(part["share"], t),
+            share=_describe_share(part["share"], t),
             hit=t("story.silent" if incident["kind"] == "network_silence" else "story.failing"),
         )
-    return t("story.more_places", text=told, n=len(parts) - 1) if len(parts) > 1 else told
+    return t("story.more_places", text=statement, n=len(parts) - 1) if len(parts) > 1 else statement
 
 
-def _most(share: float, t: Tongue) -> str:
-    return t("story.all") if share >= 1 else t("story.at_least", share=i18n.percent(t.lang, share))
+def _describe_share(share: float, t: Locale) -> str:
+    return (
+        t("story.all")
+        if share >= 1
+        else t("story.at_least", share=i18n.format_percent(t.lang, share))
+    )
 
 
-def _on(when: datetime, told: object, t: Tongue) -> str:
-    return "" if when.date() == told else t("story.on_day", day=i18n.day(t.lang, when))
+def _describe_day(when: datetime, stated_day: object, t: Locale) -> str:
+    return "" if when.date() == stated_day else t("story.on_day", day=i18n.format_day(t.lang, when))
 
 
-def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def parse_time(timestamp: str) -> datetime:
+    return datetime.fromisoformat(timestamp).astimezone(UTC)

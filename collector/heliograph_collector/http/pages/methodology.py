@@ -1,6 +1,6 @@
-"""How it is known: the rules, thresholds and versions that are at work, in plain words.
+"""The methodology page: the rules, thresholds and versions in use, in plain words.
 
-The numbers come from the code that decides by them (app/method_source.py), so that no text can lag.
+The numbers come from the deciding code (`app/http_backend.py`), so that no text can lag.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,20 @@ from aiohttp import web
 
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.parameters import LANG, parse, write_time
-from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.i18n import Tongue
-from heliograph_collector.http.pages.front_page import html
-from heliograph_collector.http.pages.method_data import Method, Number
+from heliograph_collector.http.backend import Feed, Method, Number
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.pages.front_page import html_response
 from heliograph_collector.http.templates import environment
 
-METHODOLOGY = (LANG,)
+PAGE_PARAMETERS = (LANG,)
 
 
-def render(
+def render_methodology(
     method: Method,
     services: Sequence[str],
     k: int,
     key: str,
-    t: Tongue,
+    t: Locale,
     assets: Mapping[str, str],
     at: str,
 ) -> str:
@@ -33,13 +32,13 @@ def render(
         .get_template("methodology.html")
         .render(
             m=method,
-            c={name: _number(value) for name, value in method.cells.items()},
-            d={name: _number(value) for name, value in method.detect.items()},
-            share=partial(i18n.percent, t.lang),
-            windows=_minutes(method, t),
-            services=i18n.listed(t.lang, services),
-            tables=[("", method.rules), *method.readings.items()],
-            numbers=_tables(method),
+            c={name: _strip_decimals(value) for name, value in method.cells.items()},
+            d={name: _strip_decimals(value) for name, value in method.detect.items()},
+            share=partial(i18n.format_percent, t.lang),
+            windows=_format_window_range(method, t),
+            services=i18n.join_names(t.lang, services),
+            tables=[("", method.rules), *method.rules_by_experiment.items()],
+            numbers=_list_thresholds(method),
             k=k,
             key=key,
             t=t,
@@ -49,48 +48,54 @@ def render(
     )
 
 
-def _minutes(method: Method, t: Tongue) -> str:
+def _format_window_range(method: Method, t: Locale) -> str:
     """The shortest and the longest window of silence."""
-    found = method.detect["windows_s"]
-    ends = (min(found), max(found)) if isinstance(found, tuple) else (found, found)
+    windows_s = method.detect["windows_s"]
+    ends = (
+        (min(windows_s), max(windows_s)) if isinstance(windows_s, tuple) else (windows_s, windows_s)
+    )
     low, high = (f"{float(end) / 60:g}" for end in ends)
-    return i18n.band(t.lang, f"{low}-{high}")
+    return i18n.localize_band(t.lang, f"{low}-{high}")
 
 
-def _number(value: Number) -> Number:
+def _strip_decimals(value: Number) -> Number:
     """2.0 as people write it: 2."""
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def _tables(method: Method) -> list[tuple[str, list[tuple[str, str]]]]:
+def _list_thresholds(method: Method) -> list[tuple[str, list[tuple[str, str]]]]:
     """Every number by its name in the code."""
-    found = (("rollup", method.cells), ("detect", method.detect))
-    return [(name, [(key, _told(v)) for key, v in table.items()]) for name, table in found]
+    tables = (("rollup", method.cells), ("detect", method.detect))
+    return [
+        (name, [(key, _format_threshold(v)) for key, v in table.items()]) for name, table in tables
+    ]
 
 
-def _told(value: Number) -> str:
+def _format_threshold(value: Number) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{part:g}" for part in value)
     return value if isinstance(value, str) else f"{value:g}"
 
 
-class Methodology:
+class MethodologyPage:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
-        self._feed, self._assets = feed, assets
-        self._kept: dict[tuple[str, bool], str] = {}  # it changes with the program alone
+        self._feed = feed
+        self._assets = assets
+        self._pages: dict[tuple[str, bool], str] = {}  # it changes with the program alone
 
     async def page(self, request: web.Request) -> web.Response:
-        parse(request.query, METHODOLOGY)
+        parse(request.query, PAGE_PARAMETERS)
         if not self._feed.method.rules:
             raise web.HTTPNotFound
-        t = i18n.of(request)
-        kept = self._kept.get((t.lang, t.asked))
-        if kept is None:
-            kept = self._kept[t.lang, t.asked] = self._render(t)
-        return html(kept)
+        t = i18n.request_locale(request)
+        cached_page = self._pages.get((t.lang, t.is_explicit))
+        if cached_page is None:
+            cached_page = self._pages[t.lang, t.is_explicit] = self._render(t)
+        return html_response(cached_page)
 
-    def _render(self, t: Tongue) -> str:
+    def _render(self, t: Locale) -> str:
         feed = self._feed
         at = write_time(feed.clock.wall_us() // 1_000_000 * 1_000_000)
-        titles, key = list(feed.services.values()), feed.public_key.hex()
-        return render(feed.method, titles, feed.k_anonymity, key, t, self._assets, at)
+        titles = list(feed.services.values())
+        key = feed.public_key.hex()
+        return render_methodology(feed.method, titles, feed.k_anonymity, key, t, self._assets, at)

@@ -7,17 +7,17 @@ from hashlib import sha256
 
 from aiohttp import web
 
-from heliograph_collector.aggregate.stale_cache import Term
+from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.incidents import found, origin
+from heliograph_collector.http.api.incidents import find_incident, request_origin
 from heliograph_collector.http.api.parameters import LANG, WINDOW, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
-from heliograph_collector.http.headers import matches
-from heliograph_collector.http.i18n import Tongue
-from heliograph_collector.http.incident_cache import Shelf
-from heliograph_collector.http.incident_document import Json, chosen
+from heliograph_collector.http.headers import etag_matches
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import Json, filter_incidents
 from heliograph_collector.http.pages import (
     country_page,
     incident_facts,
@@ -27,151 +27,189 @@ from heliograph_collector.http.pages import (
 from heliograph_collector.http.pages import (
     country_timeline as panorama,
 )
-from heliograph_collector.http.pages.country_timeline import WINDOWS, Panorama
-from heliograph_collector.http.pages.front_page import away, html
-from heliograph_collector.http.pages.incident_page import Place, Seen
+from heliograph_collector.http.pages.country_timeline import WINDOWS, CountryTimeline
+from heliograph_collector.http.pages.front_page import html_response, render_unavailable
+from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.snapshot_cache import Desk, series, wide
+from heliograph_collector.http.snapshot_cache import SnapshotCache, query_cells, query_series
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 _COUNTRY = re.compile("[A-Z]{2}")
-_NOW, _DRAWING = Term(fresh_us=10_000_000, grace_us=20_000_000), Term(fresh_us=60_000_000)
-_FRAMED = (
+_DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
+_IMAGE_TTL = Ttl(fresh_us=60_000_000)
+_EMBED_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors *"
 )
-_DRAWN = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+_SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
 
-class Stories:
-    def __init__(self, feed: Feed, shelf: Shelf, desk: Desk, assets: Mapping[str, str]) -> None:
-        self._feed, self._shelf, self._desk, self._assets = feed, shelf, desk, assets
+class PageRoutes:
+    def __init__(
+        self,
+        feed: Feed,
+        incident_cache: IncidentCache,
+        snapshot_cache: SnapshotCache,
+        assets: Mapping[str, str],
+    ) -> None:
+        self._feed = feed
+        self._incident_cache = incident_cache
+        self._snapshot_cache = snapshot_cache
+        self._assets = assets
 
-    async def country(self, request: web.Request) -> web.Response:
-        asked = parse(request.query, (WINDOW, LANG))
-        t, code = i18n.of(request), request.match_info["code"]
+    async def show_country(self, request: web.Request) -> web.Response:
+        values = parse(request.query, (WINDOW, LANG))
+        t = i18n.request_locale(request)
+        code = request.match_info["code"]
         if not _COUNTRY.fullmatch(code):
-            return self._missing(t)
-        window, too_much = asked.get("window", country_page.DEFAULT_WINDOW), False
+            return self._render_missing(t)
+        window = values.get("window", country_page.DEFAULT_WINDOW)
+        is_too_much = False
         try:
-            world = await self._desk.now()
+            snapshot = await self._snapshot_cache.current_snapshot()
             try:
-                seen = await self.panorama(code, window, world.at_us)
+                timeline = await self.read_country_timeline(code, window, snapshot.at_us)
             except TooMuchError:
-                seen, too_much = panorama.empty(WINDOWS[window].starts(world.at_us)), True
+                timeline = panorama.empty_timeline(WINDOWS[window].bin_starts(snapshot.at_us))
+                is_too_much = True
         except StoreError as error:
-            return away(str(error), self._assets, t)
-        look = country_page.Look(
+            return render_unavailable(str(error), self._assets, t)
+        view = country_page.CountryView(
             country=code,
             window=window,
-            incidents=chosen(self._shelf.of(code), {"since": seen.starts.start}),
-            recent=self._recent(code, world.at_us, t),
-            too_much=too_much,
+            incidents=filter_incidents(
+                self._incident_cache.country_incidents(code), {"since": timeline.starts.start}
+            ),
+            recent=self._select_recent(code, snapshot.at_us, t),
+            too_much=is_too_much,
         )
-        return html(
-            await asyncio.to_thread(country_page.render, world, seen, look, t, self._assets)
-        )
-
-    def _recent(self, country: str, at_us: int, t: Tongue) -> incident_page.Recent:
-        under_way, over = self._shelf.recent(country, at_us)
-        return incident_page.recent(self._feed.watched, under_way, over, t)
-
-    async def incident(self, request: web.Request) -> web.Response:
-        """One incident's own page. Without the store it lacks the votes over time."""
-        t = _tongue(request)
-        try:
-            one = self._shelf.told(found(self._shelf, request))
-        except Problem:
-            return self._missing(t)
-        history, seen = self._shelf.history(one["id"]), await self._seen(one)
-        text = await asyncio.to_thread(
-            incident_page.render, one, history, seen, self._place(request), t, self._assets
-        )
-        return html(text)
-
-    async def embed(self, request: web.Request) -> web.Response:
-        """A small page that others may frame: nothing in it can be clicked but the way to us."""
-        t = _tongue(request)
-        try:
-            one = found(self._shelf, request)
-        except Problem:
-            return self._missing(t)
-        seen = await self._seen(one)
-        response = html(
-            incident_page.render_embed(one, seen, self._place(request), t, self._assets)
-        )
-        response.headers["Content-Security-Policy"] = _FRAMED
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        return response
-
-    async def share_svg(self, request: web.Request) -> web.Response:
-        drawn = await self._drawn(request)
-        response = _file(request, drawn.encode(), "image/svg+xml", max_age_s=60)
-        response.headers["Content-Security-Policy"] = _DRAWN
-        return response
-
-    async def share_png(self, request: web.Request) -> web.Response:
-        drawn = await self._drawn(request)
-        dots = await self._desk.kept.get(
-            ("png", drawn), lambda: asyncio.to_thread(share_image.png, drawn), _DRAWING
-        )
-        return _file(request, dots, "image/png", max_age_s=60)
-
-    async def _drawn(self, request: web.Request) -> str:
-        """Raises Problem 404."""
-        t = _tongue(request)
-        one = found(self._shelf, request)
-        seen, now_us = await self._seen(one), self._feed.clock.wall_us()
-        picture = incident_page.picture(one, seen, now_us, t)
-        return share_image.svg(
-            share_image.Card(
-                sentence=incident_text.sentence(one, t),
-                state=one["state"],
-                badge=incident_page.badge(one, t),
-                foot=t("share.foot", number=one["alerts"][-1]["entry"]),
-                chart=picture,
-                legend=incident_page.legend(one, picture, t),
-                facts=[] if incident_chart.seen(seen.rows) else incident_facts.in_short(one, t),
-                rtl=t.direction == "rtl",
+        return html_response(
+            await asyncio.to_thread(
+                country_page.render_country, snapshot, timeline, view, t, self._assets
             )
         )
 
-    def _place(self, request: web.Request) -> Place:
-        key = self._feed.public_key.hex()
-        return Place(base=origin(request), key=key, now_us=self._feed.clock.wall_us())
+    def _select_recent(self, country: str, at_us: int, t: Locale) -> incident_page.RecentIncidents:
+        under_way, ended = self._incident_cache.recent_incidents(country, at_us)
+        return incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
 
-    async def _seen(self, incident: Json) -> Seen:
-        frame, k = incident_chart.view(incident, self._feed.clock.wall_us()), self._feed.k_anonymity
-        asked = incident_chart.scope(incident)
+    async def show_incident(self, request: web.Request) -> web.Response:
+        """One incident's own page. Without the store it lacks the votes over time."""
+        t = _parse_locale(request)
+        try:
+            incident = self._incident_cache.add_annotations(
+                find_incident(self._incident_cache, request)
+            )
+        except Problem:
+            return self._render_missing(t)
+        history = self._incident_cache.incident_history(incident["id"])
+        timeline_data = await self._read_timeline(incident)
+        content = await asyncio.to_thread(
+            incident_page.render_incident,
+            incident,
+            history,
+            timeline_data,
+            self._page_context(request),
+            t,
+            self._assets,
+        )
+        return html_response(content)
+
+    async def show_embed(self, request: web.Request) -> web.Response:
+        """A small page that others may frame: nothing in it can be clicked but the way to us."""
+        t = _parse_locale(request)
+        try:
+            incident = find_incident(self._incident_cache, request)
+        except Problem:
+            return self._render_missing(t)
+        timeline_data = await self._read_timeline(incident)
+        response = html_response(
+            incident_page.render_embed(
+                incident, timeline_data, self._page_context(request), t, self._assets
+            )
+        )
+        response.headers["Content-Security-Policy"] = _EMBED_POLICY
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
+
+    async def send_share_svg(self, request: web.Request) -> web.Response:
+        svg = await self._draw_svg(request)
+        response = _file_response(request, svg.encode(), "image/svg+xml", max_age_s=60)
+        response.headers["Content-Security-Policy"] = _SVG_POLICY
+        return response
+
+    async def send_share_png(self, request: web.Request) -> web.Response:
+        svg = await self._draw_svg(request)
+        png = await self._snapshot_cache.page_cache.get(
+            ("png", svg), lambda: asyncio.to_thread(share_image.render_png, svg), _IMAGE_TTL
+        )
+        return _file_response(request, png, "image/png", max_age_s=60)
+
+    async def _draw_svg(self, request: web.Request) -> str:
+        """Raises Problem 404."""
+        t = _parse_locale(request)
+        incident = find_incident(self._incident_cache, request)
+        timeline_data = await self._read_timeline(incident)
+        now_us = self._feed.clock.wall_us()
+        picture = incident_page.draw_picture(incident, timeline_data, now_us, t)
+        return share_image.render_svg(
+            share_image.ShareCard(
+                sentence=incident_text.describe_incident(incident, t),
+                state=incident["state"],
+                badge=incident_page.format_badge(incident, t),
+                footer=t("share.foot", number=incident["alerts"][-1]["entry"]),
+                chart=picture,
+                legend=incident_page.list_legend(incident, picture, t),
+                facts=[]
+                if incident_chart.has_votes(timeline_data.rows)
+                else incident_facts.list_brief_facts(incident, t),
+                is_rtl=t.direction == "rtl",
+            )
+        )
+
+    def _page_context(self, request: web.Request) -> PageContext:
+        key = self._feed.public_key.hex()
+        return PageContext(
+            base_url=request_origin(request), public_key=key, now_us=self._feed.clock.wall_us()
+        )
+
+    async def _read_timeline(self, incident: Json) -> TimelineData:
+        frame = incident_chart.choose_view(incident, self._feed.clock.wall_us())
+        k = self._feed.k_anonymity
+        scope = incident_chart.timeline_scope(incident)
 
         async def read() -> list[Json]:
-            cells = await series(self._feed, frame.since_us, frame.until_us, frame.bin_s, asked)
+            cells = await query_series(
+                self._feed, frame.since_us, frame.until_us, frame.bin_s, scope
+            )
             width = frame.bin_s * 1_000_000
             return [
-                status.row(cell, frame.since_us + index * width, k)
+                status.build_row(cell, frame.since_us + index * width, k)
                 for index, cell in enumerate(cells)
             ]
 
         try:
-            rows = await self._desk.kept.get(
-                (incident["id"], frame, tuple(asked.items())), read, _NOW
+            rows = await self._snapshot_cache.page_cache.get(
+                (incident["id"], frame, tuple(scope.items())), read, _DATA_TTL
             )
         except StoreError:
             rows = []
-        return Seen(frame=frame, rows=rows, k=k)
+        return TimelineData(frame=frame, rows=rows, k=k)
 
-    async def panorama(self, country: str, window: str, at_us: int) -> Panorama:
+    async def read_country_timeline(self, country: str, window: str, at_us: int) -> CountryTimeline:
         """The data of a country's page. Raises StoreError."""
-        starts, feed = WINDOWS[window].starts(at_us), self._feed
+        starts = WINDOWS[window].bin_starts(at_us)
+        feed = self._feed
 
-        async def read() -> Panorama:
+        async def read() -> CountryTimeline:
             window = (starts.start, starts.stop, starts.step // 1_000_000)
-            asked = {"country": country}
+            scope = {"country": country}
             measured = [
-                await wide(feed, *window, asked, blank, empty=False) for blank in panorama.LOOKS
+                await query_cells(feed, *window, scope, merged_fields, keep_empty=False)
+                for merged_fields in panorama.MERGED_FIELDS
             ]
             return await asyncio.to_thread(
-                panorama.compose,
+                panorama.compose_timeline,
                 feed.merge_small,
                 feed.k_anonymity,
                 measured,
@@ -180,23 +218,27 @@ class Stories:
             )
 
         # What the store counts is seconds old anyway: an event need not make it again.
-        told = feed.bus.last if feed.wide is None else ""
-        found: Panorama = await self._desk.kept.get((country, starts, told), read, _NOW)
-        return found
+        last_event = feed.bus.last if feed.wide is None else ""
+        timeline: CountryTimeline = await self._snapshot_cache.page_cache.get(
+            (country, starts, last_event), read, _DATA_TTL
+        )
+        return timeline
 
-    def _missing(self, t: Tongue) -> web.Response:
-        missing = html(incident_page.render_missing(self._assets, t))
-        missing.set_status(404)
-        return missing
+    def _render_missing(self, t: Locale) -> web.Response:
+        response = html_response(incident_page.render_missing(self._assets, t))
+        response.set_status(404)
+        return response
 
 
-def _tongue(request: web.Request) -> Tongue:
+def _parse_locale(request: web.Request) -> Locale:
     """Of a page that is asked for nothing else. Raises Problem."""
     parse(request.query, (LANG,))
-    return i18n.of(request)
+    return i18n.request_locale(request)
 
 
-def _file(request: web.Request, body: bytes, content_type: str, *, max_age_s: int) -> web.Response:
+def _file_response(
+    request: web.Request, body: bytes, content_type: str, *, max_age_s: int
+) -> web.Response:
     digest = sha256(body).hexdigest()[:20]
     headers = {
         "ETag": f'"{digest}"',
@@ -204,6 +246,6 @@ def _file(request: web.Request, body: bytes, content_type: str, *, max_age_s: in
         "Vary": "Accept-Language",
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
-    if matches(request, digest):
+    if etag_matches(request, digest):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type=content_type, headers=headers)

@@ -11,14 +11,14 @@ from importlib.resources import files
 
 from heliograph.observation import Link
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.status import total_band
-from heliograph_collector.http.charts.sparkline import slug
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http.api.status import format_total
+from heliograph_collector.http.charts.sparkline import build_slug
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH, ENGLISH
-from heliograph_collector.http.snapshot import Column, Snapshot
-from heliograph_collector.model.records import State
+from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
+from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {  # the worst first
     "silent": "○",
@@ -29,38 +29,38 @@ SYMBOLS = {  # the worst first
     "unknown": "?",
     "nothing": DASH,
 }
-CUT = ("silent", "blocked")
+CUT_STATES = ("silent", "blocked")
 _MAX_LINES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class NetworkLine:
     """One network in a sentence."""
 
     id: str
-    mood: str
-    text: str
+    state: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Land:
+class CountrySummary:
     """A country of which something is known."""
 
     code: str
     name: str
     state: str
     symbol: str
-    word: str
-    told: str  # its services and links in short; "" when nothing is wrong
+    label: str
+    trouble_summary: str  # its services and links in short; "" when nothing is wrong
     incidents: int
     networks: int
-    people: str
-    lines: Sequence[Line]
-    more: int  # networks without a line
+    vantages: str
+    lines: Sequence[NetworkLine]
+    omitted_count: int  # networks without a line
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class MapShape:
     """An outline on the map: `id` is also its part of world.svg; "none" has no country."""
 
     id: str
@@ -68,115 +68,135 @@ class Shape:
     title: str
 
 
-def lands(world: Snapshot, under_way: Sequence[Json], t: Tongue = ENGLISH) -> list[Land]:
+def summarize_countries(
+    snapshot: Snapshot, under_way: Sequence[Json], t: Locale = ENGLISH
+) -> list[CountrySummary]:
     """`under_way`: incidents that are open."""
-    by_code: dict[str, tuple[list[Column], list[Json]]] = {}
-    for column in world.columns:
+    by_code: dict[str, tuple[list[NetworkColumn], list[Json]]] = {}
+    for column in snapshot.columns:
         by_code.setdefault(column.group.country, ([], []))[0].append(column)
     for incident in under_way:
         by_code.setdefault(incident["scope"]["country"], ([], []))[1].append(incident)
-    made = [_land(code, *mine, world, t) for code, mine in by_code.items()]
-    order = list(SYMBOLS)
-    return sorted(made, key=lambda land: (order.index(land.state), land.name))
+    summaries = [
+        _summarize_country(code, *country_data, snapshot, t)
+        for code, country_data in by_code.items()
+    ]
+    state_order = list(SYMBOLS)
+    return sorted(summaries, key=lambda summary: (state_order.index(summary.state), summary.name))
 
 
-def _land(
-    code: str, columns: Sequence[Column], open_: Sequence[Json], world: Snapshot, t: Tongue
-) -> Land:
-    state = state_of(columns, open_)
+def _summarize_country(
+    code: str,
+    columns: Sequence[NetworkColumn],
+    open_incidents: Sequence[Json],
+    snapshot: Snapshot,
+    t: Locale,
+) -> CountrySummary:
+    state = country_state(columns, open_incidents)
     vantages = sum(column.vantages for column in columns)
-    return Land(
+    return CountrySummary(
         code=code,
-        name=labels.country(code, t.lang),
+        name=labels.country_name(code, t.lang),
         state=state,
         symbol=SYMBOLS[state],
-        word=t(f"map.{state}"),
-        told=t("now.semicolon").join(headlines.troubles(columns, world.services, t)),
-        incidents=len(open_),
+        label=t(f"map.{state}"),
+        trouble_summary=t("now.semicolon").join(
+            headlines.list_troubles(columns, snapshot.services, t)
+        ),
+        incidents=len(open_incidents),
         networks=len(columns),
-        people=people(vantages, world.k, t) if columns else "",
+        vantages=format_vantages(vantages, snapshot.k, t) if columns else "",
         lines=[
-            Line(
-                id=slug("line", column.group),
-                mood=_mood(column, world.k),
-                text=_capital(
-                    headlines.of_group(column, world, t, headlines.inside(column.group, t))
+            NetworkLine(
+                id=build_slug("line", column.group),
+                state=_line_state(column, snapshot.k),
+                sentence=_capitalize(
+                    headlines.describe_group(
+                        column, snapshot, t, headlines.format_network(column.group, t)
+                    )
                 ),
             )
             for column in columns[:_MAX_LINES]
         ],
-        more=len(columns[_MAX_LINES:]),
+        omitted_count=len(columns[_MAX_LINES:]),
     )
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _capitalize(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
-def state_of(columns: Sequence[Column], open_: Sequence[Json]) -> str:
+def country_state(columns: Sequence[NetworkColumn], open_incidents: Sequence[Json]) -> str:
     """What is confirmed counts first, then what is measured now, and good news last."""
-    confirmed = {i["kind"] for i in open_ if i["state"] == "confirmed"}
-    moods = {mood(column) for column in columns}
-    if "network_silence" in confirmed or moods == {"offline"}:
+    confirmed = {i["kind"] for i in open_incidents if i["state"] == "confirmed"}
+    network_states = {network_state(column) for column in columns}
+    if "network_silence" in confirmed or network_states == {"offline"}:
         return "silent"
-    if confirmed or "blocked" in moods:
+    if confirmed or "blocked" in network_states:
         return "blocked"
-    if open_:
+    if open_incidents:
         return "suspected"
-    known = ("down", "reachable", "unknown")
-    return next((state for state in known if state in moods), "nothing")
+    fallback_states = ("down", "reachable", "unknown")
+    return next((state for state in fallback_states if state in network_states), "nothing")
 
 
-def mood(column: Column) -> str:
+def network_state(column: NetworkColumn) -> str:
     """The worst of a network's services; "offline" judges none."""
     states = {reading.state for reading in column.readings.values()}
     if column.link is Link.OFFLINE:
         return "offline"
-    for state in (State.BLOCKED, State.DOWN, State.REACHABLE, State.UNKNOWN):
+    for state in (
+        VerdictState.BLOCKED,
+        VerdictState.DOWN,
+        VerdictState.REACHABLE,
+        VerdictState.UNKNOWN,
+    ):
         if state in states:
             return state.value
     return "nothing"
 
 
-def _mood(column: Column, k: int) -> str:
+def _line_state(column: NetworkColumn, k: int) -> str:
     """Of its line: where nobody is left to tell anything, that they fell silent does."""
-    found = mood(column)
-    return "silent" if found == "nothing" and column.silent >= max(k, 1) else found
+    current_state = network_state(column)
+    return "silent" if current_state == "nothing" and column.silent >= max(k, 1) else current_state
 
 
-def people(count: int, k: int, t: Tongue = ENGLISH) -> str:
+def format_vantages(count: int, k: int, t: Locale = ENGLISH) -> str:
     """In bands; exact where nobody asked for anonymity."""
     if k <= 1:
         return t("now.vantages", n=count)
-    return t("now.vantages_band", count=i18n.band(t.lang, total_band(count, k)))
+    return t("now.vantages_band", count=i18n.localize_band(t.lang, format_total(count, k)))
 
 
-def shapes(known: Sequence[Land], t: Tongue = ENGLISH) -> list[Shape]:
+def list_shapes(summaries: Sequence[CountrySummary], t: Locale = ENGLISH) -> list[MapShape]:
     """All outlines there are."""
-    found: Mapping[str, Land] = {land.code: land for land in known}
-    told = []
-    for code in outlines():
-        land = found.get(code)
-        word = land.word if land else t("map.nothing")
-        told.append(
-            Shape(
-                code, land.state if land else "nothing", f"{labels.country(code, t.lang)}: {word}"
+    by_code: Mapping[str, CountrySummary] = {summary.code: summary for summary in summaries}
+    map_shapes = []
+    for code in list_outlines():
+        summary = by_code.get(code)
+        label = summary.label if summary else t("map.nothing")
+        map_shapes.append(
+            MapShape(
+                code,
+                summary.state if summary else "nothing",
+                f"{labels.country_name(code, t.lang)}: {label}",
             )
         )
-    return told
+    return map_shapes
 
 
 @cache
-def outlines() -> tuple[str, ...]:
+def list_outlines() -> tuple[str, ...]:
     """Codes of the countries that world.svg draws."""
-    return tuple(re.findall(r'<path id="([A-Z]{2})"', _drawing()))
+    return tuple(re.findall(r'<path id="([A-Z]{2})"', _read_svg()))
 
 
 @cache
-def view_box() -> str:
-    found = re.search(r'viewBox="([0-9 ]+)"', _drawing())
-    return found.group(1) if found else ""
+def read_view_box() -> str:
+    match = re.search(r'viewBox="([0-9 ]+)"', _read_svg())
+    return match.group(1) if match else ""
 
 
-def _drawing() -> str:
-    return files(__package__).joinpath("static", "world.svg").read_text("utf-8")
+def _read_svg() -> str:
+    return files("heliograph_collector.http").joinpath("static", "world.svg").read_text("utf-8")

@@ -9,27 +9,27 @@ from markupsafe import Markup
 
 from heliograph.observation import Link
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.anonymity import band
+from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.api.status import total_band
-from heliograph_collector.http.charts import sparkline as strip
-from heliograph_collector.http.i18n import Tongue
+from heliograph_collector.http.api.status import format_total
+from heliograph_collector.http.charts import sparkline
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import headlines, world_map
-from heliograph_collector.http.pages.headlines import ENGLISH, clock
-from heliograph_collector.http.pages.incident_page import Recent
-from heliograph_collector.http.pages.world_map import Land, people
-from heliograph_collector.http.snapshot import Column, Reading, Snapshot
+from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
+from heliograph_collector.http.pages.incident_page import RecentIncidents
+from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
+from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import environment
-from heliograph_collector.model.records import State
+from heliograph_collector.model.records import VerdictState
 
 MAX_COLUMNS = 24  # of one country's table
-_MANY_OPEN = 3  # from so many on, what ended stands under the map and not under them
+_CROWDED_OPEN = 3  # from so many on, what ended stands under the map and not under them
 _WORLD_COLUMNS = 6  # a table of the world with more would say less than the list of countries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class ColumnHead:
     id: str
     country: str
     network: str
@@ -41,43 +41,45 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
+class ServiceCell:
     """One cell of the table, in words."""
 
     id: str
     where: str
     state: str  # class name; "nothing" without data
     symbol: str
-    word: str
-    how: str
+    label: str
+    cause: str
     facts: Sequence[str]
-    strip: Markup
+    sparkline: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ServiceRow:
     name: str
     title: Markup
-    boxes: Sequence[Box]
+    boxes: Sequence[ServiceCell]
 
 
-def render(
-    whole: Snapshot,
+def render_world(
+    world_snapshot: Snapshot,
     assets: Mapping[str, str],
-    recent: Recent,
+    recent: RecentIncidents,
     under_way: Sequence[Json] = (),
     country: str = "",
-    t: Tongue = ENGLISH,
+    t: Locale = ENGLISH,
 ) -> str:
     """HTML, of one country if told. `assets` maps a static file's name to its address.
 
     `under_way` are the documents of what is open in `recent`.
     """
-    chosen = tuple(c for c in whole.columns if country in ("", c.group.country))
-    snapshot = replace(whole, columns=chosen)
-    lands = world_map.lands(snapshot, under_way, t)
-    columns = _shown(chosen, country)
-    headline, below = headlines.world(snapshot, _said(under_way, recent), recent.watched, t)
+    country_columns = tuple(c for c in world_snapshot.columns if country in ("", c.group.country))
+    snapshot = replace(world_snapshot, columns=country_columns)
+    countries = world_map.summarize_countries(snapshot, under_way, t)
+    columns = _select_columns(country_columns, country)
+    headline, subheadline = headlines.describe_world(
+        snapshot, _list_open(under_way, recent), recent.is_watched, t
+    )
     return (
         environment()
         .get_template("page.html")
@@ -85,166 +87,215 @@ def render(
             t=t,
             snapshot=snapshot,
             headline=headline,
-            below=below,
+            below=subheadline,
             recent=recent,
-            layout=_layout(recent, looked=bool(chosen)),
-            looked=bool(chosen),
-            lands=lands,
-            cut=sum(land.state in world_map.CUT for land in lands),
-            shapes=[] if country else world_map.shapes(lands, t),
-            view_box=world_map.view_box(),
+            layout=_choose_layout(recent, has_coverage=bool(country_columns)),
+            looked=bool(country_columns),
+            lands=countries,
+            cut=sum(country_summary.state in world_map.CUT_STATES for country_summary in countries),
+            shapes=[] if country else world_map.list_shapes(countries, t),
+            view_box=world_map.read_view_box(),
             symbols=world_map.SYMBOLS,
-            heads=[head(column, whole.k, t) for column in columns],
-            rows=[_row(service, title, columns, whole, t) for service, title in whole.services],
-            hidden=len(chosen) - len(columns) if columns else 0,
+            heads=[build_head(column, world_snapshot.k, t) for column in columns],
+            rows=[
+                _build_row(service, title, columns, world_snapshot, t)
+                for service, title in world_snapshot.services
+            ],
+            hidden=len(country_columns) - len(columns) if columns else 0,
             query=f"?country={country}" if country else "",
-            chosen=labels.country(country, t.lang) if country else "",
+            chosen=labels.country_name(country, t.lang) if country else "",
             code=country,
-            connected=whole.coverage.agents.volunteers,
-            at=write_time(whole.at_us // 1_000_000 * 1_000_000),
-            axis=strip.axis(whole.bins, t),
-            first=clock(whole.since_us, t),
-            shape=_shape(columns, lands, snapshot, recent, t),
+            connected=world_snapshot.coverage.agents.volunteers,
+            at=write_time(world_snapshot.at_us // 1_000_000 * 1_000_000),
+            axis=sparkline.draw_axis(world_snapshot.bins, t),
+            first=format_clock(world_snapshot.since_us, t),
+            shape=_hash_shape(columns, countries, snapshot, recent, t),
             assets=assets,
-            **_coverage(snapshot, t),
+            **_describe_coverage(snapshot, t),
         )
     )
 
 
-def _said(under_way: Sequence[Json], recent: Recent) -> headlines.Open:
-    return headlines.Open(
+def _list_open(under_way: Sequence[Json], recent: RecentIncidents) -> headlines.OpenIncidents:
+    return headlines.OpenIncidents(
         confirmed=[i["scope"]["country"] for i in under_way if i["state"] == "confirmed"],
         suspected=[i["scope"]["country"] for i in under_way if i["state"] == "suspected"],
         first=recent.under_way[0].sentence if recent.under_way else "",
     )
 
 
-def _shown(chosen: Sequence[Column], country: str) -> Sequence[Column]:
+def _select_columns(
+    country_columns: Sequence[NetworkColumn], country: str
+) -> Sequence[NetworkColumn]:
     """The columns of the table."""
     if country:
-        return chosen[:MAX_COLUMNS]
-    return chosen if len(chosen) <= _WORLD_COLUMNS else ()
+        return country_columns[:MAX_COLUMNS]
+    return country_columns if len(country_columns) <= _WORLD_COLUMNS else ()
 
 
-def _coverage(snapshot: Snapshot, t: Tongue) -> dict[str, Any]:
-    seen = snapshot.coverage
+def _describe_coverage(snapshot: Snapshot, t: Locale) -> dict[str, Any]:
+    snapshot_coverage = snapshot.coverage
     return {
-        "vantages": people(sum(c.vantages for c in snapshot.columns), snapshot.k, t),
-        "blind": [(clock(low, t), clock(high, t)) for low, high in seen.blind],
-        "voted": None if seen.first_us is None else clock(seen.first_us, t),
+        "vantages": format_vantages(sum(c.vantages for c in snapshot.columns), snapshot.k, t),
+        "blind": [
+            (format_clock(low, t), format_clock(high, t)) for low, high in snapshot_coverage.gaps
+        ],
+        "voted": None
+        if snapshot_coverage.first_us is None
+        else format_clock(snapshot_coverage.first_us, t),
     }
 
 
-def render_away(reason: str, assets: Mapping[str, str], t: Tongue = ENGLISH) -> str:
+def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
     """Instead of the page while the store does not answer; it asks for itself again."""
-    return environment().get_template("away.html").render(reason=reason, assets=assets, t=t)
+    return environment().get_template("unavailable.html").render(reason=reason, assets=assets, t=t)
 
 
-def _layout(recent: Recent, *, looked: bool) -> str:
+def _choose_layout(recent: RecentIncidents, *, has_coverage: bool) -> str:
     """ "quiet": nothing to list, and the map has the whole width; "apart": what ended is under the
     map; else it is under what is open."""
-    if looked and not recent.under_way and not recent.over:
+    if has_coverage and not recent.under_way and not recent.ended:
         return "quiet"
-    return "apart" if len(recent.under_way) >= _MANY_OPEN else "under"
+    return "apart" if len(recent.under_way) >= _CROWDED_OPEN else "under"
 
 
-def _shape(
-    columns: Sequence[Column], lands: Sequence[Land], snapshot: Snapshot, recent: Recent, t: Tongue
+def _hash_shape(
+    columns: Sequence[NetworkColumn],
+    countries: Sequence[CountrySummary],
+    snapshot: Snapshot,
+    recent: RecentIncidents,
+    t: Locale,
 ) -> str:
     """Changes when rows or columns do, or places: then the script takes the whole page."""
-    listed = [(land.code, len(land.lines)) for land in lands]
-    places = [c.group for c in columns], listed, _layout(recent, looked=bool(snapshot.columns))
-    text = repr((places, snapshot.services, t.lang))
-    return sha256(text.encode()).hexdigest()[:12]
+    listed = [(country_summary.code, len(country_summary.lines)) for country_summary in countries]
+    layout_key = (
+        [c.group for c in columns],
+        listed,
+        _choose_layout(recent, has_coverage=bool(snapshot.columns)),
+    )
+    shape_key = repr((layout_key, snapshot.services, t.lang))
+    return sha256(shape_key.encode()).hexdigest()[:12]
 
 
-def head(column: Column, k: int, t: Tongue = ENGLISH) -> Head:
+def build_head(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> ColumnHead:
     group = column.group
-    return Head(
-        id=strip.slug("head", group),
-        country=labels.country(group.country, t.lang),
-        network=labels.network(group.asn, group.access, t.lang),
-        access=labels.access(group.access, t.lang) if group.access else "",
-        link=labels.word("link", column.link.value, t.lang),
+    return ColumnHead(
+        id=sparkline.build_slug("head", group),
+        country=labels.country_name(group.country, t.lang),
+        network=labels.network_name(group.asn, group.access, t.lang),
+        access=labels.access_name(group.access, t.lang) if group.access else "",
+        link=labels.label_code("link", column.link.value, t.lang),
         link_class=column.link.value,
-        vantages=people(column.vantages, k, t),
-        silent=headlines.silent(column, k, t),
+        vantages=format_vantages(column.vantages, k, t),
+        silent=headlines.describe_silent(column, k, t),
     )
 
 
-def _row(service: str, title: str, columns: Sequence[Column], snapshot: Snapshot, t: Tongue) -> Row:
-    return Row(
+def _build_row(
+    service: str, title: str, columns: Sequence[NetworkColumn], snapshot: Snapshot, t: Locale
+) -> ServiceRow:
+    return ServiceRow(
         name=service,
-        title=breakable(title),
+        title=allow_breaks(title),
         boxes=[
-            box(column, column.readings[service], snapshot, headlines.place(column.group, t), t)
+            build_cell(
+                column,
+                column.readings[service],
+                snapshot,
+                headlines.format_group(column.group, t),
+                t,
+            )
             for column in columns
         ],
     )
 
 
-def breakable(title: str) -> Markup:
+def allow_breaks(title: str) -> Markup:
     """Long names break before a dot."""
     return Markup("<wbr>.").join(title.split("."))
 
 
-def box(
-    column: Column, reading: Reading, snapshot: Snapshot, where: str, t: Tongue = ENGLISH
-) -> Box:
+def build_cell(
+    column: NetworkColumn,
+    reading: ServiceReading,
+    snapshot: Snapshot,
+    place_text: str,
+    t: Locale = ENGLISH,
+) -> ServiceCell:
     state = reading.state
-    troubled = state in (State.BLOCKED, State.DOWN)
-    return Box(
-        id=strip.slug("cell", column.group, reading.service),
-        where=where,
+    has_trouble = state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    return ServiceCell(
+        id=sparkline.build_slug("cell", column.group, reading.service),
+        where=place_text,
         state=state.value if state else "nothing",
         symbol=labels.SYMBOLS[state] if state else headlines.DASH,
-        word=labels.word("state", state.value if state else "nothing", t.lang),
-        how=_how(column, reading, troubled, t),
-        facts=_facts(reading, snapshot.k, t),
-        strip=strip.draw(reading.strip, snapshot.bins, t),
+        label=labels.label_code("state", state.value if state else "nothing", t.lang),
+        cause=_describe_cause(column, reading, has_trouble, t),
+        facts=_list_facts(reading, snapshot.k, t),
+        sparkline=sparkline.draw_sparkline(reading.strip, snapshot.bins, t),
     )
 
 
-def _how(column: Column, reading: Reading, troubled: bool, t: Tongue) -> str:
+def _describe_cause(
+    column: NetworkColumn, reading: ServiceReading, has_trouble: bool, t: Locale
+) -> str:
     if column.link is Link.OFFLINE:
         return t("now.how_offline")
     if reading.cell is None:
         return t("now.how_stale")
-    how = labels.how(reading.cell.layer, reading.cell.method, t.lang) if troubled else ""
-    if reading.state is State.DOWN:
-        return t("now.how_both", how=how) if how else t("now.how_control")
-    return how or _doubt(column, t) if reading.state is not State.REACHABLE else ""
+    method_text = (
+        labels.describe_method(reading.cell.layer, reading.cell.method, t.lang)
+        if has_trouble
+        else ""
+    )
+    if reading.state is VerdictState.DOWN:
+        return t("now.how_both", how=method_text) if method_text else t("now.how_control")
+    return (
+        method_text or _describe_doubt(column, t)
+        if reading.state is not VerdictState.REACHABLE
+        else ""
+    )
 
 
-def _doubt(column: Column, t: Tongue) -> str:
-    whole = column.link in (Link.ONLINE, Link.UNKNOWN)
-    return t("now.how_few") if whole else t("now.how_link")
+def _describe_doubt(column: NetworkColumn, t: Locale) -> str:
+    has_full_link = column.link in (Link.ONLINE, Link.UNKNOWN)
+    return t("now.how_few") if has_full_link else t("now.how_link")
 
 
-def _facts(reading: Reading, k: int, t: Tongue) -> list[str]:
+def _list_facts(reading: ServiceReading, k: int, t: Locale) -> list[str]:
     cell = reading.cell
     if cell is None:
         return []
-    sure = "" if cell.state is State.UNKNOWN else labels.sure(cell.confidence, t.lang)
-    counts = _counts(reading, k, t)
-    votes = f"{counts} · {sure}" if sure else counts
-    return [fact for fact in (votes, headlines.since(reading.since, t)) if fact]
+    confidence_text = (
+        ""
+        if cell.state is VerdictState.UNKNOWN
+        else labels.describe_confidence(cell.confidence, t.lang)
+    )
+    counts = _describe_counts(reading, k, t)
+    votes = f"{counts} · {confidence_text}" if confidence_text else counts
+    return [fact for fact in (votes, headlines.describe_since(reading.since, t)) if fact]
 
 
-def _counts(reading: Reading, k: int, t: Tongue) -> str:
+def _describe_counts(reading: ServiceReading, k: int, t: Locale) -> str:
     """As "10-19 of 20-49 vantages", with proper dashes. That all of a band say so is not told: who
     is the only one to say something else would be."""
     cell = reading.cell
     if cell is None:
         return ""
-    count, whole = getattr(cell, cell.state.value), people(cell.vantages, k, t)
+    count = getattr(cell, cell.state.value)
+    total_text = format_vantages(cell.vantages, k, t)
     if k > 1:
-        told, all_ = band(count, k), total_band(cell.vantages, k)
-        return whole if told == all_ else _some_of(i18n.band(t.lang, told), whole, t)
+        count_band = format_band(count, k)
+        total_band_text = format_total(cell.vantages, k)
+        return (
+            total_text
+            if count_band == total_band_text
+            else _describe_some_of(i18n.localize_band(t.lang, count_band), total_text, t)
+        )
     if count == cell.vantages:
-        return whole if count == 1 else t("now.all_of", people=whole)
-    return _some_of(i18n.number(t.lang, count), whole, t)
+        return total_text if count == 1 else t("now.all_of", people=total_text)
+    return _describe_some_of(i18n.format_number(t.lang, count), total_text, t)
 
 
-def _some_of(count: str, people: str, t: Tongue) -> str:
+def _describe_some_of(count: str, people: str, t: Locale) -> str:
     return t("now.some_of", count=count, people=people)

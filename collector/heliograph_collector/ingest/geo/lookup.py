@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PeerLocation:
     """All that is kept of where somebody called from."""
 
     country: str = "ZZ"
@@ -27,10 +27,10 @@ class Place:
     prefix: str = ""  # keyed hash of the /24 or /48; the key changes every day
 
 
-NOWHERE = Place()
+UNKNOWN_LOCATION = PeerLocation()
 
 
-class _Table(Protocol):
+class _GeoTable(Protocol):
     def get(self, ip_address: str) -> object: ...
 
 
@@ -38,64 +38,72 @@ class GeoError(Exception):
     """A database that is there and cannot be read; the text is a sentence."""
 
 
-class Geo:
-    """`country` and `asn` are database files; a missing one answers ZZ or 0. What a proxy in
-    `trusted` says of where a caller came from is believed, and nobody else."""
+class GeoLookup:
+    """Locate peers by country and ASN tables; a missing one answers ZZ or 0.
+
+    Only proxies in `trusted_proxies` are believed about where a caller came from.
+    """
 
     def __init__(
-        self, country: Path, asn: Path, secret: bytes, trusted: Sequence[Network] = ()
+        self,
+        country_file: Path,
+        asn_file: Path,
+        secret: bytes,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
-        self._country = _open(country)
-        self._asn = _open(asn)
+        self._country_table = _open_table(country_file)
+        self._asn_table = _open_table(asn_file)
         self._secret = secret
-        self._trusted = trusted
+        self._trusted_proxies = trusted_proxies
 
     @property
-    def missing(self) -> list[str]:
+    def missing_tables(self) -> list[str]:
         """Which of the two answer nothing."""
-        tables = (("country", self._country), ("asn", self._asn))
+        tables = (("country", self._country_table), ("asn", self._asn_table))
         return [name for name, table in tables if table is None]
 
-    def locate(self, way: str, now_us: int) -> Place:
-        """`way` is as `origin` takes it; without proxies the peer alone."""
-        address = origin(way, self._trusted)
+    def locate(self, address_chain: str, now_us: int) -> PeerLocation:
+        """Locate the origin of `address_chain`; without proxies that is the peer alone."""
+        address = find_origin(address_chain, self._trusted_proxies)
         if address is None:
-            return NOWHERE
-        text = str(address)
-        return Place(
-            country=_country_of(None if self._country is None else self._country.get(text)),
-            asn=_asn_of(None if self._asn is None else self._asn.get(text)),
-            prefix=self._prefix(address, now_us),
+            return UNKNOWN_LOCATION
+        ip_address = str(address)
+        return PeerLocation(
+            country=_parse_country(
+                None if self._country_table is None else self._country_table.get(ip_address)
+            ),
+            asn=_parse_asn(None if self._asn_table is None else self._asn_table.get(ip_address)),
+            prefix=self._hash_prefix(address, now_us),
         )
 
-    def _prefix(self, address: Address, now_us: int) -> str:
+    def _hash_prefix(self, address: Address, now_us: int) -> str:
         network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
-        day = hmac.digest(self._secret, b"prefix day %d" % (now_us // DAY_US), hashlib.sha256)
-        return hmac.digest(day, network.network_address.packed, hashlib.sha256)[:8].hex()
+        day_key = hmac.digest(self._secret, b"prefix day %d" % (now_us // DAY_US), hashlib.sha256)
+        return hmac.digest(day_key, network.network_address.packed, hashlib.sha256)[:8].hex()
 
 
-def origin(way: str, trusted: Sequence[Network]) -> Address | None:
-    """The last address of `way` that is not one of our own proxies.
+def find_origin(address_chain: str, trusted_proxies: Sequence[Network]) -> Address | None:
+    """Find the last address of the chain that is not one of our own proxies.
 
-    `way` is what `X-Forwarded-For` says, then a comma and the peer itself. Whatever stands left of
-    the first stranger, anybody could have written. None when a hop of ours names no address.
+    `address_chain` is what `X-Forwarded-For` says, then a comma and the peer itself. Anybody could
+    have written what stands left of the first stranger. None when a hop of ours names no address.
     """
-    found = None
-    for hop in reversed(way.rsplit(",", MAX_HOPS)):
-        found = peer_address(hop.strip())
-        if found is None or not any(found in network for network in trusted):
-            return found
-    return found
+    address = None
+    for hop in reversed(address_chain.rsplit(",", MAX_HOPS)):
+        address = parse_peer(hop.strip())
+        if address is None or not any(address in network for network in trusted_proxies):
+            return address
+    return address
 
 
-def peer_address(peer: str) -> Address | None:
+def parse_peer(peer: str) -> Address | None:
     """Of gRPC's `ipv4:a:p` and `ipv6:[a]:p`, or a bare address. None for a Unix socket or anything
     else that names no host."""
-    text = unquote(peer)
-    if text.startswith(("ipv4:", "ipv6:")):
-        text = text[5:].rpartition(":")[0]
+    host = unquote(peer)
+    if host.startswith(("ipv4:", "ipv6:")):
+        host = host[5:].rpartition(":")[0]
     try:
-        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
@@ -103,7 +111,7 @@ def peer_address(peer: str) -> Address | None:
     return address
 
 
-def _open(file: Path) -> _Table | None:
+def _open_table(file: Path) -> _GeoTable | None:
     """An mmdb file, or the table that `geo install` makes where `file` would be."""
     import maxminddb
 
@@ -118,22 +126,22 @@ def _open(file: Path) -> _Table | None:
         ) from error
 
 
-def _country_of(found: object) -> str:
+def _parse_country(entry: object) -> str:
     """`country_code`, or the nested shape of the other usual makers; in a table the two letters."""
-    if isinstance(found, int):
-        found = {"country": found.to_bytes(4, "big")[2:].decode("ascii", "replace")}
-    if not isinstance(found, dict):
+    if isinstance(entry, int):
+        entry = {"country": entry.to_bytes(4, "big")[2:].decode("ascii", "replace")}
+    if not isinstance(entry, dict):
         return "ZZ"
-    code = found.get("country_code") or found.get("country")
+    code = entry.get("country_code") or entry.get("country")
     if isinstance(code, dict):
         code = code.get("iso_code")
     return code if isinstance(code, str) and len(code) == 2 and code.isupper() else "ZZ"
 
 
-def _asn_of(found: object) -> int:
-    if isinstance(found, dict):
-        found = found.get("autonomous_system_number") or found.get("asn")
-    if isinstance(found, str):
-        found = found.removeprefix("AS")
-        found = int(found) if found.isascii() and found.isdigit() else 0
-    return found if isinstance(found, int) and 0 <= found < 2**32 else 0
+def _parse_asn(entry: object) -> int:
+    if isinstance(entry, dict):
+        entry = entry.get("autonomous_system_number") or entry.get("asn")
+    if isinstance(entry, str):
+        entry = entry.removeprefix("AS")
+        entry = int(entry) if entry.isascii() and entry.isdigit() else 0
+    return entry if isinstance(entry, int) and 0 <= entry < 2**32 else 0

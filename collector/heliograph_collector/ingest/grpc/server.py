@@ -12,52 +12,51 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from heliograph.v1 import intake_pb2, intake_pb2_grpc
+from heliograph_collector.errors import PortTakenError
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.grpc.service import IntakeService
-from heliograph_collector.ingest.rate_limits import room_for
+from heliograph_collector.ingest.rate_limits import raise_file_limit
 
-NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
-HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_STOP_S = 0.7
-_OTHER_FILES = 200  # the store's, the journal's, the page's
+SERVICE_NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
+HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_STOP_GRACE_S = 0.7
+_RESERVED_FILES = 200  # the store's, the journal's, the page's
 log = logging.getLogger("heliograph.intake")
 
 
-class PortTakenError(Exception):
-    """Somebody listens there already, or the address is not this machine's."""
-
-
 @asynccontextmanager
-async def serving(
+async def serve_grpc(
     service: IntakeService, endpoint: str, keyring: Keyring, sessions: int
 ) -> AsyncIterator[int]:
     """Answer on `endpoint` inside the block; yields the port. Raises PortTakenError."""
-    if not room_for(sessions + _OTHER_FILES):
+    if not raise_file_limit(sessions + _RESERVED_FILES):
         log.warning(
             "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
         )
     server = grpc.aio.server(
-        options=rate_limits.server_options(sessions),
-        maximum_concurrent_rpcs=rate_limits.concurrent_rpcs(sessions),
+        options=rate_limits.build_server_options(sessions),
+        maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions),
     )
     # The generated type has streams as generators; ours reads and writes through its context.
     intake_pb2_grpc.add_IntakeServicer_to_server(
         cast("intake_pb2_grpc.IntakeServicer", service), server
     )
-    status = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(status, server)
-    reflection.enable_server_reflection((NAME, HEALTH, reflection.SERVICE_NAME), server)
+    health_status = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_status, server)
+    reflection.enable_server_reflection(
+        (SERVICE_NAME, HEALTH_SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
     credentials = grpc.ssl_server_credentials([(keyring.tls_key, keyring.tls_certificate)])
     try:
         port = server.add_secure_port(endpoint, credentials)
     except RuntimeError as error:
         raise PortTakenError(endpoint) from error
     await server.start()
-    for name in ("", NAME):
-        await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", SERVICE_NAME):
+        await health_status.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield port
     finally:
-        service.end_all()
-        await asyncio.shield(server.stop(_STOP_S))
+        service.end_all_sessions()
+        await asyncio.shield(server.stop(_STOP_GRACE_S))

@@ -10,35 +10,43 @@ from typing import TypeAlias
 import grpc
 
 from heliograph import keys
-from heliograph.http_envelope import PLACE, Request, place_of
+from heliograph.http_envelope import INTERMEDIARY_HEADER, EnvelopeRequest, parse_intermediary
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys, quarantine
 from heliograph_collector.fleet.keyring import Keyring
-from heliograph_collector.fleet.registry import RefusedError
+from heliograph_collector.fleet.registry import EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.collector_faults import Doubt, cut_off, fault_row, follow
+from heliograph_collector.ingest.collector_faults import (
+    SuspectedFault,
+    TimeSpan,
+    build_fault_row,
+    detect_stall,
+    is_cut_off,
+    read_clocks,
+    update_fault,
+)
 from heliograph_collector.ingest.grpc.session import (
+    AgentSession,
     Context,
     HelloRefusedError,
-    Session,
-    greet,
+    accept_hello,
+    build_sighting,
     offer_plan,
-    sighting,
-    status_of,
+    status_for_reason,
 )
-from heliograph_collector.ingest.presence import Ending, Presence, Visit
-from heliograph_collector.ingest.stall_detector import Span, moment, stall
-from heliograph_collector.ingest.submit import Answers
-from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
+from heliograph_collector.ingest.submit import EnvelopeResponder
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 
 EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolResponse]"
 SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
 
-_MAX_VERSION = 64
+_MAX_VERSION_LENGTH = 64
 _FORWARDED = "x-forwarded-for"
-_BUSY_S, _FULL_S = 5, 60
-_ROWS = 500  # of presence, in one commit
+_BUSY_RETRY_S = 5
+_FULL_RETRY_S = 60
+_MAX_ROWS_PER_COMMIT = 500  # of presence, in one commit
 log = logging.getLogger("heliograph.intake")
 
 
@@ -47,254 +55,281 @@ class IntakeService:
 
     def __init__(
         self,
-        answers: Answers,
-        presence: Presence,
+        responder: EnvelopeResponder,
+        connections: ConnectionTable,
         keyring: Keyring,
-        sessions: int,
+        max_sessions: int,
         rng: random.Random,
         *,
-        strangers: bool = False,
+        allows_strangers: bool = False,
     ) -> None:
-        """`strangers`: who has no invite is let into quarantine."""
-        self._door, self._answers = answers.door, answers
-        self._presence = presence
+        """`allows_strangers`: agents without an invite are let into quarantine."""
+        self._receiver = responder.receiver
+        self._responder = responder
+        self._connections = connections
         self._keyring = keyring
-        self._sessions = sessions
-        self._strangers = strangers
+        self._max_sessions = max_sessions
+        self._allows_strangers = allows_strangers
         self._rng = rng
-        self._unary = asyncio.Semaphore(rate_limits.UNARY_AT_ONCE)
-        self._farewells: asyncio.Queue[JournalRow] = asyncio.Queue(sessions)
-        self._looked = moment(answers.door.clock)
-        self._stalls: list[Span] = []
-        self._cut_off: Doubt | None = None
-        self._late_s = 0.0  # how far behind we are with everything
+        self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
+        self._goodbye_rows: asyncio.Queue[JournalRow] = asyncio.Queue(max_sessions)
+        self._last_reading = read_clocks(responder.receiver.clock)
+        self._stalls: list[TimeSpan] = []
+        self._network_fault: SuspectedFault | None = None
+        self._lag_s = 0.0  # how far behind we are with everything
 
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
     ) -> pb.EnrolResponse:
-        enrolments = self._door.counters.enrolments
-        place = self._door.geo.locate(_path(context), self._door.clock.wall_us())
-        wait_s = _BUSY_S if self._unary.locked() else self._door.stranger_waits_s(place)
-        if not wait_s and not request.token and self._strangers:
-            wait_s = self._door.newcomer_waits_s(place)
+        enrolments = self._receiver.metrics.enrolments
+        location = self._receiver.geo.locate(
+            _address_chain(context), self._receiver.clock.wall_us()
+        )
+        wait_s = (
+            _BUSY_RETRY_S
+            if self._unary_slots.locked()
+            else self._receiver.stranger_wait_s(location)
+        )
+        if not wait_s and not request.token and self._allows_strangers:
+            wait_s = self._receiver.newcomer_wait_s(location)
         if wait_s:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
         try:
-            async with self._unary, asyncio.timeout(rate_limits.RPC_S):
-                response = await self._enrol(request)
-        except RefusedError as refused:
+            async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
+                response = await self._enrol_agent(request)
+        except EnrolmentRefusedError as refused:
             enrolments.labels(refused.reason).inc()
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
         except (TimeoutError, sqlite3.Error):
             enrolments.labels("late").inc()
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "late", _again(_BUSY_S))
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "late", _retry_metadata(_BUSY_RETRY_S))
         enrolments.labels("enrolled").inc()
         return response
 
-    async def _enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
+    async def _enrol_agent(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         """Raises RefusedError."""
         if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
-            raise RefusedError("bad_proof")
-        roll = self._door.roll
-        now_s = self._door.clock.wall_us() // 1_000_000
-        version = request.agent_version[:_MAX_VERSION]
+            raise EnrolmentRefusedError("bad_proof")
+        directory = self._receiver.directory
+        now_s = self._receiver.clock.wall_us() // 1_000_000
+        version = request.agent_version[:_MAX_VERSION_LENGTH]
         if request.token:
             agent = await asyncio.to_thread(
-                roll.fleet.enrol, request.token, request.public_key, version, now_s
+                directory.fleet.enrol_agent, request.token, request.public_key, version, now_s
             )
-        elif self._strangers:
+        elif self._allows_strangers:
             agent = await asyncio.to_thread(
-                quarantine.enrol_stranger, roll.fleet, request.public_key, version, now_s
+                quarantine.enrol_without_invite, directory.fleet, request.public_key, version, now_s
             )
         else:
-            raise RefusedError("invite_wanted")
-        roll.add(agent)
+            raise EnrolmentRefusedError("invite_wanted")
+        directory.add_agent(agent)
         return pb.EnrolResponse(
             agent=agent.id,
             signing_key=self._keyring.signing.public,
             sealing_key=self._keyring.sealing.public,
-            plan=roll.plan,
+            plan=directory.plan,
             role=agent.role,
-            key_expires_s=agent_keys.expires_s(agent),
+            key_expires_s=agent_keys.key_expires_s(agent),
         )
 
     async def Submit(  # noqa: N802
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
         """Never fails on what the envelope holds; that it may come again is a receipt too."""
-        receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_S)
-        later = pb.SubmitResponse(receipt=receipt)
-        if self._unary.locked():
-            return later
-        handed = Request(
+        receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
+        retry_response = pb.SubmitResponse(receipt=receipt)
+        if self._unary_slots.locked():
+            return retry_response
+        submission = EnvelopeRequest(
             envelope=request.envelope.SerializeToString(),
-            place=_place(context),
+            intermediary=_declared_place(context),
             plan=request.plan if request.HasField("plan") else None,
         )
         try:
-            async with self._unary, asyncio.timeout(rate_limits.RPC_S):
-                return await self._answers(handed, _path(context), "submit")
+            async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
+                return await self._responder(submission, _address_chain(context), "submit")
         except TimeoutError:
-            return later
+            return retry_response
 
     async def Session(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
     ) -> None:
-        counters = self._door.counters
-        if len(self._presence) >= self._sessions:
-            counters.hellos.labels("full").inc()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _again(_FULL_S))
-        if self._late_s > rate_limits.LATE_S:  # a hello taken now would be late, and come again
-            counters.hellos.labels("busy").inc()
-            wait_s = self._rng.randint(_BUSY_S, _FULL_S)
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _again(wait_s))
-        place = self._door.geo.locate(_way(context), self._door.clock.wall_us())
+        metrics = self._receiver.metrics
+        if len(self._connections) >= self._max_sessions:
+            metrics.hellos.labels("full").inc()
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _retry_metadata(_FULL_RETRY_S)
+            )
+        if self._lag_s > rate_limits.MAX_LAG_S:  # a hello taken now would be late, and come again
+            metrics.hellos.labels("busy").inc()
+            wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
+        location = self._receiver.geo.locate(
+            _vantage_chain(context), self._receiver.clock.wall_us()
+        )
         try:
-            visit = await greet(context, self._door, place)
-            ending = await self._stay(context, visit)
+            connection = await accept_hello(context, self._receiver, location)
+            reason = await self._run_session(context, connection)
         except HelloRefusedError as refused:
-            counters.hellos.labels(refused.outcome).inc()
+            metrics.hellos.labels(refused.outcome).inc()
             await context.abort(refused.status, refused.outcome)
-        status = status_of(ending)
+        status = status_for_reason(reason)
         if status is not None:
-            await context.abort(status, ending.value)
+            await context.abort(status, reason.value)
 
-    async def _stay(self, context: Context, visit: Visit) -> Ending:
+    async def _run_session(self, context: Context, connection: AgentConnection) -> DisconnectReason:
         """Raises HelloRefusedError when the arrival cannot be written down."""
-        session = Session(context, visit, self._door, self._rng, self.look)
+        session = AgentSession(context, connection, self._receiver, self._rng, self.check_stall)
         # Before its row: else its loss could be written behind it, and stand though it is back.
-        self._presence.arrive(visit)
-        ending = Ending.CLOSED
+        self._connections.add(connection)
+        reason = DisconnectReason.CLOSED
         try:
-            await self._arrive(visit)
-            self._door.counters.hellos.labels("welcome").inc()
-            ending = await session.run()
+            await self._record_arrival(connection)
+            self._receiver.metrics.hellos.labels("welcome").inc()
+            reason = await session.run()
         finally:
-            self._leave(visit, ending, session.farewell)
-        return ending
+            self._record_departure(connection, reason, session.goodbye_reason)
+        return reason
 
-    async def _arrive(self, visit: Visit) -> None:
+    async def _record_arrival(self, connection: AgentConnection) -> None:
         """Raises HelloRefusedError."""
-        wall_us = self._door.clock.wall_us()
+        wall_us = self._receiver.clock.wall_us()
         try:
-            await self._door.journal.append([visit.row(Kind.ARRIVAL, wall_us)])
+            await self._receiver.journal.append([connection.build_row(RowKind.ARRIVAL, wall_us)])
         except JournalError:
             raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
-        self._door.roll.saw(sighting(visit, wall_us))
-        self._door.counters.sessions.set(len(self._presence))
+        self._receiver.directory.record_sighting(build_sighting(connection, wall_us))
+        self._receiver.metrics.sessions.set(len(self._connections))
 
-    def _leave(self, visit: Visit, ending: Ending, farewell: str) -> None:
-        """Also in a cancelled handler, so the row itself is written by `tend`."""
-        wall_us = self._door.clock.wall_us()
-        row = self._presence.leave(visit, ending, farewell, wall_us)
-        if row is not None and not self._farewells.full():
-            self._farewells.put_nowait(row)
-        self._door.counters.sessions.set(len(self._presence))
-        self._door.counters.endings.labels(ending).inc()
+    def _record_departure(
+        self, connection: AgentConnection, reason: DisconnectReason, goodbye_reason: str
+    ) -> None:
+        """Also in a cancelled handler, so the row itself is written by `write_presence_loop`."""
+        wall_us = self._receiver.clock.wall_us()
+        row = self._connections.remove(connection, reason, goodbye_reason, wall_us)
+        if row is not None and not self._goodbye_rows.full():
+            self._goodbye_rows.put_nowait(row)
+        self._receiver.metrics.sessions.set(len(self._connections))
+        self._receiver.metrics.disconnects.labels(reason).inc()
 
-    def felt(self, late_s: float) -> None:
+    def on_lag(self, lag_s: float) -> None:
         """By so much the last beat came late."""
-        self._late_s = late_s
+        self._lag_s = lag_s
 
-    def look(self) -> None:
+    def check_stall(self) -> None:
         """Find out whether we stood still since the last look, and then call nobody silent."""
-        before, self._looked = self._looked, moment(self._door.clock)
-        stalled = stall(before, self._looked)
-        if stalled is not None:
-            self._presence.spare(self._looked.monotonic_us)
-            self._stalls.append(stalled)
+        previous = self._last_reading
+        self._last_reading = read_clocks(self._receiver.clock)
+        stall_span = detect_stall(previous, self._last_reading)
+        if stall_span is not None:
+            self._connections.restart_silence(self._last_reading.monotonic_us)
+            self._stalls.append(stall_span)
 
-    async def tend(self) -> None:
+    async def write_presence_loop(self) -> None:
         """Write goodbyes, losses and faults down as they become true; never returns."""
         while True:
             try:
                 async with asyncio.timeout(1.0):
-                    rows = [await self._farewells.get()]
+                    rows = [await self._goodbye_rows.get()]
             except TimeoutError:
                 rows = []
-            while len(rows) < _ROWS and not self._farewells.empty():
-                rows.append(self._farewells.get_nowait())  # a country that goes to bed, at once
-            await self._write(rows)
-            await self._confess()
-            await self._notice_doubles()
+            while len(rows) < _MAX_ROWS_PER_COMMIT and not self._goodbye_rows.empty():
+                rows.append(self._goodbye_rows.get_nowait())  # a country that goes to bed, at once
+            await self._write_presence(rows)
+            await self._record_faults()
+            await self._report_duplicates()
 
-    async def _write(self, rows: list[JournalRow]) -> None:
+    async def _write_presence(self, rows: list[JournalRow]) -> None:
         """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
-        door = self._door
-        self.look()
-        now = self._looked
-        lost = self._presence.lost(now.monotonic_us, door.roll.heartbeat_s)
-        rows = [*rows, *(visit.lost_row(now.wall_us, now.monotonic_us) for visit in lost)]
+        receiver = self._receiver
+        self.check_stall()
+        reading = self._last_reading
+        lost_connections = self._connections.find_lost(
+            reading.monotonic_us, receiver.directory.heartbeat_s
+        )
+        rows = [
+            *rows,
+            *(
+                visit.build_lost_row(reading.wall_us, reading.monotonic_us)
+                for visit in lost_connections
+            ),
+        ]
         if not rows:
             return
         try:
-            await door.journal.append(rows)
+            await receiver.journal.append(rows)
         except JournalError as error:
             log.error("presence of %d agents not written: %s", len(rows), error)
         else:
-            self._presence.told(lost)
-            door.counters.lost.inc(len(lost))
+            self._connections.confirm_lost(lost_connections)
+            receiver.metrics.lost_agents.inc(len(lost_connections))
 
-    async def _confess(self) -> None:
+    async def _record_faults(self) -> None:
         """Our own faults. Such a row is tried again: a silence of ours must not pass for theirs."""
-        failing = cut_off(self._presence.controls())
-        doubt, span = follow(self._cut_off, failing, self._door.clock.wall_us())
+        is_failing = is_cut_off(self._connections.control_links())
+        fault, span = update_fault(self._network_fault, is_failing, self._receiver.clock.wall_us())
         stalls = list(self._stalls)
-        rows = [fault_row("stalled", one) for one in stalls]
-        rows += [fault_row("probe", span)] if span else []
+        rows = [build_fault_row("stalled", stall_span) for stall_span in stalls]
+        rows += [build_fault_row("probe", span)] if span else []
         try:
             if rows:
-                await self._door.journal.append(rows)
+                await self._receiver.journal.append(rows)
         except JournalError as error:
             log.error("%d faults of ours not written: %s", len(rows), error)
         else:
-            self._cut_off = doubt
+            self._network_fault = fault
             del self._stalls[: len(stalls)]
 
-    async def _notice_doubles(self) -> None:
-        """Told to the operator by the log and the roll, to the volunteers by their sessions."""
-        roll, now_s = self._door.roll, self._door.clock.wall_us() // 1_000_000
-        for visit in self._presence.doubles(roll.heartbeat_s):
-            if not visit.outbox.full():
+    async def _report_duplicates(self) -> None:
+        """Report clones in the log and the fleet table, and to the agents by their sessions."""
+        directory = self._receiver.directory
+        now_s = self._receiver.clock.wall_us() // 1_000_000
+        for connection in self._connections.find_duplicates(directory.heartbeat_s):
+            if not connection.outbox.full():
                 advice = pb.Advice(reason="cloned")
-                visit.outbox.put_nowait(pb.CollectorMessage(advice=advice))
+                connection.outbox.put_nowait(pb.CollectorMessage(advice=advice))
             try:
-                await roll.doubt(quarantine.doubled, visit.agent, now_s)
-                visit.agent = roll.get(visit.agent.id) or visit.agent
+                await directory.quarantine(quarantine.record_duplicate, connection.agent, now_s)
+                connection.agent = directory.get(connection.agent.id) or connection.agent
             except sqlite3.Error as error:
-                visit.doubled = False
+                connection.is_duplicate = False
                 log.warning("fleet.db: %s", error)
 
-    def fleet_changed(self) -> None:
+    def on_fleet_change(self) -> None:
         """Another process wrote fleet.db: push the plan, end the revoked."""
-        for visit in self._presence:
-            agent = self._door.roll.get(visit.agent.id)
+        for connection in self._connections:
+            agent = self._receiver.directory.get(connection.agent.id)
             if agent is None or agent.revoked_s is not None:
-                visit.end(Ending.REVOKED)
+                connection.end(DisconnectReason.REVOKED)
             else:
-                visit.agent = agent
-                offer_plan(visit, self._door)
+                connection.agent = agent
+                offer_plan(connection, self._receiver)
 
-    def end_all(self) -> None:
-        for visit in self._presence:
-            visit.end(Ending.STOPPED)
-
-
-def _way(context: "Context | EnrolContext | SubmitContext") -> str:
-    """The addresses of a vantage, as `geo.origin` takes them; none where it is by a proxy."""
-    return "" if _place(context) else _path(context)
+    def end_all_sessions(self) -> None:
+        for connection in self._connections:
+            connection.end(DisconnectReason.STOPPED)
 
 
-def _path(context: "Context | EnrolContext | SubmitContext") -> str:
+def _vantage_chain(context: "Context | EnrolContext | SubmitContext") -> str:
+    """The addresses of a vantage, as `find_origin` takes them; none where it is by a proxy."""
+    return "" if _declared_place(context) else _address_chain(context)
+
+
+def _address_chain(context: "Context | EnrolContext | SubmitContext") -> str:
     """The addresses a call came by, whosever they are."""
-    said = [str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED]
-    return ",".join([*said, context.peer()])
+    forwarded = [
+        str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED
+    ]
+    return ",".join([*forwarded, context.peer()])
 
 
-def _place(context: "Context | EnrolContext | SubmitContext") -> str:
-    return place_of(str(v) for key, v in context.invocation_metadata() or () if key == PLACE)
+def _declared_place(context: "Context | EnrolContext | SubmitContext") -> str:
+    return parse_intermediary(
+        str(v) for key, v in context.invocation_metadata() or () if key == INTERMEDIARY_HEADER
+    )
 
 
-def _again(wait_s: int) -> tuple[tuple[str, str]]:
+def _retry_metadata(wait_s: int) -> tuple[tuple[str, str]]:
     """Trailing metadata of a refusal for want of room."""
     return (("retry-after-s", str(wait_s)),)

@@ -19,30 +19,30 @@ from heliograph.observation import Link
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys
-from heliograph_collector.fleet.registry import Agent, RefusedError, Sighting
+from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.agent_directory import Roll
-from heliograph_collector.ingest.geo.lookup import Place
-from heliograph_collector.ingest.presence import Ending, Visit
-from heliograph_collector.ingest.receiver import Door
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.geo.lookup import PeerLocation
+from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
+from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
-Receipts: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
+ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
 # How the stream's status tells why it ended; the others end with OK.
-_STATUS = {
-    Ending.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
-    Ending.SLOW: grpc.StatusCode.DEADLINE_EXCEEDED,
-    Ending.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
-    Ending.MISBEHAVED: grpc.StatusCode.INVALID_ARGUMENT,
-    Ending.STOPPED: grpc.StatusCode.UNAVAILABLE,
+_STATUS_BY_REASON = {
+    DisconnectReason.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    DisconnectReason.SLOW: grpc.StatusCode.DEADLINE_EXCEEDED,
+    DisconnectReason.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
+    DisconnectReason.MISBEHAVED: grpc.StatusCode.INVALID_ARGUMENT,
+    DisconnectReason.STOPPED: grpc.StatusCode.UNAVAILABLE,
 }
 
 
-def status_of(ending: Ending) -> grpc.StatusCode | None:
+def status_for_reason(reason: DisconnectReason) -> grpc.StatusCode | None:
     """None for OK."""
-    return _STATUS.get(ending)
+    return _STATUS_BY_REASON.get(reason)
 
 
 class HelloRefusedError(Exception):
@@ -58,7 +58,9 @@ class _SlowReaderError(Exception):
     """A message was not taken off our hands in time."""
 
 
-async def greet(context: Context, door: Door, place: Place) -> Visit:
+async def accept_hello(
+    context: Context, receiver: EnvelopeReceiver, location: PeerLocation
+) -> AgentConnection:
     """Challenge, and the hello that answers it. Raises HelloRefusedError."""
     nonce = secrets.token_bytes(32)
     try:
@@ -69,201 +71,229 @@ async def greet(context: Context, door: Door, place: Place) -> Visit:
         raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
     if not _is_message(message) or not message.HasField("hello"):
         raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = proven(message.hello, nonce, door.roll, door.clock.wall_us() // 1_000_000)
-    return Visit(
+    agent = authenticate_hello(
+        message.hello, nonce, receiver.directory, receiver.clock.wall_us() // 1_000_000
+    )
+    return AgentConnection(
         agent=agent,
-        place=place,
+        location=location,
         hello=message.hello,
-        heard_us=door.clock.monotonic_us(),
-        outbox=asyncio.Queue(2 * rate_limits.WINDOW),
+        last_heard_us=receiver.clock.monotonic_us(),
+        outbox=asyncio.Queue(2 * rate_limits.MAX_IN_FLIGHT),
         plan_version=message.hello.plan_version,
         charter_version=message.hello.charter_version,
     )
 
 
-def proven(hello: pb.Hello, nonce: bytes, roll: Roll, now_s: int) -> Agent:
+def authenticate_hello(
+    hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
+) -> EnrolledAgent:
     """The agent that signed this very nonce, by its present key or by the next one that it offered.
 
     Raises HelloRefusedError.
     """
-    if hello.ByteSize() > rate_limits.HELLO_BYTES:
+    if hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = roll.get(hello.agent)
+    agent = directory.get(hello.agent)
     if agent is None:
         raise HelloRefusedError("unknown_agent", grpc.StatusCode.UNAUTHENTICATED)
     if not keys.verify(agent.public_key, hello.signature, keys.HELLO, nonce):
-        return _by_another(agent, hello, nonce, roll, now_s)
+        return _authenticate_other_key(agent, hello, nonce, directory, now_s)
     if agent.revoked_s is not None:
         raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
-    if agent_keys.too_old(agent, now_s):
+    if agent_keys.is_too_old(agent, now_s):
         raise HelloRefusedError("key_expired", grpc.StatusCode.UNAUTHENTICATED)
     return agent
 
 
-def _by_another(agent: Agent, hello: pb.Hello, nonce: bytes, roll: Roll, now_s: int) -> Agent:
+def _authenticate_other_key(
+    agent: EnrolledAgent, hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
+) -> EnrolledAgent:
     """The next key's first hello confirms it; one it had before is a copy that somebody kept."""
-    for key in roll.keys_of(agent.id)[1:]:
+    for key in directory.list_keys(agent.id)[1:]:
         if not keys.verify(key, hello.signature, keys.HELLO, nonce):
             continue
         if agent.revoked_s is not None:
             raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
-        if roll.confirm(agent, key, now_s):
-            return roll.get(agent.id) or agent
+        if directory.confirm_next_key(agent, key, now_s):
+            return directory.get(agent.id) or agent
         raise HelloRefusedError("key_replaced", grpc.StatusCode.UNAUTHENTICATED)
     raise HelloRefusedError("bad_signature", grpc.StatusCode.UNAUTHENTICATED)
 
 
-class Session:
+class AgentSession:
     """From the accepted hello to the end."""
 
     def __init__(
         self,
         context: Context,
-        visit: Visit,
-        door: Door,
+        connection: AgentConnection,
+        receiver: EnvelopeReceiver,
         rng: random.Random,
-        look: Callable[[], object],
+        check_stall: Callable[[], object],
     ) -> None:
-        """`look` finds out whether we stood still, before anybody is called silent."""
-        self._context, self._look = context, look
-        self._visit = visit
-        self._door = door
-        self._receipts: Receipts = asyncio.Queue(rate_limits.WINDOW)
-        self._old_us = door.clock.monotonic_us() + int(
-            rate_limits.SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000
+        """`check_stall` finds out whether we stood still, before an agent is called silent."""
+        self._context = context
+        self._check_stall = check_stall
+        self._connection = connection
+        self._receiver = receiver
+        self._receipts: ReceiptQueue = asyncio.Queue(rate_limits.MAX_IN_FLIGHT)
+        self._expires_us = receiver.clock.monotonic_us() + int(
+            rate_limits.MAX_SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000
         )
-        self._bad = 0
-        self.farewell = ""
+        self._bad_count = 0
+        self.goodbye_reason = ""
 
-    async def run(self) -> Ending:
-        self.offer_plan()
-        await self._ask_for_a_key()
+    async def run(self) -> DisconnectReason:
+        self.offer_current_plan()
+        await self._request_new_key()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._speak())
-                acknowledging = group.create_task(self._acknowledge())
-                ending = await self._listen(group)
+                group.create_task(self._write_outbox())
+                receipts_task = group.create_task(self._send_receipts())
+                reason = await self._read_messages(group)
                 await self._receipts.put(None)
-                await acknowledging
-                if ending is Ending.RENEWED:
-                    await self._say(pb.CollectorMessage(advice=pb.Advice(reason="renew")))
-                await self._visit.outbox.put(None)
+                await receipts_task
+                if reason is DisconnectReason.RENEWED:
+                    await self._send(pb.CollectorMessage(advice=pb.Advice(reason="renew")))
+                await self._connection.outbox.put(None)
         except* _SlowReaderError:
-            ending = Ending.SLOW
-        return ending
+            reason = DisconnectReason.SLOW
+        return reason
 
-    def offer_plan(self) -> None:
-        offer_plan(self._visit, self._door)
+    def offer_current_plan(self) -> None:
+        offer_plan(self._connection, self._receiver)
 
-    async def _listen(self, group: asyncio.TaskGroup) -> Ending:
+    async def _read_messages(self, group: asyncio.TaskGroup) -> DisconnectReason:
         while True:
-            message = await self._hear(group)
-            if isinstance(message, Ending):
+            message = await self._receive(group)
+            if isinstance(message, DisconnectReason):
                 return message
-            self._visit.heard_us = self._door.clock.monotonic_us()
+            self._connection.last_heard_us = self._receiver.clock.monotonic_us()
             match message.WhichOneof("message"):
                 case "heartbeat":
-                    await self._beat(message.heartbeat)
+                    await self._answer_heartbeat(message.heartbeat)
                 case "envelope":
-                    await self._take(group, message.envelope)
+                    await self._accept_envelope(group, message.envelope)
                 case "renewal":
-                    await self._renew(message.renewal)
+                    await self._accept_renewal(message.renewal)
                 case "goodbye":
-                    self.farewell = message.goodbye.reason
-                    return Ending.GOODBYE
+                    self.goodbye_reason = message.goodbye.reason
+                    return DisconnectReason.GOODBYE
                 case _:
-                    return Ending.MISBEHAVED
+                    return DisconnectReason.MISBEHAVED
 
-    async def _take(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
+    async def _accept_envelope(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
         """Waits for a slot, which slows this agent's stream and loses nothing."""
-        slots, visit = self._door.slots, self._visit
+        slots = self._receiver.slots
+        connection = self._connection
         await slots.acquire()
-        taking = group.create_task(self._door.take(envelope, visit.place, "session", visit.agent))
-        taking.add_done_callback(lambda _: slots.release())  # also if it was cancelled unbegun
-        await self._receipts.put(taking)
+        receipt_task = group.create_task(
+            self._receiver.receive(envelope, connection.location, "session", connection.agent)
+        )
+        receipt_task.add_done_callback(
+            lambda _: slots.release()
+        )  # also if it was cancelled unbegun
+        await self._receipts.put(receipt_task)
 
-    async def _hear(self, group: asyncio.TaskGroup) -> pb.AgentMessage | Ending:
+    async def _receive(self, group: asyncio.TaskGroup) -> pb.AgentMessage | DisconnectReason:
         """The read goes on over a wait that was cut short: what it brings is not lost."""
-        reading = group.create_task(self._read())
+        read_task = group.create_task(self._read_message())
         try:
-            while (ending := self._ending()) is None:
+            while (reason := self._find_end_reason()) is None:
                 try:
-                    async with asyncio.timeout(self._left_s()) as self._visit.limit:
-                        message = await asyncio.shield(reading)
+                    async with asyncio.timeout(
+                        self._remaining_s()
+                    ) as self._connection.read_timeout:
+                        message = await asyncio.shield(read_task)
                 except TimeoutError:
                     continue
                 finally:
-                    self._visit.limit = None
+                    self._connection.read_timeout = None
                 if _is_message(message):
                     return message
-                return Ending.CLOSED if message is grpc.aio.EOF else Ending.MISBEHAVED
-            return ending
+                return (
+                    DisconnectReason.CLOSED
+                    if message is grpc.aio.EOF
+                    else DisconnectReason.MISBEHAVED
+                )
+            return reason
         finally:
-            reading.cancel()
+            read_task.cancel()
 
-    async def _read(self) -> object:
+    async def _read_message(self) -> object:
         return await self._context.read()
 
-    def _ending(self) -> Ending | None:
+    def _find_end_reason(self) -> DisconnectReason | None:
         """Why to hear no more, if so."""
-        self._look()
-        if self._visit.ending is None and self._left_s() > 0:
+        self._check_stall()
+        if self._connection.end_reason is None and self._remaining_s() > 0:
             return None
-        by_itself = Ending.RENEWED if self._old_us <= self._gone_us() else Ending.SILENT
-        return self._visit.ending or by_itself
+        default_reason = (
+            DisconnectReason.RENEWED
+            if self._expires_us <= self._silent_at_us()
+            else DisconnectReason.SILENT
+        )
+        return self._connection.end_reason or default_reason
 
-    def _left_s(self) -> float:
-        until_us = min(self._gone_us(), self._old_us)
-        return max(0.0, (until_us - self._door.clock.monotonic_us()) / 1e6)
+    def _remaining_s(self) -> float:
+        deadline_us = min(self._silent_at_us(), self._expires_us)
+        return max(0.0, (deadline_us - self._receiver.clock.monotonic_us()) / 1e6)
 
-    def _gone_us(self) -> int:
-        return self._visit.gone_us(self._door.roll.heartbeat_s)
+    def _silent_at_us(self) -> int:
+        return self._connection.silent_at_us(self._receiver.directory.heartbeat_s)
 
-    async def _beat(self, heartbeat: pb.Heartbeat) -> None:
-        received_us = self._door.clock.wall_us()
+    async def _answer_heartbeat(self, heartbeat: pb.Heartbeat) -> None:
+        received_us = self._receiver.clock.wall_us()
         if heartbeat.link in _LINKS:
-            self._visit.link = Link(heartbeat.link)
-        self._visit.queued = heartbeat.queued
-        self._door.roll.saw(sighting(self._visit, received_us))
-        self.offer_plan()
+            self._connection.link = Link(heartbeat.link)
+        self._connection.queued_count = heartbeat.queued
+        self._receiver.directory.record_sighting(build_sighting(self._connection, received_us))
+        self.offer_current_plan()
         clock = pb.Clock(
             heartbeat_sent_us=heartbeat.sent_us,
             received_us=received_us,
-            sent_us=self._door.clock.wall_us(),
+            sent_us=self._receiver.clock.wall_us(),
         )
-        await self._say(pb.CollectorMessage(clock=clock))
+        await self._send(pb.CollectorMessage(clock=clock))
 
-    async def _ask_for_a_key(self) -> None:
-        agent, now_s = self._visit.agent, self._door.clock.wall_us() // 1_000_000
-        if agent_keys.due(agent, now_s):
-            await self._say(_renewed(agent.public_key, agent_keys.expires_s(agent)))
+    async def _request_new_key(self) -> None:
+        agent = self._connection.agent
+        now_s = self._receiver.clock.wall_us() // 1_000_000
+        if agent_keys.is_renewal_due(agent, now_s):
+            await self._send(_build_renewed(agent.public_key, agent_keys.key_expires_s(agent)))
 
-    async def _renew(self, renewal: pb.Renewal) -> None:
+    async def _accept_renewal(self, renewal: pb.Renewal) -> None:
         """What proves nothing changes nothing; the agent will ask again."""
-        agent, now_s = self._visit.agent, self._door.clock.wall_us() // 1_000_000
-        said = agent.id + renewal.public_key
+        agent = self._connection.agent
+        now_s = self._receiver.clock.wall_us() // 1_000_000
+        signed_bytes = agent.id + renewal.public_key
         signatures = ((agent.public_key, renewal.by_present), (renewal.public_key, renewal.by_next))
-        if not all(keys.verify(key, given, keys.RENEWAL, said) for key, given in signatures):
+        if not all(
+            keys.verify(key, signature, keys.RENEWAL, signed_bytes) for key, signature in signatures
+        ):
             return
-        with suppress(RefusedError, sqlite3.Error):
-            await asyncio.to_thread(self._door.roll.offer_key, agent, renewal.public_key, now_s)
-            await self._say(_renewed(renewal.public_key, now_s + agent_keys.LIFE_S))
+        with suppress(EnrolmentRefusedError, sqlite3.Error):
+            await asyncio.to_thread(
+                self._receiver.directory.offer_next_key, agent, renewal.public_key, now_s
+            )
+            await self._send(_build_renewed(renewal.public_key, now_s + agent_keys.KEY_LIFE_S))
 
-    async def _acknowledge(self) -> None:
-        while (taking := await self._receipts.get()) is not None:
-            receipt = await taking
+    async def _send_receipts(self) -> None:
+        while (receipt_task := await self._receipts.get()) is not None:
+            receipt = await receipt_task
             if receipt.status == pb.STATUS_REJECTED:
-                self._bad += 1
-                if self._bad > rate_limits.BAD_ENVELOPES:
-                    self._visit.end(Ending.MISBEHAVED)
-            await self._say(pb.CollectorMessage(ack=pb.Ack(receipts=[receipt])))
+                self._bad_count += 1
+                if self._bad_count > rate_limits.MAX_BAD_ENVELOPES:
+                    self._connection.end(DisconnectReason.MISBEHAVED)
+            await self._send(pb.CollectorMessage(ack=pb.Ack(receipts=[receipt])))
 
-    async def _say(self, message: pb.CollectorMessage) -> None:
-        await self._visit.outbox.put(message)
+    async def _send(self, message: pb.CollectorMessage) -> None:
+        await self._connection.outbox.put(message)
 
-    async def _speak(self) -> None:
+    async def _write_outbox(self) -> None:
         """The only writer of the stream: gRPC allows one at a time."""
-        while (message := await self._visit.outbox.get()) is not None:
+        while (message := await self._connection.outbox.get()) is not None:
             try:
                 async with asyncio.timeout(rate_limits.RPC_S):
                     await self._context.write(message)
@@ -271,34 +301,36 @@ class Session:
                 raise _SlowReaderError from None
 
 
-def _is_message(read: object) -> TypeGuard[pb.AgentMessage]:
+def _is_message(message: object) -> TypeGuard[pb.AgentMessage]:
     """gRPC reads EOF at the end, and None for bytes it could not parse."""
-    return isinstance(read, pb.AgentMessage)
+    return isinstance(message, pb.AgentMessage)
 
 
-def offer_plan(visit: Visit, door: Door) -> None:
+def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
     """Hand over the standing plan once, if it is newer than the agent's. A full outbox waits for
     the next heartbeat."""
-    roll = door.roll
-    behind = 0 < visit.charter_version < roll.charter_version
-    if (behind or visit.plan_version < roll.plan_version) and not visit.outbox.full():
-        visit.outbox.put_nowait(pb.CollectorMessage(plan=roll.plan))
-        visit.plan_version = max(visit.plan_version, roll.plan_version)
-        visit.charter_version = visit.charter_version and roll.charter_version
+    directory = receiver.directory
+    has_old_charter = 0 < connection.charter_version < directory.charter_version
+    if (
+        has_old_charter or connection.plan_version < directory.plan_version
+    ) and not connection.outbox.full():
+        connection.outbox.put_nowait(pb.CollectorMessage(plan=directory.plan))
+        connection.plan_version = max(connection.plan_version, directory.plan_version)
+        connection.charter_version = connection.charter_version and directory.charter_version
 
 
-def sighting(visit: Visit, wall_us: int) -> Sighting:
-    place = visit.vantage
-    return Sighting(
-        agent=visit.agent.id,
+def build_sighting(connection: AgentConnection, wall_us: int) -> AgentSighting:
+    vantage = connection.vantage
+    return AgentSighting(
+        agent=connection.agent.id,
         at_s=wall_us // 1_000_000,
-        version=visit.hello.agent_version[:64],
-        country=place.country,
-        asn=place.asn,
-        access=place.access,
-        charter=min(visit.hello.charter_version, 2**31),
+        version=connection.hello.agent_version[:64],
+        country=vantage.country,
+        asn=vantage.asn,
+        access=vantage.access,
+        charter=min(connection.hello.charter_version, 2**31),
     )
 
 
-def _renewed(public_key: bytes, expires_s: int) -> pb.CollectorMessage:
+def _build_renewed(public_key: bytes, expires_s: int) -> pb.CollectorMessage:
     return pb.CollectorMessage(renewed=pb.Renewed(public_key=public_key, expires_s=expires_s))

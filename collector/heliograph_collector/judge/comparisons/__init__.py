@@ -10,12 +10,28 @@ from heliograph_collector.judge.comparisons import (
     sni,
     throttling,
 )
-from heliograph_collector.judge.comparisons.services import SERVICE_READINGS, SERVICE_ROWS
-from heliograph_collector.judge.comparisons.table import Reading, Row
+from heliograph_collector.judge.comparisons.services import (
+    SERVICE_COMPARISON_RULES,
+    SERVICE_COMPARISONS,
+)
+from heliograph_collector.judge.comparisons.table import Comparison, ComparisonRule
 
-__all__ = ["READINGS", "SERVICE_READINGS", "SERVICE_ROWS", "Reading", "Row"]
+__all__ = [
+    "COMPARISONS",
+    "SERVICE_COMPARISONS",
+    "SERVICE_COMPARISON_RULES",
+    "Comparison",
+    "ComparisonRule",
+]
 
-READINGS = {
-    part.READING.experiment: part.READING
-    for part in (sni, http_host, middlebox, throttling, path, dns_integrity, quic, ech)
-}
+_ALL: tuple[Comparison, ...] = (
+    sni.COMPARISON,
+    http_host.COMPARISON,
+    middlebox.COMPARISON,
+    throttling.COMPARISON,
+    path.COMPARISON,
+    dns_integrity.COMPARISON,
+    quic.COMPARISON,
+    ech.COMPARISON,
+)
+COMPARISONS: dict[str, Comparison] = {comparison.experiment: comparison for comparison in _ALL}

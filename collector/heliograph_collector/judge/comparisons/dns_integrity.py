@@ -14,24 +14,28 @@ from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    labelled,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
+    select_observations,
 )
-from heliograph_collector.judge.dns_features import NXDOMAIN, bogon
-from heliograph_collector.judge.endpoint_view import near
-from heliograph_collector.judge.failure_semantics import LOCAL, method_of
+from heliograph_collector.judge.dns_features import NXDOMAIN, is_bogon
+from heliograph_collector.judge.endpoint_view import is_near
+from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, find_method
 
 PLAIN = ("system", "udp")
-SEALED = ("dot", "doh")  # nobody on the path can answer in their place
-SILENT = (Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE)
+ENCRYPTED = ("dot", "doh")  # nobody on the path can answer in their place
+SILENT_FAILURES = (
+    Failure.GENERIC_TIMEOUT_ERROR,
+    Failure.CONNECTION_REFUSED,
+    Failure.HOST_UNREACHABLE,
+)
 LIES = ("nxdomain", "bogon", "no_answer", "refused", "servfail", "misbehaving", "timeout")
 STRENGTHS = {"nxdomain": 0.9, "bogon": 0.95, "refused": 0.8, "no_answer": 0.8}
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="dns_integrity.nowhere",
         state=BLOCKED,
         says="The name is answered in the name of an address that serves no DNS, a neutral one is "
@@ -42,7 +46,7 @@ ROWS = (
         layer="dns",
         method="injected",
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.two_replies",
         state=BLOCKED,
         says="Two replies came to one question and contradict each other; the control's do not.",
@@ -53,7 +57,7 @@ ROWS = (
         method="injected",
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"dns_integrity.udp_{lie}",
             state=BLOCKED,
             says=f"A public resolver says {lie} in clear and gives addresses when sealed.",
@@ -66,7 +70,7 @@ ROWS = (
         for lie in LIES
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"dns_integrity.system_{lie}",
             state=BLOCKED,
             says=f"The system's resolver says {lie}, others here and the control's know better.",
@@ -78,7 +82,7 @@ ROWS = (
         )
         for lie in LIES
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.proxy",
         state=UNKNOWN,
         says="Port 53 is answered by somebody in place of everybody, and what he says of the "
@@ -88,7 +92,7 @@ ROWS = (
         layer="dns",
         method="transparent_proxy",
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.honest_proxy",
         state=REACHABLE,
         says="Port 53 is answered by somebody in place of everybody, with what others say too.",
@@ -97,7 +101,7 @@ ROWS = (
         layer="dns",
         method="transparent_proxy",
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.no_sealed",
         state=UNKNOWN,
         says="Sealed lookups fail here and work at the control: theirs is the trouble, not the "
@@ -107,7 +111,7 @@ ROWS = (
         layer="dns",
         method="sealed_dns_fails",
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.agree",
         state=REACHABLE,
         says="What the system says is what a sealed lookup or the control says.",
@@ -115,7 +119,7 @@ ROWS = (
         needs="system_confirmed",
         lacks="contradicted nowhere_answered",
     ),
-    Row(
+    ComparisonRule(
         id="dns_integrity.doubt",
         state=UNKNOWN,
         says="The answers differ as geography makes them differ, or too few came.",
@@ -123,100 +127,119 @@ ROWS = (
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    found = _told(here)
-    if there is not None:
-        found |= prefixed("control_", _told(there))
-    trusted = _addresses(here, SEALED) | (_addresses(there, (*PLAIN, *SEALED)) if there else set())
-    for word, labels in (("system_confirmed", ("system",)), ("plain_confirmed", PLAIN)):
-        if any(near(a, b) for a in _addresses(here, labels) for b in trusted):
-            found[word] = found.get("plain_resolved", ())
-    if "nowhere_answered" in found and "nowhere_neutral_answered" in found:
-        found["proxied"] = (*found["nowhere_answered"], *found["nowhere_neutral_answered"])
-    if _same_asker(here) and there is not None and not _same_asker(there):
-        found["proxied"] = tuple(i for i, _ in labelled(here, "whoami_udp"))
-    return found
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    facts = _collect_facts(measurement)
+    if control is not None:
+        facts |= prefix_facts("control_", _collect_facts(control))
+    trusted = _select_addresses(measurement, ENCRYPTED) | (
+        _select_addresses(control, (*PLAIN, *ENCRYPTED)) if control else set()
+    )
+    for fact, labels in (("system_confirmed", ("system",)), ("plain_confirmed", PLAIN)):
+        if any(is_near(a, b) for a in _select_addresses(measurement, labels) for b in trusted):
+            facts[fact] = facts.get("plain_resolved", ())
+    if "nowhere_answered" in facts and "nowhere_neutral_answered" in facts:
+        facts["proxied"] = (*facts["nowhere_answered"], *facts["nowhere_neutral_answered"])
+    if _has_same_asker(measurement) and control is not None and not _has_same_asker(control):
+        facts["proxied"] = tuple(i for i, _ in select_observations(measurement, "whoami_udp"))
+    return facts
 
 
-def _told(measurement: Measurement) -> Words:
-    found: Words = {}
-    for label in (*PLAIN, "tcp", *SEALED):
-        _add(found, label, _lookups(measurement, label))
-    for word, labels in (
+def _collect_facts(measurement: Measurement) -> Facts:
+    facts: Facts = {}
+    for label in (*PLAIN, "tcp", *ENCRYPTED):
+        _add_lookup_facts(facts, label, _select_lookups(measurement, label))
+    for group, labels in (
         ("plain", PLAIN),
-        ("sealed", SEALED),
-        ("other", ("udp", "tcp", *SEALED)),
+        ("sealed", ENCRYPTED),
+        ("other", ("udp", "tcp", *ENCRYPTED)),
     ):
         for end in ("resolved", "failed"):
-            shown = [i for label in labels for i in found.get(f"{label}_{end}", ())]
-            if shown:
-                found[f"{word}_{end}"] = tuple(shown)
+            indices = [i for label in labels for i in facts.get(f"{label}_{end}", ())]
+            if indices:
+                facts[f"{group}_{end}"] = tuple(indices)
     for label in ("nowhere", "nowhere_neutral"):
-        found |= _nowhere(label, _lookups(measurement, label))
-    return found
+        facts |= _collect_nowhere(label, _select_lookups(measurement, label))
+    return facts
 
 
-def _add(found: Words, label: str, lookups: Iterable[tuple[int, Observation, Dns]]) -> None:
+def _add_lookup_facts(
+    facts: Facts, label: str, lookups: Iterable[tuple[int, Observation, Dns]]
+) -> None:
     """`LABEL_resolved`, `LABEL_failed` and `LABEL:LIE`; and `contradicted`, for every label."""
-    for index, seen, dns in lookups:
-        lies = [a for a in dns.addresses if bogon(a)]
+    for index, observation, dns in lookups:
+        lies = [a for a in dns.addresses if is_bogon(a)]
         lie = "bogon" if lies and len(lies) == len(dns.addresses) else ""
-        if seen.failure is not None:
-            lie = method_of(seen.operation, seen.failure)
-        end = "resolved" if seen.failure is None and not lie else "failed" if lie else ""
-        for word in filter(None, (f"{label}_{end}" if end else "", lie and f"{label}:{lie}")):
-            found[word] = (*found.get(word, ()), index)
-        if _contradicts(seen, dns):
-            found["contradicted"] = (*found.get("contradicted", ()), index)
+        if observation.failure is not None:
+            lie = find_method(observation.operation, observation.failure)
+        end = "resolved" if observation.failure is None and not lie else "failed" if lie else ""
+        for fact in filter(None, (f"{label}_{end}" if end else "", lie and f"{label}:{lie}")):
+            facts[fact] = (*facts.get(fact, ()), index)
+        if _is_contradictory(observation, dns):
+            facts["contradicted"] = (*facts.get("contradicted", ()), index)
 
 
-def _contradicts(seen: Observation, dns: Dns) -> bool:
+def _is_contradictory(observation: Observation, dns: Dns) -> bool:
     """One reply denies the name, or gives what nothing can have, and another gives addresses."""
-    replies = [(dns.addresses, seen.failure is Failure.DNS_NXDOMAIN_ERROR)] if _heard(seen) else []
+    replies = (
+        [(dns.addresses, observation.failure is Failure.DNS_NXDOMAIN_ERROR)]
+        if _has_reply(observation)
+        else []
+    )
     for later in dns.later:
         addresses = tuple(a.data for a in later.answers if a.type in ("A", "AAAA"))
         replies.append((addresses, later.rcode == NXDOMAIN))
-    good = [addresses for addresses, _ in replies if addresses and not all(map(bogon, addresses))]
-    bad = [denied or (bool(a) and all(map(bogon, a))) for a, denied in replies]
-    return bool(good) and any(bad)
+    address_replies = [
+        addresses for addresses, _ in replies if addresses and not all(map(is_bogon, addresses))
+    ]
+    denials = [denied or (bool(a) and all(map(is_bogon, a))) for a, denied in replies]
+    return bool(address_replies) and any(denials)
 
 
-def _nowhere(label: str, lookups: list[tuple[int, Observation, Dns]]) -> Words:
-    heard = [i for i, seen, dns in lookups if _heard(seen) or dns.later]
-    if heard:
-        return {f"{label}_answered": tuple(heard)}
-    silent = [i for i, seen, _ in lookups if seen.failure in SILENT]
-    return {f"{label}_silent": tuple(silent)} if silent else {}
+def _collect_nowhere(label: str, lookups: list[tuple[int, Observation, Dns]]) -> Facts:
+    answered_indices = [
+        i for i, observation, dns in lookups if _has_reply(observation) or dns.later
+    ]
+    if answered_indices:
+        return {f"{label}_answered": tuple(answered_indices)}
+    silent_indices = [i for i, observation, _ in lookups if observation.failure in SILENT_FAILURES]
+    return {f"{label}_silent": tuple(silent_indices)} if silent_indices else {}
 
 
-def _heard(seen: Observation) -> bool:
+def _has_reply(observation: Observation) -> bool:
     """Whether any reply came, good or bad."""
-    return seen.failure is None or seen.failure not in (*SILENT, *LOCAL, Failure.UNKNOWN_FAILURE)
+    return observation.failure is None or observation.failure not in (
+        *SILENT_FAILURES,
+        *LOCAL_FAILURES,
+        Failure.UNKNOWN_FAILURE,
+    )
 
 
-def _same_asker(measurement: Measurement) -> bool:
+def _has_same_asker(measurement: Measurement) -> bool:
     """The public resolver's questions come from the same network as the system resolver's."""
-    one, other = (
-        {answer.data for _, _, dns in _lookups(measurement, label) for answer in dns.answers}
+    system_askers, udp_askers = (
+        {answer.data for _, _, dns in _select_lookups(measurement, label) for answer in dns.answers}
         for label in ("whoami_system", "whoami_udp")
     )
-    return bool(one & other)
+    return bool(system_askers & udp_askers)
 
 
-def _addresses(measurement: Measurement, labels: Iterable[str]) -> set[str]:
-    found = {
-        a for label in labels for _, _, dns in _lookups(measurement, label) for a in dns.addresses
+def _select_addresses(measurement: Measurement, labels: Iterable[str]) -> set[str]:
+    addresses = {
+        a
+        for label in labels
+        for _, _, dns in _select_lookups(measurement, label)
+        for a in dns.addresses
     }
-    return {a for a in found if not bogon(a)}
+    return {a for a in addresses if not is_bogon(a)}
 
 
-def _lookups(measurement: Measurement, label: str) -> list[tuple[int, Observation, Dns]]:
+def _select_lookups(measurement: Measurement, label: str) -> list[tuple[int, Observation, Dns]]:
     """AAAA never counts: half of all names have none, and some servers choke on it."""
     return [
-        (index, seen, seen.dns)
-        for index, seen in labelled(measurement, label)
-        if seen.dns is not None and seen.dns.query_type != "AAAA"
+        (index, observation, observation.dns)
+        for index, observation in select_observations(measurement, label)
+        if observation.dns is not None and observation.dns.query_type != "AAAA"
     ]
 
 
-READING = Reading("dns_integrity", words, ROWS)
+COMPARISON = Comparison("dns_integrity", extract_facts, RULES)

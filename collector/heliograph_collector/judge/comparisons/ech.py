@@ -6,47 +6,47 @@ one ClientHello and its answer; an alert may be a censor's as well as the server
 
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.outcome import outcome, told
+from heliograph_collector.judge.comparisons.outcome import describe_outcome, find_outcome
 from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    labelled,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
+    select_observations,
 )
 
 GOAL = Operation.TLS_HANDSHAKE
-WAYS = (
+FAILURE_KINDS = (
     ("reset", "reset_after_hello", "Reset", 0.85),
     ("eof", "eof_after_hello", "Closed", 0.75),
     ("timeout", "timeout_after_hello", "Silence", 0.8),
     ("alert", "alert", "An alert", 0.6),
 )
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="ech.server",
         state=UNKNOWN,
         says="The hidden name fails at the control too: the server, or its keys.",
         needs="real_failed control_real_failed",
     ),
-    Row(
+    ComparisonRule(
         id="ech.server_grease",
         state=UNKNOWN,
         says="Even the empty extension fails at the control.",
         needs="grease_failed control_grease_failed",
     ),
-    Row(
+    ComparisonRule(
         id="ech.not_only_ech",
         state=UNKNOWN,
         says="The plain handshake fails too.",
         needs="none_failed",
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"ech.any_{name}",
             state=BLOCKED,
             says=f"{says} for the extension as such, even one that means nothing.",
@@ -56,10 +56,10 @@ ROWS = (
             layer="tls",
             method=f"ech_{name}",
         )
-        for name, word, says, strength in WAYS
+        for name, word, says, strength in FAILURE_KINDS
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"ech.hidden_{name}",
             state=BLOCKED,
             says=f"{says} for a hidden name: its outer name, or the server's use of it.",
@@ -68,22 +68,22 @@ ROWS = (
             layer="tls",
             method=f"ech_{name}",
         )
-        for name, word, says, strength in WAYS
+        for name, word, says, strength in FAILURE_KINDS
     ),
-    Row(
+    ComparisonRule(
         id="ech.unopened",
         state=UNKNOWN,
         says="The hidden name was not opened: an old key, or somebody who answers in its place.",
         needs="real_unopened",
     ),
-    Row(
+    ComparisonRule(
         id="ech.reached",
         state=REACHABLE,
         says="A hidden name gets through.",
         strength=0.9,
         needs="real_passed",
     ),
-    Row(
+    ComparisonRule(
         id="ech.grease_reached",
         state=REACHABLE,
         says="The empty extension gets through; a hidden name was not tried to an end.",
@@ -91,26 +91,30 @@ ROWS = (
         needs="grease_passed",
         lacks="real_failed",
     ),
-    Row(id="ech.doubt", state=UNKNOWN, says="Nothing here tells the extension from the server."),
+    ComparisonRule(
+        id="ech.doubt", state=UNKNOWN, says="Nothing here tells the extension from the server."
+    ),
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    return _told(here) | (prefixed("control_", _told(there)) if there else {})
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    return _collect_facts(measurement) | (
+        prefix_facts("control_", _collect_facts(control)) if control else {}
+    )
 
 
-def _told(measurement: Measurement) -> Words:
-    found: Words = {}
+def _collect_facts(measurement: Measurement) -> Facts:
+    facts: Facts = {}
     for label in ("none", "grease", "real"):
-        found |= told(label, outcome(measurement, label, GOAL), GOAL)
+        facts |= describe_outcome(label, find_outcome(measurement, label, GOAL), GOAL)
     unopened = tuple(
         index
-        for index, seen in labelled(measurement, "real")
-        if seen.exchange is not None and seen.exchange.reply == "server_hello"
+        for index, observation in select_observations(measurement, "real")
+        if observation.exchange is not None and observation.exchange.reply == "server_hello"
     )
     if unopened:
-        found["real_unopened"] = unopened
-    return found
+        facts["real_unopened"] = unopened
+    return facts
 
 
-READING = Reading("ech", words, ROWS)
+COMPARISON = Comparison("ech", extract_facts, RULES)

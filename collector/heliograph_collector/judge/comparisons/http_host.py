@@ -5,21 +5,25 @@ Endpoints: `target` and `neutral` at one neutral server.
 
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.outcome import Outcome, outcome, told
+from heliograph_collector.judge.comparisons.outcome import (
+    EndpointOutcome,
+    describe_outcome,
+    find_outcome,
+)
 from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
 )
-from heliograph_collector.judge.endpoint_view import sight
-from heliograph_collector.judge.page_comparison import Likeness, likeness
+from heliograph_collector.judge.endpoint_view import build_view
+from heliograph_collector.judge.page_comparison import Likeness, compare_pages
 
 GOAL = Operation.HTTP_ROUND_TRIP
-PAGES = {
+FACT_BY_LIKENESS = {
     Likeness.BLOCK: "block_page",
     Likeness.LEGAL: "legal_page",
     Likeness.REDIRECTED: "redirected",
@@ -27,21 +31,21 @@ PAGES = {
     Likeness.SAME: "same",
 }
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="http_host.server_rejects",
         state=UNKNOWN,
         says="The neutral server turns the name away at the control too.",
         needs="target_failed control_target_failed",
     ),
-    Row(
+    ComparisonRule(
         id="http_host.not_only_the_name",
         state=UNKNOWN,
         says="The neutral name fails at that address too: the address, or the server.",
         needs="target_failed neutral_failed",
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"http_host.{name}",
             state=BLOCKED,
             says=f"{says}, and a neutral name at the same address is answered.",
@@ -58,7 +62,7 @@ ROWS = (
         )
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"http_host.{name}",
             state=BLOCKED,
             says=says,
@@ -73,51 +77,54 @@ ROWS = (
             ("redirect", "target_redirected", "The name leads where the control's does not.", 0.75),
         )
     ),
-    Row(
+    ComparisonRule(
         id="http_host.other_page",
         state=UNKNOWN,
         says="The name brings another page than at the control, which servers do by themselves.",
         needs="target_different",
     ),
-    Row(
+    ComparisonRule(
         id="http_host.passes",
         state=REACHABLE,
         says="The name is answered by the neutral server as at the control.",
         strength=0.75,
         needs="target_passed target_same",
     ),
-    Row(id="http_host.doubt", state=UNKNOWN, says="What was seen fits no single cause."),
+    ComparisonRule(id="http_host.doubt", state=UNKNOWN, says="What was seen fits no single cause."),
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    found = _told(here)
-    target, neutral = _outcome(here, "target"), _outcome(here, "neutral")
-    if target and neutral and target.at_one_of(neutral):
-        found["same_address"] = neutral.evidence
-    if there is None:
-        return found
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    facts = _collect_facts(measurement)
+    target = _find_outcome(measurement, "target")
+    neutral = _find_outcome(measurement, "neutral")
+    if target and neutral and target.has_only_addresses_of(neutral):
+        facts["same_address"] = neutral.evidence
+    if control is None:
+        return facts
     for label in ("target", "neutral"):
-        found |= _page(here, there, label)
-    return found | prefixed("control_", _told(there))
+        facts |= _collect_page_facts(measurement, control, label)
+    return facts | prefix_facts("control_", _collect_facts(control))
 
 
-def _page(here: Measurement, there: Measurement, label: str) -> Words:
-    ours, theirs = (sight(m.observations, label).page for m in (here, there))
-    if ours is None or theirs is None:
-        return {}
-    word = PAGES.get(likeness(ours[1], theirs[1]))
-    return {f"{label}_{word}": (ours[0].index,)} if word else {}
-
-
-def _told(measurement: Measurement) -> Words:
-    return told("target", _outcome(measurement, "target"), GOAL) | told(
-        "neutral", _outcome(measurement, "neutral"), GOAL
+def _collect_page_facts(measurement: Measurement, control: Measurement, label: str) -> Facts:
+    vantage_page, control_page = (
+        build_view(m.observations, label).page for m in (measurement, control)
     )
+    if vantage_page is None or control_page is None:
+        return {}
+    fact = FACT_BY_LIKENESS.get(compare_pages(vantage_page[1], control_page[1]))
+    return {f"{label}_{fact}": (vantage_page[0].index,)} if fact else {}
 
 
-def _outcome(measurement: Measurement, label: str) -> Outcome | None:
-    return outcome(measurement, label, GOAL)
+def _collect_facts(measurement: Measurement) -> Facts:
+    return describe_outcome(
+        "target", _find_outcome(measurement, "target"), GOAL
+    ) | describe_outcome("neutral", _find_outcome(measurement, "neutral"), GOAL)
 
 
-READING = Reading("http_host", words, ROWS)
+def _find_outcome(measurement: Measurement, label: str) -> EndpointOutcome | None:
+    return find_outcome(measurement, label, GOAL)
+
+
+COMPARISON = Comparison("http_host", extract_facts, RULES)

@@ -10,25 +10,25 @@ from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import (
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    labelled,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
+    select_observations,
 )
-from heliograph_collector.judge.endpoint_view import Step
+from heliograph_collector.judge.endpoint_view import ObservedStep
 
-PARTS = {"http_echo": "headers", "tcp_echo": "lines"}
-LOST = ("reset_after_message", "eof_after_message", "timeout_after_message")
+PART_BY_PROTOCOL = {"http_echo": "headers", "tcp_echo": "lines"}
+LOST_METHODS = ("reset_after_message", "eof_after_message", "timeout_after_message")
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="middlebox.at_the_service",
         state=UNKNOWN,
         says="The control's requests arrive changed too: it is done at the echo service.",
         needs="changed control_changed",
     ),
-    Row(
+    ComparisonRule(
         id="middlebox.headers",
         state=REACHABLE,
         says="Headers arrived other than they were sent; the control's came as sent.",
@@ -37,7 +37,7 @@ ROWS = (
         layer="http",
         method="header_manipulation",
     ),
-    Row(
+    ComparisonRule(
         id="middlebox.lines",
         state=REACHABLE,
         says="Malformed request lines came back changed, or somebody else answered them.",
@@ -46,7 +46,7 @@ ROWS = (
         layer="http",
         method="request_line_manipulation",
     ),
-    Row(
+    ComparisonRule(
         id="middlebox.lines_cut",
         state=UNKNOWN,
         says="Malformed request lines got no reply, a good request did.",
@@ -54,7 +54,7 @@ ROWS = (
         layer="http",
         method="request_line_cut",
     ),
-    Row(
+    ComparisonRule(
         id="middlebox.none",
         state=REACHABLE,
         says="All that was sent arrived as it was sent.",
@@ -62,33 +62,37 @@ ROWS = (
         needs="same",
         lacks="changed lost",
     ),
-    Row(id="middlebox.no_echo", state=UNKNOWN, says="The echo service did not answer."),
+    ComparisonRule(id="middlebox.no_echo", state=UNKNOWN, says="The echo service did not answer."),
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    return _told(here) | (prefixed("control_", _told(there)) if there else {})
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    return _collect_facts(measurement) | (
+        prefix_facts("control_", _collect_facts(control)) if control else {}
+    )
 
 
-def _told(measurement: Measurement) -> Words:
-    found: Words = {}
-    for index, seen in labelled(measurement):
-        if seen.operation is not Operation.EXCHANGE or seen.exchange is None:
+def _collect_facts(measurement: Measurement) -> Facts:
+    facts: Facts = {}
+    for index, observation in select_observations(measurement):
+        if observation.operation is not Operation.EXCHANGE or observation.exchange is None:
             continue
-        part = PARTS.get(seen.exchange.protocol)
-        state = _state(Step(index, seen))
-        for word in (state, f"{part}_{state}") if part and state else ():
-            found[word] = (*found.get(word, ()), index)
-    return found
+        part = PART_BY_PROTOCOL.get(observation.exchange.protocol)
+        state = _classify_step(ObservedStep(index, observation))
+        for fact in (state, f"{part}_{state}") if part and state else ():
+            facts[fact] = (*facts.get(fact, ()), index)
+    return facts
 
 
-def _state(step: Step) -> str:
-    said = step.seen.exchange
-    if (said is not None and said.differences) or step.seen.failure is Failure.UNEXPECTED_REPLY:
+def _classify_step(step: ObservedStep) -> str:
+    exchange = step.observation.exchange
+    if (
+        exchange is not None and exchange.differences
+    ) or step.observation.failure is Failure.UNEXPECTED_REPLY:
         return "changed"
-    if step.ok:
+    if step.has_succeeded:
         return "same"
-    return "lost" if step.method in LOST else ""
+    return "lost" if step.method in LOST_METHODS else ""
 
 
-READING = Reading("middlebox", words, ROWS)
+COMPARISON = Comparison("middlebox", extract_facts, RULES)

@@ -6,66 +6,74 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.table import Words
-from heliograph_collector.judge.endpoint_view import Attempt, Step, sight
-from heliograph_collector.judge.failure_semantics import DEPTH
+from heliograph_collector.judge.comparisons.table import Facts
+from heliograph_collector.judge.endpoint_view import ConnectionAttempt, ObservedStep, build_view
+from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EndpointOutcome:
     """`failure` None is success. `evidence` are the observations that decide it."""
 
     operation: Operation
     failure: Failure | None
-    method: str  # as in meaning.py, of the failure
+    method: str  # as in failure_semantics.py, of the failure
     addresses: frozenset[str]
     evidence: tuple[int, ...]
 
     @property
-    def passed(self) -> bool:
+    def is_success(self) -> bool:
         return self.failure is None
 
-    def at_one_of(self, other: "Outcome") -> bool:
+    def has_only_addresses_of(self, other: "EndpointOutcome") -> bool:
         """Whether all of its addresses are known, and are the other's too."""
         return "" not in self.addresses and self.addresses <= other.addresses
 
 
-def outcome(
+def find_outcome(
     measurement: Measurement,
     label: str,
     goal: Operation,
     answers: Collection[Failure] = (),
-) -> Outcome | None:
+) -> EndpointOutcome | None:
     """None when nothing conclusive is there: nothing tried, local trouble, IPv6 alone.
 
     `answers` are failures of the goal's step that show that the server was reached all the same.
     One success is enough; a failure counts when every connection failed.
     """
-    attempts = sight(measurement.observations, label).attempts
-    done = [(a, s) for a in attempts if (s := _reached(a, goal, answers)) is not None]
-    if done:
-        return Outcome(
-            goal, None, "", frozenset(a.address for a, _ in done), tuple(s.index for _, s in done)
+    attempts = build_view(measurement.observations, label).attempts
+    successes = [(a, s) for a in attempts if (s := _find_success(a, goal, answers)) is not None]
+    if successes:
+        return EndpointOutcome(
+            goal,
+            None,
+            "",
+            frozenset(a.address for a, _ in successes),
+            tuple(s.index for _, s in successes),
         )
-    if any(s.local for a in attempts for s in a.steps):
+    if any(s.is_local for a in attempts for s in a.steps):
         return None
-    return _failed([(a, s) for a in attempts if (s := a.failed) is not None and not a.ipv6])
+    return _find_failure(
+        [(a, s) for a in attempts if (s := a.failed_step) is not None and not a.is_ipv6]
+    )
 
 
-def _reached(attempt: Attempt, goal: Operation, answers: Collection[Failure]) -> Step | None:
-    step = attempt.step(goal)
-    good = step is not None and (step.ok or step.seen.failure in answers)
-    return step if good else None
+def _find_success(
+    attempt: ConnectionAttempt, goal: Operation, answers: Collection[Failure]
+) -> ObservedStep | None:
+    step = attempt.get_step(goal)
+    is_success = step is not None and (step.has_succeeded or step.observation.failure in answers)
+    return step if is_success else None
 
 
-def _failed(failed: list[tuple[Attempt, Step]]) -> Outcome | None:
-    if not failed:
+def _find_failure(failures: list[tuple[ConnectionAttempt, ObservedStep]]) -> EndpointOutcome | None:
+    if not failures:
         return None
-    depth = max(DEPTH[s.operation] for _, s in failed)
-    deepest = [(a, s) for a, s in failed if DEPTH[s.operation] == depth]
-    ways = Counter((s.operation, s.seen.failure, s.method) for _, s in deepest)
-    operation, failure, method = ways.most_common(1)[0][0]
-    return Outcome(
+    depth = max(OPERATION_DEPTH[s.operation] for _, s in failures)
+    deepest = [(a, s) for a, s in failures if OPERATION_DEPTH[s.operation] == depth]
+    failure_counts = Counter((s.operation, s.observation.failure, s.method) for _, s in deepest)
+    operation, failure, method = failure_counts.most_common(1)[0][0]
+    return EndpointOutcome(
         operation,
         failure,
         method,
@@ -74,15 +82,15 @@ def _failed(failed: list[tuple[Attempt, Step]]) -> Outcome | None:
     )
 
 
-def told(name: str, found: Outcome | None, goal: Operation) -> Words:
+def describe_outcome(name: str, endpoint_outcome: EndpointOutcome | None, goal: Operation) -> Facts:
     """`NAME_passed`; or `NAME_failed` and, where it failed at the goal itself, `NAME:METHOD`."""
-    if found is None:
+    if endpoint_outcome is None:
         return {}
-    if found.passed:
-        return {f"{name}_passed": found.evidence}
-    words: Words = {f"{name}_failed": found.evidence}
-    if found.operation is goal:
-        words[f"{name}:{found.method}"] = found.evidence
-    elif found.operation is Operation.CONNECT:
-        words[f"{name}_unconnected"] = found.evidence
-    return words
+    if endpoint_outcome.is_success:
+        return {f"{name}_passed": endpoint_outcome.evidence}
+    facts: Facts = {f"{name}_failed": endpoint_outcome.evidence}
+    if endpoint_outcome.operation is goal:
+        facts[f"{name}:{endpoint_outcome.method}"] = endpoint_outcome.evidence
+    elif endpoint_outcome.operation is Operation.CONNECT:
+        facts[f"{name}_unconnected"] = endpoint_outcome.evidence
+    return facts

@@ -6,15 +6,15 @@ office's firewall does that as well as a country's, and one measurement cannot t
 
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.outcome import outcome, told
+from heliograph_collector.judge.comparisons.outcome import describe_outcome, find_outcome
 from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
 )
 
 GOALS = {
@@ -23,22 +23,22 @@ GOALS = {
     "neutral": Operation.QUIC_HANDSHAKE,
 }
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="quic.reached",
         state=REACHABLE,
         says="The expected certificate was shown and verified over QUIC.",
         strength=0.95,
         needs="target_passed",
-        alone=True,
+        needs_no_control=True,
     ),
-    Row(
+    ComparisonRule(
         id="quic.down",
         state=UNKNOWN,
         says="The target speaks no QUIC with the control either.",
         needs="target_failed control_target_failed",
     ),
-    Row(
+    ComparisonRule(
         id="quic.udp_dropped",
         state=UNKNOWN,
         says="No QUIC with anybody: UDP port 443 is closed here, by whomever.",
@@ -46,14 +46,14 @@ ROWS = (
         layer="quic",
         method="udp_443",
     ),
-    Row(
+    ComparisonRule(
         id="quic.tcp_too",
         state=UNKNOWN,
         says="TLS over TCP fails too, so it is not QUIC that is at fault.",
         needs="target_failed tcp_failed",
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"quic.only_{name}",
             state=BLOCKED,
             says=f"{says}; TCP to the same target and QUIC to a neutral server work.",
@@ -72,7 +72,7 @@ ROWS = (
             ("certificate", "certificate_substitution", "Another certificate", 0.7),
         )
     ),
-    Row(
+    ComparisonRule(
         id="quic.no_comparison",
         state=UNKNOWN,
         says="QUIC fails, and what it should be held against was not measured.",
@@ -81,15 +81,17 @@ ROWS = (
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    return _told(here) | (prefixed("control_", _told(there)) if there else {})
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    return _collect_facts(measurement) | (
+        prefix_facts("control_", _collect_facts(control)) if control else {}
+    )
 
 
-def _told(measurement: Measurement) -> Words:
-    found: Words = {}
+def _collect_facts(measurement: Measurement) -> Facts:
+    facts: Facts = {}
     for label, goal in GOALS.items():
-        found |= told(label, outcome(measurement, label, goal), goal)
-    return found
+        facts |= describe_outcome(label, find_outcome(measurement, label, goal), goal)
+    return facts
 
 
-READING = Reading("quic", words, ROWS)
+COMPARISON = Comparison("quic", extract_facts, RULES)

@@ -8,29 +8,42 @@ from dataclasses import replace
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.table import BLOCKED, REACHABLE, UNKNOWN, Row, gate_of
-from heliograph_collector.judge.confidence import confidence
-from heliograph_collector.judge.service_verdict import GATES, group_of, whole
-from heliograph_collector.model.records import ControlView, Role, State, Taken, Verdict
+from heliograph_collector.judge.comparisons.table import (
+    BLOCKED,
+    REACHABLE,
+    UNKNOWN,
+    ComparisonRule,
+    find_precondition,
+)
+from heliograph_collector.judge.confidence import compute_confidence
+from heliograph_collector.judge.service_verdict import MEASUREMENT_REASONS, get_group, judge_service
+from heliograph_collector.model.records import (
+    AgentRole,
+    ControlView,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 
-TOR_READY, BOOTSTRAP = "progress_100", "bootstrap"
+TOR_READY = "progress_100"
+BOOTSTRAP = "bootstrap"
 PUBLIC = ("dir_port", "or_port")  # what every Tor client knows
 
-BOOTSTRAPPED = Row(
+BOOTSTRAPPED = ComparisonRule(
     id="tor.bootstrapped",
     state=REACHABLE,
     says="Tor came up to its end, whatever single addresses did.",
     strength=0.95,
-    alone=True,
+    needs_no_control=True,
 )
-RELAYS = Row(
+RELAYS = ComparisonRule(
     id="tor.relays",
     state=BLOCKED,
     says="No public relay answers, at least three were tried and nothing about them is in doubt.",
     strength=0.85,
     method="public_relays",
 )
-NO_BOOTSTRAP = Row(
+NO_BOOTSTRAP = ComparisonRule(
     id="tor.no_bootstrap",
     state=BLOCKED,
     says="Tor does not come up, and does at the control, whatever single addresses answered.",
@@ -38,137 +51,169 @@ NO_BOOTSTRAP = Row(
     layer="protocol",
     method="bootstrap",
 )
-SOME_RELAYS = Row(
+SOME_RELAYS = ComparisonRule(
     id="tor.some_relays",
     state=REACHABLE,
     says="Public relays answer, not all of them: Tor finds its way.",
     strength=0.8,
 )
-SILENT_BY_NATURE = Row(
+SILENT_BY_NATURE = ComparisonRule(
     id="vpn.silent_by_nature",
     state=UNKNOWN,
     says="WireGuard answers no stranger: silence counts only where the control got a reply.",
 )
-CLOSED = Row(
+CLOSED = ComparisonRule(
     id="outside_in.closed_to_abroad",
-    state=State.DOWN,
+    state=VerdictState.DOWN,
     says="The control cannot reach it and vantages inside its country can, at the same time: "
     "closed to the outside, which blocks nobody inside.",
     strength=0.7,
     method="closed_to_abroad",
 )
-SERVICE_ROWS = (BOOTSTRAPPED, RELAYS, NO_BOOTSTRAP, SOME_RELAYS, SILENT_BY_NATURE, CLOSED)
-FEWEST_RELAYS = 3
+SERVICE_COMPARISON_RULES = (
+    BOOTSTRAPPED,
+    RELAYS,
+    NO_BOOTSTRAP,
+    SOME_RELAYS,
+    SILENT_BY_NATURE,
+    CLOSED,
+)
+MIN_RELAYS = 3
 
 Verdicts = Sequence[Verdict]
 
 
-def stun(_taken: Taken, _control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
+def judge_stun(
+    _record: ReceivedMeasurement, _control: ControlView, verdicts: Verdicts
+) -> tuple[Verdict, ...]:
     """Any one server does: they all stand in for each other."""
-    return (*found, whole(found, dict.fromkeys((v.endpoint for v in found), "stun")))
+    return (
+        *verdicts,
+        judge_service(verdicts, dict.fromkeys((v.endpoint for v in verdicts), "stun")),
+    )
 
 
-def vpn(_taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
+def judge_vpn(
+    _record: ReceivedMeasurement, control: ControlView, verdicts: Verdicts
+) -> tuple[Verdict, ...]:
     corrected = tuple(
         Verdict(state=UNKNOWN, rule=SILENT_BY_NATURE.id, endpoint=v.endpoint, evidence=v.evidence)
-        if v.state is State.DOWN and _wireguard(control.measurement, v.endpoint)
+        if v.state is VerdictState.DOWN and _is_silent_wireguard(control.measurement, v.endpoint)
         else v
-        for v in found
+        for v in verdicts
     )
-    return (*corrected, whole(corrected, control.groups))
+    return (*corrected, judge_service(corrected, control.groups))
 
 
-def tor(taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
-    found = tuple(_proven(v, taken, control) for v in found)
-    last = whole(found, control.groups)
-    up = tuple(
+def judge_tor(
+    record: ReceivedMeasurement, control: ControlView, verdicts: Verdicts
+) -> tuple[Verdict, ...]:
+    verdicts = tuple(_discount_relay(v, record, control) for v in verdicts)
+    overall = judge_service(verdicts, control.groups)
+    ready_indices = tuple(
         index
-        for index, x in enumerate(taken.measurement.observations)
+        for index, x in enumerate(record.measurement.observations)
         if x.exchange and x.exchange.reply == TOR_READY and x.failure is None
     )
-    if up:
-        return (*found, _as(BOOTSTRAPPED, last, up, control))
-    return (*found, _relays(found, last, control))
+    if ready_indices:
+        return (*verdicts, _apply_rule(BOOTSTRAPPED, overall, ready_indices, control))
+    return (*verdicts, _judge_relays(verdicts, overall, control))
 
 
-def _proven(verdict: Verdict, taken: Taken, control: ControlView) -> Verdict:
+def _discount_relay(verdict: Verdict, record: ReceivedMeasurement, control: ControlView) -> Verdict:
     """A relay's certificate is verified by nobody, so its handshake proves not who answered."""
-    gate = gate_of(taken, control)
-    relay = group_of(verdict.endpoint, control.groups) in PUBLIC
-    if gate is None or not relay or verdict.state is not REACHABLE:
+    precondition = find_precondition(record, control)
+    is_relay = get_group(verdict.endpoint, control.groups) in PUBLIC
+    if precondition is None or not is_relay or verdict.state is not REACHABLE:
         return verdict
-    return Verdict(state=gate.state, rule=gate.id, endpoint=verdict.endpoint)
+    return Verdict(state=precondition.state, rule=precondition.id, endpoint=verdict.endpoint)
 
 
-def _relays(found: Verdicts, last: Verdict, control: ControlView) -> Verdict:
-    public = [v for v in found if group_of(v.endpoint, control.groups) in PUBLIC]
-    counted = [v for v in public if v.state is not State.DOWN]
+def _judge_relays(verdicts: Verdicts, overall: Verdict, control: ControlView) -> Verdict:
+    public = [v for v in verdicts if get_group(v.endpoint, control.groups) in PUBLIC]
+    counted = [v for v in public if v.state is not VerdictState.DOWN]
     alive = [v for v in counted if v.state is REACHABLE]
-    if len(counted) >= FEWEST_RELAYS and all(v.state is BLOCKED for v in counted):
+    if len(counted) >= MIN_RELAYS and all(v.state is BLOCKED for v in counted):
         layers = sorted(v.layer for v in counted)
-        relays = _as(RELAYS, last, _evidence(counted), control)
+        relays = _apply_rule(RELAYS, overall, _collect_evidence(counted), control)
         return replace(relays, layer=max(layers, key=layers.count))
-    start = [v for v in found if v.endpoint == BOOTSTRAP and v.state is BLOCKED]
+    start = [v for v in verdicts if v.endpoint == BOOTSTRAP and v.state is BLOCKED]
     if start:
-        return _as(NO_BOOTSTRAP, last, _evidence(start), control)
-    if last.rule.startswith(GATES) or not counted:
-        return last
-    if 2 * len(alive) > len(counted) and last.state is not REACHABLE:
-        return _as(SOME_RELAYS, last, _evidence(alive), control)
-    doubt = replace(last, state=UNKNOWN, rule="service.doubt", layer="", method="", confidence=0.0)
-    return doubt if last.state is BLOCKED else last
+        return _apply_rule(NO_BOOTSTRAP, overall, _collect_evidence(start), control)
+    if overall.rule.startswith(MEASUREMENT_REASONS) or not counted:
+        return overall
+    if 2 * len(alive) > len(counted) and overall.state is not REACHABLE:
+        return _apply_rule(SOME_RELAYS, overall, _collect_evidence(alive), control)
+    doubt = replace(
+        overall, state=UNKNOWN, rule="service.doubt", layer="", method="", confidence=0.0
+    )
+    return doubt if overall.state is BLOCKED else overall
 
 
-def _evidence(some: Verdicts) -> tuple[int, ...]:
-    return tuple(sorted({index for v in some for index in v.evidence}))
+def _collect_evidence(verdicts: Verdicts) -> tuple[int, ...]:
+    return tuple(sorted({index for v in verdicts for index in v.evidence}))
 
 
-def outside_in(taken: Taken, control: ControlView, found: Verdicts) -> tuple[Verdict, ...]:
+def judge_outside_in(
+    record: ReceivedMeasurement, control: ControlView, verdicts: Verdicts
+) -> tuple[Verdict, ...]:
     """Run by controls, so nothing of it is a vote; a volunteer's is a service like another."""
-    corrected = tuple(_closed(v, control) for v in found) if taken.role is Role.CONTROL else found
-    last = whole(corrected, control.groups)
-    if last.state is State.DOWN and any(v.rule == CLOSED.id for v in corrected):
-        last = replace(last, rule=CLOSED.id, method=CLOSED.method)
-    return (*corrected, last)
+    corrected = (
+        tuple(_mark_closed(v, control) for v in verdicts)
+        if record.role is AgentRole.CONTROL
+        else verdicts
+    )
+    overall = judge_service(corrected, control.groups)
+    if overall.state is VerdictState.DOWN and any(v.rule == CLOSED.id for v in corrected):
+        overall = replace(overall, rule=CLOSED.id, method=CLOSED.method)
+    return (*corrected, overall)
 
 
-def _closed(verdict: Verdict, control: ControlView) -> Verdict:
-    seen = control.contrast.get(verdict.endpoint)
-    if verdict.state is not State.DOWN or seen is None or not seen.reached_vantages:
+def _mark_closed(verdict: Verdict, control: ControlView) -> Verdict:
+    comparison = control.peer_comparisons.get(verdict.endpoint)
+    if (
+        verdict.state is not VerdictState.DOWN
+        or comparison is None
+        or not comparison.reached_vantages
+    ):
         return verdict
     return replace(verdict, rule=CLOSED.id, method=CLOSED.method)
 
 
-def _as(row: Row, last: Verdict, evidence: Sequence[int], control: ControlView) -> Verdict:
+def _apply_rule(
+    row: ComparisonRule, overall: Verdict, evidence: Sequence[int], control: ControlView
+) -> Verdict:
     return replace(
-        last,
+        overall,
         state=row.state,
         rule=row.id,
         layer=row.layer,
         method=row.method,
-        confidence=confidence(row.strength, control.age_us, alone=row.alone),
+        confidence=compute_confidence(row.strength, control.age_us, alone=row.needs_no_control),
         evidence=tuple(sorted(set(evidence))),
     )
 
 
-def _wireguard(measurement: Measurement | None, endpoint: str) -> bool:
+def _is_silent_wireguard(measurement: Measurement | None, endpoint: str) -> bool:
     """Whether the control met nothing but silence there."""
-    said = [
+    exchanges = [
         x
         for x in (measurement.observations if measurement else ())
         if x.endpoint == endpoint and x.operation is Operation.EXCHANGE and x.exchange
     ]
-    return bool(said) and all(
+    return bool(exchanges) and all(
         x.exchange is not None
         and x.exchange.protocol == "wireguard"
         and x.failure is Failure.GENERIC_TIMEOUT_ERROR
-        for x in said
+        for x in exchanges
     )
 
 
-SERVICE_READINGS: Mapping[str, Callable[[Taken, ControlView, Verdicts], tuple[Verdict, ...]]] = {
-    "stun": stun,
-    "vpn": vpn,
-    "tor": tor,
-    "outside_in": outside_in,
+SERVICE_COMPARISONS: Mapping[
+    str, Callable[[ReceivedMeasurement, ControlView, Verdicts], tuple[Verdict, ...]]
+] = {
+    "stun": judge_stun,
+    "vpn": judge_vpn,
+    "tor": judge_tor,
+    "outside_in": judge_outside_in,
 }

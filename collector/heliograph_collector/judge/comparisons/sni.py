@@ -7,36 +7,40 @@ fit is an answer here: it is the server's, or at least somebody's who answers.
 
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.outcome import Outcome, outcome, told
+from heliograph_collector.judge.comparisons.outcome import (
+    EndpointOutcome,
+    describe_outcome,
+    find_outcome,
+)
 from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
-    prefixed,
+    Comparison,
+    ComparisonRule,
+    Facts,
+    prefix_facts,
 )
-from heliograph_collector.judge.failure_semantics import CERTIFICATE
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 
 GOAL = Operation.TLS_HANDSHAKE
-STRANGERS = ("target", "neutral", "none", "direct_neutral")  # whose certificate cannot fit
+FOREIGN_LABELS = ("target", "neutral", "none", "direct_neutral")  # whose certificate cannot fit
 
-ROWS = (
-    Row(
+RULES = (
+    ComparisonRule(
         id="sni.server_rejects",
         state=UNKNOWN,
         says="The neutral server turns the name away at the control too.",
         needs="target_failed control_target_failed",
     ),
-    Row(
+    ComparisonRule(
         id="sni.not_only_the_name",
         state=UNKNOWN,
         says="The neutral name fails at that address too: the address, or the server.",
         needs="target_failed neutral_failed",
     ),
     *(
-        Row(
+        ComparisonRule(
             id=f"sni.{name}",
             state=BLOCKED,
             says=f"{says} at an address where a neutral name passes.",
@@ -52,7 +56,7 @@ ROWS = (
             ("alert", "alert", "The name is answered by an alert", 0.6),
         )
     ),
-    Row(
+    ComparisonRule(
         id="sni.at_its_own_address",
         state=BLOCKED,
         says="A neutral name passes at the target's own address, and its own does not.",
@@ -61,7 +65,7 @@ ROWS = (
         layer="tls",
         method="sni_at_address",
     ),
-    Row(
+    ComparisonRule(
         id="sni.address",
         state=BLOCKED,
         says="The name passes at a neutral address, and the target's own connects nowhere.",
@@ -70,7 +74,7 @@ ROWS = (
         layer="tcp",
         method="address",
     ),
-    Row(
+    ComparisonRule(
         id="sni.passes",
         state=REACHABLE,
         says="The name passes at a neutral server, and nothing else failed.",
@@ -78,7 +82,7 @@ ROWS = (
         needs="target_passed control_target_passed",
         lacks="direct_failed",
     ),
-    Row(
+    ComparisonRule(
         id="sni.doubt",
         state=UNKNOWN,
         says="Neither the name alone nor the address alone explains what was seen.",
@@ -86,31 +90,39 @@ ROWS = (
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    found = _told(here)
-    target, neutral = _outcome(here, "target"), _outcome(here, "neutral")
-    if target and neutral and target.at_one_of(neutral):
-        found["same_address"] = neutral.evidence
-    direct = _outcome(here, "direct")
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    facts = _collect_facts(measurement)
+    target = _find_outcome(measurement, "target")
+    neutral = _find_outcome(measurement, "neutral")
+    if target and neutral and target.has_only_addresses_of(neutral):
+        facts["same_address"] = neutral.evidence
+    direct = _find_outcome(measurement, "direct")
     if direct and direct.operation is GOAL and direct.method.endswith("_after_hello"):
-        found["direct_cut"] = direct.evidence
-    if there is None:
-        return found
-    own = _outcome(there, "direct")
-    if direct and own and own.passed and direct.addresses & own.addresses:
-        found["same_direct"] = direct.evidence
-    return found | prefixed("control_", _told(there))
+        facts["direct_cut"] = direct.evidence
+    if control is None:
+        return facts
+    control_direct = _find_outcome(control, "direct")
+    if (
+        direct
+        and control_direct
+        and control_direct.is_success
+        and direct.addresses & control_direct.addresses
+    ):
+        facts["same_direct"] = direct.evidence
+    return facts | prefix_facts("control_", _collect_facts(control))
 
 
-def _told(measurement: Measurement) -> Words:
-    found: Words = {}
+def _collect_facts(measurement: Measurement) -> Facts:
+    facts: Facts = {}
     for label in ("target", "neutral", "none", "direct", "direct_neutral"):
-        found |= told(label, _outcome(measurement, label), GOAL)
-    return found
+        facts |= describe_outcome(label, _find_outcome(measurement, label), GOAL)
+    return facts
 
 
-def _outcome(measurement: Measurement, label: str) -> Outcome | None:
-    return outcome(measurement, label, GOAL, CERTIFICATE if label in STRANGERS else ())
+def _find_outcome(measurement: Measurement, label: str) -> EndpointOutcome | None:
+    return find_outcome(
+        measurement, label, GOAL, CERTIFICATE_FAILURES if label in FOREIGN_LABELS else ()
+    )
 
 
-READING = Reading("sni", words, ROWS)
+COMPARISON = Comparison("sni", extract_facts, RULES)

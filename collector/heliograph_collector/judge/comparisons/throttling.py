@@ -3,27 +3,128 @@
 Endpoints: `target`, `neutral`. The control's target must run, or the server itself is slow.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from heliograph.failure import Failure
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.goodput import (
-    THRESHOLDS,
-    Transfer,
-    froze,
-    ran_on,
-    settled,
-    slower,
-    transfers,
-)
 from heliograph_collector.judge.comparisons.table import (
     BLOCKED,
     REACHABLE,
     UNKNOWN,
-    Reading,
-    Row,
-    Words,
+    Comparison,
+    ComparisonRule,
+    Facts,
 )
+from heliograph_collector.judge.endpoint_view import ObservedStep, build_view
 
-ROWS = (
-    Row(
+MEASURED_ENDINGS = (
+    None,
+    Failure.GENERIC_TIMEOUT_ERROR,
+)  # whole, or too slow; what broke off has no rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodputThresholds:
+    """What it takes to speak of a rate, of slowness and of a freeze."""
+
+    transfers: int = 3  # of each side: one slow transfer says nothing
+    bytes: int = 16_384  # a transfer of less is over before a rate settles
+    span_us: int = 1_000_000  # … unless it took so long
+    fast: float = 65_536.0  # bytes a second that the neutral side must reach
+    plenty: float = 1_048_576.0  # beyond it rates are alike: 128 KB are over before they settle
+    ratio: float = 0.25  # the target's median over the neutral one's
+    apart: float = 0.5  # the target's best over the neutral side's worst
+    freeze_from: int = 14_000
+    freeze_to: int = 30_000
+    silence_us: int = 5_000_000
+    frozen: int = 2  # transfers, and all that were made
+
+
+THRESHOLDS = GoodputThresholds()
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One body on its way: bytes that came, when the last did, and how long was waited."""
+
+    bytes: int
+    last_us: int
+    waited_us: int
+    timed_out: bool  # ended by a timeout
+    index: int
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second; a body that was cut by the deadline took all of the time."""
+        elapsed_us = max(self.last_us, self.waited_us if self.timed_out else 0)
+        return self.bytes * 1_000_000 / max(elapsed_us, 1)
+
+
+def extract_transfers(measurement: Measurement, label: str) -> list[Transfer]:
+    """Each connection of the endpoint over which a body was watched."""
+    measured: list[Transfer] = []
+    for attempt in build_view(measurement.observations, label).attempts:
+        watched = [t for s in attempt.steps if (t := _parse_transfer(s)) is not None]
+        measured += watched[-1:]
+    return measured
+
+
+def _parse_transfer(step: ObservedStep) -> Transfer | None:
+    http = step.observation.http
+    if http is None or not http.arrivals or step.observation.failure not in MEASURED_ENDINGS:
+        return None
+    bytes_ = http.arrivals[-1].bytes
+    waited_us = step.observation.duration_us
+    last_us = next(a.at_us for a in http.arrivals if a.bytes >= bytes_)  # when it all was there
+    return Transfer(bytes_, last_us, max(last_us, waited_us), not step.has_succeeded, step.index)
+
+
+def select_settled(
+    samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
+) -> list[Transfer]:
+    """Those long enough, in bytes or in time, to have a rate."""
+    return [t for t in samples if t.bytes >= limits.bytes or t.waited_us >= limits.span_us]
+
+
+def is_slower(
+    target: Sequence[Transfer], neutral: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
+) -> bool | None:
+    """Whether the target is slow and the neutral one fast; None when nothing can be said."""
+    target_rates, neutral_rates = (
+        sorted(min(t.rate, limits.plenty) for t in select_settled(s, limits))
+        for s in (target, neutral)
+    )
+    if (
+        min(len(target_rates), len(neutral_rates)) < limits.transfers
+        or median(neutral_rates) < limits.fast
+    ):
+        return None
+    is_far_below = median(target_rates) <= limits.ratio * median(neutral_rates)
+    if is_far_below and target_rates[-1] <= limits.apart * neutral_rates[0]:
+        return True
+    return False if median(target_rates) > limits.apart * median(neutral_rates) else None
+
+
+def is_frozen(target: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
+    """All of several transfers stopped within the window and stayed silent to the deadline."""
+    return len(target) >= limits.frozen and all(
+        t.timed_out
+        and limits.freeze_from <= t.bytes <= limits.freeze_to
+        and t.waited_us - t.last_us >= limits.silence_us
+        for t in target
+    )
+
+
+def has_run_on(samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
+    """Most transfers got past the window in which bodies freeze."""
+    past_window = [t for t in samples if t.bytes > limits.freeze_to and not t.timed_out]
+    return len(samples) >= limits.frozen and 2 * len(past_window) > len(samples)
+
+
+RULES = (
+    ComparisonRule(
         id="throttling.frozen",
         state=BLOCKED,
         says="Every transfer stopped within its first 14 to 30 KB and stayed silent; the neutral "
@@ -33,7 +134,7 @@ ROWS = (
         layer="http",
         method="frozen",
     ),
-    Row(
+    ComparisonRule(
         id="throttling.slow",
         state=BLOCKED,
         says="Several transfers were all slow, the neutral ones all fast, and so were the "
@@ -43,20 +144,20 @@ ROWS = (
         layer="http",
         method="throttled",
     ),
-    Row(
+    ComparisonRule(
         id="throttling.server_slow",
         state=UNKNOWN,
         says="The control's transfers from the target are slow too.",
         needs="target_slower",
     ),
-    Row(
+    ComparisonRule(
         id="throttling.even",
         state=REACHABLE,
         says="The target comes as fast as the neutral reference.",
         strength=0.75,
         needs="target_even",
     ),
-    Row(
+    ComparisonRule(
         id="throttling.doubt",
         state=UNKNOWN,
         says="Too few transfers, too little of them, or a path too slow to compare on.",
@@ -64,26 +165,31 @@ ROWS = (
 )
 
 
-def words(here: Measurement, there: Measurement | None) -> Words:
-    target, neutral = transfers(here, "target"), transfers(here, "neutral")
-    found: Words = {}
-    if froze(target):
-        found["target_frozen"] = _of(target)
-    if ran_on(neutral):
-        found["neutral_runs"] = _of(neutral)
-    slow = slower(target, neutral)
-    if slow is not None:
-        found["target_slower" if slow else "target_even"] = _of([*target, *neutral])
-    theirs = transfers(there, "target") if there else []
-    if ran_on(theirs):
-        found["control_runs"] = ()
-    if theirs and all(t.rate >= THRESHOLDS.fast for t in settled(theirs)) and settled(theirs):
-        found["control_fast"] = ()
-    return found
+def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
+    target = extract_transfers(measurement, "target")
+    neutral = extract_transfers(measurement, "neutral")
+    facts: Facts = {}
+    if is_frozen(target):
+        facts["target_frozen"] = _collect_indices(target)
+    if has_run_on(neutral):
+        facts["neutral_runs"] = _collect_indices(neutral)
+    is_slow = is_slower(target, neutral)
+    if is_slow is not None:
+        facts["target_slower" if is_slow else "target_even"] = _collect_indices([*target, *neutral])
+    control_transfers = extract_transfers(control, "target") if control else []
+    if has_run_on(control_transfers):
+        facts["control_runs"] = ()
+    if (
+        control_transfers
+        and all(t.rate >= THRESHOLDS.fast for t in select_settled(control_transfers))
+        and select_settled(control_transfers)
+    ):
+        facts["control_fast"] = ()
+    return facts
 
 
-def _of(some: list[Transfer]) -> tuple[int, ...]:
-    return tuple(t.index for t in some)
+def _collect_indices(samples: list[Transfer]) -> tuple[int, ...]:
+    return tuple(t.index for t in samples)
 
 
-READING = Reading("throttling", words, ROWS)
+COMPARISON = Comparison("throttling", extract_facts, RULES)

@@ -2,11 +2,11 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
 
 
-def _dns(name: str, word: Failure, says: str, strength: float, backed: float) -> Rule:
+def _dns_rule(name: str, failure: Failure, says: str, strength: float, backed: float) -> Rule:
     """A lookup that failed here alone; surer when another resolver here knows better."""
     return Rule(
         f"dns.{name}",
@@ -14,9 +14,9 @@ def _dns(name: str, word: Failure, says: str, strength: float, backed: float) ->
         says,
         strength,
         step=Op.RESOLVE,
-        word=word,
-        needs=signs(Sign.CONTROL_PASSED),
-        backed=(Sign.OTHERS_RESOLVED, backed),
+        failure=failure,
+        needs=feature_set(Feature.CONTROL_PASSED),
+        support=(Feature.OTHERS_RESOLVED, backed),
     )
 
 
@@ -26,24 +26,26 @@ DNS = (
         BLOCKED,
         "The resolver answers with private or reserved addresses, the control's with public ones.",
         0.8,
-        needs=signs(Sign.BOGON, Sign.CONTROL_RESOLVED),
-        lacks=signs(Sign.VERIFIED),
-        backed=(Sign.OTHERS_RESOLVED, 0.9),
+        needs=feature_set(Feature.BOGON, Feature.CONTROL_RESOLVED),
+        lacks=feature_set(Feature.VERIFIED),
+        support=(Feature.OTHERS_RESOLVED, 0.9),
         layer="dns",
         method="bogon",
     ),
-    _dns("bogon_error", Failure.DNS_BOGON_ERROR, "The agent was told a bogon.", 0.8, 0.9),
-    _dns(
+    _dns_rule("bogon_error", Failure.DNS_BOGON_ERROR, "The agent was told a bogon.", 0.8, 0.9),
+    _dns_rule(
         "nxdomain",
         Failure.DNS_NXDOMAIN_ERROR,
         "The resolver denies that the name exists.",
         0.7,
         0.9,
     ),
-    _dns("refused", Failure.DNS_REFUSED_ERROR, "The resolver refuses this name.", 0.7, 0.85),
-    _dns("servfail", Failure.DNS_SERVFAIL_ERROR, "The resolver fails on this name.", 0.5, 0.75),
-    _dns("no_answer", Failure.DNS_NO_ANSWER, "The resolver knows no address.", 0.6, 0.85),
-    _dns(
+    _dns_rule("refused", Failure.DNS_REFUSED_ERROR, "The resolver refuses this name.", 0.7, 0.85),
+    _dns_rule(
+        "servfail", Failure.DNS_SERVFAIL_ERROR, "The resolver fails on this name.", 0.5, 0.75
+    ),
+    _dns_rule("no_answer", Failure.DNS_NO_ANSWER, "The resolver knows no address.", 0.6, 0.85),
+    _dns_rule(
         "injected",
         Failure.DNS_REPLY_WITH_WRONG_QUERY_ID,
         "A reply came that answers no query of ours.",
@@ -56,8 +58,8 @@ DNS = (
         "The resolver is silent on this name and another one is not.",
         0.6,
         step=Op.RESOLVE,
-        word=Failure.GENERIC_TIMEOUT_ERROR,
-        needs=signs(Sign.CONTROL_PASSED, Sign.OTHERS_RESOLVED),
+        failure=Failure.GENERIC_TIMEOUT_ERROR,
+        needs=feature_set(Feature.CONTROL_PASSED, Feature.OTHERS_RESOLVED),
     ),
     Rule(
         "dns.misbehaving",
@@ -65,8 +67,8 @@ DNS = (
         "The resolver answers nonsense and another one does not.",
         0.5,
         step=Op.RESOLVE,
-        word=Failure.DNS_SERVER_MISBEHAVING,
-        needs=signs(Sign.CONTROL_PASSED, Sign.OTHERS_RESOLVED),
+        failure=Failure.DNS_SERVER_MISBEHAVING,
+        needs=feature_set(Feature.CONTROL_PASSED, Feature.OTHERS_RESOLVED),
     ),
     Rule(
         "dns.trouble",
@@ -77,15 +79,15 @@ DNS = (
 )
 
 # Past the connection: the resolver's answer may have led astray whatever came after.
-ASTRAY = (
+MISDIRECTION = (
     Rule(
         "dns.split",
         BLOCKED,
         "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
         "and what is there does not serve the name.",
         0.7,
-        needs=signs(Sign.FAILED, Sign.CONTROL_PASSED, Sign.SPLIT),
-        lacks=signs(Sign.VERIFIED),
+        needs=feature_set(Feature.FAILED, Feature.CONTROL_PASSED, Feature.SPLIT_ANSWERS),
+        lacks=feature_set(Feature.VERIFIED),
         layer="dns",
         method="injected",
     ),
@@ -95,7 +97,7 @@ ASTRAY = (
         "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
         "and another page is there.",
         0.75,
-        needs=signs(Sign.PAGE_FOREIGN, Sign.SPLIT),
+        needs=feature_set(Feature.PAGE_FOREIGN, Feature.SPLIT_ANSWERS),
         layer="dns",
         method="injected",
     ),
@@ -104,9 +106,9 @@ ASTRAY = (
         BLOCKED,
         "The resolver leads to a host nobody else names, and another page is there.",
         0.65,
-        needs=signs(Sign.PAGE_FOREIGN, Sign.STRANGE_ADDRESS),
-        lacks=signs(Sign.VALIDATED),
-        backed=(Sign.PAGE_BLOCK, 0.9),
+        needs=feature_set(Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS),
+        lacks=feature_set(Feature.VALIDATED),
+        support=(Feature.PAGE_BLOCK, 0.9),
         layer="dns",
         method="hijack",
     ),

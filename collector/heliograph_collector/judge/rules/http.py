@@ -2,12 +2,12 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
 
 
-def _http(
-    name: str, word: Failure, says: str, strength: float, step: Op = Op.HTTP_ROUND_TRIP
+def _http_rule(
+    name: str, failure: Failure, says: str, strength: float, step: Op = Op.HTTP_ROUND_TRIP
 ) -> Rule:
     return Rule(
         f"http.{name}",
@@ -15,8 +15,8 @@ def _http(
         says,
         strength,
         step=step,
-        word=word,
-        needs=signs(Sign.CONTROL_PASSED),
+        failure=failure,
+        needs=feature_set(Feature.CONTROL_PASSED),
     )
 
 
@@ -26,19 +26,23 @@ HTTP = (
         UNKNOWN,
         "Nonsense within verified TLS comes from the server itself.",
         step=Op.HTTP_ROUND_TRIP,
-        word=Failure.HTTP_REQUEST_FAILED,
-        needs=signs(Sign.VERIFIED),
+        failure=Failure.HTTP_REQUEST_FAILED,
+        needs=feature_set(Feature.VERIFIED),
     ),
-    _http("reset_after_request", Failure.CONNECTION_RESET, "Reset once the request was sent.", 0.7),
-    _http("eof_after_request", Failure.EOF_ERROR, "Closed once the request was sent.", 0.6),
-    _http(
+    _http_rule(
+        "reset_after_request", Failure.CONNECTION_RESET, "Reset once the request was sent.", 0.7
+    ),
+    _http_rule("eof_after_request", Failure.EOF_ERROR, "Closed once the request was sent.", 0.6),
+    _http_rule(
         "timeout_after_request",
         Failure.GENERIC_TIMEOUT_ERROR,
         "Silence once the request was sent.",
         0.6,
     ),
-    _http("not_http", Failure.HTTP_REQUEST_FAILED, "The reply is not HTTP, the control's is.", 0.5),
-    _http(
+    _http_rule(
+        "not_http", Failure.HTTP_REQUEST_FAILED, "The reply is not HTTP, the control's is.", 0.5
+    ),
+    _http_rule(
         "reset_in_body", Failure.CONNECTION_RESET, "Reset in a page in clear.", 0.6, Op.READ_BODY
     ),
     Rule(
@@ -48,8 +52,8 @@ HTTP = (
         "control's went on.",
         0.5,
         step=Op.READ_BODY,
-        word=Failure.GENERIC_TIMEOUT_ERROR,
-        needs=signs(Sign.FROZEN, Sign.CONTROL_PASSED),
+        failure=Failure.GENERIC_TIMEOUT_ERROR,
+        needs=feature_set(Feature.FROZEN, Feature.CONTROL_PASSED),
         method="frozen",
     ),
     Rule(
@@ -57,7 +61,7 @@ HTTP = (
         BLOCKED,
         "A known page of blocking, which the control does not get.",
         0.9,
-        needs=signs(Sign.PAGE_BLOCK),
+        needs=feature_set(Feature.PAGE_BLOCK),
         layer="http",
         method="block_page",
     ),
@@ -66,7 +70,7 @@ HTTP = (
         BLOCKED,
         "A cleartext answer sends to a host that the control is not sent to.",
         0.65,
-        needs=signs(Sign.PAGE_REDIRECTED),
+        needs=feature_set(Feature.PAGE_REDIRECTED),
         layer="http",
         method="redirect",
     ),
@@ -75,7 +79,7 @@ HTTP = (
         BLOCKED,
         "A cleartext answer sends to no host at all, and the control gets a page.",
         0.4,
-        needs=signs(Sign.PAGE_BROKEN),
+        needs=feature_set(Feature.PAGE_BROKEN),
         layer="http",
         method="broken_redirect",
     ),
@@ -84,7 +88,7 @@ HTTP = (
         BLOCKED,
         "The answer is 451, unavailable for legal reasons; the control's is not.",
         0.6,
-        needs=signs(Sign.PAGE_LEGAL),
+        needs=feature_set(Feature.PAGE_LEGAL),
         layer="http",
         method="status_451",
     ),
@@ -93,7 +97,7 @@ HTTP = (
         BLOCKED,
         "Another page than the control's: other status or other title, size and text.",
         0.5,
-        needs=signs(Sign.PAGE_DIFFERENT),
+        needs=feature_set(Feature.PAGE_DIFFERENT),
         layer="http",
         method="other_page",
     ),
@@ -101,30 +105,30 @@ HTTP = (
         "http.antibot",
         UNKNOWN,
         "The server turns robots away.",
-        needs=signs(Sign.PAGE_ANTIBOT),
+        needs=feature_set(Feature.PAGE_ANTIBOT),
     ),
     Rule(
         "http.server_error",
         UNKNOWN,
         "The server is in trouble.",
-        needs=signs(Sign.PAGE_SERVER_ERROR),
+        needs=feature_set(Feature.PAGE_SERVER_ERROR),
     ),
     Rule(
         "http.parked",
         UNKNOWN,
         "The name is for sale, or was.",
-        needs=signs(Sign.PAGE_PARKED),
+        needs=feature_set(Feature.PAGE_PARKED),
     ),
     Rule(
         "http.filter",
         UNKNOWN,
         "A filter of the kind that schools and offices run as well.",
-        needs=signs(Sign.PAGE_FILTER),
+        needs=feature_set(Feature.PAGE_FILTER),
     ),
     Rule(
         "http.dynamic",
         UNKNOWN,
         "The pages differ, and nothing in them is firm enough to compare.",
-        needs=signs(Sign.PAGE_DYNAMIC),
+        needs=feature_set(Feature.PAGE_DYNAMIC),
     ),
 )

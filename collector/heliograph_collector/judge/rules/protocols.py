@@ -2,8 +2,8 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
 
 QUIC = (
     *(
@@ -13,8 +13,8 @@ QUIC = (
             says,
             strength,
             step=Op.QUIC_HANDSHAKE,
-            word=word,
-            needs=signs(Sign.CONTROL_PASSED),
+            failure=word,
+            needs=feature_set(Feature.CONTROL_PASSED),
         )
         for name, word, says, strength in (
             ("closed", Failure.CONNECTION_RESET, "Ended as soon as the name was sent.", 0.6),
@@ -37,8 +37,8 @@ PROTOCOL = tuple(
         says,
         strength,
         step=Op.EXCHANGE,
-        word=word,
-        needs=signs(Sign.CONTROL_PASSED),
+        failure=word,
+        needs=feature_set(Feature.CONTROL_PASSED),
     )
     for name, word, says, strength in (
         ("refused", Failure.CONNECTION_REFUSED, "The message is turned away.", 0.6),

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.failure_semantics import LAYERS, method_of
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.features import Case
-from heliograph_collector.model.records import State
+from heliograph_collector.judge.failure_semantics import LAYER_BY_OPERATION, find_method
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.features import Features
+from heliograph_collector.model.records import VerdictState
 
-UNKNOWN, REACHABLE, BLOCKED, DOWN = State.UNKNOWN, State.REACHABLE, State.BLOCKED, State.DOWN
+UNKNOWN = VerdictState.UNKNOWN
+REACHABLE = VerdictState.REACHABLE
+BLOCKED = VerdictState.BLOCKED
+DOWN = VerdictState.DOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,45 +20,45 @@ class Rule:
     """One row. It holds when all of `needs` are there, none of `lacks`, and the step fits."""
 
     id: str
-    state: State
+    state: VerdictState
     says: str
     strength: float = 0.0  # of the evidence, before the control's age is weighed in
     step: Op | None = None  # the step that failed
-    word: Failure | None = None  # and how
-    needs: frozenset[Sign] = frozenset()
-    lacks: frozenset[Sign] = frozenset()
+    failure: Failure | None = None  # and how
+    needs: frozenset[Feature] = frozenset()
+    lacks: frozenset[Feature] = frozenset()
     method: str = ""  # "" is the method of step and word
     layer: str = ""  # "" is the layer of the step
-    backed: tuple[Sign, float] | None = None  # a further sign, and the strength that it lends
-    alone: bool = False  # stands without any control
+    support: tuple[Feature, float] | None = None  # a further sign, and the strength that it lends
+    needs_no_control: bool = False  # stands without any control
 
-    def holds(self, case: Case) -> bool:
+    def matches(self, features: Features) -> bool:
         """Whether this row is the case's."""
-        if not self.needs <= case.signs or self.lacks & case.signs:
+        if not self.needs <= features.present or self.lacks & features.present:
             return False
         if self.step is None:
             return True
-        failing = case.failing
-        if failing is None or failing.operation is not self.step:
+        deciding_failure = features.deciding_failure
+        if deciding_failure is None or deciding_failure.operation is not self.step:
             return False
-        return self.word is None or failing.failure is self.word
+        return self.failure is None or deciding_failure.failure is self.failure
 
-    def layer_of(self, case: Case) -> str:
-        if self.layer or self.state in (UNKNOWN, REACHABLE) or case.failing is None:
+    def select_layer(self, features: Features) -> str:
+        if self.layer or self.state in (UNKNOWN, REACHABLE) or features.deciding_failure is None:
             return self.layer
-        return LAYERS[case.failing.operation]
+        return LAYER_BY_OPERATION[features.deciding_failure.operation]
 
-    def method_for(self, case: Case) -> str:
-        if self.method or self.state in (UNKNOWN, REACHABLE) or case.failing is None:
+    def select_method(self, features: Features) -> str:
+        if self.method or self.state in (UNKNOWN, REACHABLE) or features.deciding_failure is None:
             return self.method
-        return method_of(case.failing.operation, case.failing.failure)
+        return find_method(features.deciding_failure.operation, features.deciding_failure.failure)
 
-    def strength_in(self, case: Case) -> float:
-        if self.backed is not None and self.backed[0] in case.signs:
-            return self.backed[1]
+    def select_strength(self, features: Features) -> float:
+        if self.support is not None and self.support[0] in features.present:
+            return self.support[1]
         return self.strength
 
 
-def signs(*wanted: Sign) -> frozenset[Sign]:
+def feature_set(*features: Feature) -> frozenset[Feature]:
     """A set, in a form that reads well in a row."""
-    return frozenset(wanted)
+    return frozenset(features)

@@ -2,11 +2,11 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
 
 
-def _tcp(name: str, word: Failure, says: str, strength: float) -> Rule:
+def _tcp_rule(name: str, failure: Failure, says: str, strength: float) -> Rule:
     """A connection refused in some way to addresses that the control connects to."""
     return Rule(
         f"tcp.{name}",
@@ -14,9 +14,9 @@ def _tcp(name: str, word: Failure, says: str, strength: float) -> Rule:
         says,
         strength,
         step=Op.CONNECT,
-        word=word,
-        needs=signs(Sign.CONTROL_PASSED, Sign.SHARED_ADDRESS),
-        lacks=signs(Sign.UNTRIED_ADDRESS),
+        failure=failure,
+        needs=feature_set(Feature.CONTROL_PASSED, Feature.SHARED_ADDRESS),
+        lacks=feature_set(Feature.UNTRIED_ADDRESS),
     )
 
 
@@ -26,7 +26,9 @@ TCP = (
         BLOCKED,
         "One query got replies that cannot both be true, and the one that won leads nowhere.",
         0.8,
-        needs=signs(Sign.FAILED, Sign.CONTROL_PASSED, Sign.CONTRADICTED, Sign.STRANGE_ADDRESS),
+        needs=feature_set(
+            Feature.FAILED, Feature.CONTROL_PASSED, Feature.CONTRADICTED, Feature.UNKNOWN_ADDRESS
+        ),
         layer="dns",
         method="injected",
     ),
@@ -37,10 +39,13 @@ TCP = (
         "addresses that others give work from here.",
         0.65,
         step=Op.CONNECT,
-        needs=signs(
-            Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS, Sign.SHARED_ADDRESS, Sign.OTHERS_WORK
+        needs=feature_set(
+            Feature.CONTROL_PASSED,
+            Feature.UNKNOWN_ADDRESS,
+            Feature.SHARED_ADDRESS,
+            Feature.OTHERS_WORK,
         ),
-        lacks=signs(Sign.UNTRIED_ADDRESS),
+        lacks=feature_set(Feature.UNTRIED_ADDRESS),
         layer="dns",
         method="hijack",
     ),
@@ -51,9 +56,9 @@ TCP = (
             f"No address {says}; the control got through, and does not tell where.",
             0.5,
             step=Op.CONNECT,
-            word=word,
-            needs=signs(Sign.CONTROL_PASSED, Sign.UNSAID_ADDRESS),
-            lacks=signs(Sign.UNTRIED_ADDRESS),
+            failure=word,
+            needs=feature_set(Feature.CONTROL_PASSED, Feature.CONTROL_ADDRESS_UNKNOWN),
+            lacks=feature_set(Feature.UNTRIED_ADDRESS),
         )
         for name, word, says in (
             ("refused", Failure.CONNECTION_REFUSED, "takes the connection"),
@@ -62,16 +67,20 @@ TCP = (
             ("unreachable", Failure.HOST_UNREACHABLE, "can be reached"),
         )
     ),
-    _tcp("refused", Failure.CONNECTION_REFUSED, "Every address refuses.", 0.8),
-    _tcp("reset", Failure.CONNECTION_RESET, "Every connection is reset before it stands.", 0.8),
-    _tcp("timeout", Failure.GENERIC_TIMEOUT_ERROR, "No address answers.", 0.7),
-    _tcp("host_unreachable", Failure.HOST_UNREACHABLE, "Routers say that there is no way.", 0.7),
+    _tcp_rule("refused", Failure.CONNECTION_REFUSED, "Every address refuses.", 0.8),
+    _tcp_rule(
+        "reset", Failure.CONNECTION_RESET, "Every connection is reset before it stands.", 0.8
+    ),
+    _tcp_rule("timeout", Failure.GENERIC_TIMEOUT_ERROR, "No address answers.", 0.7),
+    _tcp_rule(
+        "host_unreachable", Failure.HOST_UNREACHABLE, "Routers say that there is no way.", 0.7
+    ),
     Rule(
         "tcp.untried",
         UNKNOWN,
         "Not every address was tried to the end.",
         step=Op.CONNECT,
-        needs=signs(Sign.UNTRIED_ADDRESS),
+        needs=feature_set(Feature.UNTRIED_ADDRESS),
     ),
     Rule(
         "tcp.elsewhere",

@@ -2,19 +2,19 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Sign
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, signs
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
 
 
-def _tls(name: str, word: Failure, says: str, strength: float) -> Rule:
+def _tls_rule(name: str, failure: Failure, says: str, strength: float) -> Rule:
     return Rule(
         f"tls.{name}",
         BLOCKED,
         says,
         strength,
         step=Op.TLS_HANDSHAKE,
-        word=word,
-        needs=signs(Sign.CONTROL_PASSED),
+        failure=failure,
+        needs=feature_set(Feature.CONTROL_PASSED),
     )
 
 
@@ -24,22 +24,22 @@ TLS = (
         UNKNOWN,
         "It is the server's own key: the vantage's trust store or clock is at fault.",
         step=Op.TLS_HANDSHAKE,
-        needs=signs(Sign.SAME_KEY),
+        needs=feature_set(Feature.SAME_KEY),
     ),
     Rule(
         "tls.own_clock",
         UNKNOWN,
         "The usual issuer, and not valid now: most likely the vantage's clock.",
         step=Op.TLS_HANDSHAKE,
-        word=Failure.SSL_INVALID_CERTIFICATE,
-        needs=signs(Sign.SAME_ISSUER),
+        failure=Failure.SSL_INVALID_CERTIFICATE,
+        needs=feature_set(Feature.SAME_ISSUER),
     ),
     Rule(
         "tls.own_interceptor",
         UNKNOWN,
         "A program or box of the vantage's own house opens its TLS.",
         step=Op.TLS_HANDSHAKE,
-        needs=signs(Sign.OWN_INTERCEPTOR),
+        needs=feature_set(Feature.OWN_INTERCEPTOR),
     ),
     Rule(
         "dns.hijack_unkept",
@@ -48,8 +48,10 @@ TLS = (
         "fails for the control too, or fails alone of all that the name has.",
         0.75,
         step=Op.TLS_HANDSHAKE,
-        needs=signs(Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS, Sign.NO_CHAIN, Sign.FALSE_ADDRESS),
-        lacks=signs(Sign.VALIDATED),
+        needs=feature_set(
+            Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS, Feature.NO_CHAIN, Feature.FALSE_ADDRESS
+        ),
+        lacks=feature_set(Feature.VALIDATED),
         layer="dns",
         method="hijack",
     ),
@@ -58,7 +60,7 @@ TLS = (
         UNKNOWN,
         "The certificate did not verify, and it was not kept.",
         step=Op.TLS_HANDSHAKE,
-        needs=signs(Sign.NO_CHAIN),
+        needs=feature_set(Feature.NO_CHAIN),
     ),
     *(
         Rule(
@@ -67,10 +69,10 @@ TLS = (
             f"The resolver leads to a host nobody else names, and its certificate {says}.",
             0.85,
             step=Op.TLS_HANDSHAKE,
-            word=word,
-            needs=signs(Sign.CONTROL_PASSED, Sign.STRANGE_ADDRESS),
-            lacks=signs(Sign.VALIDATED),
-            backed=(Sign.OTHERS_RESOLVED, 0.9),
+            failure=word,
+            needs=feature_set(Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS),
+            lacks=feature_set(Feature.VALIDATED),
+            support=(Feature.OTHERS_RESOLVED, 0.9),
             layer="dns",
             method="hijack",
         )
@@ -87,37 +89,39 @@ TLS = (
         "between opens the connection. The issuer is kept.",
         0.9,
         step=Op.TLS_HANDSHAKE,
-        word=Failure.SSL_UNKNOWN_AUTHORITY,
-        needs=signs(Sign.CONTROL_PASSED, Sign.IN_ITS_NAME),
+        failure=Failure.SSL_UNKNOWN_AUTHORITY,
+        needs=feature_set(Feature.CONTROL_PASSED, Feature.FORGED_FOR_HOST),
         method="tls_interception",
     ),
-    _tls(
+    _tls_rule(
         "unknown_authority",
         Failure.SSL_UNKNOWN_AUTHORITY,
         "Another certificate than the control's, from an issuer that nobody trusts.",
         0.9,
     ),
-    _tls(
+    _tls_rule(
         "wrong_hostname",
         Failure.SSL_INVALID_HOSTNAME,
         "A certificate for another name, where the control gets the right one.",
         0.7,
     ),
-    _tls(
+    _tls_rule(
         "invalid_certificate",
         Failure.SSL_INVALID_CERTIFICATE,
         "A certificate that is not valid, where the control's is.",
         0.6,
     ),
-    _tls(
+    _tls_rule(
         "reset_after_hello", Failure.CONNECTION_RESET, "Reset as soon as the name was sent.", 0.85
     ),
-    _tls("eof_after_hello", Failure.EOF_ERROR, "Closed as soon as the name was sent.", 0.75),
-    _tls(
+    _tls_rule("eof_after_hello", Failure.EOF_ERROR, "Closed as soon as the name was sent.", 0.75),
+    _tls_rule(
         "timeout_after_hello",
         Failure.GENERIC_TIMEOUT_ERROR,
         "Silence after the name was sent.",
         0.75,
     ),
-    _tls("alert", Failure.SSL_FAILED_HANDSHAKE, "An alert that the control does not get.", 0.5),
+    _tls_rule(
+        "alert", Failure.SSL_FAILED_HANDSHAKE, "An alert that the control does not get.", 0.5
+    ),
 )

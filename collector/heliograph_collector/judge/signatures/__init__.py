@@ -39,63 +39,65 @@ class Signature:
     status: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()  # names, all of which are there
 
-    def fits(self, http: Http) -> bool:
+    def matches(self, http: Http) -> bool:
         if self.status and http.status not in self.status:
             return False
         if not set(self.headers) <= set(http.header_names):
             return False
-        return all(_has(FIELDS[field](http), any_of) for field, any_of in self.phrases)
+        return all(_contains_any(FIELDS[field](http), any_of) for field, any_of in self.phrases)
 
 
-def block_page(http: Http) -> Signature | None:
+def match_block_page(http: Http) -> Signature | None:
     """The page of blocking that this is, if it is a known one."""
-    return next((s for s in _signatures("block_pages.yml") if s.fits(http)), None)
+    return next((s for s in _load_signatures("block_pages.yml") if s.matches(http)), None)
 
 
-def look_alike(http: Http) -> Signature | None:
+def match_look_alike(http: Http) -> Signature | None:
     """What this is instead of blocking, if it is known: its `kind` is one of KINDS."""
-    return next((s for s in _signatures("false_positives.yml") if s.fits(http)), None)
+    return next((s for s in _load_signatures("false_positives.yml") if s.matches(http)), None)
 
 
-def refuses(http: Http) -> bool:
+def is_refusal(http: Http) -> bool:
     """Whether it turns the visitor away, in words that no offer of a search would use."""
-    if look_alike(http) is not None:
+    if match_look_alike(http) is not None:
         return False
-    pages = (*_signatures("block_pages.yml"), *_signatures("refusals.yml"))
-    return any(s.fits(http) for s in pages)
+    pages = (*_load_signatures("block_pages.yml"), *_load_signatures("refusals.yml"))
+    return any(s.matches(http) for s in pages)
 
 
-def own_interceptor(issuer: str) -> str:
+def find_interceptor(issuer: str) -> str:
     """The program or box of the vantage's own house that signs so, "" when it is none."""
-    found = issuer.lower()
-    return next((id_ for id_, words in _interceptors() if _has(found, words)), "")
+    issuer_name = issuer.lower()
+    return next(
+        (id_ for id_, phrases in _load_interceptors() if _contains_any(issuer_name, phrases)), ""
+    )
 
 
-def _has(text: str, phrases: Iterable[str]) -> bool:
-    return any(phrase in text for phrase in phrases)
-
-
-@cache
-def _signatures(file: str) -> tuple[Signature, ...]:
-    return tuple(_signature(file, entry) for entry in _entries(file))
+def _contains_any(value: str, phrases: Iterable[str]) -> bool:
+    return any(phrase in value for phrase in phrases)
 
 
 @cache
-def _interceptors() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    entries = _entries("interceptors.yml")
-    return tuple((str(entry["id"]), _phrases(entry["issuer"])) for entry in entries)
+def _load_signatures(file: str) -> tuple[Signature, ...]:
+    return tuple(_parse_signature(file, entry) for entry in _read_entries(file))
 
 
-def _signature(file: str, entry: Mapping[str, Any]) -> Signature:
+@cache
+def _load_interceptors() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    entries = _read_entries("interceptors.yml")
+    return tuple((str(entry["id"]), _parse_phrases(entry["issuer"])) for entry in entries)
+
+
+def _parse_signature(file: str, entry: Mapping[str, Any]) -> Signature:
     allowed = {"id", "kind", "source", "status", "headers", *FIELDS}
-    place = f"{file}, {entry.get('id', '?')}"
+    location = f"{file}, {entry.get('id', '?')}"
     if unknown := set(entry) - allowed:
-        raise SignatureError(f"{place}: unknown keys {', '.join(sorted(unknown))}")
+        raise SignatureError(f"{location}: unknown keys {', '.join(sorted(unknown))}")
     if entry.get("kind") not in (*SCOPES, *KINDS, REFUSAL) or not entry.get("source"):
-        raise SignatureError(f"{place}: it needs a kind of {SCOPES + KINDS} and a source")
-    phrases = tuple((f, _phrases(entry[f])) for f in FIELDS if f in entry)
+        raise SignatureError(f"{location}: it needs a kind of {SCOPES + KINDS} and a source")
+    phrases = tuple((f, _parse_phrases(entry[f])) for f in FIELDS if f in entry)
     if not (phrases or entry.get("headers") or entry.get("status")):
-        raise SignatureError(f"{place}: nothing to know it by")
+        raise SignatureError(f"{location}: nothing to know it by")
     return Signature(
         id=str(entry["id"]),
         kind=str(entry["kind"]),
@@ -106,13 +108,13 @@ def _signature(file: str, entry: Mapping[str, Any]) -> Signature:
     )
 
 
-def _phrases(value: str | Sequence[str]) -> tuple[str, ...]:
+def _parse_phrases(value: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(phrase.lower() for phrase in ([value] if isinstance(value, str) else value))
 
 
-def _entries(file: str) -> Sequence[Mapping[str, Any]]:
+def _read_entries(file: str) -> Sequence[Mapping[str, Any]]:
     import yaml
 
-    text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = yaml.safe_load(text)
+    yaml_text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = yaml.safe_load(yaml_text)
     return entries

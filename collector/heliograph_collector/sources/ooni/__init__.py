@@ -3,40 +3,129 @@
 README.md tells what becomes of each test, and where the verdict differs from OONI's and why.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from heliograph_collector.model.records import Verdict, VerdictState
 from heliograph_collector.sources.ooni import messengers, other_tests, web
-from heliograph_collector.sources.ooni.control import World
-from heliograph_collector.sources.ooni.envelope import Imported, UnreadableError
-from heliograph_collector.sources.ooni.files import Complaint, Document, documents
-from heliograph_collector.sources.ooni.report import line, sentence
-from heliograph_collector.sources.ooni.values import Json, text
+from heliograph_collector.sources.ooni.blocking_only import UNNAMED_ADDRESS
+from heliograph_collector.sources.ooni.control import PeerOutcomes
+from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, UnreadableError
+from heliograph_collector.sources.ooni.files import Complaint, Document, read_documents
+from heliograph_collector.sources.ooni.values import Json, as_text
 
 __all__ = [
-    "TESTS",
+    "TEST_READERS",
     "Complaint",
     "Document",
-    "Imported",
+    "ImportedMeasurement",
+    "PeerOutcomes",
     "UnreadableError",
-    "World",
-    "documents",
+    "format_row",
+    "format_sentence",
     "has_control",
-    "line",
-    "read",
-    "sentence",
+    "read_documents",
+    "read_measurement",
 ]
 
-TESTS: Mapping[str, Callable[[Json], Imported]] = {
-    "web_connectivity": web.read,
-    "telegram": messengers.telegram,
-    "whatsapp": messengers.whatsapp,
-    "signal": messengers.signal,
-    "facebook_messenger": messengers.facebook_messenger,
-    "dnscheck": other_tests.dnscheck,
-    "stunreachability": other_tests.stunreachability,
-    "tor": other_tests.tor,
-    "http_header_field_manipulation": other_tests.header_fields,
-    "http_invalid_request_line": other_tests.request_lines,
+BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; else http-failure, as OONI has no other
+OTHER_PAGE = frozenset(("other_page", "redirect", "block_page", "status_451"))
+PRESUMED_FACTOR = 0.5  # what is left of a confidence that rests on no control
+
+
+def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    overall = next(v for v in reversed(verdicts) if v.endpoint == "")
+    return {
+        "input": imported.input or None,
+        "test_name": imported.test_name,
+        "probe_cc": imported.probe_cc,
+        "probe_asn": imported.probe_asn,
+        "verdict": overall.state.value,
+        "layer": overall.layer,
+        "method": "" if _is_causeless(imported, overall) else overall.method,
+        "accessible": map_accessible(overall),
+        "blocking": map_blocking(imported, overall),
+        "confidence": compute_confidence(imported, overall),
+        "rule": overall.rule,
+    }
+
+
+def map_accessible(overall: Verdict) -> bool | None:
+    """True where it is reachable, None where nobody can say."""
+    if overall.state is VerdictState.UNKNOWN:
+        return None
+    return overall.state is VerdictState.REACHABLE
+
+
+def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool | None:
+    """OONI's words. False where nothing blocks, None where nobody can say."""
+    if overall.state is VerdictState.UNKNOWN:
+        return None
+    if overall.state is not VerdictState.BLOCKED:
+        return False
+    if overall.method in OTHER_PAGE and overall.layer == "http":
+        return "http-diff"
+    blocking_value = BLOCKING.get(overall.layer, "http-failure")
+    return (
+        "http-failure"
+        if blocking_value == "tcp_ip" and _is_redirected(imported, overall)
+        else blocking_value
+    )
+
+
+def _is_redirected(imported: ImportedMeasurement, overall: Verdict) -> bool:
+    """OONI says tcp_ip of the URL's own connection alone, and of one that it lists as such."""
+    observations = imported.record.measurement.observations
+    ends = [tcp for i in overall.evidence if i < len(observations) and (tcp := observations[i].tcp)]
+    if ends and all(tcp.address == UNNAMED_ADDRESS for tcp in ends):
+        return True
+    labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
+    return any(label.startswith("redirect-") for label in labels)
+
+
+def _is_causeless(imported: ImportedMeasurement, overall: Verdict) -> bool:
+    """The step that failed is known, and not how."""
+    observations = imported.record.measurement.observations
+    labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
+    return (
+        overall.state is VerdictState.BLOCKED
+        and bool(labels)
+        and labels <= imported.causeless_labels
+    )
+
+
+def compute_confidence(imported: ImportedMeasurement, overall: Verdict) -> float:
+    is_weak = imported.presumed and overall.state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    return round(overall.confidence * (PRESUMED_FACTOR if is_weak else 1.0), 3)
+
+
+def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> str:
+    """The same for a person."""
+    row = format_row(imported, verdicts)
+    probe_network = f"{row['probe_cc']} {row['probe_asn']}"
+    verdict_text = row["verdict"]
+    if row["method"]:
+        verdict_text += (
+            f" ({row['layer']}, {row['method']})" if row["layer"] else f" ({row['method']})"
+        )
+    name = row["input"] or row["test_name"]
+    return (
+        f"{probe_network}  {name}: {verdict_text}, rule {row['rule']}, "
+        f"confidence {row['confidence']:.2f}"
+    )
+
+
+TEST_READERS: Mapping[str, Callable[[Json], ImportedMeasurement]] = {
+    "web_connectivity": web.read_web_connectivity,
+    "telegram": messengers.read_telegram,
+    "whatsapp": messengers.read_whatsapp,
+    "signal": messengers.read_signal,
+    "facebook_messenger": messengers.read_facebook_messenger,
+    "dnscheck": other_tests.read_dnscheck,
+    "stunreachability": other_tests.read_stunreachability,
+    "tor": other_tests.read_tor,
+    "http_header_field_manipulation": other_tests.read_header_fields,
+    "http_invalid_request_line": other_tests.read_request_lines,
 }
 
 
@@ -45,12 +134,12 @@ def has_control(document: Json) -> bool:
     return document.get("test_name") == "web_connectivity"
 
 
-def read(document: Json) -> Imported:
+def read_measurement(document: Json) -> ImportedMeasurement:
     """Raises UnreadableError, with the reason, and nothing else whatever the document holds."""
-    name = text(document.get("test_name"), 64)
+    name = as_text(document.get("test_name"), 64)
     if not name:
         raise UnreadableError("it has no test_name, so it is no measurement of OONI's")
-    test = TESTS.get(name)
+    test = TEST_READERS.get(name)
     if test is None:
         raise UnreadableError(f"the test {name[:40]!r} is not known here")
     try:

@@ -11,95 +11,112 @@ from dataclasses import dataclass
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
 from heliograph_collector.model.records import ControlView
-from heliograph_collector.sources.ooni import archival as s
+from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.envelope import measurement
-from heliograph_collector.sources.ooni.failures import failure
-from heliograph_collector.sources.ooni.steps_builder import NAME_WORDS, Hop
-from heliograph_collector.sources.ooni.values import Json, obj, whole
+from heliograph_collector.sources.ooni.envelope import build_measurement
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.ooni.steps_builder import NAME_FAILURES, HopRows
+from heliograph_collector.sources.ooni.values import Json, as_integer, as_object
 
-HERE, THERE = "untold", "untold-elsewhere"  # addresses that no row names
+# addresses that no row names
+UNNAMED_ADDRESS = "untold"
+OTHER_UNNAMED_ADDRESS = "untold-elsewhere"
 MATCHES = ("body_length_match", "headers_match", "title_match")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of the helper. `consistent` None: nothing was compared."""
+class HelperComparison:
+    """Hold what is known of the helper. `is_consistent` None: nothing was compared."""
 
-    consistent: bool | None
-    page: bool  # it got a page
-    same: bool  # and the vantage got the same
+    is_consistent: bool | None
+    has_page: bool  # it got a page
+    is_same_page: bool  # and the vantage got the same
 
 
-def told(keys: Json) -> Told | None:
+def read_helper_comparison(keys: Json) -> HelperComparison | None:
     """None when the helper's answer is in the file, when it did not answer, or nobody says."""
-    control = obj(keys.get("control"))
-    request, dns = obj(control.get("http_request")), obj(control.get("dns"))
-    whole_answer = whole(request.get("status_code")) > 0 or dns.get("addrs") or dns.get("failure")
-    if keys.get("control_failure") or request.get("failure") or whole_answer:
+    control = as_object(keys.get("control"))
+    request = as_object(control.get("http_request"))
+    dns = as_object(control.get("dns"))
+    has_answer = (
+        as_integer(request.get("status_code")) > 0 or dns.get("addrs") or dns.get("failure")
+    )
+    if keys.get("control_failure") or request.get("failure") or has_answer:
         return None
-    consistent = {"consistent": True, "inconsistent": False}.get(str(keys.get("dns_consistency")))
+    is_consistent = {"consistent": True, "inconsistent": False}.get(
+        str(keys.get("dns_consistency"))
+    )
     matches = [keys.get(key) for key in MATCHES]
     status = keys.get("status_code_match")
-    page = isinstance(status, bool) or True in matches or "failure" in request
-    if consistent is None and not page:
+    has_page = isinstance(status, bool) or True in matches or "failure" in request
+    if is_consistent is None and not has_page:
         return None
-    return Told(consistent, page, same=status is True and True in matches)
-
-
-def complete(keys: Json, hop: Hop, made: Steps, known: Told) -> None:
-    """The vantage's own lookup, and its page where it was the helper's, before the rows."""
-    if hop.queries or s.is_address(hop.host):
-        return
-    word = failure(keys.get("dns_experiment_failure"))
-    failures = [failure(r.get("failure")) for r in hop.requests]
-    if any(w and w.startswith("ssl_") for w in failures):
-        hop.url = "https" + hop.url[hop.url.index(":") :]  # where a redirect had led
-    word = word or next((w for w in failures if w in NAME_WORDS), None)
-    ends = [s.connect(row).tcp for row in hop.connects]
-    own = [end.address for end in ends if end] or [HERE]
-    made.add(_lookup(hop.host, word, () if word else tuple(own)))
-    if known.same and not any(failures) and not hop.connects:
-        _page(made, hop)
-        hop.requests = []
-
-
-def control_view(document: Json, hop: Hop, made: Steps, known: Told) -> ControlView:
-    """A helper that resolved where the answers agreed, or elsewhere, and perhaps got the page."""
-    theirs = Steps()
-    ours = [x for x in made.made if x.dns and not x.endpoint]
-    addresses = tuple(a for x in ours if x.dns for a in x.dns.addresses) or (HERE,)
-    if known.consistent is False:
-        addresses = (THERE,)
-    lost = next((x.failure for x in ours if x.failure), None) if known.consistent else None
-    theirs.add(_lookup(hop.host, lost, () if lost else addresses))
-    if known.page and not lost:
-        _page(theirs, hop, addresses[0])
-    of = measurement(document, theirs.made, experiment="web", target=hop.url)
-    return ControlView(measurement=of, age_us=0, link=Link.ONLINE)
-
-
-def _lookup(host: str, word: Failure | None, addresses: tuple[str, ...]) -> Observation:
-    answers = tuple(DnsAnswer(type="AAAA" if ":" in a else "A", data=a) for a in addresses)
-    dns = Dns(engine="system", resolver="", name=host, query_type="A", answers=answers)
-    return Observation(
-        operation=Operation.RESOLVE, started_us=0, duration_us=0, failure=word, dns=dns
+    return HelperComparison(
+        is_consistent, has_page, is_same_page=status is True and True in matches
     )
 
 
-def _page(made: Steps, hop: Hop, address: str = HERE) -> None:
+def add_missing_steps(keys: Json, hop: HopRows, steps: Steps, comparison: HelperComparison) -> None:
+    """The vantage's own lookup, and its page where it was the helper's, before the rows."""
+    if hop.queries or archival.is_address(hop.host):
+        return
+    failure_code = parse_failure(keys.get("dns_experiment_failure"))
+    failures = [parse_failure(r.get("failure")) for r in hop.requests]
+    if any(w and w.startswith("ssl_") for w in failures):
+        hop.url = "https" + hop.url[hop.url.index(":") :]  # where a redirect had led
+    failure_code = failure_code or next((w for w in failures if w in NAME_FAILURES), None)
+    ends = [archival.parse_connect(row).tcp for row in hop.connects]
+    own = [end.address for end in ends if end] or [UNNAMED_ADDRESS]
+    steps.add(_build_lookup(hop.host, failure_code, () if failure_code else tuple(own)))
+    if comparison.is_same_page and not any(failures) and not hop.connects:
+        _add_page(steps, hop)
+        hop.requests = []
+
+
+def build_control_view(
+    document: Json, hop: HopRows, steps: Steps, comparison: HelperComparison
+) -> ControlView:
+    """A helper that resolved where the answers agreed, or elsewhere, and perhaps got the page."""
+    control_steps = Steps()
+    lookups = [x for x in steps.observations if x.dns and not x.endpoint]
+    addresses = tuple(a for x in lookups if x.dns for a in x.dns.addresses) or (UNNAMED_ADDRESS,)
+    if comparison.is_consistent is False:
+        addresses = (OTHER_UNNAMED_ADDRESS,)
+    lookup_failure = (
+        next((x.failure for x in lookups if x.failure), None) if comparison.is_consistent else None
+    )
+    control_steps.add(_build_lookup(hop.host, lookup_failure, () if lookup_failure else addresses))
+    if comparison.has_page and not lookup_failure:
+        _add_page(control_steps, hop, addresses[0])
+    helper_measurement = build_measurement(
+        document, control_steps.observations, experiment="web", target=hop.url
+    )
+    return ControlView(measurement=helper_measurement, age_us=0, link=Link.ONLINE)
+
+
+def _build_lookup(
+    host: str, failure_code: Failure | None, addresses: tuple[str, ...]
+) -> Observation:
+    answers = tuple(DnsAnswer(type="AAAA" if ":" in a else "A", data=a) for a in addresses)
+    dns = Dns(engine="system", resolver="", name=host, query_type="A", answers=answers)
+    return Observation(
+        operation=Operation.RESOLVE, started_us=0, duration_us=0, failure=failure_code, dns=dns
+    )
+
+
+def _add_page(steps: Steps, hop: HopRows, address: str = UNNAMED_ADDRESS) -> None:
     """Its status is told by neither side, only that it is the same."""
     http = Http(method="GET", url=hop.url, status=200, title="untold", body_sha256="untold")
     tcp = Tcp(address=address, port=hop.port)
-    parent = made.add(_step(Operation.CONNECT, tcp=tcp), 0)
-    if hop.secure:
+    parent = steps.add(_build_step(Operation.CONNECT, tcp=tcp), 0)
+    if hop.is_secure:
         tls = Tls(server_name=hop.host)
-        parent = made.add(_step(Operation.TLS_HANDSHAKE, tls=tls), parent)
-    parent = made.add(_step(Operation.HTTP_ROUND_TRIP, http=http), parent)
-    made.add(_step(Operation.READ_BODY, http=http), parent)
+        parent = steps.add(_build_step(Operation.TLS_HANDSHAKE, tls=tls), parent)
+    parent = steps.add(_build_step(Operation.HTTP_ROUND_TRIP, http=http), parent)
+    steps.add(_build_step(Operation.READ_BODY, http=http), parent)
 
 
-def _step(
+def _build_step(
     operation: Operation,
     *,
     tcp: Tcp | None = None,

@@ -12,67 +12,79 @@ from itertools import pairwise
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
 from heliograph_collector.model.records import ControlView
-from heliograph_collector.sources.ooni import archival as s
-from heliograph_collector.sources.ooni.archival import Steps, host_name
-from heliograph_collector.sources.ooni.envelope import Imported, measurement
-from heliograph_collector.sources.ooni.failures import failure
-from heliograph_collector.sources.ooni.http_facts import header_names, urlsplit_scheme
-from heliograph_collector.sources.ooni.steps_builder import Hop
-from heliograph_collector.sources.ooni.values import Json, obj, text, texts, whole
+from heliograph_collector.sources.ooni import archival
+from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, build_measurement
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.ooni.http_facts import list_header_names, parse_scheme
+from heliograph_collector.sources.ooni.steps_builder import HopRows
+from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_text, as_texts
 
 WINDOW_US = 3 * 3600 * 1_000_000  # outages worth the name last longer than a run takes
-ENOUGH = 2  # other countries that fail alike, before it counts as an outage
+MIN_COUNTRIES = 2  # other countries that fail alike, before it counts as an outage
 Key = tuple[str, str, int]  # service, endpoint, stretch of time
 
 
-class World:
-    """Countries by outcome. Feed it every measurement with `note`, then ask with `contrast`."""
+class PeerOutcomes:
+    """Countries by outcome: `add` every measurement, then ask with `compare_peers`."""
 
     def __init__(self) -> None:
         self._passed: defaultdict[Key, set[str]] = defaultdict(set)
         self._failed: defaultdict[Key, set[str]] = defaultdict(set)
 
-    def note(self, seen: Imported) -> None:
-        if not seen.presumed:
+    def add(self, imported: ImportedMeasurement) -> None:
+        if not imported.presumed:
             return
-        for label, failed in _outcomes(seen).items():
-            (self._failed if failed else self._passed)[_key(seen, label)].add(seen.probe_cc)
+        for label, failed in _extract_outcomes(imported).items():
+            (self._failed if failed else self._passed)[_make_key(imported, label)].add(
+                imported.probe_cc
+            )
 
-    def contrast(self, seen: Imported) -> Imported:
+    def compare_peers(self, imported: ImportedMeasurement) -> ImportedMeasurement:
         """With a control that fails where other countries fail alike and none gets through."""
-        if not seen.presumed or seen.control.measurement is None:
-            return seen
-        labels = {label for label, failed in _outcomes(seen).items() if failed}
-        dead = {label for label in labels if self._dead(seen, label)}
-        proven = labels and all(self._others(self._passed, seen, label) for label in labels)
-        if not dead:
-            return replace(seen, presumed=not proven)
-        ours = seen.taken.measurement.observations
-        theirs = seen.control.measurement.observations
-        mixed = tuple(o if o.endpoint in dead else t for o, t in zip(ours, theirs, strict=True))
-        measured = replace(seen.control.measurement, observations=mixed)
-        return replace(seen, control=replace(seen.control, measurement=measured))
+        if not imported.presumed or imported.control.measurement is None:
+            return imported
+        labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
+        down_labels = {label for label in labels if self._is_down(imported, label)}
+        is_proven = labels and all(
+            self._list_other_countries(self._passed, imported, label) for label in labels
+        )
+        if not down_labels:
+            return replace(imported, presumed=not is_proven)
+        own_observations = imported.record.measurement.observations
+        control_observations = imported.control.measurement.observations
+        mixed = tuple(
+            o if o.endpoint in down_labels else t
+            for o, t in zip(own_observations, control_observations, strict=True)
+        )
+        measured = replace(imported.control.measurement, observations=mixed)
+        return replace(imported, control=replace(imported.control, measurement=measured))
 
-    def _dead(self, seen: Imported, label: str) -> bool:
-        if self._others(self._passed, seen, label):
+    def _is_down(self, imported: ImportedMeasurement, label: str) -> bool:
+        if self._list_other_countries(self._passed, imported, label):
             return False
-        return len(self._others(self._failed, seen, label)) >= ENOUGH
+        return len(self._list_other_countries(self._failed, imported, label)) >= MIN_COUNTRIES
 
-    def _others(self, found: defaultdict[Key, set[str]], seen: Imported, label: str) -> set[str]:
-        return found.get(_key(seen, label), set()) - {seen.probe_cc, "ZZ"}
+    def _list_other_countries(
+        self,
+        countries_by_key: defaultdict[Key, set[str]],
+        imported: ImportedMeasurement,
+        label: str,
+    ) -> set[str]:
+        return countries_by_key.get(_make_key(imported, label), set()) - {imported.probe_cc, "ZZ"}
 
 
-def _outcomes(seen: Imported) -> dict[str, bool]:
+def _extract_outcomes(imported: ImportedMeasurement) -> dict[str, bool]:
     """By endpoint, whether it failed: in its last step, and in no way that is the vantage's own."""
     last: dict[str, Observation] = {}
-    for one in seen.taken.measurement.observations:
-        last[one.endpoint] = one
-    return {label: one.failure is not None for label, one in last.items()}
+    for observation in imported.record.measurement.observations:
+        last[observation.endpoint] = observation
+    return {label: observation.failure is not None for label, observation in last.items()}
 
 
-def _key(seen: Imported, label: str) -> Key:
-    of = seen.taken.measurement
-    return of.service, label, of.started_us // WINDOW_US
+def _make_key(imported: ImportedMeasurement, label: str) -> Key:
+    own_measurement = imported.record.measurement
+    return own_measurement.service, label, own_measurement.started_us // WINDOW_US
 
 
 Hops = Sequence[tuple[str, Sequence[Observation]]]  # each page's URL, and what the vantage saw
@@ -81,238 +93,281 @@ ALIKE = 0.7  # shorter body over longer one
 LONG_WORD = 5  # letters
 
 
-def together(hops: Hops, request: Json) -> Hops:
+def select_common_pages(hops: Hops, request: Json) -> Hops:
     """The pages that both sides saw; the helper's own page stands at the last of them."""
-    last = _redirects_page(hops[-1][1])
-    if last is None or alike(last, request):
+    last = _find_page(hops[-1][1])
+    if last is None or is_alike(last, request):
         return hops
     for depth, ((url, _), (following, _)) in enumerate(pairwise(hops)):
-        if urlsplit_scheme(url) == "http" and not _related(Hop(url).host, Hop(following).host):
+        if parse_scheme(url) == "http" and not _is_related(
+            HopRows(url).host, HopRows(following).host
+        ):
             return hops[: depth + 1]
     return hops
 
 
-def alike(ours: Http, theirs: Json) -> bool:
+def is_alike(vantage_page: Http, helper_page: Json) -> bool:
     """Whether two pages can be one: the status, and then the title or the size."""
-    if ours.status != whole(theirs.get("status_code")):
+    if vantage_page.status != as_integer(helper_page.get("status_code")):
         return False
-    title, other = ours.title, text(theirs.get("title"), 256)
+    title = vantage_page.title
+    other = as_text(helper_page.get("title"), 256)
     if title or other:
-        return bool(_words(title) & _words(other))
-    size, length = ours.body_bytes, max(0, whole(theirs.get("body_length")))
-    if ours.truncated or not (size and length):
+        return bool(_split_title(title) & _split_title(other))
+    size = vantage_page.body_bytes
+    length = max(0, as_integer(helper_page.get("body_length")))
+    if vantage_page.truncated or not (size and length):
         return True
     return min(size, length) / max(size, length) > ALIKE
 
 
-def _redirects_page(seen: Sequence[Observation]) -> Http | None:
-    pages = [o.http for o in seen if o.operation is Operation.READ_BODY and o.failure is None]
+def _find_page(observations: Sequence[Observation]) -> Http | None:
+    pages = [
+        o.http for o in observations if o.operation is Operation.READ_BODY and o.failure is None
+    ]
     return next((http for http in pages if http is not None), None)
 
 
-def _words(title: str) -> set[str]:
-    words = {word for word in title.lower().split() if len(word) >= LONG_WORD}
-    return words or {title.strip().lower()}
+def _split_title(title: str) -> set[str]:
+    tokens = {token for token in title.lower().split() if len(token) >= LONG_WORD}
+    return tokens or {title.strip().lower()}
 
 
-def _related(one: str, other: str) -> bool:
-    one, other = one.removeprefix("www."), other.removeprefix("www.")
-    return one == other or one.endswith("." + other) or other.endswith("." + one)
+def _is_related(host: str, other_host: str) -> bool:
+    host = host.removeprefix("www.")
+    other_host = other_host.removeprefix("www.")
+    return host == other_host or host.endswith("." + other_host) or other_host.endswith("." + host)
 
 
-TLS_WORDS = frozenset(w for w in Failure if w.startswith("ssl_"))
-DNS_WORDS = frozenset(w for w in Failure if w.startswith("dns_"))
+TLS_FAILURES = frozenset(w for w in Failure if w.startswith("ssl_"))
+DNS_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
 
 
-def helper_answered(keys: Json) -> bool:
-    told = ("http_request", "dns", "tcp_connect")
-    control = obj(keys.get("control"))
-    return not keys.get("control_failure") and any(control.get(key) for key in told)
+def has_helper_answer(keys: Json) -> bool:
+    answer_keys = ("http_request", "dns", "tcp_connect")
+    control = as_object(keys.get("control"))
+    return not keys.get("control_failure") and any(control.get(key) for key in answer_keys)
 
 
-def control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
+def build_control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
     """Nothing to compare with when the helper was not reached."""
-    if not helper_answered(keys):
+    if not has_helper_answer(keys):
         return ControlView()
-    control = obj(keys.get("control"))
-    made = Steps()
-    dns = obj(control.get("dns"))
+    control = as_object(keys.get("control"))
+    steps = Steps()
+    dns = as_object(control.get("dns"))
     if dns.get("failure") is not None or dns.get("addrs") is not None:
-        _name(made, dns, hops[0][0])
-    _ends(made, control, hops[0][0])
-    request = obj(control.get("http_request"))
+        _add_lookups(steps, dns, hops[0][0])
+    _add_connections(steps, control, hops[0][0])
+    request = as_object(control.get("http_request"))
     if request:
-        hops = together(hops, request)
-        _way(made, hops)
-        _end(made, request, hops)
-    of = measurement(document, made.made, experiment="web", target=hops[0][0])
-    return ControlView(measurement=of, age_us=0, link=Link.ONLINE)
+        hops = select_common_pages(hops, request)
+        _add_redirects(steps, hops)
+        _add_last_page(steps, request, hops)
+    helper_measurement = build_measurement(
+        document, steps.observations, experiment="web", target=hops[0][0]
+    )
+    return ControlView(measurement=helper_measurement, age_us=0, link=Link.ONLINE)
 
 
-def _name(made: Steps, dns: Json, url: str) -> None:
-    host = _host(url)
-    if s.is_address(host):
+def _add_lookups(steps: Steps, dns: Json, url: str) -> None:
+    host = _get_host(url)
+    if archival.is_address(host):
         return
-    addresses = [a for a in texts(dns.get("addrs")) if s.is_address(a)]
-    word = failure(dns.get("failure")) if not addresses else None
-    if word is None and not addresses:
-        word = Failure.DNS_NO_ANSWER
+    addresses = [a for a in as_texts(dns.get("addrs")) if archival.is_address(a)]
+    failure_code = parse_failure(dns.get("failure")) if not addresses else None
+    if failure_code is None and not addresses:
+        failure_code = Failure.DNS_NO_ANSWER
     for record, colon in (("A", False), ("AAAA", True)):
-        found = [a for a in addresses if (":" in a) == colon]
-        if found or (record == "A" and not addresses):
-            answers = tuple(DnsAnswer(type=record, data=a) for a in found)
-            made.add(_lookup(host, record, word, answers))
+        record_addresses = [a for a in addresses if (":" in a) == colon]
+        if record_addresses or (record == "A" and not addresses):
+            answers = tuple(DnsAnswer(type=record, data=a) for a in record_addresses)
+            steps.add(_build_lookup(host, record, failure_code, answers))
 
 
-def _lookup(
-    host: str, record: str = "A", word: Failure | None = None, answers: tuple[DnsAnswer, ...] = ()
+def _build_lookup(
+    host: str,
+    record: str = "A",
+    failure_code: Failure | None = None,
+    answers: tuple[DnsAnswer, ...] = (),
 ) -> Observation:
     """As the control's system resolver, which is what the vantage's is held against."""
     dns = Dns(engine="system", resolver="", name=host, query_type=record, answers=answers)
-    return _step(Operation.RESOLVE, word, dns=dns)
+    return _build_step(Operation.RESOLVE, failure_code, dns=dns)
 
 
-def _step(operation: Operation, word: Failure | None = None, **facts: object) -> Observation:
-    bare = Observation(operation=operation, started_us=0, duration_us=0, failure=word)
-    return replace(bare, **facts)  # type: ignore[arg-type] # of the one field that it is for
+def _build_step(
+    operation: Operation, failure_code: Failure | None = None, **facts: object
+) -> Observation:
+    observation = Observation(
+        operation=operation, started_us=0, duration_us=0, failure=failure_code
+    )
+    return replace(observation, **facts)  # type: ignore[arg-type] # of the one field that it is for
 
 
-def _ends(made: Steps, control: Json, url: str) -> None:
+def _add_connections(steps: Steps, control: Json, url: str) -> None:
     """Connections to what the helper found itself and to what the vantage asked it to try."""
-    connects = obj(control.get("tcp_connect"))
-    handshakes = obj(control.get("tls_handshake"))
+    connects = as_object(control.get("tcp_connect"))
+    handshakes = as_object(control.get("tls_handshake"))
     for end in sorted({*connects, *handshakes})[:128]:
-        address, port = s.split(end)
+        address, port = archival.split_endpoint(end)
         if not address:
             continue
-        word = _status(obj(connects.get(end))) if end in connects else None
+        failure_code = _parse_status(as_object(connects.get(end))) if end in connects else None
         tcp = Tcp(address=address, port=port)
-        index = made.add(_step(Operation.CONNECT, word, tcp=tcp), made.lookup_of(address))
-        if word is None and end in handshakes:
-            row = obj(handshakes.get(end))
-            name = host_name(text(row.get("server_name"), 256)) or _host(url)
-            tls = Tls(server_name=name, chain=s.certificates(row))
-            made.add(_step(Operation.TLS_HANDSHAKE, _status(row), tls=tls), index)
+        index = steps.add(
+            _build_step(Operation.CONNECT, failure_code, tcp=tcp), steps.find_lookup(address)
+        )
+        if failure_code is None and end in handshakes:
+            row = as_object(handshakes.get(end))
+            name = normalize_host(as_text(row.get("server_name"), 256)) or _get_host(url)
+            tls = Tls(server_name=name, chain=archival.parse_certificates(row))
+            steps.add(_build_step(Operation.TLS_HANDSHAKE, _parse_status(row), tls=tls), index)
 
 
-def _status(row: Json) -> Failure | None:
-    word = failure(row.get("failure"))
-    if word is None and row.get("status") is False:
+def _parse_status(row: Json) -> Failure | None:
+    failure_code = parse_failure(row.get("failure"))
+    if failure_code is None and row.get("status") is False:
         return Failure.UNKNOWN_FAILURE
-    return word
+    return failure_code
 
 
-def _way(made: Steps, hops: Hops) -> None:
+def _add_redirects(steps: Steps, hops: Hops) -> None:
     """The pages before the last, on which both sides were sent on."""
-    for depth, (url, ours) in enumerate(hops[:-1]):
-        made.label = _label(depth)
-        reply = next((x.http for x in ours if x.http and x.http.status), None)
+    for depth, (url, page_observations) in enumerate(hops[:-1]):
+        steps.label = _make_label(depth)
+        reply = next((x.http for x in page_observations if x.http and x.http.status), None)
         if depth:
-            _resolved(made, url, ours)
-        parent = _line(made, url, fresh=depth > 0)
-        here = reply or Http(method="GET", url=url, status=302)
-        made.add(_step(Operation.HTTP_ROUND_TRIP, http=replace(here, url=url)), parent)
+            _add_resolution(steps, url, page_observations)
+        parent = _add_path(steps, url, fresh=depth > 0)
+        redirect_page = reply or Http(method="GET", url=url, status=302)
+        steps.add(
+            _build_step(Operation.HTTP_ROUND_TRIP, http=replace(redirect_page, url=url)), parent
+        )
 
 
-def _end(made: Steps, request: Json, hops: Hops) -> None:
-    depth, (url, ours) = len(hops) - 1, hops[-1]
-    made.label = _label(depth)
-    word = failure(request.get("failure"))
-    status = max(0, whole(request.get("status_code")))
-    if word is None and status:
+def _add_last_page(steps: Steps, request: Json, hops: Hops) -> None:
+    depth = len(hops) - 1
+    (url, page_observations) = hops[-1]
+    steps.label = _make_label(depth)
+    failure_code = parse_failure(request.get("failure"))
+    status = max(0, as_integer(request.get("status_code")))
+    if failure_code is None and status:
         if depth:
-            _resolved(made, url, ours)
-        _page(made, request, url, status, fresh=depth > 0)
-    elif word is not None and not (depth == 0 and _told(made)):
-        _stopped(made, url, ours, word, fresh=depth > 0)
+            _add_resolution(steps, url, page_observations)
+        _add_page(steps, request, url, status, fresh=depth > 0)
+    elif failure_code is not None and not (depth == 0 and _has_failed_rows(steps)):
+        _add_failure(steps, url, page_observations, failure_code, fresh=depth > 0)
 
 
-def _told(made: Steps) -> bool:
+def _has_failed_rows(steps: Steps) -> bool:
     """Whether the helper's own rows tell already where it stopped."""
-    lines = [x for x in made.made if x.operation is Operation.CONNECT]
-    handshakes = [x for x in made.made if x.operation is Operation.TLS_HANDSHAKE]
-    lookups = [x for x in made.made if x.dns]
+    connections = [x for x in steps.observations if x.operation is Operation.CONNECT]
+    handshakes = [x for x in steps.observations if x.operation is Operation.TLS_HANDSHAKE]
+    lookups = [x for x in steps.observations if x.dns]
     return any(
-        found and all(x.failure is not None for x in found)
-        for found in (lookups, lines, handshakes)
+        group and all(x.failure is not None for x in group)
+        for group in (lookups, connections, handshakes)
     )
 
 
-def _stopped(
-    made: Steps, url: str, ours: Sequence[Observation], word: Failure, *, fresh: bool
+def _add_failure(
+    steps: Steps,
+    url: str,
+    page_observations: Sequence[Observation],
+    failure_code: Failure,
+    *,
+    fresh: bool,
 ) -> None:
-    if word in DNS_WORDS:
-        made.add(_lookup(_host(url), word=word))
+    if failure_code in DNS_FAILURES:
+        steps.add(_build_lookup(_get_host(url), failure_code=failure_code))
         return
     if fresh:
-        _resolved(made, url, ours)
-    if word in (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE):
-        made.add(_step(Operation.CONNECT, word))
+        _add_resolution(steps, url, page_observations)
+    if failure_code in (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE):
+        steps.add(_build_step(Operation.CONNECT, failure_code))
         return
-    if word in TLS_WORDS:
-        line = made.add(_step(Operation.CONNECT))
-        made.add(_step(Operation.TLS_HANDSHAKE, word, tls=Tls(server_name=_host(url))), line)
+    if failure_code in TLS_FAILURES:
+        connection = steps.add(_build_step(Operation.CONNECT))
+        steps.add(
+            _build_step(Operation.TLS_HANDSHAKE, failure_code, tls=Tls(server_name=_get_host(url))),
+            connection,
+        )
         return
     # "unknown_error" is the helper's word for whatever else kept it from a page
-    word = Failure.HTTP_REQUEST_FAILED if word is Failure.UNKNOWN_FAILURE else word
+    failure_code = (
+        Failure.HTTP_REQUEST_FAILED if failure_code is Failure.UNKNOWN_FAILURE else failure_code
+    )
     http = Http(method="GET", url=url)
-    made.add(_step(Operation.HTTP_ROUND_TRIP, word, http=http), _line(made, url, fresh=fresh))
+    steps.add(
+        _build_step(Operation.HTTP_ROUND_TRIP, failure_code, http=http),
+        _add_path(steps, url, fresh=fresh),
+    )
 
 
-def _page(made: Steps, request: Json, url: str, status: int, *, fresh: bool) -> None:
-    headers = obj(request.get("headers"))
-    values = {str(name).lower(): text(value) for name, value in headers.items()}
+def _add_page(steps: Steps, request: Json, url: str, status: int, *, fresh: bool) -> None:
+    headers = as_object(request.get("headers"))
+    values = {str(name).lower(): as_text(value) for name, value in headers.items()}
     http = Http(
         method="GET",
         url=url,
         status=status,
-        title=" ".join(text(request.get("title"), 256).split()),
+        title=" ".join(as_text(request.get("title"), 256).split()),
         server=values.get("server", "")[:256],
         location=values.get("location", ""),
-        body_bytes=max(0, whole(request.get("body_length"))),
-        header_names=header_names(headers),
+        body_bytes=max(0, as_integer(request.get("body_length"))),
+        header_names=list_header_names(headers),
     )
-    parent = made.add(_step(Operation.HTTP_ROUND_TRIP, http=http), _line(made, url, fresh=fresh))
-    made.add(_step(Operation.READ_BODY, http=http), parent)
+    parent = steps.add(
+        _build_step(Operation.HTTP_ROUND_TRIP, http=http), _add_path(steps, url, fresh=fresh)
+    )
+    steps.add(_build_step(Operation.READ_BODY, http=http), parent)
 
 
-def _line(made: Steps, url: str, *, fresh: bool) -> int:
+def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
     """What a reply to the request stands on. `fresh`: at addresses that are not named."""
-    secure = urlsplit_scheme(url) == "https"
-    lines = [] if fresh else _standing(made, Hop(url).port)
-    handshakes = [i for i, x in enumerate(made.made) if x.parent in lines and x.failure is None]
+    secure = parse_scheme(url) == "https"
+    connections = [] if fresh else _find_open_connections(steps, HopRows(url).port)
+    handshakes = [
+        i for i, x in enumerate(steps.observations) if x.parent in connections and x.failure is None
+    ]
     if secure and handshakes:
         return handshakes[0]
-    index = lines[0] if lines else made.add(_step(Operation.CONNECT))
+    index = connections[0] if connections else steps.add(_build_step(Operation.CONNECT))
     if secure:
-        index = made.add(_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_host(url))), index)
+        index = steps.add(
+            _build_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_get_host(url))), index
+        )
     return index
 
 
-def _standing(made: Steps, port: int) -> list[int]:
+def _find_open_connections(steps: Steps, port: int) -> list[int]:
     """The helper's connections at this port, to addresses that it found itself."""
     return [
         index
-        for index, seen in enumerate(made.made)
-        if seen.failure is None and seen.tcp and seen.tcp.port == port and _own(made, seen.tcp)
+        for index, observation in enumerate(steps.observations)
+        if observation.failure is None
+        and observation.tcp
+        and observation.tcp.port == port
+        and _is_own_address(steps, observation.tcp)
     ]
 
 
-def _own(made: Steps, tcp: Tcp) -> bool:
+def _is_own_address(steps: Steps, tcp: Tcp) -> bool:
     """Whether the helper's own lookup gave it, or no lookup was needed."""
-    named = any(x.dns for x in made.made)
-    return not named or made.lookup_of(tcp.address) is not None
+    has_lookup = any(x.dns for x in steps.observations)
+    return not has_lookup or steps.find_lookup(tcp.address) is not None
 
 
-def _resolved(made: Steps, url: str, ours: Sequence[Observation]) -> None:
+def _add_resolution(steps: Steps, url: str, page_observations: Sequence[Observation]) -> None:
     """A name that had to be resolved on the way, where the vantage did so as well."""
-    if any(x.dns for x in ours):
-        made.add(_lookup(_host(url)))
+    if any(x.dns for x in page_observations):
+        steps.add(_build_lookup(_get_host(url)))
 
 
-def _host(url: str) -> str:
-    return Hop(url).host
+def _get_host(url: str) -> str:
+    return HopRows(url).host
 
 
-def _label(depth: int) -> str:
+def _make_label(depth: int) -> str:
     return f"redirect-{depth}" if depth else ""

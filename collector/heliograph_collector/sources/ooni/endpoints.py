@@ -1,7 +1,7 @@
 """What the tests of one service share: rows sorted to endpoints, and a control that is presumed.
 
 OONI has no control for these. The service is presumed to be up, which halves the confidence;
-`world.py` puts in its place what other countries saw, where their measurements were imported too.
+`PeerOutcomes` (control.py) takes what other countries saw instead, where it was imported too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,20 +11,31 @@ from urllib.parse import urlsplit
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
 from heliograph_collector.model.records import ControlView
-from heliograph_collector.sources.ooni import archival as s
-from heliograph_collector.sources.ooni.archival import Steps, host_name
-from heliograph_collector.sources.ooni.envelope import Imported, link, measurement, taken, vantage
-from heliograph_collector.sources.ooni.failures import failure
-from heliograph_collector.sources.ooni.steps_builder import Hop, walk
-from heliograph_collector.sources.ooni.values import Json, obj, rows, text
+from heliograph_collector.sources.ooni import archival
+from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.envelope import (
+    ImportedMeasurement,
+    build_measurement,
+    build_record,
+    detect_link,
+    parse_vantage,
+)
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
+from heliograph_collector.sources.ooni.values import Json, as_object, as_rows, as_text
 
-MOST_ENDPOINTS = 128
-WORDLESS = frozenset(("dc", "endpoint"))  # labels of which a summary tells that they fail, not how
-EARLY = {"resolve": Operation.RESOLVE, "connect": Operation.CONNECT}  # OONI's failed_operation
+MAX_ENDPOINTS = 128
+CAUSELESS_LABELS = frozenset(
+    ("dc", "endpoint")
+)  # labels of which a summary tells that they fail, not how
+EARLY_OPERATIONS = {
+    "resolve": Operation.RESOLVE,
+    "connect": Operation.CONNECT,
+}  # OONI's failed_operation
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ServiceEndpoint:
     """Where a client goes. The URL's scheme says how far: tcp is a connection and no more."""
 
     label: str
@@ -33,149 +44,176 @@ class Endpoint:
 
 
 @dataclass(slots=True)
-class Sorted:
+class EndpointRows:
     """A measurement's rows, and the endpoints that they are about."""
 
     keys: Json
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    endpoints: dict[str, ServiceEndpoint] = field(default_factory=dict)
 
-    def add(self, endpoint: Endpoint) -> None:
-        if len(self.endpoints) < MOST_ENDPOINTS:
+    def add(self, endpoint: ServiceEndpoint) -> None:
+        if len(self.endpoints) < MAX_ENDPOINTS:
             self.endpoints.setdefault(endpoint.label, endpoint)
 
-    def hop(self, endpoint: Endpoint) -> Hop:
+    def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
         """The endpoint's own rows. Names share addresses, so a connection may count for several."""
-        hop = Hop(endpoint.url)
-        named = [q for q in rows(self.keys.get("queries")) if _named(q, "hostname", hop.host)]
-        hop.queries = named
-        own = {a for q in named for x in s.queries(q) if x.dns for a in x.dns.addresses}
-        own |= {hop.host} if s.is_address(hop.host) else set()
-        hop.connects = [c for c in rows(self.keys.get("tcp_connect")) if _at(c, own, hop.port)]
-        hop.handshakes = [
-            h for h in rows(self.keys.get("tls_handshakes")) if _named(h, "server_name", hop.host)
+        hop = HopRows(endpoint.url)
+        named_queries = [
+            q for q in as_rows(self.keys.get("queries")) if _has_name(q, "hostname", hop.host)
         ]
-        hop.requests = [r for r in rows(self.keys.get("requests")) if _asks(r, endpoint.url)]
+        hop.queries = named_queries
+        own_addresses = {
+            a
+            for q in named_queries
+            for x in archival.parse_queries(q)
+            if x.dns
+            for a in x.dns.addresses
+        }
+        own_addresses |= {hop.host} if archival.is_address(hop.host) else set()
+        hop.connects = [
+            c for c in as_rows(self.keys.get("tcp_connect")) if _is_at(c, own_addresses, hop.port)
+        ]
+        hop.handshakes = [
+            h
+            for h in as_rows(self.keys.get("tls_handshakes"))
+            if _has_name(h, "server_name", hop.host)
+        ]
+        hop.requests = [
+            r for r in as_rows(self.keys.get("requests")) if _is_request_to(r, endpoint.url)
+        ]
         if endpoint.url.startswith("tcp:"):
-            hop.handshakes, hop.requests = [], []
+            hop.handshakes = []
+            hop.requests = []
         return hop
 
 
-def service(
+def import_service(
     document: Json,
     name: str,
-    sorted_: Sorted,
-    fill: Callable[[Steps, Endpoint], None] | None = None,
-) -> Imported:
+    endpoint_rows: EndpointRows,
+    fill: Callable[[Steps, ServiceEndpoint], None] | None = None,
+) -> ImportedMeasurement:
     """Every endpoint walked; `fill` may add what only a word of the keys tells."""
-    made = Steps()
-    for endpoint in sorted_.endpoints.values():
-        made.label = endpoint.label
-        walk(made, sorted_.hop(endpoint))
-        if fill is not None and not made.here():
-            fill(made, endpoint)
-    groups = {e.label: e.group for e in sorted_.endpoints.values()}
-    return imported(document, name, made, groups, wordless=WORDLESS)
+    steps = Steps()
+    for endpoint in endpoint_rows.endpoints.values():
+        steps.label = endpoint.label
+        add_hop_steps(steps, endpoint_rows.select_rows(endpoint))
+        if fill is not None and not steps.select_current():
+            fill(steps, endpoint)
+    groups = {e.label: e.group for e in endpoint_rows.endpoints.values()}
+    return import_steps(document, name, steps, groups, causeless_labels=CAUSELESS_LABELS)
 
 
-def imported(
+def import_steps(
     document: Json,
     name: str,
-    made: Steps,
+    steps: Steps,
     groups: dict[str, str],
     *,
     mirror: Callable[[Observation], bool] = lambda _: False,
-    wordless: frozenset[str] = frozenset(),
-) -> Imported:
+    causeless_labels: frozenset[str] = frozenset(),
+) -> ImportedMeasurement:
     """`mirror`: failures that the service shows everybody."""
-    made.made = [_public(x, made.made) for x in made.made]
-    online = link(document, made.made)
-    target = text(document.get("input")) or name
-    of = measurement(
-        document, made.made, experiment=name, target=target, service=name, online=online
+    steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
+    online = detect_link(document, steps.observations)
+    target = as_text(document.get("input")) or name
+    service_measurement = build_measurement(
+        document, steps.observations, experiment=name, target=target, service=name, online=online
     )
-    presumed = replace(of, link=Link.ONLINE, observations=tuple(presume(made.made, mirror)))
-    place = vantage(document)
-    return Imported(
-        input=text(document.get("input")),
-        test_name=text(document.get("test_name"), 64),
-        probe_cc=place.country,
-        probe_asn=f"AS{place.asn}",
-        taken=taken(document, of),
+    presumed = replace(
+        service_measurement,
+        link=Link.ONLINE,
+        observations=tuple(presume_passed(steps.observations, mirror)),
+    )
+    probe_vantage = parse_vantage(document)
+    return ImportedMeasurement(
+        input=as_text(document.get("input")),
+        test_name=as_text(document.get("test_name"), 64),
+        probe_cc=probe_vantage.country,
+        probe_asn=f"AS{probe_vantage.asn}",
+        record=build_record(document, service_measurement),
         control=ControlView(measurement=presumed, age_us=0, link=Link.ONLINE, groups=groups),
         presumed=True,
         groups=groups,
-        wordless=wordless,
+        causeless_labels=causeless_labels,
     )
 
 
-def _public(seen: Observation, all_: Sequence[Observation]) -> Observation:
+def _reject_private(observation: Observation, observations: Sequence[Observation]) -> Observation:
     """A service is on the Internet: private addresses alone are no answer, unless it is there."""
-    dns = seen.dns
-    if dns is None or not dns.addresses or any(map(s.is_public, dns.addresses)):
-        return seen
-    proven = {all_[x.parent].tcp for x in all_ if _verified(x) and x.parent is not None}
+    dns = observation.dns
+    if dns is None or not dns.addresses or any(map(archival.is_public, dns.addresses)):
+        return observation
+    proven = {
+        observations[x.parent].tcp for x in observations if _is_verified(x) and x.parent is not None
+    }
     if any(end and end.address in dns.addresses for end in proven):
-        return seen
-    return replace(seen, failure=Failure.DNS_BOGON_ERROR, dns=replace(dns, answers=()))
+        return observation
+    return replace(observation, failure=Failure.DNS_BOGON_ERROR, dns=replace(dns, answers=()))
 
 
-def _verified(seen: Observation) -> bool:
-    return seen.operation is Operation.TLS_HANDSHAKE and seen.failure is None
+def _is_verified(observation: Observation) -> bool:
+    return observation.operation is Operation.TLS_HANDSHAKE and observation.failure is None
 
 
-def presume(
-    seen: Sequence[Observation], mirror: Callable[[Observation], bool]
+def presume_passed(
+    observations: Sequence[Observation], mirror: Callable[[Observation], bool]
 ) -> Iterable[Observation]:
     """The same steps, all passed: how the service answers where nothing is in the way."""
-    for one in seen:
-        if one.failure is not None and mirror(one):
-            yield one
+    for observation in observations:
+        if observation.failure is not None and mirror(observation):
+            yield observation
         else:
-            tls = replace(one.tls, chain=()) if one.tls else None
-            exchange = replace(one.exchange, differences=()) if one.exchange else None
-            yield replace(one, failure=None, tls=tls, exchange=exchange)
+            tls = replace(observation.tls, chain=()) if observation.tls else None
+            exchange = (
+                replace(observation.exchange, differences=()) if observation.exchange else None
+            )
+            yield replace(observation, failure=None, tls=tls, exchange=exchange)
 
 
-def by_word(made: Steps, url: str, word: Failure | None, operation: str = "") -> None:
+def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:
     """A fetch of which only its outcome is told, and perhaps the step that failed."""
-    if word is not None and operation in EARLY:
-        reached(made, EARLY[operation], word)
+    if failure_code is not None and operation in EARLY_OPERATIONS:
+        add_outcome(steps, EARLY_OPERATIONS[operation], failure_code)
         return
-    hop = Hop(url)
-    response = {"code": 200} if word is None else {}
-    hop.requests = [{"failure": None if word is None else str(word), "response": response}]
-    walk(made, hop)
+    hop = HopRows(url)
+    response = {"code": 200} if failure_code is None else {}
+    hop.requests = [
+        {"failure": None if failure_code is None else str(failure_code), "response": response}
+    ]
+    add_hop_steps(steps, hop)
 
 
-def told(keys: Json, failed: str, status: str) -> tuple[bool, Failure | None]:
+def read_summary(keys: Json, failed: str, status: str) -> tuple[bool, Failure | None]:
     """Whether a summary tells of this endpoint, and its failure. "blocked" is no word for one."""
-    word = failure(keys.get(failed))
-    if word is None and keys.get(status) == "blocked":
-        word = Failure.UNKNOWN_FAILURE
-    return failed in keys or bool(text(keys.get(status), 16)), word
+    failure_code = parse_failure(keys.get(failed))
+    if failure_code is None and keys.get(status) == "blocked":
+        failure_code = Failure.UNKNOWN_FAILURE
+    return failed in keys or bool(as_text(keys.get(status), 16)), failure_code
 
 
-def reached(made: Steps, operation: Operation, word: Failure | None = None) -> None:
-    if operation is Operation.CONNECT and word is Failure.EOF_ERROR:
-        word = Failure.CONNECTION_RESET
-    made.add(Observation(operation=operation, started_us=0, duration_us=0, failure=word))
+def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None = None) -> None:
+    if operation is Operation.CONNECT and failure_code is Failure.EOF_ERROR:
+        failure_code = Failure.CONNECTION_RESET
+    steps.add(Observation(operation=operation, started_us=0, duration_us=0, failure=failure_code))
 
 
-def _named(row: Json, key: str, host: str) -> bool:
-    return host_name(text(row.get(key), 256)) == host != ""
+def _has_name(row: Json, key: str, host: str) -> bool:
+    return normalize_host(as_text(row.get(key), 256)) == host != ""
 
 
-def _at(row: Json, addresses: set[str], port: int) -> bool:
-    return text(row.get("ip"), 64) in addresses and s.connect(row).tcp == s.end(row, port)
+def _is_at(row: Json, addresses: set[str], port: int) -> bool:
+    return as_text(row.get("ip"), 64) in addresses and archival.parse_connect(
+        row
+    ).tcp == archival.build_tcp(row, port)
 
 
-def _asks(row: Json, url: str) -> bool:
+def _is_request_to(row: Json, url: str) -> bool:
     """Whether this request is to the endpoint: the same scheme, host and port."""
-    return _origin(text(obj(row.get("request")).get("url"))) == _origin(url)
+    return _parse_origin(as_text(as_object(row.get("request")).get("url"))) == _parse_origin(url)
 
 
-def _origin(url: str) -> tuple[str, str, int]:
-    hop = Hop(url)
+def _parse_origin(url: str) -> tuple[str, str, int]:
+    hop = HopRows(url)
     try:
         return urlsplit(url).scheme.lower(), hop.host, hop.port
     except ValueError:

@@ -51,19 +51,19 @@ PHRASES = (
     ("remote error: tls", Failure.SSL_FAILED_HANDSHAKE),
     ("malformed http", Failure.HTTP_REQUEST_FAILED),
 )
-_OURS = {str(word): word for word in Failure}
+_FAILURE_BY_NAME = {str(word): word for word in Failure}
 
 
-def failure(value: object) -> Failure | None:
+def parse_failure(value: object) -> Failure | None:
     """None for success, which is null, and for the empty text; anything odd is UNKNOWN_FAILURE."""
     if value is None or value is False or value == "":
         return None
     if not isinstance(value, str):
         return Failure.UNKNOWN_FAILURE
-    word = value.strip().lower()[:512]
-    word = "eof" if word.startswith("unknown_failure") and word.endswith(": eof") else word
-    if word in ALIASES:
-        return ALIASES[word]
-    if word in _OURS:
-        return _OURS[word]
-    return next((f for phrase, f in PHRASES if phrase in word), Failure.UNKNOWN_FAILURE)
+    code = value.strip().lower()[:512]
+    code = "eof" if code.startswith("unknown_failure") and code.endswith(": eof") else code
+    if code in ALIASES:
+        return ALIASES[code]
+    if code in _FAILURE_BY_NAME:
+        return _FAILURE_BY_NAME[code]
+    return next((f for phrase, f in PHRASES if phrase in code), Failure.UNKNOWN_FAILURE)

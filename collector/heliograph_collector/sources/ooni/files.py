@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-MOST_BYTES = 16 << 20  # of one measurement
-MOST_EXPANDED = 1 << 30  # of one file, unpacked
-MOST_MEASUREMENTS = 1_000_000  # of one file
+MAX_BYTES = 16 << 20  # of one measurement
+MAX_EXPANDED_BYTES = 1 << 30  # of one file, unpacked
+MAX_MEASUREMENTS = 1_000_000  # of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,68 +32,71 @@ class Complaint:
 
     path: Path
     line: int
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        place = f"{self.path}, line {self.line}" if self.line else str(self.path)
-        return f"{place}: {self.why}"
+        location = f"{self.path}, line {self.line}" if self.line else str(self.path)
+        return f"{location}: {self.reason}"
 
 
-def documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
+def read_documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
     """Folders are walked by name; links in them are not followed."""
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
-            for file in found:
+            file_paths = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
+            for file in file_paths:
                 if file.is_file() and not file.is_symlink():
-                    yield from _file(file)
+                    yield from _read_file(file)
         elif path.is_file():
-            yield from _file(path)
+            yield from _read_file(path)
         else:
-            why = "it is no file and no folder" if path.exists() else "there is no such file"
-            yield Complaint(path, 0, why)
+            reason = "it is no file and no folder" if path.exists() else "there is no such file"
+            yield Complaint(path, 0, reason)
 
 
-def _file(path: Path) -> Iterator[Document | Complaint]:
+def _read_file(path: Path) -> Iterator[Document | Complaint]:
     try:
-        with path.open("rb") as raw, _unpacked(path, raw) as file:
-            yield from _lines(path, file)
+        with path.open("rb") as raw, _unpack(path, raw) as file:
+            yield from _read_lines(path, file)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         yield Complaint(path, 0, f"it cannot be read on ({reason})")
 
 
-def _unpacked(path: Path, raw: IO[bytes]) -> IO[bytes]:
+def _unpack(path: Path, raw: IO[bytes]) -> IO[bytes]:
     if path.name.endswith(".gz"):
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # reads as one
     return raw
 
 
-def _lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:
+def _read_lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:
     """One document a line when the first line is one; else the whole file is one."""
-    first = file.readline(MOST_BYTES + 1)
-    one = first.strip() in (b"{", b"[") or ".jsonl" not in path.name
-    if one and _parsed(first) is None:
-        yield from _whole(path, first + file.read(max(0, MOST_BYTES + 1 - len(first))))
+    first = file.readline(MAX_BYTES + 1)
+    may_be_document = first.strip() in (b"{", b"[") or ".jsonl" not in path.name
+    if may_be_document and _try_parse(first) is None:
+        yield from _read_document(path, first + file.read(max(0, MAX_BYTES + 1 - len(first))))
         return
-    number, line, room = 1, first, MOST_EXPANDED
+    number = 1
+    line = first
+    remaining_bytes = MAX_EXPANDED_BYTES
     while line:
-        room -= len(line)
-        if room < 0 or number > MOST_MEASUREMENTS:
+        remaining_bytes -= len(line)
+        if remaining_bytes < 0 or number > MAX_MEASUREMENTS:
             yield Complaint(path, number, "the file is too large; what follows is left out")
             return
-        if len(line) > MOST_BYTES:
-            yield Complaint(path, number, f"more than {MOST_BYTES >> 20} MiB in one measurement")
-            room -= _skip(file)
+        if len(line) > MAX_BYTES:
+            yield Complaint(path, number, f"more than {MAX_BYTES >> 20} MiB in one measurement")
+            remaining_bytes -= _skip_line(file)
         elif line.strip():
-            yield from _items(path, number, line)
-        number, line = number + 1, file.readline(MOST_BYTES + 1)
+            yield from _parse_items(path, number, line)
+        number = number + 1
+        line = file.readline(MAX_BYTES + 1)
 
 
-def _skip(file: IO[bytes]) -> int:
+def _skip_line(file: IO[bytes]) -> int:
     """To the line's end, which need not come."""
     skipped = 0
-    while skipped < MOST_EXPANDED:
+    while skipped < MAX_EXPANDED_BYTES:
         piece = file.readline(1 << 20)
         skipped += len(piece)
         if not piece or piece.endswith(b"\n"):
@@ -101,40 +104,40 @@ def _skip(file: IO[bytes]) -> int:
     return skipped
 
 
-def _whole(path: Path, body: bytes) -> Iterator[Document | Complaint]:
+def _read_document(path: Path, body: bytes) -> Iterator[Document | Complaint]:
     if not body.strip():
         yield Complaint(path, 0, "the file is empty")
-    elif len(body) > MOST_BYTES:
-        yield Complaint(path, 0, f"more than {MOST_BYTES >> 20} MiB in one document")
-    elif body.count(b"\n{") > 0 and _parsed(body) is None:
+    elif len(body) > MAX_BYTES:
+        yield Complaint(path, 0, f"more than {MAX_BYTES >> 20} MiB in one document")
+    elif body.count(b"\n{") > 0 and _try_parse(body) is None:
         for number, line in enumerate(body.splitlines(), 1):  # the first line alone is broken
             if line.strip():
-                yield from _items(path, number, line)
+                yield from _parse_items(path, number, line)
     else:
-        yield from _items(path, 0, body)
+        yield from _parse_items(path, 0, body)
 
 
-def _items(path: Path, line: int, body: bytes) -> Iterator[Document | Complaint]:
+def _parse_items(path: Path, line: int, body: bytes) -> Iterator[Document | Complaint]:
     try:
-        found = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
-        yield Complaint(path, line, f"this is not JSON ({_reason(error)})")
+        yield Complaint(path, line, f"this is not JSON ({_describe_error(error)})")
         return
-    for item in found if isinstance(found, list) else [found]:
+    for item in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(item, dict):
             yield Document(path, line, item)
         else:
             yield Complaint(path, line, "this is JSON, and no measurement")
 
 
-def _parsed(body: bytes) -> object | None:
+def _try_parse(body: bytes) -> object | None:
     try:
         return json.loads(body) if body.strip() else None
     except (ValueError, RecursionError):
         return None
 
 
-def _reason(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return str(error).replace("\n", " ")[:120]

@@ -5,23 +5,23 @@ from datetime import UTC, datetime
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_collector.sources.ooni import archival as s
+from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
 from heliograph_collector.sources.ooni.endpoints import (
-    Endpoint,
-    Sorted,
-    by_word,
-    imported,
-    reached,
-    service,
-    told,
+    EndpointRows,
+    ServiceEndpoint,
+    add_fetch,
+    add_outcome,
+    import_service,
+    import_steps,
+    read_summary,
 )
-from heliograph_collector.sources.ooni.envelope import Imported, started_us
-from heliograph_collector.sources.ooni.steps_builder import Hop, walk
-from heliograph_collector.sources.ooni.values import Json, obj, rows, text, whole
+from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, parse_started_us
+from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
+from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_rows, as_text
 
 TIMEOUT = Failure.GENERIC_TIMEOUT_ERROR
-UNSAID = TIMEOUT  # stands where a summary tells the step and not the word
+UNNAMED_FAILURE = TIMEOUT  # stands where a summary tells the step and not the word
 META = 32934  # the AS of every front of Meta's but the caches it lends to providers
 WHATSAPP = tuple(f"e{number}.whatsapp.net" for number in range(1, 17))
 SIGNAL_RETIRED = {  # when these were switched off, for everybody
@@ -42,177 +42,210 @@ FACEBOOK = {
     "scontent_cdn": "scontent.xx.fbcdn.net",
     "star": "star.c10r.facebook.com",
 }
-LENT = ("external_cdn", "scontent_cdn")  # providers hold caches of these in their own networks
+CACHED_HOSTS = (
+    "external_cdn",
+    "scontent_cdn",
+)  # providers hold caches of these in their own networks
 
 
-def telegram(document: Json) -> Imported:
-    keys = obj(document.get("test_keys"))
-    found = Sorted(keys)
-    for address, port in _data_centres(keys):
+def read_telegram(document: Json) -> ImportedMeasurement:
+    keys = as_object(document.get("test_keys"))
+    endpoint_rows = EndpointRows(keys)
+    for address, port in _find_data_centers(keys):
         url = f"http://{address}:{port}/"
-        found.add(Endpoint(f"dc-{address}-{port}", "dc", url))
-    found.add(Endpoint("web", "web", "https://web.telegram.org/"))
-    if len(found.endpoints) == 1:
-        found.add(Endpoint("dc", "dc", "http:///"))  # all of them; which, is not told
-    return service(document, "telegram", found, lambda made, e: _telegram_word(made, e, keys))
+        endpoint_rows.add(ServiceEndpoint(f"dc-{address}-{port}", "dc", url))
+    endpoint_rows.add(ServiceEndpoint("web", "web", "https://web.telegram.org/"))
+    if len(endpoint_rows.endpoints) == 1:
+        endpoint_rows.add(
+            ServiceEndpoint("dc", "dc", "http:///")
+        )  # all of them; which, is not told
+    return import_service(
+        document, "telegram", endpoint_rows, lambda steps, e: _add_telegram_summary(steps, e, keys)
+    )
 
 
-def _telegram_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
-    said, word = told(keys, "telegram_web_failure", "telegram_web_status")
-    if endpoint.label == "web" and said:
-        by_word(made, endpoint.url, word, text(keys.get("failed_operation"), 32))
+def _add_telegram_summary(steps: Steps, endpoint: ServiceEndpoint, keys: Json) -> None:
+    has_summary, failure_code = read_summary(keys, "telegram_web_failure", "telegram_web_status")
+    if endpoint.label == "web" and has_summary:
+        add_fetch(steps, endpoint.url, failure_code, as_text(keys.get("failed_operation"), 32))
     elif endpoint.label == "dc":
-        tcp, http = keys.get("telegram_tcp_blocking"), keys.get("telegram_http_blocking")
-        finished = keys.get("telegram_web_status") == "ok" and word is None
-        _dc_word(made, tcp, http, finished=finished)
+        tcp = keys.get("telegram_tcp_blocking")
+        http = keys.get("telegram_http_blocking")
+        is_finished = keys.get("telegram_web_status") == "ok" and failure_code is None
+        _add_data_centers(steps, tcp, http, is_finished=is_finished)
 
 
-def _dc_word(made: Steps, tcp: object, http: object, *, finished: bool) -> None:
+def _add_data_centers(steps: Steps, tcp: object, http: object, *, is_finished: bool) -> None:
     """True is what a stopped run says as well: it counts if the web front was fetched."""
     if http is False and tcp is not True:
-        reached(made, Operation.CONNECT)
+        add_outcome(steps, Operation.CONNECT)
     elif http is True:
         step = Operation.CONNECT if tcp is True else Operation.HTTP_ROUND_TRIP
-        reached(made, step, UNSAID if finished else Failure.UNKNOWN_FAILURE)
+        add_outcome(steps, step, UNNAMED_FAILURE if is_finished else Failure.UNKNOWN_FAILURE)
     elif tcp is True:
-        reached(made, Operation.CONNECT, Failure.UNKNOWN_FAILURE)
+        add_outcome(steps, Operation.CONNECT, Failure.UNKNOWN_FAILURE)
 
 
-def _data_centres(keys: Json) -> list[tuple[str, int]]:
+def _find_data_centers(keys: Json) -> list[tuple[str, int]]:
     """Those that were tried, by address; http://web.telegram.org was none and is left out."""
     ends = []
-    for row in rows(keys.get("requests")):
-        hop = Hop(text(obj(row.get("request")).get("url")))
-        if s.is_address(hop.host):
+    for row in as_rows(keys.get("requests")):
+        hop = HopRows(as_text(as_object(row.get("request")).get("url")))
+        if archival.is_address(hop.host):
             ends.append((hop.host, hop.port))
     named = {
-        a for q in rows(keys.get("queries")) for x in s.queries(q) if x.dns for a in x.dns.addresses
+        a
+        for q in as_rows(keys.get("queries"))
+        for x in archival.parse_queries(q)
+        if x.dns
+        for a in x.dns.addresses
     }
-    for row in rows(keys.get("tcp_connect")):
-        tcp = s.connect(row).tcp
+    for row in as_rows(keys.get("tcp_connect")):
+        tcp = archival.parse_connect(row).tcp
         if tcp and tcp.port and tcp.address not in named:
             ends.append((tcp.address, tcp.port))
     return list(dict.fromkeys(ends))
 
 
-def whatsapp(document: Json) -> Imported:
-    keys = obj(document.get("test_keys"))
-    found = Sorted(keys)
-    hosts = {text(q.get("hostname"), 256) for q in rows(keys.get("queries"))}
+def read_whatsapp(document: Json) -> ImportedMeasurement:
+    keys = as_object(document.get("test_keys"))
+    endpoint_rows = EndpointRows(keys)
+    hosts = {as_text(q.get("hostname"), 256) for q in as_rows(keys.get("queries"))}
     for host in WHATSAPP:
         for port in (443, 5222) if host in hosts else ():
             label = f"{host.partition('.')[0]}-{port}"
-            found.add(Endpoint(label, "endpoints", f"tcp://{host}:{port}"))
-    found.add(Endpoint("registration", "registration", "https://v.whatsapp.net/v2/register"))
-    found.add(Endpoint("web", "web", "https://web.whatsapp.com/"))
+            endpoint_rows.add(ServiceEndpoint(label, "endpoints", f"tcp://{host}:{port}"))
+    endpoint_rows.add(
+        ServiceEndpoint("registration", "registration", "https://v.whatsapp.net/v2/register")
+    )
+    endpoint_rows.add(ServiceEndpoint("web", "web", "https://web.whatsapp.com/"))
     if not hosts:
-        found.add(Endpoint("endpoint", "endpoints", "tcp:"))
-    return service(document, "whatsapp", found, lambda made, e: _whatsapp_word(made, e, keys))
+        endpoint_rows.add(ServiceEndpoint("endpoint", "endpoints", "tcp:"))
+    return import_service(
+        document, "whatsapp", endpoint_rows, lambda steps, e: _add_whatsapp_summary(steps, e, keys)
+    )
 
 
-def _whatsapp_word(made: Steps, endpoint: Endpoint, keys: Json) -> None:
-    registration = told(keys, "registration_server_failure", "registration_server_status")
-    web = told(keys, "whatsapp_web_failure", "whatsapp_web_status")
-    said, word = {"registration": registration, "web": web}.get(endpoint.label, (False, None))
-    if said:
-        by_word(made, endpoint.url, word, text(keys.get("failed_operation"), 32))
+def _add_whatsapp_summary(steps: Steps, endpoint: ServiceEndpoint, keys: Json) -> None:
+    registration = read_summary(keys, "registration_server_failure", "registration_server_status")
+    web = read_summary(keys, "whatsapp_web_failure", "whatsapp_web_status")
+    has_summary, failure_code = {"registration": registration, "web": web}.get(
+        endpoint.label, (False, None)
+    )
+    if has_summary:
+        add_fetch(steps, endpoint.url, failure_code, as_text(keys.get("failed_operation"), 32))
     elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "ok":
-        reached(made, Operation.CONNECT)
+        add_outcome(steps, Operation.CONNECT)
     elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "blocked":
-        finished = registration == web == (True, None)
-        reached(made, Operation.CONNECT, UNSAID if finished else Failure.UNKNOWN_FAILURE)
+        is_finished = registration == web == (True, None)
+        add_outcome(
+            steps, Operation.CONNECT, UNNAMED_FAILURE if is_finished else Failure.UNKNOWN_FAILURE
+        )
 
 
-def signal(document: Json) -> Imported:
-    keys = obj(document.get("test_keys"))
-    found = Sorted(keys)
-    hosts = [Hop(text(obj(r.get("request")).get("url"))).host for r in rows(keys.get("requests"))]
-    hosts += [text(row.get("hostname"), 256) for row in rows(keys.get("queries"))]
+def read_signal(document: Json) -> ImportedMeasurement:
+    keys = as_object(document.get("test_keys"))
+    endpoint_rows = EndpointRows(keys)
+    hosts = [
+        HopRows(as_text(as_object(r.get("request")).get("url"))).host
+        for r in as_rows(keys.get("requests"))
+    ]
+    hosts += [as_text(row.get("hostname"), 256) for row in as_rows(keys.get("queries"))]
     for host in hosts:
-        _signal_host(found, host, started_us(document))
-    made = Steps()
-    for endpoint in found.endpoints.values():
-        made.label = endpoint.label
-        walk(made, found.hop(endpoint))
-        if endpoint.label not in SIGNAL_STEADY and TIMEOUT in {x.failure for x in made.here()}:
-            made.made = [x for x in made.made if x.endpoint != made.label]
-    groups = {x.endpoint: x.endpoint for x in made.made}
-    said, word = told(keys, "signal_backend_failure", "signal_backend_status")
-    if not found.endpoints and said:
-        made.label, groups = "backend", {"backend": "backend"}
-        operation = text(keys.get("failed_operation"), 32)
-        by_word(made, "https://chat.signal.org/", word, operation)
-    return imported(document, "signal", made, groups, mirror=_own_root)
+        _add_signal_host(endpoint_rows, host, parse_started_us(document))
+    steps = Steps()
+    for endpoint in endpoint_rows.endpoints.values():
+        steps.label = endpoint.label
+        add_hop_steps(steps, endpoint_rows.select_rows(endpoint))
+        if endpoint.label not in SIGNAL_STEADY and TIMEOUT in {
+            x.failure for x in steps.select_current()
+        }:
+            steps.observations = [x for x in steps.observations if x.endpoint != steps.label]
+    groups = {x.endpoint: x.endpoint for x in steps.observations}
+    has_summary, failure_code = read_summary(
+        keys, "signal_backend_failure", "signal_backend_status"
+    )
+    if not endpoint_rows.endpoints and has_summary:
+        steps.label = "backend"
+        groups = {"backend": "backend"}
+        operation = as_text(keys.get("failed_operation"), 32)
+        add_fetch(steps, "https://chat.signal.org/", failure_code, operation)
+    return import_steps(document, "signal", steps, groups, mirror=_has_own_root)
 
 
-def _signal_host(found: Sorted, host: str, when_us: int) -> None:
+def _add_signal_host(endpoint_rows: EndpointRows, host: str, measured_us: int) -> None:
     """uptime.signal.org is looked up and no more; retired names fail for everybody."""
-    own = host.endswith((".signal.org", ".whispersystems.org")) and host != "uptime.signal.org"
-    retired = SIGNAL_RETIRED.get(host)
-    if own and (retired is None or when_us < retired.timestamp() * 1e6):
-        found.add(Endpoint(host, host, f"https://{host}/"))
+    is_own = host.endswith((".signal.org", ".whispersystems.org")) and host != "uptime.signal.org"
+    retired_at = SIGNAL_RETIRED.get(host)
+    if is_own and (retired_at is None or measured_us < retired_at.timestamp() * 1e6):
+        endpoint_rows.add(ServiceEndpoint(host, host, f"https://{host}/"))
 
 
-def _own_root(seen: Observation) -> bool:
+def _has_own_root(observation: Observation) -> bool:
     """The service's own root, which the probe of that day did not know yet: it fails everywhere."""
-    issuers = [c.issuer.lower() for c in seen.tls.chain] if seen.tls else []
+    issuers = [c.issuer.lower() for c in observation.tls.chain] if observation.tls else []
     return any(name in issuer for issuer in issuers for name in SIGNAL_OWN)
 
 
-def facebook_messenger(document: Json) -> Imported:
-    keys = obj(document.get("test_keys"))
-    found = Sorted(keys)
+def read_facebook_messenger(document: Json) -> ImportedMeasurement:
+    keys = as_object(document.get("test_keys"))
+    endpoint_rows = EndpointRows(keys)
     for name, host in FACEBOOK.items():
         port = "" if name == "stun" else ":443"
-        found.add(Endpoint(name, name, f"tcp://{host}{port}"))
-    made = Steps()
+        endpoint_rows.add(ServiceEndpoint(name, name, f"tcp://{host}{port}"))
+    steps = Steps()
     groups = {}
-    for name, endpoint in found.endpoints.items():
-        made.label = name
-        hop = found.hop(endpoint)
-        walk(made, hop)
-        if name not in LENT and _elsewhere(hop.queries):
-            _refuse(made)
-        if not made.here():
-            _facebook_word(made, name, keys)
-        if made.here():
+    for name, endpoint in endpoint_rows.endpoints.items():
+        steps.label = name
+        hop = endpoint_rows.select_rows(endpoint)
+        add_hop_steps(steps, hop)
+        if name not in CACHED_HOSTS and _is_elsewhere(hop.queries):
+            _reject_answers(steps)
+        if not steps.select_current():
+            _add_facebook_summary(steps, name, keys)
+        if steps.select_current():
             groups[name] = name
     if (
         not groups
         and keys.get("facebook_dns_blocking") is keys.get("facebook_tcp_blocking") is False
     ):
-        made.label, groups = "all", {"all": "all"}
-        reached(made, Operation.CONNECT)
-    return imported(document, "facebook_messenger", made, groups)
+        steps.label = "all"
+        groups = {"all": "all"}
+        add_outcome(steps, Operation.CONNECT)
+    return import_steps(document, "facebook_messenger", steps, groups)
 
 
-def _elsewhere(queries: list[Json]) -> bool:
+def _is_elsewhere(queries: list[Json]) -> bool:
     """Every address lies in a network that is not Meta's, as far as the rows tell networks."""
     networks = [
-        whole(a.get("asn")) for q in queries for a in rows(q.get("answers")) if a.get("asn")
+        as_integer(a.get("asn")) for q in queries for a in as_rows(q.get("answers")) if a.get("asn")
     ]
     return bool(networks) and META not in networks
 
 
-def _refuse(made: Steps) -> None:
+def _reject_answers(steps: Steps) -> None:
     """As OONI's probe does: an answer from another network is none. What stood on it goes too."""
-    kept = [x for x in made.made if x.endpoint != made.label]
-    own = [x for x in made.here() if x.operation is Operation.RESOLVE]
-    made.made = kept
-    for seen in own:
-        word = seen.failure or Failure.DNS_BOGON_ERROR
-        made.add(
-            replace(seen, failure=word, dns=replace(seen.dns, answers=()) if seen.dns else None)
+    other_observations = [x for x in steps.observations if x.endpoint != steps.label]
+    lookups = [x for x in steps.select_current() if x.operation is Operation.RESOLVE]
+    steps.observations = other_observations
+    for observation in lookups:
+        failure_code = observation.failure or Failure.DNS_BOGON_ERROR
+        steps.add(
+            replace(
+                observation,
+                failure=failure_code,
+                dns=replace(observation.dns, answers=()) if observation.dns else None,
+            )
         )
 
 
-def _facebook_word(made: Steps, name: str, keys: Json) -> None:
+def _add_facebook_summary(steps: Steps, name: str, keys: Json) -> None:
     if keys.get(f"facebook_{name}_reachable") is True:
-        reached(made, Operation.CONNECT)
+        add_outcome(steps, Operation.CONNECT)
     elif name == "stun" and keys.get("facebook_stun_dns_consistent") is True:
-        reached(made, Operation.RESOLVE)
+        add_outcome(steps, Operation.RESOLVE)
     elif False in (
         keys.get(f"facebook_{name}_reachable"),
         keys.get(f"facebook_{name}_dns_consistent"),
     ):
-        reached(made, Operation.CONNECT, Failure.UNKNOWN_FAILURE)
+        add_outcome(steps, Operation.CONNECT, Failure.UNKNOWN_FAILURE)

@@ -2,15 +2,22 @@
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
-from heliograph_collector.sources.ooni import archival as s
+from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.endpoints import imported, reached
-from heliograph_collector.sources.ooni.envelope import Imported
-from heliograph_collector.sources.ooni.failures import failure
-from heliograph_collector.sources.ooni.steps_builder import Hop, walk
-from heliograph_collector.sources.ooni.values import Json, binary, obj, rows, text, texts
+from heliograph_collector.sources.ooni.endpoints import add_outcome, import_steps
+from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
+from heliograph_collector.sources.ooni.values import (
+    Json,
+    as_bytes,
+    as_object,
+    as_rows,
+    as_text,
+    as_texts,
+)
 
-MOST = 128  # targets of one measurement
+MAX_TARGETS = 128  # targets of one measurement
 TOR_KINDS = ("dir_port", "or_port", "or_port_dirauth", "obfs4")
 TAMPERED = (
     "header_field_name",
@@ -21,157 +28,180 @@ TAMPERED = (
 )
 
 
-def dnscheck(document: Json) -> Imported:
+def read_dnscheck(document: Json) -> ImportedMeasurement:
     """The resolver's own name, then a question to each of its addresses."""
-    keys = obj(document.get("test_keys"))
-    made = Steps()
+    keys = as_object(document.get("test_keys"))
+    steps = Steps()
     groups = {}
-    bootstrap = obj(keys.get("bootstrap"))
-    for row in rows(bootstrap.get("queries")):
-        made.label = "bootstrap"
-        for seen in s.queries(row):
-            made.add(seen)
-    if failure(keys.get("bootstrap_failure")) and not made.made:
-        made.label = "bootstrap"
-        reached(made, Operation.RESOLVE, failure(keys.get("bootstrap_failure")))
-    if made.made:
+    bootstrap = as_object(keys.get("bootstrap"))
+    for row in as_rows(bootstrap.get("queries")):
+        steps.label = "bootstrap"
+        for observation in archival.parse_queries(row):
+            steps.add(observation)
+    if parse_failure(keys.get("bootstrap_failure")) and not steps.observations:
+        steps.label = "bootstrap"
+        add_outcome(steps, Operation.RESOLVE, parse_failure(keys.get("bootstrap_failure")))
+    if steps.observations:
         groups["bootstrap"] = "bootstrap"
-    for url, found in list(obj(keys.get("lookups")).items())[:MOST]:
-        made.label = label = f"lookup-{url}"[:200]
-        _resolver(made, url, obj(found))
-        if made.here():
+    for url, lookup_keys in list(as_object(keys.get("lookups")).items())[:MAX_TARGETS]:
+        steps.label = label = f"lookup-{url}"[:200]
+        _add_resolver(steps, url, as_object(lookup_keys))
+        if steps.select_current():
             groups[label] = "lookup"
-    return imported(document, "dnscheck", made, groups)
+    return import_steps(document, "dnscheck", steps, groups)
 
 
-def _resolver(made: Steps, url: str, found: Json) -> None:
+def _add_resolver(steps: Steps, url: str, lookup_keys: Json) -> None:
     """Reached or not by the step that failed; that it answers is an exchange in its protocol."""
-    hop = Hop(url)
-    hop.connects, hop.handshakes = rows(found.get("tcp_connect")), rows(found.get("tls_handshakes"))
-    walk(made, hop)
-    word = failure(found.get("failure"))
-    if any(x.failure is not None for x in made.here()):
+    hop = HopRows(url)
+    hop.connects = as_rows(lookup_keys.get("tcp_connect"))
+    hop.handshakes = as_rows(lookup_keys.get("tls_handshakes"))
+    add_hop_steps(steps, hop)
+    failure_code = parse_failure(lookup_keys.get("failure"))
+    if any(x.failure is not None for x in steps.select_current()):
         return
-    parent = len(made.made) - 1 if made.here() else None
-    exchange = Exchange(protocol="dns", reply="" if word else "answer")
-    made.add(_exchange(exchange, word), parent)
+    parent = len(steps.observations) - 1 if steps.select_current() else None
+    exchange = Exchange(protocol="dns", reply="" if failure_code else "answer")
+    steps.add(_build_exchange(exchange, failure_code), parent)
 
 
-def _exchange(exchange: Exchange, word: Failure | None, udp: Udp | None = None) -> Observation:
+def _build_exchange(
+    exchange: Exchange, failure_code: Failure | None, udp: Udp | None = None
+) -> Observation:
     return Observation(
         operation=Operation.EXCHANGE,
         started_us=0,
         duration_us=0,
-        failure=_spoken(word),
+        failure=_map_dns_failure(failure_code),
         udp=udp,
         exchange=exchange,
     )
 
 
-def _spoken(word: Failure | None) -> Failure | None:
+def _map_dns_failure(failure_code: Failure | None) -> Failure | None:
     """A DNS failure over a sealed connection is a reply that does not fit."""
-    return Failure.UNEXPECTED_REPLY if word and word.startswith("dns_") else word
+    return (
+        Failure.UNEXPECTED_REPLY
+        if failure_code and failure_code.startswith("dns_")
+        else failure_code
+    )
 
 
-def stunreachability(document: Json) -> Imported:
-    keys = obj(document.get("test_keys"))
-    made = Steps(label="stun")
-    for row in rows(keys.get("queries")):
-        for seen in s.queries(row):
-            made.add(seen)
-    word = failure(keys.get("failure"))
-    told = any(x.failure is not None and x.failure is word for x in made.made)
-    if not told and ("failure" in keys or keys.get("endpoint")):
-        address, port = _udp_end(keys, made)
-        exchange = Exchange(protocol="stun", reply="" if word else "binding_success")
+def read_stunreachability(document: Json) -> ImportedMeasurement:
+    keys = as_object(document.get("test_keys"))
+    steps = Steps(label="stun")
+    for row in as_rows(keys.get("queries")):
+        for observation in archival.parse_queries(row):
+            steps.add(observation)
+    failure_code = parse_failure(keys.get("failure"))
+    is_recorded = any(
+        x.failure is not None and x.failure is failure_code for x in steps.observations
+    )
+    if not is_recorded and ("failure" in keys or keys.get("endpoint")):
+        address, port = _find_udp_endpoint(keys, steps)
+        exchange = Exchange(protocol="stun", reply="" if failure_code else "binding_success")
         udp = Udp(address=address, port=port) if address else None
-        made.add(_exchange(exchange, word, udp), made.lookup_of(address) if address else None)
-    return imported(document, "stunreachability", made, {"stun": "stun"} if made.made else {})
+        steps.add(
+            _build_exchange(exchange, failure_code, udp),
+            steps.find_lookup(address) if address else None,
+        )
+    return import_steps(
+        document, "stunreachability", steps, {"stun": "stun"} if steps.observations else {}
+    )
 
 
-def _udp_end(keys: Json, made: Steps) -> tuple[str, int]:
-    end = s.split(keys.get("endpoint"))
+def _find_udp_endpoint(keys: Json, steps: Steps) -> tuple[str, int]:
+    end = archival.split_endpoint(keys.get("endpoint"))
     if end[0]:
         return end
-    own = (a for x in made.made if x.dns for a in x.dns.addresses)
-    return next(own, ""), 3478
+    own_addresses = (a for x in steps.observations if x.dns for a in x.dns.addresses)
+    return next(own_addresses, ""), 3478
 
 
-def tor(document: Json) -> Imported:
+def read_tor(document: Json) -> ImportedMeasurement:
     """One target is one endpoint; those of a kind stand in for each other."""
-    keys = obj(document.get("test_keys"))
-    made = Steps()
+    keys = as_object(document.get("test_keys"))
+    steps = Steps()
     groups = {}
-    for name, found in list(obj(keys.get("targets")).items())[:MOST]:
-        target = obj(found)
-        kind = text(target.get("target_protocol"), 32)
+    for name, target_keys in list(as_object(keys.get("targets")).items())[:MAX_TARGETS]:
+        target = as_object(target_keys)
+        kind = as_text(target.get("target_protocol"), 32)
         if kind not in TOR_KINDS:
             continue
-        made.label = label = f"{kind}-{name}"[:200]
-        _tor_target(made, target)
-        if made.here():
+        steps.label = label = f"{kind}-{name}"[:200]
+        _add_tor_target(steps, target)
+        if steps.select_current():
             groups[label] = kind
-    return imported(document, "tor_targets", made, groups)
+    return import_steps(document, "tor_targets", steps, groups)
 
 
-def _tor_target(made: Steps, target: Json) -> None:
-    address, port = s.split(target.get("target_address"))
-    hop = Hop(f"tcp://{address or 'x'}:{port}")
-    hop.connects = rows(target.get("tcp_connect"))
-    walk(made, hop)
-    word = failure(target.get("failure"))
-    if any(x.failure is not None for x in made.here()):
+def _add_tor_target(steps: Steps, target: Json) -> None:
+    address, port = archival.split_endpoint(target.get("target_address"))
+    hop = HopRows(f"tcp://{address or 'x'}:{port}")
+    hop.connects = as_rows(target.get("tcp_connect"))
+    add_hop_steps(steps, hop)
+    failure_code = parse_failure(target.get("failure"))
+    if any(x.failure is not None for x in steps.select_current()):
         return
-    if not made.here() and word is not None:
-        reached(made, Operation.CONNECT, word)
+    if not steps.select_current() and failure_code is not None:
+        add_outcome(steps, Operation.CONNECT, failure_code)
         return
-    parent = len(made.made) - 1 if made.here() else None
-    exchange = Exchange(protocol="tor", reply="" if word else "handshake")
-    made.add(_exchange(exchange, word), parent)
+    parent = len(steps.observations) - 1 if steps.select_current() else None
+    exchange = Exchange(protocol="tor", reply="" if failure_code else "handshake")
+    steps.add(_build_exchange(exchange, failure_code), parent)
 
 
-def header_fields(document: Json) -> Imported:
+def read_header_fields(document: Json) -> ImportedMeasurement:
     """http_header_field_manipulation: what came back of the headers that went out."""
-    keys = obj(document.get("test_keys"))
-    made = Steps(label="echo")
-    requests = rows(keys.get("requests"))
-    word = failure(requests[0].get("failure")) if requests else None
-    word = word or failure(keys.get("failure"))
-    tampering = obj(keys.get("tampering"))
+    keys = as_object(document.get("test_keys"))
+    steps = Steps(label="echo")
+    requests = as_rows(keys.get("requests"))
+    failure_code = parse_failure(requests[0].get("failure")) if requests else None
+    failure_code = failure_code or parse_failure(keys.get("failure"))
+    tampering = as_object(keys.get("tampering"))
     differences = tuple(name for name in TAMPERED if tampering.get(name) is True)
-    if texts(tampering.get("header_name_diff")):
+    if as_texts(tampering.get("header_name_diff")):
         differences = (*differences, "header_name_diff")
     if tampering.get("total") is True:
         differences = (*differences, "no_echo")
-    if requests or tampering or word:
+    if requests or tampering or failure_code:
         # "total" is also what OONI says of an echo service that was not reached
-        _echo(made, "http_echo", word, () if word else differences)
-    return imported(document, "middlebox", made, {"echo": "echo"} if made.made else {})
+        _add_echo(steps, "http_echo", failure_code, () if failure_code else differences)
+    return import_steps(
+        document, "middlebox", steps, {"echo": "echo"} if steps.observations else {}
+    )
 
 
-def request_lines(document: Json) -> Imported:
+def read_request_lines(document: Json) -> ImportedMeasurement:
     """http_invalid_request_line: five lines no server understands, each echoed as it was sent."""
-    keys = obj(document.get("test_keys"))
-    made = Steps()
-    sent, received = _list(keys.get("sent")), _list(keys.get("received"))
-    failures = _list(keys.get("failure_list"))
+    keys = as_object(document.get("test_keys"))
+    steps = Steps()
+    sent = _as_list(keys.get("sent"))
+    received = _as_list(keys.get("received"))
+    failures = _as_list(keys.get("failure_list"))
     for index in range(min(max(len(sent), len(received), len(failures)), 16)):
-        made.label = f"line-{index + 1}"
-        word = failure(failures[index]) if index < len(failures) else None
-        same = (
+        steps.label = f"line-{index + 1}"
+        failure_code = parse_failure(failures[index]) if index < len(failures) else None
+        is_same = (
             index < len(sent)
             and index < len(received)
-            and binary(sent[index]) == binary(received[index])
+            and as_bytes(sent[index]) == as_bytes(received[index])
         )
-        _echo(made, "tcp_echo", word, () if same or word else ("echo_differs",))
-    return imported(document, "middlebox", made, {x.endpoint: "line" for x in made.made})
+        _add_echo(
+            steps, "tcp_echo", failure_code, () if is_same or failure_code else ("echo_differs",)
+        )
+    return import_steps(
+        document, "middlebox", steps, {x.endpoint: "line" for x in steps.observations}
+    )
 
 
-def _echo(made: Steps, protocol: str, word: Failure | None, differences: tuple[str, ...]) -> None:
-    reply = "" if word else "echo"
+def _add_echo(
+    steps: Steps, protocol: str, failure_code: Failure | None, differences: tuple[str, ...]
+) -> None:
+    reply = "" if failure_code else "echo"
     exchange = Exchange(protocol=protocol, reply=reply, differences=differences)
-    made.add(_exchange(exchange, word))
+    steps.add(_build_exchange(exchange, failure_code))
 
 
-def _list(value: object) -> list[object]:
+def _as_list(value: object) -> list[object]:
     return value[:16] if isinstance(value, list) else []

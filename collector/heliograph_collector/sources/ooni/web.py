@@ -11,170 +11,179 @@ from urllib.parse import urljoin
 
 from heliograph.failure import Operation
 from heliograph.observation import Observation
-from heliograph_collector.sources.ooni import archival as s
-from heliograph_collector.sources.ooni import blocking_only
-from heliograph_collector.sources.ooni.archival import Steps, host_name
-from heliograph_collector.sources.ooni.control import control_view, helper_answered
+from heliograph_collector.sources.ooni import archival, blocking_only
+from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.control import build_control_view, has_helper_answer
 from heliograph_collector.sources.ooni.envelope import (
-    Imported,
+    ImportedMeasurement,
     UnreadableError,
-    link,
-    measurement,
-    taken,
-    vantage,
+    build_measurement,
+    build_record,
+    detect_link,
+    parse_vantage,
 )
-from heliograph_collector.sources.ooni.failures import failure
-from heliograph_collector.sources.ooni.http_facts import urlsplit_scheme
-from heliograph_collector.sources.ooni.steps_builder import Hop, walk
-from heliograph_collector.sources.ooni.values import Json, obj, rows, text, texts
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.ooni.http_facts import parse_scheme
+from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
+from heliograph_collector.sources.ooni.values import Json, as_object, as_rows, as_text, as_texts
 
-MOST_HOPS = 16
+MAX_HOPS = 16
 
 
-def read(document: Json) -> Imported:
+def read_web_connectivity(document: Json) -> ImportedMeasurement:
     """Raises UnreadableError when there is no URL to speak of."""
-    keys = obj(document.get("test_keys"))
-    url = text(document.get("input")) or text(
-        obj(keys.get("x_control_request")).get("http_request")
+    keys = as_object(document.get("test_keys"))
+    url = as_text(document.get("input")) or as_text(
+        as_object(keys.get("x_control_request")).get("http_request")
     )
-    for request in rows(keys.get("requests"))[::-1] if not url else ():
-        url = url or text(obj(request.get("request")).get("url"))  # the first is listed last
-    if url and urlsplit_scheme(url) not in ("http", "https"):
+    for request in as_rows(keys.get("requests"))[::-1] if not url else ():
+        url = url or as_text(
+            as_object(request.get("request")).get("url")
+        )  # the first is listed last
+    if url and parse_scheme(url) not in ("http", "https"):
         raise UnreadableError("its input is no http or https URL")
-    hops = chain(keys, url)
-    made = Steps(trusted=document.get("software_name") != "heliograph")
-    known = blocking_only.told(keys) if url else None
-    if known is not None:
-        blocking_only.complete(keys, hops[0], made, known)
+    hops = build_chain(keys, url)
+    steps = Steps(trusted=document.get("software_name") != "heliograph")
+    helper_comparison = blocking_only.read_helper_comparison(keys) if url else None
+    if helper_comparison is not None:
+        blocking_only.add_missing_steps(keys, hops[0], steps, helper_comparison)
     for depth, hop in enumerate(hops):
-        made.label = label(depth)
-        walk(made, hop)
-    if not made.made:
-        _lone_failure(made, keys)
-    online = link(document, made.made, helper=helper_answered(keys) or known is not None)
-    of = measurement(document, made.made, experiment="web", target=url, online=online)
-    if known is not None:
-        control = blocking_only.control_view(document, hops[0], made, known)
+        steps.label = make_label(depth)
+        add_hop_steps(steps, hop)
+    if not steps.observations:
+        _add_lone_failure(steps, keys)
+    online = detect_link(
+        document,
+        steps.observations,
+        helper=has_helper_answer(keys) or helper_comparison is not None,
+    )
+    web_measurement = build_measurement(
+        document, steps.observations, experiment="web", target=url, online=online
+    )
+    if helper_comparison is not None:
+        control = blocking_only.build_control_view(document, hops[0], steps, helper_comparison)
     else:
-        seen = [(hop.url, _seen(made, d)) for d, hop in enumerate(hops)]
-        control = control_view(keys, seen, document)
-    place = vantage(document)
-    return Imported(
+        page_observations = [(hop.url, _select_hop(steps, d)) for d, hop in enumerate(hops)]
+        control = build_control_view(keys, page_observations, document)
+    probe_vantage = parse_vantage(document)
+    return ImportedMeasurement(
         input=url,
         test_name="web_connectivity",
-        probe_cc=place.country,
-        probe_asn=f"AS{place.asn}",
-        taken=taken(document, of),
+        probe_cc=probe_vantage.country,
+        probe_asn=f"AS{probe_vantage.asn}",
+        record=build_record(document, web_measurement),
         control=control,
     )
 
 
-def label(depth: int) -> str:
+def make_label(depth: int) -> str:
     return f"redirect-{depth}" if depth else ""
 
 
-def _seen(made: Steps, depth: int) -> list[Observation]:
-    return [x for x in made.made if x.endpoint == label(depth)]
+def _select_hop(steps: Steps, depth: int) -> list[Observation]:
+    return [x for x in steps.observations if x.endpoint == make_label(depth)]
 
 
-def _lone_failure(made: Steps, keys: Json) -> None:
+def _add_lone_failure(steps: Steps, keys: Json) -> None:
     """A run so old or so short that only the words of its failures are left."""
-    made.label = ""
-    word = failure(keys.get("dns_experiment_failure"))
-    if word is not None:
-        made.add(s.step(Operation.RESOLVE, {}, word))
+    steps.label = ""
+    failure_code = parse_failure(keys.get("dns_experiment_failure"))
+    if failure_code is not None:
+        steps.add(archival.build_step(Operation.RESOLVE, {}, failure_code))
 
 
-def chain(keys: Json, url: str) -> list[Hop]:
+def build_chain(keys: Json, url: str) -> list[HopRows]:
     """The pages in order. A row without a place of its own goes to the host it names."""
-    requests = _in_order(rows(keys.get("requests")), url)
-    hops = [Hop(url)]
+    requests = _sort_requests(as_rows(keys.get("requests")), url)
+    hops = [HopRows(url)]
     for number, request in enumerate(requests):
-        depth = _depth(request)
+        depth = _read_depth(request)
         depth = number if depth is None else depth
-        if depth >= MOST_HOPS:
+        if depth >= MAX_HOPS:
             break
-        _reach(hops, depth)
+        _extend_hops(hops, depth)
         hops[depth].requests.append(request)
-        hops[depth].url = text(obj(request.get("request")).get("url")) or hops[depth].url
+        hops[depth].url = as_text(as_object(request.get("request")).get("url")) or hops[depth].url
     lists = (
         ("queries", "queries"),
         ("x_dns_duplicate_responses", "duplicates"),
         ("tcp_connect", "connects"),
         ("tls_handshakes", "handshakes"),
     )
-    given: dict[str, Hop] = {}
+    hop_by_address: dict[str, HopRows] = {}
     for key, name in lists:
         if name == "connects":
-            given = _given(hops)
-        for row in rows(keys.get(key)):
-            hop = _hop_of(hops, row, given)
+            hop_by_address = _map_addresses(hops)
+        for row in as_rows(keys.get(key)):
+            hop = _find_hop(hops, row, hop_by_address)
             if hop is not None:
                 getattr(hop, name).append(row)
-    _name_hops(hops)
+    _fill_urls(hops)
     return hops
 
 
-def _in_order(requests: list[Json], url: str) -> list[Json]:
+def _sort_requests(requests: list[Json], url: str) -> list[Json]:
     """First to last. Tagged ones know their place; the others are listed last first."""
-    if any(_depth(r) is not None for r in requests):
+    if any(_read_depth(r) is not None for r in requests):
         return requests
-    urls = [text(obj(r.get("request")).get("url")) for r in requests]
+    urls = [as_text(as_object(r.get("request")).get("url")) for r in requests]
     first_first = len(urls) > 1 and urls[0] == url != urls[-1]
     return requests if first_first else requests[::-1]
 
 
-def _depth(row: Json) -> int | None:
-    for tag in texts(row.get("tags")):
+def _read_depth(row: Json) -> int | None:
+    for tag in as_texts(row.get("tags")):
         name, _, number = tag.partition("=")
         if name == "depth" and number.isdecimal() and len(number) < 4:
             return int(number)
     return None
 
 
-def _hop_of(hops: list[Hop], row: Json, given: Mapping[str, Hop]) -> Hop | None:
-    depth = _depth(row)
+def _find_hop(
+    hops: list[HopRows], row: Json, hop_by_address: Mapping[str, HopRows]
+) -> HopRows | None:
+    depth = _read_depth(row)
     if depth is not None:
-        if depth >= MOST_HOPS:
+        if depth >= MAX_HOPS:
             return None
-        _reach(hops, depth)
+        _extend_hops(hops, depth)
         return hops[depth]
-    named = host_name(text(row.get("hostname")) or text(row.get("server_name")))
-    if named:
-        return next((hop for hop in hops if hop.host == named), None)
-    address = text(row.get("ip"), 64)
-    return given.get(address, hops[0])
+    host = normalize_host(as_text(row.get("hostname")) or as_text(row.get("server_name")))
+    if host:
+        return next((hop for hop in hops if hop.host == host), None)
+    address = as_text(row.get("ip"), 64)
+    return hop_by_address.get(address, hops[0])
 
 
-def _given(hops: list[Hop]) -> dict[str, Hop]:
+def _map_addresses(hops: list[HopRows]) -> dict[str, HopRows]:
     """By address, the first page whose lookups gave it."""
-    found: dict[str, Hop] = {}
+    hop_by_address: dict[str, HopRows] = {}
     for hop in hops:
-        for address in (a for query in hop.queries for a in _addresses(query)):
-            found.setdefault(address, hop)
-    return found
+        for address in (a for query in hop.queries for a in _select_addresses(query)):
+            hop_by_address.setdefault(address, hop)
+    return hop_by_address
 
 
-def _addresses(query: Json) -> set[str]:
-    return {a.data for x in s.queries(query) if x.dns for a in x.dns.answers}
+def _select_addresses(query: Json) -> set[str]:
+    return {a.data for x in archival.parse_queries(query) if x.dns for a in x.dns.answers}
 
 
-def _reach(hops: list[Hop], depth: int) -> None:
+def _extend_hops(hops: list[HopRows], depth: int) -> None:
     while len(hops) <= depth:
-        hops.append(Hop(""))
+        hops.append(HopRows(""))
 
 
-def _name_hops(hops: list[Hop]) -> None:
+def _fill_urls(hops: list[HopRows]) -> None:
     """A page that was never asked for has the address that the one before sent to."""
-    for before, hop in pairwise(hops):
+    for previous, hop in pairwise(hops):
         if hop.url:
             continue
-        replies = [s.page(r, before.url)[-1].http for r in before.requests]
+        replies = [archival.parse_page(r, previous.url)[-1].http for r in previous.requests]
         location = next((http.location for http in replies if http and http.location), "")
-        name = next((text(q.get("hostname"), 256) for q in hop.queries), "")
+        name = next((as_text(q.get("hostname"), 256) for q in hop.queries), "")
         secure = any(hop.handshakes) or not any(c.get("port") == 80 for c in hop.connects)
-        guess = f"{'https' if secure else 'http'}://{name}/" if name else ""
+        guessed_url = f"{'https' if secure else 'http'}://{name}/" if name else ""
         try:
-            hop.url = urljoin(before.url, location) if location else guess
+            hop.url = urljoin(previous.url, location) if location else guessed_url
         except ValueError:
-            hop.url = guess
+            hop.url = guessed_url

@@ -2,133 +2,215 @@
 
 import contextlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from google.protobuf.message import DecodeError
 
 from heliograph.codec import CodecError, epoch_from_pb, measurement_from_pb
-from heliograph.envelope import EnvelopeError, decompress
-from heliograph.observation import Epoch, Measurement
+from heliograph.envelope import EnvelopeError, decompress_batch
+from heliograph.failure import Operation
+from heliograph.observation import Epoch, Exchange, Link, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import (
+    DecodeFailure,
     JournalRow,
-    Kind,
-    Presence,
-    Refused,
-    Taken,
+    PresenceRow,
+    ReceivedMeasurement,
+    RowKind,
     Vantage,
-    counted_us,
+    effective_time_us,
     is_established,
 )
-from heliograph_collector.store.journal.digests import stretches
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
-_PARTS = 1 << 16  # above every index of a batch: ids of what one of its measurements unfolds into
-_NOWHERE = Epoch(id="", started_us=0)
+EXPERIMENT = "digest"
+MAX_REPORTS = 512  # stretches of one digest; of more, hours are told in pairs, fours …
+_STATE_WORDS = {1: "answers", 2: "fails", 3: "both"}
+
+
+def unfold_digest(measurement: Measurement) -> list[Measurement]:
+    """`measurement` itself when there is nothing in it to unfold."""
+    digest = measurement.digest
+    if digest is None or measurement.experiment != EXPERIMENT:
+        return [measurement]
+    class_count = len(digest.classes)
+    step_s = digest.step_s
+    steps = [
+        digest.lives[step_index : step_index + class_count]
+        for step_index in range(0, len(digest.lives), class_count)
+    ]
+    while len(list(groupby(steps))) > MAX_REPORTS:
+        steps = list(_merge_pairs(steps))
+        step_s = 2 * step_s
+    reports = []
+    step_index = 0
+    for states, equal_steps in groupby(steps):
+        count = len(list(equal_steps))
+        reports.append(
+            _build_report(measurement, digest.classes, states, step_index * step_s, count * step_s)
+        )
+        step_index += count
+    return reports
+
+
+def _build_report(
+    measurement: Measurement, classes: tuple[str, ...], states: bytes, after_s: int, length_s: int
+) -> Measurement:
+    state_by_class = {
+        name: _STATE_WORDS[state] for name, state in zip(classes, states, strict=True) if state
+    }
+    return replace(
+        measurement,
+        started_us=measurement.started_us + after_s * 1_000_000,
+        monotonic_us=measurement.monotonic_us + after_s * 1_000_000,
+        runtime_us=length_s * 1_000_000,
+        link=_derive_link(state_by_class),
+        digest=None,
+        observations=tuple(
+            Observation(
+                operation=Operation.EXCHANGE,
+                started_us=0,
+                duration_us=0,
+                endpoint=name,
+                exchange=Exchange(protocol=EXPERIMENT, reply=reply),
+            )
+            for name, reply in state_by_class.items()
+        ),
+    )
+
+
+def _derive_link(state_by_class: dict[str, str]) -> Link:
+    """In doubt unknown."""
+    foreign, domestic, name_lookup = (
+        state_by_class.get(name, "") for name in ("foreign", "domestic", "dns")
+    )
+    if foreign == "answers":
+        return Link.NO_RESOLVER if name_lookup == "fails" else Link.ONLINE
+    if foreign == "fails" and domestic == "answers":
+        return Link.DOMESTIC_ONLY
+    is_offline = foreign == domestic == name_lookup == "fails"
+    return Link.OFFLINE if is_offline else Link.UNKNOWN
+
+
+def _merge_pairs(steps: list[bytes]) -> Iterator[bytes]:
+    for index in range(0, len(steps), 2):
+        pair = steps[index : index + 2]
+        yield bytes(a | b for a, b in zip(pair[0], pair[-1], strict=True))
+
+
+_PART_STRIDE = (
+    1 << 16
+)  # above every index of a batch: ids of what one of its measurements unfolds into
+_UNKNOWN_EPOCH = Epoch(id="", started_us=0)
 
 
 @dataclass(slots=True)
-class Read:
+class DecodedRows:
     """What some journal rows came to."""
 
-    taken: list[Taken] = field(default_factory=list)
-    presence: list[Presence] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    records: list[ReceivedMeasurement] = field(default_factory=list)
+    presence: list[PresenceRow] = field(default_factory=list)
+    failures: list[DecodeFailure] = field(default_factory=list)
 
 
-def read_rows(rows: Iterable[JournalRow], names: Pseudonyms) -> Read:
-    """Never raises on what an agent sent: it ends up in `refused`, with the reason."""
-    read = Read()
+def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows:
+    """Never raises on what an agent sent: it ends up in `failures`, with the reason."""
+    decoded = DecodedRows()
     for row in rows:
-        if row.kind is Kind.ENVELOPE:
-            _envelope(row, names, read)
+        if row.kind is RowKind.ENVELOPE:
+            _decode_envelope(row, pseudonyms, decoded)
         else:
-            read.presence.append(_presence(row, names))
-    return read
+            decoded.presence.append(_build_presence(row, pseudonyms))
+    return decoded
 
 
-def _envelope(row: JournalRow, names: Pseudonyms, read: Read) -> None:
+def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRows) -> None:
     try:
-        batch = decompress(row.body)
+        batch = decompress_batch(row.body)
     except EnvelopeError as error:
-        read.refused.append(_refused(row, -1, error.reason, row.body))
+        decoded.failures.append(_build_failure(row, -1, error.reason, row.body))
         return
-    epochs = _epochs(batch)
-    unfolded = False
+    epochs = _decode_epochs(batch)
+    is_unfolded = False
     for index, message in enumerate(batch.measurements):
         try:
             measurement = measurement_from_pb(message)
-            epoch = epochs.get(measurement.epoch, _NOWHERE)
-            told = [measurement] if unfolded else stretches(measurement)
-            unfolded = unfolded or len(told) > 1  # one of a batch, which is all that agents send
-            for part, one in enumerate(told):
-                read.taken.append(_taken(row, index + part * _PARTS, one, epoch, names))
+            epoch = epochs.get(measurement.epoch, _UNKNOWN_EPOCH)
+            reports = [measurement] if is_unfolded else unfold_digest(measurement)
+            is_unfolded = (
+                is_unfolded or len(reports) > 1
+            )  # one of a batch, which is all that agents send
+            for part, report in enumerate(reports):
+                decoded.records.append(
+                    _build_record(row, index + part * _PART_STRIDE, report, epoch, pseudonyms)
+                )
         except CodecError as error:
             body = message.SerializeToString()
-            read.refused.append(_refused(row, index, str(error)[:200], body))
+            decoded.failures.append(_build_failure(row, index, str(error)[:200], body))
 
 
-def _taken(
-    row: JournalRow, index: int, measurement: Measurement, epoch: Epoch, names: Pseudonyms
-) -> Taken:
-    place = Vantage.of(row.country, row.asn, epoch)
-    at_us = counted_us(measurement, row.received_us)
-    return Taken(
-        id=names.measurement(row.agent, row.sequence, index),
+def _build_record(
+    row: JournalRow, index: int, measurement: Measurement, epoch: Epoch, pseudonyms: Pseudonyms
+) -> ReceivedMeasurement:
+    vantage = Vantage.from_peer(row.country, row.asn, epoch)
+    effective_us = effective_time_us(measurement, row.received_us)
+    return ReceivedMeasurement(
+        id=pseudonyms.measurement(row.agent, row.sequence, index),
         position=row.position,
         received_us=row.received_us,
-        nym=names.vantage(row.agent, place.country, place.asn, at_us),
+        pseudonym=pseudonyms.vantage(row.agent, vantage.country, vantage.asn, effective_us),
         prefix=row.prefix,
         role=row.role,
-        vantage=place,
+        vantage=vantage,
         measurement=measurement,
-        established=is_established(row.since_s, at_us),
+        established=is_established(row.since_s, effective_us),
     )
 
 
-def _presence(row: JournalRow, names: Pseudonyms) -> Presence:
+def _build_presence(row: JournalRow, pseudonyms: Pseudonyms) -> PresenceRow:
     """The body is the session's Hello; without a readable one the place is less well known."""
-    ours = row.kind in (Kind.START, Kind.FAULT)
+    is_own_row = row.kind in (RowKind.START, RowKind.FAULT)
     hello = intake_pb2.Hello()
-    if not ours:
+    if not is_own_row:
         with contextlib.suppress(DecodeError):
             hello = intake_pb2.Hello.FromString(row.body)
-    place = Vantage.of(row.country, row.asn, hello)
-    nym = names.vantage(row.agent, place.country, place.asn, row.received_us)
-    return Presence(
+    vantage = Vantage.from_peer(row.country, row.asn, hello)
+    pseudonym = pseudonyms.vantage(row.agent, vantage.country, vantage.asn, row.received_us)
+    return PresenceRow(
         kind=row.kind,
         position=row.position,
         received_us=row.received_us,
-        vantage=place,
-        nym="" if ours else nym,
+        vantage=vantage,
+        pseudonym="" if is_own_row else pseudonym,
         prefix=row.prefix,
         role=row.role,
         heard_us=row.heard_us,
-        why=_why(row.body) if row.kind is Kind.FAULT else "",
+        reason=_parse_fault_reason(row.body) if row.kind is RowKind.FAULT else "",
     )
 
 
-def _why(body: bytes) -> str:
+def _parse_fault_reason(body: bytes) -> str:
     """ "" when a fault of a collector before or after us says it otherwise."""
     try:
-        said = json.loads(body)
+        fault = json.loads(body)
     except ValueError:
         return ""
-    return str(said.get("why", ""))[:32] if isinstance(said, dict) else ""
+    return str(fault.get("why", ""))[:32] if isinstance(fault, dict) else ""
 
 
-def _epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:
+def _decode_epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:
     epochs: dict[str, Epoch] = {}
     for message in batch.epochs:
-        epoch = _epoch(message)
+        epoch = _decode_epoch(message)
         if epoch is not None:
             epochs[epoch.id] = epoch
     return epochs
 
 
-def _epoch(message: opb.Epoch) -> Epoch | None:
+def _decode_epoch(message: opb.Epoch) -> Epoch | None:
     """None when it is not ours: its measurements then have no declared place."""
     try:
         return epoch_from_pb(message)
@@ -136,7 +218,7 @@ def _epoch(message: opb.Epoch) -> Epoch | None:
         return None
 
 
-def _refused(row: JournalRow, index: int, reason: str, body: bytes) -> Refused:
-    return Refused(
+def _build_failure(row: JournalRow, index: int, reason: str, body: bytes) -> DecodeFailure:
+    return DecodeFailure(
         position=row.position, index=index, received_us=row.received_us, reason=reason, body=body
     )

@@ -6,25 +6,27 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from heliograph_collector.model.records import JournalRow, Kind, Role
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
-Range = tuple[int, int]  # first and last, both inclusive
+SequenceRange = tuple[int, int]  # first and last, both inclusive
 
 
-def fold(ranges: Iterable[Range], numbers: Iterable[int]) -> list[Range]:
+def merge_ranges(ranges: Iterable[SequenceRange], numbers: Iterable[int]) -> list[SequenceRange]:
     """The fewest ranges that cover the same numbers as `ranges` and `numbers` together."""
-    folded: list[Range] = []
+    merged: list[SequenceRange] = []
     for first, last in sorted([*ranges, *((n, n) for n in numbers)]):
-        if folded and first <= folded[-1][1] + 1:
-            folded[-1] = (folded[-1][0], max(folded[-1][1], last))
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:
-            folded.append((first, last))
-    return folded
+            merged.append((first, last))
+    return merged
 
 
-PAGE = 4_096
+PAGE_BYTES = 4_096
 ROW_LIMIT = 500  # rows forgotten in one commit
-ENVELOPES, PRESENCE = "kind = 'envelope'", "kind <> 'envelope'"  # in the words of the indices
+# in the words of the indices
+ENVELOPE_CONDITION = "kind = 'envelope'"
+PRESENCE_CONDITION = "kind <> 'envelope'"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -47,10 +49,10 @@ CREATE TABLE IF NOT EXISTS forgotten (
 """
 
 # What journals of before do not have: (table, column). Each is added with the default above.
-_LATER = (("journal", "alive_us"), ("log", "heard_us"), ("log", "since_s"))
+_ADDED_COLUMNS = (("journal", "alive_us"), ("log", "heard_us"), ("log", "since_s"))
 
 # Asked first instead of ON CONFLICT DO NOTHING, which would use up a position for nothing.
-APPEND = """
+APPEND_SQL = """
 INSERT INTO log
   (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body, heard_us, since_s)
 SELECT :kind, :agent, :sequence, :received_us, :country, :asn, :prefix, :role, :carrier, :body,
@@ -62,13 +64,13 @@ WHERE :kind <> 'envelope' OR NOT EXISTS (
 )
 """
 
-READ = (
+SELECT_SQL = (
     "SELECT position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier,"
     " body, heard_us, since_s FROM log"
 )
 
 
-def connect(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Connection:
+def open_database(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Connection:
     """A connection that belongs to one thread at a time. Raises sqlite3.Error.
 
     What goes through one that is not durable waits for the next commit that is, or for the system.
@@ -78,15 +80,15 @@ def connect(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Co
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         if limit_bytes:
-            db.execute(f"PRAGMA max_page_count = {max(limit_bytes // PAGE, 16)}")
-        _create(db)
+            db.execute(f"PRAGMA max_page_count = {max(limit_bytes // PAGE_BYTES, 16)}")
+        _create_schema(db)
     except sqlite3.Error:
         db.close()
         raise
     return db
 
 
-def parameters(row: JournalRow) -> dict[str, Any]:
+def build_parameters(row: JournalRow) -> dict[str, Any]:
     return {
         "kind": row.kind,
         "agent": row.agent,
@@ -103,17 +105,17 @@ def parameters(row: JournalRow) -> dict[str, Any]:
     }
 
 
-def row_of(found: tuple[Any, ...]) -> JournalRow:
-    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier = found[:10]
-    body, heard_us, since_s = found[10:]
+def parse_row(values: tuple[Any, ...]) -> JournalRow:
+    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier = values[:10]
+    body, heard_us, since_s = values[10:]
     return JournalRow(
-        kind=Kind(kind),
+        kind=RowKind(kind),
         agent=agent,
         received_us=received_us,
         country=country,
         asn=asn,
         prefix=prefix,
-        role=Role(role),
+        role=AgentRole(role),
         carrier=carrier,
         sequence=sequence,
         body=body,
@@ -123,100 +125,102 @@ def row_of(found: tuple[Any, ...]) -> JournalRow:
     )
 
 
-def insert(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | None]:
+def insert_rows(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | None]:
     """The position of each row, None where the envelope was there already."""
     positions: list[int | None] = []
     for row in values:
-        cursor = db.execute(APPEND, row)
+        cursor = db.execute(APPEND_SQL, row)
         positions.append(cursor.lastrowid if cursor.rowcount == 1 else None)
     return positions
 
 
-def body_of(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | None:
+def read_body(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | None:
     """None when there is no such envelope, or not any more."""
-    found = db.execute(
+    row = db.execute(
         "SELECT body FROM log WHERE kind = 'envelope' AND agent = ? AND sequence = ?",
         (agent, sequence),
     ).fetchone()
-    return None if found is None else bytes(found[0])
+    return None if row is None else bytes(row[0])
 
 
 def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
     db.execute("UPDATE journal SET alive_us = ?", (at_us,))
 
 
-def last_alive_us(db: sqlite3.Connection) -> int:
+def read_last_alive_us(db: sqlite3.Connection) -> int:
     """The latest that the mark or a row says; 0 when there is neither."""
     ((marked,),) = db.execute("SELECT alive_us FROM journal")
     newest = db.execute("SELECT received_us FROM log ORDER BY position DESC LIMIT 1").fetchone()
     return int(max(marked, newest[0] if newest else 0))
 
 
-def read(
+def read_rows(
     db: sqlite3.Connection,
     after: int,
     limit: int,
     limit_bytes: int,
-    kinds: Collection[Kind] | None = None,
+    kinds: Collection[RowKind] | None = None,
 ) -> list[JournalRow]:
     rows: list[JournalRow] = []
     size = 0
-    wanted = "1" if kinds is None else f"kind IN ({', '.join('?' * len(kinds))})"
-    if kinds is not None and Kind.ENVELOPE not in kinds:
-        wanted += f" AND {PRESENCE}"  # there is an index on these alone
-    query = f"{READ} WHERE position > ? AND {wanted} ORDER BY position LIMIT ?"
-    for found in db.execute(query, (after, *(kinds or ()), limit)):
-        rows.append(row_of(found))
+    condition = "1" if kinds is None else f"kind IN ({', '.join('?' * len(kinds))})"
+    if kinds is not None and RowKind.ENVELOPE not in kinds:
+        condition += f" AND {PRESENCE_CONDITION}"  # there is an index on these alone
+    query = f"{SELECT_SQL} WHERE position > ? AND {condition} ORDER BY position LIMIT ?"
+    for values in db.execute(query, (after, *(kinds or ()), limit)):
+        rows.append(parse_row(values))
         size += len(rows[-1].body)
         if size >= limit_bytes:
             break
     return rows
 
 
-def forget(db: sqlite3.Connection, which: str, up_to: int, before_us: int, limit: int) -> int:
-    """Drop the oldest ENVELOPES or the oldest PRESENCE at or below `up_to` that came before.
+def delete_old_rows(
+    db: sqlite3.Connection, condition: str, max_position: int, before_us: int, limit: int
+) -> int:
+    """Drop the oldest ENVELOPES or the oldest PRESENCE at or below `max_position` that came before.
 
     The sequences of envelopes are kept as ranges.
     """
     query = (
-        f"SELECT position, agent, sequence FROM log WHERE {which} AND received_us < ?"  # noqa: S608 ours
+        f"SELECT position, agent, sequence FROM log WHERE {condition} AND received_us < ?"  # noqa: S608 ours
         " AND position <= ? ORDER BY received_us LIMIT ?"
     )
-    old = db.execute(query, (before_us, up_to, limit)).fetchall()
-    used: dict[bytes, list[int]] = {}
-    for _, agent, sequence in old if which == ENVELOPES else ():
-        used.setdefault(agent, []).append(sequence)
-    for agent, sequences in used.items():
-        _remember(db, agent, sequences)
-    db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old))
-    return len(old)
+    old_rows = db.execute(query, (before_us, max_position, limit)).fetchall()
+    sequences_by_agent: dict[bytes, list[int]] = {}
+    for _, agent, sequence in old_rows if condition == ENVELOPE_CONDITION else ():
+        sequences_by_agent.setdefault(agent, []).append(sequence)
+    for agent, sequences in sequences_by_agent.items():
+        _record_forgotten(db, agent, sequences)
+    db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old_rows))
+    return len(old_rows)
 
 
-def copy(db: sqlite3.Connection, target: Path) -> None:
+def copy_database(db: sqlite3.Connection, target: Path) -> None:
     """A consistent copy, while another connection writes."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    other = sqlite3.connect(target)
+    target_db = sqlite3.connect(target)
     try:
-        db.backup(other)
+        db.backup(target_db)
     finally:
-        other.close()
+        target_db.close()
 
 
-def _remember(db: sqlite3.Connection, agent: bytes, sequences: list[int]) -> None:
-    known = db.execute("SELECT first, last FROM forgotten WHERE agent = ?", (agent,)).fetchall()
+def _record_forgotten(db: sqlite3.Connection, agent: bytes, sequences: list[int]) -> None:
+    ranges = db.execute("SELECT first, last FROM forgotten WHERE agent = ?", (agent,)).fetchall()
     db.execute("DELETE FROM forgotten WHERE agent = ?", (agent,))
     db.executemany(
         "INSERT INTO forgotten VALUES (?, ?, ?)",
-        ((agent, first, last) for first, last in fold(known, sequences)),
+        ((agent, first, last) for first, last in merge_ranges(ranges, sequences)),
     )
 
 
-def _create(db: sqlite3.Connection) -> None:
+def _create_schema(db: sqlite3.Connection) -> None:
     for statement in _SCHEMA.split(";"):
         db.execute(statement)
-    for table, column in _LATER:
-        there = {found[1] for found in db.execute(f"PRAGMA table_info({table})")}
-        if column not in there:
+    for table, column in _ADDED_COLUMNS:
+        columns = {values[1] for values in db.execute(f"PRAGMA table_info({table})")}
+        if column not in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
     if db.execute("SELECT count(*) FROM journal").fetchone()[0] == 0:
         db.execute("INSERT INTO journal (id) VALUES (?)", (secrets.token_hex(8),))

@@ -16,54 +16,60 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import DAY_US, SECOND_US, Arrival, Lost, Witness
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    DAY_US,
+    SECOND_US,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+)
 from heliograph_collector.sources.replay import Alarm, Replay
-from heliograph_lab.evaluate.baselines.live import entities
+from heliograph_lab.evaluate.baselines.live import scopes_at
 
 _MOST_STATES = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """`rate`: usual events a second; `climb`: what each step up costs, in nats."""
+    """Kleinberg's automaton: usual events a second, and the cost of each step up in nats."""
 
     rate: float
     climb: float
     s: float = 2.0
     states: int = 2
 
-    def gap(self, state: int, seconds: float) -> float:
-        """What a gap costs in a state."""
+    def gap_cost(self, state: int, seconds: float) -> float:
+        """Return the cost of a gap in a state."""
         rate = self.rate * self.s**state
         return rate * seconds - math.log(rate)
 
-    def move(self, before: int, after: int) -> float:
+    def move_cost(self, before: int, after: int) -> float:
         return max(0, after - before) * self.climb
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Events `first` to `last`, both in it, at this state or above."""
+    """Events `first` to `last`, inclusive, at this state or above."""
 
     level: int
     first: int
     last: int
 
 
-def states_for(span_s: float, least_gap_s: float, s: float) -> int:
-    """As many as can ever pay: ceil(1 + log_s T + log_s (1 / shortest gap))."""
-    wanted = math.ceil(1 + math.log(span_s, s) + math.log(1 / least_gap_s, s))
-    return min(_MOST_STATES, max(1, wanted))
+def state_count(span_s: float, least_gap_s: float, s: float) -> int:
+    """Return how many states can pay: ceil(1 + log_s T + log_s (1 / shortest gap))."""
+    needed = math.ceil(1 + math.log(span_s, s) + math.log(1 / least_gap_s, s))
+    return min(_MOST_STATES, max(1, needed))
 
 
-def cheapest(gaps: Sequence[float], automaton: Automaton) -> list[int]:
-    """One state per gap, of the least cost in all (Viterbi); it begins in state 0."""
+def cheapest_path(gaps: Sequence[float], automaton: Automaton) -> list[int]:
+    """Return one state per gap at the least cost (Viterbi), beginning in state 0."""
     costs = [0.0] + [math.inf] * (automaton.states - 1)
     ways: list[list[int]] = []
     for seconds in gaps:
         came, moved = _moves(costs, automaton)
-        costs = [cost + automaton.gap(state, seconds) for state, cost in enumerate(moved)]
+        costs = [cost + automaton.gap_cost(state, seconds) for state, cost in enumerate(moved)]
         ways.append(came)
     path: list[int] = []
     state = min(range(len(costs)), key=costs.__getitem__)
@@ -74,38 +80,35 @@ def cheapest(gaps: Sequence[float], automaton: Automaton) -> list[int]:
 
 
 def _moves(costs: Sequence[float], automaton: Automaton) -> tuple[list[int], list[float]]:
-    """For each state the one to come from, and what it has cost: in one pass up, one down."""
-    came, moved = list(range(len(costs))), list(costs)
+    """Return for each state the best predecessor and its cost."""
+    came = list(range(len(costs)))
+    moved = list(costs)
     for state in range(1, len(costs)):
         if moved[state - 1] + automaton.climb < moved[state]:
-            came[state], moved[state] = came[state - 1], moved[state - 1] + automaton.climb
+            came[state] = came[state - 1]
+            moved[state] = moved[state - 1] + automaton.climb
     for state in range(len(costs) - 2, -1, -1):
         if moved[state + 1] < moved[state]:
-            came[state], moved[state] = came[state + 1], moved[state + 1]
+            came[state] = came[state + 1]
+            moved[state] = moved[state + 1]
     return came, moved
 
 
-def total(gaps: Sequence[float], path: Sequence[int], automaton: Automaton) -> float:
-    """What a way through the states costs."""
-    moves = sum(automaton.move(before, after) for before, after in pairwise([0, *path]))
-    return moves + sum(automaton.gap(state, gap) for state, gap in zip(path, gaps, strict=True))
-
-
-def bursts(path: Sequence[int], level: int) -> list[Burst]:
-    """Stretches of gaps in this state or above; gap i lies between events i and i + 1."""
-    found: list[Burst] = []
+def bursts_in(path: Sequence[int], level: int) -> list[Burst]:
+    """Return stretches of gaps in this state or above; gap i lies between i and i + 1."""
+    result: list[Burst] = []
     first: int | None = None
     for gap, state in enumerate([*path, -1]):
         if state >= level and first is None:
             first = gap
         elif state < level and first is not None:
-            found.append(Burst(level, first, gap))
+            result.append(Burst(level, first, gap))
             first = None
-    return found
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class DiscoConfig:
     level: int = 11
     disconnects: int = 5
     probes: int = 5
@@ -116,87 +119,87 @@ class Config:
     usual_days: float = 100.0  # between two disconnects of a probe
 
 
-PUBLISHED = Config()
+PUBLISHED = DiscoConfig()
 # Atlas probes hang on a cable; people's machines come and go four times a day, which the published
 # rate takes for a burst. Level 6 is 64 times that: five within a minute, in a country of 36.
-FITTED = Config(usual_days=0.25, level=6)
+FITTED = DiscoConfig(usual_days=0.25, level=6)
 
 
 def disco(replay: Replay) -> Sequence[Alarm]:
-    """With the published numbers."""
-    return find(replay, PUBLISHED)
+    """Detect with the published parameters."""
+    return find_alarms(replay, PUBLISHED)
 
 
 def disco_fitted(replay: Replay) -> Sequence[Alarm]:
-    """The usual rate set to that of people's machines; not published by anybody."""
-    return find(replay, FITTED)
+    """Detect with the usual rate of people's machines, which nobody published."""
+    return find_alarms(replay, FITTED)
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One cell: its probes so far, and its disconnects that are still looked at."""
+    """One cell: its probes so far, and its recent disconnects."""
 
     scope: Scope
     probes: set[str] = field(default_factory=set)
-    recent: list[Lost] = field(default_factory=list)
-    told: set[tuple[str, int]] = field(default_factory=set)
+    recent: list[VantageLoss] = field(default_factory=list)
+    reported: set[tuple[str, int]] = field(default_factory=set)
 
 
-def find(replay: Replay, config: Config) -> Sequence[Alarm]:
+def find_alarms(replay: Replay, config: DiscoConfig) -> Sequence[Alarm]:
     streams: dict[Scope, _Stream] = {}
-    known: dict[str, Witness] = {}
-    backs = _arrivals(replay)
+    vantages: dict[str, VantageRef] = {}
+    arrival_times = _arrival_times(replay)
     poll_us = int(config.poll_s * SECOND_US)
     next_us = replay.since_us + poll_us
-    found: list[Alarm] = []
+    alarms: list[Alarm] = []
     for signal in replay.signals:
         while next_us <= signal.at_us:
-            found += _poll(streams.values(), backs, next_us, replay, config)
+            alarms += _poll_streams(streams.values(), arrival_times, next_us, replay, config)
             next_us += poll_us
-        if isinstance(signal, Arrival):
-            known[signal.witness.nym] = signal.witness
-            for scope in entities(signal.witness.place):
+        if isinstance(signal, VantageArrival):
+            vantages[signal.witness.nym] = signal.witness
+            for scope in scopes_at(signal.witness.place):
                 streams.setdefault(scope, _Stream(scope)).probes.add(signal.witness.nym)
-        elif isinstance(signal, Lost) and signal.nym in known:
-            for scope in entities(known[signal.nym].place):
+        elif isinstance(signal, VantageLoss) and signal.nym in vantages:
+            for scope in scopes_at(vantages[signal.nym].place):
                 streams[scope].recent.append(signal)
     while next_us <= replay.until_us:
-        found += _poll(streams.values(), backs, next_us, replay, config)
+        alarms += _poll_streams(streams.values(), arrival_times, next_us, replay, config)
         next_us += poll_us
-    return found
+    return alarms
 
 
-def _arrivals(replay: Replay) -> Mapping[str, Sequence[int]]:
-    backs: defaultdict[str, list[int]] = defaultdict(list)
+def _arrival_times(replay: Replay) -> Mapping[str, Sequence[int]]:
+    arrival_times: defaultdict[str, list[int]] = defaultdict(list)
     for signal in replay.signals:
-        if isinstance(signal, Arrival):
-            backs[signal.witness.nym].append(signal.at_us)
-    return backs
+        if isinstance(signal, VantageArrival):
+            arrival_times[signal.witness.nym].append(signal.at_us)
+    return arrival_times
 
 
-def _poll(
+def _poll_streams(
     streams: Iterable[_Stream],
-    backs: Mapping[str, Sequence[int]],
+    arrival_times: Mapping[str, Sequence[int]],
     now_us: int,
     replay: Replay,
-    config: Config,
+    config: DiscoConfig,
 ) -> Iterator[Alarm]:
     since_us = now_us - int(config.window_s * SECOND_US)
     for stream in streams:
         if not stream.recent:
             continue
         stream.recent = [lost for lost in stream.recent if lost.at_us > since_us]
-        enough = len(stream.recent) >= config.disconnects and len(stream.probes) >= config.probes
-        for members in _bursts(stream, config) if enough else ():
+        is_enough = len(stream.recent) >= config.disconnects and len(stream.probes) >= config.probes
+        for members in _bursts(stream, config) if is_enough else ():
             marks = {(lost.nym, lost.at_us) for lost in members}
-            if stream.told.isdisjoint(marks):
-                yield _alarm(stream.scope, members, backs, now_us, replay, config)
-            stream.told |= marks
+            if stream.reported.isdisjoint(marks):
+                yield _alarm(stream.scope, members, arrival_times, now_us, replay, config)
+            stream.reported |= marks
 
 
-def _bursts(stream: _Stream, config: Config) -> Iterator[Sequence[Lost]]:
-    """The disconnects of each burst of the level or above."""
-    times = _spread([lost.at_us for lost in stream.recent])
+def _bursts(stream: _Stream, config: DiscoConfig) -> Iterator[Sequence[VantageLoss]]:
+    """Return the disconnects of each burst at the level or above."""
+    times = _spread_seconds([lost.at_us for lost in stream.recent])
     gaps = [after - before for before, after in pairwise(times)]
     span_s = config.usual_days * DAY_US / SECOND_US
     probes = len(stream.probes)
@@ -204,36 +207,38 @@ def _bursts(stream: _Stream, config: Config) -> Iterator[Sequence[Lost]]:
         rate=probes / span_s,
         climb=config.gamma * math.log(probes),
         s=config.s,
-        states=states_for(span_s, min(gaps), config.s),
+        states=state_count(span_s, min(gaps), config.s),
     )
-    for burst in bursts(cheapest(gaps, automaton), config.level):
+    for burst in bursts_in(cheapest_path(gaps, automaton), config.level):
         yield stream.recent[burst.first : burst.last + 1]
 
 
-def _spread(moments: Sequence[int]) -> list[float]:
-    """Whole seconds; k of the same one lie 1/k s apart. The order is that of time."""
-    seconds = [moment // SECOND_US for moment in moments]
-    counted, seen = Counter(seconds), Counter[int]()
+def _spread_seconds(timestamps_us: Sequence[int]) -> list[float]:
+    """Round to whole seconds; k equal times are spread 1/k s apart."""
+    seconds = [timestamp_us // SECOND_US for timestamp_us in timestamps_us]
+    totals = Counter(seconds)
+    spread_counts = Counter[int]()
     spread: list[float] = []
     for second in seconds:
-        spread.append(second + seen[second] / counted[second])
-        seen[second] += 1
+        spread.append(second + spread_counts[second] / totals[second])
+        spread_counts[second] += 1
     return spread
 
 
 def _alarm(
     scope: Scope,
-    members: Sequence[Lost],
-    backs: Mapping[str, Sequence[int]],
+    members: Sequence[VantageLoss],
+    arrival_times: Mapping[str, Sequence[int]],
     now_us: int,
     replay: Replay,
-    config: Config,
+    config: DiscoConfig,
 ) -> Alarm:
-    """It is over at the fetch that shows half of them back."""
+    """Build an alarm, which is over at the fetch that shows half of them back."""
     returns = sorted(
-        back
+        return_us
         for lost in members
-        if (back := next((at for at in backs[lost.nym] if at > lost.at_us), None)) is not None
+        if (return_us := next((at for at in arrival_times[lost.nym] if at > lost.at_us), None))
+        is not None
     )
     half = (len(members) + 1) // 2
     over_us: int | None = None

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Series
-from heliograph_lab.evaluate.baselines.live import live
+from heliograph_lab.evaluate.baselines.live import count_live
 
 _DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class IodaRule:
     """Shares of the median of the last `window_s`; times in seconds."""
 
     step_s: float
@@ -34,11 +34,11 @@ class Rule:
     least: int = 6  # known values before anything is said: replays begin without a past
 
 
-BGP = Rule(step_s=300.0, window_s=_DAY_S, warning=0.99, critical=0.50)
-PROBING = Rule(step_s=600.0, window_s=7 * _DAY_S, warning=0.80, critical=0.50)
-TELESCOPE = Rule(step_s=300.0, window_s=7 * _DAY_S, warning=0.25, critical=0.10)
+BGP = IodaRule(step_s=300.0, window_s=_DAY_S, warning=0.99, critical=0.50)
+PROBING = IodaRule(step_s=600.0, window_s=7 * _DAY_S, warning=0.80, critical=0.50)
+TELESCOPE = IodaRule(step_s=300.0, window_s=7 * _DAY_S, warning=0.25, critical=0.10)
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, IodaRule] = {
     "bgp": BGP,
     "ping-slash24": PROBING,
     "merit-nt": TELESCOPE,
@@ -48,7 +48,7 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Excursion:
-    """Steps in a row below a share of the median: [first, last), last None while it goes on."""
+    """Steps in a row below a share of the median: [first, last), None while ongoing."""
 
     first: int
     last: int | None
@@ -56,69 +56,73 @@ class Excursion:
 
 
 def ioda(replay: Replay) -> Sequence[Alarm]:
-    """Active probing: warnings are unconfirmed, critical alerts are confirmed."""
+    """Detect by active probing: warnings are unconfirmed, critical alerts confirmed."""
     return _alarms(replay, PROBING)
 
 
 def ioda_warnings(replay: Replay) -> Sequence[Alarm]:
-    """The same with warnings taken for alarms: IODA's feed lists both."""
+    """Detect with warnings taken for alarms: IODA's feed lists both."""
     return _alarms(replay, PROBING, warnings=True)
 
 
 def ioda_routes(replay: Replay) -> Sequence[Alarm]:
-    """The rule for BGP on live vantages: 5 minutes, 24 hours, 99 % and 50 %."""
+    """Detect by the rule for BGP on live vantages: 5 minutes, 24 hours, 99 % and 50 %."""
     return _alarms(replay, BGP)
 
 
-def _alarms(replay: Replay, rule: Rule, *, warnings: bool = False) -> Sequence[Alarm]:
-    every = [(series, rule) for series in live(replay, rule.step_s)]
-    every += [(series, RULES[series.source]) for series in replay.series if series.source in RULES]
-    found = [
-        alarm
-        for series, its in every
-        for alarm in _of(series, its, replay.until_us, warnings=warnings)
+def _alarms(replay: Replay, rule: IodaRule, *, warnings: bool = False) -> Sequence[Alarm]:
+    all_series = [(series, rule) for series in count_live(replay, rule.step_s)]
+    all_series += [
+        (series, RULES[series.source]) for series in replay.series if series.source in RULES
     ]
-    return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope))
+    alarms = [
+        alarm
+        for series, series_rule in all_series
+        for alarm in _series_alarms(series, series_rule, replay.until_us, warnings=warnings)
+    ]
+    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope))
 
 
-def _of(series: Series, rule: Rule, until_us: int, *, warnings: bool) -> Iterator[Alarm]:
-    for excursion in excursions(series, rule):
-        warned = excursion.critical is None or excursion.first < excursion.critical
-        if warned:
+def _series_alarms(
+    series: Series, rule: IodaRule, until_us: int, *, warnings: bool
+) -> Iterator[Alarm]:
+    for excursion in find_excursions(series, rule):
+        has_warning = excursion.critical is None or excursion.first < excursion.critical
+        if has_warning:
             yield _alarm(series, rule, excursion, excursion.first, until_us, warnings)
-        if excursion.critical is not None and not (warned and warnings):
+        if excursion.critical is not None and not (has_warning and warnings):
             yield _alarm(series, rule, excursion, excursion.critical, until_us, True)
 
 
-def excursions(series: Series, rule: Rule) -> Sequence[Excursion]:
-    """Where a level lies below its past. Steps that are not known end nothing and begin nothing."""
-    past = _Past(max(1, round(rule.window_s * SECOND_US / series.step_us)))
+def find_excursions(series: Series, rule: IodaRule) -> Sequence[Excursion]:
+    """Find where a level lies below its past; unknown steps end and begin nothing."""
+    past = _MedianWindow(max(1, round(rule.window_s * SECOND_US / series.step_us)))
     paint = rule.paint_s * SECOND_US / series.step_us
-    found: list[Excursion] = []
+    result: list[Excursion] = []
     first: int | None = None
     critical: int | None = None
     for step, value in enumerate(series.values):
         if value is None:
             past.add(None)
             continue
-        usual = past.median if past.known >= rule.least else None
-        low = usual is not None and value < rule.warning * usual
-        if low and usual is not None and critical is None and value < rule.critical * usual:
+        median = past.median if past.known_count >= rule.least else None
+        is_low = median is not None and value < rule.warning * median
+        if is_low and median is not None and critical is None and value < rule.critical * median:
             critical = step
-        if low and first is None:
+        if is_low and first is None:
             first = step
-        elif not low and first is not None:
-            found.append(Excursion(first, step, critical))
+        elif not is_low and first is not None:
+            result.append(Excursion(first, step, critical))
             first = critical = None
-        painted = first is not None and step - first < paint
-        past.add(usual if painted else value)
+        is_painted = first is not None and step - first < paint
+        past.add(median if is_painted else value)
     if first is not None:
-        found.append(Excursion(first, None, critical))
-    return found
+        result.append(Excursion(first, None, critical))
+    return result
 
 
-class _Past:
-    """The median of the last `size` values, those that are known."""
+class _MedianWindow:
+    """The median of the last `size` known values."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -126,7 +130,7 @@ class _Past:
         self._sorted: list[float] = []
 
     @property
-    def known(self) -> int:
+    def known_count(self) -> int:
         return len(self._sorted)
 
     @property
@@ -146,7 +150,7 @@ class _Past:
 
 
 def _alarm(
-    series: Series, rule: Rule, excursion: Excursion, step: int, until_us: int, confirmed: bool
+    series: Series, rule: IodaRule, excursion: Excursion, step: int, until_us: int, confirmed: bool
 ) -> Alarm:
     begins_us = series.since_us + step * series.step_us
     wait_us = int(rule.publish_s * SECOND_US)

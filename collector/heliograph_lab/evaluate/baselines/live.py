@@ -1,71 +1,81 @@
-"""How many vantages are live, per country, region and ASN, step by step: what IODA would count."""
+"""Count live vantages per country, region and ASN in steps, as IODA would."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Arrival, Fault, Goodbye, Lost, Place, Why
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    Fault,
+    FaultReason,
+    Goodbye,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+)
 from heliograph_collector.sources.replay import Replay, Series
 
 SOURCE = "vantages"
 
 
-def entities(place: Place) -> tuple[Scope, ...]:
-    """A country, its regions, its networks. Nobody else has cells by access, or intersections."""
-    found = [Scope(place.country)]
-    found += [Scope(place.country, region=place.region)] if place.region else []
-    found += [Scope(place.country, asn=place.asn)] if place.asn else []
-    return tuple(found)
+def scopes_at(location: VantageLocation) -> tuple[Scope, ...]:
+    """Return a country, its region, its network: the cells of other detectors."""
+    scopes = [Scope(location.country)]
+    scopes += [Scope(location.country, region=location.region)] if location.region else []
+    scopes += [Scope(location.country, asn=location.asn)] if location.asn else []
+    return tuple(scopes)
 
 
-def live(replay: Replay, step_s: float) -> Sequence[Series]:
-    """Sampled at the end of each whole step; None before an entity's first vantage."""
+def count_live(replay: Replay, step_s: float) -> Sequence[Series]:
+    """Count at the end of each step; None before an entity's first vantage."""
     step_us = int(step_s * SECOND_US)
-    counted = _Counted(replay.since_us, step_us)
+    counter = _LiveCounter(replay.since_us, step_us)
     for signal in replay.signals:
-        counted.until(signal.at_us)
-        if isinstance(signal, Arrival):
-            counted.come(signal.witness.nym, signal.witness.place)
-        elif isinstance(signal, Lost | Goodbye):
-            counted.go(signal.nym)
-        elif isinstance(signal, Fault) and signal.why is Why.RESTART:
-            counted.forget()
-    counted.until(replay.until_us)
+        counter.advance_to(signal.at_us)
+        if isinstance(signal, VantageArrival):
+            counter.add_vantage(signal.witness.nym, signal.witness.place)
+        elif isinstance(signal, VantageLoss | Goodbye):
+            counter.remove_vantage(signal.nym)
+        elif isinstance(signal, Fault) and signal.why is FaultReason.RESTART:
+            counter.clear()
+    counter.advance_to(replay.until_us)
     return [
         Series(scope, SOURCE, replay.since_us, step_us, values)
-        for scope, values in sorted(counted.values.items())
+        for scope, values in sorted(counter.values.items())
     ]
 
 
-class _Counted:
+class _LiveCounter:
     def __init__(self, since_us: int, step_us: int) -> None:
         self.values: dict[Scope, list[float | None]] = {}
-        self._places: dict[str, Place] = {}
-        self._now: Counter[Scope] = Counter()
-        self._next_us, self._step_us, self._steps = since_us + step_us, step_us, 0
+        self._locations: dict[str, VantageLocation] = {}
+        self._live_counts: Counter[Scope] = Counter()
+        self._next_us = since_us + step_us
+        self._step_us = step_us
+        self._steps = 0
 
-    def until(self, now_us: int) -> None:
+    def advance_to(self, now_us: int) -> None:
         """Write down the steps that have ended. What happens at their last moment is the next's."""
         while self._next_us <= now_us:
             for scope, values in self.values.items():
-                values.append(float(self._now[scope]))
+                values.append(float(self._live_counts[scope]))
             self._steps += 1
             self._next_us += self._step_us
 
-    def come(self, nym: str, place: Place) -> None:
-        self.go(nym)
-        self._places[nym] = place
-        for scope in entities(place):
-            self._now[scope] += 1
+    def add_vantage(self, pseudonym: str, location: VantageLocation) -> None:
+        self.remove_vantage(pseudonym)
+        self._locations[pseudonym] = location
+        for scope in scopes_at(location):
+            self._live_counts[scope] += 1
             if scope not in self.values:
                 self.values[scope] = [None] * self._steps
 
-    def go(self, nym: str) -> None:
-        place = self._places.pop(nym, None)
-        if place is not None:
-            self._now.subtract(entities(place))
+    def remove_vantage(self, pseudonym: str) -> None:
+        location = self._locations.pop(pseudonym, None)
+        if location is not None:
+            self._live_counts.subtract(scopes_at(location))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """The collector began anew: nobody is connected, until they come back."""
-        self._places.clear()
-        self._now.clear()
+        self._locations.clear()
+        self._live_counts.clear()

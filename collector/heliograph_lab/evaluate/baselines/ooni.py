@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Standing
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, VoteValue
 from heliograph_collector.sources.replay import Alarm, Replay
 
 _HOUR_US = 3_600 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class OoniConfig:
     """`edd` is the delay wanted, in hours with data; the rest in hours."""
 
     edd: float = 10.0
@@ -36,27 +36,27 @@ class Config:
     publish: float = 0.5
 
 
-PUBLISHED = Config()
-SLOW = Config(edd=20.0)
+PUBLISHED = OoniConfig()
+SLOW = OoniConfig(edd=20.0)
 
 
 def ooni(replay: Replay) -> Sequence[Alarm]:
-    """With edd 10."""
-    return find(replay, PUBLISHED)
+    """Detect with edd 10."""
+    return find_alarms(replay, PUBLISHED)
 
 
 def ooni_slow(replay: Replay) -> Sequence[Alarm]:
-    """With edd 20."""
-    return find(replay, SLOW)
+    """Detect with edd 20."""
+    return find_alarms(replay, SLOW)
 
 
-class _State(Enum):
+class _CusumState(Enum):
     UNKNOWN = 1
     WELL = 2
     BLOCKED = 3
 
 
-class _Key(NamedTuple):
+class _SeriesKey(NamedTuple):
     country: str
     asn: int
     service: str
@@ -70,10 +70,10 @@ class _Hour:
 
 @dataclass(slots=True)
 class Cusum:
-    """One series, an hour with data after the other."""
+    """One series, fed hour by hour with data."""
 
-    config: Config
-    state: _State = _State.UNKNOWN
+    config: OoniConfig
+    state: _CusumState = _CusumState.UNKNOWN
     up: float = 0.0
     down: float = 0.0
     last: int | None = None  # the hour of the last data
@@ -82,69 +82,74 @@ class Cusum:
     def height(self) -> float:
         return self.config.edd * (self.config.blocked - self.config.well) / 2
 
-    def take(self, hour: int, score: float) -> bool | None:
-        """True: blocked from here on; False: well again; None: no change, or none to tell."""
+    def add_score(self, hour: int, score: float) -> bool | None:
+        """Add a score. True: blocked from here on; False: well again; None: no change."""
         self._decay(hour)
         half = (self.config.blocked - self.config.well) / 2
-        if self.state is not _State.BLOCKED:
+        if self.state is not _CusumState.BLOCKED:
             self.up = max(0.0, self.up + score - self.config.well - half)
-        if self.state is not _State.WELL:
+        if self.state is not _CusumState.WELL:
             self.down = max(0.0, self.down - score + self.config.blocked - half)
         if self.up > self.height:
-            return self._turn(_State.BLOCKED)
+            return self._change_state(_CusumState.BLOCKED)
         if self.down > self.height:
-            return self._turn(_State.WELL)
+            return self._change_state(_CusumState.WELL)
         return None
 
-    def _turn(self, to: _State) -> bool | None:
-        known = self.state is not _State.UNKNOWN
-        self.state, self.up, self.down = to, 0.0, 0.0
-        return (to is _State.BLOCKED) if known else None
+    def _change_state(self, new_state: _CusumState) -> bool | None:
+        was_known = self.state is not _CusumState.UNKNOWN
+        self.state = new_state
+        self.up = 0.0
+        self.down = 0.0
+        return (new_state is _CusumState.BLOCKED) if was_known else None
 
     def _decay(self, hour: int) -> None:
         gap = 0 if self.last is None else hour - self.last
         if gap > self.config.gap:
             left = math.pow(0.5, gap / self.config.halflife)
-            self.up, self.down = self.up * left, self.down * left
+            self.up = self.up * left
+            self.down = self.down * left
         self.last = hour
 
 
-def find(replay: Replay, config: Config) -> Sequence[Alarm]:
-    found = [
+def find_alarms(replay: Replay, config: OoniConfig) -> Sequence[Alarm]:
+    alarms = [
         alarm
-        for key, hours in sorted(_hours(replay).items())
+        for key, hours in sorted(_votes_by_hour(replay).items())
         for layer in sorted({layer for hour in hours.values() for layer in hour.blocked})
-        for alarm in _series(key, layer, hours, replay, config)
+        for alarm in _series_alarms(key, layer, hours, replay, config)
     ]
-    return sorted(found, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
+    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
 
 
-def _hours(replay: Replay) -> dict[_Key, dict[int, _Hour]]:
-    found: defaultdict[_Key, defaultdict[int, _Hour]] = defaultdict(lambda: defaultdict(_Hour))
-    for opinion in replay.opinions:
-        if opinion.standing is Standing.UNKNOWN:
+def _votes_by_hour(replay: Replay) -> dict[_SeriesKey, dict[int, _Hour]]:
+    hours_by_key: defaultdict[_SeriesKey, defaultdict[int, _Hour]] = defaultdict(
+        lambda: defaultdict(_Hour)
+    )
+    for vote in replay.opinions:
+        if vote.standing is VoteValue.UNKNOWN:
             continue
-        place = opinion.witness.place
-        key = _Key(place.country, place.asn, opinion.service)
-        hour = found[key][opinion.at_us // _HOUR_US]
+        location = vote.witness.place
+        key = _SeriesKey(location.country, location.asn, vote.service)
+        hour = hours_by_key[key][vote.at_us // _HOUR_US]
         hour.votes += 1
-        if opinion.standing is Standing.BLOCKED:
-            hour.blocked[opinion.layer] += 1
-    return {key: dict(hours) for key, hours in found.items()}
+        if vote.standing is VoteValue.BLOCKED:
+            hour.blocked[vote.layer] += 1
+    return {key: dict(hours) for key, hours in hours_by_key.items()}
 
 
-def _series(
-    key: _Key, layer: str, hours: dict[int, _Hour], replay: Replay, config: Config
+def _series_alarms(
+    key: _SeriesKey, layer: str, hours: dict[int, _Hour], replay: Replay, config: OoniConfig
 ) -> Iterator[Alarm]:
     cusum = Cusum(config)
     begun: tuple[int, int] | None = None  # (told at, the hour)
     for number in sorted(hours):
         hour = hours[number]
-        turned = cusum.take(number, _median(hour.blocked[layer], hour.votes))
+        is_blocked = cusum.add_score(number, _median(hour.blocked[layer], hour.votes))
         told_us = (number + 1) * _HOUR_US + int(config.publish * _HOUR_US)
-        if turned is None or told_us > replay.until_us:
+        if is_blocked is None or told_us > replay.until_us:
             continue
-        if turned:
+        if is_blocked:
             begun = told_us, number
         elif begun is not None:
             yield _alarm(key, layer, begun, told_us)
@@ -153,13 +158,13 @@ def _series(
         yield _alarm(key, layer, begun, None)
 
 
-def _median(ones: int, votes: int) -> float:
-    """Of so many scores of 1 among as many zeros as are left."""
-    return 0.5 if 2 * ones == votes else float(2 * ones > votes)
+def _median(hits: int, votes: int) -> float:
+    """Return the median of so many scores of 1 among zeros."""
+    return 0.5 if 2 * hits == votes else float(2 * hits > votes)
 
 
-def _alarm(key: _Key, layer: str, begun: tuple[int, int], over_us: int | None) -> Alarm:
-    """It names the hour in which the sum crossed, which is not when it began."""
+def _alarm(key: _SeriesKey, layer: str, begun: tuple[int, int], over_us: int | None) -> Alarm:
+    """Build an alarm at the hour in which the sum crossed, not when it began."""
     told_us, hour = begun
     return Alarm(
         at_us=told_us,

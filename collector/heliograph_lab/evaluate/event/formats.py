@@ -1,54 +1,87 @@
-"""Which format a file has, by what is in it, and the replay that comes of it."""
+"""Recognize the format of a file by its content, and load it as a replay.
 
-from collections.abc import Sequence
+OONI's measurements become votes on services, read and judged as `import ooni` does. A run of a
+probe (its report) is one voter, since nobody tells which runs are of one probe; it is as young as
+its measurement, so its alarms are of low confidence. Of web pages the host is the service. The
+network is not told either: each voter counts as one of its own.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.sources import atlas, csv_table, ioda
-from heliograph_collector.sources.complaints import Complaints, Imported, ImportRefusedError
-from heliograph_collector.sources.entity import UNTOLD, in_name, named
-from heliograph_collector.sources.json_objects import looks_like_json, objects
+from heliograph_collector.detect.signal_reader import read_votes
+from heliograph_collector.judge import judge
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import SECOND_US, ServiceVote
+from heliograph_collector.sources import csv_table, ioda, ripe_atlas
+from heliograph_collector.sources.complaints import (
+    Complaints,
+    ImportRefusedError,
+    ImportResult,
+    describe_location,
+)
+from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, guess_country, parse_entity
+from heliograph_collector.sources.json_objects import Json, as_text, looks_like_json, read_objects
+from heliograph_collector.sources.ooni import (
+    Complaint,
+    Document,
+    ImportedMeasurement,
+    PeerOutcomes,
+    UnreadableError,
+    has_control,
+    read_documents,
+    read_measurement,
+)
 from heliograph_collector.sources.replay import Replay, Series
-from heliograph_lab.evaluate.event import ooni_votes
+from heliograph_collector.sources.timestamps import find_time_range
+
+_MINUTE_US = 60 * SECOND_US
+
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
-_LOOKED_AT = 50  # objects of a file, until one tells what it is
-_MOST_FILES = 10_000
+_MAX_OBJECTS = 50  # objects of a file, until one tells what it is
+_MAX_FILES = 10_000
 
 
-def load(path: Path, entity: str = "") -> Imported:
-    """A file, or a folder of files of one format. Raises ImportRefusedError.
+def load_event(path: Path, entity: str = "") -> ImportResult:
+    """Load a file, or a folder of files of one format. Raises ImportRefusedError.
 
-    `entity` says of whom the file is where it does not tell itself: IR, IR/Tehran, AS44244.
+    Args:
+        entity: Whose data it is where the file does not say: IR, IR/Tehran, AS44244.
     """
     try:
-        scope = named(entity) if entity else None
+        scope = parse_entity(entity) if entity else None
     except ValueError as error:
         raise ImportRefusedError(f"{error}.") from error
-    paths = _files(path)
-    kinds = {file: sniff(file) for file in paths}
+    paths = _event_files(path)
+    kinds = {file: detect_format(file) for file in paths}
     if len(set(kinds.values())) > 1:
-        said = ", ".join(f"{file.name} is {kind}" for file, kind in list(kinds.items())[:4])
-        raise ImportRefusedError(f"{path} holds files of several formats ({said}): part them.")
-    kind, complaints = kinds[paths[0]], Complaints()
+        examples = ", ".join(f"{file.name} is {kind}" for file, kind in list(kinds.items())[:4])
+        raise ImportRefusedError(f"{path} holds files of several formats ({examples}): part them.")
+    kind = kinds[paths[0]]
+    complaints = Complaints()
     if kind == "atlas":
-        made = atlas.replay(paths, scope, complaints)
+        replay = ripe_atlas.load_replay(paths, scope, complaints)
     elif kind == "ooni":
-        made = ooni_votes.replay(paths, complaints)
+        replay = read_ooni_replay(paths, complaints)
     else:
-        made = _levels(paths, kind, scope, complaints)
-    return Imported(kind, made, complaints.all())
+        replay = _read_levels(paths, kind, scope, complaints)
+    return ImportResult(kind, replay, complaints.list_sentences())
 
 
-def sniff(path: Path) -> str:
-    """ioda, atlas, ooni or csv. Raises ImportRefusedError with what would be understood."""
+def detect_format(path: Path) -> str:
+    """Return ioda, atlas, ooni or csv. Raises ImportRefusedError, naming the formats."""
     if not looks_like_json(path):
         return "csv"
-    for _, item in islice(objects(path, Complaints()), _LOOKED_AT):
-        if atlas.is_atlas(item):
+    for _, item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
+        if ripe_atlas.is_atlas(item):
             return "atlas"
-        if ooni_votes.is_ooni(item):
+        if is_ooni_measurement(item):
             return "ooni"
         if ioda.is_ioda(item):
             return "ioda"
@@ -59,48 +92,128 @@ def sniff(path: Path) -> str:
     )
 
 
-def _files(path: Path) -> list[Path]:
-    """Of a folder those by name; links in it are not followed."""
+def _event_files(path: Path) -> list[Path]:
+    """List the files of a folder by name; links are not followed."""
     if path.is_dir():
-        every = islice((p for p in sorted(path.rglob("*")) if _fits(p)), _MOST_FILES)
-        found = list(every)
-        if not found:
+        matches = islice((p for p in sorted(path.rglob("*")) if _is_event_file(p)), _MAX_FILES)
+        files = list(matches)
+        if not files:
             raise ImportRefusedError(f"{path} holds no file named {', '.join(SUFFIXES)}.")
-        return found
+        return files
     if not path.is_file():
-        why = "is no file and no folder" if path.exists() else "is not there"
-        raise ImportRefusedError(f"{path} {why}.")
+        reason = "is no file and no folder" if path.exists() else "is not there"
+        raise ImportRefusedError(f"{path} {reason}.")
     return [path]
 
 
-def _fits(path: Path) -> bool:
+def _is_event_file(path: Path) -> bool:
     name = path.name.removesuffix(".gz").removesuffix(".bz2")
     return path.is_file() and not path.is_symlink() and name.endswith(SUFFIXES)
 
 
-def _levels(
+def _read_levels(
     paths: Sequence[Path], kind: str, scope: Scope | None, complaints: Complaints
 ) -> Replay:
-    found: list[Series] = []
+    all_series: list[Series] = []
     for path in paths:
         if kind == "ioda":
-            found += ioda.series(path, scope, complaints)
+            all_series += ioda.read_series(path, scope, complaints)
         else:
-            found += csv_table.series(path, scope or in_name(path.stem), complaints)
-    if not found:
+            all_series += csv_table.read_series(path, scope or guess_country(path.stem), complaints)
+    if not all_series:
         raise ImportRefusedError(f"{paths[0]} holds no series of numbers.")
-    if any(series.scope.country == UNTOLD and not series.scope.asn for series in found):
+    if any(
+        series.scope.country == UNKNOWN_COUNTRY and not series.scope.asn for series in all_series
+    ):
         complaints.add(
             str(paths[0]), "it does not tell of which country it is; it is called ZZ: name it"
         )
     return Replay(
         name=paths[0].stem,
         seed=0,
-        since_us=min(series.since_us for series in found),
-        until_us=max(s.since_us + s.step_us * len(s.values) for s in found),
+        since_us=min(series.since_us for series in all_series),
+        until_us=max(s.since_us + s.step_us * len(s.values) for s in all_series),
         signals=(),
         opinions=(),
         truths=(),
         vantages=(),
-        series=tuple(found),
+        series=tuple(all_series),
     )
+
+
+def is_ooni_measurement(item: Json) -> bool:
+    return "test_name" in item and ("test_keys" in item or "measurement_start_time" in item)
+
+
+def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
+    """Read files twice: what other countries saw, then each measurement is judged."""
+    all_paths = list(paths)
+    world = PeerOutcomes()
+    for document in _documents(all_paths, Complaints()):
+        if not has_control(document.json):
+            with suppress(UnreadableError):
+                world.add(read_measurement(document.json))
+    all_votes = list(_read_votes(all_paths, world, complaints))
+    low_us, high_us = find_time_range([opinion.at_us for opinion in all_votes])
+    near = [opinion for opinion in all_votes if low_us <= opinion.at_us <= high_us]
+    if far := len(all_votes) - len(near):
+        complaint = f"{far} measurements lie over 200 days from the others; they are left out"
+        complaints.add(str(all_paths[0]), complaint)
+    voted = sorted(near, key=lambda o: (o.at_us, o.witness.nym))
+    if not voted:
+        raise ImportRefusedError(f"{all_paths[0]} holds no measurement of OONI's that has a vote.")
+    return Replay(
+        name=all_paths[0].stem.partition(".")[0],
+        seed=0,
+        since_us=voted[0].at_us // _MINUTE_US * _MINUTE_US,
+        until_us=(voted[-1].at_us // _MINUTE_US + 1) * _MINUTE_US,
+        signals=(),
+        opinions=tuple(voted),
+        truths=(),
+        vantages=tuple({o.witness.nym: o.witness for o in voted}.values()),
+    )
+
+
+def _documents(paths: Iterable[Path], complaints: Complaints) -> Iterator[Document]:
+    for entry in read_documents(paths):
+        if isinstance(entry, Complaint):
+            complaints.add(describe_location(entry.path, entry.line), entry.reason)
+        else:
+            yield entry
+
+
+def _read_votes(
+    paths: Iterable[Path], world: PeerOutcomes, complaints: Complaints
+) -> Iterator[ServiceVote]:
+    for document in _documents(paths, complaints):
+        location = describe_location(document.path, document.line)
+        try:
+            imported = world.compare_peers(read_measurement(document.json))
+        except UnreadableError as error:
+            complaints.add(location, str(error))
+            continue
+        measurement = replace(
+            imported.record,
+            pseudonym=_voter_id(document.json),
+            prefix=_voter_id(document.json),
+            measurement=replace(imported.record.measurement, service=_service_name(imported)),
+        )
+        votes = list(read_votes([(measurement, judge(imported.record, imported.control))]))
+        if not votes or not votes[0].at_us:
+            complaints.add(location, "it names no country or no time, so it has no vote")
+            continue
+        yield votes[0]
+
+
+def _service_name(imported: ImportedMeasurement) -> str:
+    """Return the tested service: of a page its host, else the test's own name."""
+    host = ""
+    with suppress(ValueError):
+        host = urlsplit(imported.input).hostname or ""
+    return imported.record.measurement.service or host or imported.test_name
+
+
+def _voter_id(document: Json) -> str:
+    marks = [as_text(document.get(key)) for key in ("probe_id", "report_id", "measurement_uid")]
+    mark = next((m for m in marks if m), as_text(document.get("measurement_start_time")))
+    return hashlib.sha256(f"ooni\n{mark}\n{document.get('probe_asn')}".encode()).hexdigest()[:16]

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.dns.system_resolver import ResolvConf, candidates, parse
+from heliograph_agent.net.dns.system_resolver import ResolvConf, candidate_names, parse_resolv_conf
 
 
 def test_all_of_it() -> None:
-    conf = parse(
+    conf = parse_resolv_conf(
         "# made by hand\n"
         "; also a comment\n"
         "domain old.test\n"
@@ -32,26 +32,26 @@ def test_all_of_it() -> None:
 
 
 def test_search_path_is_the_hosts_domain_when_none_is_given() -> None:
-    assert parse("", hostname="host.corp.test").search == ("corp.test",)
-    assert parse("", hostname="host").search == ()
-    assert parse("domain own.test\n", hostname="host.corp.test").search == ("own.test",)
+    assert parse_resolv_conf("", hostname="host.corp.test").search == ("corp.test",)
+    assert parse_resolv_conf("", hostname="host").search == ()
+    assert parse_resolv_conf("domain own.test\n", hostname="host.corp.test").search == ("own.test",)
 
 
 def test_candidates() -> None:
     conf = ResolvConf(search=("a.test", "b.test"), ndots=2)
-    assert candidates("www.x", conf) == ("www.x.a.test.", "www.x.b.test.", "www.x.")
-    assert candidates("www.x.test", conf)[0] == "www.x.test."
-    assert candidates("www.", conf) == ("www.",)
+    assert candidate_names("www.x", conf) == ("www.x.a.test.", "www.x.b.test.", "www.x.")
+    assert candidate_names("www.x.test", conf)[0] == "www.x.test."
+    assert candidate_names("www.", conf) == ("www.",)
 
 
 def test_candidate_too_long_for_a_name_is_left_out() -> None:
     conf = ResolvConf(search=("x" * 63 + ".test",))
-    assert candidates("y" * 200, conf) == ("y" * 200 + ".",)
+    assert candidate_names("y" * 200, conf) == ("y" * 200 + ".",)
 
 
 @given(st.text(max_size=2000))
 def test_any_text_is_read(text: str) -> None:
-    conf = parse(text)
+    conf = parse_resolv_conf(text)
     assert len(conf.servers) <= 3
     assert len(conf.search) <= 32
     assert 0 <= conf.ndots <= 15
@@ -59,14 +59,12 @@ def test_any_text_is_read(text: str) -> None:
     assert 1 <= conf.attempts <= 5
 
 
-PIECES = (
-    *("nameserver", "search", "domain", "options", "ndots:", "timeout:"),
-    *("attempts:99999999999", "1.2.3.4", "::1", ".", "\n", "#", ";"),
-)
+PIECES = (*("nameserver", "search", "domain", "options", "ndots:", "timeout:"),
+ *("attempts:99999999999", "1.2.3.4", "::1", ".", "\n", "#", ";"))  # fmt: skip
 WORDS = st.sampled_from(PIECES)
 
 
 @given(st.lists(WORDS, max_size=60), st.text(min_size=1, max_size=300))
 def test_near_misses_are_read(words: list[str], name: str) -> None:
-    conf = parse(" ".join(words))
-    assert all(candidate.endswith(".") for candidate in candidates(name, conf))
+    conf = parse_resolv_conf(" ".join(words))
+    assert all(candidate.endswith(".") for candidate in candidate_names(name, conf))

@@ -1,6 +1,6 @@
 """The system engine against a real unbound, and against servers that fail in turn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dns.rcode
@@ -8,15 +8,12 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns
-from heliograph_agent.net import Seen
+from heliograph_agent.net import StepResult
 from heliograph_agent.net.dns import system_resolver
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Trace
 from support.dns_server import answer, dns_server, truncated
+from support.net_fixtures import Opening
 from support.ports import free_port
 from support.unbound import Unbound, unbound
-
-Opening = Callable[..., tuple[RealNet, Trace]]
 
 ZONE = """
 www 300 IN A 127.0.0.1
@@ -32,7 +29,7 @@ def resolver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbound]:
         yield running
 
 
-def dns_of(seen: Seen) -> Dns:
+def dns_of(seen: StepResult) -> Dns:
     assert seen.observation.operation is Operation.RESOLVE
     assert seen.observation.dns is not None
     return seen.observation.dns
@@ -42,7 +39,7 @@ async def test_name_gives_addresses_with_their_chain(opening: Opening, resolver:
     net, trace = opening(resolver=resolver.address)
     seen = await net.resolve("alias.example.test", endpoint="web")
     dns = dns_of(seen)
-    assert seen.ok
+    assert seen.is_success
     assert [(a.type, a.data, a.ttl_s) for a in dns.answers] == [
         ("CNAME", "www.example.test", 60),
         ("A", "127.0.0.1", 300),
@@ -165,7 +162,7 @@ async def test_next_server_is_asked_when_one_refuses(
     with dns_server(lambda query: [answer(query, rcode=dns.rcode.SERVFAIL)]) as failing:
         servers = (dead, ("127.0.0.1", failing.port), ("127.0.0.1", resolver.port))
         conf = system_resolver.ResolvConf(servers=servers)
-        monkeypatch.setattr(system_resolver, "parse", lambda *_, **__: conf)
+        monkeypatch.setattr(system_resolver, "parse_resolv_conf", lambda *_, **__: conf)
         net, trace = opening()
         seen = await net.resolve("www.example.test")
     assert dns_of(seen).addresses == ("127.0.0.1",)

@@ -1,17 +1,13 @@
 """The udp and tcp engines against a name server that lies, stutters or keeps silent."""
 
-from collections.abc import Callable
-
 import dns.message
 import dns.rcode
 import pytest
 
 from heliograph.failure import Failure
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Trace
 from support.dns_server import Script, answer, dns_server, with_other_id
+from support.net_fixtures import Opening
 
-Opening = Callable[..., tuple[RealNet, Trace]]
 NAME = "www.example.test"
 TRUTH = f"{NAME}. 60 IN A 192.0.2.1"
 
@@ -26,7 +22,7 @@ def twice(record: str) -> Script:
     return lambda query: [answer(query, record)] * 2
 
 
-async def failure_of(opening: Opening, script: Script, engine: str = "udp") -> Failure | None:
+async def failure_of(opening: Opening, script: Script, engine: str) -> Failure | None:
     with dns_server(script) as server:
         net, trace = opening(dns_s=0.3)
         seen = await net.resolve(NAME, engine=engine, resolver=server.address)
@@ -58,49 +54,31 @@ async def test_forgeries_are_passed_over_for_the_true_reply(opening: Opening) ->
     assert seen.observation.dns.addresses == ("192.0.2.1",)
 
 
-async def test_only_forgeries(opening: Opening) -> None:
-    forged = await failure_of(opening, lambda query: [with_other_id(answer(query, TRUTH))])
-    assert forged is Failure.DNS_REPLY_WITH_WRONG_QUERY_ID
-    noise = await failure_of(opening, lambda _: [b"noise"])
-    assert noise is Failure.DNS_SERVER_MISBEHAVING
-
-
-async def test_flood_of_forgeries_is_bounded(opening: Opening) -> None:
-    failure = await failure_of(opening, lambda _: [b"noise"] * 5000)
-    assert failure is Failure.DNS_SERVER_MISBEHAVING
-
-
-async def test_silence(opening: Opening) -> None:
-    assert await failure_of(opening, lambda _: []) is Failure.GENERIC_TIMEOUT_ERROR
-
-
-async def test_tcp_server_answers_another_question(opening: Opening) -> None:
-    failure = await failure_of(opening, lambda query: [other_question(query)], "tcp")
-    assert failure is Failure.DNS_SERVER_MISBEHAVING
-
-
-async def test_tcp_server_hangs_up(opening: Opening) -> None:
-    assert await failure_of(opening, lambda _: [], "tcp") is Failure.EOF_ERROR
-
-
-async def test_other_rcodes(opening: Opening) -> None:
-    failure = await failure_of(opening, lambda query: [answer(query, rcode=dns.rcode.NOTIMP)])
-    assert failure is Failure.DNS_SERVER_MISBEHAVING
-
-
-async def test_answers_to_nobodys_question_do_not_count(opening: Opening) -> None:
-    """A record for another name, thrown in beside none for ours."""
-    failure = await failure_of(
-        opening, lambda query: [answer(query, "else.test. 60 IN A 192.0.2.66")]
-    )
-    assert failure is Failure.DNS_NO_ANSWER
-
-
-async def test_chain_of_aliases_that_loops_ends(opening: Opening) -> None:
-    def script(query: bytes) -> list[bytes]:
-        return [answer(query, f"{NAME}. 60 IN CNAME a.test.", f"a.test. 60 IN CNAME {NAME}.")]
-
-    assert await failure_of(opening, script) is Failure.DNS_NO_ANSWER
+@pytest.mark.parametrize(
+    ("engine", "script", "failure"),
+    [
+        ("udp", lambda query: [with_other_id(answer(query, TRUTH))],
+         Failure.DNS_REPLY_WITH_WRONG_QUERY_ID),
+        ("udp", lambda _: [b"noise"], Failure.DNS_SERVER_MISBEHAVING),
+        ("udp", lambda _: [b"noise"] * 5000, Failure.DNS_SERVER_MISBEHAVING),
+        ("udp", lambda _: [], Failure.GENERIC_TIMEOUT_ERROR),
+        ("udp", lambda query: [answer(query, rcode=dns.rcode.NOTIMP)],
+         Failure.DNS_SERVER_MISBEHAVING),
+        # A record for another name, thrown in beside none for ours.
+        ("udp", lambda query: [answer(query, "else.test. 60 IN A 192.0.2.66")],
+         Failure.DNS_NO_ANSWER),
+        ("udp", lambda query: [answer(query, f"{NAME}. 60 IN CNAME a.test.",
+                                      f"a.test. 60 IN CNAME {NAME}.")], Failure.DNS_NO_ANSWER),
+        ("tcp", lambda query: [other_question(query)], Failure.DNS_SERVER_MISBEHAVING),
+        ("tcp", lambda _: [], Failure.EOF_ERROR),
+    ],
+    ids=["other id", "noise", "flood of noise", "silence", "rcode", "other name", "alias loop",
+         "tcp other question", "tcp hang-up"],
+)  # fmt: skip
+async def test_reply_decides_failure(
+    opening: Opening, engine: str, script: Script, failure: Failure
+) -> None:
+    assert await failure_of(opening, script, engine) is failure
 
 
 @pytest.mark.parametrize("resolver", ["", "dns.example.test:53", "127.0.0.1:0", "127.0.0.1:x"])

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from heliograph_agent.net.http.html_text import (
     MAX_CHARACTERS,
     MAX_TEXT,
-    one_line,
-    text_of,
-    title_of,
+    extract_text,
+    extract_title,
+    make_single_line,
 )
 
 
@@ -35,12 +35,12 @@ from heliograph_agent.net.http.html_text import (
     ],
 )
 def test_title(body: bytes, content_type: str, title: str) -> None:
-    assert title_of(body, content_type) == title
+    assert extract_title(body, content_type) == title
 
 
 @pytest.mark.parametrize("name", ["rot13", "zlib", "idna", "unicode_escape", "undefined", "x"])
 def test_codecs_that_are_no_charset_are_not_used(name: str) -> None:
-    assert title_of(b"<title>ok</title>", f"text/html; charset={name}") == "ok"
+    assert extract_title(b"<title>ok</title>", f"text/html; charset={name}") == "ok"
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_codecs_that_are_no_charset_are_not_used(name: str) -> None:
     ],
 )
 def test_text(body: bytes, content_type: str, text: str) -> None:
-    assert text_of(body, content_type) == text
+    assert extract_text(body, content_type) == text
 
 
 @pytest.mark.parametrize("address", ["203.0.113.199", "2001:db8::abcd:1234"])
 @pytest.mark.parametrize("limit", range(6, 26))
 def test_a_cut_leaves_no_beginning_of_an_address(address: str, limit: int) -> None:
     """Whole or not at all: the scrubber knows addresses, not their beginnings."""
-    line = one_line(f"ip is {address} now", limit)
+    line = make_single_line(f"ip is {address} now", limit)
     assert line.removeprefix("ip is").strip() in ("", address, f"{address} now", f"{address} no",
                                                   f"{address} n")  # fmt: skip
 
@@ -77,8 +77,8 @@ def test_a_cut_leaves_no_beginning_of_an_address(address: str, limit: int) -> No
 )
 def test_hostile_markup_costs_little(piece: bytes) -> None:
     began = time.monotonic()
-    assert len(text_of(piece * (524_288 // len(piece)), "text/html")) <= MAX_TEXT
-    assert len(text_of(b"<script>" + piece * 65_536, "text/html")) <= MAX_TEXT
+    assert len(extract_text(piece * (524_288 // len(piece)), "text/html")) <= MAX_TEXT
+    assert len(extract_text(b"<script>" + piece * 65_536, "text/html")) <= MAX_TEXT
     assert time.monotonic() - began < 5
 
 
@@ -86,24 +86,24 @@ def test_hostile_markup_costs_little(piece: bytes) -> None:
 def test_hostile_repetition_costs_little(piece: bytes) -> None:
     """A gross bound only: what is quadratic takes minutes here."""
     began = time.monotonic()
-    title_of(piece * (524_288 // len(piece)), "text/html")
+    extract_title(piece * (524_288 // len(piece)), "text/html")
     assert time.monotonic() - began < 5
 
 
 @given(st.binary(max_size=3000), st.text(max_size=60))
 def test_any_bytes_give_a_short_printable_line(body: bytes, content_type: str) -> None:
-    title = title_of(b"<title>" + body, content_type)
+    title = extract_title(b"<title>" + body, content_type)
     assert len(title) <= MAX_CHARACTERS
     assert title.isprintable()
     title.encode()
-    text = text_of(body, content_type)
+    text = extract_text(body, content_type)
     assert len(text) <= MAX_TEXT
     assert text.isprintable()
 
 
 @given(st.text(max_size=2000), st.integers(1, 100))
 def test_one_line(text: str, limit: int) -> None:
-    line = one_line(text, limit)
+    line = make_single_line(text, limit)
     assert len(line) <= limit
     assert line.isprintable()
     assert line == line.strip()

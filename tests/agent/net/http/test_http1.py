@@ -4,16 +4,17 @@ import asyncio
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http
-from heliograph_agent.net import Seen
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Trace
+from heliograph_agent.net import StepResult
+from heliograph_agent.net.system_net import SystemNet
 from support.loopback_ca import LoopbackCA
+from support.net_fixtures import Opening
 from support.nginx import PAGE, Nginx, nginx
 from support.tcp_server import (
     Handler,
@@ -28,7 +29,6 @@ from support.tcp_server import (
 )
 from support.tls_server import tls_server
 
-Opening = Callable[..., tuple[RealNet, Trace]]
 NAME = "www.example.test"
 
 
@@ -43,34 +43,38 @@ def web(ca: LoopbackCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ng
         yield running
 
 
-async def get(net: RealNet, port: int, path: str = "/", **options: object) -> Seen:
+async def get(net: SystemNet, port: int, path: str = "/", **options: object) -> StepResult:
     _, stream = await net.connect("127.0.0.1", port, endpoint="web")
     assert stream is not None
     return await net.http(stream, f"http://{NAME}:{port}{path}", **options)  # type: ignore[arg-type]
 
 
-async def get_secure(net: RealNet, port: int, path: str = "/") -> Seen:
+async def get_secure(net: SystemNet, port: int) -> StepResult:
     _, plain = await net.connect("127.0.0.1", port, endpoint="web")
     assert plain is not None
     _, stream = await net.handshake(plain, NAME)
     assert stream is not None
-    return await net.http(stream, f"https://{NAME}:{port}{path}")
+    return await net.http(stream, f"https://{NAME}:{port}/")
 
 
-def http_of(seen: Seen) -> Http:
-    assert seen.observation.http is not None
-    return seen.observation.http
+def http_of(result: StepResult) -> Http:
+    assert result.observation.http is not None
+    return result.observation.http
+
+
+async def fetch(opening: Opening, handler: Handler, **options: object) -> StepResult:
+    """What a net makes of a server in clear that behaves so."""
+    with tcp_server(handler) as port:
+        net, _ = opening(http_s=0.4, body_s=0.4)
+        return await get(net, port, **options)  # type: ignore[arg-type]
 
 
 async def test_page_over_tls(opening: Opening, web: Nginx) -> None:
     net, trace = opening()
     seen = await get_secure(net, web.https)
     assert [step.operation for step in trace.observations] == [
-        Operation.CONNECT,
-        Operation.TLS_HANDSHAKE,
-        Operation.HTTP_ROUND_TRIP,
-        Operation.READ_BODY,
-    ]
+        Operation.CONNECT, Operation.TLS_HANDSHAKE, Operation.HTTP_ROUND_TRIP, Operation.READ_BODY,
+    ]  # fmt: skip
     assert [step.parent for step in trace.observations] == [None, 0, 1, 2]
     assert {step.failure for step in trace.observations} == {None}
     assert {step.endpoint for step in trace.observations} == {"web"}
@@ -82,33 +86,30 @@ async def test_page_over_tls(opening: Opening, web: Nginx) -> None:
     assert trace.bytes_moved > len(PAGE) + 1000
 
 
-async def test_head_has_no_body(opening: Opening, web: Nginx) -> None:
-    net, _ = opening()
-    facts = http_of(await get(net, web.http, method="HEAD"))
-    assert (facts.status, facts.body_bytes, facts.truncated) == (200, 0, False)
-
-
 async def test_redirect_keeps_its_host_and_loses_addresses(opening: Opening, web: Nginx) -> None:
     net, trace = opening()
-    seen = await get(net, web.http, "/old")
-    assert http_of(seen).location == "http://other.test/new?ip=[scrubbed]"
+    result = await get(net, web.http, "/old")
+    assert http_of(result).location == "http://other.test/new?ip=[scrubbed]"
     assert trace.observations[1].http is not None
     assert trace.observations[1].http.status == 302
 
 
-async def test_big_body_is_cut_at_the_limit(opening: Opening, web: Nginx) -> None:
-    net, _ = opening()
-    seen = await get(net, web.http, "/big")
-    facts = http_of(seen)
-    assert seen.ok
-    assert (facts.body_bytes, facts.truncated) == (524_288, True)
-    assert facts.body_sha256 == hashlib.sha256(b"x" * 524_288).hexdigest()
-
-
-async def test_body_of_exactly_the_limit_is_whole(opening: Opening, web: Nginx) -> None:
-    net, _ = opening()
-    facts = http_of(await get(net, web.http, "/big", body_limit=1_000_000))
-    assert (facts.body_bytes, facts.truncated) == (1_000_000, False)
+@pytest.mark.parametrize(
+    ("path", "options", "size", "truncated"),
+    [
+        ("/", {"method": "HEAD"}, 0, False),
+        ("/big", {}, 524_288, True),
+        ("/big", {"body_limit": 1_000_000}, 1_000_000, False),
+    ],
+)
+async def test_body_is_read_to_the_limit(
+    opening: Opening, web: Nginx, path: str, options: dict[str, Any], size: int, truncated: bool
+) -> None:
+    result = await get(opening()[0], web.http, path, **options)
+    facts = http_of(result)
+    assert result.is_success
+    assert (facts.status, facts.body_bytes, facts.truncated) == (200, size, truncated)
+    assert not size or facts.body_sha256 == hashlib.sha256(b"x" * size).hexdigest()
 
 
 async def test_headers_are_a_browsers_unless_given(opening: Opening) -> None:
@@ -147,9 +148,9 @@ async def test_no_reply_worth_the_name(
 ) -> None:
     with tcp_server(handler) as port:
         net, trace = opening(http_s=0.4)
-        seen = await get(net, port)
-    assert seen.observation.failure is failure
-    assert seen.observation.operation is Operation.HTTP_ROUND_TRIP
+        result = await get(net, port)
+    assert result.observation.failure is failure
+    assert result.observation.operation is Operation.HTTP_ROUND_TRIP
     assert len(trace.observations) == 2
 
 
@@ -170,45 +171,38 @@ async def test_body_that_does_not_end_well(
 ) -> None:
     with tcp_server(handler) as port:
         net, trace = opening(body_s=0.4)
-        seen = await get(net, port)
-    facts = http_of(seen)
-    assert seen.observation.failure is failure
-    assert seen.observation.operation is Operation.READ_BODY
+        result = await get(net, port)
+    facts = http_of(result)
+    assert result.observation.failure is failure
+    assert result.observation.operation is Operation.READ_BODY
     assert trace.observations[1].failure is None
     assert (facts.status, facts.body_bytes, facts.truncated) == (200, received, True)
-
-
-async def test_title_of_what_came(opening: Opening) -> None:
-    with tcp_server(truncated_body) as port:
-        net, _ = opening()
-        assert http_of(await get(net, port)).title == "Half of it"
+    assert facts.title == {truncated_body: "Half of it", slow_body: "Slow"}.get(handler, "")
 
 
 async def test_reset_in_the_body(opening: Opening) -> None:
     """The peer waits for a second word before it resets, so that the first part has arrived."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
-    with tcp_server(reply(head + b"abc", then=reset_now)) as port:
-        net, trace = opening()
-        seen = await get(net, port)
-    assert seen.observation.failure is Failure.CONNECTION_RESET
-    assert trace.observations[-1].operation in (Operation.HTTP_ROUND_TRIP, Operation.READ_BODY)
+    result = await fetch(opening, reply(head + b"abc", then=reset_now))
+    assert result.observation.failure is Failure.CONNECTION_RESET
+    assert result.observation.operation in (Operation.HTTP_ROUND_TRIP, Operation.READ_BODY)
 
 
-async def test_truncated_inside_tls(opening: Opening, ca: LoopbackCA) -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
-    with tls_server(ca.leaf(NAME), reply(head)) as port:
-        net, _ = opening()
-        seen = await get_secure(net, port)
-    assert seen.observation.failure is Failure.HTTP_TRUNCATED_BODY
-    assert http_of(seen).body_bytes == 3
-
-
-async def test_body_to_the_end_of_the_connection(opening: Opening, ca: LoopbackCA) -> None:
-    with tls_server(ca.leaf(NAME), reply(b"HTTP/1.0 200 OK\r\n\r\nabc")) as port:
-        net, _ = opening()
-        seen = await get_secure(net, port)
-    assert seen.ok
-    assert (http_of(seen).body_bytes, http_of(seen).truncated) == (3, False)
+@pytest.mark.parametrize(
+    ("head", "failure"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Failure.HTTP_TRUNCATED_BODY),
+        (b"HTTP/1.0 200 OK\r\n\r\n", None),
+    ],
+)
+async def test_end_of_tls_ends_a_body_without_length_only(
+    opening: Opening, ca: LoopbackCA, head: bytes, failure: Failure | None
+) -> None:
+    with tls_server(ca.leaf(NAME), reply(head + b"abc")) as port:
+        result = await get_secure(opening()[0], port)
+    facts = http_of(result)
+    assert result.observation.failure is failure
+    assert (facts.body_bytes, facts.truncated) == (3, failure is not None)
 
 
 @pytest.mark.parametrize("url", ["ftp://x.test/", "nonsense", "http:///", "http://x.test/ä b"])
@@ -227,9 +221,7 @@ WORDS = b"<title>Notice</title><p>Access from 203.0.113.9 is denied.</p><script>
 
 async def test_words_of_a_page_in_clear(opening: Opening) -> None:
     head = b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/html\r\nX-Squid-Error: 1\r\n\r\n"
-    with tcp_server(reply(head + WORDS)) as port:
-        net, _ = opening()
-        facts = http_of(await get(net, port))
+    facts = http_of(await fetch(opening, reply(head + WORDS)))
     assert facts.text == "Access from [scrubbed] is denied."
     assert facts.version == "1.0"
     assert facts.header_names == ("content-type", "x-squid-error")
@@ -249,9 +241,7 @@ async def test_words_of_a_page_over_tls_are_not_kept(opening: Opening, web: Ngin
 async def test_header_names_are_bounded_and_keep_no_address(opening: Opening) -> None:
     names = b"".join(b"X-%05d: 203.0.113.9\r\n" % number for number in range(900))
     head = b"HTTP/1.1 200 OK\r\n198.51.100.7: a\r\n" + names + b"X" * 900 + b": 1\r\n\r\n"
-    with tcp_server(reply(head)) as port:
-        net, _ = opening()
-        facts = http_of(await get(net, port))
+    facts = http_of(await fetch(opening, reply(head)))
     assert len(facts.header_names) == 64
     assert facts.header_names[0] == "[scrubbed]"
     assert "203.0" not in repr(facts)
@@ -273,9 +263,7 @@ async def test_compressed_though_nobody_asked(
     opening: Opening, coding: bytes, body: bytes, title: str
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % coding
-    with tcp_server(reply(head + body)) as port:
-        net, _ = opening()
-        facts = http_of(await get(net, port))
+    facts = http_of(await fetch(opening, reply(head + body)))
     assert facts.title == title
     assert facts.body_sha256 == hashlib.sha256(body).hexdigest()
 
@@ -285,7 +273,7 @@ async def test_switching_protocols_has_no_body(opening: Opening) -> None:
     with tcp_server(reply(head, then=say_nothing)) as port:
         net, trace = opening()
         seen = await get(net, port, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
-    assert seen.ok
+    assert seen.is_success
     assert seen.observation.operation is Operation.HTTP_ROUND_TRIP
     assert http_of(seen).status == 101
     assert len(trace.observations) == 2
@@ -302,9 +290,7 @@ async def test_a_freeze_is_seen(opening: Opening) -> None:
         writer.write(bytes(8_192))
         await say_nothing(reader, writer)
 
-    with tcp_server(freeze) as port:
-        net, _ = opening(body_s=0.5)
-        facts = http_of(seen := await get(net, port, watch=True))
+    facts = http_of(seen := await fetch(opening, freeze, watch=True))
     assert seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
     assert facts.arrivals[-1].bytes == facts.body_bytes == 16_384
     assert 0 < facts.arrivals[0].at_us <= facts.arrivals[-1].at_us < 500_000

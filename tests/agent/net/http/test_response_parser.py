@@ -4,10 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.net.http.response_parser import MAX_HEAD, Body, Head, NotHttpError, take_head
+from heliograph_agent.net.http.response_parser import (
+    MAX_HEAD,
+    NotHttpError,
+    ResponseBody,
+    ResponseHead,
+    take_head,
+)
 
 
-def head_of(data: bytes) -> Head | None:
+def head_of(data: bytes) -> ResponseHead | None:
     return take_head(bytearray(data))
 
 
@@ -19,8 +25,8 @@ def test_head() -> None:
     head = take_head(received)
     assert head is not None
     assert (head.version, head.status) == ("1.1", 301)
-    assert (head.first("server"), head.first("location")) == ("x", "https://y.test/")
-    assert (head.every("via"), head.first("none")) == (["a b", "c"], "")
+    assert (head.first_value("server"), head.first_value("location")) == ("x", "https://y.test/")
+    assert (head.all_values("via"), head.first_value("none")) == (["a b", "c"], "")
     assert received == b"body"
 
 
@@ -42,14 +48,10 @@ def test_sloppy_heads_are_read(data: bytes, fields: tuple[tuple[str, str], ...])
 @pytest.mark.parametrize(
     "data",
     [
-        b"SSH-2.0",
-        b"\x15\x03\x03",
-        b"HTTP/x.y 200 OK\r\n\r\n",
-        b"HTTP/1.1 20 OK\r\n\r\n",
-        b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * (MAX_HEAD + 1),
+        b"SSH-2.0", b"\x15\x03\x03", b"HTTP/x.y 200 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n",
+        b"\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * (MAX_HEAD + 1),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_head_is_known_at_once(data: bytes) -> None:
     with pytest.raises(NotHttpError):
         head_of(data)
@@ -64,23 +66,23 @@ def test_head_in_pieces() -> None:
     assert take_head(received) is not None
 
 
-def body(*fields: tuple[str, str], status: int = 200, method: str = "GET") -> Body:
-    return Body(Head("1.1", status, fields), method)
+def body(*fields: tuple[str, str], status: int = 200, method: str = "GET") -> ResponseBody:
+    return ResponseBody(ResponseHead("1.1", status, fields), method)
 
 
 def test_where_bodies_end() -> None:
-    assert body(method="HEAD").done
-    assert body(("content-length", "5"), status=204).done
-    assert body(("content-length", "5"), status=304).done
-    assert body(("content-length", "0")).done
+    assert body(method="HEAD").is_done
+    assert body(("content-length", "5"), status=204).is_done
+    assert body(("content-length", "5"), status=304).is_done
+    assert body(("content-length", "0")).is_done
     known = body(("content-length", "3"))
-    assert (known.feed(b"abcd"), known.done, known.feed(b"e")) == (b"abc", True, b"")
+    assert (known.feed_data(b"abcd"), known.is_done, known.feed_data(b"e")) == (b"abc", True, b"")
     short = body(("content-length", "3"))
-    assert (short.feed(b"a"), short.end()) == (b"a", False)
+    assert (short.feed_data(b"a"), short.feed_end()) == (b"a", False)
     unknown = body()
-    assert (unknown.feed(b"abc"), unknown.done, unknown.end()) == (b"abc", False, True)
+    assert (unknown.feed_data(b"abc"), unknown.is_done, unknown.feed_end()) == (b"abc", False, True)
     odd = body(("transfer-encoding", "x"))
-    assert (odd.feed(b"abc"), odd.end()) == (b"abc", True)
+    assert (odd.feed_data(b"abc"), odd.feed_end()) == (b"abc", True)
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "3, 4", "9" * 30, "", "٣"])
@@ -90,7 +92,7 @@ def test_lengths_that_are_none(value: str) -> None:
 
 
 def test_the_same_length_twice() -> None:
-    assert body(("content-length", "3"), ("content-length", "3, 3")).feed(b"abc") == b"abc"
+    assert body(("content-length", "3"), ("content-length", "3, 3")).feed_data(b"abc") == b"abc"
 
 
 CHUNKED = b"5;name=x\r\nabcde\r\n00A \r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n"
@@ -99,8 +101,8 @@ CHUNKED = b"5;name=x\r\nabcde\r\n00A \r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n"
 @given(st.integers(1, len(CHUNKED)))
 def test_chunks_in_pieces_of_any_size(size: int) -> None:
     chunked = body(("transfer-encoding", "gzip, Chunked"))
-    heard = b"".join(chunked.feed(CHUNKED[i : i + size]) for i in range(0, len(CHUNKED), size))
-    assert (heard, chunked.done, chunked.broken) == (b"abcde0123456789", True, False)
+    heard = b"".join(chunked.feed_data(CHUNKED[i : i + size]) for i in range(0, len(CHUNKED), size))
+    assert (heard, chunked.is_done, chunked.is_broken) == (b"abcde0123456789", True, False)
 
 
 @pytest.mark.parametrize(
@@ -108,16 +110,16 @@ def test_chunks_in_pieces_of_any_size(size: int) -> None:
 )
 def test_chunks_that_are_none(data: bytes) -> None:
     chunked = body(("transfer-encoding", "chunked"))
-    chunked.feed(data)
-    assert (chunked.broken, chunked.done) == (True, False)
+    chunked.feed_data(data)
+    assert (chunked.is_broken, chunked.is_done) == (True, False)
 
 
 def test_cut_chunks_are_not_whole() -> None:
     for end in range(len(CHUNKED) - 1):
         chunked = body(("transfer-encoding", "chunked"))
-        chunked.feed(CHUNKED[:end])
-        assert not chunked.end()
-        assert not chunked.broken
+        chunked.feed_data(CHUNKED[:end])
+        assert not chunked.feed_end()
+        assert not chunked.is_broken
 
 
 @given(st.binary(max_size=400))
@@ -132,5 +134,5 @@ def test_any_bytes_are_a_head_or_are_not(data: bytes) -> None:
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_any_chunks_end_or_do_not(pieces: list[bytes]) -> None:
     chunked = body(("transfer-encoding", "chunked"))
-    heard = b"".join(chunked.feed(piece) for piece in pieces)
+    heard = b"".join(chunked.feed_data(piece) for piece in pieces)
     assert len(heard) <= sum(map(len, pieces))

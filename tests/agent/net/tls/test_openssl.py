@@ -1,16 +1,19 @@
 """Handshakes with a real nginx, and with servers that break off in one way each."""
 
+import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Tls
-from heliograph_agent.net import Seen
-from heliograph_agent.net.system_net import RealNet
-from heliograph_agent.net.trace import Stream, Trace
+from heliograph_agent.net import StepResult
+from heliograph_agent.net.system_net import SystemNet
+from heliograph_agent.net.trace import ByteStream
 from support.loopback_ca import Leaf, LoopbackCA
+from support.net_fixtures import Opening
 from support.nginx import nginx
 from support.tcp_server import (
     Handler,
@@ -23,7 +26,6 @@ from support.tcp_server import (
 )
 from support.tls_server import tls_server
 
-Opening = Callable[..., tuple[RealNet, Trace]]
 NAME = "www.example.test"
 
 
@@ -34,14 +36,14 @@ def web(ca: LoopbackCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
 
 
 async def shake(
-    net: RealNet, port: int, name: str = NAME, *, host: str = "127.0.0.1", **options: object
-) -> tuple[Seen, Stream | None]:
+    net: SystemNet, port: int, name: str = NAME, *, host: str = "127.0.0.1", **options: object
+) -> tuple[StepResult, ByteStream | None]:
     _, stream = await net.connect(host, port, endpoint="web")
     assert stream is not None
     return await net.handshake(stream, name, **options)  # type: ignore[arg-type]
 
 
-def tls_of(seen: Seen) -> Tls:
+def tls_of(seen: StepResult) -> Tls:
     assert seen.observation.operation is Operation.TLS_HANDSHAKE
     assert seen.observation.tls is not None
     return seen.observation.tls
@@ -53,13 +55,9 @@ async def test_success_names_version_cipher_and_chain(opening: Opening, web: int
     assert stream is not None
     stream.close()
     facts = tls_of(seen)
-    assert seen.ok
-    assert (facts.server_name, facts.version, facts.alpn, facts.alert) == (
-        NAME,
-        "TLSv1.3",
-        "http/1.1",
-        None,
-    )
+    assert seen.is_success
+    assert (facts.server_name, facts.version) == (NAME, "TLSv1.3")
+    assert (facts.alpn, facts.alert) == ("http/1.1", None)
     assert facts.cipher.startswith("TLS_")
     assert len(facts.chain) == 2  # leaf and intermediate; the root is not sent
     assert facts.chain[0].issuer == facts.chain[1].subject
@@ -83,22 +81,20 @@ async def test_over_ipv6(opening: Opening, ca: LoopbackCA) -> None:
         seen, stream = await shake(net, port, "::1", host="::1")
     assert stream is not None
     stream.close()
-    assert (seen.ok, tls_of(seen).server_name) == (True, "")  # an address is never an SNI
+    assert (seen.is_success, tls_of(seen).server_name) == (True, "")  # an address is never an SNI
 
 
-async def test_without_sni_the_server_cannot_tell(opening: Opening, web: int) -> None:
-    net, _ = opening()
-    seen, stream = await shake(net, web, send_sni=False)
+@pytest.mark.parametrize(
+    ("name", "send_sni", "sent"),
+    [(NAME, False, ""), ("other.example.test", True, "other.example.test")],
+)
+async def test_server_refuses_unknown_or_absent_name(
+    opening: Opening, web: int, name: str, send_sni: bool, sent: str
+) -> None:
+    result, stream = await shake(opening()[0], web, name, send_sni=send_sni)
     assert stream is None
-    assert seen.observation.failure is Failure.SSL_FAILED_HANDSHAKE
-    assert (tls_of(seen).server_name, tls_of(seen).alert) == ("", 112)
-
-
-async def test_name_the_server_does_not_know(opening: Opening, web: int) -> None:
-    net, _ = opening()
-    seen, _ = await shake(net, web, "other.example.test")
-    assert seen.observation.failure is Failure.SSL_FAILED_HANDSHAKE
-    assert tls_of(seen).alert == 112
+    assert result.observation.failure is Failure.SSL_FAILED_HANDSHAKE
+    assert (tls_of(result).server_name, tls_of(result).alert) == (sent, 112)
 
 
 @pytest.mark.parametrize("number", [10, 40, 42, 48, 49, 70, 71, 80, 112, 120])
@@ -111,6 +107,12 @@ async def test_alert_number_is_kept(opening: Opening, number: int) -> None:
     assert tls_of(seen).alert == number
 
 
+async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Greet as a mail server does: no ServerHello."""
+    writer.write(b"220 mail.example.test ESMTP\r\n")
+    await reader.read(4096)
+
+
 @pytest.mark.parametrize(
     ("handler", "failure"),
     [
@@ -119,6 +121,7 @@ async def test_alert_number_is_kept(opening: Opening, number: int) -> None:
         (say_nothing, Failure.GENERIC_TIMEOUT_ERROR),
         (reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Failure.SSL_FAILED_HANDSHAKE),
         (reply(b"\x16\x03\x03\x00\x40half a record"), Failure.EOF_ERROR),
+        (speak_first, Failure.SSL_FAILED_HANDSHAKE),
     ],
 )
 async def test_broken_off(opening: Opening, handler: Handler, failure: Failure) -> None:
@@ -132,46 +135,22 @@ async def test_broken_off(opening: Opening, handler: Handler, failure: Failure) 
     assert len(trace.observations) == 2
 
 
-async def test_server_that_speaks_first(opening: Opening) -> None:
-    """A mail server on the port, say: its banner is not a ServerHello."""
-
-    async def banner(reader: object, writer: object) -> None:
-        writer.write(b"220 mail.example.test ESMTP\r\n")  # type: ignore[attr-defined]
-        await reader.read(4096)  # type: ignore[attr-defined]
-
-    with tcp_server(banner) as port:
-        net, _ = opening()
-        seen, _ = await shake(net, port)
-    assert seen.observation.failure is Failure.SSL_FAILED_HANDSHAKE
+WRONG: Mapping[str, tuple[Callable[[LoopbackCA, LoopbackCA], Leaf], Failure]] = {
+    "unknown authority": (lambda _, other: other.leaf(NAME), Failure.SSL_UNKNOWN_AUTHORITY),
+    "unknown, expired": (lambda _, other: other.expired(NAME), Failure.SSL_UNKNOWN_AUTHORITY),
+    "expired": (lambda ca, _: ca.expired(NAME), Failure.SSL_INVALID_CERTIFICATE),
+    "not yet valid": (lambda ca, _: ca.not_yet(NAME), Failure.SSL_INVALID_CERTIFICATE),
+    "expired, other": (lambda ca, _: ca.expired("x.test"), Failure.SSL_INVALID_CERTIFICATE),
+    "other name": (lambda ca, _: ca.leaf("x.test"), Failure.SSL_INVALID_HOSTNAME),
+}
 
 
-def wrong(ca: LoopbackCA, other: LoopbackCA) -> dict[str, tuple[Leaf, Failure]]:
-    return {
-        "unknown authority": (other.leaf(NAME), Failure.SSL_UNKNOWN_AUTHORITY),
-        "unknown and expired": (other.expired(NAME), Failure.SSL_UNKNOWN_AUTHORITY),
-        "expired": (ca.expired(NAME), Failure.SSL_INVALID_CERTIFICATE),
-        "not yet valid": (ca.not_yet(NAME), Failure.SSL_INVALID_CERTIFICATE),
-        "expired, other name": (ca.expired("else.test"), Failure.SSL_INVALID_CERTIFICATE),
-        "other name": (ca.leaf("else.test"), Failure.SSL_INVALID_HOSTNAME),
-    }
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        "unknown authority",
-        "unknown and expired",
-        "expired",
-        "not yet valid",
-        "expired, other name",
-        "other name",
-    ],
-)
+@pytest.mark.parametrize("case", WRONG)
 async def test_wrong_certificate_is_kept(
-    opening: Opening, ca: LoopbackCA, tmp_path_factory: pytest.TempPathFactory, case: str
+    opening: Opening, ca: LoopbackCA, tmp_path: Path, case: str
 ) -> None:
-    leaf, failure = wrong(ca, LoopbackCA(tmp_path_factory.mktemp("other")))[case]
-    with tls_server(leaf) as port:
+    make_leaf, failure = WRONG[case]
+    with tls_server(make_leaf(ca, LoopbackCA(tmp_path / "other"))) as port:
         net, _ = opening()
         seen, stream = await shake(net, port)
     assert stream is None
@@ -182,25 +161,15 @@ async def test_wrong_certificate_is_kept(
     assert facts.chain[0].not_after_s > 0
 
 
-async def test_shipped_set_stands_in_place_of_the_public_roots(opening: Opening, web: int) -> None:
-    net, _ = opening(ca_file="")
-    seen, _ = await shake(net, web, trust="signal")
-    assert seen.observation.failure is Failure.SSL_UNKNOWN_AUTHORITY
-
-
-async def test_config_ca_file_adds_to_a_shipped_set(opening: Opening, web: int) -> None:
-    net, _ = opening()
-    seen, stream = await shake(net, web, trust="signal")
-    assert stream is not None
-    stream.close()
-    assert seen.ok
-
-
-async def test_unknown_trust_is_no_observation(opening: Opening, web: int) -> None:
-    net, trace = opening()
-    _, stream = await net.connect("127.0.0.1", web)
-    assert stream is not None
-    with pytest.raises(ValueError, match="the sets are: signal"):
-        await net.handshake(stream, NAME, trust="nosuch")
-    stream.close()
-    assert len(trace.observations) == 1
+@pytest.mark.parametrize(
+    ("settings", "failure"),
+    [({"ca_file": ""}, Failure.SSL_UNKNOWN_AUTHORITY), ({}, None)],
+    ids=["in place of the public roots", "and the CA file of the configuration"],
+)
+async def test_shipped_set_of_roots(
+    opening: Opening, web: int, settings: dict[str, str], failure: Failure | None
+) -> None:
+    result, stream = await shake(opening(**settings)[0], web, trust="signal")
+    assert result.observation.failure is failure
+    if stream is not None:
+        stream.close()

@@ -6,48 +6,46 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from heliograph_agent.net.tls.trust_store import TrustStore, shipped
+from heliograph_agent.net.tls.trust_store import TrustStore, shipped_sets
 from support.loopback_ca import LoopbackCA
 
 
 def test_signals_authority_is_the_one_published() -> None:
-    (anchor,) = TrustStore().roots("signal").anchors
+    (anchor,) = TrustStore().load_roots("signal").anchors
     der = anchor.public_bytes(Encoding.DER)
     assert (
         hashlib.sha256(der).hexdigest()
         == "ddb0f92bb95c8d6fd202ea6e8cc5ccd182b544f8cd696f47d580659ddc9df65a"
     )
-    assert shipped() == ("signal",)
+    assert shipped_sets() == ("signal",)
 
 
 def test_public_set_and_additions(ca: LoopbackCA) -> None:
-    public = len(TrustStore().roots("").anchors)
+    public = len(TrustStore().load_roots("").anchors)
     assert public > 100
-    assert len(TrustStore(str(ca.ca_file)).roots("").anchors) == public + 1
-    assert len(TrustStore(str(ca.ca_file)).roots("signal").anchors) == 2
+    assert len(TrustStore(str(ca.ca_file)).load_roots("").anchors) == public + 1
+    assert len(TrustStore(str(ca.ca_file)).load_roots("signal").anchors) == 2
 
 
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"named '\.\./signal'; the sets are: signal"):
-        TrustStore().roots("../signal")
+        TrustStore().load_roots("../signal")
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"not PEM",
-        b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
+        b"", b"not PEM", b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----",
         b"-----BEGIN CERTIFICATE-----\naGk=\n-----END CERTIFICATE-----",
     ],
-)
+)  # fmt: skip
 def test_file_without_certificates_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "ca.pem"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"ca\.pem: holds no PEM certificate"):
-        TrustStore(str(file)).roots("")
+        TrustStore(str(file)).load_roots("")
 
 
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.pem: cannot be read"):
-        TrustStore(str(tmp_path / "none.pem")).roots("")
+        TrustStore(str(tmp_path / "none.pem")).load_roots("")

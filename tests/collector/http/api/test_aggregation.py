@@ -2,29 +2,26 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heliograph_collector.http.api.aggregation import COUNTS
-from heliograph_collector.http.backend import Feed
-from heliograph_collector.model.records import Block, Judged, State, Verdict
+from heliograph_collector.http.api.aggregation import COUNT_NAMES
+from heliograph_collector.model.records import JudgedMeasurement, Verdict, VerdictState
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.store import Store
 from support.fake_feed import NOW_US, World
-from support.rows import T0, US, blocked, reachable, taken
+from support.rows import T0, US, block, blocked, reachable, taken
+from support.site import Serve, raising
 
-Serve = Callable[[Feed], Awaitable[Any]]
 URL = "https://www.news.example/"
 PAGE = blocked(method="block_page")
-DOWN = Verdict(state=State.DOWN, rule="x.down")
+DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
 
 
-def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[Judged]:
-    rows: list[Judged] = []
+def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[JudgedMeasurement]:
+    rows: list[JudgedMeasurement] = []
     for number in range(first, first + people):
         one = taken(number, **what)
         if number >= 100:
@@ -35,10 +32,8 @@ def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[Judged
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def judged(store: Store) -> Store:
     """Telegram in Kazakhstan on 5 January 2022, a page on the same day, and one on the 6th."""
-    store = Store(f"chdb://{tmp_path}/store", observations_days=99_999, verdicts_days=99_999)
-    await store.open()
     rows = [
         *crowd(reachable(), 0, 12),
         *crowd(blocked(), 20, 7),
@@ -47,13 +42,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         *crowd(reachable(), 120, 10, at_us=T0 + 86_400 * US),
         *crowd(blocked(), 140, 4),
     ]
-    await store.insert_block(Block(journal="j", first=1, last=1, judged=tuple(rows)))
-    yield store
-    await store.close()
+    await store.insert_block(block(1, 1, *rows))
+    return store
 
 
-async def ask(serve: Serve, store: Store, query: str, k: int = 5) -> Any:
-    client = await serve(World().feed(totals=store.totals, k_anonymity=k))
+async def ask(serve: Serve, judged: Store, query: str, k: int = 5) -> Any:
+    client = await serve(World().feed(totals=judged.totals, k_anonymity=k))
     answer = await client.get(f"/api/v1/aggregation?{query}")
     assert answer.status == 200, await answer.text()
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -64,26 +58,26 @@ JANUARY = "since=2022-01-01&until=2022-02-01"
 
 
 def counts(row: dict[str, int]) -> list[int]:
-    return [row[name] for name in COUNTS]
+    return [row[name] for name in COUNT_NAMES]
 
 
-async def test_without_an_axis_it_is_one_object(serve: Serve, store: Store) -> None:
-    exact = await (await ask(serve, store, f"probe_cc=KZ&{JANUARY}", k=1)).json()
+async def test_without_an_axis_it_is_one_object(serve: Serve, judged: Store) -> None:
+    exact = await (await ask(serve, judged, f"probe_cc=KZ&{JANUARY}", k=1)).json()
     assert (exact["v"], exact["dimension_count"]) == (0, 0)
     assert counts(exact["result"]) == [11, 6, 5, 22, 44]
-    body = await (await ask(serve, store, f"probe_cc=KZ&{JANUARY}")).json()
+    body = await (await ask(serve, judged, f"probe_cc=KZ&{JANUARY}")).json()
     assert counts(body["result"]) == [5, 5, 5, 20, 35]
-    none = await (await ask(serve, store, f"probe_cc=UZ&{JANUARY}")).json()
+    none = await (await ask(serve, judged, f"probe_cc=UZ&{JANUARY}")).json()
     assert counts(none["result"]) == [0] * 5
 
 
-async def test_one_axis_and_two(serve: Serve, store: Store) -> None:
+async def test_one_axis_and_two(serve: Serve, judged: Store) -> None:
     path = f"{JANUARY}&axis_x=measurement_start_day&time_grain=day"
-    body = await (await ask(serve, store, path)).json()
+    body = await (await ask(serve, judged, path)).json()
     assert body["dimension_count"] == 1
     days = [(row["measurement_start_day"], *counts(row)) for row in body["result"]]
     assert days == [("2022-01-05", 5, 5, 5, 10, 25), ("2022-01-06", 0, 0, 0, 10, 10)]
-    body = await (await ask(serve, store, f"{JANUARY}&axis_x=test_name&axis_y=probe_asn")).json()
+    body = await (await ask(serve, judged, f"{JANUARY}&axis_x=test_name&axis_y=probe_asn")).json()
     assert body["dimension_count"] == 2
     rows = [(row["test_name"], row["probe_asn"], *counts(row)) for row in body["result"]]
     assert rows == [
@@ -108,32 +102,32 @@ async def test_one_axis_and_two(serve: Serve, store: Store) -> None:
         ("since=2021-12-01&until=2022-01-05T00:00:01Z", 25),
     ],
 )
-async def test_filters(serve: Serve, store: Store, query: str, total: int) -> None:
+async def test_filters(serve: Serve, judged: Store, query: str, total: int) -> None:
     parts = {p.partition("=")[0]: p for p in (*JANUARY.split("&"), *query.split("&"))}
-    body = await (await ask(serve, store, "&".join(parts.values()))).json()
+    body = await (await ask(serve, judged, "&".join(parts.values()))).json()
     assert body["result"]["measurement_count"] == total
 
 
-async def test_thirty_days_up_to_today_when_no_time_is_told(serve: Serve, store: Store) -> None:
+async def test_thirty_days_up_to_today_when_no_time_is_told(serve: Serve, judged: Store) -> None:
     assert NOW_US // (86_400 * US) == T0 // (86_400 * US)
-    body = await (await ask(serve, store, "axis_x=measurement_start_day")).json()
+    body = await (await ask(serve, judged, "axis_x=measurement_start_day")).json()
     assert [row["measurement_start_day"] for row in body["result"]] == ["2022-01-05"]
 
 
-async def test_csv(serve: Serve, store: Store) -> None:
-    answer = await ask(serve, store, f"{JANUARY}&axis_x=domain&format=CSV")
+async def test_csv(serve: Serve, judged: Store) -> None:
+    answer = await ask(serve, judged, f"{JANUARY}&axis_x=domain&format=CSV")
     assert answer.content_type == "text/csv"
     rows = list(csv.DictReader(io.StringIO(await answer.text())))
     assert [(r["domain"], r["measurement_count"]) for r in rows] == [
         ("", "20"),
         ("www.news.example", "15"),
     ]
-    lone = await ask(serve, store, f"{JANUARY}&format=CSV")
-    assert (await lone.text()).splitlines() == [",".join(COUNTS), "5,5,5,20,35"]
+    lone = await ask(serve, judged, f"{JANUARY}&format=CSV")
+    assert (await lone.text()).splitlines() == [",".join(COUNT_NAMES), "5,5,5,20,35"]
 
 
-async def test_an_answer_that_is_known_is_not_sent_again(serve: Serve, store: Store) -> None:
-    client = await serve(World().feed(totals=store.totals))
+async def test_an_answer_that_is_known_is_not_sent_again(serve: Serve, judged: Store) -> None:
+    client = await serve(World().feed(totals=judged.totals))
     first = await client.get(f"/api/v1/aggregation?{JANUARY}")
     tag = {"If-None-Match": first.headers["ETag"]}
     assert (await client.get(f"/api/v1/aggregation?{JANUARY}", headers=tag)).status == 304
@@ -159,17 +153,12 @@ async def test_bad_questions_are_told_the_cure(
     serve: Serve, query: str, parameter: str, says: str
 ) -> None:
     client = await serve(World().feed())
-    answer = await client.get(f"/api/v1/aggregation?{query}")
-    body = await answer.json(content_type="application/problem+json")
-    assert (answer.status, body["parameter"]) == (400, parameter)
+    body = await client.problem(f"/api/v1/aggregation?{query}")
+    assert body["parameter"] == parameter
     assert says in body["detail"]
 
 
 async def test_too_much_is_a_problem_too(serve: Serve) -> None:
-    async def too_much(wanted: object) -> Any:
-        raise TooMuchError("More than 10000 rows: ask for a shorter time.")
-
+    too_much = raising(TooMuchError("More than 10000 rows: ask for a shorter time."))
     client = await serve(World().feed(totals=too_much))
-    answer = await client.get("/api/v1/aggregation")
-    assert answer.status == 400
-    assert (await answer.json(content_type=None))["title"] == "Too much"
+    assert (await client.problem("/api/v1/aggregation"))["title"] == "Too much"

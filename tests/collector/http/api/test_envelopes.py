@@ -1,16 +1,14 @@
 """`POST /v1/envelopes`."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from typing import Any
 
 import pytest
 
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.http.api.envelopes import AT_ONCE, MAX_BODY, Envelopes
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.api.envelopes import MAX_BODY, MAX_CONCURRENT, EnvelopeApi
 from support.fake_feed import World
-
-Serve = Callable[[Feed], Awaitable[Any]]
+from support.site import Serve
 
 
 @pytest.mark.parametrize(
@@ -44,9 +42,11 @@ async def test_what_proxies_say_goes_along_with_the_peer_last(serve: Serve) -> N
     )
 
 
-async def test_the_largest_envelope_fits_and_nothing_larger(serve: Serve) -> None:
+async def test_largest_envelope_fits_and_neither_a_larger_one_nor_nothing(serve: Serve) -> None:
     world = World()
     client = await serve(world.feed())
+    empty = await client.post("/v1/envelopes")
+    assert (empty.status, empty.content_type) == (400, "application/problem+json")
     assert (await client.post("/v1/envelopes", data=b"x" * MAX_BODY)).status == 200
     assert (await client.post("/v1/envelopes", data=b"x" * (MAX_BODY + 1))).status == 413
 
@@ -58,30 +58,19 @@ async def test_the_largest_envelope_fits_and_nothing_larger(serve: Serve) -> Non
     assert len(world.envelopes) == 1
 
 
-async def test_an_empty_body_is_refused(serve: Serve) -> None:
-    client = await serve(World().feed())
-    answer = await client.post("/v1/envelopes")
-    assert answer.status == 400
-    assert answer.content_type == "application/problem+json"
-
-
 async def test_too_slow_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Envelopes.__init__, "__defaults__", (0.01,))
+    monkeypatch.setattr(EnvelopeApi.__init__, "__defaults__", (0.01,))
     world = World()
 
     async def accept(envelope: bytes, *_: object) -> pb.Receipt:
-        import asyncio
-
         await asyncio.sleep(60)
         raise AssertionError
 
-    client = await serve(world.feed(accept=accept))
+    client = await serve(world.feed(accept_envelope=accept))
     assert (await client.post("/v1/envelopes", data=b"x")).status == 408
 
 
 async def test_a_flood_is_told_to_come_back(serve: Serve) -> None:
-    import asyncio
-
     inside, go = asyncio.Semaphore(0), asyncio.Event()
 
     async def accept(envelope: bytes, *_: object) -> pb.Receipt:
@@ -89,14 +78,14 @@ async def test_a_flood_is_told_to_come_back(serve: Serve) -> None:
         await go.wait()
         return pb.Receipt(status=pb.STATUS_STORED)
 
-    client = await serve(World().feed(accept=accept))
+    client = await serve(World().feed(accept_envelope=accept))
 
     async def post() -> int:
         return int((await client.post("/v1/envelopes", data=b"x")).status)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        tasks = [group.create_task(post()) for _ in range(AT_ONCE)]
-        for _ in range(AT_ONCE):
+        tasks = [group.create_task(post()) for _ in range(MAX_CONCURRENT)]
+        for _ in range(MAX_CONCURRENT):
             await inside.acquire()
         assert await post() == 503
         go.set()

@@ -1,31 +1,21 @@
 """Alive, ready and the figures."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from aiohttp import encode_basic_auth
 from prometheus_client import CollectorRegistry, Counter
 
-from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import hash_password
 from support.fake_feed import World
-
-Serve = Callable[[Feed], Awaitable[Any]]
-
-
-async def test_alive(serve: Serve) -> None:
-    client = await serve(World().feed())
-    assert (await client.get("/healthz")).status == 200
+from support.site import Serve
 
 
-async def test_ready_or_why_not(serve: Serve) -> None:
+async def test_alive_and_ready_or_why_not(serve: Serve) -> None:
     world = World()
     client = await serve(world.feed())
-    assert (await client.get("/readyz")).status == 200
+    for path in ("/healthz", "/readyz"):
+        assert (await client.get(path)).status == 200
     world.problems.append("The store is 40 s behind the journal.")
-    answer = await client.get("/readyz")
-    assert answer.status == 503
-    assert (await answer.json())["problems"] == ["The store is 40 s behind the journal."]
+    assert (await client.json("/readyz", status=503))["problems"] == world.problems
+    assert (await client.get("/healthz")).status == 200
 
 
 async def test_metrics_are_prometheus_text(serve: Serve) -> None:

@@ -3,27 +3,19 @@
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, DnsAnswer, Http, Link, Measurement, Observation, Tcp, Tls
+from heliograph.observation import Dns, DnsAnswer, Http, Observation, Tcp, Tls
 from heliograph_collector.http import basic_auth
-from heliograph_collector.http.backend import Feed
-from heliograph_collector.model.records import (
-    Judged,
-    MeasurementFilter,
-    Role,
-    State,
-    Taken,
-    Vantage,
-    Verdict,
-)
+from heliograph_collector.model.records import JudgedMeasurement, MeasurementFilter, Vantage
 from support.fake_feed import NOW_US, World
+from support.rows import blocked, taken
+from support.site import Serve, Site
 
-Serve = Callable[[Feed], Awaitable[Any]]
 PASSWORD = "correct horse"
 KEPT = basic_auth.hash_password(PASSWORD, b"salt")
 
@@ -33,69 +25,43 @@ def header(password: str = PASSWORD) -> dict[str, str]:
     return {"Authorization": f"Basic {credentials}"}
 
 
-def step(operation: Operation, **facts: Any) -> Observation:
-    return Observation(operation=operation, started_us=1_000, duration_us=500_000, **facts)
+def first_hop(forwarded_for: str) -> str:
+    """The address that a trusted proxy names."""
+    return forwarded_for.split(",", maxsplit=1)[0]
 
 
-def judged(number: int) -> Judged:
-    observations = (
-        step(
-            Operation.RESOLVE,
-            dns=Dns(
-                engine="system",
-                resolver="",
-                name="web.telegram.org",
-                query_type="A",
-                rcode=0,
-                answers=(DnsAnswer(type="A", data="149.154.167.99", ttl_s=60),),
-            ),
-        ),
-        step(Operation.CONNECT, parent=0, tcp=Tcp(address="149.154.167.99", port=443)),
-        step(
-            Operation.TLS_HANDSHAKE,
-            parent=1,
-            failure=Failure.CONNECTION_RESET,
-            tls=Tls(server_name="web.telegram.org"),
-        ),
-        step(Operation.HTTP_ROUND_TRIP, http=Http(method="GET", url="http://x/", status=200)),
+def judged(number: int) -> JudgedMeasurement:
+    answers = (DnsAnswer(type="A", data="149.154.167.99", ttl_s=60),)
+    dns = Dns(
+        engine="system", resolver="", name="web.telegram.org", query_type="A", rcode=0,
+        answers=answers,
+    )  # fmt: skip
+    facts: tuple[tuple[Operation, dict[str, Any]], ...] = (
+        (Operation.RESOLVE, {"dns": dns}),
+        (Operation.CONNECT, {"parent": 0, "tcp": Tcp(address="149.154.167.99", port=443)}),
+        (Operation.TLS_HANDSHAKE, {"parent": 1, "failure": Failure.CONNECTION_RESET,
+                                   "tls": Tls(server_name="web.telegram.org")}),
+        (Operation.HTTP_ROUND_TRIP, {"http": Http(method="GET", url="http://x/", status=200)}),
+    )  # fmt: skip
+    steps = tuple(
+        Observation(operation=operation, started_us=1_000, duration_us=500_000, **fields)
+        for operation, fields in facts
     )
-    measurement = Measurement(
-        experiment="telegram",
-        experiment_version=1,
-        service="telegram",
-        target="",
-        started_us=NOW_US,
-        monotonic_us=5,
-        boot="b",
-        runtime_us=2_500_000,
-        epoch="e",
-        link=Link.ONLINE,
-        observations=observations,
+    record = taken(
+        number, at_us=NOW_US, steps=steps, vantage=Vantage(country="KZ", asn=9198, access="fixed")
     )
-    taken = Taken(
-        id=f"{number:032x}",
-        position=number,
-        received_us=NOW_US + 1_000_000,
-        nym="0123456789abcdef",
-        prefix="secretprefixhash",
-        role=Role.VOLUNTEER,
-        vantage=Vantage(country="KZ", asn=9198, access="fixed"),
-        measurement=measurement,
-    )
-    whole = Verdict(
-        state=State.BLOCKED,
-        rule="tls-reset-after-hello",
-        layer="tls",
-        method="reset_after_hello",
-        confidence=0.9,
-        evidence=(2,),
-    )
-    return taken, (whole,)
+    record = replace(record, id=f"{number:032x}", prefix="secretprefixhash")
+    return record, (replace(blocked(), rule="tls-reset-after-hello", evidence=(2,)),)
 
 
 @pytest.fixture
 def world() -> World:
     return World(judged=[judged(n) for n in range(5)])
+
+
+@pytest.fixture
+async def client(serve: Serve, world: World) -> Site:
+    return await serve(world.feed(operator_hash=KEPT))
 
 
 @pytest.mark.parametrize("path", ["/api/v1/measurements", f"/api/v1/measurements/{0:032x}"])
@@ -111,13 +77,9 @@ def world() -> World:
         {"Authorization": "Bearer "},
     ],
 )
-async def test_strangers_stay_out(
-    serve: Serve, world: World, path: str, headers: dict[str, str]
-) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_strangers_stay_out(client: Site, path: str, headers: dict[str, str]) -> None:
     answer = await client.get(path, headers=headers)
-    assert answer.status == 401
-    assert answer.content_type == "application/problem+json"
+    assert (answer.status, answer.content_type) == (401, "application/problem+json")
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
     assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -129,8 +91,7 @@ async def test_without_a_password_set_nobody_comes_in(serve: Serve, world: World
         assert answer.status == 401
 
 
-async def test_the_operator_comes_in_with_basic_or_bearer(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_the_operator_comes_in_with_basic_or_bearer(client: Site) -> None:
     for headers in (header(), {"Authorization": f"Bearer {PASSWORD}"}):
         assert (await client.get("/api/v1/measurements", headers=headers)).status == 200
     assert (await client.get("/api/v1/measurements", headers=header("wrong"))).status == 401
@@ -140,7 +101,7 @@ async def test_the_operator_comes_in_with_basic_or_bearer(serve: Serve, world: W
 async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
     serve: Serve, world: World, path: str
 ) -> None:
-    feed = world.feed(operator_hash=KEPT, metrics_open=False, who=_said)
+    feed = world.feed(operator_hash=KEPT, metrics_open=False, client_address=first_hop)
     client = await serve(feed)
     home, elsewhere = {"X-Forwarded-For": "192.0.2.7"}, {"X-Forwarded-For": "198.51.100.9"}
     assert (await client.get(path, headers=header() | home)).status == 200
@@ -155,11 +116,8 @@ async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
     assert (await client.get(path, headers=header("again") | elsewhere)).status == 401
 
 
-async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(
-    serve: Serve, world: World
-) -> None:
+async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(client: Site) -> None:
     """A page of somebody's own asks for a dozen things as it opens, before anything is known."""
-    client = await serve(world.feed(operator_hash=KEPT))
 
     async def ask() -> int:
         return int((await client.get("/api/v1/measurements", headers=header())).status)
@@ -168,7 +126,7 @@ async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(
 
 
 async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT, who=_said))
+    client = await serve(world.feed(operator_hash=KEPT, client_address=first_hop))
     path, answers = "/api/v1/measurements", []
     for n in range(70):
         headers = header(f"guess {n}") | {"X-Forwarded-For": f"198.51.{n}.9"}
@@ -177,35 +135,24 @@ async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: Wor
     assert set(answers[60:]) == {429}
 
 
-def _said(way: str) -> str:
-    """As behind a proxy that is trusted."""
-    return way.split(",", maxsplit=1)[0]
-
-
-async def test_pages_follow_each_other_to_the_end(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_pages_follow_each_other_to_the_end(client: Site) -> None:
     ids: list[str] = []
     cursor = ""
     for _ in range(3):
-        query = f"limit=2{cursor}"
-        answer = await client.get(f"/api/v1/measurements?{query}", headers=header())
-        body = await answer.json()
+        body = await client.json(f"/api/v1/measurements?limit=2{cursor}", headers=header())
         ids += [m["id"] for m in body["measurements"]]
         cursor = f"&cursor={body['next']}"
     assert ids == [f"{n:032x}" for n in range(5)]
     assert body["next"] is None
 
 
-async def test_a_forged_cursor_is_refused(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_a_forged_cursor_is_refused(client: Site) -> None:
     for cursor in ("A", "zzzz", "bm9wZQ", "_w"):
-        answer = await client.get(f"/api/v1/measurements?cursor={cursor}", headers=header())
-        assert answer.status == 400
-        assert (await answer.json())["parameter"] == "cursor"
+        body = await client.problem(f"/api/v1/measurements?cursor={cursor}", headers=header())
+        assert body["parameter"] == "cursor"
 
 
-async def test_the_question_reaches_the_store(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_the_question_reaches_the_store(client: Site, world: World) -> None:
     query = "country=KZ&asn=AS9198&state=blocked&since=2022-01-05T10:00:00Z"
     await client.get(f"/api/v1/measurements?{query}", headers=header())
     wanted = MeasurementFilter(
@@ -214,8 +161,7 @@ async def test_the_question_reaches_the_store(serve: Serve, world: World) -> Non
     assert world.asked == [wanted]
 
 
-async def test_one_shows_what_was_seen_and_which_rule_judged(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_one_shows_what_was_seen_and_which_rule_judged(client: Site) -> None:
     answer = await client.get(f"/api/v1/measurements/{3:032x}", headers=header())
     body = await answer.json()
     assert answer.headers["Cache-Control"] == "no-store"
@@ -227,28 +173,21 @@ async def test_one_shows_what_was_seen_and_which_rule_judged(serve: Serve, world
     assert "secretprefixhash" not in json.dumps(body)
 
 
-async def test_what_is_not_there_is_a_404(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_what_is_not_there_is_a_404(client: Site) -> None:
     for id_ in (f"{77:032x}", "x", "..%2f..", "'; DROP TABLE x"):
-        answer = await client.get(f"/api/v1/measurements/{id_}", headers=header())
-        assert answer.status == 404
-        assert answer.content_type == "application/problem+json"
+        await client.problem(f"/api/v1/measurements/{id_}", 404, headers=header())
 
 
-async def test_it_can_be_read_as_ooni_s(serve: Serve, world: World) -> None:
-    client = await serve(world.feed(operator_hash=KEPT))
+async def test_it_can_be_read_as_ooni_s(client: Site) -> None:
     path = f"/api/v1/measurements/{1:032x}?format=ooni"
-    body = await (await client.get(path, headers=header())).json()
+    body = await client.json(path, headers=header())
     assert body["data_format_version"] == "0.2.0"
     assert (body["probe_cc"], body["probe_asn"], body["probe_ip"]) == ("KZ", "AS9198", "127.0.0.1")
     assert body["measurement_start_time"] == "2022-01-05 13:43:20"
     keys = body["test_keys"]
     assert keys["tls_handshakes"][0]["failure"] == "connection_reset"
-    assert keys["queries"][0]["answers"][0] == {
-        "answer_type": "A",
-        "ipv4": "149.154.167.99",
-        "ttl": 60,
-    }
+    answer = {"answer_type": "A", "ipv4": "149.154.167.99", "ttl": 60}
+    assert keys["queries"][0]["answers"][0] == answer
     assert keys["tcp_connect"][0]["status"] == {"success": True, "failure": None}
     assert (keys["accessible"], keys["blocking"]) == (False, "http-failure")
 

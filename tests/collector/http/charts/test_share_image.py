@@ -11,14 +11,15 @@ import pytest
 from markupsafe import Markup
 
 from heliograph_collector.http.charts import share_image
-from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
+from support.casebook import ALMATY, DOUBT, MOBILE, TELEGRAM
+from support.long_evening import feed, long_evening
+from support.site import Serve
 
-DOUBT = "d0bb" * 4
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
-async def client(serve: Any) -> Any:
+async def client(serve: Serve) -> Any:
     return await serve(feed(long_evening()))
 
 
@@ -63,7 +64,7 @@ def test_letters_of_all_four_languages_leave_dots() -> None:
     """A missing letter would be an empty box, the same for each."""
 
     def dots(letter: str) -> bytes:
-        return share_image.png(
+        return share_image.render_png(
             f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><text x="4" y="30" '
             f'font-size="28" font-family="DejaVu Sans Condensed">{letter}</text></svg>'
         )
@@ -75,10 +76,12 @@ def test_letters_of_all_four_languages_leave_dots() -> None:
 
 @pytest.mark.parametrize("sentence", ["x" * 400, "Kazakhstan " * 60, "<b>&\u2068a\u2069"])
 def test_a_strange_sentence_stays_in_the_picture(sentence: str) -> None:
-    card = share_image.Card(sentence=sentence, state="closed", badge="", foot="", chart=Markup())
-    told, _ = drawn(share_image.svg(card))
+    card = share_image.ShareCard(
+        sentence=sentence, state="closed", badge="", footer="", chart=Markup()
+    )
+    told, _ = drawn(share_image.render_svg(card))
     assert "\u2068" not in told
-    ys = [int(y) for y in re.findall(r'<text x="60" y="(\d+)"', share_image.svg(card))]
+    ys = [int(y) for y in re.findall(r'<text x="60" y="(\d+)"', share_image.render_svg(card))]
     assert max(y for y in ys if y < 600) < 330
 
 

@@ -1,33 +1,22 @@
 """A country's page: its incidents, and each service over two days from all its vantages."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from heliograph_collector.http.backend import Feed
-from heliograph_collector.incidents.incident import State as Doubt
-from heliograph_collector.model.records import Silence, State
+from heliograph_collector.incidents.incident import IncidentState as Doubt
+from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from support.casebook import KEY, book, evening_book, silence
+from support.casebook import book, silence
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.read_page import Read
+from support.site import Serve, open_page, raising
 
-Serve = Callable[[Feed], Awaitable[Any]]
 HOUR = 3_600_000_000
 
 
-async def read(serve: Serve, path: str, world: World, **changes: Any) -> Read:
-    known = {"book": evening_book(), "public_key": KEY.public} | changes
-    client = await serve(world.feed(**known))
-    answer = await client.get(path)
-    assert answer.status == 200
-    return Read(await answer.text())
-
-
 async def test_services_over_time_and_its_incidents(serve: Serve) -> None:
-    page = await read(serve, "/countries/KZ", evening())
+    page = await open_page(serve, "/countries/KZ", evening())
     assert page.text["headline"].startswith("Kazakhstan: Telegram is blocked in 1 of 3 networks")
     assert "Mobile networks in Kazakhstan" in page.text["incidents"]
     assert "Germany" not in page.text["incidents"]
@@ -41,9 +30,9 @@ async def test_services_over_time_and_its_incidents(serve: Serve) -> None:
 
 async def test_the_strip_tells_its_days(serve: Serve) -> None:
     world = World()
-    world.votes += crowd(6, State.REACHABLE, NOW_US - 30 * HOUR, NOW_US - 3 * HOUR)
-    world.votes += crowd(6, State.BLOCKED, NOW_US - 2 * HOUR, NOW_US, how=("dns", "bogon"))
-    page = await read(serve, "/countries/KZ?window=week", world)
+    world.votes += crowd(6, VerdictState.REACHABLE, NOW_US - 30 * HOUR, NOW_US - 3 * HOUR)
+    world.votes += crowd(6, VerdictState.BLOCKED, NOW_US - 2 * HOUR, NOW_US, how=("dns", "bogon"))
+    page = await open_page(serve, "/countries/KZ?window=week", world)
     labels = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
     assert "reachable 4 Jan 07:00 to 5 Jan 11:00; blocked 5 Jan 11:00 to 5 Jan 14:00" in labels[0]
     assert "DNS: the name leads to a private address" in page.text["service-telegram-now"]
@@ -52,10 +41,10 @@ async def test_the_strip_tells_its_days(serve: Serve) -> None:
 
 async def test_few_are_no_data(serve: Serve) -> None:
     """The same page as where nobody is."""
-    few = await read(serve, "/countries/UZ", evening())
+    few = await open_page(serve, "/countries/UZ", evening())
     assert few.text["headline"] == "Uzbekistan: nobody measures, or too few to be shown."
     assert not [a for _, a in few.elements if (a.get("class") or "").startswith("bar ")]
-    nobody = await read(serve, "/countries/TJ", evening())
+    nobody = await open_page(serve, "/countries/TJ", evening())
     assert [a for _, a in few.elements if a.get("class") == "ribbon"] == [
         a for _, a in nobody.elements if a.get("class") == "ribbon"
     ]
@@ -65,16 +54,16 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
     """Nor does anybody learn what that one found: on the page, in status and in the timeline."""
     dark_us = NOW_US // BIN_US * BIN_US
     world = World()
-    world.votes += crowd(20, State.REACHABLE, NOW_US - 3 * HOUR, dark_us - 4 * BIN_US)
-    world.votes += crowd(1, State.REACHABLE, dark_us - 4 * BIN_US, NOW_US)
+    world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 3 * HOUR, dark_us - 4 * BIN_US)
+    world.votes += crowd(1, VerdictState.REACHABLE, dark_us - 4 * BIN_US, NOW_US)
     world.silences += [
-        Silence(country="KZ", region="", asn=9198, access="fixed", start_us=at_us, vantages=19)
+        SilenceCount(country="KZ", region="", asn=9198, access="fixed", start_us=at_us, vantages=19)
         for at_us in range(dark_us - 4 * BIN_US, NOW_US, BIN_US)
     ]
-    page = await read(serve, "/countries/KZ", world, k_anonymity=5)
+    page = await open_page(serve, "/countries/KZ", world, k_anonymity=5)
     assert page.text["service-telegram-now"].endswith("silent")
     client = await serve(world.feed(k_anonymity=5))
-    (group,) = (await (await client.get("/api/v1/status")).json())["groups"]
+    (group,) = (await client.json("/api/v1/status"))["groups"]
     told = {one["service"]: one for one in group["services"]}["telegram"]
     assert (told["state"], told["confidence"], told["counts"]["reachable"]) == ("unknown", 0, "0-4")
     asked = await client.get("/api/v1/timeline?country=KZ&service=telegram")
@@ -87,14 +76,14 @@ async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: st
     """What was measured before it is still fresh, and all of it was well."""
     world = World()
     for asn in (7, 9198):
-        world.votes += crowd(9, State.REACHABLE, NOW_US - 3 * HOUR, NOW_US, asn=asn)
-    page = await read(serve, path, world, book=book(silence(minutes=3)))
+        world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 3 * HOUR, NOW_US, asn=asn)
+    page = await open_page(serve, path, world, book=book(silence(minutes=3)))
     assert page.text["headline"].startswith("Kazakhstan fell silent between 13:39:40 and 13:40:20")
     assert "No blocking seen" not in page.text["headline"] + page.text.get("below", "")
-    calm = await read(serve, path, world, book=book())
+    calm = await open_page(serve, path, world, book=book())
     assert "silent" not in calm.text["headline"]
     doubt = silence(minutes=3, confirmed_us=None, state=Doubt.SUSPECTED)
-    page = await read(serve, path, world, book=book(doubt))
+    page = await open_page(serve, path, world, book=book(doubt))
     assert page.text["headline"].startswith("Nothing is confirmed; 1 suspected incident")
 
 
@@ -103,11 +92,13 @@ async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(
 ) -> None:
     """One of a network's services does not work anywhere: no surface says that all is well."""
     world = World()
-    world.votes += crowd(9, State.DOWN, NOW_US - 3 * HOUR, NOW_US + BIN_US)
-    world.votes += crowd(9, State.REACHABLE, NOW_US - 3 * HOUR, NOW_US + BIN_US, service="whatsapp")
-    front = await read(serve, "/", world, book=book())
+    world.votes += crowd(9, VerdictState.DOWN, NOW_US - 3 * HOUR, NOW_US + BIN_US)
+    world.votes += crowd(
+        9, VerdictState.REACHABLE, NOW_US - 3 * HOUR, NOW_US + BIN_US, service="whatsapp"
+    )
+    front = await open_page(serve, "/", world, book=book())
     assert "a service is down" in str(front.text)
-    page = await read(serve, "/countries/KZ", world, book=book())
+    page = await open_page(serve, "/countries/KZ", world, book=book())
     assert page.text["network-KZ-9198-fixed-now"].startswith("▼ down")
     assert page.text["service-whatsapp-now"].startswith("✓ reachable")
 
@@ -118,15 +109,15 @@ async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> Non
     world.clock.wall = NOW_US // (3 * BIN_US) * 3 * BIN_US + 60_000_000
     began_us = world.clock.wall - 60_000_000
     how = ("dns", "bogon")
-    world.votes += crowd(9, State.BLOCKED, began_us - HOUR, began_us, how=how)
-    world.votes += crowd(3, State.BLOCKED, began_us, began_us + BIN_US, how=how)
-    page = await read(serve, "/countries/KZ", world, book=book())
+    world.votes += crowd(9, VerdictState.BLOCKED, began_us - HOUR, began_us, how=how)
+    world.votes += crowd(3, VerdictState.BLOCKED, began_us, began_us + BIN_US, how=how)
+    page = await open_page(serve, "/countries/KZ", world, book=book())
     assert page.text["service-telegram-now"].startswith("✕ blocked DNS")
     client = await serve(world.feed())
-    (group,) = (await (await client.get("/api/v1/status")).json())["groups"]
+    (group,) = (await client.json("/api/v1/status"))["groups"]
     assert group["services"][0]["state"] == "blocked"
     world.clock.advance_us(2 * 3 * BIN_US)  # and none came to them
-    page = await read(serve, "/countries/KZ", world, book=book())
+    page = await open_page(serve, "/countries/KZ", world, book=book())
     assert "blocked" not in page.text["service-telegram-now"]
 
 
@@ -138,29 +129,18 @@ async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
             raise TooMuchError("over 384 MiB")
         return await world.feed().votes(since_us, until_us, bin_s, **scope)
 
-    page = await read(serve, "/countries/KZ", world, votes=votes)
+    page = await open_page(serve, "/countries/KZ", world, votes=votes)
     assert "Mobile networks in Kazakhstan" in page.text["incidents"]
 
 
-async def test_a_world_that_is_too_much_to_count_is_away_and_no_error_of_ours(serve: Serve) -> None:
-    async def votes(*window: int, **scope: Any) -> Any:
-        raise TooMuchError("over 384 MiB")
-
-    client = await serve(evening().feed(votes=votes))
-    answer = await client.get("/countries/KZ")
+@pytest.mark.parametrize("error", [TooMuchError("over 384 MiB"), StoreError("It is starting.")])
+async def test_store_that_fails_is_away_and_no_error_of_ours(
+    serve: Serve, error: StoreError
+) -> None:
+    answer = await (await serve(evening().feed(votes=raising(error)))).get("/countries/KZ")
     assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
 
 
 @pytest.mark.parametrize("code", ["kz", "KAZ", "K%00", "%C2%84"])
 async def test_no_country_is_a_page_that_helps(serve: Serve, code: str) -> None:
-    client = await serve(evening().feed())
-    answer = await client.get(f"/countries/{code}")
-    assert (answer.status, answer.content_type) == (404, "text/html")
-
-
-async def test_a_store_that_is_away_is_said(serve: Serve) -> None:
-    async def votes(*_: Any, **__: Any) -> Any:
-        raise StoreError("The store is starting.")
-
-    client = await serve(evening().feed(votes=votes))
-    assert (await client.get("/countries/KZ")).status == 503
+    await (await serve(evening().feed())).html(f"/countries/{code}", status=404)

@@ -1,36 +1,32 @@
 """The front page: one true sentence, a map and a list that say the same, four languages."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.app.http_backend import method
+from heliograph_collector.app.http_backend import describe_method
 from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.http.backend import Feed, LinkCount
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.http.pages import world_map
-from heliograph_collector.incidents.incident import State as How
+from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
-from heliograph_collector.model.records import State
+from heliograph_collector.model.records import VerdictState
 from support import casebook
 from support.evening import evening
 from support.fake_feed import NOW_US, World, crowd
 from support.long_evening import feed as long_evening_feed
 from support.long_evening import long_evening
 from support.read_page import Read
+from support.site import Headers, Serve
 
-Serve = Callable[[Feed], Awaitable[Any]]
 KEY = b"k" * 32
 
 
-async def read(serve: Serve, feed: Feed, path: str = "/", **headers: str) -> Read:
-    client = await serve(feed)
-    answer = await client.get(path, headers=headers)
-    assert answer.status == 200
-    return Read(await answer.text())
+async def read(serve: Serve, feed: Feed, path: str = "/", headers: Headers = None) -> Read:
+    return await (await serve(feed)).page(path, headers=headers)
 
 
 def on_map(page: Read) -> dict[str, str]:
@@ -44,7 +40,7 @@ def all_unknown() -> World:
     world = World()
     for asn in (9198, 29355):
         where: dict[str, Any] = {"country": "KZ", "asn": asn, "access": "fixed"}
-        world.votes += crowd(9, State.UNKNOWN, NOW_US - 600_000_000, NOW_US, **where)
+        world.votes += crowd(9, VerdictState.UNKNOWN, NOW_US - 600_000_000, NOW_US, **where)
         world.links.append(LinkCount(**where, link=Link.NO_RESOLVER, vantages=9))
     return world
 
@@ -82,11 +78,11 @@ async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) 
     feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
     page = await read(serve, feed)
     drawn = on_map(page)
-    assert set(drawn) == set(world_map.outlines())
+    assert set(drawn) == set(world_map.list_outlines())
     assert len(drawn) > 230
-    assert drawn["KZ"] == "silent"
-    assert drawn["DE"] == "suspected"
-    listed = {(a.get("id") or "")[5:]: a["class"] for _, a in page.elements if _is_land(a)}
+    assert (drawn["KZ"], drawn["DE"]) == ("silent", "suspected")
+    elements = ((a.get("id") or "", a.get("class")) for _, a in page.elements)
+    listed = {id_[5:]: class_ for id_, class_ in elements if id_.startswith("land-")}
     assert {code: f"land {drawn[code]}" for code in listed} == listed
     # Two look in Uzbekistan, nobody in Fiji: the same.
     assert drawn["UZ"] == drawn["FJ"] == "nothing"
@@ -95,17 +91,12 @@ async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) 
     assert {"/countries/KZ", "/countries/UZ", "/countries/FJ"} <= links
 
 
-def _is_land(attributes: dict[str, str | None]) -> bool:
-    return (attributes.get("id") or "").startswith("land-")
-
-
 async def test_doubt_is_hatched_on_the_map_and_never_green(serve: Serve) -> None:
-    client = await serve(all_unknown().feed(public_key=KEY))
-    html = await (await client.get("/")).text()
-    land = html[html.index('id="map-KZ"') :].partition("</a>")[0]
-    assert 'class="unknown"' in land
-    assert 'fill="url(#hatch-land)"' in land
-    assert on_map(Read(html))["KZ"] == "unknown"
+    page = await read(serve, all_unknown().feed(public_key=KEY))
+    country = page.html[page.html.index('id="map-KZ"') :].partition("</a>")[0]
+    assert 'class="unknown"' in country
+    assert 'fill="url(#hatch-land)"' in country
+    assert on_map(page)["KZ"] == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +107,7 @@ async def test_each_language_is_told_in_its_own_words_and_kept(
     serve: Serve, lang: str, direction: str, place: str
 ) -> None:
     feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
-    by_browser = await read(serve, feed, **{"Accept-Language": f"{lang}-XX,en;q=0.5"})
+    by_browser = await read(serve, feed, headers={"Accept-Language": f"{lang}-XX,en;q=0.5"})
     page = await read(serve, feed, f"/?lang={lang}")
     html = next(a for tag, a in page.elements if tag == "html")
     assert (html["lang"], html["dir"]) == (lang, direction)
@@ -135,11 +126,9 @@ async def test_each_language_is_told_in_its_own_words_and_kept(
 async def test_the_page_of_methods_names_every_rule_and_number_at_work(
     serve: Serve, lang: str
 ) -> None:
-    client = await serve(World().feed(method=method(), public_key=KEY, k_anonymity=7))
-    answer = await client.get(f"/methodology?lang={lang}")
-    assert answer.status == 200
-    html = await answer.text()
-    page = Read(html)
+    feed = World().feed(method=describe_method(), public_key=KEY, k_anonymity=7)
+    page = await read(serve, feed, f"/methodology?lang={lang}")
+    html = page.html
     assert {f"rule-{rule.id}" for rule in RULES} <= set(page.text)
     for name in asdict(THRESHOLDS):
         assert f"<code>detect.{name}</code>" in html
@@ -152,9 +141,9 @@ async def test_the_page_of_methods_names_every_rule_and_number_at_work(
 
 
 async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
-    other = replace(method(), detect={**asdict(THRESHOLDS), "confirm_share": 0.77})
-    client = await serve(World().feed(method=other))
-    assert "when 77% are still silent" in await (await client.get("/methodology")).text()
+    other = replace(describe_method(), detect={**asdict(THRESHOLDS), "confirm_share": 0.77})
+    page = await read(serve, World().feed(method=other), "/methodology")
+    assert "when 77% are still silent" in page.html
 
 
 async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:

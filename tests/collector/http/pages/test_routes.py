@@ -2,32 +2,21 @@
 
 # ruff: noqa: RUF001 -- ranges are set with a dash
 
-from collections.abc import Awaitable, Callable
 from itertools import product
-from typing import Any
 
-from heliograph_collector.http import regions
+from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart
-from heliograph_collector.model.records import State
-from support.casebook import KEY, ago, blocking, book, part
+from heliograph_collector.model.records import VerdictState
+from support.casebook import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part
 from support.fake_feed import NOW_US, World, crowd
-from support.long_evening import ALMATY, MOBILE, TELEGRAM, feed, long_evening
-from support.read_page import Read
-
-Serve = Callable[[Feed], Awaitable[Any]]
-
-
-async def read(client: Any, path: str) -> Read:
-    answer = await client.get(path)
-    assert answer.status == 200, await answer.text()
-    return Read(await answer.text())
+from support.long_evening import feed, long_evening
+from support.site import Serve
 
 
 async def test_networks_regions_and_incidents_stand_under_services(serve: Serve) -> None:
     client = await serve(feed(long_evening()))
-    page = await read(client, "/countries/KZ")
+    page = await client.page("/countries/KZ")
     names = [a["id"] or "" for tag, a in page.elements if tag == "td" and a.get("id")]
     order = [name for name in names if not name.endswith("-now")]
     mobile, fixed = order.index("network-KZ-29355-mobile"), order.index("network-KZ-9198-fixed")
@@ -43,9 +32,9 @@ async def test_networks_regions_and_incidents_stand_under_services(serve: Serve)
 
 async def test_too_few_are_told_apart_from_nobody_only_where_a_row_is_shown(serve: Serve) -> None:
     world = World()
-    world.votes += crowd(9, State.REACHABLE, ago(200), ago(100))
-    world.votes += crowd(3, State.BLOCKED, ago(100), ago(40))
-    page = await read(await serve(world.feed()), "/countries/KZ")
+    world.votes += crowd(9, VerdictState.REACHABLE, ago(200), ago(100))
+    world.votes += crowd(3, VerdictState.BLOCKED, ago(100), ago(40))
+    page = await (await serve(world.feed())).page("/countries/KZ")
     label = next(a["aria-label"] for _, a in page.elements if a.get("class") == "ribbon")
     assert "too few 5 Jan 12:15 to 5 Jan 13:15; no data" in (label or "")
     assert "blocked" not in (label or "")
@@ -56,7 +45,7 @@ async def test_in_each_language_the_page_says_nothing_in_english(serve: Serve) -
     client = await serve(feed(long_evening()))
     paths = ("/countries/KZ", f"/incidents/{MOBILE}", f"/incidents/{TELEGRAM}")
     for lang, path in product(("ru", "kk", "fa"), paths):
-        page = await read(client, f"{path}?lang={lang}")
+        page = await client.page(f"{path}?lang={lang}")
         told = f"{page.text['headline']} {page.text['world']}"
         for word in ("silent", "blocked", "Kazakhstan", "Evidence", "between", "reachable"):
             assert word not in told, (lang, path, word)
@@ -65,24 +54,21 @@ async def test_in_each_language_the_page_says_nothing_in_english(serve: Serve) -
 async def test_the_picture_shows_only_rows_of_the_timeline(serve: Serve) -> None:
     """Its address stands beside it, and the counts are the least of their bands."""
     client = await serve(feed(long_evening()))
-    page = await read(client, f"/incidents/{TELEGRAM}")
-    (rows,) = [a["href"] for _, a in page.elements if "/timeline" in (a.get("href") or "")]
-    cells = (await (await client.get(rows)).json())["cells"]
+    page = await client.page(f"/incidents/{TELEGRAM}")
+    (rows,) = [a["href"] or "" for _, a in page.elements if "/timeline" in (a.get("href") or "")]
+    cells = (await client.json(rows))["cells"]
     assert {cell["vantages"] for cell in cells} <= {0, 5, 10, 20, 50, None}
-    label = next(a["aria-label"] or "" for _, a in page.elements if a.get("class") == "chart")
-    assert (
-        label
-        == "before: vantages 20–49 and reachable 20–49; during: vantages 20–49 and blocked 20–49"
-    )
+    label = next(a["aria-label"] for _, a in page.elements if a.get("class") == "chart")
+    before, during = "vantages 20–49 and reachable 20–49", "vantages 20–49 and blocked 20–49"
+    assert label == f"before: {before}; during: {during}"
 
 
 async def test_few_beside_an_incident_are_no_bar(serve: Serve) -> None:
     few = book(blocking(parts=(part(6.0, "KZ", "", 9198, "fixed"),)))
     world = World()
-    world.votes += crowd(3, State.BLOCKED, ago(60), NOW_US)
-    page = await read(
-        await serve(world.feed(book=few, public_key=KEY.public)), f"/incidents/{TELEGRAM}"
-    )
+    world.votes += crowd(3, VerdictState.BLOCKED, ago(60), NOW_US)
+    client = await serve(world.feed(book=few, public_key=KEY.public))
+    page = await client.page(f"/incidents/{TELEGRAM}")
     classes = {a.get("class") for _, a in page.elements}
     assert "chart" not in classes
     assert "course service_blocking confirmed" in classes
@@ -95,7 +81,7 @@ def test_the_window_holds_the_incident_and_grows_with_it() -> None:
             "ended": None,
             "closed": None,
         }
-        frame = incident_chart.view(incident, NOW_US)
+        frame = incident_chart.choose_view(incident, NOW_US)
         assert frame.since_us < ago(minutes)
         assert frame.until_us >= NOW_US
         assert (frame.until_us - frame.since_us) // (frame.bin_s * 1_000_000) <= 700
@@ -103,21 +89,21 @@ def test_the_window_holds_the_incident_and_grows_with_it() -> None:
 
 async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
     client = await serve(feed(long_evening()))
-    page = await read(client, f"/incidents/{MOBILE}")
-    told = page.text["world"]
-    assert "Not ours, and annotation only" in told
-    assert (
-        "IODA · routes (BGP) : disagrees — its figures stayed up (99% of what was expected" in told
-    )
-    assert "What others say" not in (await read(client, f"/incidents/{TELEGRAM}")).text["world"]
+    page = await client.page(f"/incidents/{MOBILE}")
+    for sentence in (
+        "Not ours, and annotation only",
+        "IODA · routes (BGP) : disagrees — its figures stayed up (99% of what was expected",
+    ):
+        assert sentence in page.text["world"]
+    assert "What others say" not in (await client.page(f"/incidents/{TELEGRAM}")).text["world"]
     evil = [{"source": "x", "url": "javascript:alert(1)", "what": "agrees", "attribution": "<b>"}]
     plain = await serve(feed(long_evening(), annotations=lambda id_: evil))
-    hrefs = [a.get("href") for _, a in (await read(plain, f"/incidents/{MOBILE}")).elements]
+    hrefs = [a.get("href") for _, a in (await plain.page(f"/incidents/{MOBILE}")).elements]
     assert not [href for href in hrefs if href and href.startswith("javascript")]
 
 
 async def test_a_story_has_all_that_print_needs(serve: Serve) -> None:
-    page = await read(await serve(feed(long_evening())), f"/incidents/{ALMATY}")
+    page = await (await serve(feed(long_evening()))).page(f"/incidents/{ALMATY}")
     told = page.text["world"]
     parts = ["What is known", "Before, during, after", "What speaks against it", "How it is known"]
     parts += ["What is uncertain", "What we said, and when", "Evidence", "Check it yourself"]
@@ -127,26 +113,23 @@ async def test_a_story_has_all_that_print_needs(serve: Serve) -> None:
 
 
 def test_regions_have_names_in_each_language() -> None:
-    assert [regions.name("KZ-75", lang) for lang in ("en", "ru", "kk")] == [
-        "Almaty",
-        "Алматы",
-        "Алматы",
-    ]
-    assert regions.name("IR-23") == "Tehran"
-    assert regions.name("IR-23", "fa") == "استان تهران"
-    assert regions.name("XX-1") == "XX-1"
+    almaty = [labels.region_name("KZ-75", lang) for lang in ("en", "ru", "kk")]
+    assert almaty == ["Almaty", "Алматы", "Алматы"]
+    assert labels.region_name("IR-23") == "Tehran"
+    assert labels.region_name("IR-23", "fa") == "استان تهران"
+    assert labels.region_name("XX-1") == "XX-1"
 
 
 async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: Serve) -> None:
     """Reachable on one line says nothing of two networks that fell silent."""
-    page = await read(await serve(feed(long_evening())), "/countries/KZ")
+    page = await (await serve(feed(long_evening()))).page("/countries/KZ")
     told = page.text["service-whatsapp-now"]
     assert told.endswith("reachable of those heard; 2 networks are silent")
     assert "heard" not in page.text["service-telegram-now"]
 
 
 async def test_the_way_of_a_block_is_told_in_everybody_s_words_too(serve: Serve) -> None:
-    page = await read(await serve(feed(long_evening())), f"/incidents/{TELEGRAM}")
+    page = await (await serve(feed(long_evening()))).page(f"/incidents/{TELEGRAM}")
     assert (
         "TLS: reset after ClientHello — the connection is broken as soon as" in page.text["world"]
     )

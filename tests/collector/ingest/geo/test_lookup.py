@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.cli.geo import GeoDataError, install_archive
 from heliograph_collector.ingest.geo.asn_table import AsnTable, write_table
-from heliograph_collector.ingest.geo.install import GeoDataError, install
 from heliograph_collector.ingest.geo.lookup import (
     DAY_US,
-    NOWHERE,
-    Geo,
+    UNKNOWN_LOCATION,
     GeoError,
-    origin,
-    peer_address,
+    GeoLookup,
+    find_origin,
+    parse_peer,
 )
 
 SECRET = b"s" * 32
@@ -50,8 +50,8 @@ def rows(table: list[tuple[int, int, int]]) -> bytes:
         ("", None),
     ],
 )
-def test_peers_are_read_as_grpc_and_http_spell_them(peer: str, address: str | None) -> None:
-    found = peer_address(peer)
+def test_parse_peer_reads_grpc_and_http_spellings(peer: str, address: str | None) -> None:
+    found = parse_peer(peer)
     assert (None if found is None else str(found)) == address
 
 
@@ -76,33 +76,31 @@ PROXIES = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("2001:db8::
         ("x" * 100_000 + ",127.0.0.1", None),
     ],
 )
-def test_of_a_way_through_our_proxies_the_last_stranger_counts(
-    way: str, address: str | None
-) -> None:
-    found = origin(way, PROXIES)
+def test_find_origin_returns_last_untrusted_address(way: str, address: str | None) -> None:
+    found = find_origin(way, PROXIES)
     assert (None if found is None else str(found)) == address
 
 
-def test_a_table_can_give_countries_as_two_letters(tmp_path: Path) -> None:
+def test_table_holds_countries_as_two_letters(tmp_path: Path) -> None:
     letters = int.from_bytes(b"KZ", "big")
     write_table(
         tmp_path / "country.table", [(0x01000000, 0x010000FF, letters), (2**31, 2**32 - 1, 7)], []
     )
-    geo = Geo(tmp_path / "country.mmdb", tmp_path / "a", SECRET)
+    geo = GeoLookup(tmp_path / "country.mmdb", tmp_path / "a", SECRET)
     asked = ("1.0.0.9", "2.0.0.1", "250.0.0.1")
     assert [geo.locate(a, 0).country for a in asked] == ["KZ", "ZZ", "ZZ"]
 
 
-def test_without_databases_nothing_is_known_but_the_prefix(tmp_path: Path) -> None:
-    geo = Geo(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", SECRET)
-    assert geo.missing == ["country", "asn"]
+def test_lookup_without_tables_knows_only_the_prefix(tmp_path: Path) -> None:
+    geo = GeoLookup(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", SECRET)
+    assert geo.missing_tables == ["country", "asn"]
     place = geo.locate("192.0.2.7", 0)
     assert (place.country, place.asn, len(place.prefix)) == ("ZZ", 0, 16)
-    assert geo.locate("nobody", 0) == NOWHERE
+    assert geo.locate("nobody", 0) == UNKNOWN_LOCATION
 
 
-def test_a_prefix_is_one_for_a_network_and_a_day(tmp_path: Path) -> None:
-    geo = Geo(tmp_path / "c", tmp_path / "a", SECRET)
+def test_prefix_is_stable_for_a_network_and_day(tmp_path: Path) -> None:
+    geo = GeoLookup(tmp_path / "c", tmp_path / "a", SECRET)
 
     def prefix(peer: str, at_us: int = 0) -> str:
         return geo.locate(peer, at_us).prefix
@@ -111,21 +109,20 @@ def test_a_prefix_is_one_for_a_network_and_a_day(tmp_path: Path) -> None:
     assert prefix("192.0.2.7") != prefix("192.0.3.7")
     assert prefix("2001:db8:1:2::3") == prefix("2001:db8:1:ffff::1")
     assert prefix("192.0.2.7") != prefix("192.0.2.7", DAY_US)
-    assert Geo(tmp_path / "c", tmp_path / "a", b"o" * 32).locate("192.0.2.7", 0).prefix != prefix(
-        "192.0.2.7"
-    )
+    other = GeoLookup(tmp_path / "c", tmp_path / "a", b"o" * 32)
+    assert other.locate("192.0.2.7", 0).prefix != prefix("192.0.2.7")
 
 
 def test_installed_networks_are_found(tmp_path: Path) -> None:
     members = {"asn-ipv4-num.csv": rows(IPV4), "asn-ipv6-num.csv": rows(IPV6)}
-    said = install(archive(tmp_path / "asn.tgz", **members), tmp_path / "geo")
+    said = install_archive(archive(tmp_path / "asn.tgz", **members), tmp_path / "geo")
     assert "3 ranges" in said
-    geo = Geo(tmp_path / "geo" / "country.mmdb", tmp_path / "geo" / "asn.mmdb", SECRET)
+    geo = GeoLookup(tmp_path / "geo" / "country.mmdb", tmp_path / "geo" / "asn.mmdb", SECRET)
     asked = ("1.0.0.255", "1.0.1.0", "0.0.0.1", "2.72.9.9", "2001:db8::5", "2001:db9::")
     assert [geo.locate(a, 0).asn for a in asked] == [13335, 0, 0, 29355, 7, 0]
 
 
-def test_the_table_answers_as_a_plain_search_would(tmp_path: Path) -> None:
+def test_table_answers_like_a_linear_search(tmp_path: Path) -> None:
     rng = random.Random(5)
     edges = sorted(rng.sample(range(2**32), 400))
     table = [(a, b - 1, n + 1) for n, (a, b) in enumerate(zip(edges[::2], edges[1::2]))]  # noqa: B905
@@ -140,27 +137,26 @@ def test_the_table_answers_as_a_plain_search_would(tmp_path: Path) -> None:
     ("members", "says"),
     [
         ({"README.md": b"hello"}, "holds neither a country nor an ASN table"),
-        ({"asn-ipv4-num.csv": b"9,5,1\n", "asn-ipv6-num.csv": b""}, "is damaged"),
-        ({"asn-ipv4-num.csv": b"a,b\n", "asn-ipv6-num.csv": b""}, "is damaged"),
-        ({"asn-ipv4-num.csv": b"1,2\n", "asn-ipv6-num.csv": b""}, "is damaged"),
-        ({"asn-ipv4-num.csv": b"1,99999999999,3\n", "asn-ipv6-num.csv": b""}, "is damaged"),
+        *(
+            ({"asn-ipv4-num.csv": damaged, "asn-ipv6-num.csv": b""}, "is damaged")
+            for damaged in (b"9,5,1\n", b"a,b\n", b"1,2\n", b"1,99999999999,3\n")
+        ),
+        ({}, r"cannot be read as a \.tgz"),
     ],
 )
-def test_a_useless_archive_is_told_in_a_sentence(
+def test_install_refuses_useless_archive(
     tmp_path: Path, members: dict[str, bytes], says: str
 ) -> None:
+    if members:
+        archive(tmp_path / "x.tgz", **members)
+    else:
+        (tmp_path / "x.tgz").write_bytes(b"not gzip")
     with pytest.raises(GeoDataError, match=says):
-        install(archive(tmp_path / "x.tgz", **members), tmp_path / "geo")
-
-
-def test_what_is_no_archive_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "x.tgz").write_bytes(b"not gzip")
-    with pytest.raises(GeoDataError, match=r"cannot be read as a \.tgz"):
-        install(tmp_path / "x.tgz", tmp_path / "geo")
+        install_archive(tmp_path / "x.tgz", tmp_path / "geo")
 
 
 @pytest.mark.parametrize("name", ["country.mmdb", "asn.table"])
-def test_a_damaged_database_is_told_in_a_sentence(tmp_path: Path, name: str) -> None:
+def test_damaged_table_raises(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x" * 64)
     with pytest.raises(GeoError, match="geo install"):
-        Geo(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", SECRET)
+        GeoLookup(tmp_path / "country.mmdb", tmp_path / "asn.mmdb", SECRET)

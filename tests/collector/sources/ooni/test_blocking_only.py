@@ -2,29 +2,22 @@
 
 import pytest
 
-from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import line, read
-from support.ooni import Json, frame
+from support.ooni import Json, frame, judge_document
 
 Outcome = tuple[str | bool | None, bool | None]  # blocking, accessible
 OK: Outcome = (False, True)
 DOUBT: Outcome = (None, None)
+HTTP: Outcome = ("http-failure", False)
+TCP: Outcome = ("tcp_ip", False)
+DNS: Outcome = ("dns", False)
 RST, REFUSED, STOP = "connection_reset", "connection_refused", "interrupted"
 
 
 TOLD: list[tuple[str, Json, Outcome]] = [
     ("telegram", {}, DOUBT),
-    (
-        "telegram",
-        {"telegram_web_failure": "EOF", "telegram_web_status": "blocked"},
-        ("http-failure", False),
-    ),
+    ("telegram", {"telegram_web_failure": "EOF", "telegram_web_status": "blocked"}, HTTP),
     ("telegram", {"telegram_web_failure": STOP, "telegram_web_status": "blocked"}, DOUBT),
-    (
-        "telegram",
-        {"telegram_web_failure": REFUSED, "failed_operation": "connect"},
-        ("tcp_ip", False),
-    ),
+    ("telegram", {"telegram_web_failure": REFUSED, "failed_operation": "connect"}, TCP),
     ("telegram", {"telegram_tcp_blocking": True, "telegram_http_blocking": True}, DOUBT),
     (
         "telegram",
@@ -33,7 +26,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
             "telegram_http_blocking": True,
             "telegram_web_status": "ok",
         },
-        ("tcp_ip", False),
+        TCP,
     ),
     (
         "telegram",
@@ -42,7 +35,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
             "telegram_http_blocking": True,
             "telegram_web_status": "ok",
         },
-        ("http-failure", False),
+        HTTP,
     ),
     (
         "telegram",
@@ -61,7 +54,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
             "whatsapp_web_status": "ok",
             "whatsapp_endpoints_status": "blocked",
         },
-        ("tcp_ip", False),
+        TCP,
     ),
     (
         "whatsapp",
@@ -72,11 +65,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
         },
         DOUBT,
     ),
-    (
-        "signal",
-        {"signal_backend_status": "blocked", "signal_backend_failure": RST},
-        ("http-failure", False),
-    ),
+    ("signal", {"signal_backend_status": "blocked", "signal_backend_failure": RST}, HTTP),
     ("signal", {"signal_backend_status": "blocked"}, DOUBT),
     ("signal", {"signal_backend_status": "ok", "signal_backend_failure": None}, OK),
     ("facebook_messenger", {"facebook_dns_blocking": True, "facebook_tcp_blocking": False}, DOUBT),
@@ -92,8 +81,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
 @pytest.mark.parametrize(("name", "keys", "wanted"), TOLD, ids=str)
 def test_summaries_alone(name: str, keys: Json, wanted: Outcome) -> None:
     """What stands in no row is believed where it is a word, or where the rest shows a full run."""
-    seen = read(frame(name, keys))
-    found = line(seen, judge(seen.taken, seen.control))
+    found = judge_document(frame(name, keys))
     assert (found["blocking"], found["accessible"]) == wanted, found
 
 
@@ -103,8 +91,7 @@ def test_what_is_not_told_is_not_made_up() -> None:
         "telegram_http_blocking": True,
         "telegram_web_status": "ok",
     }
-    seen = read(frame("telegram", keys))
-    found = line(seen, judge(seen.taken, seen.control))
+    found = judge_document(frame("telegram", keys))
     assert (found["layer"], found["method"]) == ("tcp", "")
 
 
@@ -136,13 +123,13 @@ def failed(word: str) -> Json:
 
 
 WEB: list[tuple[str, Json, Outcome]] = [
-    (CLEAR, failed(REFUSED), ("http-failure", False)),
-    (CLEAR, failed(RST), ("http-failure", False)),
-    (SECURE, failed("EOF"), ("http-failure", False)),
-    (SECURE, failed("generic_timeout_error"), ("http-failure", False)),
-    (CLEAR, failed("dns_nxdomain_error"), ("dns", False)),
-    (CLEAR, failed("ssl_invalid_hostname"), ("http-failure", False)),
-    (SECURE, failed("ssl_unknown_authority"), ("http-failure", False)),
+    (CLEAR, failed(REFUSED), HTTP),
+    (CLEAR, failed(RST), HTTP),
+    (SECURE, failed("EOF"), HTTP),
+    (SECURE, failed("generic_timeout_error"), HTTP),
+    (CLEAR, failed("dns_nxdomain_error"), DNS),
+    (CLEAR, failed("ssl_invalid_hostname"), HTTP),
+    (SECURE, failed("ssl_unknown_authority"), HTTP),
     (SECURE, failed("ssl_invalid_certificate"), DOUBT),  # most likely the clock
     (SECURE, failed(STOP), DOUBT),
     (CLEAR, {"requests": [{"failure": RST}]}, DOUBT),  # no word of a helper at all
@@ -157,19 +144,11 @@ WEB: list[tuple[str, Json, Outcome]] = [
     (
         CLEAR,
         {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "inconsistent"},
-        ("dns", False),
+        DNS,
     ),
-    (
-        CLEAR,
-        {"dns_consistency": "consistent", "tcp_connect": SILENT, "control": EMPTY},
-        ("tcp_ip", False),
-    ),
+    (CLEAR, {"dns_consistency": "consistent", "tcp_connect": SILENT, "control": EMPTY}, TCP),
     (CLEAR, {"dns_consistency": "inconsistent", "tcp_connect": SILENT, "control": EMPTY}, DOUBT),
-    (
-        SECURE,
-        failed("ssl_unknown_authority") | {"dns_consistency": "inconsistent"},
-        ("dns", False),
-    ),
+    (SECURE, failed("ssl_unknown_authority") | {"dns_consistency": "inconsistent"}, DNS),
     (CLEAR, {"requests": [{}], "status_code_match": True, "title_match": True}, OK),
     (CLEAR, {"requests": [{}], "status_code_match": True}, DOUBT),
     (CLEAR, {"requests": [{}], "status_code_match": False, "title_match": True}, DOUBT),
@@ -179,6 +158,5 @@ WEB: list[tuple[str, Json, Outcome]] = [
 
 @pytest.mark.parametrize(("url", "keys", "wanted"), WEB, ids=str)
 def test_comparisons_alone(url: str, keys: Json, wanted: Outcome) -> None:
-    seen = read(frame("web_connectivity", keys, input=url))
-    found = line(seen, judge(seen.taken, seen.control))
+    found = judge_document(frame("web_connectivity", keys, input=url))
     assert (found["blocking"], found["accessible"]) == wanted, found

@@ -20,8 +20,8 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=list(HOSTILE))
 def test_no_page_takes_long(body: str) -> None:
     began = time.process_time()
-    http_facts.title(body)
-    http_facts.words(body)
+    http_facts.extract_title(body)
+    http_facts.extract_text(body)
     assert time.process_time() - began < 5  # one took fifteen seconds, all take hundredths
 
 
@@ -30,6 +30,6 @@ def test_what_a_reader_sees() -> None:
         "<html><head><title>Not this</title></head><!-- nor < this --><body class='x'>"
         "<script>if (1 < 2) {}</script>Access &amp; more<br>from 10.20.30.40 is 3 < 4</body>"
     )
-    assert http_facts.words(body) == "Access & more from [scrubbed] is 3 < 4"
-    assert http_facts.title("<TITLE lang=en> A\n b </Title>") == "A b"
-    assert http_facts.title("<title>never ends") == ""
+    assert http_facts.extract_text(body) == "Access & more from [scrubbed] is 3 < 4"
+    assert http_facts.extract_title("<TITLE lang=en> A\n b </Title>") == "A b"
+    assert http_facts.extract_title("<title>never ends") == ""

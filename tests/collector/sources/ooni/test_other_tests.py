@@ -5,16 +5,10 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import line, read
-from support.ooni import Json, connect, frame, handshake, query, request
+from support.ooni import Json, connect, frame, handshake, judge_document, query, request
 
-RST, REFUSED, TIMEOUT, STOP = (
-    "connection_reset",
-    "connection_refused",
-    "generic_timeout_error",
-    "interrupted",
-)
+RST, REFUSED = "connection_reset", "connection_refused"
+TIMEOUT, STOP = "generic_timeout_error", "interrupted"
 DOT = "dot://8.8.8.8:853"
 DOH = "https://1.1.1.1/dns-query"
 
@@ -73,131 +67,91 @@ def request_lines(*received: str, failures: list[str | None] | None = None) -> J
     return frame("http_invalid_request_line", keys, test_version="0.2.1")
 
 
-ROWS: list[tuple[str, Json, str, str]] = [
-    ("a resolver answers", dnscheck({DOT: lookup()}), "reachable", ""),
+Outcome = tuple[str, str]  # verdict, layer
+OK: Outcome = ("reachable", "")
+CHANGED: Outcome = ("reachable", "http")
+DOUBT: Outcome = ("unknown", "")
+TCP, TLS, DNS, PROTOCOL = (("blocked", layer) for layer in ("tcp", "tls", "dns", "protocol"))
+ROWS: list[tuple[str, Json, Outcome]] = [
+    ("a resolver answers", dnscheck({DOT: lookup()}), OK),
     (
         "a resolver answers at one of two addresses",
         dnscheck({DOT: lookup(), DOH: lookup(RST, tls=RST)}),
-        "reachable",
-        "",
+        OK,
     ),
-    ("a resolver's name is denied", dnscheck({}, "dns_nxdomain_error"), "blocked", "dns"),
-    ("a resolver's handshake is reset", dnscheck({DOT: lookup(RST, tls=RST)}), "blocked", "tls"),
-    (
-        "a resolver's handshake falls silent",
-        dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}),
-        "blocked",
-        "tls",
-    ),
+    ("a resolver's name is denied", dnscheck({}, "dns_nxdomain_error"), DNS),
+    ("a resolver's handshake is reset", dnscheck({DOT: lookup(RST, tls=RST)}), TLS),
+    ("a resolver's handshake falls silent", dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}), TLS),
     (
         "a resolver shows a false certificate",
         dnscheck({DOT: lookup("ssl_unknown_authority", tls="ssl_unknown_authority")}),
-        "blocked",
-        "tls",
+        TLS,
     ),
-    ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), "blocked", "tcp"),
-    ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), "blocked", "tcp"),
-    ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), "blocked", "protocol"),
-    ("a resolver gives bogons", dnscheck({DOT: lookup("dns_bogon_error")}), "blocked", "protocol"),
-    ("dnscheck is stopped", dnscheck({DOT: lookup(STOP, tls=STOP)}), "unknown", ""),
-    ("dnscheck has no keys", frame("dnscheck", None), "unknown", ""),
-    ("stun answers", stun(None), "reachable", ""),
-    ("stun is silent", stun(TIMEOUT), "blocked", "protocol"),
-    ("stun is refused", stun(REFUSED), "blocked", "protocol"),
-    (
-        "stun's name is denied",
-        stun("dns_nxdomain_error", resolved="dns_nxdomain_error"),
-        "blocked",
-        "dns",
-    ),
-    ("stun is stopped", stun(STOP), "unknown", ""),
-    ("stun has no keys", frame("stunreachability", None), "unknown", ""),
+    ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), TCP),
+    ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), TCP),
+    ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), PROTOCOL),
+    ("a resolver gives bogons", dnscheck({DOT: lookup("dns_bogon_error")}), PROTOCOL),
+    ("dnscheck is stopped", dnscheck({DOT: lookup(STOP, tls=STOP)}), DOUBT),
+    ("dnscheck has no keys", frame("dnscheck", None), DOUBT),
+    ("stun answers", stun(None), OK),
+    ("stun is silent", stun(TIMEOUT), PROTOCOL),
+    ("stun is refused", stun(REFUSED), PROTOCOL),
+    ("stun's name is denied", stun("dns_nxdomain_error", resolved="dns_nxdomain_error"), DNS),
+    ("stun is stopped", stun(STOP), DOUBT),
+    ("stun has no keys", frame("stunreachability", None), DOUBT),
     (
         "tor works",
         tor(or_port_dirauth=[None] * 3, or_port=[None] * 2, dir_port=[None], obfs4=[None]),
-        "reachable",
-        "",
+        OK,
     ),
     (
         "one authority of three is dropped",
         tor(or_port_dirauth=[None, None, f"tcp {TIMEOUT}"], obfs4=[None]),
-        "reachable",
-        "",
+        OK,
     ),
-    (
-        "every authority is dropped",
-        tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, obfs4=[None]),
-        "blocked",
-        "tcp",
-    ),
-    ("every bridge is reset", tor(or_port_dirauth=[None], obfs4=[RST] * 3), "blocked", "protocol"),
-    (
-        "every bridge is silent",
-        tor(or_port_dirauth=[None], obfs4=[TIMEOUT] * 2),
-        "blocked",
-        "protocol",
-    ),
-    ("every authority refuses", tor(or_port_dirauth=[f"tcp {REFUSED}"] * 2), "blocked", "tcp"),
-    ("the directory answers nonsense", tor(dir_port=["eof_error"]), "blocked", "protocol"),
+    ("every authority is dropped", tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, obfs4=[None]), TCP),
+    ("every bridge is reset", tor(or_port_dirauth=[None], obfs4=[RST] * 3), PROTOCOL),
+    ("every bridge is silent", tor(or_port_dirauth=[None], obfs4=[TIMEOUT] * 2), PROTOCOL),
+    ("every authority refuses", tor(or_port_dirauth=[f"tcp {REFUSED}"] * 2), TCP),
+    ("the directory answers nonsense", tor(dir_port=["eof_error"]), PROTOCOL),
     (
         "all of tor is dropped",
         tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, or_port=[f"tcp {TIMEOUT}"] * 2),
-        "blocked",
-        "tcp",
+        TCP,
     ),
-    ("tor is stopped", tor(or_port_dirauth=[f"tcp {STOP}"] * 3), "unknown", ""),
-    ("tor had no targets", tor(), "unknown", ""),
-    ("headers came as sent", header_fields(), "reachable", ""),
-    ("a header's name was changed", header_fields(header_field_name=True), "reachable", "http"),
-    ("a header's value was changed", header_fields(header_field_value=True), "reachable", "http"),
-    ("a header was added", header_fields(header_field_number=True), "reachable", "http"),
-    (
-        "headers' capitals were changed",
-        header_fields(header_name_capitalization=True),
-        "reachable",
-        "http",
-    ),
+    ("tor is stopped", tor(or_port_dirauth=[f"tcp {STOP}"] * 3), DOUBT),
+    ("tor had no targets", tor(), DOUBT),
+    ("headers came as sent", header_fields(), OK),
+    ("a header's name was changed", header_fields(header_field_name=True), CHANGED),
+    ("a header's value was changed", header_fields(header_field_value=True), CHANGED),
+    ("a header was added", header_fields(header_field_number=True), CHANGED),
+    ("headers' capitals were changed", header_fields(header_name_capitalization=True), CHANGED),
     (
         "the method's capitals were changed",
         header_fields(request_line_capitalization=True),
-        "reachable",
-        "http",
+        CHANGED,
     ),
-    ("headers are missing", header_fields(header_name_diff=["X-Foo"]), "reachable", "http"),
-    ("something else answers", header_fields(total=True), "reachable", "http"),
-    ("the echo is out of reach", header_fields(REFUSED), "unknown", ""),
-    ("the echo was stopped", header_fields(STOP), "unknown", ""),
-    (
-        "the echo was stopped, which OONI calls total",
-        header_fields(STOP, total=True),
-        "unknown",
-        "",
-    ),
-    (
-        "the echo is gone, which OONI calls total",
-        header_fields("eof_error", total=True),
-        "unknown",
-        "",
-    ),
-    ("no headers at all", frame("http_header_field_manipulation", {}), "unknown", ""),
-    ("lines came back as sent", request_lines("=", "=", "="), "reachable", ""),
+    ("headers are missing", header_fields(header_name_diff=["X-Foo"]), CHANGED),
+    ("something else answers", header_fields(total=True), CHANGED),
+    ("the echo is out of reach", header_fields(REFUSED), DOUBT),
+    ("the echo was stopped", header_fields(STOP), DOUBT),
+    ("the echo was stopped, which OONI calls total", header_fields(STOP, total=True), DOUBT),
+    ("the echo is gone, which OONI calls total", header_fields("eof_error", total=True), DOUBT),
+    ("no headers at all", frame("http_header_field_manipulation", {}), DOUBT),
+    ("lines came back as sent", request_lines("=", "=", "="), OK),
     (
         "a line came back as an error page",
         request_lines("HTTP/1.1 400 Bad Request", "=", "="),
-        "reachable",
-        "http",
+        CHANGED,
     ),
-    ("every line came back changed", request_lines("a", "b", "c"), "reachable", "http"),
-    ("lines got no reply", request_lines("=", "=", "=", failures=[TIMEOUT] * 3), "unknown", ""),
-    ("lines were stopped", request_lines("=", "=", "=", failures=[STOP] * 3), "unknown", ""),
-    ("no lines at all", frame("http_invalid_request_line", {}), "unknown", ""),
+    ("every line came back changed", request_lines("a", "b", "c"), CHANGED),
+    ("lines got no reply", request_lines("=", "=", "=", failures=[TIMEOUT] * 3), DOUBT),
+    ("lines were stopped", request_lines("=", "=", "=", failures=[STOP] * 3), DOUBT),
+    ("no lines at all", frame("http_invalid_request_line", {}), DOUBT),
 ]
 
 
-@pytest.mark.parametrize(
-    ("measured", "state", "layer"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS]
-)
-def test_row(measured: Json, state: str, layer: str) -> None:
-    seen = read(measured)
-    found = line(seen, judge(seen.taken, seen.control))
-    assert (found["verdict"], found["layer"]) == (state, layer), found
+@pytest.mark.parametrize(("measured", "wanted"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS])
+def test_row(measured: Json, wanted: Outcome) -> None:
+    found = judge_document(measured)
+    assert (found["verdict"], found["layer"]) == wanted, found

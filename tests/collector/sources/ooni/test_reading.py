@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ from hypothesis import strategies as st
 
 from heliograph_collector.cli import main
 from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import TESTS, UnreadableError, files, line, read
-from support.ooni import Json, frame, web
+from heliograph_collector.sources.ooni import (
+    TEST_READERS,
+    UnreadableError,
+    files,
+    read_measurement,
+)
+from support.ooni import Json, connect, frame, judge_document, web
 
 ROW = {
     "url": "https://www.example.com/",
@@ -22,11 +29,7 @@ ROW = {
         {"connect 93.184.216.34:443": "ok"},
         {"tls 93.184.216.34:443": "connection_reset"},
     ],
-    "control": {
-        "dns": "93.184.216.34",
-        "ends": {"93.184.216.34:443": "ok ok"},
-        "page": 200,
-    },
+    "control": {"dns": "93.184.216.34", "ends": {"93.184.216.34:443": "ok ok"}, "page": 200},
 }
 KEYS = {
     "input", "test_name", "probe_cc", "probe_asn", "verdict", "layer", "method", "accessible",
@@ -34,10 +37,19 @@ KEYS = {
 }  # fmt: skip
 
 
-def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[Json], list[str]]:
-    code = main(["import", "ooni", "--json", *arguments])
-    out, err = capsys.readouterr()
-    return code, [json.loads(x) for x in out.splitlines()], err.splitlines()
+Run = Callable[..., tuple[int, list[Json], list[str]]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """`import ooni --json` with these paths: exit code, rows and complaints."""
+
+    def command(*paths: str) -> tuple[int, list[Json], list[str]]:
+        code = main(["import", "ooni", "--json", *paths])
+        out, err = capsys.readouterr()
+        return code, [json.loads(x) for x in out.splitlines()], err.splitlines()
+
+    return command
 
 
 def write(path: Path, *documents: object, indent: int | None = None) -> str:
@@ -47,48 +59,37 @@ def write(path: Path, *documents: object, indent: int | None = None) -> str:
     return str(path)
 
 
-def test_one_line_for_each_measurement_with_every_key(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, lines, said = ran(capsys, write(tmp_path / "m.jsonl", web(ROW), web(ROW, "0.4")))
+def test_import_prints_a_row_for_each_measurement(tmp_path: Path, run: Run) -> None:
+    code, lines, said = run(write(tmp_path / "m.jsonl", web(ROW), web(ROW, "0.4")))
     assert (code, said) == (0, [])
     assert [set(x) for x in lines] == [KEYS, KEYS]
     assert lines[0] == {
-        "input": "https://www.example.com/",
-        "test_name": "web_connectivity",
-        "probe_cc": "IT",
-        "probe_asn": "AS137",
-        "verdict": "blocked",
-        "layer": "tls",
-        "method": "reset_after_hello",
-        "accessible": False,
-        "blocking": "http-failure",
-        "confidence": 0.85,
+        "input": "https://www.example.com/", "test_name": "web_connectivity", "probe_cc": "IT",
+        "probe_asn": "AS137", "verdict": "blocked", "layer": "tls", "method": "reset_after_hello",
+        "accessible": False, "blocking": "http-failure", "confidence": 0.85,
         "rule": "tls.reset_after_hello",
-    }
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["m.json", "m.json.gz", "m.jsonl", "m.jsonl.gz"])
 @pytest.mark.parametrize("indent", [None, 2])
-def test_every_form_of_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, indent: int | None
+def test_import_reads_every_form_of_file(
+    tmp_path: Path, run: Run, name: str, indent: int | None
 ) -> None:
-    code, lines, said = ran(capsys, write(tmp_path / name, web(ROW), indent=indent))
+    code, lines, said = run(write(tmp_path / name, web(ROW), indent=indent))
     assert (code, len(lines), said) == (0, 1, [])
 
 
-def test_a_list_and_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_reads_lists_and_folders(tmp_path: Path, run: Run) -> None:
     (tmp_path / "deep").mkdir()
     write(tmp_path / "deep" / "list.json", [web(ROW), web(ROW)])
     write(tmp_path / "one.jsonl.gz", web(ROW))
     (tmp_path / "notes.txt").write_text("not looked at")
-    code, lines, said = ran(capsys, str(tmp_path))
+    code, lines, said = run(str(tmp_path))
     assert (code, len(lines), said) == (0, 3, [])
 
 
-def test_broken_lines_are_named_and_the_rest_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_import_names_broken_lines_and_reads_the_rest(tmp_path: Path, run: Run) -> None:
     good = json.dumps(web(ROW))
     bad = [
         "{", "[1, 2]", '"text"', "null", json.dumps({"no": "test"}),
@@ -97,7 +98,7 @@ def test_broken_lines_are_named_and_the_rest_goes_on(
     ]  # fmt: skip
     path = tmp_path / "m.jsonl"
     path.write_text("\n".join([good, *bad, "", good]) + "\n")
-    code, lines, said = ran(capsys, str(path))
+    code, lines, said = run(str(path))
     assert (code, len(lines)) == (1, 2)
     numbers = [int(s.split(", line ")[1].split(":")[0]) for s in said]
     assert sorted(set(numbers)) == list(range(2, 2 + len(bad)))
@@ -105,68 +106,68 @@ def test_broken_lines_are_named_and_the_rest_goes_on(
     assert "not known here" in "\n".join(said)
 
 
-def test_a_broken_first_line_of_a_json_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_import_reads_json_after_a_broken_first_line(tmp_path: Path, run: Run) -> None:
     path = tmp_path / "m.json"
     path.write_text("{broken\n" + json.dumps(web(ROW)) + "\n")
-    code, lines, _ = ran(capsys, str(path))
+    code, lines, _ = run(str(path))
     assert (code, len(lines)) == (1, 1)
 
 
-def test_what_is_not_there_or_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_complains_once_of_each_unreadable_file(tmp_path: Path, run: Run) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "empty.json").write_bytes(b"")
     (tmp_path / "torn.json.gz").write_bytes(gzip.compress(b"{}" * 500)[:-12])
     (tmp_path / "no.json.gz").write_bytes(b"not gzip")
     (tmp_path / "odd.json").write_bytes(b"\xff\xfe\x00")
     names = ("nowhere.json", "pipe.json", "empty.json", "torn.json.gz", "no.json.gz", "odd.json")
-    code, lines, said = ran(capsys, *(str(tmp_path / name) for name in names))
+    code, lines, said = run(*(str(tmp_path / name) for name in names))
     assert (code, lines) == (1, [])
     assert len(said) == len(names)
 
 
-def test_what_is_too_large_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_import_leaves_out_oversized_documents(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(files, "MAX_BYTES", 20_000)
     large = web(ROW) | {"padding": "x" * 50_000}
-    code, lines, said = ran(capsys, write(tmp_path / "m.jsonl", web(ROW), large, web(ROW)))
+    code, lines, said = run(write(tmp_path / "m.jsonl", web(ROW), large, web(ROW)))
     assert (code, len(lines), len(said)) == (1, 2, 1)
     assert "line 2" in said[0]
 
 
-def test_a_bomb_is_let_go(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_import_stops_at_a_decompression_bomb(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MOST_EXPANDED", 1_000_000)
+    monkeypatch.setattr(files, "MAX_EXPANDED_BYTES", 1_000_000)
     path = tmp_path / "bomb.jsonl.gz"
     with gzip.open(path, "wb") as file:
         for _ in range(64):
             file.write(b" " * 1_000_000 + b"\n")
-    code, lines, said = ran(capsys, str(path))
+    code, lines, said = run(str(path))
     assert (code, lines) == (1, [])
     assert "too large" in said[-1]
 
 
-def test_for_a_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_prints_a_sentence_without_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["import", "ooni", write(tmp_path / "m.json", web(ROW))]) == 0
     said = capsys.readouterr().out
     assert "https://www.example.com/: blocked (tls, reset_after_hello)" in said
 
 
-def test_usage() -> None:
+def test_import_without_paths_is_wrong_usage() -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["import", "ooni"])
     assert stopped.value.code == 2
 
 
-def test_who_intercepts_is_kept(national_root: Json) -> None:
+def test_issuer_of_interception_is_kept(national_root: Json) -> None:
     measured = web(ROW)
     row = measured["test_keys"]["tls_handshakes"][0]
     row |= {"failure": "ssl_unknown_authority", "peer_certificates": [national_root]}
-    seen = read(measured)
-    (verdict,) = judge(seen.taken, seen.control)
+    seen = read_measurement(measured)
+    (verdict,) = judge(seen.record, seen.control)
     assert (verdict.method, verdict.issuer) == ("tls_interception", "CN=Qaznet Trust Network,C=KZ")
 
 
@@ -179,7 +180,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=8,
 )
-names = st.sampled_from(sorted(TESTS))
+names = st.sampled_from(sorted(TEST_READERS))
 LISTS = ("queries", "tcp_connect", "tls_handshakes", "requests", "x_dns_duplicate_responses")
 FIELDS = (
     "failure", "status", "ip", "port", "address", "tags", "transaction_id", "request", "response",
@@ -204,34 +205,32 @@ documents = st.fixed_dictionaries(
 
 @settings(max_examples=300, deadline=None)
 @given(documents)
-def test_whatever_a_document_holds_it_is_judged_or_refused(document: dict[str, Any]) -> None:
-    try:
-        seen = read(document)
-    except UnreadableError:
-        return
-    json.dumps(line(seen, judge(seen.taken, seen.control)))
+def test_any_document_is_judged_or_refused(document: dict[str, Any]) -> None:
+    with suppress(UnreadableError):
+        json.dumps(judge_document(document))
 
 
 @pytest.mark.parametrize("said", ["AS137", "as137", "137", 137])
-def test_the_network_s_number_in_any_form(said: object) -> None:
-    assert read(web(ROW) | {"probe_asn": said}).probe_asn == "AS137"
+def test_asn_is_read_in_any_form(said: object) -> None:
+    assert read_measurement(web(ROW) | {"probe_asn": said}).probe_asn == "AS137"
 
 
-def test_without_an_input_the_first_request_tells() -> None:
+def test_input_is_taken_from_the_first_request() -> None:
     measured = web(ROW) | {"input": None}
     measured["test_keys"]["requests"] = [
         {"request": {"url": "https://www.example.com/"}, "failure": "connection_reset"}
     ]
-    assert read(measured).input == "https://www.example.com/"
+    assert read_measurement(measured).input == "https://www.example.com/"
 
 
-def test_without_any_url_nothing_is_known() -> None:
-    seen = read(frame("web_connectivity", None))
-    found = line(seen, judge(seen.taken, seen.control))
+def test_measurement_without_url_is_unknown() -> None:
+    found = judge_document(frame("web_connectivity", None))
     assert (found["input"], found["verdict"]) == (None, "unknown")
 
 
-def test_no_file_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_prints_no_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hostile = web(ROW) | {"input": "http://\ud800x/\x1b[31m\nverdict: reachable"}
     name = tmp_path / "\x1b]0;owned\x07.json"
     write(name, hostile, {"test_name": "\x1b[2J"})
@@ -241,20 +240,17 @@ def test_no_file_steers_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(out.splitlines()) == 1
 
 
-def test_a_measurement_full_of_addresses_is_read_and_judged(tmp_path: Path) -> None:
+def test_measurement_full_of_addresses_is_judged() -> None:
     """It once took minutes: every address was held against every other, for every connection."""
     answers = [{"answer_type": "A", "ipv4": f"93.{n // 250}.{n % 250}.7"} for n in range(512)]
     asked = {"engine": "udp", "query_type": "A", "failure": None, "answers": answers}
     keys = {
         "queries": [asked | {"hostname": "www.example.com"}] * 200 + [asked] * 200,
         "tcp_connect": [
-            {
-                "ip": f"94.{n // 250}.{n % 250}.7",
-                "port": 80,
-                "status": {"failure": "connection_refused"},
-            }
-            for n in range(512)
+            connect(f"94.{n // 250}.{n % 250}.7:80", "connection_refused") for n in range(512)
         ],
     }
-    seen = read(frame("web_connectivity", keys, input="http://www.example.com/"))
-    assert line(seen, judge(seen.taken, seen.control))["verdict"] == "unknown"
+    assert (
+        judge_document(frame("web_connectivity", keys, input="http://www.example.com/"))["verdict"]
+        == "unknown"
+    )

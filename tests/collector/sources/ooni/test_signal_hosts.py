@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import line, read
-from support.ooni import connect, frame, handshake, query, request
+from support.ooni import connect, frame, handshake, judge_document, query, request
 
 OLD, NEW = "2021-02-01 10:00:00", "2024-02-01 10:00:00"
 RETIRED, RARE, CORE = (
@@ -41,5 +39,4 @@ def measured(host: str, word: str, day: str) -> dict[str, Any]:
     ],
 )
 def test_host(host: str, word: str, day: str, verdict: str) -> None:
-    seen = read(measured(host, word, day))
-    assert line(seen, judge(seen.taken, seen.control))["verdict"] == verdict
+    assert judge_document(measured(host, word, day))["verdict"] == verdict

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import line, read
-from support.ooni import web
+from support.ooni import judge_document, web
 
 CATALOGUE = Path(__file__).with_name("web.yml")
 ROWS: list[dict[str, Any]] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
@@ -23,8 +21,7 @@ def cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("row", "version"), list(cases()))
 def test_row(row: Mapping[str, Any], version: str) -> None:
-    seen = read(web(row, version))
-    found = line(seen, judge(seen.taken, seen.control))
+    found = judge_document(web(row, version))
     wanted = row.get("ours", row["ooni"])
     assert [found["blocking"], found["accessible"]] == wanted, found
 

@@ -7,43 +7,44 @@ from hypothesis import strategies as st
 
 from heliograph.v1 import intake_pb2
 from heliograph.v1 import observation_pb2 as opb
-from heliograph_collector.model.records import JournalRow, Kind
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
 
 
-def test_the_peers_country_wins_and_the_rest_is_as_declared() -> None:
-    (known,) = read_rows([envelope_row(measurement_pb())], NAMES).taken
-    (unknown,) = read_rows([envelope_row(measurement_pb(), country="ZZ")], NAMES).taken
-    (nowhere,) = read_rows([envelope_row(measurement_pb(epoch="other"), country="ZZ")], NAMES).taken
-    assert (known.vantage.country, known.vantage.access, known.vantage.region) == (
-        "KZ",
-        "mobile",
-        "MOW",
-    )
+def test_country_of_peer_precedes_declared_one() -> None:
+    (known,) = read_rows([envelope_row(measurement_pb())], NAMES).records
+    (unknown,) = read_rows([envelope_row(measurement_pb(), country="ZZ")], NAMES).records
+    (nowhere,) = read_rows(
+        [envelope_row(measurement_pb(epoch="other"), country="ZZ")], NAMES
+    ).records
+    assert known.vantage.country == "KZ"
+    assert (known.vantage.access, known.vantage.region) == ("mobile", "MOW")
     assert unknown.vantage.country == "RU"
     assert (nowhere.vantage.country, nowhere.vantage.access) == ("ZZ", "unknown")
 
 
-def test_names_are_the_same_at_every_replay_and_tell_nothing() -> None:
-    first, second = read_rows([envelope_row(measurement_pb(), measurement_pb())], NAMES).taken
+def test_pseudonyms_are_stable_across_replays() -> None:
+    first, second = read_rows([envelope_row(measurement_pb(), measurement_pb())], NAMES).records
     again, _ = read_rows(
         [envelope_row(measurement_pb(), measurement_pb(), position=77)], NAMES
-    ).taken
-    (later,) = read_rows([envelope_row(measurement_pb(), sequence=2)], NAMES).taken
+    ).records
+    (later,) = read_rows([envelope_row(measurement_pb(), sequence=2)], NAMES).records
     assert first.id == again.id
     assert len({first.id, second.id, later.id}) == 3
-    assert first.nym == second.nym == later.nym
+    assert first.pseudonym == second.pseudonym == later.pseudonym
     other = Pseudonyms(b"t" * 32)
-    assert read_rows([envelope_row(measurement_pb())], other).taken[0].nym != first.nym
+    assert (
+        read_rows([envelope_row(measurement_pb())], other).records[0].pseudonym != first.pseudonym
+    )
     months = {NAMES.vantage(ANNA, "KZ", 9198, T0 + n * 28 * 86_400 * US) for n in range(3)}
     networks = {NAMES.vantage(ANNA, "KZ", asn, T0) for asn in (1, 2)}
     assert len(months) == 3
     assert len(networks) == 2
 
 
-def test_one_bad_measurement_is_put_aside_and_the_others_go_on() -> None:
+def test_bad_measurement_is_put_aside() -> None:
     bad = measurement_pb()
     bad.link = "a word nobody knows"
     read = read_rows(
@@ -53,24 +54,24 @@ def test_one_bad_measurement_is_put_aside_and_the_others_go_on() -> None:
         ],
         NAMES,
     )
-    assert len(read.taken) == 3
-    (refused,) = read.refused
+    assert len(read.records) == 3
+    (refused,) = read.failures
     assert (refused.index, refused.position) == (1, 1)
     assert refused.reason.startswith("link:")
     assert opb.Measurement.FromString(refused.body) == bad
 
 
-def test_times_that_cannot_be_are_kept_and_count_from_their_arrival() -> None:
+def test_impossible_time_counts_from_arrival() -> None:
     day = 86_400 * US
     times = (T0 - 120 * day, T0 + day, T0 - 120 * day - 1, T0 + day + 1, 0)
     messages = [measurement_pb(at_us) for at_us in times]
     messages.append(measurement_pb(0, offset_us=T0 - 5))  # a clock that knows how wrong it is
     messages.append(measurement_pb(2**63 - 1, offset_us=2**63 - 1))
     read = read_rows([envelope_row(*messages)], NAMES)
-    assert read.refused == []
-    sane = [t.started_us for t in read.taken if not t.time_bad]
+    assert read.failures == []
+    sane = [t.started_us for t in read.records if not t.is_time_bad]
     assert sane == [T0 - 120 * day, T0 + day, T0 - 5]
-    bad = [t for t in read.taken if t.time_bad]
+    bad = [t for t in read.records if t.is_time_bad]
     assert [t.started_us for t in bad] == [T0] * 4
     assert bad[2].measurement.started_us == 0  # what was said is kept
 
@@ -78,7 +79,7 @@ def test_times_that_cannot_be_are_kept_and_count_from_their_arrival() -> None:
 def test_presence_takes_its_place_from_the_hello() -> None:
     hello = intake_pb2.Hello(country="UA", region="KYV" * 9, access="fixed").SerializeToString()
 
-    def presence(body: bytes, kind: Kind = Kind.LOST, country: str = "ZZ") -> JournalRow:
+    def presence(body: bytes, kind: RowKind = RowKind.LOST, country: str = "ZZ") -> JournalRow:
         return JournalRow(kind=kind, agent=ANNA, received_us=T0, country=country, body=body)
 
     rows = [
@@ -86,37 +87,37 @@ def test_presence_takes_its_place_from_the_hello() -> None:
         presence(hello, country="PL"),
         presence(b"\xff\xff"),
         presence(intake_pb2.Hello(country="u", access="x").SerializeToString()),
-        presence(b"", Kind.START),
+        presence(b"", RowKind.START),
     ]
     one, two, three, four, start = read_rows(rows, NAMES).presence
     assert (one.vantage.country, one.vantage.access, one.vantage.region) == ("UA", "fixed", "")
     assert two.vantage.country == "PL"
     assert (three.vantage.country, four.vantage.country) == ("ZZ", "ZZ")
     assert four.vantage.access == "unknown"
-    assert one.nym
-    assert start.nym == ""
+    assert one.pseudonym
+    assert start.pseudonym == ""
 
 
-def test_a_row_says_when_it_was_heard_and_a_fault_why() -> None:
-    def said(kind: Kind, body: bytes = b"", agent: bytes = ANNA) -> JournalRow:
+def test_presence_keeps_time_of_hearing_and_fault_its_reason() -> None:
+    def said(kind: RowKind, body: bytes = b"", agent: bytes = ANNA) -> JournalRow:
         return JournalRow(kind=kind, agent=agent, received_us=T0, heard_us=T0 - 9, body=body)
 
     rows = [
-        said(Kind.LOST),
-        said(Kind.FAULT, b'{"why":"probe","country":"","carrier":""}', bytes(16)),
-        said(Kind.FAULT, b"\x08\x01", bytes(16)),
-        said(Kind.FAULT, b'["probe"]', bytes(16)),
+        said(RowKind.LOST),
+        said(RowKind.FAULT, b'{"why":"probe","country":"","carrier":""}', bytes(16)),
+        said(RowKind.FAULT, b"\x08\x01", bytes(16)),
+        said(RowKind.FAULT, b'["probe"]', bytes(16)),
     ]
     lost, fault, *odd = read_rows(rows, NAMES).presence
-    assert (lost.heard_us, bool(lost.nym), lost.why) == (T0 - 9, True, "")
-    assert (fault.heard_us, fault.nym, fault.why) == (T0 - 9, "", "probe")
-    assert [(one.nym, one.why, one.vantage.country) for one in odd] == [("", "", "ZZ")] * 2
+    assert (lost.heard_us, bool(lost.pseudonym), lost.reason) == (T0 - 9, True, "")
+    assert (fault.heard_us, fault.pseudonym, fault.reason) == (T0 - 9, "", "probe")
+    assert [(one.pseudonym, one.reason, one.vantage.country) for one in odd] == [("", "", "ZZ")] * 2
 
 
-def test_established_is_who_enrolled_ten_days_before_it_measured_and_nobody_unknown() -> None:
+def test_established_agent_enrolled_ten_days_before() -> None:
     def established(since_us: int, at_us: int = T0) -> bool:
         row = replace(envelope_row(measurement_pb(at_us)), since_s=since_us // US)
-        (one,) = read_rows([row], NAMES).taken
+        (one,) = read_rows([row], NAMES).records
         return one.established
 
     assert established(T0 - 10 * DAY)
@@ -126,8 +127,8 @@ def test_established_is_who_enrolled_ten_days_before_it_measured_and_nobody_unkn
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_at_all_are_put_aside(body: bytes) -> None:
-    envelope = JournalRow(kind=Kind.ENVELOPE, agent=ANNA, received_us=T0, body=body)
+def test_any_bytes_are_put_aside(body: bytes) -> None:
+    envelope = JournalRow(kind=RowKind.ENVELOPE, agent=ANNA, received_us=T0, body=body)
     read = read_rows([envelope, envelope_row(measurement_pb())], NAMES)
-    assert len(read.taken) == 1
-    assert len(read.refused) <= 1
+    assert len(read.records) == 1
+    assert len(read.failures) <= 1

@@ -4,13 +4,17 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from heliograph_collector.model.records import JournalRow, Kind, Role
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.journal import (
     DirectoryInUseError,
     Journal,
@@ -18,32 +22,39 @@ from heliograph_collector.store.journal.journal import (
     JournalError,
     JournalFullError,
 )
+from heliograph_collector.store.journal.tables import merge_ranges, open_database
 
 ANNA, BERIK = b"A" * 16, b"B" * 16
 
 
 def envelope(agent: bytes, sequence: int, body: bytes = b"body", at_us: int = 1_000) -> JournalRow:
     return JournalRow(
-        kind=Kind.ENVELOPE, agent=agent, sequence=sequence, received_us=at_us, body=body
+        kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, received_us=at_us, body=body
     )
 
 
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    journal = Journal(tmp_path / "journal.db")
+@asynccontextmanager
+async def open_journal(folder: Path, **options: Any) -> AsyncIterator[Journal]:
+    journal = Journal(folder / "journal.db", **options)
     yield journal
     await journal.close()
 
 
-async def test_rows_come_back_whole_and_in_order(journal: Journal) -> None:
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path) as journal:
+        yield journal
+
+
+async def test_journal_returns_rows_in_order(journal: Journal) -> None:
     row = JournalRow(
-        kind=Kind.ARRIVAL,
+        kind=RowKind.ARRIVAL,
         agent=ANNA,
         received_us=5,
         country="KZ",
         asn=9198,
         prefix="p",
-        role=Role.CONTROL,
+        role=AgentRole.CONTROL,
         carrier="submit",
         body=b"hello",
     )
@@ -56,14 +67,14 @@ async def test_rows_come_back_whole_and_in_order(journal: Journal) -> None:
     assert journal.position == 3
 
 
-async def test_a_row_keeps_when_it_was_heard_and_enrolled(journal: Journal) -> None:
-    row = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=9, heard_us=5, since_s=3)
+async def test_row_keeps_times_of_hearing_and_enrolment(journal: Journal) -> None:
+    row = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=9, heard_us=5, since_s=3)
     await journal.append([row])
     ((found,), (position,)) = await journal.read(0, 10), [1]
     assert (found.heard_us, found.since_s, found.position) == (5, 3, position)
 
 
-async def test_a_journal_of_before_is_read_and_written_on(tmp_path: Path) -> None:
+async def test_journal_of_first_schema_is_migrated(tmp_path: Path) -> None:
     made_by_the_first = """
     CREATE TABLE journal (id TEXT PRIMARY KEY) STRICT;
     CREATE TABLE log (
@@ -84,62 +95,52 @@ async def test_a_journal_of_before_is_read_and_written_on(tmp_path: Path) -> Non
     with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
         db.executescript(made_by_the_first)
     for _ in range(2):  # the second time all is in place
-        journal = Journal(tmp_path / "journal.db")
-        (old, *_) = await journal.read(0, 10)
-        assert (journal.id, old.position, old.body, old.sequence) == ("abc", 4, b"\x01", 7)
-        assert (old.heard_us, old.since_s) == (0, 0)
-        assert journal.alive_before_us == 99, "its last row is the last that is known of it"
-        await journal.close()
-    journal = Journal(tmp_path / "journal.db")
-    assert await journal.append([replace(envelope(ANNA, 1, at_us=3), heard_us=2)]) == [5]
-    assert (await journal.read(4, 1))[0].heard_us == 2
-    await journal.close()
+        async with open_journal(tmp_path) as journal:
+            (old, *_) = await journal.read(0, 10)
+            assert (journal.id, old.position, old.body, old.sequence) == ("abc", 4, b"\x01", 7)
+            assert (old.heard_us, old.since_s) == (0, 0)
+            assert journal.alive_before_us == 99, "its last row is the last that is known of it"
+    async with open_journal(tmp_path) as journal:
+        assert await journal.append([replace(envelope(ANNA, 1, at_us=3), heard_us=2)]) == [5]
+        assert (await journal.read(4, 1))[0].heard_us == 2
 
 
-async def test_who_opens_it_next_learns_when_we_were_last_alive(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.db")
-    assert journal.alive_before_us == 0, "never"
-    await journal.append([envelope(ANNA, 1, at_us=50)])
-    await journal.alive(70)
-    await journal.close()
-    again = Journal(tmp_path / "journal.db")
-    assert again.alive_before_us == 70
-    await again.append([envelope(ANNA, 2, at_us=90)])
-    assert again.alive_before_us == 70, "it speaks of the one before"
-    await again.close()
-    third = Journal(tmp_path / "journal.db")
-    assert third.alive_before_us == 90
-    await third.close()
+async def test_next_opener_learns_last_alive_time(tmp_path: Path) -> None:
+    async with open_journal(tmp_path) as journal:
+        assert journal.alive_before_us == 0, "never"
+        await journal.append([envelope(ANNA, 1, at_us=50)])
+        await journal.mark_alive(70)
+    async with open_journal(tmp_path) as again:
+        assert again.alive_before_us == 70
+        await again.append([envelope(ANNA, 2, at_us=90)])
+        assert again.alive_before_us == 70, "it speaks of the one before"
+    async with open_journal(tmp_path) as third:
+        assert third.alive_before_us == 90
 
 
-async def test_an_envelope_is_taken_once_and_presence_every_time(journal: Journal) -> None:
-    lost = JournalRow(kind=Kind.LOST, agent=ANNA, received_us=1)
+async def test_envelope_is_appended_once_and_presence_always(journal: Journal) -> None:
+    lost = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=1)
     assert await journal.append([envelope(ANNA, 7), lost]) == [1, 2]
     assert await journal.append([envelope(ANNA, 7), lost, envelope(BERIK, 7)]) == [None, 3, 4]
     assert await journal.append([envelope(ANNA, 8), envelope(ANNA, 8)]) == [5, None]
 
 
-async def test_a_trimmed_envelope_stays_used(journal: Journal) -> None:
+async def test_trimmed_envelope_stays_used(journal: Journal) -> None:
     await journal.append([envelope(ANNA, n, at_us=n) for n in (1, 2, 3, 5)])
-    assert await journal.trim(up_to=3, received_before_us=100) == 3
+    assert await journal.trim(max_position=3, received_before_us=100) == 3
     assert [r.sequence for r in await journal.read(0, 10)] == [5]
-    assert await journal.append([envelope(ANNA, n) for n in (1, 2, 3, 4, 5)]) == [
-        None,
-        None,
-        None,
-        5,
-        None,
-    ]
+    used = await journal.append([envelope(ANNA, n) for n in (1, 2, 3, 4, 5)])
+    assert used == [None, None, None, 5, None]
 
 
-async def test_presence_outlives_envelopes_and_is_read_alone(journal: Journal) -> None:
-    kinds = (Kind.ARRIVAL, Kind.GOODBYE, Kind.LOST, Kind.START, Kind.FAULT)
+async def test_presence_outlives_envelopes(journal: Journal) -> None:
+    kinds = (RowKind.ARRIVAL, RowKind.GOODBYE, RowKind.LOST, RowKind.START, RowKind.FAULT)
     rows = [JournalRow(kind=kind, agent=ANNA, received_us=50 + n) for n, kind in enumerate(kinds)]
     await journal.append([envelope(ANNA, 1, at_us=49), *rows, envelope(ANNA, 2, at_us=60)])
     assert [r.kind for r in await journal.read(0, 10, kinds=kinds)] == list(kinds)
-    some = await journal.read(2, 2, kinds={Kind.LOST, Kind.GOODBYE, Kind.FAULT})
+    some = await journal.read(2, 2, kinds={RowKind.LOST, RowKind.GOODBYE, RowKind.FAULT})
     assert [r.position for r in some] == [3, 4]
-    mixed = await journal.read(0, 10, kinds=[Kind.ENVELOPE, Kind.START])
+    mixed = await journal.read(0, 10, kinds=[RowKind.ENVELOPE, RowKind.START])
     assert [r.position for r in mixed] == [1, 5, 7]
     assert await journal.trim(7, 1_000, 52) == 4
     assert [r.kind for r in await journal.read(0, 10)] == list(kinds[2:])
@@ -147,15 +148,15 @@ async def test_presence_outlives_envelopes_and_is_read_alone(journal: Journal) -
     assert await journal.trim(7, 1_000) == 0, "without a limit of its own it stays"
 
 
-async def test_trimming_keeps_what_is_young_and_positions_never_return(journal: Journal) -> None:
+async def test_trim_keeps_young_rows_and_positions_never_return(journal: Journal) -> None:
     await journal.append([envelope(ANNA, 1, at_us=10), envelope(ANNA, 2, at_us=99)])
-    assert await journal.trim(up_to=2, received_before_us=50) == 1
-    assert await journal.trim(up_to=2, received_before_us=1_000) == 1
+    assert await journal.trim(max_position=2, received_before_us=50) == 1
+    assert await journal.trim(max_position=2, received_before_us=1_000) == 1
     assert await journal.read(0, 10) == []
     assert await journal.append([envelope(ANNA, 3)]) == [3]
 
 
-async def test_many_at_once_share_commits_and_miss_nothing(journal: Journal) -> None:
+async def test_concurrent_appends_share_commits(journal: Journal) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 401)]
     positions = [p for t in tasks for p in t.result() if p is not None]
@@ -163,13 +164,13 @@ async def test_many_at_once_share_commits_and_miss_nothing(journal: Journal) -> 
     assert [r.position for r in await journal.read(0, 1_000)] == list(range(1, 401))
 
 
-async def test_reading_stops_at_the_byte_limit_but_never_at_nothing(journal: Journal) -> None:
+async def test_read_stops_at_the_byte_limit_after_one_row(journal: Journal) -> None:
     await journal.append([envelope(ANNA, n, body=bytes(1_000)) for n in range(1, 6)])
     assert len(await journal.read(0, 10, limit_bytes=1)) == 1
     assert len(await journal.read(0, 10, limit_bytes=2_500)) == 3
 
 
-async def test_a_waiter_wakes_at_the_commit(journal: Journal) -> None:
+async def test_waiter_wakes_at_the_commit(journal: Journal) -> None:
     async with asyncio.TaskGroup() as group:
         waiter = group.create_task(journal.wait_beyond(0, 20))
         await asyncio.sleep(0)
@@ -179,7 +180,7 @@ async def test_a_waiter_wakes_at_the_commit(journal: Journal) -> None:
     assert await journal.wait_beyond(1, 0.01) is False
 
 
-async def test_a_full_disk_is_an_error_and_what_was_taken_stays(tmp_path: Path) -> None:
+async def test_full_disk_raises_and_keeps_rows(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db", limit_bytes=200_000)
     results: list[list[int | None] | BaseException] = []
     while not results or not isinstance(results[-1], BaseException):
@@ -190,12 +191,12 @@ async def test_a_full_disk_is_an_error_and_what_was_taken_stays(tmp_path: Path) 
     taken = len(results) - 1
     assert 5 < taken < 60
     assert len(await journal.read(0, 1_000)) == taken
-    await journal.trim(up_to=taken - 1, received_before_us=10_000)
+    await journal.trim(max_position=taken - 1, received_before_us=10_000)
     assert await journal.append([envelope(ANNA, 1_000, body=bytes(4_000))]) == [taken + 1]
     await journal.close()
 
 
-async def test_rows_no_journal_could_hold_are_refused_alone(journal: Journal) -> None:
+async def test_impossible_rows_are_refused_alone(journal: Journal) -> None:
     with pytest.raises(ValueError, match="out of range"):
         await journal.append([envelope(ANNA, 2**63)])
     with pytest.raises(ValueError, match="bytes is over"):
@@ -203,19 +204,19 @@ async def test_rows_no_journal_could_hold_are_refused_alone(journal: Journal) ->
     assert await journal.append([envelope(ANNA, 1)]) == [1]
 
 
-async def test_too_much_waiting_is_refused_at_once(journal: Journal) -> None:
+async def test_oversized_queue_is_refused(journal: Journal) -> None:
     rows = [envelope(ANNA, n, body=bytes(2_000_000)) for n in range(1, 41)]
     with pytest.raises(JournalBusyError):
         await journal.append(rows)
 
 
-async def test_an_error_of_the_module_itself_does_not_end_the_writer(journal: Journal) -> None:
+async def test_sqlite_error_does_not_end_the_writer(journal: Journal) -> None:
     with pytest.raises(JournalError):
-        await journal._commits.submit(lambda db: db.execute("SELECT ?", ()), 0, 5.0)
+        await journal._committer.submit(lambda db: db.execute("SELECT ?", ()), 0, 5.0)
     assert await journal.append([envelope(ANNA, 1)]) == [1]
 
 
-async def test_a_caller_that_gives_up_harms_nobody(journal: Journal) -> None:
+async def test_cancelled_append_harms_no_other(journal: Journal) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 50)]
         await asyncio.sleep(0)
@@ -226,38 +227,34 @@ async def test_a_caller_that_gives_up_harms_nobody(journal: Journal) -> None:
     assert await journal.append([envelope(BERIK, 1)]) == [journal.position]
 
 
-async def test_reopening_goes_on_where_it_stopped(tmp_path: Path) -> None:
+async def test_reopened_journal_goes_on(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     await journal.append([envelope(ANNA, 1)])
     name = journal.id
     await journal.close()
     with pytest.raises(JournalBusyError, match="closed"):
         await journal.append([envelope(ANNA, 2)])
-    again = Journal(tmp_path / "journal.db")
-    assert again.id == name
-    assert await again.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
-    await again.close()
+    async with open_journal(tmp_path) as again:
+        assert again.id == name
+        assert await again.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
 
 
-async def test_a_snapshot_opens_as_a_journal(journal: Journal, tmp_path: Path) -> None:
+async def test_snapshot_opens_as_a_journal(journal: Journal, tmp_path: Path) -> None:
     await journal.append([envelope(ANNA, 1)])
     await journal.snapshot(tmp_path / "copy" / "journal.db")
-    copy = Journal(tmp_path / "copy" / "journal.db")
-    assert copy.id == journal.id
-    assert await copy.append([envelope(ANNA, 1)]) == [None]
-    await copy.close()
+    async with open_journal(tmp_path / "copy") as copy:
+        assert copy.id == journal.id
+        assert await copy.append([envelope(ANNA, 1)]) == [None]
 
 
 def test_every_commit_is_synced(tmp_path: Path) -> None:
-    from heliograph_collector.store.journal.tables import connect
-
-    db = connect(tmp_path / "journal.db", 0)
+    db = open_database(tmp_path / "journal.db", 0)
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
 
 
-async def test_a_second_opener_and_a_damaged_file_are_told_in_a_sentence(tmp_path: Path) -> None:
+async def test_journal_refuses_second_process_and_damaged_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     with pytest.raises(DirectoryInUseError, match=r"in use by another process: stop that one"):
         Journal(tmp_path / "journal.db")
@@ -267,7 +264,7 @@ async def test_a_second_opener_and_a_damaged_file_are_told_in_a_sentence(tmp_pat
         Journal(tmp_path / "journal.db")
 
 
-async def test_callers_who_all_go_away_leave_a_journal_that_works(journal: Journal) -> None:
+async def test_journal_works_after_all_callers_cancelled(journal: Journal) -> None:
     """Their agents hang up while it commits for others: what they asked is left, and nothing else.
 
     Without it one agent that hung up at the wrong moment ended the writing for everybody.
@@ -278,7 +275,7 @@ async def test_callers_who_all_go_away_leave_a_journal_that_works(journal: Journ
         entered.set()
         leave.wait(20)
 
-    under_way = asyncio.create_task(journal._commits.submit(slow, 0, 30.0))
+    under_way = asyncio.create_task(journal._committer.submit(slow, 0, 30.0))
     await asyncio.to_thread(entered.wait, 20)
     gone = asyncio.create_task(journal.append([envelope(ANNA, 1)]))
     await asyncio.sleep(0)  # until it waits in the queue
@@ -290,12 +287,27 @@ async def test_callers_who_all_go_away_leave_a_journal_that_works(journal: Journ
     assert await journal.append([envelope(ANNA, 2)], deadline_s=10) == [1]
 
 
-async def test_a_bug_in_one_piece_of_work_does_not_end_the_writing(journal: Journal) -> None:
+async def test_bug_in_one_operation_does_not_end_the_writer(journal: Journal) -> None:
     def wrong(db: sqlite3.Connection) -> None:
         db.execute("UPDATE journal SET alive_us = 7")
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        await journal._commits.submit(wrong, 0, 30.0)
+        await journal._committer.submit(wrong, 0, 30.0)
     assert await journal.append([envelope(ANNA, 1)], deadline_s=10) == [1]
     assert journal.alive_before_us == 0
+
+
+NUMBERS = st.lists(st.integers(0, 60))
+
+
+@given(NUMBERS, NUMBERS)
+def test_ranges_hold_exactly_the_numbers_they_were_given(early: list[int], late: list[int]) -> None:
+    folded = merge_ranges(merge_ranges([], early), late)
+    assert {n for first, last in folded for n in range(first, last + 1)} == {*early, *late}
+
+
+@given(NUMBERS)
+def test_there_are_no_more_ranges_than_gaps_demand(numbers: list[int]) -> None:
+    folded = merge_ranges([], numbers)
+    assert all(a[1] + 1 < b[0] for a, b in pairwise(folded))

@@ -1,26 +1,47 @@
-"""Disco's polls and bursts, on disconnects whose right answer is known."""
+"""Disco: the automaton against every path there is, polls and bursts against known answers."""
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Arrival, Lost, Place, Witness
+import math
+from collections.abc import Sequence
+from itertools import pairwise, product
+from random import Random
+
+import pytest
+
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+)
 from heliograph_collector.sources.replay import Replay, Signal
-from heliograph_lab.evaluate.baselines import disco, disco_fitted
+from heliograph_lab.evaluate.baselines.disco import (
+    Automaton,
+    Burst,
+    bursts_in,
+    cheapest_path,
+    disco,
+    disco_fitted,
+    state_count,
+)
 
 CUT_S = 10_000
+CELLS = [Scope("KZ"), Scope("KZ", region="ALA"), Scope("KZ", asn=101)]
 
 
 def at(seconds: float) -> int:
     return round(seconds * SECOND_US)
 
 
-def probes(n: int, region: str = "ALA", asn: int = 101) -> list[Arrival]:
-    return [
-        Arrival(0, Witness(f"{region}{asn}-{i}", f"{region}{asn}-{i}", Place("KZ", region, asn)))
-        for i in range(n)
-    ]
+def probes(n: int, region: str = "ALA", asn: int = 101) -> list[VantageArrival]:
+    names = [f"{region}{asn}-{i}" for i in range(n)]
+    place = VantageLocation("KZ", region, asn)
+    return [VantageArrival(0, VantageRef(name, name, place)) for name in names]
 
 
-def lost(arrival: Arrival, seconds: float) -> Lost:
-    return Lost(at(seconds), arrival.witness.nym, at(seconds - 37.5))
+def lost(arrival: VantageArrival, seconds: float) -> VantageLoss:
+    return VantageLoss(at(seconds), arrival.witness.nym, at(seconds - 37.5))
 
 
 def replay(*signals: Signal, until_s: float = 30_000) -> Replay:
@@ -32,11 +53,7 @@ def test_a_cut_is_told_at_the_next_poll_and_once() -> None:
     gone = [lost(a, CUT_S + i) for i, a in enumerate(here)]
     made = disco(replay(*here, *gone))
     assert {a.at_us for a in made} == {at(10_200)}  # the first multiple of 600 s after it
-    assert [a.scope for a in made] == [
-        Scope("KZ"),
-        Scope("KZ", region="ALA"),
-        Scope("KZ", asn=101),
-    ]
+    assert [a.scope for a in made] == CELLS
     assert made[0].started == (at(CUT_S - 37.5), at(CUT_S + 11))
     assert made[0].ended_at_us is None
 
@@ -44,7 +61,7 @@ def test_a_cut_is_told_at_the_next_poll_and_once() -> None:
 def test_it_is_over_at_the_poll_that_shows_half_of_them_back() -> None:
     here = probes(12)
     gone = [lost(a, CUT_S + i) for i, a in enumerate(here)]
-    back = [Arrival(at(13_000 + 600 * i), a.witness) for i, a in enumerate(here)]
+    back = [VantageArrival(at(13_000 + 600 * i), a.witness) for i, a in enumerate(here)]
     made = disco(replay(*here, *gone, *back))
     assert {a.ended_at_us for a in made} == {at(16_200)}  # the sixth is back at 16,000
     assert made[0].ended == (at(13_000), at(16_000))
@@ -74,8 +91,50 @@ def test_at_the_published_rate_machines_that_come_and_go_are_bursts() -> None:
 def test_equal_times_are_spread_over_their_second() -> None:
     here = probes(12)
     made = disco(replay(*here, *[lost(a, CUT_S) for a in here]))
-    assert {a.scope for a in made} == {
-        Scope("KZ"),
-        Scope("KZ", region="ALA"),
-        Scope("KZ", asn=101),
-    }
+    assert {a.scope for a in made} == set(CELLS)
+
+
+def path_cost(gaps: Sequence[float], path: Sequence[int], automaton: Automaton) -> float:
+    moves = sum(automaton.move_cost(before, after) for before, after in pairwise([0, *path]))
+    return moves + sum(map(automaton.gap_cost, path, gaps))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_other_way_through_the_states_is_cheaper(seed: int) -> None:
+    rng = Random(seed)
+    automaton = Automaton(
+        rate=1 / rng.uniform(50, 500), climb=rng.choice([0.0, 0.3, 1.0, 3.0]),
+        s=rng.choice([1.5, 2.0, 3.0]), states=rng.choice([2, 3, 4]),
+    )  # fmt: skip
+    gaps = [rng.expovariate(1 / rng.choice([2, 40, 300])) + 1e-3 for _ in range(6)]
+    least = min(
+        path_cost(gaps, path, automaton)
+        for path in product(range(automaton.states), repeat=len(gaps))
+    )
+    path = cheapest_path(gaps, automaton)
+    assert len(path) == len(gaps)
+    assert math.isclose(path_cost(gaps, path, automaton), least, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def test_a_burst_amid_the_usual_is_in_a_higher_state_and_the_usual_is_not() -> None:
+    automaton = Automaton(rate=1 / 600, climb=0.5 * math.log(20), states=20)
+    path = cheapest_path([700.0, 500.0, *[2.0] * 10, 650.0], automaton)
+    assert path[:2] == [0, 0]
+    assert path[-1] == 0
+    assert {7, 8, 9} >= set(path[2:-1])  # 2^8 events in 600 s are one in 2.3 s
+
+
+def test_one_close_pair_is_not_worth_the_climb() -> None:
+    automaton = Automaton(rate=1 / 600, climb=5.0, states=10)
+    assert cheapest_path([600.0, 100.0, 600.0], automaton) == [0, 0, 0]
+
+
+def test_bursts_are_stretches_of_a_level_or_above() -> None:
+    assert bursts_in([0, 3, 4, 3, 0, 3], 3) == [Burst(3, 1, 4), Burst(3, 5, 6)]
+    assert bursts_in([0, 1], 3) == []
+    assert bursts_in([], 1) == []
+
+
+def test_as_many_states_as_can_pay() -> None:
+    assert state_count(1_024, 1.0, 2.0) == 11
+    assert state_count(1e30, 1e-9, 2.0) == 48  # and no more than anybody needs

@@ -5,21 +5,29 @@ from datetime import UTC, datetime
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Arrival, Lost, Place, Witness
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+)
 from heliograph_collector.sources.replay import Replay, Series
-from heliograph_lab.evaluate.baselines import ioda, ioda_routes, ioda_warnings
 from heliograph_lab.evaluate.baselines.ioda import (
     BGP,
     PROBING,
     TELESCOPE,
     Excursion,
-    Rule,
-    excursions,
+    IodaRule,
+    find_excursions,
+    ioda,
+    ioda_routes,
+    ioda_warnings,
 )
 
 STEP_US = 600 * SECOND_US
-SMALL = Rule(step_s=600, window_s=6_000, warning=0.8, critical=0.5, least=3, paint_s=1_800)
+SMALL = IodaRule(step_s=600, window_s=6_000, warning=0.8, critical=0.5, least=3, paint_s=1_800)
 HALF_HOUR_US = 1_800 * SECOND_US
 DECEMBER = int(datetime(2025, 12, 1, tzinfo=UTC).timestamp()) * SECOND_US
 
@@ -46,27 +54,30 @@ def series(*values: float | None) -> Series:
 def test_below_a_share_of_the_median(
     values: tuple[float | None, ...], found: list[Excursion]
 ) -> None:
-    assert excursions(series(*values), SMALL) == found
+    assert find_excursions(series(*values), SMALL) == found
 
 
 def test_an_alert_does_not_become_its_own_past_but_not_for_ever() -> None:
     """Painted over for three steps, then counted: the lasting change of level ends by itself."""
-    few = Rule(step_s=600, window_s=3_600, warning=0.8, critical=0.5, least=3, paint_s=1_800)
+    few = IodaRule(step_s=600, window_s=3_600, warning=0.8, critical=0.5, least=3, paint_s=1_800)
     values = [10.0] * 6 + [6.0] * 12
-    (found,) = excursions(series(*values), few)
+    (found,) = find_excursions(series(*values), few)
     assert found.first == 6
     assert found.last is not None
     assert 6 + 3 + 3 <= found.last <= 6 + 3 + 6
 
 
-def vantages(n: int) -> list[Arrival]:
-    return [Arrival(0, Witness(f"v{i}", f"v{i}", Place("KZ", "", 101))) for i in range(n)]
+def vantages(n: int) -> list[VantageArrival]:
+    return [
+        VantageArrival(0, VantageRef(f"v{i}", f"v{i}", VantageLocation("KZ", "", 101)))
+        for i in range(n)
+    ]
 
 
 def test_an_alarm_is_readable_when_its_step_is_over_and_summed_up() -> None:
     day = 86_400 * SECOND_US
-    gone = [Lost(day + 60 * SECOND_US, f"v{i}", day) for i in range(10)]
-    back = [Arrival(day + 3_600 * SECOND_US + 1, a.witness) for a in vantages(10)]
+    gone = [VantageLoss(day + 60 * SECOND_US, f"v{i}", day) for i in range(10)]
+    back = [VantageArrival(day + 3_600 * SECOND_US + 1, a.witness) for a in vantages(10)]
     made = Replay("cut", 0, 0, 2 * day, [*vantages(10), *gone, *back], (), (), ())
     national = [a for a in ioda(made) if a.scope == Scope("KZ")]
     assert [(a.at_us, a.ended_at_us, a.confirmed) for a in national] == [
@@ -80,14 +91,14 @@ def test_an_alarm_is_readable_when_its_step_is_over_and_summed_up() -> None:
 
 def test_a_warning_is_an_alarm_only_where_it_is_taken_for_one() -> None:
     day = 86_400 * SECOND_US
-    gone = [Lost(day + 60 * SECOND_US, f"v{i}", day) for i in range(3)]
+    gone = [VantageLoss(day + 60 * SECOND_US, f"v{i}", day) for i in range(3)]
     made = Replay("dent", 0, 0, 2 * day, [*vantages(10), *gone], (), (), ())
     assert {a.confirmed for a in ioda(made)} == {False}
     assert {a.confirmed for a in ioda_warnings(made)} == {True}
 
 
 def test_the_end_of_the_replay_is_no_end_of_the_alarm() -> None:
-    gone = [Lost(86_400 * SECOND_US, f"v{i}", 86_300 * SECOND_US) for i in range(10)]
+    gone = [VantageLoss(86_400 * SECOND_US, f"v{i}", 86_300 * SECOND_US) for i in range(10)]
     made = Replay("cut", 0, 0, 90_000 * SECOND_US, [*vantages(10), *gone], (), (), ())
     assert [a.ended_at_us for a in ioda(made)] == [None, None]
 
@@ -142,9 +153,9 @@ def iran(source: str) -> Series:
     ],
 )
 def test_iran_is_seen_over_two_hours_and_never_critically_in_routes(
-    source: str, rule: Rule, warned: str, critical: str | None
+    source: str, rule: IodaRule, warned: str, critical: str | None
 ) -> None:
-    found = excursions(iran(source), rule)
+    found = find_excursions(iran(source), rule)
     assert [one.first for one in found] == [moment(warned)]
     assert found[0].critical == (moment(critical) if critical else None)
 

@@ -1,37 +1,37 @@
 """How many are live, step by step."""
 
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     SECOND_US,
-    Arrival,
     Fault,
+    FaultReason,
     Goodbye,
-    Lost,
-    Place,
-    Why,
-    Witness,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
 )
 from heliograph_collector.sources.replay import Replay, Signal
-from heliograph_lab.evaluate.baselines.live import live
+from heliograph_lab.evaluate.baselines.live import count_live
 
-ALA = Place("KZ", "ALA", 101, "mobile")
-AST = Place("KZ", "", 102, "fixed")
+ALA = VantageLocation("KZ", "ALA", 101, "mobile")
+AST = VantageLocation("KZ", "", 102, "fixed")
 
 
 def replay(*signals: Signal, minutes: int = 30) -> Replay:
     return Replay("hand-made", 0, 0, minutes * 60 * SECOND_US, signals, (), (), ())
 
 
-def arrival(minute: float, nym: str, place: Place = ALA) -> Arrival:
-    return Arrival(round(minute * 60) * SECOND_US, Witness(nym, nym, place))
+def arrival(minute: float, nym: str, place: VantageLocation = ALA) -> VantageArrival:
+    return VantageArrival(round(minute * 60) * SECOND_US, VantageRef(nym, nym, place))
 
 
-def lost(minute: float, nym: str) -> Lost:
-    return Lost(round(minute * 60) * SECOND_US, nym, round(minute * 60 - 30) * SECOND_US)
+def lost(minute: float, nym: str) -> VantageLoss:
+    return VantageLoss(round(minute * 60) * SECOND_US, nym, round(minute * 60 - 30) * SECOND_US)
 
 
 def counted(made: Replay) -> dict[Scope, list[float | None]]:
-    return {series.scope: list(series.values) for series in live(made, 600)}
+    return {series.scope: list(series.values) for series in count_live(made, 600)}
 
 
 def test_a_country_its_regions_and_its_networks_are_counted_at_the_end_of_each_step() -> None:
@@ -57,7 +57,7 @@ def test_a_goodbye_counts_like_a_loss_and_nobody_is_counted_twice() -> None:
 
 
 def test_after_a_restart_only_those_count_who_came_back() -> None:
-    gone = Fault(11 * 60 * SECOND_US, 12 * 60 * SECOND_US, Why.RESTART)
+    gone = Fault(11 * 60 * SECOND_US, 12 * 60 * SECOND_US, FaultReason.RESTART)
     made = replay(arrival(1, "a"), arrival(2, "b"), gone, arrival(13, "a"))
     assert counted(made)[Scope("KZ")] == [2, 1, 1]
 

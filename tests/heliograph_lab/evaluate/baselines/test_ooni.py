@@ -4,34 +4,41 @@ from collections.abc import Iterable
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, Opinion, Place, Standing, Witness
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    ServiceVote,
+    VantageLocation,
+    VantageRef,
+    VoteValue,
+)
 from heliograph_collector.sources.replay import Replay
-from heliograph_lab.evaluate.baselines import ooni, ooni_slow
+from heliograph_lab.evaluate.baselines.ooni import ooni, ooni_slow
 
 HOUR = 3_600 * SECOND_US
-WHO = Witness("a", "a", Place("UG", "", 20294, "mobile"))
+WHO = VantageRef("a", "a", VantageLocation("UG", "", 20294, "mobile"))
 
 
-def told(hour: int, standing: Standing, layer: str = "tcp", votes: int = 1) -> list[Opinion]:
+def told(hour: int, standing: VoteValue, layer: str = "tcp", votes: int = 1) -> list[ServiceVote]:
     return [
-        Opinion(hour * HOUR + i * SECOND_US, WHO, "telegram", standing, layer) for i in range(votes)
+        ServiceVote(hour * HOUR + i * SECOND_US, WHO, "telegram", standing, layer)
+        for i in range(votes)
     ]
 
 
-def hours(*spans: tuple[int, int, Standing]) -> list[Opinion]:
+def hours(*spans: tuple[int, int, VoteValue]) -> list[ServiceVote]:
     return [
         o for first, last, standing in spans for h in range(first, last) for o in told(h, standing)
     ]
 
 
-def replay(opinions: Iterable[Opinion], until: int = 400) -> Replay:
+def replay(opinions: Iterable[ServiceVote], until: int = 400) -> Replay:
     return Replay("hours", 0, 0, until * HOUR, (), list(opinions), (), ())
 
 
 def test_a_block_is_told_six_hours_of_data_later_and_half_past() -> None:
     """5 hours of ones reach 3.25, below h = 3.5; the sixth crosses it."""
-    made = ooni(replay(hours((0, 40, Standing.GOOD), (40, 80, Standing.BLOCKED))))
+    made = ooni(replay(hours((0, 40, VoteValue.GOOD), (40, 80, VoteValue.BLOCKED))))
     (alarm,) = made
     assert alarm.at_us == 46 * HOUR + HOUR // 2
     assert (alarm.scope, alarm.service, alarm.kind) == (Scope("UG", asn=20294), "telegram", "block")
@@ -39,62 +46,64 @@ def test_a_block_is_told_six_hours_of_data_later_and_half_past() -> None:
 
 
 def test_twice_the_delay_wanted_is_about_twice_the_delay() -> None:
-    (alarm,) = ooni_slow(replay(hours((0, 40, Standing.GOOD), (40, 80, Standing.BLOCKED))))
+    (alarm,) = ooni_slow(replay(hours((0, 40, VoteValue.GOOD), (40, 80, VoteValue.BLOCKED))))
     assert alarm.at_us == 51 * HOUR + HOUR // 2  # h = 7: the eleventh hour
 
 
 def test_the_end_takes_eleven_hours_of_zeros() -> None:
     made = ooni(
-        replay(hours((0, 40, Standing.GOOD), (40, 60, Standing.BLOCKED), (60, 90, Standing.GOOD)))
+        replay(
+            hours((0, 40, VoteValue.GOOD), (40, 60, VoteValue.BLOCKED), (60, 90, VoteValue.GOOD))
+        )
     )
     assert [a.ended_at_us for a in made] == [71 * HOUR + HOUR // 2]
 
 
 def test_the_first_crossing_only_settles_the_state() -> None:
-    assert ooni(replay(hours((0, 90, Standing.BLOCKED)))) == []
-    assert ooni(replay(hours((0, 9, Standing.GOOD), (9, 90, Standing.BLOCKED)))) == []
+    assert ooni(replay(hours((0, 90, VoteValue.BLOCKED)))) == []
+    assert ooni(replay(hours((0, 9, VoteValue.GOOD), (9, 90, VoteValue.BLOCKED)))) == []
 
 
 def test_a_gap_halves_what_was_summed_up_every_two_days() -> None:
     """Five hours of ones, two days and an hour of nothing: what is left is just under a half."""
-    before = [(0, 40, Standing.GOOD), (40, 45, Standing.BLOCKED)]
-    (soon,) = ooni(replay(hours(*before, (46, 90, Standing.BLOCKED))))
-    (late,) = ooni(replay(hours(*before, (93, 120, Standing.BLOCKED))))
+    before = [(0, 40, VoteValue.GOOD), (40, 45, VoteValue.BLOCKED)]
+    (soon,) = ooni(replay(hours(*before, (46, 90, VoteValue.BLOCKED))))
+    (late,) = ooni(replay(hours(*before, (93, 120, VoteValue.BLOCKED))))
     assert soon.at_us == 47 * HOUR + HOUR // 2
     assert late.at_us == 96 * HOUR + HOUR // 2  # 3.25 x 0.5: 1.6 + 3 x 0.65 > 3.5
 
 
 def test_silence_is_no_block_at_all() -> None:
-    assert ooni(replay(hours((0, 40, Standing.GOOD)))) == []
+    assert ooni(replay(hours((0, 40, VoteValue.GOOD)))) == []
 
 
 @pytest.mark.parametrize(
-    "standing", [Standing.DOWN, Standing.PARTIAL, Standing.THROTTLED, Standing.UNKNOWN]
+    "standing", [VoteValue.DOWN, VoteValue.PARTIAL, VoteValue.THROTTLED, VoteValue.UNKNOWN]
 )
-def test_what_it_has_no_score_for_is_never_told(standing: Standing) -> None:
-    assert ooni(replay(hours((0, 40, Standing.GOOD), (40, 90, standing)))) == []
+def test_what_it_has_no_score_for_is_never_told(standing: VoteValue) -> None:
+    assert ooni(replay(hours((0, 40, VoteValue.GOOD), (40, 90, standing)))) == []
 
 
 def test_the_median_of_an_hour_breaks_with_half_of_its_rows() -> None:
-    calm = hours((0, 40, Standing.GOOD))
+    calm = hours((0, 40, VoteValue.GOOD))
     third = [
         o
         for h in range(40, 90)
-        for o in [*told(h, Standing.GOOD, votes=2), *told(h, Standing.BLOCKED)]
+        for o in [*told(h, VoteValue.GOOD, votes=2), *told(h, VoteValue.BLOCKED)]
     ]
     most = [
         o
         for h in range(40, 90)
-        for o in [*told(h, Standing.GOOD), *told(h, Standing.BLOCKED, votes=2)]
+        for o in [*told(h, VoteValue.GOOD), *told(h, VoteValue.BLOCKED, votes=2)]
     ]
     assert ooni(replay([*calm, *third])) == []
     assert len(ooni(replay([*calm, *most]))) == 1
 
 
 def test_layers_are_series_of_their_own() -> None:
-    calm = hours((0, 40, Standing.GOOD))
-    dns = [o for h in range(40, 60) for o in told(h, Standing.BLOCKED, "dns")]
-    tls = [o for h in range(60, 90) for o in told(h, Standing.BLOCKED, "tls")]
+    calm = hours((0, 40, VoteValue.GOOD))
+    dns = [o for h in range(40, 60) for o in told(h, VoteValue.BLOCKED, "dns")]
+    tls = [o for h in range(60, 90) for o in told(h, VoteValue.BLOCKED, "tls")]
     made = ooni(replay([*calm, *dns, *tls]))
     assert [(a.layer, a.at_us // HOUR) for a in made] == [("dns", 46), ("tls", 66)]
     assert made[0].ended_at_us == 71 * HOUR + HOUR // 2

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Replay, Series
-from heliograph_lab.evaluate.event import level
-from heliograph_lab.evaluate.event.level import Drop, Standing, drops, standings
+from heliograph_lab.evaluate.event.detectors import (
+    Drop,
+    LevelState,
+    classify_steps,
+    detect_level_drops,
+    find_drops,
+)
 
 HOUR_US = 3_600 * SECOND_US
-W, L, V, U = Standing.WELL, Standing.LOW, Standing.VERY_LOW, Standing.UNKNOWN
+W, L, V, U = LevelState.WELL, LevelState.LOW, LevelState.VERY_LOW, LevelState.UNKNOWN
 
 
 def series(values: Sequence[float | None], step_us: int = HOUR_US) -> Series:
@@ -26,66 +31,59 @@ def days(n: int, low: float = 20.0, high: float = 60.0) -> list[float]:
 
 
 def test_without_a_past_nothing_is_known() -> None:
-    assert list(standings(series([5.0] * 11 + [0.0]))) == [U] * 12
-    assert list(standings(series([5.0] * 12 + [0.0])))[-1] is V
+    assert list(classify_steps(series([5.0] * 11 + [0.0]))) == [U] * 12
+    assert list(classify_steps(series([5.0] * 12 + [0.0])))[-1] is V
 
 
 def test_a_night_is_no_drop() -> None:
-    found = list(standings(series(days(10))))
+    found = list(classify_steps(series(days(10))))
     assert L not in found
     assert V not in found
 
 
 @pytest.mark.parametrize(("share", "standing"), [(0.9, W), (0.7, L), (0.4, V)])
-def test_how_low_is_low(share: float, standing: Standing) -> None:
+def test_how_low_is_low(share: float, standing: LevelState) -> None:
     usual = days(10)
     now = days(11)[24 * 10]
-    assert list(standings(series([*usual, share * now])))[-1] is standing
+    assert list(classify_steps(series([*usual, share * now])))[-1] is standing
 
 
 def test_a_restless_level_must_fall_further() -> None:
     """Every other hour half of the one before: 70 % of the middle is nothing to speak of."""
     noisy = [100.0 if h % 2 else 50.0 for h in range(24 * 10)]
-    assert list(standings(series([*noisy, 40.0])))[-1] is W
-    assert list(standings(series([*noisy, 24.0])))[-1] is V  # below half of all that ever was
+    assert list(classify_steps(series([*noisy, 40.0])))[-1] is W
+    assert list(classify_steps(series([*noisy, 24.0])))[-1] is V  # below half of all that ever was
 
 
 def test_what_sees_a_country_dimly_still_sees_it_go() -> None:
     """A telescope's level wanders by a third from day to day; then there is nothing at all."""
     usual = [value * (1.3 if h // 24 % 2 else 0.8) for h, value in enumerate(days(15))]
-    found = list(standings(series([*usual, 0.0, 0.0])))
+    found = list(classify_steps(series([*usual, 0.0, 0.0])))
     assert set(found[24 * 5 : -2]) == {W}
     assert found[-2:] == [V, V]
 
 
 def test_one_low_step_is_suspected_two_are_confirmed_two_good_ones_end_it() -> None:
     well = [100.0] * 48
-    assert drops(series([*well, 70.0, 100.0])) == [Drop(47, 48, None, 49)]
-    assert drops(series([*well, 70.0, 70.0, 100.0, 100.0])) == [Drop(47, 48, 49, 50)]
-    assert drops(series([*well, 70.0, 70.0, 100.0, 70.0])) == [Drop(47, 48, 49, None)]
-    assert drops(series([*well, 10.0])) == [Drop(47, 48, 48, None)]
+    assert find_drops(series([*well, 70.0, 100.0])) == [Drop(47, 48, None, 49)]
+    assert find_drops(series([*well, 70.0, 70.0, 100.0, 100.0])) == [Drop(47, 48, 49, 50)]
+    assert find_drops(series([*well, 70.0, 70.0, 100.0, 70.0])) == [Drop(47, 48, 49, None)]
+    assert find_drops(series([*well, 10.0])) == [Drop(47, 48, 48, None)]
 
 
 def test_what_is_not_known_ends_nothing_and_begins_nothing() -> None:
     well = [100.0] * 48
-    assert drops(series([*well, None, None, 100.0])) == []
-    assert drops(series([*well, None, 10.0, None, 10.0])) == [Drop(47, 49, 49, None)]
+    assert find_drops(series([*well, None, None, 100.0])) == []
+    assert find_drops(series([*well, None, 10.0, None, 10.0])) == [Drop(47, 49, 49, None)]
 
 
 def test_an_alarm_brackets_the_fall_and_names_its_source() -> None:
     values = [*[100.0] * 48, None, 10.0, 10.0, 100.0, 100.0, 100.0]
     made = Replay("made", 0, 0, len(values) * HOUR_US, (), (), (), (), series=[series(values)])
-    (alarm,) = level(made)
-    assert (alarm.scope, alarm.layer, alarm.kind, alarm.label) == (
-        Scope("KZ"),
-        "merit-nt",
-        "cut",
-        "",
-    )
-    assert alarm.started == (
-        47 * HOUR_US,
-        50 * HOUR_US,
-    )  # good until 47 or so, bad by the end of 49
+    (alarm,) = detect_level_drops(made)
+    assert (alarm.scope, alarm.layer) == (Scope("KZ"), "merit-nt")
+    assert (alarm.kind, alarm.label) == ("cut", "")
+    assert alarm.started == (47 * HOUR_US, 50 * HOUR_US)  # good until 47 or so, bad by 49's end
     assert alarm.at_us == 50 * HOUR_US  # when the step is over
     assert alarm.ended == (50 * HOUR_US, 52 * HOUR_US)
     assert alarm.ended_at_us == 53 * HOUR_US
@@ -94,19 +92,19 @@ def test_an_alarm_brackets_the_fall_and_names_its_source() -> None:
 
 def test_a_lasting_fall_becomes_the_past_after_a_week_and_not_before() -> None:
     values = [*[100.0] * 24 * 20, *[10.0] * 24 * 30]
-    (found,) = drops(series(values))
+    (found,) = find_drops(series(values))
     assert (found.first, found.confirmed) == (480, 480)
     assert found.back is not None
     assert found.back > 480 + 24 * 7
 
 
 def test_a_replay_of_vantages_alone_has_no_levels() -> None:
-    assert level(Replay("none", 0, 0, HOUR_US, (), (), (), ())) == []
+    assert detect_level_drops(Replay("none", 0, 0, HOUR_US, (), (), (), ())) == []
 
 
 def test_steps_of_a_minute_take_no_longer_to_look_at_than_is_bearable() -> None:
     """A day of them, after a fortnight: what is looked at per step does not grow with the steps."""
     values = [100.0] * (15 * 1_440)
-    assert drops(series([*values, 10.0], 60 * SECOND_US)) == [
+    assert find_drops(series([*values, 10.0], 60 * SECOND_US)) == [
         Drop(len(values) - 1, len(values), len(values), None)
     ]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
-from heliograph_lab.evaluate.event import ImportRefusedError, load
+from heliograph_collector.sources.complaints import ImportRefusedError
+from heliograph_lab.evaluate.event.formats import load_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
 T0 = 1_767_885_600 * SECOND_US  # 8 January 2026, 15:20
@@ -21,7 +22,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def test_iodas_signals_are_series_of_their_entities() -> None:
-    made = load(FIXTURES / "ioda-signals.json")
+    made = load_event(FIXTURES / "ioda-signals.json")
     assert made.format == "ioda"
     found = {(s.scope, s.source): s for s in made.replay.series}
     assert list(found) == [
@@ -38,10 +39,7 @@ def test_iodas_signals_are_series_of_their_entities() -> None:
     assert (made.replay.since_us, made.replay.until_us) == (T0, T0 + 1_800 * SECOND_US)
     assert made.replay.truths == ()
     assert made.replay.vantages == ()  # nobody claims that these are vantages
-
-
-def test_what_is_no_level_is_left_out_with_a_sentence() -> None:
-    (said,) = load(FIXTURES / "ioda-signals.json").complaints
+    (said,) = made.complaints
     assert said.endswith("the signal 'ping-slash24-loss' holds lists, no levels; it is left out.")
 
 
@@ -53,7 +51,7 @@ def test_signals_are_read_packed_bare_and_a_line_each(tmp_path: Path) -> None:
     lines = write(tmp_path, "lines.jsonl", "\n".join(json.dumps(s) for s in signals))
     bare = write(tmp_path, "bare.json", json.dumps(signals))
     for path in (packed, lines, bare):
-        made = load(path)
+        made = load_event(path)
         assert (made.format, len(made.replay.series)) == ("ioda", 5)
 
 
@@ -72,13 +70,13 @@ def test_a_broken_signal_does_not_stop_the_others(
 ) -> None:
     whole = json.loads((FIXTURES / "ioda-signals.json").read_text())
     whole["data"][0][0] |= change
-    made = load(write(tmp_path, "broken.json", json.dumps(whole)))
+    made = load_event(write(tmp_path, "broken.json", json.dumps(whole)))
     assert len(made.replay.series) == 4
     assert why in made.complaints[0]
 
 
 def test_the_dashboards_export_has_a_column_for_each_source() -> None:
-    made = load(FIXTURES / "ioda-export-IR.csv")
+    made = load_event(FIXTURES / "ioda-export-IR.csv")
     assert made.format == "csv"
     found = {s.source: s for s in made.replay.series}
     assert list(found) == ["gtr", "merit-nt", "bgp", "ping-slash24", "mozilla"]
@@ -103,21 +101,21 @@ def test_the_dashboards_export_has_a_column_for_each_source() -> None:
     ],
 )
 def test_a_table_of_time_and_value_however_it_was_kept(tmp_path: Path, text: str) -> None:
-    (series,) = load(write(tmp_path, "levels.csv", text), "kz/AS9198").replay.series
+    (series,) = load_event(write(tmp_path, "levels.csv", text), "kz/AS9198").replay.series
     assert (series.scope, series.source) == (Scope("KZ", asn=9198), "value")
     assert (series.since_us, series.step_us) == (T0, 600 * SECOND_US)
     assert series.values == (5, 6, 0)
 
 
 def test_a_file_that_does_not_tell_its_country_says_so(tmp_path: Path) -> None:
-    made = load(write(tmp_path, "levels.csv", "time,value\n1767885600,5\n1767886200,6\n"))
+    made = load_event(write(tmp_path, "levels.csv", "time,value\n1767885600,5\n1767886200,6\n"))
     assert made.replay.series[0].scope == Scope("ZZ")
     assert "does not tell of which country" in made.complaints[0]
 
 
 def test_a_time_twice_counts_once(tmp_path: Path) -> None:
     text = "time,value\n1767885600,5\n1767886200,6\n1767886200,7\n"
-    made = load(write(tmp_path, "IR.csv", text))
+    made = load_event(write(tmp_path, "IR.csv", text))
     assert made.replay.series[0].values == (5, 7)
     assert "line 4: its time was there before" in made.complaints[0]
 
@@ -138,42 +136,31 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(
     tmp_path: Path, name: str, text: str, why: str
 ) -> None:
     with pytest.raises(ImportRefusedError) as refused:
-        load(write(tmp_path, name, text))
+        load_event(write(tmp_path, name, text))
     assert why in str(refused.value)
     assert str(refused.value).endswith(".")
     assert name in str(refused.value)
 
 
-def test_an_entity_that_names_nobody_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "time,value\n1767885600,5\n1767886200,6\n")
-    with pytest.raises(ImportRefusedError, match="write IR, IR/Tehran"):
-        load(path, "Iran")
+def test_paths_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    def refused(path: Path, why: str, entity: str = "") -> None:
+        with pytest.raises(ImportRefusedError, match=why):
+            load_event(path, entity)
 
-
-def test_nowhere_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImportRefusedError, match="is not there"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(ImportRefusedError, match="holds no file"):
-        load(tmp_path)
-
-
-def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(b"time,value\n" * 999)[:40])
-    with pytest.raises(ImportRefusedError, match="cannot be read"):
-        load(path)
-
-
-def test_a_folder_of_several_formats_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "IR.csv", "time,value\n1767885600,5\n1767886200,6\n")
+    refused(tmp_path / "nowhere", "is not there")
+    refused(tmp_path, "holds no file")
+    table = write(tmp_path, "IR.csv", "time,value\n1767885600,5\n1767886200,6\n")
+    refused(table, "write IR, IR/Tehran", "Iran")
     write(tmp_path, "b.json", (FIXTURES / "ioda-signals.json").read_text())
-    with pytest.raises(ImportRefusedError, match="several formats"):
-        load(tmp_path)
+    refused(tmp_path, "several formats")
+    broken = tmp_path / "a.csv.gz"
+    broken.write_bytes(gzip.compress(b"time,value\n" * 999)[:40])
+    refused(broken, "cannot be read")
 
 
 def test_a_thousand_broken_lines_are_not_a_thousand_sentences(tmp_path: Path) -> None:
     text = "time,value\n1767885600,5\n1767886200,6\n" + "never,1\n" * 1_000
-    made = load(write(tmp_path, "IR.csv", text))
+    made = load_event(write(tmp_path, "IR.csv", text))
     assert len(made.complaints) == 21
     assert made.complaints[-1] == "980 more of the kind are not told one by one."
 
@@ -181,13 +168,13 @@ def test_a_thousand_broken_lines_are_not_a_thousand_sentences(tmp_path: Path) ->
 def test_a_document_beyond_measure_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heliograph_collector.sources.json_objects.MOST_DOCUMENT", 100)
+    monkeypatch.setattr("heliograph_collector.sources.json_objects.MAX_DOCUMENT_BYTES", 100)
     with pytest.raises(ImportRefusedError, match="ask for a shorter time"):
-        load(FIXTURES / "ioda-signals.json")
+        load_event(FIXTURES / "ioda-signals.json")
 
 
 def test_one_clock_that_was_years_off_does_not_make_decades_of_a_day(tmp_path: Path) -> None:
     text = "time,value\n86400,1\n1767885600,5\n1767886200,6\n1767886800,7\n"
-    made = load(write(tmp_path, "IR.csv", text))
+    made = load_event(write(tmp_path, "IR.csv", text))
     assert made.replay.series[0].values == (5, 6, 7)
     assert "1 times lie over 200 days from the others" in made.complaints[0]

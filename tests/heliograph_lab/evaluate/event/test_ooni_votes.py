@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.incidents.scope import Scope
-from heliograph_collector.model.signals import Standing
-from heliograph_lab.evaluate.baselines import ooni
-from heliograph_lab.evaluate.event import ImportRefusedError, hourly, load
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import VoteValue
+from heliograph_collector.sources.complaints import ImportRefusedError
+from heliograph_lab.evaluate.baselines.ooni import ooni
+from heliograph_lab.evaluate.event.detectors import detect_hourly
+from heliograph_lab.evaluate.event.formats import load_event
 from support.ooni import Json, connect, frame, handshake, query, request
 
 DCS = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91")
@@ -51,11 +53,12 @@ def write(folder: Path, documents: Iterator[Json]) -> Path:
 
 
 def test_each_run_is_one_young_voter(tmp_path: Path) -> None:
-    made = load(write(tmp_path, runs("UG", 20294, range(2), 1, each=2)))
+    made = load_event(write(tmp_path, runs("UG", 20294, range(2), 1, each=2)))
     assert made.format == "ooni"
     said = [(o.service, o.standing, o.witness.place.country) for o in made.replay.opinions]
     assert (
-        said == [("telegram", Standing.GOOD, "UG")] * 2 + [("telegram", Standing.BLOCKED, "UG")] * 2
+        said
+        == [("telegram", VoteValue.GOOD, "UG")] * 2 + [("telegram", VoteValue.BLOCKED, "UG")] * 2
     )
     assert len(made.replay.vantages) == 4
     assert all(o.witness.first_us == o.at_us for o in made.replay.opinions)
@@ -68,8 +71,8 @@ def test_a_block_is_found_by_the_hour_and_much_later_by_the_baseline(tmp_path: P
         yield from runs("UG", 20294, range(24), 16, each=3)
         yield from runs("IT", 137, range(24), 99, each=1)
 
-    made = load(write(tmp_path, both())).replay
-    confirmed = [a for a in hourly(made) if a.confirmed]
+    made = load_event(write(tmp_path, both())).replay
+    confirmed = [a for a in detect_hourly(made) if a.confirmed]
     assert [(a.scope.country, a.service, a.layer) for a in confirmed] == [("UG", "telegram", "tcp")]
     hour_us = 3_600_000_000
     begin_us = made.since_us // hour_us * hour_us + 16 * hour_us
@@ -81,7 +84,7 @@ def test_a_block_is_found_by_the_hour_and_much_later_by_the_baseline(tmp_path: P
 
 def test_a_page_is_a_service_by_its_host(tmp_path: Path) -> None:
     row = frame("web_connectivity", {"queries": []}, input="https://example.org/a?b")
-    made = load(write(tmp_path, iter([row])))
+    made = load_event(write(tmp_path, iter([row])))
     assert [o.service for o in made.replay.opinions] == ["example.org"]
 
 
@@ -91,7 +94,7 @@ def test_what_cannot_be_read_gets_a_sentence_and_the_rest_goes_on(tmp_path: Path
         file.write('{"test_name": "what", "test_keys": {}}\nbroken\n')
         file.write(json.dumps(telegram(True, probe_cc="ZZ")) + "\n")
         file.write(json.dumps(telegram(True, measurement_start_time="", test_start_time="")) + "\n")
-    made = load(path)
+    made = load_event(path)
     assert len(made.replay.opinions) == 1
     assert [said.partition(": ")[2] for said in made.complaints] == [
         "the test 'what' is not known here.",
@@ -103,4 +106,4 @@ def test_what_cannot_be_read_gets_a_sentence_and_the_rest_goes_on(tmp_path: Path
 
 def test_nothing_that_votes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImportRefusedError, match="holds no measurement"):
-        load(write(tmp_path, iter([telegram(True, probe_cc="ZZ")])))
+        load_event(write(tmp_path, iter([telegram(True, probe_cc="ZZ")])))

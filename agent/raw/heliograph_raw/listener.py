@@ -1,0 +1,121 @@
+"""Receive every packet that answers one of ours, even those that the kernel keeps.
+
+SPDX-License-Identifier: GPL-2.0-only.
+
+Each packet comes with its IP header, which is where a forger gives himself away: its time to live
+and its identification are not those of the server he speaks for.
+"""
+
+import selectors
+import socket
+import struct
+import time
+from types import TracebackType
+from typing import Any
+
+from heliograph_raw.answer import NOTHING, describe_answer, is_answer_to, read_packet
+
+# linux/icmp.h; Python has no names for them
+_SOL_RAW = 255
+_ICMP_FILTER = 1
+_WANTED_ICMP = (3, 11)  # unreachable, time exceeded
+_ETH_P_IPV6 = 0x86DD
+_OUTGOING = 4  # PACKET_OUTGOING: our own
+_MAX_PACKET = 65_535
+# Part of the time for an answer that a forger may be slower than what came first.
+_SETTLE_FRACTION = 0.15
+# What counts when several came: a forger sends its reset to be believed last.
+_RANK = {"none": 0, "icmp_time_exceeded": 1, "icmp_unreachable": 1, "fin": 2, "data": 3, "rst": 4}
+
+
+class PacketListener:
+    """Open it before anything is sent, as a context manager."""
+
+    def __init__(self, protocol: int, address: str, port: int) -> None:
+        """Raises OSError."""
+        self._peer = address, port
+        self._selector = selectors.DefaultSelector()
+        self._sockets = (
+            [_open_ipv6()] if ":" in address else [_open_ipv4(protocol, address), _open_icmp()]
+        )
+        for raw_socket in self._sockets:
+            raw_socket.setblocking(False)
+            self._selector.register(raw_socket, selectors.EVENT_READ)
+
+    def __enter__(self) -> "PacketListener":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._selector.close()
+        for raw_socket in self._sockets:
+            raw_socket.close()
+
+    def discard_received(self) -> None:
+        """Drop what was heard so far: the packets of a connection being made."""
+        for raw_socket in self._sockets:
+            while _receive_packet(raw_socket) is not None:
+                pass
+
+    def listen(self, local_port: int, timeout_s: float, *final_kinds: str) -> dict[str, Any]:
+        """The weightiest answer to what went out from `local_port`; one of
+        `final_kinds` ends the wait at once."""
+        best_answer: dict[str, Any] = NOTHING
+        deadline_s = _now() + timeout_s
+        while (remaining_s := deadline_s - _now()) > 0:
+            for key, _ in self._selector.select(remaining_s):
+                answer = self._read_answer(key.fileobj, local_port)
+                if answer["kind"] in final_kinds:
+                    return answer
+                if _rank(answer) > _rank(best_answer):
+                    best_answer = answer
+                    deadline_s = min(deadline_s, _now() + _SETTLE_FRACTION * timeout_s)
+        return best_answer
+
+    def _read_answer(self, source: Any, local_port: int) -> dict[str, Any]:
+        packet = read_packet(_receive_packet(source) or b"")
+        if packet is None or not is_answer_to(packet, *self._peer, local_port):
+            return NOTHING
+        return describe_answer(packet)
+
+
+def _open_ipv4(protocol: int, address: str) -> socket.socket:
+    raw_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
+    raw_socket.connect((address, 0))  # others' packets would only fill its buffer
+    return raw_socket
+
+
+def _open_icmp() -> socket.socket:
+    raw_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    blocked_mask = ~sum(1 << kind for kind in _WANTED_ICMP) & 0xFFFFFFFF
+    raw_socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", blocked_mask))
+    return raw_socket
+
+
+def _open_ipv6() -> socket.socket:
+    """A raw IPv6 socket would give no header, so everything is taken from the link."""
+    return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IPV6))
+
+
+def _rank(answer: dict[str, Any]) -> int:
+    return _RANK.get(answer["kind"], 0)
+
+
+def _now() -> float:
+    return time.monotonic()  # noqa: TID251 - a program of its own, with its own clock
+
+
+def _receive_packet(source: socket.socket) -> bytes | None:
+    """A packet, b"" for one of our own, None when there is none."""
+    try:
+        data, sender = source.recvfrom(_MAX_PACKET)
+    except BlockingIOError:
+        return None
+    except OSError:  # a router's message, which comes as a packet too
+        return b""
+    own = source.family == socket.AF_PACKET and sender[2] == _OUTGOING
+    return b"" if own else data

@@ -1,0 +1,137 @@
+"""k-anonymity of the feed: cells of few vantages are merged, withheld or shown without numbers.
+
+Pure. Applied to every published cell: the feed, the dump, the timelines on the pages.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from heliograph_collector.aggregate.rollup import (
+    CellKey,
+    cell_key,
+    compute_confidence,
+    decide_state,
+    empty_cell,
+    most_common_cause,
+    person_count,
+    sum_layers,
+)
+from heliograph_collector.model.records import Cell, VerdictState
+
+INSUFFICIENT = "insufficient"  # the method of a cell that hides a number below k
+
+
+def merge_small_cells(cells: Sequence[Cell], k: int) -> list[Cell]:
+    """Merge cells of fewer than `k` vantages into their country's other networks.
+
+    The merged cell (ASN 0, no access) is never under `k` either, or a reader could subtract: then
+    the smallest of the publishable cells joins it. A country under `k` is `insufficient`. An empty
+    row stays where its cell is shown in another bin. Where enough fell silent, and fewer than `k`
+    still measure, the silence is shown without a verdict: it would be theirs. Confidence is rounded
+    to tenths: exactly it would tell the number of networks, and of nested cells their difference.
+    """
+    shown_keys = {cell_key(c) for c in cells if person_count(c) >= k}
+    ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+    merged = [
+        cell
+        for _, group in groupby(ordered, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+        for cell in _merge_bin(list(group), k, shown_keys)
+    ]
+    return merged if k <= 1 else [_hide_small_numbers(c, k) for c in merged]
+
+
+def fill_starts(
+    blank: Cell, measured: Sequence[Cell], shown_cells: Sequence[Cell], starts: Iterable[int]
+) -> list[Cell | None]:
+    """Return a cell for each start; None where a measured cell may not be shown.
+
+    Where no bin may ever be shown, empty bins look like small ones: else a reader would learn the
+    minutes in which the one volunteer of a network measured.
+    """
+    visible = {c.start_us: c for c in shown_cells if cell_key(c) == cell_key(blank)}
+    is_published = any(c.vantages or c.silent for c in visible.values())
+    busy = {c.start_us for c in measured if c.vantages} if is_published else set()
+    rows: list[Cell | None] = []
+    for start in starts:
+        cell = visible.get(start)
+        withheld = start in busy and (cell is None or not cell.vantages)
+        rows.append(None if withheld else cell or replace(blank, start_us=start))
+    return rows
+
+
+def _merge_bin(group: Sequence[Cell], k: int, shown_keys: set[CellKey]) -> list[Cell]:
+    """Merge the cells of one country, service and bin."""
+    others = CellKey(group[0].country, "", 0, "", group[0].service)
+    shown_cells: list[Cell] = []
+    small_cells: list[Cell] = []
+    for cell in group:
+        is_kept = cell_key(cell) != others and _is_shown(cell, k, shown_keys)
+        (shown_cells if is_kept else small_cells).append(cell)
+    spare_cells = sorted(
+        (c for c in shown_cells if person_count(c)), key=lambda c: (person_count(c), cell_key(c))
+    )
+    while small_cells and 0 < sum(map(person_count, small_cells)) < k and spare_cells:
+        small_cells.append(spare_cells.pop(0))
+        shown_cells.remove(small_cells[-1])
+    if not small_cells:
+        return list(group)
+    if (
+        len(small_cells) == 1
+        and cell_key(small_cells[0]) == others
+        and person_count(small_cells[0]) >= k
+    ):
+        return [*small_cells, *shown_cells]
+    return [_merge_cells(others, small_cells, k), *shown_cells]
+
+
+def _is_shown(cell: Cell, k: int, shown_keys: set[CellKey]) -> bool:
+    persons = person_count(cell)
+    return persons >= k or (persons == 0 and cell_key(cell) in shown_keys)
+
+
+def _merge_cells(key: CellKey, small: Sequence[Cell], k: int) -> Cell:
+    template = replace(small[0], **key._asdict())
+    persons = sum(map(person_count, small))
+    if persons < max(k, 1):
+        return empty_cell(template, INSUFFICIENT if persons else "")
+    counts = Counter({state: sum(getattr(c, state.value) for c in small) for state in VerdictState})
+    vantages = sum(c.vantages for c in small)
+    prefixes = sum(c.prefixes for c in small)
+    state = decide_state(counts)
+    causes = [(c.layer, c.method) for c in small if c.state is state for _ in range(c.vantages)]
+    has_cause = state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    layer, method = most_common_cause(Counter(causes)) if has_cause else ("", "")
+    return replace(
+        template,
+        reachable=counts[VerdictState.REACHABLE],
+        blocked=counts[VerdictState.BLOCKED],
+        down=counts[VerdictState.DOWN],
+        unknown=counts[VerdictState.UNKNOWN],
+        vantages=vantages,
+        silent=sum(c.silent for c in small),
+        state=state,
+        confidence=min(compute_confidence(state, counts, vantages), _max_confidence(prefixes)),
+        layer=layer,
+        method=method,
+        prefixes=prefixes,
+        layers=sum_layers(pair for c in small for pair in c.layers),
+    )
+
+
+def _hide_small_numbers(cell: Cell, k: int) -> Cell:
+    if 0 < cell.vantages < k:
+        silence = replace(empty_cell(cell, INSUFFICIENT), silent=cell.silent)
+        return replace(silence, vantages=cell.vantages, unknown=cell.vantages)
+    return replace(cell, confidence=_floor_tenths(cell.confidence))
+
+
+def _floor_tenths(confidence: float) -> float:
+    """Round down to tenths, so that nobody is surer than the votes are."""
+    return round(confidence * 1_000) // 100 / 10
+
+
+def _max_confidence(prefixes: int) -> float:
+    """Return the confidence of so many networks that all agree."""
+    return round(prefixes / (prefixes + 1), 3)

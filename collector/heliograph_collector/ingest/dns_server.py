@@ -1,0 +1,292 @@
+"""The entrance for beacons by DNS: it answers for its zone alone, hardly longer than the query.
+
+UDP and TCP share one port; both are bounded in number, time and rate.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.opcode
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+from heliograph import dns_beacon, keys
+from heliograph.clock import Clock
+from heliograph.dns_beacon import extract_sealed
+from heliograph.voice_code import StatusReport
+from heliograph_collector.errors import PortTakenError
+from heliograph_collector.fleet.code_store import VoiceCodeStore
+from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
+from heliograph_collector.store.journal.journal import Journal, JournalError
+
+HandleBeacon: TypeAlias = Callable[[bytes], Awaitable[str]]
+"""From sealed bytes to the IPv6 address that acknowledges them; "" where they are invalid."""
+CARRIER = "dns"
+log = logging.getLogger("heliograph.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class DnsBeaconHandler:
+    """Open and store beacons: `list_sealing_keys` are ours, `list_keys` those of an agent."""
+
+    code_store: VoiceCodeStore
+    list_sealing_keys: Callable[[], Sequence[keys.SealingKey]]
+    find_agent: Callable[[bytes], EnrolledAgent | None]
+    list_keys: Callable[[bytes], Sequence[bytes]]
+    journal: Journal
+    clock: Clock
+
+    async def handle(self, sealed: bytes) -> str:
+        """The address to answer, once the word is on disk; "" where it says nothing to us. One that
+        came before is answered alike, for its answer may have been lost, and counts once."""
+        try:
+            answer = await asyncio.to_thread(self._open_and_store, sealed)
+        except sqlite3.Error as error:
+            log.warning("a word by DNS was not kept: %s", error)
+            return ""
+        if answer:
+            await self._deliver_codes()
+        return answer
+
+    async def _deliver_codes(self) -> None:
+        try:
+            await deliver_codes(self.code_store, self.find_agent, self.journal)
+        except (sqlite3.Error, JournalError) as error:
+            log.warning("a word by DNS has to wait: %s", error)
+
+    def _open_and_store(self, sealed: bytes) -> str:
+        for sealing_key in self.list_sealing_keys():
+            with suppress(dns_beacon.BeaconError):
+                return self._verify_beacon(
+                    dns_beacon.open_beacon(sealed, sealing_key), sealing_key, sealed
+                )
+        return ""
+
+    def _verify_beacon(
+        self, beacon: dns_beacon.OpenedBeacon, sealing_key: keys.SealingKey, sealed: bytes
+    ) -> str:
+        agent = self.find_agent(beacon.agent)
+        now_us = self.clock.wall_us()
+        if agent is None or agent.revoked_s is not None:
+            return ""
+        for public_key in self.list_keys(agent.id):
+            with suppress(ValueError):  # no point of the curve: such a key proves nothing
+                key = sealing_key.derive_shared_key(public_key, keys.BEACON)
+                report = beacon.verify_report(key, now_us // 60_000_000)
+                if report is not None:
+                    self._store_report(report, agent, now_us)
+                    return dns_beacon.make_answer(key, sealed)
+        return ""
+
+    def _store_report(self, report: StatusReport, agent: EnrolledAgent, now_us: int) -> None:
+        self.code_store.add(build_code(report, agent, now_us, CARRIER))
+
+
+MAX_QUERY_BYTES = 512  # bytes
+MAX_EXTRA_BYTES = 64  # that an answer may have beyond its question
+_SOA = "{zone} {zone} 1 3600 600 604800 0"
+
+
+@dataclass(frozen=True, slots=True)
+class DnsQuery:
+    """A query that is answered; `sealed` is what its name holds, None for nothing of ours."""
+
+    query: dns.message.Message
+    zone: str
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR
+    sealed: bytes | None = None
+    wants_soa: bool = False
+
+    def build_answer(self, address: str) -> bytes:
+        """`address` is "" where there is nothing to say. Never longer than question and MORE."""
+        response = dns.message.make_response(self.query, recursion_available=False)
+        response.set_rcode(self.rcode)
+        if self.rcode == dns.rcode.NOERROR:
+            response.flags |= dns.flags.AA
+        question = self.query.question[0]
+        if address:
+            response.answer.append(dns.rrset.from_text(question.name, 0, "IN", "AAAA", address))
+        if self.wants_soa:
+            soa_text = _SOA.format(zone=f"{self.zone.strip('.')}.")
+            response.answer.append(dns.rrset.from_text(question.name, 0, "IN", "SOA", soa_text))
+        return response.to_wire()
+
+
+def parse_query(wire: bytes, zone: str) -> DnsQuery | None:
+    """None for what is better met with silence."""
+    if len(wire) > MAX_QUERY_BYTES:
+        return None
+    try:
+        query = dns.message.from_wire(wire)
+    except (dns.exception.DNSException, ValueError):
+        return None
+    if query.flags & dns.flags.QR or len(query.question) != 1:
+        return None
+    if query.opcode() != dns.opcode.QUERY:
+        return DnsQuery(query, zone, dns.rcode.NOTIMP)
+    question = query.question[0]
+    apex = dns.name.from_text(zone)
+    if question.rdclass != dns.rdataclass.IN or not question.name.is_subdomain(apex):
+        return DnsQuery(query, zone, dns.rcode.REFUSED)
+    if question.name == apex:
+        return DnsQuery(query, zone, wants_soa=question.rdtype == dns.rdatatype.SOA)
+    sealed = None
+    if question.rdtype == dns.rdatatype.AAAA:
+        sealed = extract_sealed(question.name.to_text(), zone)
+    return DnsQuery(query, zone, sealed=sealed)
+
+
+MAX_BEACONS_IN_WORK = (
+    64  # words that are looked at; more are dropped, and asked again by whoever sent them
+)
+MAX_TCP_CONNECTIONS = 32  # over TCP
+TCP_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 3.0  # as long as a resolver waits
+AllowAddress: TypeAlias = Callable[[str], bool]  # an address, which is forgotten
+
+
+@asynccontextmanager
+async def serve_dns(
+    handle_beacon: HandleBeacon, is_allowed: AllowAddress, host: str, port: int, zone: str
+) -> AsyncIterator[int]:
+    """Answer inside the block; yields the port. Raises PortTakenError."""
+    handler = _QueryHandler(handle_beacon, is_allowed, zone)
+    server, udp, port = await _open_sockets(handler, host, port)
+    async with asyncio.TaskGroup() as handler.group:
+        await server.start_serving()
+        try:
+            yield port
+        finally:
+            udp.close()
+            server.close()
+            handler.close()
+
+
+async def _open_sockets(
+    handler: "_QueryHandler", host: str, port: int
+) -> tuple[asyncio.Server, asyncio.DatagramTransport, int]:
+    """Both on one port. Raises PortTakenError."""
+    loop = asyncio.get_running_loop()
+    try:
+        server = await asyncio.start_server(
+            handler.on_connection, host, port, limit=2 * MAX_QUERY_BYTES, start_serving=False
+        )
+    except OSError as error:
+        raise PortTakenError(f"{host}:{port}") from error
+    port = int(server.sockets[0].getsockname()[1])
+    try:
+        udp, _ = await loop.create_datagram_endpoint(
+            lambda: _DatagramProtocol(handler), local_addr=(host, port)
+        )
+    except OSError as error:
+        server.close()
+        raise PortTakenError(f"{host}:{port}") from error
+    return server, udp, port
+
+
+class _QueryHandler:
+    """What both sockets share."""
+
+    def __init__(self, handle_beacon: HandleBeacon, is_allowed: AllowAddress, zone: str) -> None:
+        self._handle_beacon = handle_beacon
+        self._is_allowed = is_allowed
+        self._zone = zone
+        self.group: asyncio.TaskGroup | None = None  # of the words that are looked at
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tcp_count = 0
+
+    def parse_allowed(self, wire: bytes, address: str) -> DnsQuery | None:
+        return parse_query(wire, self._zone) if self._is_allowed(address) else None
+
+    async def answer_query(self, query: DnsQuery) -> bytes | None:
+        """None when it took too long: nothing is said rather than something untrue."""
+        if query.sealed is None:
+            return query.build_answer("")
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return query.build_answer(await self._handle_beacon(query.sealed))
+        except TimeoutError:
+            return None
+
+    def on_datagram(self, transport: asyncio.DatagramTransport, wire: bytes, peer: "_Peer") -> None:
+        query = self.parse_allowed(wire, str(peer[0]))
+        if query is None:
+            return
+        if query.sealed is None:
+            transport.sendto(query.build_answer(""), peer)
+        elif self.group is not None and len(self._tasks) < MAX_BEACONS_IN_WORK:
+            self._start_task(self.group, self._reply_datagram(transport, query, peer))
+
+    def on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (
+            self.group is None
+            or self._tcp_count >= MAX_TCP_CONNECTIONS
+            or len(self._tasks) >= MAX_BEACONS_IN_WORK
+        ):
+            writer.transport.abort()
+        else:
+            self._tcp_count += 1
+            self._start_task(self.group, self._serve_connection(reader, writer))
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _start_task(self, group: asyncio.TaskGroup, reply: Coroutine[object, object, None]) -> None:
+        task = group.create_task(reply)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reply_datagram(
+        self, transport: asyncio.DatagramTransport, query: DnsQuery, peer: "_Peer"
+    ) -> None:
+        answer = await self.answer_query(query)
+        if answer is not None and not transport.is_closing():
+            transport.sendto(answer, peer)
+
+    async def _serve_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """One question, its length in front (RFC 7766)."""
+        try:
+            with suppress(OSError, EOFError, TimeoutError):
+                async with asyncio.timeout(TCP_TIMEOUT_S):
+                    size = int.from_bytes(await reader.readexactly(2), "big")
+                    if size > MAX_QUERY_BYTES:
+                        return
+                    address = (writer.get_extra_info("peername") or ("",))[0]
+                    query = self.parse_allowed(await reader.readexactly(size), str(address))
+                    answer = await self.answer_query(query) if query else None
+                    if answer is not None:
+                        writer.write(len(answer).to_bytes(2, "big") + answer)
+                        await writer.drain()
+        finally:
+            self._tcp_count -= 1
+            writer.close()
+
+
+_Peer: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+
+
+class _DatagramProtocol(asyncio.DatagramProtocol):
+    def __init__(self, handler: _QueryHandler) -> None:
+        self._handler = handler
+        self._transport = cast("asyncio.DatagramTransport", None)  # once there is one
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: "_Peer") -> None:
+        self._handler.on_datagram(self._transport, data, addr)

@@ -1,0 +1,210 @@
+"""The entrance for one envelope a connection: TLS 1.3, one POST, one receipt.
+
+The oldest connection makes room for a new one: an honest call is over in a second, so attackers who
+hold connections open push out each other.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from heliograph.http_envelope import (
+    MAX_BODY,
+    MAX_HEAD,
+    EnvelopeRequest,
+    RequestRefusedError,
+    format_refusal,
+    format_reply,
+    parse_request,
+)
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.errors import PortTakenError
+
+MAX_RECEIVED_BYTES = (
+    MAX_BODY + MAX_HEAD + 32_768
+)  # of encrypted bytes; an honest call stays far below
+_READ_BYTES = 16_384  # a record of TLS
+
+
+class PostConnection(asyncio.Protocol):
+    """Read one request; `on_request` gets it and answers later, the server counts by the others."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        on_begin: "Callable[[PostConnection], None]",
+        on_end: "Callable[[PostConnection], None]",
+        on_request: "Callable[[PostConnection, EnvelopeRequest], None]",
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._on_begin = on_begin
+        self._on_end = on_end
+        self._on_request = on_request
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once there is one
+        self._has_handshake = self._is_done = False
+        self._received = bytearray()
+        self._received_bytes = 0
+
+    @property
+    def peer(self) -> str:
+        address = self._transport.get_extra_info("peername")
+        return str(address[0]) if address else ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._on_begin(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        if self._is_done or self._received_bytes > MAX_RECEIVED_BYTES:
+            self.drop()
+            return
+        self._incoming.write(data)
+        try:
+            self._process_input()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except ssl.SSLError:
+            self._flush()  # the alert
+            self.drop()
+        except RequestRefusedError as refused:
+            self.answer(format_refusal(refused.status))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_done = True
+        self._on_end(self)
+
+    def answer(self, reply: bytes) -> None:
+        """The last thing said; the connection ends once it is out."""
+        if self._transport.is_closing():
+            return
+        self._is_done = True
+        self._ssl.write(reply)
+        with suppress(ssl.SSLError):
+            self._ssl.unwrap()  # our half of the end; theirs is not waited for
+        self._flush()
+        self._transport.close()
+
+    def drop(self) -> None:
+        self._is_done = True
+        self._transport.abort()
+
+    def _process_input(self) -> None:
+        """Raises SSLError, of which SSLWantReadError means that it goes on, or RefusedError."""
+        if not self._has_handshake:
+            self._ssl.do_handshake()
+            self._has_handshake = True
+            self._flush()
+        while not self._is_done:
+            data = self._ssl.read(_READ_BYTES)
+            if not data:
+                self.drop()  # the end came before the request did
+                return
+            self._received += data
+            request = parse_request(bytes(self._received))
+            if request is not None:
+                self._is_done = True
+                self._transport.pause_reading()
+                self._on_request(self, request)
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._transport.write(self._outgoing.read())
+
+
+MAX_CONNECTIONS = 1_024  # calls; each holds a TLS state and what has come of a request
+DEADLINE_S = 10.0  # of a call, from its first packet to its answer
+BACKLOG = 512
+_BUSY_RETRY_S = 5
+AcceptRequest: TypeAlias = Callable[[EnvelopeRequest, str], Awaitable[pb.SubmitResponse]]
+
+
+@asynccontextmanager
+async def serve_post(
+    accept: AcceptRequest,
+    host: str,
+    port: int,
+    tls_file: Path,
+    *,
+    max_connections: int = MAX_CONNECTIONS,
+    deadline_s: float = DEADLINE_S,
+) -> AsyncIterator[int]:
+    """Answer inside the block; yields the port. `tls_file` is a PEM file, key and certificate.
+
+    Raises PortTakenError.
+    """
+    context = _build_tls_context(tls_file)
+    pool = _ConnectionPool(accept, max_connections, deadline_s)
+    try:
+        server = await asyncio.get_running_loop().create_server(
+            lambda: PostConnection(context, pool.on_begin, pool.on_end, pool.on_request),
+            host, port, backlog=BACKLOG, start_serving=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise PortTakenError(f"{host}:{port}") from error
+    async with asyncio.TaskGroup() as pool.group:
+        await server.start_serving()
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            pool.drop_all_connections()
+
+
+class _ConnectionPool:
+    """Those that are open, oldest first."""
+
+    def __init__(self, accept: AcceptRequest, max_connections: int, deadline_s: float) -> None:
+        self._accept = accept
+        self._max_connections = max_connections
+        self._deadline_s = deadline_s
+        self.group: asyncio.TaskGroup  # of the answers under way
+        self._timers: dict[PostConnection, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on_begin(self, connection: PostConnection) -> None:
+        if len(self._timers) >= self._max_connections:
+            next(iter(self._timers)).drop()
+        loop = asyncio.get_running_loop()
+        self._timers[connection] = loop.call_later(self._deadline_s, connection.drop)
+
+    def on_end(self, connection: PostConnection) -> None:
+        timer = self._timers.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
+    def on_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
+        task = self.group.create_task(self._answer_request(connection, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def drop_all_connections(self) -> None:
+        for connection in list(self._timers):
+            connection.drop()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _answer_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
+        address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                response = await self._accept(request, address_chain)
+        except TimeoutError:
+            retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
+            response = pb.SubmitResponse(receipt=retry_receipt)
+        connection.answer(format_reply(response))
+
+
+def _build_tls_context(tls_file: Path) -> ssl.SSLContext:
+    """Any name in the ClientHello is welcome: it is the key that agents look at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0  # nobody comes back to one, and each is a packet more
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(tls_file)
+    return context

@@ -1,0 +1,106 @@
+"""Cells: a country, and in it a region, a network, an access type, or several."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+from heliograph_collector.model.signals import VantageLocation
+
+
+class Scope(NamedTuple):
+    """A cell; empty fields stand for all."""
+
+    country: str
+    region: str = ""
+    asn: int = 0
+    access: str = ""
+
+    @property
+    def named_fields(self) -> int:
+        """How many dimensions are named; 0 is the whole country."""
+        return bool(self.region) + bool(self.asn) + bool(self.access)
+
+    @property
+    def is_national(self) -> bool:
+        return self.named_fields == 0
+
+    def includes(self, location: VantageLocation) -> bool:
+        return (
+            self.country == location.country
+            and self.region in ("", location.region)
+            and self.asn in (0, location.asn)
+            and self.access in ("", location.access)
+        )
+
+    def is_within(self, wider: "Scope") -> bool:
+        return wider.includes(VantageLocation(*self))
+
+    def intersect(self, other: "Scope") -> "Scope | None":
+        """Return the intersection; None if it is empty."""
+        pairs = tuple(zip(self, other, strict=True))
+        if any(
+            own_value and other_value and own_value != other_value
+            for own_value, other_value in pairs
+        ):
+            return None
+        return Scope(
+            self.country,
+            self.region or other.region,
+            self.asn or other.asn,
+            self.access or other.access,
+        )
+
+
+@lru_cache(maxsize=65_536)
+def scopes_of(location: VantageLocation) -> tuple[Scope, ...]:
+    """Return every cell that a place lies in; unknown fields name none."""
+    known_fields = [name for name in ("region", "asn", "access") if getattr(location, name)]
+    return tuple(
+        Scope(location.country, **{name: getattr(location, name) for name in chosen})
+        for size in range(len(known_fields) + 1)
+        for chosen in combinations(known_fields, size)
+    )
+
+
+def enclosing_scope(scopes: Iterable[Scope]) -> Scope:
+    """Return the narrowest cell that holds all of them; they must be of one country."""
+    enclosing, *remaining = scopes
+    for scope in remaining:
+        enclosing = Scope(
+            enclosing.country,
+            enclosing.region if enclosing.region == scope.region else "",
+            enclosing.asn if enclosing.asn == scope.asn else 0,
+            enclosing.access if enclosing.access == scope.access else "",
+        )
+    return enclosing
+
+
+def scope_label(scopes: Iterable[Scope]) -> str:
+    """Return the kind of cut: national, mobile-only, one-operator, one-city …"""
+    all_scopes = list(scopes)
+    if len(all_scopes) > 1:
+        if all(s.asn for s in all_scopes):
+            return "several-operators"
+        return "several-cities" if all(s.region for s in all_scopes) else "several-cells"
+    only_scope = all_scopes[0]
+    if only_scope.is_national:
+        return "national"
+    label_parts = [
+        *(["one-city"] if only_scope.region else []),
+        *(["one-operator"] if only_scope.asn else []),
+        *([f"{only_scope.access}-only"] if only_scope.access and not only_scope.asn else []),
+    ]
+    return " ".join(label_parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedCell:
+    """A cell that is cut (or back), and unaffected cells in it."""
+
+    scope: Scope
+    votes: float
+    share: float
+    networks: int  # ASNs with a hit
+    beyond: tuple[Scope, ...] = ()

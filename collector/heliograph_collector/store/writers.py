@@ -1,0 +1,96 @@
+"""Writes blocks and cells. Only the writing thread may call them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from heliograph_collector.model.records import Block, Cell
+from heliograph_collector.store import arrow_rows, queries
+from heliograph_collector.store.clickhouse import ClickHouse
+from heliograph_collector.store.daily_totals import DailyTotals
+from heliograph_collector.store.queries import CELL_TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
+
+BEGUN_MARK = "begun"
+DONE_MARK = "done"
+_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
+
+
+class CellWriter:
+    """Replace cells by key, each with a later time of writing than the one before."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._last_written_us: dict[str, int] = {}  # by table: the last moment written, in µs
+
+    def put(self, cells: Sequence[Cell]) -> None:
+        """Raises StoreError."""
+        by_table: dict[str, list[Cell]] = {}
+        for cell in cells:
+            by_table.setdefault(CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
+        for table, table_cells in by_table.items():
+            self._last_written_us[table] = written_us = max(
+                self._query_number(_NOW), self._last_written(table) + 1
+            )
+            self._clickhouse.insert(table, arrow_rows.build_cell_table(table_cells, written_us), "")
+
+    def _last_written(self, table: str) -> int:
+        if table not in self._last_written_us:
+            sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 our own words
+            return self._query_number(sql)
+        return self._last_written_us[table]
+
+    def _query_number(self, sql: str) -> int:
+        return int(self._clickhouse.query_written(sql, {})[0][0])
+
+
+class BlockWriter:
+    """Write blocks so that each may come again, wholly or from any point on."""
+
+    def __init__(self, clickhouse: ClickHouse, daily_totals: DailyTotals) -> None:
+        self._clickhouse = clickhouse
+        self._daily_totals = daily_totals
+
+    def put(self, block: Block) -> None:
+        """Write a block: the mark that it began, its rows, the mark that it is done.
+
+        Measurements are the last of the rows, so that nobody sees one without its verdicts.
+
+        Tokens alone do not hold on the embedded engine: after a kill it was seen to refuse the
+        replay of a block whose rows were not in. So a replay asks what is there.
+        """
+        is_replay = self.read_mark(block.journal, BEGUN_MARK) == (block.first, block.last)
+        new_records = [judged for judged in block.judged if judged[0].position >= block.first]
+        rows = {
+            "presence": arrow_rows.build_presence_table(block.presence, block.journal),
+            "quarantine": arrow_rows.build_quarantine_table(block.refused, block.journal),
+            "verdicts": arrow_rows.build_verdict_table(block.judged, block.last),
+            "observations": arrow_rows.build_observation_table(new_records),
+            "measurements": arrow_rows.build_measurement_table(new_records),
+        }
+        self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
+        token = f"{block.journal}-{block.first}-{block.last}"
+        if not is_replay:
+            self._write_mark(block, BEGUN_MARK)
+        for table, table_rows in rows.items():
+            missing_rows = self._drop_present(table, table_rows, block) if is_replay else table_rows
+            self._clickhouse.insert(table, missing_rows, token)
+        self._write_mark(block, DONE_MARK)
+
+    def _drop_present(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
+        sql, key = queries.build_present_query(table)
+        bounds = {"journal": block.journal, "first": block.first, "last": block.last}
+        return arrow_rows.drop_present(rows, key, set(self._clickhouse.query_written(sql, bounds)))
+
+    def _write_mark(self, block: Block, kind: str) -> None:
+        mark = arrow_rows.build_block_table(block.journal, kind, block.first, block.last)
+        self._clickhouse.insert("blocks", mark, f"{block.journal}-{block.last}-{kind}")
+
+    def read_mark(self, journal: str, kind: str) -> tuple[int, int]:
+        sql = (
+            "SELECT first, last FROM blocks WHERE journal = {journal:String} AND kind = "
+            "{kind:String} ORDER BY last DESC LIMIT 1"
+        )
+        rows = self._clickhouse.query_written(sql, {"journal": journal, "kind": kind})
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)

@@ -1,0 +1,289 @@
+"""Generate the load of a fleet: what each agent measures, when, and what it observes. Pure.
+
+The same plan, services and seed give the same measurements. By default it is the default plan's own
+mix: some 56 results per agent and hour, of some 48 observations each. The collector may not import
+the agent's experiments: a test compares these steps with those of the real experiments over a
+scripted net.
+"""
+
+import heapq
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import urlsplit
+
+from heliograph.observation import Arrival, Http, Link, Measurement
+from heliograph.plan import Endpoint, Plan, PlannedTask, Service
+from heliograph.services import Services
+from heliograph_collector.fleet.plans import build_default_plan
+from heliograph_lab.simulate.hosts import derive_host
+from heliograph_lab.simulate.measuring import BOOT, EPOCH, is_failing
+from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.visits import (
+    InterferenceMethod,
+    NetworkConditions,
+    ResolvedAddress,
+    StepLog,
+    build_page,
+    build_response_head,
+    connect_tcp,
+    fetch_page,
+    handshake_tls,
+    query_dns,
+    read_addresses,
+    visit_endpoints,
+)
+
+WEB = "web"
+MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
+_MAX_CHAT_HOSTS = 4  # of e1 to e16, which agents sample
+_CHAT_ENDPOINT = re.compile(r"e\d+-")
+_RESOLVERS = (
+    ("system", ""),
+    ("udp", "9.9.9.9:53"),
+    ("doh", "https://cloudflare-dns.com/dns-query"),
+)
+_MAX_ADDRESSES = 6  # of one page that the agent connects to
+_PAGE_LIMIT = 524_288
+_SEGMENT_BYTES = 16_384  # of a page that arrive together
+_BYTES_PER_US = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VisitPolicy:
+    """Limits of an experiment that visits the endpoints of its service."""
+
+    version: int
+    max_ipv4: int = 2  # addresses of one name
+    concurrency: int = 8  # endpoints at a time
+
+
+VISIT_POLICIES: Mapping[str, VisitPolicy] = {
+    "connectivity": VisitPolicy(1, max_ipv4=1),
+    "telegram": VisitPolicy(2),
+    "whatsapp": VisitPolicy(2, concurrency=4),
+    "signal": VisitPolicy(2, concurrency=4),
+    "stun": VisitPolicy(1, max_ipv4=1),
+    "outside_in": VisitPolicy(1, concurrency=4),
+    WEB: VisitPolicy(2),
+    **dict.fromkeys(MESSENGERS, VisitPolicy(1, max_ipv4=1, concurrency=4)),
+}
+
+
+def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog) -> None:
+    """Record all steps of one run.
+
+    Raises LookupError for an experiment that is not in the default plan.
+    """
+    policy = VISIT_POLICIES[task.experiment]
+    if task.experiment == WEB:
+        _simulate_web(task.target, recorder)
+        return
+    endpoints = service.endpoints if service is not None else ()
+    if task.experiment == "whatsapp":
+        endpoints = _sample_endpoints(endpoints)
+    visit_endpoints(endpoints, recorder, policy.max_ipv4, policy.concurrency)
+
+
+def _sample_endpoints(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """Select evenly spread chat servers and all other endpoints."""
+    hosts = list(dict.fromkeys(e.host for e in endpoints if _CHAT_ENDPOINT.match(e.id)))
+    count = min(_MAX_CHAT_HOSTS, len(hosts))
+    chosen = {hosts[index * len(hosts) // count] for index in range(count)}
+    return tuple(e for e in endpoints if not _CHAT_ENDPOINT.match(e.id) or e.host in chosen)
+
+
+def _simulate_web(url: str, recorder: StepLog) -> None:
+    """Record six lookups, a handshake with every address, and one page."""
+    parts = urlsplit(url)
+    name = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    lookups = [
+        query_dns(name, query_type, engine, resolver, recorder, "")
+        for query_type in ("A", "AAAA")
+        for engine, resolver in _RESOLVERS
+    ]
+    connections: list[int] = []
+    for address in _unique_addresses(lookups, recorder):
+        parent = connect_tcp(address, port, recorder, "")
+        if parent is not None and parts.scheme == "https":
+            parent = handshake_tls(name, parent, recorder, "")
+        connections += [] if parent is None else [parent]
+    if connections:
+        head = build_response_head(derive_host(name), "GET", url, 200)
+        fetch_page(head, _build_full_page(head, name), connections[0], recorder, "")
+
+
+def _unique_addresses(lookups: Sequence[int], recorder: StepLog) -> list[ResolvedAddress]:
+    """List each address once, with the first lookup that returned it."""
+    by_literal: dict[str, ResolvedAddress] = {}
+    for lookup in lookups:
+        for address in read_addresses(lookup, recorder, _MAX_ADDRESSES):
+            by_literal.setdefault(address.literal, address)
+    return list(by_literal.values())[:_MAX_ADDRESSES]
+
+
+def _build_full_page(head: Http, name: str) -> Http:
+    """Build a page with the arrival times of its segments."""
+    page = build_page(head, derive_host(name), _PAGE_LIMIT)
+    ends = [*range(_SEGMENT_BYTES, page.body_bytes, _SEGMENT_BYTES), page.body_bytes]
+    return replace(
+        page, arrivals=tuple(Arrival(at_us=end // _BYTES_PER_US, bytes=end) for end in ends)
+    )
+
+
+Load = Literal["plan", "scenario", "none"]
+LOADS: Sequence[Load] = ("plan", "scenario", "none")
+NOT_MEASURED = "No turn within 120 s: the agent has more to do than its limits let."
+_JITTER = 0.1  # of an interval, to either side, as in the agent
+_IPV6_SHARE = 0.4  # share of volunteers with IPv6; every control has it
+LOSS_SHARE = 0.003  # share of connections and datagrams lost without interference
+_NOT_MEASURED_SHARE = 0.002  # share of results without a measurement
+_ROUND_TRIP_US = (15_000, 140_000)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """Describe one scheduled run of one task."""
+
+    at_s: float
+    task_index: int  # in the plan
+    number: int  # of runs of this task before it
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Schedule the tasks of one agent at their intervals, jittered by a tenth.
+
+    The first run is uniform in the interval, as in a fleet that enrolled over weeks.
+    """
+
+    tasks: Sequence[PlannedTask]
+    rng: random.Random
+    speed: float = 1.0  # by which every interval is divided
+    pending: list[Run] = field(default_factory=list)
+
+    def start(self, now_s: float) -> None:
+        """Discard pending runs and schedule the first run of every task."""
+        self.pending = [
+            Run(now_s + self.rng.uniform(0.0, task.interval_s / self.speed), index, 0)
+            for index, task in enumerate(self.tasks)
+        ]
+        heapq.heapify(self.pending)
+
+    def next_run(self, now_s: float) -> Run:
+        """Return the next run, at `now_s` if it is overdue. Missed runs are skipped."""
+        run = replace(self.pending[0], at_s=max(now_s, self.pending[0].at_s))
+        interval_s = self.tasks[run.task_index].interval_s / self.speed
+        wait_s = interval_s * self.rng.uniform(1 - _JITTER, 1 + _JITTER)
+        heapq.heapreplace(self.pending, Run(run.at_s + wait_s, run.task_index, run.number + 1))
+        return run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Generate measurements of one plan and seed.
+
+    `interference` maps (country, service) to a method that applies from the start.
+    """
+
+    plan: Plan
+    seed: int = 0
+    speed: float = 1.0
+    loss_share: float = LOSS_SHARE
+    interference: Mapping[tuple[str, str], InterferenceMethod] = field(default_factory=dict)
+
+    def select_tasks(self, actor: Actor) -> tuple[PlannedTask, ...]:
+        """Select the tasks of the actor's role."""
+        return self.plan.for_role("control" if actor.control else "volunteer").tasks
+
+    def build_schedule(self, actor: Actor) -> Schedule:
+        """Build the actor's schedule; the caller starts it."""
+        rng = _seeded_rng(self.seed, actor.number, "schedule")
+        return Schedule(self.select_tasks(actor), rng, self.speed)
+
+    def measure(
+        self, actor: Actor, run: Run, second: float, started_us: int, monotonic_us: int
+    ) -> Measurement:
+        """Generate the measurement of this run at `second` of the script."""
+        task = self.select_tasks(actor)[run.task_index]
+        rng = _seeded_rng(self.seed, actor.number, run.task_index, run.number)
+        recorder = StepLog(self._network_conditions(actor, task.service, second, rng), rng)
+        reason = NOT_MEASURED if rng.random() < _NOT_MEASURED_SHARE else ""
+        if not reason:
+            simulate_task(task, self._find_service(task.service), recorder)
+        return Measurement(
+            experiment=task.experiment,
+            experiment_version=VISIT_POLICIES[task.experiment].version,
+            target=task.target or task.service,
+            service=task.service,
+            started_us=started_us,
+            monotonic_us=monotonic_us,
+            boot=BOOT,
+            runtime_us=recorder.now_us,
+            epoch=EPOCH,
+            link=Link.ONLINE,
+            plan_version=self.plan.version,
+            services_version=self.plan.services_version,
+            not_measured=reason,
+            observations=tuple(recorder.observations),
+            clock_offset_us=rng.randint(-20_000, 20_000),
+        )
+
+    def _find_service(self, name: str) -> Service | None:
+        return next((service for service in self.plan.services if service.name == name), None)
+
+    def _network_conditions(
+        self, actor: Actor, service: str, second: float, rng: random.Random
+    ) -> NetworkConditions:
+        network_rng = _seeded_rng(self.seed, actor.number, "network")
+        interference = self.interference.get((actor.country, service))
+        if is_failing(actor, service, second, rng):
+            interference = InterferenceMethod.SILENCE
+        return NetworkConditions(
+            round_trip_us=network_rng.randint(*_ROUND_TRIP_US),
+            ipv6=network_rng.random() < _IPV6_SHARE or actor.control,
+            loss_share=self.loss_share,
+            interference=None if actor.control else interference,
+        )
+
+
+def build_load_plan(
+    load: Load, services: Services, tested_services: Sequence[str], every_s: float
+) -> Plan:
+    """Build the plan that virtual agents run.
+
+    `plan`: the default plan, with the tested services at the scenario's interval; a service that
+    is not in the list becomes a web page. `scenario`: such pages alone. `none`: no tasks.
+    """
+    plan = build_default_plan(services)
+    planned_services = {task.service for task in plan.tasks} if load == "plan" else set[str]()
+    page_tasks = [
+        _build_page_task(name, every_s) for name in tested_services if name not in planned_services
+    ]
+    planned_tasks = [
+        replace(task, interval_s=_round_interval_s(every_s))
+        if task.service in tested_services
+        else task
+        for task in plan.tasks
+        if load == "plan"
+    ]
+    return replace(plan, version=1, tasks=(*planned_tasks, *page_tasks) if load != "none" else ())
+
+
+def _build_page_task(service: str, every_s: float) -> PlannedTask:
+    target = f"https://www.{service}.example/"
+    return PlannedTask(
+        experiment=WEB, service=service, target=target, interval_s=_round_interval_s(every_s)
+    )
+
+
+def _round_interval_s(interval_s: float) -> int:
+    return max(1, round(interval_s))
+
+
+def _seeded_rng(*parts: object) -> random.Random:
+    """Return the same generator for the same parts, so that a load is reproducible."""
+    return random.Random(" ".join(map(str, parts)))  # noqa: S311 - a load, not a secret

@@ -1,0 +1,149 @@
+"""DNS over TLS and HTTPS: one observation, and the certificate is the resolver's own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.rcode
+import pytest
+
+from heliograph.failure import Failure
+from support.dns_server import answer, answer_stream
+from support.doh_server import doh_server
+from support.loopback_ca import LoopbackCA
+from support.net_fixtures import Opening
+from support.tcp_server import Handler, reset_after_first_bytes, say_nothing, tcp_server
+from support.tls_server import tls_server
+
+NAME = "www.example.test"
+Reply = Callable[[bytes], bytes]
+both_engines = pytest.mark.parametrize("engine", ["dot", "doh"])
+
+
+def answer_truly(query: bytes) -> bytes:
+    return answer(query, f"{NAME}. 60 IN A 192.0.2.1")
+
+
+def answer_cacheable(query: bytes) -> bytes:
+    assert query[:2] == b"\0\0"  # so that HTTP caches can work
+    return answer_truly(query)
+
+
+@contextmanager
+def resolver(
+    engine: str, ca: LoopbackCA, host: str = "127.0.0.1", reply: Reply = answer_truly
+) -> Iterator[str]:
+    """A resolver that has a certificate for `host`; its address as a setting names it."""
+    leaf, is_doh = ca.leaf(host), engine == "doh"
+    with doh_server(leaf, reply) if is_doh else tls_server(leaf, answer_stream(reply)) as port:
+        yield make_address(engine, port, host)
+
+
+def make_address(engine: str, port: int, host: str = "127.0.0.1") -> str:
+    return f"https://{host}:{port}/dns-query" if engine == "doh" else f"{host}:{port}"
+
+
+async def failure_of(
+    opening: Opening, engine: str, address: str, **settings: object
+) -> Failure | None:
+    net, trace = opening(**settings)
+    result = await net.resolve(NAME, engine=engine, resolver=address)
+    assert len(trace.observations) == 1
+    return result.observation.failure
+
+
+@both_engines
+async def test_resolver_by_address(opening: Opening, ca: LoopbackCA, engine: str) -> None:
+    reply = answer_cacheable if engine == "doh" else answer_truly
+    with resolver(engine, ca, reply=reply) as address:
+        net, trace = opening()
+        result = await net.resolve(NAME, engine=engine, resolver=address)
+    assert len(trace.observations) == 1
+    facts = result.observation.dns
+    assert facts is not None
+    assert (facts.engine, facts.resolver, facts.addresses) == (engine, address, ("192.0.2.1",))
+    assert trace.bytes_moved > 1000
+
+
+@both_engines
+async def test_resolver_by_name(
+    opening: Opening, ca: LoopbackCA, tmp_path: Path, engine: str
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 dns.example.test\n")
+    with resolver(engine, ca, "dns.example.test") as address:
+        assert await failure_of(opening, engine, address) is None
+        if engine == "doh":  # the configured one
+            assert await failure_of(opening, engine, "", doh=(address,)) is None
+
+
+async def test_doh_name_unknown_to_system(opening: Opening) -> None:
+    failure = await failure_of(opening, "doh", "https://doh.test/dns-query")
+    assert failure is Failure.DNS_NO_RESOLVER
+
+
+async def test_dot_certificate_of_other_host(opening: Opening, ca: LoopbackCA) -> None:
+    with tls_server(ca.leaf("dot.example.test"), answer_stream(answer_truly)) as port:
+        failure = await failure_of(opening, "dot", f"127.0.0.1:{port}")
+    assert failure is Failure.SSL_INVALID_HOSTNAME
+
+
+@both_engines
+async def test_certificate_of_unknown_authority(
+    opening: Opening, ca: LoopbackCA, engine: str
+) -> None:
+    with resolver(engine, ca) as address:
+        failure = await failure_of(opening, engine, address, ca_file="")
+    assert failure is Failure.SSL_UNKNOWN_AUTHORITY
+
+
+@pytest.mark.parametrize(
+    ("engine", "reply", "failure"),
+    [
+        ("dot", lambda _: b"noise", Failure.DNS_SERVER_MISBEHAVING),
+        ("doh", lambda query: answer(query, rcode=dns.rcode.NXDOMAIN), Failure.DNS_NXDOMAIN_ERROR),
+    ],
+)
+async def test_reply_decides_failure(
+    opening: Opening, ca: LoopbackCA, engine: str, reply: Reply, failure: Failure
+) -> None:
+    with resolver(engine, ca, reply=reply) as address:
+        assert await failure_of(opening, engine, address) is failure
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_doh_http_error(opening: Opening, ca: LoopbackCA, status: int) -> None:
+    with doh_server(ca.leaf("127.0.0.1"), answer_truly, status=status) as port:
+        failure = await failure_of(opening, "doh", make_address("doh", port))
+    assert failure is Failure.DNS_SERVER_MISBEHAVING
+
+
+@both_engines
+@pytest.mark.parametrize(
+    ("handler", "failure"),
+    [
+        (reset_after_first_bytes, Failure.CONNECTION_RESET),
+        (say_nothing, Failure.GENERIC_TIMEOUT_ERROR),
+    ],
+)
+async def test_broken_connection(
+    opening: Opening, engine: str, handler: Handler, failure: Failure
+) -> None:
+    with tcp_server(handler) as port:
+        address = make_address(engine, port)
+        assert await failure_of(opening, engine, address, resolve_s=0.3) is failure
+
+
+@pytest.mark.parametrize(
+    ("engine", "address", "sentence"),
+    [
+        ("doh", "http://127.0.0.1/dns-query", "https URL"),
+        *(("dot", bad, "resolver: ") for bad in ("", "dns.example.test", "a.test:0", "a b:853")),
+    ],
+)
+async def test_bad_address_is_no_observation(
+    opening: Opening, engine: str, address: str, sentence: str
+) -> None:
+    net, trace = opening()
+    with pytest.raises(ValueError, match=sentence):
+        await net.resolve(NAME, engine=engine, resolver=address)
+    assert trace.observations == []

@@ -1,0 +1,157 @@
+"""The hellos of Telegram and WhatsApp, read and answered by other implementations."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.protocols.messengers import MTPROTO_RANDOM_BYTES, MtprotoHello, NoiseHello
+from support.telegram_dc import Transport, question, refusal, res_pq
+from support.whatsapp_chat import ephemeral_of, handshake_message, server_hello
+
+WALL_US = 1_641_380_400_500_000
+# core.telegram.org/mtproto/samples-auth_key, as it was in 2013: a nonce, and the answer to it.
+NONCE = bytes.fromhex("3e0549828cca27e966b301a48fece2fc")
+SAMPLE = bytes.fromhex(
+    "000000000000000001c8831ec97ae55140000000632416053e0549828cca27e966b301a48fece2fc"
+    "a5cf4d33f4a11ea877ba4aa573907330"
+    "0817ed48941a08f98100000015c4b51c01000000216be86c022bb4c3"
+)
+BEGINNINGS = (b"HEAD", b"POST", b"GET ", b"OPTI", b"\x16\x03\x01\x02", b"\xdd" * 4, b"\xee" * 4)
+random_bytes_ = st.binary(min_size=MTPROTO_RANDOM_BYTES, max_size=MTPROTO_RANDOM_BYTES)
+
+
+def hello(nonce: bytes = NONCE) -> MtprotoHello:
+    return MtprotoHello(bytes(range(64)) + nonce + bytes(48), WALL_US)
+
+
+def answered(message: bytes, speech: MtprotoHello | None = None) -> ProbeReply | None:
+    speech = speech or hello()
+    transport, _, _ = question(speech.make_request())
+    return speech.parse_reply(transport.write(message))
+
+
+def test_the_other_side_reads_the_question() -> None:
+    opening = hello().make_request()
+    assert len(opening) == 64 + 4 + 40
+    _, message_id, nonce = question(opening)
+    assert nonce == NONCE
+    assert message_id % 4 == 0
+    assert message_id >> 32 == WALL_US // 1_000_000
+    assert (message_id & 0xFFFFFFFF) / 2**32 == pytest.approx(0.5, abs=0.01)
+
+
+def test_telegram_s_own_sample_is_an_answer() -> None:
+    assert answered(SAMPLE) == ProbeReply("res_pq")
+
+
+def test_it_comes_in_pieces() -> None:
+    speech = hello()
+    transport, _, nonce = question(speech.make_request())
+    whole = transport.write(res_pq(nonce))
+    assert all(speech.parse_reply(whole[:size]) is None for size in range(len(whole)))
+    assert speech.parse_reply(whole + b"more") == ProbeReply("res_pq")
+
+
+@pytest.mark.parametrize(
+    ("code", "word"), [(404, "error_404"), (429, "error_429"), (999, "error_other")]
+)
+def test_what_the_transport_refuses_with_is_a_word(code: int, word: str) -> None:
+    assert answered(refusal(code)) == ProbeReply(word)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        res_pq(bytes(16)),  # to another nonce
+        SAMPLE[:20] + b"\x00" + SAMPLE[21:],  # another kind of message
+        b"\x01" + SAMPLE[1:],  # encrypted with a key that there is not
+        refusal(-404),
+        b"",
+    ],
+)
+def test_what_answers_another_question_is_no_reply(message: bytes) -> None:
+    with pytest.raises(ProtocolMismatch):
+        answered(message)
+    for other in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02"):
+        with pytest.raises(ProtocolMismatch):
+            hello().parse_reply(other)
+
+
+@pytest.mark.parametrize("beginning", [*BEGINNINGS, b"\xefabc"])
+def test_a_stream_never_begins_like_another_protocol(beginning: bytes) -> None:
+    opening = MtprotoHello(
+        (beginning + bytes(MTPROTO_RANDOM_BYTES))[:MTPROTO_RANDOM_BYTES], WALL_US
+    ).make_request()
+    assert opening[0] != 0xEF
+    assert opening[:4] not in BEGINNINGS
+    assert any(opening[4:8])
+    question(opening)
+
+
+@given(random_bytes_)
+def test_mtproto_takes_any_random_bytes(random_bytes: bytes) -> None:
+    speech = MtprotoHello(random_bytes, WALL_US)
+    opening = speech.make_request()
+    assert opening[0] != 0xEF
+    assert opening[:4] not in BEGINNINGS
+    assert any(opening[4:8])
+    assert answered(res_pq(speech.nonce), speech) == ProbeReply("res_pq")
+    assert Transport(opening[:64]).tag == b"\xee" * 4
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_taken_for_a_reply(data: bytes) -> None:
+    with contextlib.suppress(ProtocolMismatch):
+        assert hello().parse_reply(data) is None
+    for received in (data, framed(data)):
+        with contextlib.suppress(ProtocolMismatch):
+            HELLO.parse_reply(received)
+
+
+# RFC 7748 section 6.1: Bob's private and public key.
+SECRET = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
+PUBLIC = bytes.fromhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+HELLO = NoiseHello(SECRET)
+
+
+def framed(message: bytes) -> bytes:
+    return len(message).to_bytes(3, "big") + message
+
+
+def test_the_hello_is_the_apps_own_to_the_byte() -> None:
+    opening = HELLO.make_request()
+    assert opening.hex() == "57410503" + "000024" + "1222" + "0a20" + PUBLIC.hex()
+    assert ephemeral_of(opening) == PUBLIC
+
+
+def test_a_server_hello_is_recognised_once_it_is_whole() -> None:
+    answer = server_hello(HELLO.make_request())
+    assert all(HELLO.parse_reply(answer[:size]) is None for size in range(len(answer)))
+    assert HELLO.parse_reply(answer) == ProbeReply("server_hello")
+    assert HELLO.parse_reply(answer + b"more") == ProbeReply("server_hello")
+
+
+def test_fields_of_a_later_edition_are_passed_over() -> None:
+    message = handshake_message().FromString(server_hello(HELLO.make_request())[3:])
+    more = message.SerializeToString() + b"\x30\x01" + b"\x3a\x02ab"  # a number, a text
+    assert HELLO.parse_reply(framed(more)) == ProbeReply("server_hello")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x28",  # a TLS alert
+        b"\x00\x00\x00",
+        framed(b"\x12\x22\x0a\x20" + bytes(32)),  # our own hello, come back
+        framed(b"\x1a\x22\x0a\x20" + bytes(32)),  # a ServerHello with half its keys
+        framed(b"\xff\xff\xff\xff\xff"),
+        framed(b"\x1a\x7f\x00"),
+    ],
+)
+def test_other_answers_are_no_reply(other: bytes) -> None:
+    with pytest.raises(ProtocolMismatch):
+        HELLO.parse_reply(other)

@@ -1,0 +1,322 @@
+"""What runs when: years of a schedule are simulated in seconds, because it uses no clock."""
+
+import dataclasses
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heliograph.plan import Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
+from heliograph_agent.schedule import Allowance, History, Task, find_due_tasks, make_tasks
+from heliograph_agent.spool import Priority
+
+S = 1_000_000
+DAY = 86_400
+JITTER = 0.1
+
+
+def plan_of(*tasks: PlannedTask, services: tuple[Service, ...] = (), **limits: int) -> Plan:
+    wide = {"bytes_per_month": 10**12, "concurrency": 8, "target_pause_s": 0}
+    return Plan(
+        version=1, issued_s=0, expires_s=0, services_version="1", services=services, tasks=tasks,
+        limits=Limits(**{**wide, **limits}),
+    )  # fmt: skip
+
+
+def many(count: int, interval_s: int) -> list[PlannedTask]:
+    """Tasks on as many hosts."""
+    return [every(interval_s, f"h{i}.example.test:443") for i in range(count)]
+
+
+def every(interval_s: int, target: str, experiment: str = "tcp") -> PlannedTask:
+    return PlannedTask(experiment=experiment, interval_s=interval_s, target=target)
+
+
+@dataclass
+class Simulation:
+    """An agent's life: what it starts and when, each task taking its time and costing its bytes."""
+
+    plan: Plan
+    seed: int = 1
+    cost: int = 0
+    duration_s: float = 1.0
+    begin_us: int = 5 * S
+    starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    order: list[tuple[int, Task]] = field(default_factory=list)
+    most_at_once: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.now_us = self.begin_us
+        self.history = History.create(self.now_us, self.rng)
+        self.ends: list[tuple[int, Task]] = []
+
+    def run(self, seconds: float, *, asleep: Callable[[int], int] | None = None) -> "Simulation":
+        """`asleep` may put the machine to sleep: it returns the moment at which it wakes."""
+        end_us = self.now_us + int(seconds * S)
+        while self.now_us < end_us:
+            self._finish()
+            tasks, wake_us = find_due_tasks(self.plan, self.history, self.now_us, self.rng)
+            assert wake_us > self.now_us, "it would ask for ever"
+            for task in tasks:
+                self._start(task)
+            next_us = min([wake_us, *(at for at, _ in self.ends)])
+            self.now_us = asleep(next_us) if asleep else next_us
+        return self
+
+    def _start(self, task: Task) -> None:
+        self.history = self.history.record_start(task, self.now_us)
+        self.starts[task.target].append(self.now_us)
+        self.order.append((self.now_us, task))
+        self.ends.append((self.now_us + int(self.duration_s * S), task))
+        self.most_at_once = max(self.most_at_once, len(self.ends))
+
+    def _finish(self) -> None:
+        for at_us, task in [end for end in self.ends if end[0] <= self.now_us]:
+            self.ends.remove((at_us, task))
+            self.history = self.history.record_finish(
+                task, self.now_us, self.cost, self.plan.limits
+            )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    intervals=st.lists(st.integers(1, 3_600), min_size=1, max_size=12),
+    concurrency=st.integers(1, 8),
+    seed=st.integers(0, 2**32),
+)
+def test_interval_is_the_least_time_between_starts(
+    intervals: list[int], concurrency: int, seed: int
+) -> None:
+    tasks = [every(s, f"h{i}.example.test:443") for i, s in enumerate(intervals)]
+    simulation = Simulation(plan_of(*tasks, concurrency=concurrency), seed, duration_s=0.3).run(
+        1_800
+    )
+    for task in tasks:
+        for before, after in itertools.pairwise(simulation.starts[task.target]):
+            assert after - before >= task.interval_s * S * (1 - JITTER)
+    assert simulation.most_at_once <= concurrency
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    hosts=st.lists(st.sampled_from("abc"), min_size=2, max_size=8),
+    pause_s=st.integers(1, 60),
+    seed=st.integers(0, 2**32),
+)
+def test_pause_between_visits_of_host(hosts: list[str], pause_s: int, seed: int) -> None:
+    tasks = [every(20, f"https://{host}.example.test/{i}", "web") for i, host in enumerate(hosts)]
+    simulation = Simulation(plan_of(*tasks, target_pause_s=pause_s), seed, duration_s=2.5).run(900)
+    visits = defaultdict(list)
+    for at_us, task in simulation.order:
+        for host in task.hosts:
+            visits[host].append(at_us)
+    for times in visits.values():
+        for before, after in itertools.pairwise(times):
+            assert after - before >= (2.5 + pause_s) * S - 1, "counted from the visit's end"
+
+
+def test_unhindered_task_keeps_interval() -> None:
+    simulation = Simulation(plan_of(*many(10, 60))).run(7_200)
+    for times in simulation.starts.values():
+        assert len(times) == pytest.approx(120, rel=0.05)
+
+
+def test_starts_follow_no_grid() -> None:
+    """Nobody who counts packets can tell an agent by its clockwork."""
+    simulation = Simulation(plan_of(every(600, "h.example.test:443"))).run(30 * DAY)
+    times = simulation.starts["h.example.test:443"]
+    gaps = {after - before for before, after in itertools.pairwise(times)}
+    assert len(gaps) > 0.9 * len(times)
+    quarters = [0] * 4
+    for at_us in times:
+        quarters[at_us // (150 * S) % 4] += 1
+    assert min(quarters) > len(times) / 4 * 0.7, "it wanders over the whole interval"
+
+
+def test_agents_are_not_in_step() -> None:
+    plan = plan_of(every(600, "h.example.test:443"))
+    starts = [Simulation(plan, seed).run(30).starts["h.example.test:443"] for seed in range(200)]
+    seconds = {times[0] // S for times in starts}
+    assert len(seconds) > 15
+
+
+def test_anchors_start_first() -> None:
+    plan = plan_of(*many(8, 3_600), every(300, "anchors", "connectivity"))
+    simulation = Simulation(plan).run(60)
+    assert simulation.order[0][1].experiment == "connectivity"
+    assert simulation.order[0][0] == simulation.begin_us
+    first = [times[0] - simulation.begin_us for times in simulation.starts.values()]
+    assert len(first) == 9
+    assert max(first) < 45 * S, "an hourly task does not wait for an hour at first"
+    assert len({at // 100_000 for at in first}) > 5, "nor do all go at once"
+
+
+@pytest.mark.parametrize("hours", [1, 8, 70])
+def test_missed_runs_are_not_repeated_in_a_burst(hours: int) -> None:
+    """A clock that counts sleep, a stopped process: work is late, and runs once, one by one."""
+    plan = plan_of(*many(20, 60))
+    slept = [False]
+
+    def asleep(next_us: int) -> int:
+        if not slept[0] and next_us > 605 * S:
+            slept[0] = True
+            return next_us + hours * 3_600 * S
+        return next_us
+
+    simulation = Simulation(plan).run(hours * 3_600 + 1_200, asleep=asleep)
+    woke_us = 605 * S + hours * 3_600 * S
+    after = sorted(at for at, _ in simulation.order if at >= woke_us)
+    for times in simulation.starts.values():
+        late = [at for at in times if woke_us <= at < woke_us + 50 * S]
+        assert len(late) <= 1, "once, not once for every time missed"
+    busiest = max(sum(at <= t < at + S for t in after) for at in after[:200])
+    assert busiest <= 3
+
+
+@settings(max_examples=2, deadline=None)
+@given(
+    cost=st.integers(10_000, 3_000_000),
+    interval_s=st.integers(300, 3_600),
+    seed=st.integers(0, 2**32),
+)
+def test_monthly_bytes_are_limited(cost: int, interval_s: int, seed: int) -> None:
+    bytes_per_month = 30_000_000
+    plan = plan_of(*many(3, interval_s), bytes_per_month=bytes_per_month)
+    simulation = Simulation(plan, seed, cost).run(40 * DAY)
+    times = [at for at, _ in simulation.order]
+    for begin in times[:: max(1, len(times) // 200)]:
+        spent = sum(cost for at in times if begin <= at < begin + 30 * DAY * S)
+        assert spent <= bytes_per_month + 8 * cost, "and what was under way when it was spent"
+
+
+def test_allowance_is_spread_over_days() -> None:
+    """Anchors alone would cost fifteen times the month's bytes, and leave none for the rest."""
+    plan = plan_of(
+        every(600, "big.example.test:443"),
+        every(300, "anchors", "connectivity"),
+        bytes_per_month=30_000_000,
+    )
+    simulation = Simulation(plan, cost=50_000).run(30 * DAY)
+    days = [0] * 30
+    for at_us, task in simulation.order:
+        if task.experiment == "tcp":
+            days[(at_us - simulation.begin_us) // (DAY * S)] += 1
+    anchors = simulation.starts["anchors"]
+    assert max(b - a for a, b in itertools.pairwise(anchors)) < 3 * 3_600 * S, (
+        "connectivity goes on"
+    )
+    assert len(simulation.order) * 50_000 <= 30_000_000 + 2 * 50_000, "within what was agreed to"
+    assert min(days) >= 5, "and what it is for is tested every day"
+    assert max(days) <= 2 * min(days[1:]) + 20, "no day eats the month"
+    assert sum(days) < 30 * DAY / 600
+
+
+def test_free_anchors_keep_interval() -> None:
+    """As on a dead link, however much was spent before."""
+    plan = plan_of(every(300, "anchors", "connectivity"), bytes_per_month=30_000_000)
+    simulation = Simulation(plan)
+    spent = simulation.history.allowance.spend(20_000_000, 0, 30_000_000)
+    simulation.history = dataclasses.replace(simulation.history, allowance=spent)
+    assert len(simulation.run(DAY).starts["anchors"]) > DAY / 300 * 0.9
+
+
+def test_zero_allowance_runs_anchors_only() -> None:
+    plan = plan_of(every(60, "h:1"), every(60, "anchors", "connectivity"), bytes_per_month=0)
+    simulation = Simulation(plan, cost=100).run(3_600)
+    assert not simulation.starts["h:1"]
+    assert len(simulation.starts["anchors"]) > 50
+
+
+def test_allowance_survives_restart() -> None:
+    month = 30_000_000
+    spent = Allowance.create_full(0).spend(5_000_000, 0, month)
+    stored = spent.to_json(wall_us=0)
+    restarted = Allowance.from_json(stored, now_us=9, wall_us=0, bytes_per_month=month)
+    assert restarted.remaining_bytes(9, month) == spent.remaining_bytes(0, month)
+    later = Allowance.from_json(stored, 9, wall_us=2 * DAY * S, bytes_per_month=month)
+    assert later.remaining_bytes(9, month) == pytest.approx(
+        spent.remaining_bytes(2 * DAY * S, month)
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "wall_us"),
+    [
+        pytest.param({}, 0, id="nothing kept"),
+        pytest.param({"missing": "much", "wall_us": 0}, 0, id="rubbish"),
+        pytest.param({"missing": 2_000_000.0, "wall_us": DAY * S}, 0, id="clock ran backwards"),
+    ],
+)
+def test_invalid_stored_allowance_is_empty(stored: dict[str, object], wall_us: int) -> None:
+    restored = Allowance.from_json(stored, 0, wall_us, bytes_per_month=30_000_000)
+    assert restored.remaining_bytes(0, 30_000_000) <= 0
+
+
+@settings(deadline=None)
+@given(st.integers(-(10**18), 10**18))
+def test_wall_clock_jump_never_overfills_allowance(jump_us: int) -> None:
+    stored = Allowance.create_full(0).spend(10**9, 0, 30_000_000).to_json(wall_us=0)
+    left = Allowance.from_json(stored, 0, jump_us, 30_000_000).remaining_bytes(0, 30_000_000)
+    assert left <= 1_000_000
+
+
+def test_find_due_tasks_is_repeatable() -> None:
+    plan = plan_of(*many(10, 600))
+    history = History.create(0, random.Random(1))
+    once = find_due_tasks(plan, history, 3 * S, random.Random(2))
+    assert [find_due_tasks(plan, history, 3 * S, random.Random(2)) for _ in range(5)] == [once] * 5
+
+
+def test_running_task_is_not_started_again() -> None:
+    simulation = Simulation(plan_of(every(10, "slow.example.test:443")), duration_s=95).run(300)
+    for before, after in itertools.pairwise(simulation.starts["slow.example.test:443"]):
+        assert after - before >= 95 * S
+
+
+def test_changed_plan_keeps_shared_tasks() -> None:
+    old = plan_of(every(600, "kept:1"), every(600, "gone:1"))
+    simulation = Simulation(old).run(300)
+    (last_us,) = simulation.starts["kept:1"]
+    simulation.plan = plan_of(every(600, "kept:1"), *(every(600, f"new{i}:1") for i in range(9)))
+    adopted_us = simulation.now_us
+    simulation.history = simulation.history.change_plan(simulation.plan, adopted_us)
+    assert len(simulation.history.starts) == 1
+    simulation.run(60)
+    fresh = [simulation.starts[f"new{i}:1"][0] - adopted_us for i in range(9)]
+    assert max(fresh) - min(fresh) > 5 * S
+    assert simulation.starts["kept:1"] == [last_us], "it waits for its own interval"
+
+
+def test_make_tasks() -> None:
+    endpoint = Endpoint(id="web", kind=EndpointKind.HTTPS, host="web.telegram.org", port=443)
+    telegram = Service(name="telegram", title="T", experiment="telegram", endpoints=(endpoint,))
+    plan = plan_of(
+        PlannedTask(experiment="telegram", service="telegram", interval_s=60),
+        PlannedTask(experiment="connectivity", service="anchors", interval_s=60),
+        PlannedTask(experiment="web", target="https://[2001:db8::1]:8443/x", interval_s=60),
+        PlannedTask(experiment="dns", target="www.example.test", interval_s=0),
+        PlannedTask(
+            experiment="dns", target="www.example.test", options={"timeout": "5"}, interval_s=1
+        ),
+        services=(telegram,),
+    )
+    telegram_task, anchors_task, web, dns, other_dns = make_tasks(plan)
+    assert (telegram_task.service, telegram_task.target) == (telegram, "telegram")
+    assert telegram_task.hosts == {"web.telegram.org"}
+    assert (anchors_task.service, anchors_task.target) == (None, "anchors"), "the runner refuses it"
+    assert (anchors_task.priority, telegram_task.priority) == (Priority.P0, Priority.P3)
+    assert web.hosts == {"2001:db8::1"}
+    assert dns.hosts == {"www.example.test"}
+    assert dns.interval_s == 1, "no interval at all would be a flood"
+    assert len({task.key for task in (telegram_task, anchors_task, web, dns, other_dns)}) == 5
+
+
+def test_empty_plan_waits() -> None:
+    history = History.create(0, random.Random(1))
+    assert find_due_tasks(plan_of(), history, 0, random.Random(1)) == ((), 60 * S)

@@ -1,0 +1,292 @@
+"""A damaged file: the agent starts, keeps what can be read, gives no number twice."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heliograph_agent.spool import Priority, Spool, SpoolError
+from heliograph_agent.spool.sequence_marks import BLOCK, HighestSequences, SequenceMarks
+from support.results import EPOCH, close_all, contents, measurement, open_spool, plain_seal
+
+BATCHES, OPEN = 12, 120
+
+
+def target(number: int) -> str:
+    return f"target-{number}-" + "x" * (number * 37 % 600)
+
+
+async def add(spool: Spool, number: int) -> int:
+    return await spool.append(measurement(target(number)), EPOCH, Priority(number % 4))
+
+
+async def add_long(spool: Spool, count: int) -> None:
+    """Many at once, in few commits."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            result = measurement(f"t{number}", not_measured="x" * 900)
+            group.create_task(spool.append(result, EPOCH, Priority.P1))
+
+
+async def fill(path: Path) -> dict[int, bytes]:
+    """Envelopes and open measurements; returns the envelopes."""
+    async with open_spool(path) as spool:
+        number = 0
+        for _ in range(BATCHES):
+            for _ in range(4):
+                number += 1
+                await add(spool, number)
+            await spool.close_batch(plain_seal)
+        for _ in range(OPEN):
+            number += 1
+            assert await add(spool, number) == number
+        return dict(await spool.list_waiting(1_000))
+
+
+async def everything(spool: Spool) -> tuple[dict[int, bytes], dict[int, str]]:
+    """The envelopes as they are, and number → target of what was open, closed now."""
+    envelopes = dict(await spool.list_waiting(1_000))
+    await close_all(spool)
+    fresh = {n: e for n, e in await spool.list_waiting(1_000) if n not in envelopes}
+    return envelopes, {n: t for e in fresh.values() for n, t in contents(e).items()}
+
+
+def flip(path: Path, rng: random.Random, times: int) -> None:
+    data = bytearray(path.read_bytes())
+    for _ in range(times):
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def damaged(filled: tuple[Path, dict[int, bytes]], tmp_path: Path) -> Path:
+    """A copy of a filled spool, to be damaged."""
+    shutil.copytree(filled[0], tmp_path / "state")
+    return tmp_path / "state" / "spool.db"
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, bytes]]:
+    home = tmp_path_factory.mktemp("filled")
+    return home, asyncio.run(fill(home / "spool.db"))
+
+
+async def test_flipped_bits_lose_only_hit_rows(
+    filled: tuple[Path, dict[int, bytes]], tmp_path: Path
+) -> None:
+    home, before = filled
+    kept_count, possible = 0, 0
+    for seed in range(40):
+        folder = tmp_path / str(seed)
+        shutil.copytree(home, folder)
+        rng = random.Random(seed)
+        flip(folder / "spool.db", rng, rng.choice([1, 3, 10, 100]))
+        async with open_spool(folder / "spool.db") as spool:
+            (number,) = [await add(spool, 0)]
+            assert number > BATCHES * 4 + OPEN, "no number twice"
+            envelopes, measurements = await everything(spool)
+            assert envelopes.items() <= before.items(), "an envelope is whole or gone"
+            del measurements[number]
+            assert measurements.items() <= {n: target(n) for n in measurements}.items()
+            assert (await spool.read_counts()).problem == ""
+        kept_count += len(envelopes) + len(measurements)
+        possible += (
+            len(before) + BATCHES * 4 + OPEN - sum(len(contents(e)) for e in before.values())
+        )
+    print(f"\n40 damaged spools: {kept_count} of {possible} rows kept")
+    assert kept_count > possible * 2 // 3
+
+
+async def test_flipped_bits_in_journal_lose_only_the_end(tmp_path: Path) -> None:
+    """As a machine leaves it that lost its power: the last commits are in the journal alone."""
+    live = tmp_path / "live" / "spool.db"
+    live.parent.mkdir()
+    async with open_spool(live) as spool:
+        before = {}
+        for number in range(1, 61):
+            await add(spool, number)
+            if number % 5 == 0:
+                await spool.close_batch(plain_seal)
+        before = dict(await spool.list_waiting(1_000))
+        for seed in range(20):
+            shutil.copytree(live.parent, tmp_path / str(seed))
+    for seed in range(20):
+        path = tmp_path / str(seed) / "spool.db"
+        flip(path.with_name("spool.db-wal"), random.Random(seed), 2)
+        async with open_spool(path) as spool:
+            assert dict(await spool.list_waiting(1_000)).items() <= before.items()
+            await add(spool, 0)
+            closed = await spool.close_batch(plain_seal)
+            assert closed is not None
+            assert closed > max(before), "else the collector would take it for a duplicate"
+
+
+def truncate_to_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def overwrite_first_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(4_096))
+
+
+def set_unknown_format(path: Path) -> None:
+    """One byte, and SQLite takes it for a file that may only be read."""
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x07")
+
+
+def overwrite_all(path: Path) -> None:
+    path.write_bytes(os.urandom(20_000))
+
+
+def replace_by_other_database(path: Path) -> None:
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE bookmarks (url TEXT)")
+
+
+def set_future_version(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+
+
+def drop_table(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE gap")
+
+
+HARMS: tuple[Callable[[Path], None], ...] = (
+    truncate_to_half, overwrite_first_page, set_unknown_format, overwrite_all,
+    replace_by_other_database, set_future_version, drop_table, Path.unlink,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARMS)
+async def test_ruined_file_is_replaced_by_salvaged_copy(
+    filled: tuple[Path, dict[int, bytes]], damaged: Path, harm: Callable[[Path], None]
+) -> None:
+    path, before = damaged, filled[1]
+    harm(path)
+    ruined = path.read_bytes() if path.exists() else b""
+    async with open_spool(path) as spool:
+        assert await add(spool, 0) > BATCHES * 4 + OPEN
+        await spool.close_batch(plain_seal)
+        counts = await spool.read_counts()
+        envelopes = dict(await spool.list_waiting(1_000))
+    assert counts.problem == ""
+    assert max(envelopes) > max(before), "an envelope's number is never given again either"
+    if harm in (overwrite_first_page, set_future_version, drop_table):
+        kept_count = counts.open + counts.waiting_measurements
+        assert kept_count == BATCHES * 4 + OPEN + 1, "every row is kept"
+        assert before.items() <= envelopes.items()
+    if ruined:
+        assert counts.dropped["damaged"] == 1
+        assert path.with_name("spool.db.damaged").read_bytes() == ruined
+    async with open_spool(path) as spool:
+        assert (await spool.read_counts()).dropped.get("damaged", 0) == bool(ruined), (
+            "and no second time"
+        )
+
+
+@pytest.mark.parametrize("left", ["salvaging", "salvaging and half a copy"])
+async def test_interrupted_salvage_is_continued(
+    filled: tuple[Path, dict[int, bytes]], damaged: Path, left: str
+) -> None:
+    path, before = damaged, filled[1]
+    path.rename(path.with_name("spool.db.salvaging"))
+    if "copy" in left:
+        path.with_name("spool.db.copy").write_bytes(os.urandom(5_000))
+    async with open_spool(path) as spool:
+        envelopes, measurements = await everything(spool)
+    assert envelopes == before
+    assert measurements
+    names = {p.name.removeprefix("spool.db") for p in path.parent.iterdir()}
+    assert names == {"", ".damaged", ".floor", ".lock"}
+
+
+async def test_damage_found_while_running_is_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    async with open_spool(path) as spool:
+        await add_long(spool, 3_000)
+        await spool._writer.execute(lambda _: None)
+        with path.open("r+b") as file:
+            file.seek(40 * 4_096)
+            file.write(os.urandom(20 * 4_096))
+        await close_all(spool)
+        assert await add(spool, 0) > 3_000
+        counts = await spool.read_counts()
+    assert counts.problem == ""
+    assert counts.dropped["damaged"] == 1
+    assert 2_000 < counts.waiting_measurements < 3_000, "what the damage did not hit is kept"
+
+
+async def test_file_in_use_by_another_process_is_not_repaired(damaged: Path) -> None:
+    async with open_spool(damaged) as first, open_spool(damaged) as second:
+        assert (await first.read_counts()).open == OPEN + BATCHES * 2
+        overwrite_all(damaged)
+        with pytest.raises(SpoolError, match="another process has it open"):
+            await add(second, 0)
+
+
+async def test_restored_backup_gives_no_number_twice(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    async with open_spool(path) as spool:
+        await add(spool, 1)
+    backup = path.read_bytes()
+    async with open_spool(path) as spool:
+        await add_long(spool, 3 * BLOCK)
+        envelope = (await close_all(spool))[-1]
+    path.write_bytes(backup)
+    async with open_spool(path) as spool:
+        assert await add(spool, 0) > 3 * BLOCK
+        after = await spool.close_batch(plain_seal)
+        assert after is not None
+        assert after > envelope
+
+
+def test_marks_survive_interrupted_write(tmp_path: Path) -> None:
+    floor = SequenceMarks(tmp_path / "floor")
+    assert floor.read_marks() is None
+    floor.record_envelope(1)
+    floor.reserve_measurements(1)
+    assert floor.read_marks() == HighestSequences(1 + BLOCK, 1)
+    whole = (tmp_path / "floor").read_bytes()
+    floor.record_envelope(2)
+    torn = bytearray((tmp_path / "floor").read_bytes())
+    changed = [i for i, byte in enumerate(torn) if byte != (whole + bytes(len(torn)))[i]]
+    torn[changed[-1]] ^= 0xFF
+    (tmp_path / "floor").write_bytes(torn)
+    assert floor.read_marks() == HighestSequences(1 + BLOCK, 1)
+
+
+def test_marks_never_decrease(tmp_path: Path) -> None:
+    floor = SequenceMarks(tmp_path / "floor")
+    floor.reserve_measurements(5_000)
+    floor.record_envelope(70)
+    floor.reserve_measurements(10)
+    floor.record_envelope(3)
+    assert floor.read_marks() == HighestSequences(5_000 + BLOCK, 70)
+
+
+def test_random_marks_file_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "floor").write_bytes(os.urandom(2_000))
+    assert SequenceMarks(tmp_path / "floor").read_marks() is None
+
+
+async def test_schema_with_invalid_text_is_repaired(tmp_path: Path) -> None:
+    """SQLite quotes it in what it says of the damage, and that cannot be decoded."""
+    path = tmp_path / "spool.db"
+    before = await fill(path)
+    damaged = path.read_bytes().replace(b"cover > 0", b"cover > \xb0")
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    async with open_spool(path) as spool:
+        assert dict(await spool.list_waiting(1_000)) == before

@@ -1,0 +1,158 @@
+"""Which transport is tried when: decisions alone, no clock and no network."""
+
+import random
+from dataclasses import dataclass, field
+
+from heliograph.plan import Carrier, Entrance
+from heliograph_agent.uplink.transports import (
+    FIRST_PROBE_S,
+    JITTER,
+    MAX_PROBE_S,
+    ProxyUse,
+    Transport,
+    TransportSelector,
+    list_transports,
+)
+
+HOST = "collector.example"
+STREAM = Entrance(carrier=Carrier.STREAM, host=HOST, port=7443)
+POST = Entrance(carrier=Carrier.POST, host=HOST, port=7444)
+FRONT = Entrance(carrier=Carrier.POST, host="192.0.2.1", port=443, server_name="www.example.net")
+OTHER = Entrance(carrier=Carrier.STREAM, host="other.example", port=7443)
+LISTED = (OTHER, FRONT, POST, STREAM)
+TRANSPORTS = list_transports(f"{HOST}:7443", (STREAM, POST, FRONT), ProxyUse.LAST)
+
+
+def entrances(transports: tuple[Transport, ...]) -> list[tuple[Entrance, bool]]:
+    return [(transport.entrance, transport.is_proxied) for transport in transports]
+
+
+def test_session_first_then_post_then_as_listed() -> None:
+    transports = list_transports(f"{HOST}:7443", LISTED, None)
+    assert [transport.entrance for transport in transports] == [STREAM, FRONT, OTHER, POST]
+
+
+def test_without_entrances_only_joined_endpoint() -> None:
+    assert entrances(list_transports(f"{HOST}:7443", (), None)) == [(STREAM, False)]
+    (six,) = list_transports("[2001:db8::1]:7443", (), None)
+    assert six.name == "stream://[2001:db8::1]:7443"
+
+
+def test_proxy_last_or_always() -> None:
+    last = entrances(list_transports(f"{HOST}:7443", (POST,), ProxyUse.LAST))
+    assert last == [(STREAM, False), (POST, False), (STREAM, True), (POST, True)]
+    assert entrances(list_transports(f"{HOST}:7443", (POST,), ProxyUse.ALWAYS)) == last[2:]
+
+
+def test_transport_names_are_unique() -> None:
+    assert len({transport.name for transport in TRANSPORTS}) == len(TRANSPORTS) == 6
+    assert (
+        Transport(FRONT, is_proxied=True).name == "post://192.0.2.1:443 as www.example.net by proxy"
+    )
+
+
+@dataclass
+class SelectorRun:
+    """A selector with its own time, in seconds."""
+
+    selector: TransportSelector = field(default_factory=TransportSelector)
+    rng: random.Random = field(default_factory=lambda: random.Random(7))
+    at_s: float = 0.0
+
+    @property
+    def now_us(self) -> int:
+        return int(self.at_s * 1e6)
+
+    def next(self) -> int:
+        return TRANSPORTS.index(self.selector.select_next(TRANSPORTS, self.now_us, self.rng))
+
+    def fail(self) -> bool:
+        return self.selector.record_failure(TRANSPORTS[self.next()], self.now_us, self.rng)
+
+    def deliver(self) -> bool:
+        return self.selector.record_delivery(
+            TRANSPORTS[self.next()], TRANSPORTS, self.now_us, self.rng
+        )
+
+    def wait_for_probe(self) -> float:
+        waited_s = self.selector.probe_in_s(self.now_us)
+        assert waited_s is not None
+        self.at_s += waited_s + 0.001
+        return waited_s
+
+
+def test_pass_tries_each_transport_once() -> None:
+    run = SelectorRun()
+    tried = []
+    for _ in TRANSPORTS:
+        tried.append(run.next())
+        rested = run.fail()
+    assert (tried, rested) == ([0, 1, 2, 3, 4, 5], True)
+    assert run.next() == 0
+
+
+def test_delivering_transport_is_preferred() -> None:
+    run = SelectorRun()
+    run.fail()
+    assert run.deliver(), "it is news"
+    assert not run.deliver()
+    run.fail()
+    assert run.next() == 0, "and the others still follow, best first"
+
+
+def test_probes_of_better_transports_get_rarer() -> None:
+    run = SelectorRun()
+    run.fail()
+    run.deliver()
+    waits = []
+    for _ in range(12):
+        waits.append(run.wait_for_probe())
+        assert run.next() == 0, "the better one, though another is good"
+        run.fail()
+        assert run.selector.probes == len(waits)
+        assert run.next() == 1, "and back"
+        run.deliver()
+    planned = [min(MAX_PROBE_S, FIRST_PROBE_S * 2**n) for n in range(12)]
+    assert all(
+        (1 - JITTER) * p - 1 <= w <= (1 + JITTER) * p + 1
+        for w, p in zip(waits, planned, strict=True)
+    )
+    assert len({w / p for w, p in zip(waits, planned, strict=True)}) > 6, "nobody marches in step"
+
+
+def test_best_transport_is_not_probed() -> None:
+    run = SelectorRun()
+    run.fail()
+    run.deliver()
+    run.wait_for_probe()
+    assert run.next() == 0
+    assert run.deliver()
+    assert run.selector.probe_in_s(run.now_us) is None
+    assert run.selector.probes == 0
+
+
+def test_restart_keeps_preferred_and_delays_probe() -> None:
+    run = SelectorRun(TransportSelector(preferred=TRANSPORTS[2].name, probes=3))
+    assert run.next() == 2
+    run.deliver()
+    assert run.wait_for_probe() >= (1 - JITTER) * FIRST_PROBE_S * 8
+
+
+def test_reset_network_begins_with_best() -> None:
+    run = SelectorRun(TransportSelector(preferred=TRANSPORTS[3].name, probes=9))
+    run.next()
+    run.deliver()
+    run.selector.reset_network()
+    assert run.next() == 0
+    assert run.selector.probes == 0
+
+
+def test_changed_list_is_followed() -> None:
+    run = SelectorRun(TransportSelector(preferred="post://gone.example:1"))
+    fewer = TRANSPORTS[:2]
+    assert run.selector.select_next(TRANSPORTS, 0, run.rng) == TRANSPORTS[0]
+    run.fail()
+    run.fail()
+    assert run.selector.select_next(fewer, 0, run.rng) == TRANSPORTS[0], (
+        "what is listed no more is not tried"
+    )

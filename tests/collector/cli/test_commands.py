@@ -1,0 +1,278 @@
+"""The operator's commands, as typed: what they print, what they change, how they refuse."""
+
+import base64
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from heliograph.experiments import NAMES
+from heliograph.keys import SigningKey
+from heliograph.services import load_shipped_services
+from heliograph.v1.intake_pb2 import Invite
+from heliograph_agent.experiments import REGISTRY
+from heliograph_collector import cli
+from heliograph_collector.cli.invite import parse_duration_s
+from heliograph_collector.config import plan_file
+from heliograph_collector.config.settings import read_yaml
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*words: str) -> Ran:
+        try:
+            code = cli.main([*words, "--data", str(tmp_path / "data")])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return command
+
+
+def enrolled(data: Path, number: int = 1) -> str:
+    fleet = Fleet(data)
+    token = fleet.create_invite(role="volunteer", uses=1, now_s=0, expires_s=10)
+    agent = fleet.enrol_agent(token, SigningKey(number.to_bytes(32, "big")).public, "0.1", 5)
+    fleet.close()
+    return agent.id.hex()
+
+
+def decoded(line: str) -> Invite:
+    body = line.strip().removeprefix("heliograph1:")
+    return Invite.FromString(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+
+
+def test_invite_is_one_line_with_endpoint_and_pin(run: Command, tmp_path: Path) -> None:
+    ran = run("invite", "--endpoint", "collector.example:443")
+    assert ran.code == 0
+    assert ran.out.count("\n") == 1
+    assert ran.err == ""
+    invite = decoded(ran.out)
+    assert invite.endpoint == "collector.example:443"
+    assert invite.pin == open_keyring(tmp_path / "data", []).pin
+    assert len(invite.token) == 16
+
+
+def test_invite_carries_uses_and_role(run: Command, tmp_path: Path) -> None:
+    ran = run("invite", "--uses", "2", "--expires", "1h", "--control")
+    token, fleet = decoded(ran.out).token, Fleet(tmp_path / "data")
+    keys = [SigningKey(bytes([n]) * 32).public for n in (1, 2)]
+    assert [fleet.enrol_agent(token, key, "", 0).role for key in keys] == ["control", "control"]
+    fleet.close()
+
+
+def test_invite_without_public_endpoint_is_refused(run: Command, tmp_path: Path) -> None:
+    file = tmp_path / "c.yml"
+    file.write_text("grpc: 0.0.0.0:7443\n")
+    ran = run("invite", "--config", str(file))
+    assert ran.code == 1
+    assert "--endpoint HOST:PORT" in ran.err
+    assert run("invite", "--config", str(file), "--endpoint", "a.example:1").code == 0
+
+
+def test_invite_names_port_of_running_collector(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "serving.json").write_text('{"grpc": "127.0.0.1:4711"}')
+    assert decoded(run("invite").out).endpoint == "127.0.0.1:4711"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("invite", "--uses", "0"), "whole number from 1"),
+        (("invite", "--expires", "soon"), "must be a time like 30m, 12h or 7d"),
+        (("invite", "--endpoint", "nowhere"), "must be HOST:PORT"),
+        (("serve", "--grpc", "7443"), "must be HOST:PORT"),
+        (("agents",), "list|revoke"),
+        (("fly",), "invalid choice"),
+    ],
+)
+def test_wrong_usage_exits_with_two(run: Command, words: Sequence[str], says: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_parse_duration() -> None:
+    assert [parse_duration_s(text) for text in ("30m", "12h", "7d")] == [1_800, 43_200, 604_800]
+
+
+def test_agents_are_listed_and_revoked_by_id_prefix(run: Command, tmp_path: Path) -> None:
+    assert "invite" in run("agents", "list").out
+    first, second = (enrolled(tmp_path / "data", n) for n in (1, 2))
+    listed = json.loads(run("agents", "list", "--json").out)
+    assert {agent["id"] for agent in listed} == {first, second}
+    assert listed[0]["last_seen"] is None
+    assert run("agents", "revoke", first[:8]).code == 0
+    table = run("agents", "list").out.splitlines()
+    assert [line.endswith("revoked") for line in table if first in line] == [True]
+    again = run("agents", "revoke", first)
+    assert (again.code, "revoked already" in again.err) == (1, True)
+    for unclear in ("ffff" * 8, first[:2]):
+        ran = run("agents", "revoke", unclear)
+        assert (ran.code, "no agent's id begins" in ran.err) == (1, True)
+
+
+def test_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:
+    shown = run("plan", "show").out
+    file = tmp_path / "plan.yml"
+    file.write_text(shown.replace("heartbeat_s: 15", "heartbeat_s: 30"))
+    ran = run("plan", "set", str(file))
+    task_count = len(build_default_plan(load_shipped_services()).tasks)
+    assert (ran.code, ran.out) == (0, f"Plan 2 is set: {task_count} tasks.\n")
+    fleet = Fleet(tmp_path / "data")
+    found = load_current_plan(fleet)
+    fleet.close()
+    assert found is not None
+    assert (found[0].version, found[0].heartbeat_s) == (2, 30)
+    whole = json.loads(run("plan", "show", "--json").out)
+    assert whole["version"] == "2"
+    assert {s["name"] for s in whole["services"]} >= {"telegram", "signal", "whatsapp"}
+
+
+def write_task(fields: str) -> str:
+    return f"tasks:\n- {{{fields}}}\n"
+
+
+ALLOWED = "experiment: web, target: a, interval_s: 60"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("heartbeat_s: 15\n", 1, "the key tasks is missing"),
+        ("tasks: []\n", 1, "must list 1 to 512 tasks"),
+        (write_task("experiment: telepathy, target: a, interval_s: 60"), 2, "must be one of conn"),
+        (write_task("experiment: web, interval_s: 60"), 2, "needs either service or target"),
+        (write_task("experiment: web, target: a"), 2, "the key interval_s is missing"),
+        (write_task("experiment: web, target: a, interval_s: 1"), 2, "from 10 to 604800"),
+        ("tasks:\n- experiment: telegram\n  service: icq\n  interval_s: 60\n", 3, "'icq' must be"),
+        (write_task("experiment: web, target: a b, interval_s: 60"), 2, "no blanks"),
+        (write_task(f"{ALLOWED}, x: 1"), 2, "unknown key"),
+        (
+            write_task(f"{ALLOWED}, options: {{redirects: 11}}"),
+            2,
+            "redirects cannot be '11'; allowed: 0 to 10.",
+        ),
+        (
+            write_task("experiment: tcp, target: a, interval_s: 60, options: {ports: 1}"),
+            2,
+            "tcp has no option 'ports'; its options are: none.",
+        ),
+        (f"limits: {{bytes: 1}}\n{write_task(ALLOWED)}", 1, "unknown"),
+    ],
+)
+def test_wrong_plan_is_refused_with_its_line(
+    run: Command, tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    file = tmp_path / "plan.yml"
+    file.write_text(text)
+    ran = run("plan", "set", str(file))
+    assert ran.code == 1
+    assert f"{file}, line {line}: " in ran.err
+    assert says in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_plan_experiments_are_those_of_agents() -> None:
+    assert sorted(e.name for e in REGISTRY) == list(NAMES)
+
+
+def test_task_options_are_parsed(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yml"
+    task = "{experiment: web, target: 'https://a/', interval_s: 60, options: {body_limit: 9}}"
+    file.write_text(f"tasks:\n- {task}\n")
+    (found,) = plan_file.parse_plan(read_yaml(file), load_shipped_services()).tasks
+    assert found.options == {"body_limit": "9"}
+
+
+def test_control_task_is_rendered_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "plan.yml"
+    task = "experiment: web\n  target: https://gov.test/\n  interval_s: 60\n  role: control\n"
+    file.write_text(f"tasks:\n- {task}")
+    plan = plan_file.parse_plan(read_yaml(file), load_shipped_services())
+    assert plan.for_role("volunteer").tasks == ()
+    assert task in plan_file.render_plan(plan)
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    deeper = {"agents": ("list", "revoke"), "plan": ("show", "set"), "geo": ("install",)}
+    for name in cli.COMMANDS:
+        for words in [(name,), *((name, action) for action in deeper.get(name, ()))]:
+            with pytest.raises(SystemExit) as end:
+                cli.main([*words, "--help"])
+            assert end.value.code == 0
+            assert "Example: heliograph-collector " + name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_in_a_manual(name: str) -> None:
+    root = Path(__file__).parents[3]
+    folders = ("deploy/**/*.md", "collector/**/*.md")
+    manuals = [root / "README.md", *(file for glob in folders for file in root.glob(glob))]
+    assert any(re.search(rf"(collector |`){name}\b", file.read_text()) for file in manuals)
+
+
+def test_missing_extra_is_named(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    ran = run("agents", "list")
+    assert ran.code == 1
+    assert "install heliograph[collector]" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_invite_prints_qr_code_on_a_terminal_only(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "heliograph_collector", "invite", "--data", str(tmp_path)]
+    master, terminal = pty.openpty()
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, text=True, timeout=60)
+    os.close(terminal)
+    drawn = os.read(master, 65_536).decode()
+    os.close(master)
+    assert ran.stdout.startswith("heliograph1:")
+    assert ran.stdout.count("\n") == 1
+    assert drawn.count("█") > 100
+
+
+def test_damaged_key_and_database_are_sentences(run: Command, tmp_path: Path) -> None:
+    run("invite")
+    (tmp_path / "data" / "keys" / "sealing.key").write_bytes(b"short")
+    ran = run("invite")
+    assert (ran.code, "is damaged" in ran.err, ran.err.count("\n")) == (1, True, 1)
+    (tmp_path / "data" / "fleet.db").write_bytes(b"no database at all" * 100)
+    ran = run("agents", "list")
+    assert (ran.code, "fleet.db cannot be used" in ran.err, ran.err.count("\n")) == (1, True, 1)
+
+
+def test_plan_set_keeps_current_services(run: Command, tmp_path: Path) -> None:
+    services = tmp_path / "services.yml"
+    services.write_text(
+        'version: "own.1"\nservices:\n  chat:\n    title: Chat\n    experiment: tcp\n'
+        "    endpoints:\n      - {id: a, kind: tcp, host: chat.example, port: 443}\n"
+    )
+    config = tmp_path / "c.yml"
+    config.write_text("plan: {services_file: services.yml}\n")
+    plan = tmp_path / "plan.yml"
+    plan.write_text("tasks:\n- {experiment: tcp, service: chat, interval_s: 60}\n")
+    assert "must be one of anchors" in run("plan", "set", str(plan)).err
+    assert run("plan", "set", str(plan), "--config", str(config)).code == 0
+    assert run("plan", "set", str(plan)).code == 0, "the edition that stands is still own.1"
+    assert "services own.1: chat" in run("plan", "show").out

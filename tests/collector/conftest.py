@@ -1,0 +1,23 @@
+"""Fixtures of the collector's tests: an open store and an open fleet.db."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.fleet import Fleet
+from heliograph_collector.store.store import Store, StoreLimits
+from support.stores import open_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path, limits=StoreLimits(query_s=5)) as store:
+        yield store
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    opened = Fleet(tmp_path)
+    yield opened
+    opened.close()

@@ -1,0 +1,139 @@
+"""Controls: which result counts, and what a later one changes."""
+
+from dataclasses import replace
+
+from heliograph.observation import Link, Measurement
+from heliograph.plan import Endpoint, EndpointKind, Service
+from heliograph_collector.control import Assessor, ControlCache
+from heliograph_collector.judge import judge
+from heliograph_collector.model.records import VerdictState
+from support.control_records import (
+    BLOCKED,
+    NO_CONTROL,
+    RESET,
+    WORKS,
+    build_control,
+    build_record,
+    overall,
+)
+from support.scenario import MINUTE_US, NOON_US, measurement
+
+
+def view(cache: ControlCache, minute: float = 0) -> tuple[Measurement | None, int | None]:
+    seen = cache.find_view(measurement(WORKS), NOON_US + int(minute * MINUTE_US))
+    return seen.measurement, None if seen.age_us is None else seen.age_us // MINUTE_US
+
+
+def test_cache_returns_nearest_result() -> None:
+    cache = ControlCache()
+    early, late = build_control(WORKS, 0), build_control(RESET, 10)
+    assert all(map(cache.update, (early, late)))
+    assert view(cache, 2) == (early.measurement, 2)
+    assert view(cache, 9) == (late.measurement, 1)
+    assert view(cache, 60) == (late.measurement, 50)
+
+
+def test_cache_prefers_the_control_that_got_furthest() -> None:
+    """One control may itself be blocked; that another one works shows that it can work."""
+    cache = ControlCache()
+    good = build_control(WORKS, 3, nym="good")
+    for one in (build_control(RESET, 0, nym="bad"), good):
+        cache.update(one)
+    assert view(cache, 0) == (good.measurement, 3)
+
+
+def test_cache_prefers_fresh_failure_to_stale_success() -> None:
+    cache = ControlCache()
+    fresh = build_control(RESET, 60, nym="bad")
+    for one in (build_control(WORKS, 0, nym="good"), fresh):
+        cache.update(one)
+    assert view(cache, 60) == (fresh.measurement, 0)
+
+
+def test_cache_ignores_controls_that_are_cut_off() -> None:
+    cache = ControlCache()
+    assert not cache.update(build_control(RESET, link=Link.OFFLINE))
+    assert not cache.update(build_control(RESET, link=Link.UNKNOWN))
+    assert not cache.update(build_control([], not_measured="No such service."))
+    assert not cache.update(build_record(WORKS))
+    assert view(cache) == (None, None)
+
+
+def test_full_cache_forgets_the_oldest() -> None:
+    cache = ControlCache(observations=20)
+    for minute in range(50):
+        cache.update(build_control(WORKS, minute))
+    assert view(cache, 0)[1] == 46  # four results of five units each are left
+    assert view(cache, 49)[1] == 0
+
+
+def test_groups_come_from_the_services() -> None:
+    endpoint = Endpoint(id="e1-443", kind=EndpointKind.TCP, host="h", port=443, group="chat")
+    service = Service(name="whatsapp", title="", experiment="whatsapp", endpoints=(endpoint,))
+    asked = measurement(WORKS, experiment="whatsapp")
+    assert ControlCache([service]).find_view(asked, 0).groups == {"e1-443": "chat"}
+
+
+def test_control_in_the_same_block_counts() -> None:
+    judged = Assessor(judge)([build_record(RESET), build_control(WORKS)])
+    assert [overall(j) for j in judged] == [BLOCKED, (VerdictState.REACHABLE, "reached.https")]
+
+
+def test_waiting_record_is_judged_again_by_later_control() -> None:
+    assess = Assessor(judge)
+    waiting = build_record(RESET)
+    assert [overall(j) for j in assess([waiting])] == [NO_CONTROL]
+    _, again = assess([build_control(WORKS, 2)])
+    assert again[0] is waiting
+    assert overall(again) == BLOCKED
+    assert len(assess([build_control(WORKS, 3)])) == 1  # nothing changed, nothing comes again
+
+
+def test_later_control_corrects_blocking_to_outage() -> None:
+    """The control last saw it work before the outage; its next result corrects the verdict."""
+    assess = Assessor(judge)
+    assess([build_control(WORKS, 0)])
+    hit = build_record(RESET, 4)
+    assert overall(assess([hit])[0]) == BLOCKED
+    _, again = assess([build_control(RESET, 5)])
+    assert overall(again) == (VerdictState.DOWN, "down.tls")
+
+
+def test_distant_control_changes_nothing() -> None:
+    """An upload after three dark days is not judged by today's control."""
+    assess = Assessor(judge)
+    late = replace(build_record(RESET, -3 * 24 * 60), received_us=NOON_US)
+    assert overall(assess([late])[0]) == NO_CONTROL
+    assert len(assess([build_control(WORKS)])) == 1
+    old = replace(build_control(WORKS, -3 * 24 * 60 + 1), received_us=NOON_US)
+    assert overall(assess([old])[1]) == BLOCKED
+
+
+def test_memory_is_bounded_in_time_and_size() -> None:
+    assess = Assessor(judge)
+    assess([build_record(RESET, 0)])
+    assess([build_record(RESET, 16, nym="x")])
+    assert {j[0].pseudonym for j in assess([build_control(WORKS, 8)])} == {"control", "x"}
+    small = Assessor(judge, observations=10)
+    small([build_record(RESET, 0, nym=f"n{i}") for i in range(9)])
+    assert [j[0].pseudonym for j in small([build_control(WORKS, 1)])] == ["control", "n7", "n8"]
+
+
+def test_control_of_another_target_changes_nothing() -> None:
+    assess = Assessor(judge)
+    assess([build_record(RESET, target="https://other.example/")])
+    assert len(assess([build_control(WORKS)])) == 1
+
+
+def test_failing_control_is_down() -> None:
+    assert overall(Assessor(judge)([build_control(RESET)])[0]) == (VerdictState.DOWN, "down.tls")
+
+
+def test_assessor_is_deterministic() -> None:
+    blocks = [
+        [build_record(RESET)],
+        [build_control(WORKS, 1), build_record(RESET, 2)],
+        [build_control(RESET, 3)],
+    ]
+    one, other = Assessor(judge), Assessor(judge)
+    assert [one(b) for b in blocks] == [other(b) for b in blocks]

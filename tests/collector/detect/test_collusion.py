@@ -1,0 +1,110 @@
+"""Liars who crowd into a cell, come and go, or are new neither raise nor hide an incident.
+
+That a third in two networks cannot is shown from journal to log in app/test_collusion_live.py.
+"""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    DAY_US,
+    ServiceVote,
+    VantageArrival,
+    VantageLocation,
+    VantageRef,
+    VoteValue,
+)
+from support.presence_model import (
+    KZ,
+    OLD_US,
+    Cut,
+    Signals,
+    at,
+    confirmed,
+    drop,
+    live,
+    two_networks,
+    world,
+)
+
+ONSET, END = 7_200.0, 10_800.0
+CUTS = [Cut(ONSET, END, KZ, 2.0)]
+SEEDS = range(3)
+
+
+def detect(signals: Signals) -> list[Incident]:
+    return confirmed(detect_silence(signals, at(4 * 3_600)).incidents)
+
+
+def present(vantages: list[VantageRef]) -> Signals:
+    return [VantageArrival(at(0), w) for w in vantages]
+
+
+def newcomers(count: int, prefixes: int, first_us: int) -> list[VantageRef]:
+    return [
+        VantageRef(
+            f"s{i}", f"p{i % prefixes}", VantageLocation("KZ", "ALA", 1 + i % 2, "fixed"), first_us
+        )
+        for i in range(count)
+    ]
+
+
+def lying_votes(liars: list[VantageRef], honest: list[VantageRef]) -> list[ServiceVote]:
+    """A vote a minute: half an hour of calm, then for an hour the liars say blocked."""
+    rng = Random(3)
+    votes = []
+    for vantage in [*liars, *honest, *world(2)]:
+        start_s = rng.uniform(0, 60)
+        for minute in range(90):
+            is_lie = minute >= 30 and vantage in liars
+            value = VoteValue.BLOCKED if is_lie else VoteValue.GOOD
+            votes.append(
+                ServiceVote(at(start_s + 60 * minute), vantage, "signal", value, "tls", "reset")
+            )
+    return votes
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_liars_who_are_most_of_a_cell_do_not_make_it_a_country(seed: int) -> None:
+    """Three fifths of a cell speak for it; a country is more than that."""
+    rng = Random(seed)
+    honest, colluding = two_networks(rng)
+    mixed = [*honest, *colluding]
+    rng.shuffle(mixed)  # a third of the country wherever chance puts them
+    honest, colluding = mixed[18:], mixed[:18]
+    signals = live(honest + world(), rng, 4) + present(colluding)
+    incidents = detect(signals + drop(colluding, ONSET, rng))
+    incidents += detect_blocking(lying_votes(colluding, honest), at(0), at(5_400))
+    assert all(part.scope.region for incident in incidents for part in incident.parts)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_liars_who_come_and_go_do_not_hide_a_cut(seed: int) -> None:
+    rng = Random(seed)
+    honest, colluding = two_networks(rng)
+    signals = live(honest + world(), rng, 4, cuts=CUTS)
+    (incident,) = detect(signals + live(colluding, rng, 2, churn=400.0))
+    assert incident.scope == Scope("KZ")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_crowd_of_new_vantages_neither_raises_nor_hides_a_cut(seed: int) -> None:
+    rng = Random(seed)
+    honest, _ = two_networks(rng)
+    crowd = newcomers(100, 25, at(0) - 9 * DAY_US)
+    quiet = live(honest + world(), rng, 4)
+    assert detect([*quiet, *present(crowd), *drop(crowd, ONSET, rng)]) == []
+    (incident,) = detect([*live(honest + world(), rng, 4, cuts=CUTS), *present(crowd)])
+    assert incident.scope == Scope("KZ")
+
+
+def test_two_hundred_vantages_of_one_prefix_are_one_vote() -> None:
+    rng = Random(1)
+    honest, _ = two_networks(rng)
+    crowd = newcomers(200, 1, OLD_US)
+    signals = live(honest + world(), rng, 4) + present(crowd)
+    assert detect(signals + drop(crowd, ONSET, rng)) == []

@@ -1,0 +1,115 @@
+"""Changes of cells, incidents and coverage become events, within what the API shows."""
+
+import json
+from typing import Any
+
+from heliograph.observation import Link
+from heliograph_collector.app.detector_runner import IncidentEvents
+from heliograph_collector.http.api.stream import CellEvents
+from heliograph_collector.http.backend import AgentCounts, LinkCount
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.model.records import VerdictState
+from heliograph_collector.store.clickhouse import StoreError
+from support.casebook import TELEGRAM, book, evening_book, part, silence
+from support.evening import evening
+from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+from support.site import Serve, raising
+
+
+class RecordingBus(EventBus):
+    """A bus that remembers what was published."""
+
+    def __init__(self) -> None:
+        super().__init__("t")
+        self.published: list[tuple[str, Any]] = []
+
+    def publish(self, name: str, data: str) -> None:
+        self.published.append((name, json.loads(data)))
+
+
+async def start(world: World, **changes: Any) -> tuple[CellEvents, RecordingBus]:
+    """Events of `world` after the first look."""
+    bus = RecordingBus()
+    events = CellEvents(world.feed(bus=bus, **changes))
+    await events.publish_changes()
+    return events, bus
+
+
+async def publish_later(events: CellEvents, world: World) -> None:
+    world.clock.advance_us(2_000_000)
+    await events.publish_changes()
+
+
+async def test_changed_cell_is_one_event() -> None:
+    world = evening()
+    events, bus = await start(world)
+    await publish_later(events, world)
+    assert bus.published == []
+    world.votes += crowd(60, VerdictState.DOWN, NOW_US, NOW_US + BIN_US, service="signal")
+    await publish_later(events, world)
+    ((_, cell),) = [item for item in bus.published if item[0] == "cell"]
+    assert (cell["country"], cell["asn"], cell["access"]) == ("KZ", 9198, "fixed")
+    assert (cell["service"], cell["state"]) == ("signal", "down")
+    assert cell["counts"]["down"] == "20-49"
+
+
+async def test_changed_coverage_is_one_event() -> None:
+    world = evening()
+    events, bus = await start(world)
+    world.agents = AgentCounts(controls=0)
+    await publish_later(events, world)
+    assert [(name, data["controls"]) for name, data in bus.published] == [("coverage", 0)]
+
+
+async def test_few_vantages_make_no_cell_event() -> None:
+    world = World()
+    events, bus = await start(world)
+    world.votes += crowd(4, VerdictState.BLOCKED, NOW_US, NOW_US + BIN_US)
+    await publish_later(events, world)
+    ((name, data),) = bus.published
+    assert (name, data["withheld_groups"]) == ("coverage", 1)
+
+
+async def test_group_no_longer_shown_is_taken_back() -> None:
+    world = World()
+    world.links = [LinkCount(country="KZ", asn=1, access="fixed", link=Link.ONLINE, vantages=6)]
+    events, bus = await start(world)
+    world.links = []
+    await publish_later(events, world)
+    cells = [data for name, data in bus.published if name == "cell"]
+    states = [(data["service"], data["state"]) for data in cells]
+    assert states == [(service, "unknown") for service in ("telegram", "whatsapp", "signal")]
+
+
+async def test_store_that_is_away_stops_nothing() -> None:
+    _, bus = await start(evening(), votes=raising(StoreError("away")))
+    assert bus.published == []
+
+
+async def test_incident_event_is_the_incident_of_the_api(serve: Serve) -> None:
+    bus, log, id_ = RecordingBus(), evening_book(), TELEGRAM
+    IncidentEvents(bus, TITLES, 5).publish_incident(log, id_)
+    document = await (await serve(World().feed(book=log))).json(f"/api/v1/incidents/{id_}")
+    assert document.pop("corroboration") == []  # comes later, from sources outside
+    assert bus.published == [("incident", document)]
+
+
+def test_incident_of_few_makes_no_event() -> None:
+    bus = RecordingBus()
+    log = book(silence(parts=(part(3.0, "UZ"),)))
+    IncidentEvents(bus, TITLES, 5).publish_incident(log, silence().id)
+    assert bus.published == []
+
+
+def test_gap_names_no_country_without_a_shown_incident() -> None:
+    """That we are blind there would tell that somebody is there."""
+    bus = RecordingBus()
+    gap = {"from": NOW_US, "until": None, "because": "too_few_vantages"}
+    for country in ("", "KZ", "UZ"):
+        IncidentEvents(bus, TITLES, 5).publish_gap(book(silence()), gap | {"country": country})
+    IncidentEvents(bus, TITLES, 1).publish_gap(book(), gap | {"country": "UZ"})
+    assert {name for name, _ in bus.published} == {"coverage"}
+    gaps = [data for _, data in bus.published]
+    assert [data.get("country") for data in gaps] == ["", "KZ", None, "UZ"]
+    assert gaps[1]["sentence"] == "too few vantages to tell anything"
+    assert gaps[2] == {"ask": "/api/v1/coverage"}

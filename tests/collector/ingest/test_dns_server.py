@@ -1,0 +1,212 @@
+"""A beacon by DNS before a real intake: taken in once, answered, and no amplifier."""
+
+import asyncio
+import random
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dns.asyncquery
+import dns.message
+import dns.rcode
+import pytest
+
+from heliograph import dns_beacon, keys
+from heliograph.clock import SystemClock
+from heliograph.voice_code import CLASSES, ServiceState, StatusReport
+from heliograph_agent.net.config import NetConfig
+from heliograph_agent.net.system_net import SystemNetFactory
+from heliograph_agent.net.trace import StepTrace
+from heliograph_agent.state import Collector, State
+from heliograph_agent.uplink.dns_beacon import DnsBeacon
+from heliograph_collector.app.startup import BURST_S, PREFIX_PER_S, QueryRateLimit
+from heliograph_collector.errors import PortTakenError
+from heliograph_collector.ingest.dns_server import (
+    MAX_EXTRA_BYTES,
+    MAX_QUERY_BYTES,
+    parse_query,
+    serve_dns,
+)
+from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.voice_reports import FIRST_SEQUENCE
+from heliograph_collector.model.records import JournalRow, RowKind
+from support.hand_clock import HandClock
+from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server
+
+CLOCK = SystemClock()
+ZONE = "b.collector.example"
+LIVES = dict.fromkeys(CLASSES, ServiceState.UNKNOWN) | {
+    "dns": ServiceState.ANSWERS,
+    "foreign": ServiceState.FAILS,
+}
+DEADLINE_S = 20.0
+PRIVATE = bytes(range(32))
+
+
+@dataclass
+class DnsEntrance:
+    server: IngestServer
+    port: int
+
+    async def ask(self, name: str, kind: str = "AAAA", *, tcp: bool = False) -> dns.message.Message:
+        query = dns.message.make_query(name, kind, use_edns=True)
+        by = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+        reply = await by(query, HOST, timeout=DEADLINE_S, port=self.port)
+        assert len(reply.to_wire()) <= len(query.to_wire()) + MAX_EXTRA_BYTES
+        return reply
+
+    async def said(self, name: str, *, tcp: bool = False) -> str:
+        """The address that was answered, "" for none."""
+        answer = (await self.ask(name, tcp=tcp)).answer
+        return answer[0][0].to_text() if answer else ""
+
+    async def words(self) -> list[JournalRow]:
+        return await self.server.rows(RowKind.ENVELOPE)
+
+
+@asynccontextmanager
+async def door(
+    data: Path, allow: Callable[[str], bool] = lambda _: True
+) -> AsyncIterator[DnsEntrance]:
+    async with ingest_server(data) as there:
+        take = there.intake.handle_beacon
+        async with serve_dns(take, allow, HOST, 0, ZONE) as port:
+            yield DnsEntrance(there, port)
+
+
+@pytest.fixture
+async def at(tmp_path: Path) -> AsyncIterator[DnsEntrance]:
+    async with door(tmp_path) as at:
+        yield at
+
+
+def name_by(caller: Caller, minute: int, sealing: keys.SealingKey) -> tuple[str, str]:
+    """The name to ask, and what is to be answered."""
+    key = caller.signer.derive_shared_key(sealing.public, keys.BEACON)
+    name = dns_beacon.make_query_name(
+        StatusReport(minute, LIVES), key, caller.id, sealing.public, ZONE
+    )
+    sealed = dns_beacon.extract_sealed(name, ZONE)
+    assert sealed is not None
+    return name, dns_beacon.make_answer(key, sealed)
+
+
+def now_min() -> int:
+    return CLOCK.wall_us() // 60_000_000
+
+
+async def test_beacon_is_stored_once_and_answered_each_time(at: DnsEntrance) -> None:
+    caller, minute = await enrolled(at.server), now_min()
+    name, answer = name_by(caller, minute, at.server.keyring.sealing)
+    assert await at.said(name) == answer
+    assert await at.said(name.upper()) == answer, "its answer may have been lost"
+    assert await at.said(name, tcp=True) == answer
+    again, other = name_by(caller, minute, at.server.keyring.sealing)
+    assert (await at.said(again), other != answer) == (other, True)
+    (row,) = await at.words()
+    assert (row.carrier, row.sequence, row.agent) == ("dns", FIRST_SEQUENCE + minute, caller.id)
+    assert row.prefix == "", "a resolver is nobody's vantage"
+
+
+async def test_agent_sends_beacon_and_verifies_its_answer(tmp_path: Path) -> None:
+    async with door(tmp_path / "data") as at:
+        caller = await enrolled(at.server, signer=keys.SigningKey(PRIVATE))
+        state = State(tmp_path / "agent")
+        state.prepare()
+        state.write("agent.key", PRIVATE)
+        keyring = at.server.keyring
+        known = Collector(
+            endpoint="", pin=bytes(32), certificate="", signing_key=keyring.signing.public,
+            sealing_key=keyring.sealing.public, agent=caller.id,
+        )  # fmt: skip
+        word = DnsBeacon(state, zone=lambda: ZONE, service_states=lambda: LIVES)
+        words, trace = word.make_query(known, CLOCK.wall_us()), StepTrace(CLOCK)
+        assert words is not None
+        net = SystemNetFactory(NetConfig(resolver=f"{HOST}:{at.port}"), CLOCK, random.Random(1))
+        await net.bind(trace).resolve(words.name, query_type="AAAA")
+        assert word.record(words, trace, CLOCK.wall_us(), CLOCK.monotonic_us())
+        (row,) = await at.words()
+        assert row.carrier == "dns"
+
+
+async def test_forged_stale_and_revoked_beacons_are_not_answered(at: DnsEntrance) -> None:
+    caller, minute = await enrolled(at.server), now_min()
+    sealing = at.server.keyring.sealing
+    good, _ = name_by(caller, minute, sealing)
+    swapped = ("b" if good[70] != "b" else "c").join((good[:70], good[71:]))
+    old, _ = name_by(caller, minute - 5_000, sealing)
+    ahead, _ = name_by(caller, minute + 60, sealing)
+    elsewhere, _ = name_by(caller, minute, keys.SealingKey(bytes(32)))
+    revoked = await enrolled(at.server)
+    gone, _ = name_by(revoked, minute, sealing)
+    at.server.fleet.revoke_agent(revoked.id, 1)
+    at.server.intake.directory.reload_fleet(force=True)
+    for name in (swapped, old, ahead, elsewhere, gone, f"www.{ZONE}", ZONE):
+        assert await at.said(name) == ""
+    assert await at.words() == []
+
+
+async def test_other_zones_are_refused(at: DnsEntrance) -> None:
+    refused = await at.ask("www.example.org")
+    assert (refused.rcode(), len(refused.answer)) == (dns.rcode.REFUSED, 0)
+    soa = await at.ask(ZONE, "SOA")
+    assert soa.answer[0].name.to_text() == f"{ZONE}."
+    for kind in ("ANY", "TXT", "NS", "A"):
+        empty = await at.ask(f"x.{ZONE}", kind)
+        assert (empty.rcode(), empty.answer) == (dns.rcode.NOERROR, [])
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"",
+        b"\0" * 11,
+        random.Random(1).randbytes(300),
+        dns.message.make_response(dns.message.make_query(ZONE, "SOA")).to_wire(),
+        dns.message.make_query(ZONE, "SOA").to_wire() + bytes(MAX_QUERY_BYTES),
+        struct.pack("!6H", 1, 0, 2, 0, 0, 0) + b"\x01x\0\0\x01\0\x01" * 2,
+    ],
+)
+def test_malformed_query_gets_no_answer(wire: bytes) -> None:
+    assert parse_query(wire, ZONE) is None
+
+
+def test_answer_is_hardly_longer_than_the_query() -> None:
+    rng, said = random.Random(2), 0
+    for _ in range(2_000):
+        labels = [bytes(rng.choices(b"abcABC09", k=rng.randint(1, 60))).decode() for _ in range(3)]
+        name = ".".join((*labels[: rng.randint(0, 3)], rng.choice([ZONE, "example.org"])))
+        query = dns.message.make_query(
+            name[-250:], rng.choice(["A", "AAAA", "ANY", "NS", "SOA", "DNSKEY", "TXT"]),
+            use_edns=rng.random() < 0.5, payload=4_096, want_dnssec=rng.random() < 0.5,
+        )  # fmt: skip
+        wire = query.to_wire()
+        asked = parse_query(wire, ZONE)
+        if asked is not None:
+            said += 1
+            more = len(asked.build_answer("2a00::1" if asked.sealed else "")) - len(wire)
+            assert more <= (MAX_EXTRA_BYTES if asked.wants_soa or asked.sealed else 0)
+    assert said > 1_500
+
+
+def test_query_rate_is_limited_per_prefix(tmp_path: Path) -> None:
+    clock = HandClock()
+    allow = QueryRateLimit(GeoLookup(tmp_path / "none", tmp_path / "none", bytes(32)), clock)
+    asked = int(PREFIX_PER_S * BURST_S)
+    assert sum(allow(f"192.0.2.{n % 250}") for n in range(3 * asked)) == asked
+    assert allow("198.51.100.1"), "others are"
+    clock.advance_us(1_000_000)
+    assert sum(allow("192.0.2.9") for _ in range(100)) == int(PREFIX_PER_S)
+
+
+async def test_idle_tcp_connection_is_closed_and_taken_port_raises(at: DnsEntrance) -> None:
+    reader, writer = await asyncio.open_connection(HOST, at.port)
+    writer.write(b"\xff\xff")
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.read() == b""
+    writer.close()
+    with pytest.raises(PortTakenError):
+        async with serve_dns(at.server.intake.handle_beacon, lambda _: True, HOST, at.port, ZONE):
+            pytest.fail("two listen on one port")

@@ -1,0 +1,189 @@
+"""The entrance for one envelope a connection before a real intake, over real TLS on loopback."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from heliograph.http_envelope import MAX_BODY
+from heliograph.plan_chunks import PlanAssembler, format_progress
+from heliograph.relay_line import verify_relayed_receipt
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.errors import PortTakenError
+from heliograph_collector.fleet import tls_file
+from heliograph_collector.ingest.post_server import MAX_CONNECTIONS, serve_post
+from heliograph_collector.model.records import RowKind
+from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server
+
+DEADLINE_S = 20.0
+
+
+def context(highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    made.maximum_version = highest
+    return made
+
+
+@dataclass
+class PostEntrance:
+    server: IngestServer
+    port: int
+    caller: Caller
+
+    def seal(self, sequence: int) -> bytes:
+        return self.caller.seal(self.caller.batch(sequence))
+
+    async def say(self, sent: bytes, *, sni: str = "", finish: bool = True) -> bytes:
+        """Everything that is answered until the connection ends."""
+        async with asyncio.timeout(DEADLINE_S):
+            reader, writer = await asyncio.open_connection(
+                HOST, self.port, ssl=context(), server_hostname=sni
+            )
+            writer.write(sent)
+            try:
+                return await reader.read() if finish else b""
+            finally:
+                writer.transport.abort()
+
+    async def post(self, envelope: bytes, *fields: str, sni: str = "") -> pb.Receipt:
+        return (await self.hear(envelope, *fields, sni=sni)).receipt
+
+    async def hear(self, envelope: bytes, *fields: str, sni: str = "") -> pb.SubmitResponse:
+        lines = ["POST /v1/envelopes HTTP/1.1", f"Content-Length: {len(envelope)}", *fields]
+        answer = await self.say("\r\n".join((*lines, "", "")).encode() + envelope, sni=sni)
+        return pb.SubmitResponse.FromString(answer.partition(b"\r\n\r\n")[2])
+
+
+@asynccontextmanager
+async def door(
+    data: Path, *, at_once: int = MAX_CONNECTIONS, deadline_s: float = 10.0
+) -> AsyncIterator[PostEntrance]:
+    async with ingest_server(data) as there:
+        calls = serve_post(
+            there.intake.submit,
+            HOST,
+            0,
+            tls_file(data),
+            max_connections=at_once,
+            deadline_s=deadline_s,
+        )
+        async with calls as port:
+            yield PostEntrance(there, port, await enrolled(there))
+
+
+@pytest.fixture
+async def at(tmp_path: Path) -> AsyncIterator[PostEntrance]:
+    async with door(tmp_path) as at:
+        yield at
+
+
+async def test_post_stores_envelope_once(at: PostEntrance) -> None:
+    envelope = at.seal(1)
+    first, second = await at.post(envelope), await at.post(envelope)
+    assert (first.sequence, first.status) == (1, pb.STATUS_STORED)
+    assert second.status == pb.STATUS_DUPLICATE
+    (row,) = await at.server.rows(RowKind.ENVELOPE)
+    assert row.prefix, "the network it came from has a vote"
+
+
+async def test_post_accepts_any_server_name(at: PostEntrance) -> None:
+    for number, sni in enumerate(("", "www.example.net", "localhost"), 1):
+        receipt = await at.post(at.seal(number), sni=sni)
+        assert receipt.status == pb.STATUS_STORED
+
+
+async def test_post_by_a_proxy_has_no_network(at: PostEntrance) -> None:
+    await at.post(at.seal(1), "Heliograph-Place: elsewhere")
+    (row,) = await at.server.rows(RowKind.ENVELOPE)
+    assert (row.prefix, row.country, row.asn) == ("", "ZZ", 0)
+
+
+async def test_post_by_a_relay_has_no_network_and_a_signed_receipt(at: PostEntrance) -> None:
+    envelope = at.seal(1)
+    for expected in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
+        response = await at.hear(envelope, "Heliograph-Place: relay")
+        sealing, signing = at.server.keyring.sealing, at.server.keyring.signing
+        said = verify_relayed_receipt(envelope, sealing.id, response, signing.public)
+        assert said is not None
+        assert said.status == expected
+    assert not (await at.hear(envelope)).receipts, "who sees the pin needs none"
+    (row,) = await at.server.rows(RowKind.ENVELOPE)
+    assert (row.prefix, row.country, row.carrier) == ("", "ZZ", "relay")
+
+
+async def test_post_returns_newer_plan_in_pieces_to_known_agents(at: PostEntrance) -> None:
+    plan = at.server.intake.directory.plan
+    version = at.server.intake.directory.plan_version
+    gathered, whole, sequence = PlanAssembler(), None, 0
+    while whole is None:
+        sequence += 1
+        held = f"Heliograph-Plan: {format_progress(gathered.progress(version - 1))}"
+        response = await at.hear(at.seal(sequence), held)
+        whole = gathered.add_piece(response.plan)
+    assert whole == plan.SerializeToString()
+    assert sequence == 1, "a plan of today needs a single small envelope"
+    again = f"Heliograph-Plan: {version - 1}"
+    assert not (await at.hear(at.seal(2))).HasField("plan"), "who did not ask"
+    assert not (await at.hear(b"\xff" * 700, again)).HasField("plan")
+    newest = f"Heliograph-Plan: {version}"
+    assert not (await at.hear(at.seal(3), newest)).HasField("plan")
+
+
+async def test_post_rejects_other_bytes_by_a_receipt(at: PostEntrance) -> None:
+    receipt = await at.post(b"\xff" * 700)
+    assert (receipt.status, receipt.reason) == (pb.STATUS_REJECTED, "bad_envelope")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 404),
+        (b"POST /v1/envelopes HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
+        (b"A" * 5_000, 431),
+    ],
+)
+async def test_other_requests_get_a_status(at: PostEntrance, sent: bytes, status: int) -> None:
+    assert (await at.say(sent)).startswith(b"HTTP/1.1 %d " % status)
+
+
+async def test_post_speaks_nothing_older_than_tls_1_3(at: PostEntrance) -> None:
+    with pytest.raises(ssl.SSLError):
+        await asyncio.open_connection(
+            HOST, at.port, ssl=context(ssl.TLSVersion.TLSv1_2), server_hostname=""
+        )
+    reader, writer = await asyncio.open_connection(HOST, at.port)
+    writer.write(b"POST /v1/envelopes HTTP/1.1\r\n\r\n")
+    assert b"HTTP" not in await reader.read()
+    writer.close()
+
+
+async def test_unfinished_request_is_ended(tmp_path: Path) -> None:
+    async with door(tmp_path, deadline_s=0.2) as at:
+        assert await at.say(b"POST /v1/envelopes HTTP/1.1\r\n") == b""
+        reader, writer = await asyncio.open_connection(HOST, at.port)
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b"", "also one that says nothing at all"
+        writer.close()
+
+
+async def test_oldest_idle_connection_makes_room(tmp_path: Path) -> None:
+    async with door(tmp_path, at_once=4) as at:
+        idle = [await asyncio.open_connection(HOST, at.port) for _ in range(12)]
+        receipt = await at.post(at.seal(1))
+        assert receipt.status == pb.STATUS_STORED
+        async with asyncio.timeout(DEADLINE_S):
+            assert [await reader.read() for reader, _ in idle[:8]] == [b""] * 8
+        for _, writer in idle:
+            writer.close()
+
+
+async def test_taken_port_raises(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        with pytest.raises(PortTakenError):
+            async with serve_post(at.server.intake.submit, HOST, at.port, tls_file(tmp_path)):
+                pytest.fail("two listen on one port")

@@ -1,0 +1,180 @@
+"""The generated load is the default plan's: as often, as many steps and bytes as real agents.
+
+The steps are those of the real experiments over a scripted net, task by task, and must be equal.
+Sizes are compared in test_workload_size.py, with the real net before real servers.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Measurement, Observation
+from heliograph.plan import PlannedTask, Service
+from heliograph.services import load_shipped_services
+from heliograph_agent.experiments import find_experiment
+from heliograph_agent.experiments.endpoints import make_url
+from heliograph_agent.experiments.experiment import Target
+from heliograph_lab.simulate import Actor
+from heliograph_lab.simulate.hosts import derive_host
+from heliograph_lab.simulate.visits import NetworkConditions, StepLog, is_ip_literal
+from heliograph_lab.simulate.workload import (
+    VISIT_POLICIES,
+    Workload,
+    build_load_plan,
+    simulate_task,
+)
+from support.experiment_run import observed
+from support.fake_net import Page, World
+
+SERVICES = load_shipped_services()
+PLAN = build_load_plan("plan", SERVICES, [], 60.0)
+VOLUNTEER = Actor(1, "KZ")
+Shape = tuple[Operation, str, Failure | None, Operation | None]
+
+
+def named(task: PlannedTask) -> str:
+    return task.service or task.target
+
+
+def service_of(task: PlannedTask) -> Service | None:
+    return SERVICES.get(task.service)
+
+
+def shapes(steps: Sequence[Observation]) -> Counter[Shape]:
+    """Each step by what it was, where, how it ended and what it stood on."""
+    return Counter(
+        (
+            step.operation,
+            step.endpoint,
+            step.failure,
+            None if step.parent is None else steps[step.parent].operation,
+        )
+        for step in steps
+    )
+
+
+def generated(task: PlannedTask, conditions: NetworkConditions) -> list[Observation]:
+    steps = StepLog(conditions, Workload(plan=PLAN).build_schedule(VOLUNTEER).rng)
+    simulate_task(task, service_of(task), steps)
+    return steps.observations
+
+
+def world_of(task: PlannedTask, conditions: NetworkConditions) -> World:
+    """The same hosts, for the fake net."""
+    service = service_of(task)
+    endpoints = service.endpoints if service else ()
+    lone = [] if service else [(task.target.split("/")[2], 443)]
+    places = [(e.host, e.port) for e in endpoints] + lone
+    names: dict[str, tuple[str, ...] | Failure] = {}
+    ports: dict[tuple[str, int], Failure | None] = {}
+    for name, port in places:
+        host = derive_host(name)
+        addresses = (name,) if is_ip_literal(name) else (*host.ipv4, *host.ipv6)
+        names[name] = addresses
+        for address in addresses:
+            unreachable = ":" in address and not conditions.ipv6
+            ports[address, port] = Failure.NETWORK_UNREACHABLE if unreachable else None
+    world = World(names=names, ports=ports, pages=_pages(task, urls_of(service)))
+    for (address, port), failure in ports.items():
+        world.speeches[address, port] = failure or "an answer"
+    return world
+
+
+def urls_of(service: Service | None) -> Iterable[tuple[str, int]]:
+    for endpoint in service.endpoints if service else ():
+        if endpoint.kind in ("http", "https", "websocket"):
+            yield make_url(endpoint), 101 if endpoint.kind == "websocket" else 200
+
+
+def _pages(task: PlannedTask, urls: Iterable[tuple[str, int]]) -> dict[str, Failure | Page]:
+    pages: dict[str, Failure | Page] = {url: Page(status=status) for url, status in urls}
+    return pages or {task.target: Page()}
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "both_families"])
+@pytest.mark.parametrize("task", PLAN.tasks, ids=named)
+async def test_planned_task_takes_the_real_experiments_steps(task: PlannedTask, ipv6: bool) -> None:
+    conditions = NetworkConditions(ipv6=ipv6)
+    target = Target(value=task.target or task.service, service=service_of(task))
+    real = await observed(task.experiment, target, world_of(task, conditions))
+    assert shapes(generated(task, conditions)) == shapes(real)
+
+
+def test_habit_of_each_planned_experiment_names_its_version() -> None:
+    for task in PLAN.tasks:
+        assert VISIT_POLICIES[task.experiment].version == find_experiment(task.experiment).version
+
+
+def test_default_load_is_56_results_of_48_observations_an_hour() -> None:
+    """By the plan's intervals; one control's own hour has the countries' sites besides."""
+    workload = Workload(plan=PLAN)
+    results = [hour(workload, Actor(number, "KZ")) for number in range(12)]
+    counts = [len(result.observations) for each in results for result in each]
+    assert len(counts) / len(results) == pytest.approx(56, rel=0.05)
+    assert sum(counts) / len(counts) == pytest.approx(48, rel=0.1)
+    control = hour(workload, Actor(99, "ZZ", control=True))
+    sites = sum(task.role == "control" for task in PLAN.tasks)
+    assert len(control) == pytest.approx(56 + sites, abs=6)
+    assert {"outside_in"} == {r.experiment for r in control} - {
+        r.experiment for each in results for r in each
+    }
+
+
+def hour(workload: Workload, actor: Actor) -> list[Measurement]:
+    schedule = workload.build_schedule(actor)
+    schedule.start(0.0)
+    results = []
+    while (run := schedule.next_run(0.0)).at_s < 3_600:
+        results.append(workload.measure(actor, run, run.at_s, 10**15, 1))
+    return results
+
+
+def test_same_seed_makes_the_same_load_and_another_does_not() -> None:
+    first, again, other = (
+        [result.observations for result in hour(Workload(plan=PLAN, seed=seed), VOLUNTEER)][:20]
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_scenarios_services_come_as_often_as_it_says() -> None:
+    tasks = {
+        named(task): task
+        for task in build_load_plan("plan", SERVICES, ["signal", "news"], 30).tasks
+    }
+    assert (tasks["signal"].experiment, tasks["signal"].interval_s) == ("signal", 30)
+    assert (tasks["news"].experiment, tasks["news"].target) == ("web", "https://www.news.example/")
+    assert tasks["whatsapp"].interval_s == 600
+
+
+def test_load_of_the_scenario_alone_is_its_pages() -> None:
+    tasks = build_load_plan("scenario", SERVICES, ["signal", "news"], 30).tasks
+    assert [(task.experiment, task.service) for task in tasks] == [
+        ("web", "signal"),
+        ("web", "news"),
+    ]
+    assert build_load_plan("none", SERVICES, ["signal"], 30).tasks == ()
+
+
+def test_overdue_run_comes_now_and_once() -> None:
+    schedule = Workload(plan=PLAN).build_schedule(VOLUNTEER)
+    schedule.start(0.0)
+    late = [schedule.next_run(100_000.0) for _ in schedule.tasks]
+    assert {run.at_s for run in late} == {100_000.0}
+    assert len({run.task_index for run in late}) == len(schedule.tasks)
+    assert schedule.next_run(100_000.0).at_s > 100_000.0
+
+
+def test_speed_divides_the_intervals() -> None:
+    slow, fast = (
+        Workload(plan=PLAN, speed=speed).build_schedule(VOLUNTEER) for speed in (1.0, 10.0)
+    )
+    for schedule in (slow, fast):
+        schedule.start(0.0)
+    assert [run.task_index for run in (slow.next_run(0.0), slow.next_run(0.0))] == [
+        run.task_index for run in (fast.next_run(0.0), fast.next_run(0.0))
+    ]
+    assert fast.next_run(0.0).at_s == pytest.approx(slow.next_run(0.0).at_s / 10)

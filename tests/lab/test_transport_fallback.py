@@ -1,0 +1,276 @@
+"""The collector blocked in each way, and the country cut: word arrives, by itself where there is
+any way, else by hand; and all that was measured is there in the end, each result once.
+
+What it took is printed: seconds from the agents' start to a way that is open, as the agent has it,
+to the first word of the new life at the collector, and to the fourth new result. Batches are closed
+every half minute.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.country.country import Country, country
+from lab.country.interference import Interference
+from lab.country.topology import (
+    BEACON_ZONE,
+    COLLECTOR,
+    CONTROL,
+    DOMESTIC,
+    DOMESTIC_WEB,
+    small_country,
+)
+from lab.country.world import require_for_test
+from support.programs import agent, ask, eventually, module_command
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+NAME = "collector.example"
+STREAM, POST, FRONT = f"stream://{NAME}:7443", f"post://{NAME}:7444", f"post://{CONTROL}:7444"
+FRONT += " as www.example.net"
+BOTH = (COLLECTOR, CONTROL)
+RELAY_PORT = 7446
+CUT = (Interference(kind="abroad_cut"),)
+# What the network does, and the ways by which results may arrive all the same; none where it takes
+# a hand.
+CASES: dict[str, tuple[tuple[Interference, ...], tuple[str, ...]]] = {
+    "open": ((), (STREAM,)),
+    "name": ((Interference(kind="dns_nxdomain", names=(NAME,)),), (STREAM,)),
+    "lie": ((Interference(kind="dns_bogon", names=(NAME,)),), (STREAM,)),
+    "silence": ((Interference(kind="dns_dropped", names=(NAME,)),), (STREAM,)),
+    "sni": ((Interference(kind="sni_reset", names=(NAME,)),), (STREAM,)),
+    "packets": (
+        tuple(Interference(kind="freeze", addresses=BOTH, port=p) for p in (7443, 7444)),
+        (POST,),
+    ),
+    "bytes": ((Interference(kind="freeze", addresses=BOTH, size=16_000),), (STREAM, POST)),
+    "address": ((Interference(kind="address_dropped", addresses=(COLLECTOR,)),), (FRONT,)),
+    "both": (
+        (Interference(kind="address_dropped", addresses=BOTH),),
+        (f"{STREAM} by proxy", f"{POST} by proxy"),
+    ),
+    "loss": ((Interference(kind="lossy"),), (STREAM, POST, FRONT)),
+    "portal": ((Interference(kind="portal"),), (STREAM, POST, FRONT)),
+    "lent": ((), (STREAM,)),
+    "dark": (CUT, ("relay://",)),
+    "hand": (CUT, ()),
+}
+BY_HAND, BY_DNS = "hand", "portal"
+BLOCKED = set(CASES) - {"open", "lent"}
+WITHIN_S = 300  # lost packets have bad luck now and then; mostly each takes less than a minute
+LAST = 20  # results that an agent may still hold when it is stopped
+PLAN = {
+    "heartbeat_s": 2,
+    "limits": {"bytes_per_month": 10**12, "target_pause_s": 1},
+    "tasks": [
+        {"experiment": "connectivity", "service": "anchors", "interval_s": 10},
+        {"experiment": "tcp", "target": "www.example.com:443", "interval_s": 10},
+    ],
+}
+ENTRANCES = [
+    {"carrier": "stream", "endpoint": f"{NAME}:7443"},
+    {"carrier": "post", "endpoint": f"{NAME}:7444"},
+    {"carrier": "post", "endpoint": f"{CONTROL}:7444", "server_name": "www.example.net"},
+]
+COLLECTS = {
+    "post": {"listen": "0.0.0.0:7444"},
+    "dns": {"listen": f"{COLLECTOR}:53", "zone": BEACON_ZONE},
+    "entrances": ENTRANCES,
+}
+REGIONS = {f"KZ-{number:02}": name for number, name in enumerate(CASES, 1)}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Country]:
+    require_for_test()
+    networks = {name: {name: 1} for name in CASES}
+    regions = {name: region for region, name in REGIONS.items()}
+    with country(tmp_path / "country", small_country(networks, regions)) as made:
+        made.collect(PLAN, COLLECTS)
+        proxy = module_command("support.proxy_server", "socks5", DOMESTIC_WEB, "1080")
+        made.start(DOMESTIC, "proxy", proxy)
+        _configure(made)
+        made.populate()
+        eventually(lambda: _stored(made).keys() == CASES.keys(), "word of every agent", 90)
+        yield made
+
+
+def _configure(made: Country) -> None:
+    """What its owner chose: a proxy, a last word by DNS, to lend its line."""
+    made.configure_agent("both-both-1", {"uplink": {"proxy": f"socks5://{DOMESTIC_WEB}:1080"}})
+    made.configure_agent("portal-portal-1", {"uplink": {"beacon": True}})
+    made.configure_agent("lent-lent-1", {"relay": {"listen": f"0.0.0.0:{RELAY_PORT}"}})
+
+
+def _rows(made: Country, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield measurements of volunteers with their networks, by the regions that they declare."""
+    for row in made.measurements(**query):
+        if row["role"] == "volunteer" and row["vantage"]["region"] in REGIONS:
+            yield REGIONS[row["vantage"]["region"]], row
+
+
+def _stored(made: Country) -> dict[str, list[int]]:
+    """Sequences that the collector has, by the network that made them."""
+    found: dict[str, list[int]] = {}
+    for name, row in _rows(made):
+        found.setdefault(name, []).append(int(row["sequence"]))
+    return found
+
+
+def _lend(made: Country) -> None:
+    """The neighbour's line, which the one in the dark was given before."""
+    (place,) = made.topology.network("lent").agents
+    where = f"{place.address}:{RELAY_PORT}"
+    told = ask(agent("relay", where, "--json", "--state", made.folder / place.name))
+    made.configure_agent("dark-dark-1", {"uplink": {"relays": [json.loads(told)["line"]]}})
+
+
+def test_word_gets_out_of_each(lab: Country) -> None:
+    _lend(lab)
+    lab.power_cut(list(lab.agents.keys() - {"control"}))
+    before = {name: max(numbers) for name, numbers in _stored(lab).items()}
+    for name, (blocks, _) in CASES.items():
+        for block in blocks:
+            lab.gates[name].apply(block)
+    lab.replace_plan(PLAN | {"heartbeat_s": 3})
+    for place in lab.topology.agents:  # what they wrote down before says nothing of now
+        (lab.folder / place.name / "status.json").unlink(missing_ok=True)
+    passage = Passage(lab, before, time.monotonic())
+    for place in lab.topology.agents:
+        lab.start_place(place)
+    try:
+        _by_dns_then_in(lab, passage)
+        _by_voice(lab, passage)
+        eventually(passage.complete, "results past every block, by the way that is open", WITHIN_S)
+        _by_file(lab, passage)
+        eventually(lambda: _planned(lab), "the newest plan with everybody", 60)
+    finally:
+        passage.tell()
+    lab.stop_agents()
+    _hand_in_what_is_left(lab)
+    given = {name: lab.given(f"{name}-{name}-1") for name in CASES}
+    whole = {name: list(range(1, count + 1)) for name, count in given.items()}
+    what = f"what everybody measured, each once: {given}"
+    eventually(lambda: {n: sorted(s) for n, s in _stored(lab).items()} == whole, what, 60)
+    _tried_is_told(lab)
+
+
+def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
+    """Behind a portal a last word goes by DNS; then somebody pays."""
+
+    def word() -> bool:
+        passage.look()
+        return bool(lab.told(f"{BY_DNS}-{BY_DNS}-1").get("last_word_us"))
+
+    eventually(word, "the collector's answer to a word by DNS", WITHIN_S)
+    passage.note(BY_DNS, "a word by DNS")
+    lab.gates[BY_DNS].lift_all()
+
+
+def _by_voice(lab: Country, passage: "Passage") -> None:
+    """A code over the telephone."""
+    name = f"{BY_HAND}-{BY_HAND}-1"
+
+    def tested() -> bool:
+        passage.look()
+        return bool(lab.told(name).get("lives", {}).get("foreign", ("",))[0] == "fails")
+
+    eventually(tested, "what answers in the dark, as the agent has it", WITHIN_S)
+    said = ask(agent("code", "--words", "--state", lab.folder / name)).splitlines()[0]
+    assert "hosts abroad" in lab.import_("code", *said.split())
+    passage.note(BY_HAND, "a code by voice")
+
+
+def _is_cut_off(lab: Country, name: str) -> bool:
+    """Return whether the agent says that it is not connected, and measures on."""
+    status = json.loads(ask(agent("status", "--json", "--state", lab.folder / name)))
+    return not status["connected"] and status["queued_measurements"] >= 4
+
+
+def _by_file(lab: Country, passage: "Passage") -> None:
+    """Export results and import receipts while the agent stays offline."""
+    state, stick = lab.folder / f"{BY_HAND}-{BY_HAND}-1", lab.folder / "stick"
+    eventually(lambda: _is_cut_off(lab, state.name), "the agent to measure on while cut off", 120)
+    ask(agent("export", stick, "--state", state))
+    lab.import_("bundle", str(stick))
+    passage.note(BY_HAND, "a file")
+    ask(agent("export", "--receipts", f"{stick}.receipts", "--state", state))
+
+    def arrived() -> bool:
+        passage.look()
+        return BY_HAND in passage.took
+
+    eventually(arrived, "the file's results", 60)
+
+
+def _planned(lab: Country) -> bool:
+    """By session, by lone envelopes, by a relay, with receipts by file."""
+    versions = {name: lab.told(f"{name}-{name}-1").get("plan_version", 0) for name in CASES}
+    return len(set(versions.values())) == 1 and min(versions.values()) > 1
+
+
+def _hand_in_what_is_left(lab: Country) -> None:
+    """Little, but for who takes a hand anyhow."""
+    left = lab.hand_in(f"{name}-{name}-1" for name in CASES)
+    assert [n for n in left if left[n] > LAST and n != f"{BY_HAND}-{BY_HAND}-1"] == []
+
+
+def _tried_is_told(lab: Country) -> None:
+    """What failed on the way to the collector is a measurement like any other."""
+    told = {name for name, row in _rows(lab, experiment="uplink")}
+    assert told >= BLOCKED - {"bytes", "loss"}, "where every try may go well, nothing need be told"
+
+
+@dataclass
+class Passage:
+    """What came past the blocks, when, and by which ways."""
+
+    lab: Country
+    before: dict[str, int]
+    began: float
+    took: dict[str, float] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)  # any word
+    ways: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in CASES})
+    there: dict[str, float] = field(default_factory=dict)  # by a way that is open
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self.began
+
+    def note(self, name: str, way: str) -> None:
+        """By hand, or by DNS."""
+        self.first.setdefault(name, self._now)
+        self.ways[name].add(f"{way} ({self._now:.0f} s)")
+
+    def look(self) -> None:
+        for name, numbers in _stored(self.lab).items():
+            fresh = max(numbers) - self.before.get(name, 0)
+            if fresh > 0:
+                self.first.setdefault(name, self._now)
+            if fresh > 3:
+                self.took.setdefault(name, self._now)
+        for name, seen in self.ways.items():
+            told = self.lab.told(f"{name}-{name}-1")
+            seen |= {str(told["way"])} if told.get("connected") else set()
+            if self._as_expected(name):
+                self.there.setdefault(name, self._now)
+
+    def complete(self) -> bool:
+        self.look()
+        alone = CASES.keys() - {BY_HAND}
+        return self.took.keys() >= alone and all(map(self._as_expected, alone))
+
+    def tell(self) -> None:
+        for name, seen in self.ways.items():
+            there = f"{self.there[name]:5.1f}" if name in self.there and CASES[name][1] else "    -"
+            first, took = self.first.get(name, -1), self.took.get(name, -1)
+            ways = ", ".join(sorted(seen))
+            print(f"{name:8} way {there} s, word {first:5.1f} s, results {took:5.1f} s  {ways}")
+
+    def _as_expected(self, name: str) -> bool:
+        expected = CASES[name][1]
+        return not expected or any(way.startswith(expected) for way in self.ways[name])

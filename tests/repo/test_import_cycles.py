@@ -1,0 +1,67 @@
+"""No two source files import each other in a circle, imports inside functions included."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def source_modules(source: str) -> dict[str, Path]:
+    """Map each module below a source root to its file."""
+    root = ROOT / source
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in root.rglob("*.py")
+        if "_pb2" not in path.name and (source != "agent" or "raw" not in path.parts)
+    }
+
+
+SOURCES = ("agent", "agent/raw", "collector", "proto")
+MODULES = {name: path for source in SOURCES for name, path in source_modules(source).items()}
+
+
+def imported_modules(tree: ast.AST, modules: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the modules that a file imports, each submodule by its own name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in modules else node.module
+
+
+def find_cycle(sources: Mapping[str, str]) -> list[str]:
+    """Return one circle of modules, by their source text; empty where there is none."""
+    names = {name: Path(name) for name in sources}
+    graph = {
+        name: {other for other in imported_modules(ast.parse(text), names) if other != name}
+        for name, text in sources.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_source_files_import_each_other_in_no_circle() -> None:
+    assert find_cycle({name: path.read_text() for name, path in MODULES.items()}) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "has_cycle"),
+    [
+        ({"a": "import b", "b": ""}, False),
+        ({"a": "import b", "b": "def f():\n    from a import x"}, True),
+        ({"p": "from p import q", "p.q": "from p import r", "p.r": ""}, False),
+        ({"p": "from p.q import x", "p.q": "from p import y"}, True),
+    ],
+    ids=["one way", "inside a function", "submodules", "through a package"],
+)
+def test_circle_is_recognised(sources: dict[str, str], has_cycle: bool) -> None:
+    assert bool(find_cycle(sources)) is has_cycle

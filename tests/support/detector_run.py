@@ -1,0 +1,132 @@
+"""A detector on a real journal in virtual time: rows come when they were written, and it looks."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.keys import SigningKey
+from heliograph_collector.app.detector_runner import DetectorRunner
+from heliograph_collector.detect.state import DetectorConfig
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.incidents.record import parse_timestamp
+from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
+from heliograph_collector.model.signals import (
+    SECOND_US,
+    Fault,
+    Goodbye,
+    OfflineReport,
+    VantageArrival,
+    VantageLoss,
+)
+from heliograph_collector.store.clickhouse import StoreError
+from heliograph_collector.store.journal.journal import Journal
+from support.hand_clock import HandClock
+from support.journal_rows import SECRET, row_of
+from support.presence_model import Signals, at
+
+KEY = SigningKey(b"k" * 32)
+
+
+@dataclass
+class FakeStore:
+    """What the store would remember."""
+
+    stored: list[StoredVote] = field(default_factory=list)
+    world: list[WorldTally] = field(default_factory=list)
+    asked: list[tuple[str, str, int, int]] = field(default_factory=list)
+    failures: list[StoreError] = field(default_factory=list)  # the first answers
+
+    async def opinions(
+        self, service: str, country: str, since_us: int, until_us: int
+    ) -> Sequence[StoredVote]:
+        self.asked.append((service, country, since_us, until_us))
+        if self.failures:
+            raise self.failures.pop(0)
+        return [o for o in self.stored if since_us <= o.started_us < until_us]
+
+    async def world_tally(
+        self,
+        service: str,
+        not_country: str,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        fresh_s: int = 0,
+    ) -> Sequence[WorldTally]:
+        return [w for w in self.world if since_us <= w.start_us < until_us]
+
+
+class DetectorRun:
+    """Open it with `async with`; a second one on the folder is the collector after a restart."""
+
+    def __init__(self, data: Path, *, start_s: float = 0.0, k_anonymity: int = 5) -> None:
+        self.data = data
+        self.clock = HandClock(at(start_s))
+        self.bus = EventBus("b", memory=100_000)
+        self.store = FakeStore()
+        self.journal = Journal(data / "journal.db")
+        self.registry = CollectorRegistry()
+        study = DetectorConfig(
+            data=data, journal=self.journal.id, secret=SECRET, key=KEY,
+            versions={"heliograph": "0"}, k_anonymity=k_anonymity,
+        )  # fmt: skip
+        self.detector = DetectorRunner(
+            study, self.journal, self.store, clock=self.clock, bus=self.bus, registry=self.registry
+        )
+
+    async def __aenter__(self) -> "DetectorRun":
+        await self.detector.restore_state()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.journal.close()
+
+    async def play(self, rows: Iterable[JournalRow], until_s: float, tick_s: float = 5.0) -> None:
+        """Until that second of the world, a look every `tick_s`."""
+        waiting = sorted(rows, key=lambda row: row.received_us)
+        while self.clock.wall < at(until_s):
+            now_us = min(at(until_s), self.clock.wall + int(tick_s * SECOND_US))
+            self.clock.advance_us(now_us - self.clock.wall)
+            due = [row for row in waiting if row.received_us <= now_us]
+            del waiting[: len(due)]
+            if due:
+                await self.journal.append(due)
+            await self.look()
+
+    async def look(self) -> None:
+        while not await self.detector.advance():
+            pass
+
+    def took(self, block: Block) -> None:
+        self.detector.on_block(block)
+
+    def confirmed(self) -> list[dict[str, Any]]:
+        """All incidents that ever were, oldest first."""
+        return [i for i in reversed(self.detector.book.incidents()) if i["confirmed"]]
+
+    def alerts(self, id_: str) -> list[str]:
+        """The changes subscribers were called for."""
+        return [e.body["change"] for e in self.detector.book.entries_of(id_) if e.body["alert"]]
+
+
+def rows_of(signals: Signals) -> list[JournalRow]:
+    """Words from the dark are no rows: they are what envelopes come to."""
+    told: list[VantageArrival | Goodbye | VantageLoss | Fault] = [
+        s for s in signals if not isinstance(s, OfflineReport)
+    ]
+    rows = [row_of(signal) for signal in told]
+    return sorted(rows, key=lambda row: row.received_us)
+
+
+def seconds(moment: str) -> float:
+    """Of a moment in a record, since the world began."""
+    return (parse_timestamp(moment) - at(0)) / SECOND_US
+
+
+def holds(bracket: dict[str, str], second: float, slack_s: float = 0.0) -> bool:
+    earliest, latest = seconds(bracket["earliest"]), seconds(bracket["latest"])
+    return earliest - slack_s <= second <= latest + slack_s

@@ -1,0 +1,254 @@
+"""The processes of the load bench, and what its table is made of."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from heliograph_lab.simulate.channel import CollectorEndpoint
+from heliograph_lab.simulate.report import Cost, read_cost
+from heliograph_lab.simulate.subscriber import IncidentSubscriber
+from support.load_sender import Enrol, Report, Seal, Send
+
+TESTS = Path(__file__).parents[1]
+LINE = 256 * 1_048_576
+LOOK_S = 0.4
+LAG_LOOK_S = 1.0
+
+
+@dataclass
+class Sender:
+    """The load generator, from the parent's side."""
+
+    process: asyncio.subprocess.Process
+
+    async def _ask(self, line: bytes) -> Report:
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(line + b"\n")
+        await stdin.drain()
+        answer = await stdout.readline()
+        assert answer, "the load generator ended"
+        return msgspec.json.decode(answer, type=Report)
+
+    async def enrol(self, order: Enrol) -> Report:
+        return await self._ask(msgspec.json.encode(order))
+
+    async def seal(self, order: Seal) -> Report:
+        return await self._ask(b"seal " + msgspec.json.encode(order))
+
+    async def send(self, *, paced: bool) -> Report:
+        return await self._ask(b"send " + msgspec.json.encode(Send(paced=paced)))
+
+    async def connect(self, door: CollectorEndpoint) -> None:
+        await self._ask(b"connect " + msgspec.json.encode(door))
+
+    async def leave(self) -> None:
+        await self._ask(b"leave")
+
+    async def join(self, door: CollectorEndpoint) -> None:
+        await self._ask(b"join " + msgspec.json.encode(door))
+
+    async def keep(self, file: Path) -> None:
+        await self._ask(b"keep " + str(file).encode())
+
+
+@asynccontextmanager
+async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A module of tests/support as a process, killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *words),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=TESTS,
+        limit=LINE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def answer_of(*words: str) -> dict[str, Any]:
+    """The JSON that such a program prints and ends with."""
+    async with program(*words) as process:
+        output, _ = await process.communicate()
+        assert process.returncode == 0, words
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+
+@dataclass
+class Reader:
+    """Asks the collector over HTTP, as an operator and as anybody does."""
+
+    http: str
+    password: str
+    _session: aiohttp.ClientSession | None = None
+
+    async def get(self, path: str, **asked: str) -> Any:
+        session = self._session = self._session or aiohttp.ClientSession()
+        headers = {"Authorization": f"Bearer {self.password}"}
+        url = f"http://{self.http}{path}"
+        async with session.get(url, params=asked, headers=headers) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def visible(self) -> int:
+        """Volunteers' results that the aggregation counts: judged, stored, there for everybody."""
+        document = await self.get("/api/v1/aggregation")
+        return int(document["result"]["measurement_count"])
+
+    async def newest_us(self) -> int:
+        """When the newest result that has its verdicts was received, 0 for none."""
+        found = (await self.get("/api/v1/measurements", limit="1"))["measurements"]
+        return _us(found[0]["received"]) if found else 0
+
+    async def is_blocked(self, country: str, service: str) -> bool:
+        asked = {"country": country, "service": service, "state": "blocked", "limit": "1"}
+        return bool((await self.get("/api/v1/measurements", **asked))["measurements"])
+
+
+def _us(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1e6)
+
+
+@dataclass
+class Phase:
+    """What was measured while one stretch of load was sent."""
+
+    name: str
+    sent: Report
+    cpu_us: float = 0.0  # of the collector, a result
+    rss_mib: float = 0.0
+    drained_s: float = 0.0  # from the first result sent to the last visible
+    lag_s: float = 0.0  # the longest time that the newest visible result was old by
+    blocked_s: float | None = None  # from the planted block's first result to its verdict
+    incident_s: float | None = None  # … to the public row
+    confirmed_s: float | None = None
+
+    @property
+    def results(self) -> int:
+        return self.sent.results
+
+    def latency_ms(self, share: float) -> float:
+        ordered = sorted(self.sent.latencies_ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass
+class Stretch:
+    """Sends what is sealed, and watches what becomes of it."""
+
+    sender: Sender
+    reader: Reader
+    pid: int
+    before: int  # results that were visible already
+    watch: IncidentSubscriber | None = None
+    country: str = ""
+    service: str = ""
+    patience_s: float = 240.0
+
+    async def run(self, name: str, *, paced: bool, sealed: Report, incident_s: float) -> Phase:
+        """Until all of it is visible, and the planted block (if any) was published or the
+        patience for it is over."""
+        cost_before = self._cost()
+        if paced:
+            await asyncio.sleep(max(0.0, sealed.begun_us / 1e6 - time.time()))
+        began_s = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(self.sender.send(paced=paced))
+            blocked = group.create_task(self._blocked())
+            drained = group.create_task(self._drained(sending, sealed.volunteers, began_s))
+            lag = group.create_task(self._lag(drained))
+        cost_after = self._cost()
+        phase = Phase(name, sending.result())
+        phase.cpu_us = 1e6 * (cost_after.cpu_s - cost_before.cpu_s) / phase.results
+        phase.rss_mib, phase.drained_s = cost_after.rss_kib / 1_024, drained.result()
+        phase.lag_s = lag.result()
+        if self.service:
+            planted_us = phase.sent.planted_us
+            phase.blocked_s = (blocked.result() - planted_us) / 1e6 if planted_us else None
+            await self._published(phase, incident_s)
+        return phase
+
+    def _cost(self) -> Cost:
+        found = read_cost(self.pid, time.monotonic)
+        assert found is not None, "the collector ended"
+        return found
+
+    async def _drained(
+        self, sending: "asyncio.Task[Report]", volunteers: int, began_s: float
+    ) -> float:
+        """Asked once all is sent: the question costs the collector as much as some results."""
+        await sending
+        wanted, visible = self.before + volunteers, await self.reader.visible()
+        end_s = time.monotonic() + self.patience_s
+        while visible < wanted:
+            assert time.monotonic() < end_s, f"{visible} results visible, not {wanted}"
+            await asyncio.sleep(LOOK_S)
+            visible = await self.reader.visible()
+        return time.monotonic() - began_s
+
+    async def _lag(self, drained: "asyncio.Task[float]") -> float:
+        """How old the newest visible result is, at most, from when the first was visible on."""
+        first_us, most_s = await self.reader.newest_us(), 0.0
+        while not drained.done():
+            await asyncio.sleep(LAG_LOOK_S)
+            newest_us = await self.reader.newest_us()
+            if newest_us > first_us:
+                most_s = max(most_s, time.time() - newest_us / 1e6)
+        return most_s
+
+    async def _blocked(self) -> float:
+        """When its first verdict can be read, in wall microseconds."""
+        if not self.service:
+            return 0.0
+        end_s = time.monotonic() + self.patience_s
+        while not await self.reader.is_blocked(self.country, self.service):
+            assert time.monotonic() < end_s, f"no verdict says that {self.service} is blocked"
+            await asyncio.sleep(LOOK_S)
+        return time.time() * 1e6
+
+    async def _published(self, phase: Phase, incident_s: float) -> None:
+        """The public row, and that it is confirmed."""
+        if self.watch is None or not incident_s:
+            return
+        onset_s = time.monotonic() - (time.time() - phase.sent.planted_us / 1e6)
+        until_s = onset_s + incident_s
+        while time.monotonic() < until_s and phase.confirmed_s is None:
+            await asyncio.sleep(LOOK_S)
+            for seen in self.watch.incidents.values():
+                if seen.scope.get("service") == self.service:
+                    phase.incident_s = seen.first_s - onset_s
+                    phase.confirmed_s = (
+                        None if seen.confirmed_s is None else seen.confirmed_s - onset_s
+                    )
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of equal width; the first is text, the others numbers."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(widths[at]) if at in (0, len(row) - 1) else cell.rjust(widths[at])
+            for at, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
+    )

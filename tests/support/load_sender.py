@@ -1,0 +1,362 @@
+"""Seals a fleet's results beforehand, then sends them over real sessions: the load of the bench.
+
+Run as a program it reads orders as JSON lines and answers each with a report. So its CPU is that of
+a process of its own, and sealing costs nothing while the collector is measured.
+"""
+
+import asyncio
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import grpc
+import msgspec
+
+from heliograph import envelope, keys
+from heliograph.clock import SystemClock
+from heliograph.codec import plan_from_pb
+from heliograph.v1 import envelope_pb2, intake_pb2_grpc, plan_pb2
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_lab.simulate.agent import VERSION, derive_key
+from heliograph_lab.simulate.channel import Channels, CollectorEndpoint
+from heliograph_lab.simulate.measuring import build_batch
+from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.visits import InterferenceMethod
+from heliograph_lab.simulate.workload import Run, Workload
+
+CLOCK = SystemClock()
+IN_FLIGHT = 16  # of one agent, as the real one keeps
+SEAL_US = 6_000  # a result, with room: sealed earlier, the sending waits
+MAX_LINE = 64 * 1_048_576
+Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AgentMessage, pb.CollectorMessage]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrol:
+    """The first order."""
+
+    door: CollectorEndpoint
+    control_token: bytes
+    actors: list[Actor]
+    addresses: dict[int, str]
+    plan: bytes
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """`results` in `seconds`; from `planted_s` on `service` is kept from `country`."""
+
+    results: int
+    seconds: float
+    country: str = ""
+    service: str = ""
+    planted_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """What was sealed; `paced`: at its own times, else as fast as it is acknowledged."""
+
+    paced: bool
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What came of an order."""
+
+    results: int = 0
+    volunteers: int = 0  # whose results they are, but for the controls'
+    cpu_s: float = 0.0
+    took_s: float = 0.0
+    bytes: int = 0
+    observations: int = 0
+    planted_us: int = 0  # wall clock, when the first result that met the planted block was sent
+    begun_us: int = 0
+    receipts: dict[str, int] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    acknowledged_us: list[int] = field(default_factory=list)  # wall clock
+
+
+@dataclass(slots=True)
+class Sealed:
+    """One envelope, ready."""
+
+    at_s: float
+    agent: "Agent"
+    sequence: int
+    message: envelope_pb2.Envelope
+    planted: bool
+
+
+@dataclass(eq=False)
+class Agent:
+    actor: Actor
+    address: str
+    signer: keys.SigningKey
+    sequence: int = 0
+    sealing: bytes = b""
+    channel: "grpc.aio.Channel | None" = None
+    call: "Call | None" = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a call takes one write at a time
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
+    due_s: dict[int, float] = field(default_factory=dict)  # sequence → when it was to be sent
+
+    @property
+    def id(self) -> bytes:
+        return keys.agent_id(self.signer.public)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("x-forwarded-for", self.address),)
+
+
+class Fleet:
+    """All agents of one process."""
+
+    def __init__(self, order: Enrol) -> None:
+        self._order = order
+        plan = plan_from_pb(plan_pb2.Plan.FromString(order.plan))
+        self._workload = Workload(plan=plan, seed=order.seed)
+        self._round = 0
+        self._sealed: list[Sealed] = []
+        self._report = Report()
+        self._left = 0
+        self._all = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._agents = [
+            Agent(actor, order.addresses[actor.number], derive_key(order.seed, actor.number)[0])
+            for actor in order.actors
+        ]
+
+    async def enrol(self, door: CollectorEndpoint) -> None:
+        channels = Channels(door)
+        gate = asyncio.Semaphore(16)
+        async with asyncio.TaskGroup() as group:
+            for agent in self._agents:
+                group.create_task(self._enrol(agent, channels, door, gate))
+
+    async def _enrol(
+        self, agent: Agent, channels: Channels, door: CollectorEndpoint, gate: asyncio.Semaphore
+    ) -> None:
+        token = self._order.control_token if agent.actor.control else door.token
+        request = pb.EnrolRequest(
+            token=token,
+            public_key=agent.signer.public,
+            proof=agent.signer.sign(keys.ENROL, token),
+            agent_version=VERSION,
+        )
+        async with gate, channels.open() as channel:
+            stub = intake_pb2_grpc.IntakeStub(channel)
+            answer = await stub.Enrol(request, timeout=60, metadata=agent.metadata)
+        agent.sealing = answer.sealing_key
+
+    def seal(self, order: Seal) -> Report:
+        """Everything at its time, which begins when this is done. Takes a while."""
+        began = _cpu_s()
+        report = Report(begun_us=CLOCK.wall_us() + order.results * SEAL_US + 500_000)
+        planted = replace(
+            self._workload, interference={(order.country, order.service): InterferenceMethod.RESET}
+        )
+        self._sealed.clear()
+        for agent, run in self._runs(order):
+            service = self._workload.select_tasks(agent.actor)[run.task_index].service
+            meets = (
+                service == order.service
+                and agent.actor.country == order.country
+                and run.at_s >= order.planted_s
+            )
+            workload = planted if meets else self._workload
+            report.volunteers += not agent.actor.control
+            self._sealed.append(self._seal(agent, run, workload, report, meets))
+        report.results, report.cpu_s = len(self._sealed), _cpu_s() - began
+        self._report = report
+        return report
+
+    def _runs(self, order: Seal) -> Iterator[tuple[Agent, Run]]:
+        """The first so many of all agents, at the plan's own mix, in `seconds`."""
+        hour_s = 3_600.0 * order.results / (56.0 * len(self._agents))
+        runs: list[tuple[float, int, Run]] = []
+        for number, agent in enumerate(self._agents):
+            schedule = self._workload.build_schedule(agent.actor)
+            schedule.rng.seed(f"{self._order.seed} {number} {self._round}")
+            schedule.start(0.0)
+            while (run := schedule.next_run(0.0)).at_s < 2 * hour_s:
+                runs.append((run.at_s, number, run))
+        self._round += 1
+        chosen = sorted(runs, key=lambda each: each[:2])[: order.results]
+        scale = order.seconds / chosen[-1][0]
+        for at_s, number, run in chosen:
+            yield self._agents[number], replace(run, at_s=at_s * scale, number=1_000 * self._round)
+
+    def _seal(
+        self, agent: Agent, run: Run, workload: Workload, report: Report, planted: bool
+    ) -> Sealed:
+        ended_us = report.begun_us + int(run.at_s * 1e6)
+        agent.sequence += 1
+        chance = replace(run, number=run.number + agent.sequence)
+        result = workload.measure(agent.actor, chance, 0.0, ended_us, CLOCK.monotonic_us())
+        result = replace(result, started_us=ended_us - result.runtime_us)
+        batch = build_batch(agent.id, VERSION, agent.sequence, result, ended_us, agent.actor)
+        sealed = envelope.seal_batch(batch, agent.signer, agent.sealing)
+        report.bytes += len(sealed)
+        report.observations += len(result.observations)
+        message = envelope_pb2.Envelope.FromString(sealed)
+        return Sealed(run.at_s, agent, agent.sequence, message, planted)
+
+    def keep(self, file: str) -> None:
+        """Write what is sealed down, for the stages one by one."""
+        with open(file, "wb") as output:  # noqa: PTH123 - a path of a JSON line
+            for each in self._sealed:
+                body = each.message.SerializeToString()
+                output.write(len(body).to_bytes(4, "big") + body)
+
+    async def connect(self, door: CollectorEndpoint, group: asyncio.TaskGroup) -> None:
+        """A session each, on a connection of its own, with heartbeats."""
+        channels = Channels(door)
+        gate = asyncio.Semaphore(16)
+        async with asyncio.TaskGroup() as joining:
+            for agent in self._agents:
+                joining.create_task(self._greet(agent, channels, group, gate))
+
+    async def _greet(
+        self, agent: Agent, channels: Channels, group: asyncio.TaskGroup, gate: asyncio.Semaphore
+    ) -> None:
+        async with gate:
+            agent.channel = channels.open()
+            stub = intake_pb2_grpc.IntakeStub(agent.channel)
+            call = agent.call = stub.Session(metadata=agent.metadata)
+            challenge = await call.read()
+            assert isinstance(challenge, pb.CollectorMessage), await call.details()
+            signature = agent.signer.sign(keys.HELLO, challenge.challenge.nonce)
+            actor = agent.actor
+            hello = pb.Hello(
+                agent=agent.id, signature=signature, agent_version=VERSION, epoch="e1", boot="b1",
+                country=actor.country, region=actor.region, access=actor.access,
+            )  # fmt: skip
+            await call.write(pb.AgentMessage(hello=hello))
+        self._tasks.append(group.create_task(self._listen(agent, call)))
+        self._tasks.append(group.create_task(_beat(agent, call)))
+
+    async def leave(self) -> None:
+        """End all sessions without a word."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        for agent in self._agents:
+            if agent.channel is not None:
+                await agent.channel.close()
+
+    async def _listen(self, agent: Agent, call: Call) -> None:
+        while isinstance(message := await call.read(), pb.CollectorMessage):
+            for receipt in message.ack.receipts:
+                status = pb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
+                self._acknowledge(agent, receipt.sequence, status)
+
+    def _acknowledge(self, agent: Agent, sequence: int, status: str) -> None:
+        report = self._report
+        report.receipts[status] = report.receipts.get(status, 0) + 1
+        due_s = agent.due_s.pop(sequence, None)
+        if due_s is not None:
+            report.latencies_ms.append(1e3 * (time.monotonic() - due_s))
+        report.acknowledged_us.append(CLOCK.wall_us())
+        agent.room.release()
+        self._left -= 1
+        if self._left == 0:
+            self._all.set()
+
+    async def send(self, order: Send) -> Report:
+        """Until all of it is answered."""
+        report = self._report
+        report.receipts, report.latencies_ms, report.acknowledged_us = {}, [], []
+        self._left = len(self._sealed)
+        self._all.clear()
+        wait_s = (report.begun_us - CLOCK.wall_us()) / 1e6
+        if order.paced:
+            await asyncio.sleep(max(0.0, wait_s))
+        began_s, began_cpu_s = time.monotonic(), _cpu_s()
+        by_agent: dict[Agent, list[Sealed]] = {}
+        for each in self._sealed:
+            by_agent.setdefault(each.agent, []).append(each)
+        async with asyncio.TaskGroup() as group:
+            for agent, mine in by_agent.items():
+                group.create_task(self._send_all(agent, mine, began_s, paced=order.paced))
+            await self._all.wait()
+        report.took_s, report.cpu_s = time.monotonic() - began_s, _cpu_s() - began_cpu_s
+        return report
+
+    async def _send_all(
+        self, agent: Agent, mine: list[Sealed], began_s: float, *, paced: bool
+    ) -> None:
+        assert agent.call is not None
+        for each in mine:
+            due_s = began_s + each.at_s
+            if paced:
+                await asyncio.sleep(due_s - time.monotonic())
+            await agent.room.acquire()
+            agent.due_s[each.sequence] = due_s if paced else time.monotonic()
+            if each.planted and not self._report.planted_us:
+                late_s = time.monotonic() - due_s
+                self._report.planted_us = CLOCK.wall_us() - int(late_s * 1e6)
+            async with agent.writing:
+                await agent.call.write(pb.AgentMessage(envelope=each.message))
+
+
+async def _beat(agent: Agent, call: Call) -> None:
+    while True:
+        await asyncio.sleep(15)
+        heartbeat = pb.Heartbeat(sent_us=CLOCK.wall_us(), link="online")
+        async with agent.writing:
+            await call.write(pb.AgentMessage(heartbeat=heartbeat))
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _answer(report: Report) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def obey(fleet: Fleet, line: bytes, group: asyncio.TaskGroup) -> Report:
+    """One order: a word, then its JSON."""
+    word, _, rest = line.strip().partition(b" ")
+    match word:
+        case b"seal":  # in a thread: meanwhile agents beat
+            order = msgspec.json.decode(rest, type=Seal)
+            return await asyncio.to_thread(fleet.seal, order)
+        case b"send":
+            return await fleet.send(msgspec.json.decode(rest, type=Send))
+        case b"keep":
+            fleet.keep(rest.decode().strip())
+        case b"connect":
+            await fleet.connect(msgspec.json.decode(rest, type=CollectorEndpoint), group)
+        case b"leave":
+            await fleet.leave()
+        case b"join":  # another server has to know the agents as well
+            await fleet.enrol(msgspec.json.decode(rest, type=CollectorEndpoint))
+    return Report()
+
+
+async def main() -> None:
+    """Obeys until nobody orders any more."""
+    reader = asyncio.StreamReader(limit=MAX_LINE)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    order = msgspec.json.decode(await reader.readline(), type=Enrol)
+    fleet = Fleet(order)
+    await fleet.enrol(order.door)
+    _answer(Report(results=len(order.actors)))
+    async with asyncio.TaskGroup() as group:
+        while line := await reader.readline():
+            _answer(await obey(fleet, line, group))
+        raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

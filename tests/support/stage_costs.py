@@ -1,0 +1,181 @@
+"""CPU of each stage of the collector by itself, a result, from the same envelopes: by getrusage.
+
+`python -m support.stage_costs stages DATA ENVELOPES FOLDER` takes the directory of a collector that
+has ended, and a file of envelopes sealed to it; `bulk FOLDER` loads the rows which that left in the
+folder into an empty store. Both print JSON. A process each, since one opens one directory alone.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from heliograph import envelope
+from heliograph.clock import SystemClock
+from heliograph.services import load_shipped_services
+from heliograph.v1 import envelope_pb2
+from heliograph_collector.aggregate.cell_updater import update_bins
+from heliograph_collector.control import Assessor
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.keyring import SealingKeys
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.envelope_opener import check_batch
+from heliograph_collector.judge import judge
+from heliograph_collector.model.records import Block, JournalRow, JudgedMeasurement, RowKind
+from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.store import Store
+
+BLOCK = 64  # as the writer takes them at most
+AT_ONCE = 16  # appends that wait for one commit
+MINUTE_US = 60_000_000
+EXPORTED = "rows.json"
+
+
+class Meter:
+    """Microseconds of CPU, user and system, of all threads."""
+
+    def __init__(self, results: int) -> None:
+        self._results = results
+        self.cpu_us: dict[str, float] = {}
+        self.wall_s: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before, began_s = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        yield
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        spent_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        self.cpu_us[name] = 1e6 * spent_s / self._results
+        self.wall_s[name] = time.perf_counter() - began_s
+
+
+def envelopes_of(file: Path) -> Iterator[envelope_pb2.Envelope]:
+    data, at = file.read_bytes(), 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield envelope_pb2.Envelope.FromString(data[at + 4 : at + 4 + size])
+        at += 4 + size
+
+
+def blocks_of(rows: Sequence[JournalRow]) -> Iterator[Sequence[JournalRow]]:
+    for at in range(0, len(rows), BLOCK):
+        yield rows[at : at + BLOCK]
+
+
+async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
+    """One after the other, each for all envelopes; the first rows of the journal warm the judge."""
+    envelopes = list(envelopes_of(file))
+    meter = Meter(len(envelopes))
+    rows = await _arrive(data, folder, envelopes, meter)
+    names = Pseudonyms(open_keyring(data, []).secret)
+    with meter.stage("decode"):
+        taken = [read_rows(each, names).records for each in blocks_of(rows)]
+    assessor = Assessor(judge, load_shipped_services().services)
+    for each in blocks_of(await _stored(data)):
+        assessor(read_rows(each, names).records)
+    with meter.stage("judge"):
+        judged = [tuple(assessor(each)) for each in taken]
+    counted = await _store(judged, folder, meter)
+    return {"results": len(envelopes), "cpu_us": meter.cpu_us, "wall_s": meter.wall_s, **counted}
+
+
+async def _arrive(
+    data: Path, folder: Path, envelopes: Sequence[envelope_pb2.Envelope], meter: Meter
+) -> list[JournalRow]:
+    fleet, sealers = Fleet(data), SealingKeys(data)
+    roll, now_us = AgentDirectory(fleet), SystemClock().wall_us()
+    with meter.stage("open"):
+        opened = [_open(each, sealers, roll) for each in envelopes]
+    with meter.stage("count"):
+        for each in opened:
+            check_batch(each, now_us)
+    rows = [
+        JournalRow(
+            kind=RowKind.ENVELOPE, agent=each.agent, received_us=now_us + number, country="KZ",
+            asn=9198, prefix=each.agent.hex(), sequence=each.sequence, body=each.compressed,
+            since_s=1,
+        )
+        for number, each in enumerate(opened)
+    ]  # fmt: skip
+    journal = Journal(folder / "journal.db")
+    with meter.stage("journal"):
+        for at in range(0, len(rows), AT_ONCE):
+            await asyncio.gather(*(journal.append([row]) for row in rows[at : at + AT_ONCE]))
+    await journal.close()
+    fleet.close()
+    return [replace(row, position=number) for number, row in enumerate(rows, start=1)]
+
+
+def _open(
+    message: envelope_pb2.Envelope, sealers: SealingKeys, roll: AgentDirectory
+) -> envelope.VerifiedBatch:
+    key = sealers.find(message.key_id)
+    assert key is not None
+    return envelope.open_envelope(
+        message, key, lambda agent: next(iter(roll.list_keys(agent)), None)
+    )
+
+
+async def _stored(data: Path) -> list[JournalRow]:
+    journal = Journal(data / "journal.db")
+    rows = await journal.read(0, 4 * BLOCK, kinds=(RowKind.ENVELOPE,))
+    await journal.close()
+    return rows
+
+
+async def _store(
+    judged: Sequence[tuple[JudgedMeasurement, ...]], folder: Path, meter: Meter
+) -> dict[str, object]:
+    store = Store(f"chdb://{folder}/store")
+    await store.open()
+    first = 1
+    with meter.stage("columns and insert"):
+        for each in judged:
+            block = Block(journal="j", first=first, last=first + len(each) - 1, judged=each)
+            await store.insert_block(block)
+            first = block.last + 1
+    moments = [taken.started_us for each in judged for taken, _ in each]
+    since_us = min(moments) // MINUTE_US * MINUTE_US
+    until_us = (max(moments) // MINUTE_US + 1) * MINUTE_US
+    with meter.stage("cells"):
+        await update_bins(store, since_us, until_us, 60)
+    exported = folder / "exported"
+    exported.mkdir()
+    counts = await store.export(exported)
+    del counts["blocks"]  # marks of the blocks, which merge as they please
+    (exported / EXPORTED).write_text(json.dumps(counts))
+    await store.close()
+    return {
+        "observations": sum(len(t.measurement.observations) for each in judged for t, _ in each),
+        "verdicts": sum(len(verdicts) for each in judged for _, verdicts in each),
+        "rows": sum(counts.values()),
+    }
+
+
+async def bulk(folder: Path) -> dict[str, object]:
+    exported = folder / "exported"
+    rows = json.loads((exported / EXPORTED).read_text())
+    store = Store(f"chdb://{folder}/bulk")
+    await store.open()
+    meter = Meter(rows["measurements"])
+    with meter.stage("bulk"):
+        await store.load(exported, rows)
+    await store.close()
+    return {"cpu_us": meter.cpu_us, "wall_s": meter.wall_s}
+
+
+def main(words: Sequence[str]) -> None:
+    folders = [Path(word) for word in words[1:]]
+    work = stages(*folders) if words[0] == "stages" else bulk(*folders)
+    print(json.dumps(asyncio.run(work)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
