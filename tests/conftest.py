@@ -12,7 +12,8 @@ from hypothesis import settings
 
 from support import browser_reader, quick
 
-FIRST = ("drill", "matrix")  # of the lab: they mostly wait, and all else goes on beside them
+# The lab plays drill and matrix one after the other in one worker; they mostly wait.
+FIRST = "drill"
 
 # On a busy machine any example may take long: the time decides no test.
 settings.register_profile("suite", parent=settings(), deadline=None)
@@ -58,11 +59,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def _turn(item: pytest.Item) -> tuple[bool, float, bool]:
-    """The two that nobody may wait for in the end, then by the time that a test asks for."""
+    """Sort the lab's long group first, then by the time that a test asks for."""
     group = item.get_closest_marker("xdist_group")
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0
-    first = group is not None and group.args[0] in FIRST
+    first = group is not None and group.args[0] == FIRST
     return not first, -seconds, item.get_closest_marker("slow") is None
 
 

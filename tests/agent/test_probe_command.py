@@ -1,7 +1,7 @@
 """The probe command against real servers: what each condition of a network looks like in it.
 
-nginx and unbound are Debian's own; servers that misbehave are small and ours; SYNs are dropped in
-a network namespace. A table per experiment: condition, target, and the steps to be reported.
+nginx and unbound are Debian's own; servers that misbehave are small and ours. A table per
+experiment: condition, target, and the steps to be reported.
 """
 
 import signal
@@ -19,7 +19,6 @@ import pytest
 
 from heliograph.observation import Observation
 from support.loopback_ca import LoopbackCA
-from support.netns import namespace
 from support.nginx import nginx
 from support.ports import free_port
 from support.probe_command import Command, Ran, story
@@ -141,20 +140,6 @@ def test_the_steps_and_failures_are_those_of_the_condition(
     assert (ran.code, ran.err) == (0, "")
 
 
-@pytest.mark.lab
-@pytest.mark.parametrize(
-    ("experiment", "target"), [("web", "https://127.0.0.1:443/"), ("tls", "127.0.0.1:443")]
-)
-def test_dropped_syn_is_a_timeout(experiment: str, target: str, tmp_path: Path) -> None:
-    with namespace() as space:
-        space.filter("tcp dport 443 drop")
-        command = Command(state=tmp_path, inside=space.command(()))
-        ran = command.run(experiment, target, "--json")
-    assert story(ran.observations) == "connect!generic_timeout_error"
-    assert ran.code == 0
-    assert ran.observations[0]["duration_us"] > 5_000_000
-
-
 def test_json_lines_have_the_fields_of_an_observation(runs: Runs) -> None:
     observations = runs["web", "working"].result().observations
     for observation in observations:
@@ -213,19 +198,6 @@ def test_a_terminal_without_the_marks_still_tells_good_from_bad(
     bad = Command(state=tmp_path).run("tcp", target)
     assert good.out.splitlines()[1].startswith("  + connect")
     assert bad.out.splitlines()[1].startswith("  x connect")
-
-
-@pytest.mark.lab
-def test_an_offline_machine_is_said_to_be_offline_and_nothing_else(tmp_path: Path) -> None:
-    """A namespace without a route: the shipped addresses are asked for and nothing leaves it."""
-    with namespace() as space:
-        command = Command(state=tmp_path, inside=space.command(()))
-        link = command.run("connectivity", "")
-        telegram = command.run("telegram", "")
-    assert (link.code, telegram.code) == (0, 0)
-    assert "\nThis machine is offline: no anchor could be asked." in link.out
-    assert "✗" not in telegram.out
-    assert "\nNothing that tells was seen: " in telegram.out
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_agent.net.traceroute.raw_helper import (
-    COMMAND,
-    RawUnavailable,
-    start_raw_helper,
-)
+from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawUnavailable, start_raw_helper
 from support.routers import SERVER, Routers, routers
 
 PORT = 443

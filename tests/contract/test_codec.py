@@ -2,7 +2,8 @@
 
 import string
 from dataclasses import replace
-from typing import Any
+from enum import Enum
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -11,12 +12,11 @@ from hypothesis import strategies as st
 
 from heliograph import codec, plan
 from heliograph import observation as o
-from heliograph.failure import Failure, Operation
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1 import plan_pb2
 
 text = st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
-word = st.text(alphabet=string.ascii_lowercase, max_size=12)
+word = st.text(alphabet=string.ascii_lowercase, max_size=8)
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**63 - 1)
 ports = st.integers(0, 65_535)
@@ -31,40 +31,48 @@ def with_pin(entrance: plan.Entrance) -> plan.Entrance:
     return replace(entrance, pin="ab" * 32) if entrance.carrier is plan.Carrier.RELAY else entrance
 
 
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {str: word, int: u32, bool: st.booleans()}
+
+
+def made(of: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Objects of a dataclass: every field by its type, those that are named as they say."""
+    hints = get_type_hints(of)
+    by_type = {name: by_hint(hint) for name, hint in hints.items() if name not in fields}
+    return st.builds(of, **by_type, **fields)
+
+
+def by_hint(hint: Any) -> st.SearchStrategy[Any]:
+    if hint in BY_TYPE:
+        return BY_TYPE[hint]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(hint)
+    first, *_ = get_args(hint)
+    return tuples(by_hint(first)) if get_origin(hint) is tuple else st.none() | by_hint(first)
+
+
 # fmt: off
-answers = st.builds(o.DnsAnswer, type=word, data=text, ttl_s=u32)
-dns = st.builds(
-    o.Dns, engine=word, resolver=text, name=text, query_type=word,
-    rcode=st.none() | st.integers(0, 4_095), answers=tuples(answers, 4),
+BY_TYPE[o.DnsAnswer] = made(o.DnsAnswer, data=text)
+BY_TYPE[o.DnsReply] = made(o.DnsReply, rcode=st.integers(0, 4_095))
+BY_TYPE[o.Dns] = made(
+    o.Dns, resolver=text, name=text, rcode=st.none() | st.integers(0, 4_095)
 )
-certificates = st.builds(
-    o.Certificate, sha256=word, spki_sha256=word, subject=text, issuer=text, not_before_s=u64,
-    not_after_s=u64,
+BY_TYPE[o.Tcp] = made(o.Tcp, address=text, port=ports)
+BY_TYPE[o.Udp] = made(o.Udp, address=text, port=ports)
+BY_TYPE[o.Certificate] = made(
+    o.Certificate, subject=text, issuer=text, not_before_s=u64, not_after_s=u64
 )
-tls = st.builds(
-    o.Tls, server_name=text, version=word, cipher=word, alpn=word,
-    alert=st.none() | st.integers(0, 255), chain=tuples(certificates),
+BY_TYPE[o.Tls] = made(o.Tls, server_name=text, alert=st.none() | st.integers(0, 255))
+BY_TYPE[o.Arrival] = made(o.Arrival)
+BY_TYPE[o.Http] = made(o.Http, url=text, title=text, server=text, location=text, body_bytes=u64)
+BY_TYPE[o.Exchange] = made(o.Exchange)
+BY_TYPE[o.Hop] = made(o.Hop)
+observations = made(
+    o.Observation, started_us=u64, duration_us=u64, failure_detail=text, parent=st.none()
 )
-http = st.builds(
-    o.Http, method=word, url=text, status=u32, title=text, server=text, location=text,
-    body_bytes=u64, body_sha256=word, truncated=st.booleans(),
-)
-observations = st.builds(
-    o.Observation, operation=st.sampled_from(Operation), started_us=u64, duration_us=u64,
-    failure=st.none() | st.sampled_from(Failure), failure_detail=text, endpoint=word,
-    dns=st.none() | dns, tcp=st.none() | st.builds(o.Tcp, address=text, port=ports),
-    tls=st.none() | tls, http=st.none() | http,
-)
-failed_steps = st.builds(
-    o.FailedStep, endpoint=word, operation=st.sampled_from(Operation),
-    failure=st.sampled_from(Failure),
-)
-outcomes = st.builds(
-    o.Outcome, runs=st.integers(0, 9), not_measured=st.booleans(), failures=tuples(failed_steps)
-)
-summaries = st.builds(
-    o.Summary, runs=st.integers(100, 2**40), span_us=st.integers(0, 10**12), last_sequence=u64,
-    outcomes=tuples(outcomes),
+BY_TYPE[o.FailedStep] = made(o.FailedStep)
+BY_TYPE[o.Outcome] = made(o.Outcome, runs=st.integers(0, 9))
+summaries = made(
+    o.Summary, runs=st.integers(100, 2**40), span_us=st.integers(0, 10**12), last_sequence=u64
 )
 digests = st.builds(
     o.Digest, step_s=st.integers(1, 86_400), classes=st.just(("domestic", "telegram")),
@@ -72,41 +80,27 @@ digests = st.builds(
         lambda span: bytes(byte % 4 for byte in span[0]) * span[1]
     ),
 )
-measurements = st.builds(
-    o.Measurement, experiment=word, experiment_version=u32, target=text, started_us=u64,
-    monotonic_us=u64, boot=word, runtime_us=u64, epoch=word, service=word, sequence=u64,
-    link=st.sampled_from(o.Link), plan_version=u64, services_version=word, not_measured=text,
-    observations=tuples(observations, 5),
+measurements = made(
+    o.Measurement, target=text, started_us=u64, monotonic_us=u64, runtime_us=u64, sequence=u64,
+    plan_version=u64, not_measured=text, observations=tuples(observations, 5),
     clock_offset_us=st.none() | st.integers(-(2**62), 2**62),
     summary=st.none() | summaries, digest=st.none() | digests,
 )
-epochs = st.builds(
-    o.Epoch, id=word, started_us=u64, country=st.sampled_from(["", "KZ", "IR"]),
-    region=st.sampled_from(["", "KZ-ALA"]), access=st.sampled_from(o.Access), ipv4=st.booleans(),
-    ipv6=st.booleans(),
+epochs = made(
+    o.Epoch, started_us=u64, country=st.sampled_from(["", "KZ", "IR"]),
+    region=st.sampled_from(["", "KZ-ALA"]),
 )
-entrances = st.builds(
-    plan.Entrance, carrier=st.sampled_from(plan.Carrier), host=word, port=ports,
-    addresses=tuples(word, 2), server_name=word,
-).map(with_pin)
-endpoints = st.builds(
-    plan.Endpoint, id=word, kind=st.sampled_from(plan.EndpointKind), host=word, port=ports,
-    path=st.just("/") | word.map(lambda w: f"/{w}"), method=st.sampled_from(["GET", "POST"]),
-    group=word, trust=word,
+BY_TYPE[plan.Entrance] = made(plan.Entrance, port=ports, pin=st.just("")).map(with_pin)
+BY_TYPE[plan.Endpoint] = made(
+    plan.Endpoint, port=ports, path=st.just("/") | word.map(lambda w: f"/{w}"),
+    method=st.sampled_from(["GET", "POST"]),
 )
-services = st.builds(
-    plan.Service, name=word, title=text, experiment=word, endpoints=tuples(endpoints)
+BY_TYPE[plan.Service] = made(plan.Service, title=text)
+BY_TYPE[plan.PlannedTask] = made(
+    plan.PlannedTask, target=text, options=st.dictionaries(word, text, max_size=3)
 )
-tasks = st.builds(
-    plan.PlannedTask, experiment=word, role=word, interval_s=u32, service=word, target=text,
-    options=st.dictionaries(word, text, max_size=3),
-)
-plans = st.builds(
-    plan.Plan, version=u64, entrances=tuples(entrances), beacon_zone=word, issued_s=u64,
-    expires_s=u64, services_version=word, services=tuples(services), tasks=tuples(tasks),
-    limits=st.builds(plan.Limits, bytes_per_month=u64, concurrency=u32, target_pause_s=u32),
-    heartbeat_s=u32,
-)
+BY_TYPE[plan.Limits] = made(plan.Limits, bytes_per_month=u64)
+plans = made(plan.Plan, version=u64, issued_s=u64, expires_s=u64)
 # fmt: on
 
 

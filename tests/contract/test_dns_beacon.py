@@ -6,6 +6,7 @@ import pytest
 
 from heliograph import dns_beacon, keys
 from heliograph.voice_code import AHEAD_MIN, CLASSES, PAST_MIN, ServiceState, StatusReport
+from support.values import present
 
 AGENT, COLLECTOR = keys.SigningKey(bytes(range(32))), keys.SealingKey(bytes(range(1, 33)))
 ID = keys.agent_id(AGENT.public)
@@ -20,9 +21,7 @@ def name(minute: int = NOW, zone: str = ZONE) -> str:
 
 
 def sealed(said: str) -> bytes:
-    found = dns_beacon.extract_sealed(said, ZONE)
-    assert found is not None
-    return found
+    return present(dns_beacon.extract_sealed(said, ZONE))
 
 
 def test_what_is_said_is_heard() -> None:
@@ -53,10 +52,8 @@ def test_a_resolver_may_change_its_letters_case() -> None:
 @pytest.mark.parametrize("other", ["", ZONE, f"{ZONE}.", f"www.{ZONE}", "www.example.org", "a.b"])
 def test_other_names_say_nothing(other: str) -> None:
     assert dns_beacon.extract_sealed(other, ZONE) is None
-    assert (
-        dns_beacon.extract_sealed("1" * 63 + "." + "1" * 63 + "." + "1" * 15 + f".{ZONE}", ZONE)
-        is None
-    )
+    digits = f"{'1' * 63}.{'1' * 63}.{'1' * 15}.{ZONE}"
+    assert dns_beacon.extract_sealed(digits, ZONE) is None
 
 
 def test_what_was_changed_in_any_byte_is_refused() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from heliograph import voice_code
 from heliograph.experiments import REGISTRY, Category, ExperimentEntry, category_of, ooni_name
-from heliograph.experiments.options import OptionError, parse_options
 from heliograph.services import load_shipped_services
 from heliograph_collector.sources import ooni
 
@@ -73,9 +72,3 @@ def test_the_manual_names_every_category_that_can_be_opted_out_of() -> None:
 def test_what_this_edition_does_not_know_is_left_out_with_the_network() -> None:
     assert category_of("viber") is Category.MESSENGERS
     assert category_of("not_yet_known") is Category.NETWORK
-
-
-def test_a_collector_reads_options_as_an_agent_does() -> None:
-    assert parse_options(REGISTRY["web"], {"redirects": "0"}) == REGISTRY["web"].config(redirects=0)
-    with pytest.raises(OptionError, match=r"redirects cannot be '11'; allowed: 0 to 10\."):
-        parse_options(REGISTRY["web"], {"redirects": "11"})

@@ -11,25 +11,23 @@ from heliograph.http_envelope import (
     parse_request,
 )
 from heliograph.v1 import intake_pb2 as pb
+from support.values import present
 
 WHOLE = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
 
 
 def test_a_request_is_there_when_its_last_byte_is() -> None:
     assert all(parse_request(WHOLE[:end]) is None for end in range(len(WHOLE)))
-    request = parse_request(WHOLE)
-    assert request is not None
+    request = present(parse_request(WHOLE))
     assert (request.envelope, request.forwarded, request.intermediary) == (b"abc", "", "")
 
 
 def test_it_says_by_which_proxies_it_came_and_whether_the_peer_is_one() -> None:
     more = b"X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2\r\nHeliograph-Place: x\r\n"
-    request = parse_request(WHOLE.replace(b"Host: x\r\n", more))
-    assert request is not None
+    request = present(parse_request(WHOLE.replace(b"Host: x\r\n", more)))
     assert request.forwarded == "192.0.2.1,192.0.2.2"
     assert request.intermediary == "elsewhere"
-    relay = parse_request(WHOLE.replace(b"Host: x", b"heliograph-place: relay"))
-    assert relay is not None
+    relay = present(parse_request(WHOLE.replace(b"Host: x", b"heliograph-place: relay")))
     assert relay.intermediary == "relay"
 
 
@@ -40,8 +38,7 @@ def test_it_says_how_much_of_a_plan_the_agent_has() -> None:
         (b"five", None),
         (b"5 6/" + b"9" * 40, None),
     ):
-        request = parse_request(WHOLE.replace(b"Host: x", b"Heliograph-Plan: " + said))
-        assert request is not None
+        request = present(parse_request(WHOLE.replace(b"Host: x", b"Heliograph-Plan: " + said)))
         assert request.plan == held
 
 

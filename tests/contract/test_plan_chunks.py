@@ -15,6 +15,7 @@ from heliograph.plan_chunks import (
     parse_progress,
 )
 from heliograph.v1 import intake_pb2 as pb
+from support.values import present
 
 RNG = random.Random(3)
 SIGNED = RNG.randbytes(9_000)  # which no compression makes small
@@ -22,17 +23,14 @@ PACKED = pack_plan(SIGNED)
 
 
 def given(held: pb.PlanHeld, envelope_bytes: int = 512) -> pb.PlanPiece:
-    piece = next_piece(PACKED, 6, held, envelope_bytes)
-    assert piece is not None
-    return piece
+    return present(next_piece(PACKED, 6, held, envelope_bytes))
 
 
 def test_it_is_whole_after_as_many_answers_as_it_takes() -> None:
     gathered, rounds = PlanAssembler(), 0
     while True:
         rounds += 1
-        held = parse_progress(format_progress(gathered.progress(5)))
-        assert held is not None
+        held = present(parse_progress(format_progress(gathered.progress(5))))
         whole = gathered.add_piece(given(held))
         if whole is not None:
             break
@@ -57,8 +55,7 @@ def test_a_plan_that_was_replaced_meanwhile_is_begun_anew() -> None:
     gathered = PlanAssembler()
     gathered.add_piece(given(gathered.progress(5)))
     held = gathered.progress(5)
-    newer = next_piece(PACKED, 7, held, 512)
-    assert newer is not None
+    newer = present(next_piece(PACKED, 7, held, 512))
     assert newer.at == 0
     assert gathered.add_piece(newer) is None
     assert gathered.progress(5) == pb.PlanHeld(version=5, next=7, bytes=LARGE_PIECE)

@@ -18,6 +18,7 @@ from heliograph.services import (
     merge_services,
     parse_services,
 )
+from support.values import present
 
 GOOD = """\
 version: "2026-01-01.1"
@@ -103,8 +104,7 @@ def test_given_services_take_the_place_of_the_shipped_ones() -> None:
     both = merge_services(load_shipped_services(), parse_services(GOOD.encode(), "mine.yml"))
     assert both.version == "2026-01-01.1"
     telegram, signal = both.get("telegram"), both.get("signal")
-    assert telegram is not None
-    assert [e.id for e in telegram.endpoints] == ["dc1", "web"]
+    assert [e.id for e in present(telegram).endpoints] == ["dc1", "web"]
     assert signal == load_shipped_services().get("signal")
 
 
@@ -120,8 +120,7 @@ def test_the_shipped_edition_names_what_can_be_run_and_survives_the_wire() -> No
 
 @pytest.mark.parametrize("name", [service.name for service in load_shipped_services().services])
 def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
-    service = load_shipped_services().get(name)
-    assert service is not None
+    service = present(load_shipped_services().get(name))
     steps = {"dns": 0, "tcp": 1, "tls": 2, "http": 3, "https": 4, "websocket": 4}
     steps |= {"stun": 1, "quic": 1, "mtproto": 2, "noise": 2}
     total = 0

@@ -17,7 +17,7 @@ from lab.country.interference import KINDS
 from lab.country.matrix import Cells, Row, built, judged, looked, matrix
 from lab.country.world import require_for_test
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("matrix")]
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("drill")]
 WANTED = matrix()
 README = Path(__file__).with_name("README.md")
 

@@ -89,7 +89,8 @@ class Sandbox:
     def python(self, code: str, *arguments: str) -> list[str]:
         """Build the command that runs this code inside."""
         paths = dict.fromkeys([sys.base_prefix, str(REPO), *site.getsitepackages()])
-        mounted = " ".join(path for path in paths if not path.startswith("/usr"))
+        present = (path for path in paths if not path.startswith("/usr") and Path(path).is_dir())
+        mounted = " ".join(present)  # Debian names a folder that no venv has
         script = SANDBOX.format(user=USER, paths=mounted)
         return self.space.command(
             [

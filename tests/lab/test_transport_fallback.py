@@ -186,9 +186,9 @@ def _by_voice(lab: Country, passage: "Passage") -> None:
 
 
 def _is_cut_off(lab: Country, name: str) -> bool:
-    """Return whether the agent says that it is not connected, and measures on."""
+    """Return whether it says that it is not connected, and holds some results that are sealed."""
     status = json.loads(ask(agent("status", "--json", "--state", lab.folder / name)))
-    return not status["connected"] and status["queued_measurements"] >= 4
+    return not status["connected"] and status["queued_measurements"] >= 12
 
 
 def _by_file(lab: Country, passage: "Passage") -> None:

@@ -63,10 +63,8 @@ class Hands:
         """Sequences of all measurements in the journal."""
         with closing(sqlite3.connect(self.data / "journal.db")) as db:
             bodies = [b for (b,) in db.execute("SELECT body FROM log WHERE kind = 'envelope'")]
-        batches = [
-            envelope_pb2.Batch.FromString(zstandard.ZstdDecompressor().decompress(b))
-            for b in bodies
-        ]
+        unpack = zstandard.ZstdDecompressor().decompress
+        batches = [envelope_pb2.Batch.FromString(unpack(body)) for body in bodies]
         return sorted(m.sequence for batch in batches for m in batch.measurements)
 
 
@@ -76,12 +74,8 @@ def failing(command: list[str]) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-@pytest.fixture
-def hands(tmp_path: Path) -> Hands:
-    return Hands(tmp_path)
-
-
-def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(hands: Hands) -> None:
+def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
     hands.measure()
     hands.export(str(hands.stick))
     first = hands.stick.read_bytes()
@@ -109,7 +103,8 @@ def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(hands: Hands)
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_what_a_stick_must_not_do(hands: Hands, tmp_path: Path) -> None:
+def test_what_a_stick_must_not_do(tmp_path: Path) -> None:
+    hands = Hands(tmp_path)
     hands.measure()
     hands.export(str(hands.stick))
     whole = hands.stick.read_bytes()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from heliograph import keys, voice_code
+from heliograph.clock import SystemClock
 from heliograph_agent.state import State
 from heliograph_collector.fleet import Fleet, VoiceCodeStore
 from support import local_targets, loopback_plan, serve_process
@@ -57,15 +58,12 @@ class Line:
         known, state = State(self.state).collector(), State(self.state)
         assert known is not None
         key = state.signer().derive_shared_key(known.sealing_key, keys.CODE)
-        report = voice_code.StatusReport(
-            self.now() - back, {"telegram": voice_code.ServiceState.ANSWERS}
-        )
+        answers = {"telegram": voice_code.ServiceState.ANSWERS}
+        report = voice_code.StatusReport(self.now() - back, answers)
         return voice_code.format_digits(voice_code.make_code(report, key, known.agent))
 
     @staticmethod
     def now() -> int:
-        from heliograph.clock import SystemClock
-
         return SystemClock().wall_us() // 60_000_000
 
     @property

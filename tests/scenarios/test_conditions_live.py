@@ -8,15 +8,14 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import ControlView, VerdictState
+from heliograph_collector.model.records import ControlView
 from lab.country.world import require_for_test
-from support.condition import Condition, conditions
+from support.condition import Condition, check_verdicts, conditions
 from support.field.field import Played, play
 from support.scenario import taken
 
@@ -48,15 +47,8 @@ def test_condition_live(row: Condition, played: Mapping[str, Played]) -> None:
     seen = played[row.name]
     here = seen.here.measurement
     assert not here.not_measured, here.not_measured
-    found = {
-        v.endpoint: v
-        for v in judge(taken(here, role=row.scenario.taken.role), control_view(row, seen))
-    }
-    for endpoint, expected in row.scenario.verdicts.items():
-        verdict = found[endpoint]
-        wanted = {key: value for key, value in expected.items() if key in TOLD}
-        got = {key: _plain(getattr(verdict, key)) for key in wanted}
-        assert got == wanted, f"{endpoint or 'the whole'}: {verdict}\n{_story(seen)}"
+    verdicts = judge(taken(here, role=row.scenario.taken.role), control_view(row, seen))
+    check_verdicts(verdicts, row.scenario.verdicts, TOLD, f"\n{_story(seen)}")
 
 
 def control_view(row: Condition, seen: Played) -> ControlView:
@@ -81,7 +73,3 @@ def _story(seen: Played) -> str:
             text = f"{index} {x.endpoint} {x.operation} {x.failure or 'ok'} <{x.parent}> {said}"
             lines.append(text[:300])
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, VerdictState) else value

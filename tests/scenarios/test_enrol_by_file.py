@@ -37,7 +37,9 @@ def two(tmp_path: Path) -> Two:
     return Two(tmp_path)
 
 
-def test_a_join_by_file_needs_no_network(two: Two, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_join_by_file_needs_no_network_and_uses_its_invite_up(
+    two: Two, capsys: pytest.CaptureFixture[str]
+) -> None:
     invite = two.invite(capsys)
     assert two.agent("join", invite, "--request", str(two.request)) == 0
     secret = (two.state.path(KEY)).read_bytes()
@@ -50,6 +52,15 @@ def test_a_join_by_file_needs_no_network(two: Two, capsys: pytest.CaptureFixture
     assert two.state.read_json(CONSENT)
     assert two.state.read(JOINING) is None
     assert two.collector("enrol", str(two.request)) == 0, "the same again is the same agent"
+    second = State(two.state.root.with_name("second"))
+    request = two.request.with_name("second-request")
+    words = ["join", invite, "--request", str(request), "--state", str(second.root)]
+    assert agent_cli.main(words) == 0
+    capsys.readouterr()
+    assert two.collector("enrol", str(request)) == 1
+    assert "invite_used_up" in capsys.readouterr().err
+    request.write_bytes(request.read_bytes()[:-9])
+    assert two.collector("enrol", str(request)) == 1
 
 
 def test_an_answer_that_was_changed_or_is_another_s_is_refused(
@@ -69,18 +80,3 @@ def test_an_answer_that_was_changed_or_is_another_s_is_refused(
     stranger = Two(tmp_path / "other")  # whoever answers in the collector's place
     assert stranger.collector("enrol", str(two.request)) == 1, "it does not know the token"
     assert two.state.read(COLLECTOR) is None
-
-
-def test_a_used_or_broken_request_is_told(two: Two, capsys: pytest.CaptureFixture[str]) -> None:
-    invite = two.invite(capsys)
-    two.agent("join", invite, "--request", str(two.request))
-    two.collector("enrol", str(two.request))
-    second = State(two.state.root.with_name("second"))
-    request = two.request.with_name("second-request")
-    words = ["join", invite, "--request", str(request), "--state", str(second.root)]
-    assert agent_cli.main(words) == 0
-    capsys.readouterr()
-    assert two.collector("enrol", str(request)) == 1
-    assert "invite_used_up" in capsys.readouterr().err
-    request.write_bytes(request.read_bytes()[:-9])
-    assert two.collector("enrol", str(request)) == 1

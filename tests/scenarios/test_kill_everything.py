@@ -100,9 +100,8 @@ class World:
     def given(self) -> int:
         """The last sequence the spool ever gave."""
         with contextlib.closing(sqlite3.connect(self.home / "agent" / "spool.db")) as spool:
-            (last,) = spool.execute(
-                "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
-            ).fetchone()
+            query = "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
+            (last,) = spool.execute(query).fetchone()
         return int(last)
 
 
@@ -156,15 +155,12 @@ def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) ->
         eventually(lambda: world.given() > 0, "a first measurement")
         measuring.terminate()
         measuring.wait(timeout=30)
-        with started(
-            agent("run", "--once", "--state", world.home / "agent"), world.home / "agent.log"
-        ) as last:
+        once = [*world.measure(), "--once"]
+        with started(once, world.home / "agent.log") as last:
             last.wait(timeout=120)
         eventually(lambda: world.waiting() == 0, "the spool drained", 120)
         last_sequence = world.given()
-        eventually(
-            lambda: sum(world.stored().values()) >= last_sequence, "the store caught up", 120
-        )
+        eventually(lambda: world.stored().total() >= last_sequence, "the store caught up", 120)
         stored = world.stored()
     lost = set(range(1, last_sequence + 1)) - stored.keys()
     twice = [sequence for sequence, times in stored.items() if times > 1]

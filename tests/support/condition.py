@@ -4,11 +4,12 @@ A row is a scenario (see scenario.py) that stands for a real case, and a `live` 
 the same is set up in the field (see field/setup.py), or `not_live`, the reason why it cannot be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heliograph_collector.model.records import Verdict, VerdictState
 from support.scenario import CATALOGUE, Scenario, listed, scenario
 
 CONDITIONS = CATALOGUE / "conditions"
@@ -56,3 +57,24 @@ def _condition(number: int, family: str, entry: Mapping[str, Any]) -> Condition:
         says=" ".join(says.split()),
         live=live,
     )
+
+
+def check_verdicts(
+    verdicts: Sequence[Verdict],
+    wanted: Mapping[str, Mapping[str, Any]],
+    keys: Collection[str] | None = None,
+    story: str = "",
+) -> None:
+    """Compare each endpoint's verdict with what is wanted of it, or with these keys of that."""
+    found = {verdict.endpoint: verdict for verdict in verdicts}
+    for endpoint, expected in wanted.items():
+        verdict = found[endpoint]
+        facts = {key: value for key, value in expected.items() if keys is None or key in keys}
+        seen = {key: _plain(getattr(verdict, key)) for key in facts}
+        assert seen == facts, f"{endpoint or 'the whole'}: {verdict}{story}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, VerdictState):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value

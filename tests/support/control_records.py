@@ -14,12 +14,7 @@ from heliograph_collector.model.records import (
 from support.scenario import MINUTE_US, NOON_US, measurement, taken
 
 Steps = list[dict[str, Any]]
-WORKS: Steps = [
-    {"system A": "5.6.7.8"},
-    {"connect 5.6.7.8": "ok"},
-    {"tls": "ok"},
-    {"http": 200},
-]
+WORKS: Steps = [{"system A": "5.6.7.8"}, {"connect 5.6.7.8": "ok"}, {"tls": "ok"}, {"http": 200}]
 RESET: Steps = [*WORKS[:2], {"tls": "connection_reset"}]
 PLACES = ("DE", "BR", "JP", "ZA", "CA")
 BLOCKED = (VerdictState.BLOCKED, "tls.reset_after_hello")

@@ -2,21 +2,28 @@
 
 from zlib import crc32
 
-from heliograph_collector.model.records import JudgedMeasurement, Vantage, Verdict
+from heliograph_collector.model.records import JudgedMeasurement, Vantage, Verdict, VerdictState
 from heliograph_collector.store.aggregation import AggregationQuery
-from support.rows import DAY, KZ, T0, US, taken
+from heliograph_collector.store.store import Store
+from support.rows import DAY, KZ, T0, US, block, blocked, taken
 
 MIDNIGHT = T0 // DAY * DAY
+PAGE = blocked(method="block_page")
+DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
+UNKNOWN = Verdict(state=VerdictState.UNKNOWN, rule="x.doubt")
+SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
+RU = Vantage(country="RU", asn=12_389, access="mobile")
+
+
+async def keep(store: Store, *judged: JudgedMeasurement, number: int = 1) -> None:
+    """Insert these as block `number` of the journal."""
+    await store.insert_block(block(number, number, *judged))
 
 
 def asked(**changes: object) -> AggregationQuery:
-    week = {
-        "since_us": MIDNIGHT,
-        "until_us": MIDNIGHT + 7 * DAY,
-        "k": 1,
-        "known_methods": ["block_page"],
-    }
-    return AggregationQuery(**(week | changes))  # type: ignore[arg-type] # each test says what it changes
+    week = {"since_us": MIDNIGHT, "until_us": MIDNIGHT + 7 * DAY}
+    fields = {"k": 1, "known_methods": ["block_page"], **week, **changes}
+    return AggregationQuery(**fields)  # type: ignore[arg-type] # each test says what it changes
 
 
 def said(

@@ -70,16 +70,22 @@ class DetectorRun:
         self.store = FakeStore()
         self.journal = Journal(data / "journal.db")
         self.registry = CollectorRegistry()
-        study = DetectorConfig(
+        self.config = DetectorConfig(
             data=data, journal=self.journal.id, secret=SECRET, key=KEY,
             versions={"heliograph": "0"}, k_anonymity=k_anonymity,
         )  # fmt: skip
-        self.detector = DetectorRunner(
-            study, self.journal, self.store, clock=self.clock, bus=self.bus, registry=self.registry
-        )
 
     async def __aenter__(self) -> "DetectorRun":
-        await self.detector.restore_state()
+        """Read the log and the checkpoint. Raises CannotServeError."""
+        try:
+            self.detector = DetectorRunner(
+                self.config, self.journal, self.store,
+                clock=self.clock, bus=self.bus, registry=self.registry,
+            )  # fmt: skip
+            await self.detector.restore_state()
+        except BaseException:
+            await self.journal.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

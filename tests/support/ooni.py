@@ -14,6 +14,9 @@ from heliograph_collector.sources.ooni import format_row, read_measurement
 
 Json = dict[str, Any]
 
+RST, REFUSED = "connection_reset", "connection_refused"
+TIMEOUT, STOP = "generic_timeout_error", "interrupted"
+DCS = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91")
 ENGINES = {"system": "getaddrinfo", "udp": "udp", "doh": "doh"}
 RESOLVERS = {"system": "", "udp": "1.1.1.1:53", "doh": "https://dns.google/dns-query"}
 WORDS = (
@@ -53,7 +56,7 @@ def frame(test_name: str, keys: object, **more: object) -> Json:
 def web(row: Mapping[str, Any], version: str = "0.5") -> Json:
     """One row of the catalogue as a measurement. 0.4 knows the system's resolver alone."""
     hops = [row["here"], *(row[k] for k in sorted(row, key=_number) if k.startswith("redirect-"))]
-    keys: Json = {"queries": [], "tcp_connect": [], "tls_handshakes": [], "requests": []}
+    keys = no_rows()
     url = row["url"]
     for depth, hop in enumerate(hops):
         url = _hop(keys, hop, url, depth, version)
@@ -242,3 +245,22 @@ def _split(outcome: object) -> list[str]:
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
+
+
+def no_rows() -> Json:
+    return {"queries": [], "tcp_connect": [], "tls_handshakes": [], "requests": []}
+
+
+def fetch(keys: Json, url: str, outcome: object, address: str = "149.154.167.99") -> None:
+    """One HTTPS fetch by name: `ok`, or the failure of a step, as `tls connection_reset`."""
+    host = url.split("/")[2]
+    step, _, word = str(outcome).partition(" ")
+    end = f"{address}:443"
+    keys["queries"] += query("system", host, word if step == "dns" else address)
+    if step == "dns":
+        keys["requests"].append(request(url, word))
+        return
+    keys["tcp_connect"].append(connect(end, word if step == "tcp" else "ok"))
+    if step != "tcp":
+        keys["tls_handshakes"].append(handshake(end, word if step == "tls" else "ok", host))
+    keys["requests"].append(request(url, 200 if step == "ok" else word, end))

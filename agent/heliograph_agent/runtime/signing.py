@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 
 from heliograph import keys
 from heliograph.v1 import intake_pb2
@@ -87,10 +88,11 @@ async def _sign_in_child(state: State, request: bytes) -> bytes:
     try:
         async with asyncio.timeout(DEADLINE_S):
             signature, _ = await child.communicate(request)
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, RuntimeError):  # uvloop's word for a child that is gone already
         return b""
     finally:
         if child.returncode is None:
-            child.kill()
+            with suppress(ProcessLookupError):
+                child.kill()
             await child.wait()
     return signature

@@ -14,13 +14,8 @@ from heliograph_agent import cli
 from heliograph_agent.runtime import peers
 from heliograph_agent.spool import Spool, iter_envelopes
 from heliograph_agent.state import SPOOL, State
-from support.scripted_intake import Collector, Identity, identity, plan_of
+from support.scripted_intake import Collector, Identity, plan_of
 from support.uplink_agent import Agent
-
-
-@pytest.fixture(scope="module")
-def who() -> Identity:
-    return identity()
 
 
 @pytest_asyncio.fixture
@@ -97,9 +92,7 @@ async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
     assert list(peers.take_delivered_plan(agent.state)) == [], "once"
     file.write_bytes(bundle.pack_receipts(key, {}, who.signing, packed)[:-1])
     assert await command(agent, "--receipts", file) == 1
-    assert list(peers.take_delivered_plan(agent.state)) == [], (
-        "what was changed on the way is not kept"
-    )
+    assert list(peers.take_delivered_plan(agent.state)) == [], "changed on the way: not kept"
 
 
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(

@@ -24,39 +24,40 @@ from heliograph.observation import (
 from heliograph_agent.cli.labels import STEPS, make_printable
 from heliograph_agent.cli.observation_tree import ANSI, EndpointAnswer, classify_answer, format_tree
 
-RESOLVED = Observation(
-    operation=Operation.RESOLVE, started_us=0, duration_us=12_000,
-    dns=Dns(
-        engine="system", resolver="", name="www.example.test", query_type="A",
-        answers=(DnsAnswer(type="A", data="192.0.2.1"),),
-    ),
-)  # fmt: skip
+
+def step(operation: Operation, failure: Failure | None = None, **facts: Any) -> Observation:
+    times = {"started_us": 0, "duration_us": 0} | facts
+    return Observation(operation=operation, failure=failure, **times)
+
+
+def lookup(engine: str, name: str, *data: str, resolver: str = "", **more: Any) -> Dns:
+    answers = tuple(DnsAnswer(type="A", data=text) for text in data)
+    asked: dict[str, Any] = {"engine": engine, "resolver": resolver, "name": name}
+    return Dns(**asked, query_type="A", answers=answers, **more)
+
+
+IN_DNS = lookup("system", "www.example.test", "192.0.2.1")
+RESOLVED = step(Operation.RESOLVE, duration_us=12_000, dns=IN_DNS)
+PLACE = Tcp(address="2001:db8::1", port=443)
+LEAF = Certificate(
+    sha256="", spki_sha256="", subject="CN=x", issuer="CN=Evil", not_before_s=0, not_after_s=1
+)
 
 
 def connect(failure: Failure | None = None, endpoint: str = "") -> Observation:
-    return Observation(
-        operation=Operation.CONNECT, started_us=20_000, duration_us=1_500_000, failure=failure,
-        endpoint=endpoint, tcp=Tcp(address="2001:db8::1", port=443),
-    )  # fmt: skip
+    times = {"started_us": 20_000, "duration_us": 1_500_000}
+    return step(Operation.CONNECT, failure, endpoint=endpoint, tcp=PLACE, **times)
 
 
 def hello(failure: Failure | None = None, alert: int | None = None) -> Observation:
-    leaf = Certificate(
-        sha256="", spki_sha256="", subject="CN=x", issuer="CN=Evil", not_before_s=0, not_after_s=1
-    )
-    return Observation(
-        operation=Operation.TLS_HANDSHAKE, started_us=30_000, duration_us=0, failure=failure,
-        tls=Tls(server_name="", version="TLSv1.3", alert=alert, chain=(leaf,)),
-    )  # fmt: skip
+    tls = Tls(server_name="", version="TLSv1.3", alert=alert, chain=(LEAF,))
+    return step(Operation.TLS_HANDSHAKE, failure, started_us=30_000, tls=tls)
 
 
 def page(operation: Operation, failure: Failure | None = None, title: str = "Hi") -> Observation:
-    http = Http(
-        method="GET", url="http://x/", status=302, location="/y", title=title, body_bytes=12_345
-    )
-    return Observation(
-        operation=operation, started_us=40_000, duration_us=0, failure=failure, http=http
-    )
+    asked: dict[str, Any] = {"method": "GET", "url": "http://x/", "status": 302, "location": "/y"}
+    http = Http(**asked, title=title, body_bytes=12_345)
+    return step(operation, failure, started_us=40_000, http=http)
 
 
 def test_each_step_has_its_line() -> None:
@@ -80,15 +81,9 @@ def test_steps_of_an_endpoint_stand_together_under_its_name() -> None:
 @pytest.mark.parametrize("columns", [30, 48, 64, 80, 100, 200])
 def test_lines_fit_the_terminal(columns: int) -> None:
     long = "https://www.example.test/" + "x" * 300
-    seen = [connect(), page(Operation.READ_BODY, title="t" * 300)]
-    seen += [
-        Observation(
-            operation=Operation.HTTP_ROUND_TRIP,
-            started_us=0,
-            duration_us=9_990_000,
-            http=Http(method="GET", url=long, status=999),
-        )
-    ]
+    asked = Http(method="GET", url=long, status=999)
+    slow = step(Operation.HTTP_ROUND_TRIP, duration_us=9_990_000, http=asked)
+    seen = [connect(), page(Operation.READ_BODY, title="t" * 300), slow]
     assert max(len(line) for line in format_tree(seen, columns)) <= columns
 
 
@@ -109,13 +104,10 @@ def test_a_step_hangs_under_the_one_it_stands_on() -> None:
 
 
 def test_durations_stand_in_one_column_also_where_endpoints_differ_in_width() -> None:
-    wide = replace(RESOLVED, endpoint="far", dns=Dns(
-        engine="doh", resolver="https://dns.example.test/dns-query", name="n" * 60, query_type="A",
-        answers=(DnsAnswer(type="A", data="192.0.2.1"),) * 9,
-    ))  # fmt: skip
-    lines = [
-        line for line in format_tree([connect(endpoint="near"), wide], 80) if line.startswith("  ")
-    ]
+    resolver = "https://dns.example.test/dns-query"
+    dns = lookup("doh", "n" * 60, *["192.0.2.1"] * 9, resolver=resolver)
+    whole = format_tree([connect(endpoint="near"), replace(RESOLVED, endpoint="far", dns=dns)], 80)
+    lines = [line for line in whole if line.startswith("  ")]
     assert len({len(line) for line in lines}) == 1
     assert "https://" not in "".join(lines)  # the host is enough
 
@@ -134,11 +126,7 @@ def test_colours_are_paint_and_nothing_else() -> None:
     assert [re.sub(r"\033\[\d+m", "", line) for line in painted] == format_tree(seen)
 
 
-def step(operation: Operation, **facts: Any) -> Observation:
-    return Observation(operation=operation, started_us=0, duration_us=0, **facts)
-
-
-SENT_TLS = {"exchange": Exchange(protocol="client_hello", reply="alert_112")}
+SENT_TLS: dict[str, Any] = {"exchange": Exchange(protocol="client_hello", reply="alert_112")}
 LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192.0.2.9"),))
 
 
@@ -183,9 +171,8 @@ LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192
         (step(Operation.READ_BODY, failure=Failure.GENERIC_TIMEOUT_ERROR, http=Http(
             method="GET", url="https://a.test/", body_bytes=16_384)),
          "✗ body no answer in time after 16,384 bytes 0 ms"),
-        (replace(RESOLVED, dns=Dns(
-            engine="udp", resolver="192.0.2.53:53", name="a.test", query_type="A", later=(LATE,),
-            answers=(DnsAnswer(type="A", data="192.0.2.1"),))),
+        (replace(RESOLVED, dns=lookup(
+            "udp", "a.test", "192.0.2.1", resolver="192.0.2.53:53", later=(LATE,))),
          "✓ look up A a.test by udp 192.0.2.53:53 192.0.2.1; after 31 ms also 192.0.2.9 12 ms"),
     ],
 )  # fmt: skip
@@ -197,9 +184,7 @@ def test_what_each_experiment_saw_is_shown(seen: Observation, line: str) -> None
 @pytest.mark.parametrize("failure", Failure)
 def test_every_failure_of_every_step_can_be_said(operation: Operation, failure: Failure) -> None:
     assert operation in STEPS
-    (line,) = format_tree(
-        [Observation(operation=operation, started_us=0, duration_us=0, failure=failure)]
-    )
+    (line,) = format_tree([step(operation, failure)])
     assert "✓" not in line
 
 

@@ -4,7 +4,6 @@ import json
 import logging
 import random
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +19,7 @@ from heliograph_agent.runtime import peers
 from heliograph_agent.runtime.agent import read_settings
 from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.state import CONSENT, PLAN, State
-from heliograph_agent.state import Collector as Known
-from support.scripted_intake import Collector, identity, plan_of
+from support.scripted_intake import Collector, Identity, plan_of
 
 HOST = "127.0.0.1"
 RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin="ab" * 32)
@@ -29,20 +27,12 @@ POST = Entrance(carrier=Carrier.POST, host="a.example", port=7_444)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    """Of an agent that has joined."""
-    made, there = State(tmp_path), Collector(identity(), plan_of())
-    who = there.who
-    made.save_collector(
-        Known(
-            endpoint="a.example:1", pin=who.pin, certificate="", agent=bytes(16),
-            signing_key=who.signing.public, sealing_key=who.sealing.public,
-        )
-    )  # fmt: skip
-    made.private_key(create=True)
-    made.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
-    made.write(PLAN, there.signed(plan_of()).SerializeToString())
-    return made
+def state(state: State, who: Identity) -> State:
+    """Of an agent that has agreed to a plan."""
+    state.private_key(create=True)
+    state.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
+    state.write(PLAN, Collector(who, plan_of()).signed(plan_of()).SerializeToString())
+    return state
 
 
 def command(state: State, *words: str) -> int:
@@ -150,10 +140,6 @@ async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
         port = taken.getsockname()[1]
         setting = read_settings(state, c.Config(relay_listen=(HOST, port)))
         with caplog.at_level(logging.WARNING):
-            await peers.run_relay(_always(setting), SystemClock(), random.Random(1))
+            await peers.run_relay(lambda: setting, SystemClock(), random.Random(1))
     assert "relay.listen cannot be listened on" in caplog.text
     assert str(port) not in caplog.text
-
-
-def _always(setting: AgentSettings) -> Callable[[], AgentSettings]:
-    return lambda: setting

@@ -1,27 +1,11 @@
 """`status` says in plain words what waits, what arrived, and what is missing and why."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from heliograph_agent.cli import main
 from heliograph_agent.state import SPOOL, STATUS, State
-from heliograph_agent.state import Collector as Known
-from support.scripted_intake import identity
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> State:
-    """Of an agent that has joined."""
-    made, who = State(tmp_path), identity()
-    made.save_collector(
-        Known(
-            endpoint="a.example:1", pin=who.pin, certificate="", agent=bytes(16),
-            signing_key=who.signing.public, sealing_key=who.sealing.public,
-        )
-    )  # fmt: skip
-    return made
 
 
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:

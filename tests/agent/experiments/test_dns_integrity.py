@@ -20,7 +20,7 @@ NAME = "target.test"
 NEUTRAL, WHOAMI = "www.example.com", "whoami.v4.powerdns.org"
 
 
-async def test_every_way_has_its_label_and_what_it_is_held_against() -> None:
+async def test_every_way_has_its_label_and_of_who_asks_only_the_network_is_kept() -> None:
     world = World(names={NAME: ("192.0.2.1",), WHOAMI: ("203.0.113.77",)})
     seen = await observed("dns_integrity", NAME, world)
     asked = {o.endpoint: (o.dns.engine, o.dns.name, o.dns.resolver) for o in seen if o.dns}
@@ -37,11 +37,6 @@ async def test_every_way_has_its_label_and_what_it_is_held_against() -> None:
         "whoami_udp": ("udp", WHOAMI, "9.9.9.9:53"),
     }
     assert len(seen) == len(asked)
-
-
-async def test_of_who_asks_only_the_network_is_kept() -> None:
-    world = World(names={NAME: ("192.0.2.1",), WHOAMI: ("203.0.113.77",)})
-    seen = await observed("dns_integrity", NAME, world)
     told = {o.endpoint: o.dns.answers[0].data for o in seen if o.dns and o.dns.answers}
     assert told["whoami_system"] == told["whoami_udp"] == "203.0.113.0/24"
     assert told["system"] == "192.0.2.1"
@@ -64,15 +59,11 @@ async def test_each_part_can_be_left_out(option: str, labels: set[str]) -> None:
     assert whole - less == labels
 
 
-async def test_both_families_are_asked_for_when_wanted() -> None:
-    seen = await observed("dns_integrity", NAME, World(), {"types": "A,AAAA"})
+async def test_both_families_are_asked_for_when_wanted_and_further_replies_are_kept() -> None:
+    later = (DnsReply(after_us=900, rcode=0, answers=()),)
+    seen = await observed("dns_integrity", NAME, World(later={NAME: later}), {"types": "A,AAAA"})
     types = {(o.endpoint, o.dns.query_type) for o in seen if o.dns}
     assert {("udp", "A"), ("udp", "AAAA"), ("nowhere", "AAAA")} <= types
-
-
-async def test_further_replies_are_kept() -> None:
-    later = (DnsReply(after_us=900, rcode=0, answers=()),)
-    seen = await observed("dns_integrity", NAME, World(later={NAME: later}))
     kept = {o.endpoint for o in seen if o.dns and o.dns.later == later}
     assert {"udp", "nowhere"} <= kept
     assert "system" not in kept

@@ -19,13 +19,16 @@ RECORD = f'1 . alpn="h2" ech="{KEY}"'
 PLACE = ("192.0.2.1", 443)
 
 
-async def test_with_a_published_key_the_sealed_hello_goes_first() -> None:
-    scripted = World(
-        names={f"doh:{HOST}": (RECORD,), HOST: ("192.0.2.1",)},
+def publishing(record: Failure | tuple[str, ...]) -> World:
+    return World(
+        names={f"doh:{HOST}": record, HOST: ("192.0.2.1",)},
         ports={PLACE: None},
         speeches={PLACE: "server_hello"},
     )
-    seen = await observed("ech", HOST, scripted)
+
+
+async def test_with_a_published_key_the_sealed_hello_goes_first() -> None:
+    seen = await observed("ech", HOST, publishing((RECORD,)))
     said = [(o.endpoint, o.tls.ech, o.tls.server_name, o.tls.outer_name) for o in seen if o.tls]
     assert said == [
         ("real", "real", HOST, PUBLIC_NAME),
@@ -42,12 +45,7 @@ async def test_with_a_published_key_the_sealed_hello_goes_first() -> None:
 async def test_without_a_key_the_other_two_are_still_tried(
     answer: Failure | tuple[str, ...],
 ) -> None:
-    scripted = World(
-        names={f"doh:{HOST}": answer, HOST: ("192.0.2.1",)},
-        ports={PLACE: None},
-        speeches={PLACE: "server_hello"},
-    )
-    seen = await observed("ech", HOST, scripted)
+    seen = await observed("ech", HOST, publishing(answer))
     assert [o.endpoint for o in seen if o.exchange] == ["none", "grease"]
 
 
@@ -93,17 +91,10 @@ def test_the_probe_against_a_server_with_a_published_key(tmp_path: Path) -> None
         name = f"_{server.port}._https.{HOST}."
 
         def script(query: bytes) -> list[bytes]:
-            records = {
-                name.encode(): f'{name} 60 IN HTTPS 1 . ech="{server.config}"',
-                b"": f"{HOST}. 60 IN A 127.0.0.1",
-            }
-            asked = b"_https" in query
-            a = b"\x00\x01\x00\x01" in query[12:]
-            return (
-                [answer(query, records[name.encode()])]
-                if asked
-                else [answer(query, records[b""]) if a else answer(query)]
-            )
+            if b"_https" in query:
+                return [answer(query, f'{name} 60 IN HTTPS 1 . ech="{server.config}"')]
+            is_a = b"\x00\x01\x00\x01" in query[12:]
+            return [answer(query, *([f"{HOST}. 60 IN A 127.0.0.1"] if is_a else []))]
 
         with dns_server(script) as resolver:
             options = {"net.resolver": resolver.address, "doh": "https://127.0.0.1:1/dns-query"}

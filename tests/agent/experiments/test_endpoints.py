@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,15 +19,8 @@ from heliograph_agent.net import StepResult, StepTrace
 from support.fake_net import FakeDoor, FakeNet, Page, World
 from support.hand_clock import HandClock
 
-R, C, T, H, B, X, Q = (
-    Operation.RESOLVE,
-    Operation.CONNECT,
-    Operation.TLS_HANDSHAKE,
-    Operation.HTTP_ROUND_TRIP,
-    Operation.READ_BODY,
-    Operation.EXCHANGE,
-    Operation.QUIC_HANDSHAKE,
-)
+STEPS = "resolve connect tls_handshake http_round_trip read_body exchange quic_handshake"
+R, C, T, H, B, X, Q = map(Operation, STEPS.split())
 
 
 def endpoint(kind: str, host: str = "www.test", port: int = 443, method: str = "GET") -> Endpoint:
@@ -81,8 +75,7 @@ async def test_every_kind_of_the_contract_is_climbed() -> None:
 
 
 async def test_an_endpoint_may_be_believed_whoever_it_is() -> None:
-    world = World(ports={("192.0.2.1", 443): None})
-    door, trace = net(world)
+    door, trace = net(World(ports={("192.0.2.1", 443): None}))
     await visit_endpoint(replace(endpoint("tls", host="192.0.2.1"), trust="any"), door)
     assert [o.failure for o in trace.observations] == [None, None]
 
@@ -109,22 +102,12 @@ async def test_visits_wait_for_no_other_and_never_more_than_allowed_run() -> Non
     class Counting(FakeNet):
         running = 0
 
-        async def resolve(
-            self,
-            name: str,
-            *,
-            query_type: str = "A",
-            engine: str = "system",
-            resolver: str = "",
-            linger_s: float = 0.0,
-            coarse: bool = False,
-            endpoint: str = "",
-        ) -> StepResult:
-            type(self).running += query_type == "A"
+        async def resolve(self, name: str, **how: Any) -> StepResult:
+            type(self).running += how["query_type"] == "A"
             at_once.append(self.running)
             await asyncio.sleep(0)
-            seen = await super().resolve(name, query_type=query_type, endpoint=endpoint)
-            type(self).running -= query_type == "A"
+            seen = await super().resolve(name, **how)
+            type(self).running -= how["query_type"] == "A"
             return seen
 
     clock = HandClock()

@@ -1,16 +1,10 @@
-"""http_host: the neutral name goes first, and a real box that minds a Host header shows."""
-
-from pathlib import Path
+"""http_host: the neutral name goes first; tests/lab has real boxes that mind a Host header."""
 
 import pytest
 
-from heliograph.failure import Failure, Operation
 from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
-from support.name_filter import Treatment, cut, name_filter, silence
-from support.nginx import nginx
-from support.real_run import Opening, really, verdict
 
 NEUTRAL, OWN = "192.0.2.80", "192.0.2.1"
 
@@ -41,35 +35,3 @@ async def test_without_direct_the_targets_own_server_is_left_alone() -> None:
 async def test_an_address_is_no_name_to_send() -> None:
     with pytest.raises(CannotRun, match="no name to send"):
         await observed("http_host", "192.0.2.1", World())
-
-
-@pytest.mark.parametrize(
-    ("treatment", "failure", "rule"),
-    [
-        (cut, Failure.CONNECTION_RESET, "http_host.reset"),
-        (silence, Failure.GENERIC_TIMEOUT_ERROR, "http_host.timeout"),
-    ],
-)
-async def test_a_real_box_that_minds_the_host_shows(
-    opening: Opening, tmp_path: Path, treatment: Treatment, failure: Failure, rule: str
-) -> None:
-    with (
-        nginx(tmp_path, {}) as site,
-        name_filter(site.http, b"target.test", treatment) as here,
-    ):
-        seen, control = [
-            await really(
-                "http_host",
-                "target.test",
-                opening(http_s=1.0),
-                {"neutral": f"neutral.test:{port}", "direct": "false"},
-            )
-            for port in (here, site.http)
-        ]
-    trips = {
-        o.endpoint: o.failure for o in seen.observations if o.operation is Operation.HTTP_ROUND_TRIP
-    }
-    assert trips == {"neutral": None, "target": failure}
-    found = verdict(seen, control)
-    assert (found.state, found.rule) == ("blocked", rule)
-    assert verdict(control, control).state == "reachable"

@@ -1,7 +1,5 @@
 """outside_in: the sites of a country one by one; the shipped lists hold sites alone."""
 
-from pathlib import Path
-
 import pytest
 
 from heliograph.failure import Failure, Operation
@@ -10,9 +8,6 @@ from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
-from support.loopback_ca import LoopbackCA
-from support.nginx import nginx
-from support.real_run import Opening, really
 
 LISTS = [
     service for service in load_shipped_services().services if service.experiment == "outside_in"
@@ -55,11 +50,3 @@ def test_lists_are_of_whole_countries_and_their_public_sites() -> None:
         assert len(country) == 2
         assert all(e.kind is EndpointKind.HTTPS and e.path == "/" for e in service.endpoints)
         assert all(e.host.endswith(f".{country}") for e in service.endpoints)
-
-
-async def test_a_real_site(opening: Opening, ca: LoopbackCA, tmp_path: Path) -> None:
-    with nginx(tmp_path, {"target.test": ca.leaf("target.test")}) as site:
-        target = sites("target.test", "neutral.test", port=site.https)
-        seen = await really("outside_in", target, opening())
-    ends = {o.endpoint: o.failure for o in seen.observations if o.tls or o.http}
-    assert ends == {"target": None, "neutral": Failure.SSL_FAILED_HANDSHAKE}

@@ -1,9 +1,5 @@
 """path: each packet goes one router further, and a trace ends where an answer ends it."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
 from heliograph.failure import Failure
@@ -11,10 +7,6 @@ from heliograph.observation import Hop, Observation
 from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
-from support.loopback_ca import LoopbackCA
-from support.probe_command import Command
-from support.programs import eventually, started
-from support.routers import SERVER, Routers, observer, routers
 
 HOST, NEUTRAL = "www.test", "www.example.com"
 ROUTER = "time_exceeded"
@@ -115,45 +107,6 @@ async def test_an_address_is_traced_without_a_name_unless_one_is_given() -> None
     seen = await observed("path", "192.0.2.1:8443", world(hops, PASSES), {"name": NEUTRAL})
     assert traces(seen)["target"][-1] == "server_hello"
     assert {o.tcp.port for o in seen if o.tcp} == {8443}
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Routers]:
-    """Three routers, a TLS server behind them, and an observer beside the one in the middle."""
-    home = tmp_path_factory.mktemp("path")
-    leaf = LoopbackCA(home / "ca").leaf(HOST)
-    tls = ["openssl", "s_server", "-accept", "443", "-quiet", "-cert", leaf.chain, "-key", leaf.key]
-    with routers() as made, ExitStack() as stack:
-        command = made.server.command([str(word) for word in tls])
-        stack.enter_context(started(command, home / "server.log"))
-        stack.enter_context(observer(made.middle, HOST.encode(), ttl=60, ipid=4_711))
-        eventually(lambda: ":443 " in made.server.run("ss", "-Hltn"), "openssl s_server", 20)
-        yield made
-
-
-@pytest.mark.lab
-@pytest.mark.slow
-def test_an_injecting_box_on_a_real_path_is_placed(lab: Routers, tmp_path: Path) -> None:
-    command = Command(state=tmp_path / "state", options={"name": HOST})
-    inside = Command(state=command.state, options=command.options, inside=lab.client.command([]))
-    ran = inside.run("path", SERVER, "--json")
-    assert ran.code == 0, ran.err
-    found: dict[str, list[tuple[int, str]]] = {}
-    for seen in ran.observations:
-        if seen["hop"]:
-            place = (seen["hop"]["ttl"], seen["hop"]["reply"])
-            found.setdefault(seen["endpoint"], []).append(place)
-    three = [(1, ROUTER), (2, ROUTER), (3, ROUTER)]
-    assert found == {
-        "syn": [*three, (4, "synack")],
-        "neutral": [*three, (4, "server_hello")],
-        "target": [(1, ROUTER), (2, "rst")],  # the router in the middle got it, and so did the box
-    }
-    reset = ran.observations[-1]["hop"]
-    assert reset["reply_ipid"] == 4_711
-    assert "203.0.113.2" not in ran.out  # a router's network is kept, and never its address
-    networks = {seen["hop"]["network"] for seen in ran.observations if seen["hop"]}
-    assert networks == {"", "203.0.113.0/24", "198.18.0.0/24", "198.51.100.0/24"}
 
 
 async def test_an_address_of_either_family_is_traced_and_ipv4_goes_first() -> None:

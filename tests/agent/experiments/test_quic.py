@@ -1,17 +1,11 @@
-"""quic: three things beside each other, and a real silent port that shows which it is."""
+"""quic: three things beside each other; tests/lab has real ports that swallow QUIC."""
 
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Measurement
 from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
-from support.loopback_ca import LoopbackCA
-from support.quic_server import page, quic_server
-from support.real_run import Opening, really, verdict
-from support.tls_server import tls_server
-from support.udp_server import udp_server
 
 OWN, OTHER = "192.0.2.1", "192.0.2.80"
 NEUTRAL = {"neutral": "neutral.test"}
@@ -60,43 +54,3 @@ async def test_a_machine_without_quic_says_so_in_a_sentence() -> None:
     scripted.without = frozenset({"quic"})
     with pytest.raises(CannotRun, match="has no quic"):
         await observed("quic", "target.test", scripted, NEUTRAL)
-
-
-async def test_a_port_that_swallows_quic_is_told_from_one_that_swallows_it_from_all(
-    opening: Opening, ca: LoopbackCA
-) -> None:
-    """UDP is silent, TCP on another port speaks; the ports stand for one host's two doors."""
-    ours, other = ca.leaf("target.test"), ca.leaf("neutral.test")
-    with (
-        udp_server(lambda _: []) as silent,
-        quic_server(ours, page(b"<title>Here</title>")) as speaking,
-        quic_server(other) as neutral,
-    ):
-
-        async def run(port: int, neutral_port: int) -> Measurement:
-            options = {"neutral": f"neutral.test:{neutral_port}"}
-            return await really("quic", f"target.test:{port}", opening(quic_s=1.0), options)
-
-        only_target = await run(silent, neutral)
-        nobody = await run(silent, silent)
-        control = await run(speaking, neutral)
-    ends = {
-        o.endpoint: o.failure
-        for o in control.observations
-        if o.operation is Operation.QUIC_HANDSHAKE
-    }
-    assert ends == {"target": None, "neutral": None}
-    assert next(o.http.title for o in control.observations if o.http and o.http.title) == "Here"
-    assert verdict(control, control).rule == "quic.reached"
-    assert verdict(nobody, control).rule == "quic.udp_dropped"
-    assert verdict(only_target, control).rule == "quic.tcp_too"  # nobody listens there over TCP
-
-
-async def test_quic_alone_is_swallowed(opening: Opening, ca: LoopbackCA) -> None:
-    leaf = ca.leaf("target.test", "neutral.test")
-    with quic_server(leaf, page()) as speaking, tls_server(leaf) as tls:
-        options = {"neutral": f"neutral.test:{speaking}", "page": "false"}
-        here = await really("quic", f"target.test:{tls}", opening(quic_s=1.0), options)
-        control = await really("quic", f"target.test:{speaking}", opening(), options)
-    found = verdict(here, control)
-    assert (found.state, found.layer) == ("blocked", "quic")

@@ -1,7 +1,4 @@
-"""sni: the neutral name goes first, and a real box that minds a name shows."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""sni: the neutral name goes first; tests/lab has real boxes that mind a name."""
 
 import pytest
 
@@ -9,10 +6,6 @@ from heliograph.failure import Failure, Operation
 from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
-from support.loopback_ca import LoopbackCA
-from support.name_filter import Treatment, cut, name_filter, silence
-from support.real_run import Opening, really, verdict
-from support.tls_server import tls_server
 
 NEUTRAL, OWN = "192.0.2.80", "192.0.2.1"
 
@@ -61,44 +54,3 @@ async def test_a_name_that_fails_does_not_end_the_rest() -> None:
 async def test_an_address_is_no_name_to_send(target: str, neutral: str) -> None:
     with pytest.raises(CannotRun, match="no name to send"):
         await observed("sni", target, World(), {"neutral": neutral})
-
-
-@contextmanager
-def neutral_server(ca: LoopbackCA, minded: bytes, treatment: Treatment) -> Iterator[int]:
-    """Takes any name, behind a box that minds one."""
-    with (
-        tls_server(ca.leaf("neutral.test")) as behind,
-        name_filter(behind, minded, treatment) as port,
-    ):
-        yield port
-
-
-@pytest.mark.parametrize(
-    ("treatment", "failure", "rule"),
-    [
-        (cut, Failure.CONNECTION_RESET, "sni.reset"),
-        (silence, Failure.GENERIC_TIMEOUT_ERROR, "sni.timeout"),
-    ],
-)
-async def test_a_real_box_that_minds_the_name_is_told_from_the_address(
-    opening: Opening, ca: LoopbackCA, treatment: Treatment, failure: Failure, rule: str
-) -> None:
-    with (
-        neutral_server(ca, b"target.test", treatment) as here,
-        neutral_server(ca, b"nobody minds this", cut) as abroad,
-    ):
-        seen, control = [
-            await really(
-                "sni",
-                "target.test:1",
-                opening(tls_s=1.0),
-                {"neutral": f"neutral.test:{port}", "direct": "false"},
-            )
-            for port in (here, abroad)
-        ]
-    failures = {o.endpoint: o.failure for o in seen.observations if o.tls}
-    assert failures == {"neutral": None, "none": None, "target": failure}
-    assert {o.failure for o in control.observations if o.tls} == {None}
-    found = verdict(seen, control)
-    assert (found.state, found.rule) == ("blocked", rule)
-    assert verdict(control, control).state == "reachable"

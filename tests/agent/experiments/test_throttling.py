@@ -1,22 +1,15 @@
-"""throttling: transfers in turn and watched, bounded in bytes and time; a real freeze shows."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+"""throttling: transfers in turn and watched, bounded in bytes and time."""
 
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Arrival, Measurement, Observation
+from heliograph.observation import Arrival, Observation
 from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Target, parse_config
 from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.experiment_run import observed
 from support.fake_net import FakeNet, Page, World
-from support.loopback_ca import LoopbackCA
-from support.name_filter import freeze, name_filter
-from support.nginx import nginx
-from support.real_run import Opening, really, verdict
+from support.values import present
 from support.virtual_time import VirtualClock, run_virtually
 
 TARGET, NEUTRAL = "https://target.test/big", "https://neutral.test/big"
@@ -42,8 +35,7 @@ async def test_transfers_are_made_in_turn_each_over_its_own_connection() -> None
     seen = await observed("throttling", TARGET, scripted, OPTIONS)
     assert bodies(seen) == ["neutral", "target"] * 3
     assert [o.tcp.address for o in seen if o.tcp] == [OTHER, OWN] * 3
-    last = seen[-1].http
-    assert last is not None
+    last = present(seen[-1].http)
     assert last.arrivals == SLOW.arrivals
     assert {headers["Range"] for _, _, headers in scripted.requests} == {"bytes=0-131071"}
 
@@ -93,55 +85,3 @@ async def test_what_is_no_page_is_said_so(url: str) -> None:
         await observed("throttling", url, world(), OPTIONS)
     with pytest.raises(CannotRun, match=r"neutral: .* no URL of a web page"):
         await observed("throttling", TARGET, world(), {"neutral": url})
-
-
-@contextmanager
-def frozen_site(ca: LoopbackCA, folder: Path) -> Iterator[tuple[int, int]]:
-    """The port of a site as seen through a box that freezes one name, and its own."""
-    sites = {name: ca.leaf(name) for name in ("target.test", "neutral.test")}
-    with (
-        nginx(folder, sites, pages={"/big": b"x" * 200_000}) as site,
-        name_filter(site.https, b"target.test", freeze(24_000)) as port,
-    ):
-        yield port, site.https
-
-
-async def fetched(opening: Opening, port: int, body_s: float) -> Measurement:
-    options = {"neutral": f"https://neutral.test:{port}/big", "transfers": "2"}
-    target = f"https://target.test:{port}/big"
-    return await really("throttling", target, opening(body_s=body_s), options)
-
-
-async def test_a_real_freeze_shows_in_what_had_come_when(
-    opening: Opening, ca: LoopbackCA, tmp_path: Path
-) -> None:
-    with frozen_site(ca, tmp_path) as (port, _):
-        seen = await fetched(opening, port, 1.0)
-    ends = [
-        (o.endpoint, o.failure, o.http)
-        for o in seen.observations
-        if o.operation is Operation.READ_BODY and o.http
-    ]
-    assert [end[:2] for end in ends] == [
-        ("neutral", None),
-        ("target", Failure.GENERIC_TIMEOUT_ERROR),
-    ] * 2
-    for endpoint, _, http in ends:
-        assert http.arrivals[-1].bytes == http.body_bytes
-        if endpoint == "neutral":
-            assert (http.status, http.body_bytes) == (206, 131_072)
-        else:
-            assert 0 < http.body_bytes < 24_000
-
-
-@pytest.mark.slow
-async def test_the_judge_calls_a_real_freeze_by_its_name(
-    opening: Opening, ca: LoopbackCA, tmp_path: Path
-) -> None:
-    """He wants five seconds of silence, twice."""
-    with frozen_site(ca, tmp_path) as (port, own):
-        here = await fetched(opening, port, 6.0)
-        control = await fetched(opening, own, 6.0)
-    found = verdict(here, control)
-    assert (found.state, found.rule) == ("blocked", "throttling.frozen")
-    assert verdict(control, control).state != "blocked"

@@ -6,6 +6,7 @@ from heliograph.failure import Failure, Operation
 from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
+from support.values import present
 
 WORLD = World(names={"www.test": ("192.0.2.1",)}, ports={("192.0.2.1", 443): None})
 
@@ -17,8 +18,7 @@ WORLD = World(names={"www.test": ("192.0.2.1",)}, ports={("192.0.2.1", 443): Non
 async def test_the_name_in_the_client_hello(options: dict[str, str], sent: str) -> None:
     seen = await observed("tls", "www.test", WORLD, options)
     (hello,) = (o for o in seen if o.tls)
-    assert hello.tls is not None
-    assert hello.tls.server_name == sent
+    assert present(hello.tls).server_name == sent
 
 
 @pytest.mark.parametrize(

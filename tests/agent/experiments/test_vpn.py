@@ -10,7 +10,6 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph_agent.experiments.experiment import CannotRun
 from heliograph_agent.experiments.vpn import Server, parse_key, parse_servers
-from heliograph_collector.model.records import VerdictState
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA
@@ -18,8 +17,7 @@ from support.netns import Namespace, namespace
 from support.openvpn import openvpn
 from support.ports import free_port
 from support.probe_command import Command
-from support.real_run import Opening, really, verdict
-from support.udp_server import udp_server
+from support.real_run import Opening, really
 from support.wireguard import Keys, new_keys, wireguard
 from support.wireguard import Server as Real
 
@@ -121,29 +119,6 @@ async def test_a_port_that_nobody_has_is_refused(opening: Opening) -> None:
     assert [(o.operation, o.failure) for o in seen.observations] == [
         (Operation.EXCHANGE, Failure.CONNECTION_REFUSED)
     ]
-
-
-async def test_a_filter_that_swallows_openvpn_is_told_by_the_control(
-    opening: Opening, ca: LoopbackCA, tmp_path: Path
-) -> None:
-    with openvpn(tmp_path, ca, "udp") as port:
-        control = await really("vpn", f"openvpn://127.0.0.1:{port}/udp", opening())
-    with udp_server(lambda _: []) as port:
-        here = await really("vpn", f"openvpn://127.0.0.1:{port}/udp", opening(udp_s=0.2))
-    told = verdict(here, control)
-    assert (told.state, told.layer, told.method) == (
-        VerdictState.BLOCKED,
-        "protocol",
-        "timeout_after_message",
-    )
-
-
-async def test_silence_of_wireguard_everywhere_says_nothing(opening: Opening) -> None:
-    with udp_server(lambda _: []) as port:
-        target = f"wireguard://{new_keys().public}@127.0.0.1:{port}"
-        here = await really("vpn", target, opening(udp_s=0.2))
-        control = await really("vpn", target, opening(udp_s=0.2))
-    assert verdict(here, control).state is VerdictState.UNKNOWN
 
 
 @pytest.fixture(scope="module")

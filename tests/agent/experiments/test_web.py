@@ -1,6 +1,7 @@
 """web: all resolvers' answers are tried, one page is read, redirects have their own chain."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,9 +21,22 @@ from support.fake_net import FakeNet, Page, World
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.probe_command import Command
+from support.values import present
 from support.virtual_time import VirtualClock, run_virtually
 
 GOOD, FORGED = "192.0.2.1", "10.10.34.35"
+KNOWN = {"www.test": (GOOD,)}
+
+
+def site(
+    pages: Mapping[str, Page | Failure],
+    *open_at: str,
+    port: int = 80,
+    names: Mapping[str, tuple[str, ...] | Failure] = KNOWN,
+) -> World:
+    """A world of these pages, with one port open at these addresses."""
+    ports: dict[tuple[str, int], Failure | None] = {(at, port): None for at in open_at or (GOOD,)}
+    return World(names=dict(names), ports=ports, pages=dict(pages))
 
 
 def steps(seen: list[Observation]) -> list[tuple[str, str]]:
@@ -35,43 +49,30 @@ def in_clear(seen: list[Observation]) -> list[str]:
 
 
 async def test_a_page_is_looked_up_connected_to_secured_and_read() -> None:
-    world = World(
-        names={"www.test": (GOOD,)},
-        ports={(GOOD, 443): None},
-        pages={"https://www.test/a?b=c": Page(title="Hello")},
-    )
+    world = site({"https://www.test/a?b=c": Page(title="Hello")}, port=443)
     seen = await observed("web", "https://www.test/a?b=c#part", world)
     assert [step for _, step in steps(seen)] == [
         "connect", "tls_handshake", "http_round_trip", "read_body",
     ]  # fmt: skip
-    assert seen[-1].http is not None
-    assert seen[-1].http.title == "Hello"
+    assert present(seen[-1].http).title == "Hello"
     assert {(o.dns.engine, o.dns.query_type) for o in seen if o.dns} == {
         (engine, query_type) for engine in ("system", "udp", "doh") for query_type in ("A", "AAAA")
     }
 
 
 async def test_addresses_that_resolvers_disagree_about_are_all_tried_and_one_page_is_read() -> None:
-    world = World(
-        names={"www.test": (GOOD,), "system:www.test": (FORGED,)},
-        ports={(GOOD, 80): None, (FORGED, 80): None},
-        pages={"http://www.test/": Page(title="This page is blocked")},
-    )
+    pages = {"http://www.test/": Page(title="This page is blocked")}
+    world = site(pages, GOOD, FORGED, names=KNOWN | {"system:www.test": (FORGED,)})
     seen = await observed("web", "http://www.test/", world)
     assert in_clear(seen) == [FORGED, GOOD]
     assert len(world.requests) == 1
     (body,) = (o for o in seen if o.operation is Operation.READ_BODY)
     chain = [seen[body.parent or 0], seen[seen[body.parent or 0].parent or 0]]
-    assert chain[1].tcp is not None
-    assert chain[1].tcp.address == FORGED  # what a browser here would have shown
+    assert present(chain[1].tcp).address == FORGED  # what a browser here would have shown
 
 
 async def test_the_next_address_is_asked_when_the_first_refuses() -> None:
-    world = World(
-        names={"www.test": ("192.0.2.9", GOOD)},
-        ports={(GOOD, 80): None},
-        pages={"http://www.test/": Page()},
-    )
+    world = site({"http://www.test/": Page()}, names={"www.test": ("192.0.2.9", GOOD)})
     seen = await observed("web", "http://www.test/", world)
     failures = [o.failure for o in seen if o.tcp and o.tcp.port == 80]
     assert failures == [Failure.CONNECTION_REFUSED, None]
@@ -79,15 +80,13 @@ async def test_the_next_address_is_asked_when_the_first_refuses() -> None:
 
 
 async def test_a_redirect_has_a_chain_of_its_own_under_its_own_label() -> None:
-    world = World(
-        names={"www.test": (GOOD,), "login.test": (GOOD,)},
-        ports={(GOOD, 80): None, (GOOD, 8443): None},
-        pages={
-            "http://www.test/": Page(status=301, location="https://login.test:8443/in"),
-            "https://login.test:8443/in": Page(status=303, location="/there"),
-            "https://login.test:8443/there": Failure.CONNECTION_RESET,
-        },
-    )
+    pages: dict[str, Page | Failure] = {
+        "http://www.test/": Page(status=301, location="https://login.test:8443/in"),
+        "https://login.test:8443/in": Page(status=303, location="/there"),
+        "https://login.test:8443/there": Failure.CONNECTION_RESET,
+    }
+    world = site(pages, names=KNOWN | {"login.test": (GOOD,)})
+    world.ports[GOOD, 8443] = None
     seen = await observed("web", "http://www.test/", world)
     assert [step for step in steps(seen) if step[1].startswith("http")] == [
         ("", "http_round_trip"),
@@ -111,25 +110,18 @@ async def test_a_redirect_has_a_chain_of_its_own_under_its_own_label() -> None:
     ],
 )
 async def test_redirects_that_lead_nowhere_or_in_a_ring_end(location: str, requests: int) -> None:
-    world = World(
-        names={"www.test": (GOOD,)},
-        ports={(GOOD, 80): None},
-        pages={
-            "http://www.test/": Page(status=302, location=location),
-            "http://www.test/other": Page(status=302, location="http://www.test/"),
-        },
-    )
+    here, other = "http://www.test/", "http://www.test/other"
+    turns = {here: Page(status=302, location=location), other: Page(status=302, location=here)}
+    world = site(turns)
     await observed("web", "http://www.test/", world)
     assert len(world.requests) == requests
 
 
 @pytest.mark.parametrize("inside", ["192.168.1.1", "127.0.0.1", "[fe80::1]", "router.test"])
 async def test_a_page_of_the_internet_cannot_send_us_into_the_local_network(inside: str) -> None:
-    world = World(
-        names={"www.test": ("8.8.8.8",), "router.test": ("192.168.1.1",)},
-        ports={("8.8.8.8", 80): None, ("192.168.1.1", 80): None, ("127.0.0.1", 80): None},
-        pages={"http://www.test/": Page(status=302, location=f"http://{inside}/reboot")},
-    )
+    pages = {"http://www.test/": Page(status=302, location=f"http://{inside}/reboot")}
+    names = {"www.test": ("8.8.8.8",), "router.test": ("192.168.1.1",)}
+    world = site(pages, "8.8.8.8", "192.168.1.1", "127.0.0.1", names=names)
     seen = await observed("web", "http://www.test/", world)
     assert {o.tcp.address for o in seen if o.tcp} == {"8.8.8.8"}
     assert [url for _, url, _ in world.requests] == ["http://www.test/"]
@@ -138,7 +130,7 @@ async def test_a_page_of_the_internet_cannot_send_us_into_the_local_network(insi
 @pytest.mark.parametrize("limit", [0, 3, 10])
 async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     endless = {f"http://192.0.2.1/{n}": Page(status=307, location=f"/{n + 1}") for n in range(20)}
-    world = World(ports={(GOOD, 80): None}, pages=dict(endless))
+    world = site(endless)
     await observed("web", "http://192.0.2.1/0", world, {"redirects": str(limit)})
     assert len(world.requests) == limit + 1
 
@@ -155,18 +147,14 @@ async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     ],
 )
 def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
-    page = parse_page(written)
-    assert page is not None
+    page = present(parse_page(written))
     assert page.url == sent
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://a..b/", "http://exa mple/", "www.test", "ftp://www.test/", "https:///",
-        "http://[::1/",
-    ],
-)  # fmt: skip
+NO_PAGES = "http://a..b/|http://exa mple/|www.test|ftp://www.test/|https:///|http://[::1/"
+
+
+@pytest.mark.parametrize("url", NO_PAGES.split("|"))
 async def test_a_target_that_is_no_page_is_named(url: str) -> None:
     with pytest.raises(CannotRun, match="no URL of a web page"):
         await observed("web", url, World())
@@ -174,32 +162,21 @@ async def test_a_target_that_is_no_page_is_named(url: str) -> None:
 
 async def test_the_system_s_addresses_are_asked_before_those_of_others() -> None:
     known = ("192.0.2.2", "192.0.2.3")
-    world = World(
-        names={"www.test": known, "system:www.test": (GOOD, "192.0.2.3")},
-        ports={(address, 80): None for address in (GOOD, *known)},
-        pages={"http://www.test/": Page()},
-    )
+    names = {"www.test": known, "system:www.test": (GOOD, "192.0.2.3")}
+    world = site({"http://www.test/": Page()}, GOOD, *known, names=names)
     seen = await observed("web", "http://www.test/", world)
     assert in_clear(seen) == [GOOD, "192.0.2.3", "192.0.2.2"]
-    engines = [parent_of(o, seen).dns for o in seen if o.tcp and o.tcp.port == 80]
-    assert [dns.engine for dns in engines if dns] == ["system", "system", "udp"]
-
-
-def parent_of(one: Observation, seen: list[Observation]) -> Observation:
-    assert one.parent is not None
-    return seen[one.parent]
+    lookups = [seen[o.parent or 0].dns for o in seen if o.tcp and o.tcp.port == 80]
+    assert [dns.engine for dns in lookups if dns] == ["system", "system", "udp"]
 
 
 async def test_port_443_is_asked_whose_address_a_page_in_clear_has() -> None:
-    world = World(
-        names={"www.test": (GOOD,), "system:www.test": (FORGED,)},
-        ports={(GOOD, 80): None, (GOOD, 443): None, (FORGED, 80): None},
-        pages={"http://www.test/": Page()},
-    )
+    names = KNOWN | {"system:www.test": (FORGED,)}
+    world = site({"http://www.test/": Page()}, GOOD, FORGED, names=names)
+    world.ports[GOOD, 443] = None
     seen = await observed("web", "http://www.test/", world)
     (shown,) = (o for o in seen if o.tls)
-    assert shown.tls is not None
-    assert (shown.tls.server_name, shown.endpoint) == ("www.test", "")
+    assert (present(shown.tls).server_name, shown.endpoint) == ("www.test", "")
     assert [url for _, url, _ in world.requests] == ["http://www.test/"]  # nothing asked on 443
     seen = await observed("web", "http://www.test/", world, {"validate": "false"})
     assert not any(o.tls for o in seen)
@@ -213,12 +190,8 @@ async def test_an_address_is_not_asked_whose_it_is_where_nothing_could_tell(url:
 
 
 async def test_a_site_that_wants_its_cookie_back_gets_it_and_is_no_ring() -> None:
-    told = "sid=1; Path=/; Secure; HttpOnly"
-    world = World(
-        names={"www.test": (GOOD,), "other.test": (GOOD,)},
-        ports={(GOOD, 443): None},
-        pages={"https://www.test/": Page(status=302, location="/", cookies=(told,))},
-    )  # fmt: skip
+    page = Page(status=302, location="/", cookies=("sid=1; Path=/; Secure; HttpOnly",))
+    world = site({"https://www.test/": page}, port=443)
     await observed("web", "https://www.test/", world)
     assert [headers for _, _, headers in world.requests] == [{}, {"Cookie": "sid=1"}]
 
@@ -229,11 +202,10 @@ def test_connections_to_all_addresses_are_under_way_at_once() -> None:
 
     async def story(clock: VirtualClock) -> list[Observation]:
         trace = StepTrace(clock)
+        target, net = Target(value="https://www.test/"), FakeNet(world, clock, trace)
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
-                await web(
-                    Target(value="https://www.test/"), WebConfig(), FakeNet(world, clock, trace)
-                )
+                await web(target, WebConfig(), net)
         return trace.observations
 
     cut = [o for o in run_virtually(story) if o.failure is Failure.INTERRUPTED]
@@ -252,11 +224,8 @@ class Slow(FakeNet):
 
 
 def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> None:
-    world = World(
-        names={"www.test": (FORGED, GOOD)},
-        ports={(GOOD, 443): None},
-        pages={"https://www.test/": Page(title="Hello")},
-    )
+    page = Page(title="Hello")
+    world = site({"https://www.test/": page}, port=443, names={"www.test": (FORGED, GOOD)})
 
     async def story(clock: VirtualClock) -> list[Observation]:
         trace = StepTrace(clock)
@@ -270,8 +239,7 @@ def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> 
         (FORGED, Failure.CONNECTION_REFUSED),
         (GOOD, None),
     ]
-    assert seen[-1].http is not None
-    assert seen[-1].http.title == "Hello"
+    assert present(seen[-1].http).title == "Hello"
 
 
 NAME = "www.example.test"

@@ -21,6 +21,7 @@ from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.system_net import SystemNet, SystemNetFactory
 from heliograph_agent.protocols.messengers import STUN_RANDOM_BYTES, BindingRequest
 from support.dns_server import answer, dns_server
+from support.values import present
 
 OWN = (ip_network("81.2.69.0/24"), ip_network("2a02:1234:5:6::/64"))
 
@@ -73,8 +74,7 @@ async def test_a_name_that_leads_home_is_looked_up_and_not_visited(
     net, trace = opened(resolver, local=False)
     await visit_endpoint(Endpoint(id="e", kind=kind, host="trap.example", port=9), net)
     assert {step.operation for step in trace.observations} == {Operation.RESOLVE}
-    assert trace.observations[0].dns is not None
-    assert trace.observations[0].dns.addresses == ("127.0.0.1",)
+    assert present(trace.observations[0].dns).addresses == ("127.0.0.1",)
 
 
 async def test_the_switch_lets_a_lab_go_there(resolver: str) -> None:

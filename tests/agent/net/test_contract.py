@@ -11,7 +11,7 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Arrival, Dns, Exchange, Hop, Http, Observation, Tcp, Udp
+from heliograph.observation import Arrival, Exchange, Hop, Http, Observation, Tcp, Udp
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.system_net import NetConfig, SystemNetFactory
 from heliograph_agent.net.traceroute.raw_helper import start_raw_helper
@@ -26,10 +26,11 @@ from support.tcp_server import reply, say_nothing, tcp_server, truncated_body
 from support.tls_server import tls_server
 from support.udp_server import udp_server
 from support.unbound import unbound
+from support.values import present
 
 NAME, STRANGER, CUT, EMPTY = "www.example.test", "un.example.test", "cut.example.test", "e.test"
 OTHER = "other.example.test"
-SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello"
 PONG = Exchange(protocol="ping", reply="pong", sent_bytes=4, received_bytes=5)
 NEAR = Hop(
     ttl=1, sent="syn", reply="time_exceeded", network="203.0.113.0/24", reply_ttl=64, reply_ipid=7
@@ -152,8 +153,7 @@ def outcome(step: Observation) -> Outcome:
 async def visit(scene: Scene, name: str, port: int) -> list[Outcome]:
     """What the web experiment does, reduced to what both worlds must agree on."""
     lookup = await scene.net.resolve(NAME, endpoint="x")
-    assert lookup.observation.dns is not None
-    address = lookup.observation.dns.addresses[0]
+    address = present(lookup.observation.dns).addresses[0]
     _, stream = await scene.net.connect(address, port, on=lookup, endpoint="x")
     if stream is not None:
         _, stream = await scene.net.handshake(stream, name)
@@ -200,40 +200,25 @@ async def test_lookups(scene: Scene) -> None:
     no_answer = Failure.DNS_NO_ANSWER
     failures = [result.observation.failure for result in found]
     assert failures == [Failure.DNS_NXDOMAIN_ERROR, no_answer, None, no_answer]
-    assert literal.observation.dns is not None
-    assert literal.observation.dns.addresses == ("127.0.0.1",)
-
-
-async def test_unknown_trust(scene: Scene) -> None:
-    _, stream = await scene.net.connect("127.0.0.1", scene.ports.web)
-    assert stream is not None
-    with pytest.raises(ValueError, match="no CA set"):
-        await scene.net.handshake(stream, NAME, trust="nosuch")
-    stream.close()
-    assert len(scene.trace.observations) == 1
+    assert present(literal.observation.dns).addresses == ("127.0.0.1",)
 
 
 async def ask(scene: Scene, port: int, *, watch: bool = False) -> Http:
     """The facts of the last step of a request in clear."""
     _, stream = await scene.net.connect("127.0.0.1", port)
-    assert stream is not None
-    seen = await scene.net.http(stream, f"http://{NAME}:{port}/", watch=watch)
+    seen = await scene.net.http(present(stream), f"http://{NAME}:{port}/", watch=watch)
     assert seen.is_success
-    assert seen.observation.http is not None
-    return seen.observation.http
+    return present(seen.observation.http)
 
 
-async def test_page_in_clear_keeps_its_words(scene: Scene) -> None:
+async def test_page_in_clear_keeps_its_words_and_its_arrivals_when_watched(scene: Scene) -> None:
     page = await ask(scene, scene.ports.clear)
     assert (page.version, page.title, page.text) == ("1.1", "It works here", "ok")
     assert "server" in page.header_names
     assert page.arrivals == ()
-
-
-async def test_page_that_is_watched(scene: Scene) -> None:
-    page = await ask(scene, scene.ports.clear, watch=True)
-    assert page.arrivals[-1].bytes == page.body_bytes
-    assert page.arrivals[0].at_us > 0
+    watched = await ask(scene, scene.ports.clear, watch=True)
+    assert watched.arrivals[-1].bytes == watched.body_bytes
+    assert watched.arrivals[0].at_us > 0
 
 
 async def test_another_protocol_has_no_body(scene: Scene) -> None:
@@ -242,21 +227,17 @@ async def test_another_protocol_has_no_body(scene: Scene) -> None:
     assert scene.trace.observations[-1].operation is Operation.HTTP_ROUND_TRIP
 
 
-async def look_up(scene: Scene, *, linger_s: float = 0.0, coarse: bool = False) -> Dns:
+@pytest.mark.parametrize(
+    ("linger_s", "coarse", "address"), [(0.0, True, "127.0.0.0/24"), (0.05, False, "127.0.0.1")]
+)
+async def test_lookup_is_coarse_or_lingers_when_asked_to(
+    scene: Scene, linger_s: float, coarse: bool, address: str
+) -> None:
     seen = await scene.net.resolve(
         NAME, engine="udp", resolver=scene.ports.resolver, linger_s=linger_s, coarse=coarse
     )
     assert seen.observation.dns is not None
-    return seen.observation.dns
-
-
-async def test_coarse_answers(scene: Scene) -> None:
-    assert (await look_up(scene, coarse=True)).addresses == ("127.0.0.0/24",)
-
-
-async def test_nothing_more_came(scene: Scene) -> None:
-    heard = await look_up(scene, linger_s=0.05)
-    assert (heard.addresses, heard.later) == (("127.0.0.1",), ())
+    assert (seen.observation.dns.addresses, seen.observation.dns.later) == ((address,), ())
 
 
 async def test_a_speech_over_tcp(scene: Scene) -> None:
@@ -299,11 +280,9 @@ async def test_a_page_over_quic(scene: Scene) -> None:
     ]
     step = seen.observation
     assert step.udp == Udp(address=HOST, port=scene.ports.quic)
-    assert step.tls is not None
-    facts = replace(step.tls, chain=(), cipher="")
+    facts = replace(present(step.tls), chain=(), cipher="")
     assert (facts.server_name, facts.version, facts.alpn) == (NAME, "TLSv1.3", "h3")
-    http = whole.observation.http
-    assert http is not None
+    http = present(whole.observation.http)
     assert (http.method, http.status) == ("GET", 200)
     assert (http.version, http.title) == ("3", "It works here")
 
@@ -312,8 +291,7 @@ async def test_quic_that_fails(scene: Scene) -> None:
     seen, connection = await scene.net.quic(HOST, scene.ports.quic, OTHER)
     assert connection is None
     assert seen.observation.failure is Failure.SSL_INVALID_HOSTNAME
-    assert seen.observation.tls is not None
-    assert seen.observation.tls.server_name == OTHER
+    assert present(seen.observation.tls).server_name == OTHER
 
 
 async def test_hops(scene: Scene) -> None:
@@ -338,13 +316,18 @@ async def test_a_bootstrap(scene: Scene, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_what_is_refused_leaves_no_trace(scene: Scene) -> None:
-    with pytest.raises(ValueError, match="no CA set"):
-        await scene.net.quic(HOST, scene.ports.quic, NAME, trust="nosuch")
-    with pytest.raises(ValueError, match="localhost"):
-        await scene.net.quic("localhost", 443, NAME)
-    with pytest.raises(ValueError, match="localhost"):
-        await scene.net.datagram("localhost", 9, Ping())
-    assert not scene.trace.observations
+    _, stream = await scene.net.connect(HOST, scene.ports.web)
+    assert stream is not None
+    for attempt, reason in (
+        (scene.net.handshake(stream, NAME, trust="nosuch"), "no CA set"),
+        (scene.net.quic(HOST, scene.ports.quic, NAME, trust="nosuch"), "no CA set"),
+        (scene.net.quic("localhost", 443, NAME), "localhost"),
+        (scene.net.datagram("localhost", 9, Ping()), "localhost"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            await attempt
+    stream.close()
+    assert len(scene.trace.observations) == 1
 
 
 async def test_chance_is_as_long_as_asked_for(scene: Scene) -> None:

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from heliograph_agent.net.deadline import Deadline
+from support.values import present
 
 
-async def forever() -> None:
-    await asyncio.Event().wait()
+async def forever(seconds: float) -> None:
+    with Deadline(seconds):
+        await asyncio.Event().wait()
 
 
 async def test_what_is_in_time_is_left_alone() -> None:
@@ -19,18 +21,16 @@ async def test_what_is_in_time_is_left_alone() -> None:
 
 
 async def test_what_is_late_is_ended() -> None:
-    with pytest.raises(TimeoutError), Deadline(0.01):
-        await forever()
-    task = asyncio.current_task()
-    assert task is not None
+    with pytest.raises(TimeoutError):
+        await forever(0.01)
+    task = present(asyncio.current_task())
     assert task.cancelling() == 0
 
 
 async def test_an_outer_deadline_is_not_the_inner_ones() -> None:
     async def inner() -> None:
         try:
-            with Deadline(10):
-                await forever()
+            await forever(10)
         except TimeoutError:
             pytest.fail("the inner one was not over")
 
@@ -39,11 +39,7 @@ async def test_an_outer_deadline_is_not_the_inner_ones() -> None:
 
 
 async def test_a_cancellation_is_none() -> None:
-    async def work() -> None:
-        with Deadline(10):
-            await forever()
-
-    task = asyncio.get_running_loop().create_task(work())
+    task = asyncio.get_running_loop().create_task(forever(10))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -54,7 +50,7 @@ async def test_a_cancellation_at_the_same_time_goes_on_up() -> None:
     async def work() -> None:
         with Deadline(0.01):
             try:
-                await forever()
+                await asyncio.Event().wait()
             finally:
                 task.cancel()
 

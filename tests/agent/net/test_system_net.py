@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -11,14 +10,16 @@ import pytest
 from heliograph.clock import SystemClock
 from heliograph.codec import measurement_from_pb, measurement_to_pb
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Measurement
+from heliograph.observation import Measurement, Tcp
 from heliograph_agent.net.system_net import NetConfig, SystemNet, SystemNetFactory
 from heliograph_agent.net.trace import ByteStream
 from support.dns_server import dns_server
 from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
+from support.programs import ask
 from support.tcp_server import SLOW_BODY, reply, say_nothing, tcp_server
 from support.tls_server import tls_server
+from support.values import present
 
 
 async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
@@ -34,8 +35,22 @@ async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
 
 async def connected(net: SystemNet, port: int) -> ByteStream:
     _, stream = await net.connect("127.0.0.1", port)
-    assert stream is not None
-    return stream
+    return present(stream)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_connection_stands_on_its_lookup(opening: Opening, host: str) -> None:
+    with tcp_server(say_nothing, host=host) as port:
+        net, trace = opening()
+        lookup = await net.resolve(host)
+        seen, stream = await net.connect(host, port, on=lookup, endpoint="dc1")
+        present(stream).close()
+        with pytest.raises(ValueError, match="localhost"):
+            await net.connect("localhost", port)
+    step = seen.observation
+    assert (step.operation, step.failure, step.endpoint) == (Operation.CONNECT, None, "dc1")
+    assert (step.tcp, step.parent, seen.index) == (Tcp(address=host, port=port), 0, 1)
+    assert step.started_us >= trace.observations[0].started_us
 
 
 async def test_cancelled_lookup(opening: Opening) -> None:
@@ -44,8 +59,7 @@ async def test_cancelled_lookup(opening: Opening) -> None:
         await cancelled(net.resolve("www.example.test"), lambda: bool(server.queries))
     (step,) = trace.observations
     assert (step.operation, step.failure) == (Operation.RESOLVE, Failure.INTERRUPTED)
-    assert step.dns is not None
-    assert step.dns.name == "www.example.test"
+    assert present(step.dns).name == "www.example.test"
 
 
 async def test_cancelled_handshake_and_exchange(opening: Opening) -> None:
@@ -80,8 +94,7 @@ async def test_every_observation_passes_the_contract(opening: Opening, ca: Loopb
         net, trace = opening()
         await net.resolve("127.0.0.1")
         _, stream = await net.handshake(await connected(net, port), "w.test")
-        assert stream is not None
-        await net.http(stream, f"https://w.test:{port}/" + "y" * 5000)
+        await net.http(present(stream), f"https://w.test:{port}/" + "y" * 5000)
     whole = Measurement(
         experiment="web", experiment_version=1, target="w.test", started_us=0, monotonic_us=0,
         boot="b", runtime_us=1, epoch="e", observations=tuple(trace.observations),
@@ -95,28 +108,21 @@ def test_bad_setting_names_its_key() -> None:
         SystemNetFactory(NetConfig(resolver="dns.test"), SystemClock(), random.Random(1))
 
 
-def test_importing_the_net_loads_no_heavy_library() -> None:
-    code = (
-        "import sys, heliograph_agent.net.system_net\n"
-        "heavy = {'aioquic', 'dns', 'h11', 'cryptography', 'certifi', 'scapy', 'aiohttp', 'grpc'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+LOOKUP = """
+import sys, heliograph_agent.net.system_net
+heavy = {'aioquic', 'dns', 'h11', 'cryptography', 'certifi', 'scapy', 'aiohttp', 'grpc'}
+print(sorted(heavy & set(sys.modules)))
+import asyncio, random
+from heliograph.clock import SystemClock
+from heliograph_agent.net.system_net import NetConfig, SystemNetFactory
+from heliograph_agent.net.trace import StepTrace
+clock = SystemClock()
+factory = SystemNetFactory(NetConfig(resolver='127.0.0.1:1'), clock, random.Random(1))
+asyncio.run(factory.bind(StepTrace(clock)).resolve('www.example.test'))
+parts = {'dns.message', 'dns.resolver', 'dns.asyncresolver', 'dns.query'}
+print(parts & set(sys.modules))
+"""
 
 
-def test_resolvers_of_dnspython_are_never_loaded() -> None:
-    code = (
-        "import asyncio, random, sys\n"
-        "from heliograph.clock import SystemClock\n"
-        "from heliograph_agent.net.system_net import NetConfig, SystemNetFactory\n"
-        "from heliograph_agent.net.trace import StepTrace\n"
-        "clock = SystemClock()\n"
-        "factory = SystemNetFactory(NetConfig(resolver='127.0.0.1:1'), clock, random.Random(1))\n"
-        "net = factory.bind(StepTrace(clock))\n"
-        "asyncio.run(net.resolve('www.example.test'))\n"
-        "print('dns.message' in sys.modules, 'dns.resolver' in sys.modules,"
-        " 'dns.asyncresolver' in sys.modules, 'dns.query' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "True False False False\n"
+def test_net_loads_no_heavy_library_and_of_dnspython_no_resolver() -> None:
+    assert ask([sys.executable, "-c", LOOKUP]) == "[]\n{'dns.message'}\n"

@@ -6,12 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_agent.protocols.ech_config import (
-    find_ech_parameter,
-    find_usable,
-    parse_config_list,
-)
+from heliograph_agent.protocols.ech_config import find_ech_parameter, find_usable, parse_config_list
 from support.ech_server import encode_config_list, in_base64, published
+from support.values import present
 
 PUBLIC = bytes(range(32))
 GOOD = published(PUBLIC, "public.test")
@@ -27,8 +24,7 @@ def changed(at: int, *values: int) -> bytes:
 
 
 def test_a_key_as_it_stands_in_the_dns_is_read() -> None:
-    config = parse_config_list(SEEN)
-    assert config is not None
+    config = present(parse_config_list(SEEN))
     assert (config.public_name, config.config_id, config.max_name) == ("cloudflare-ech.com", 165, 0)
     assert len(config.public_key) == 32
     assert base64.b64decode(SEEN)[2:] == config.wire
@@ -47,8 +43,7 @@ def test_a_key_as_it_stands_in_the_dns_is_read() -> None:
 )
 def test_an_unusable_one_is_passed_over_for_the_next(bad: bytes) -> None:
     assert find_usable(encode_config_list([bad])) is None
-    found = find_usable(encode_config_list([bad, GOOD]))
-    assert found is not None
+    found = present(find_usable(encode_config_list([bad, GOOD])))
     assert found.wire == GOOD
 
 

@@ -11,6 +11,7 @@ from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 from heliograph_agent.protocols.messengers import BindingRequest
 
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")
+REQUEST = BindingRequest(TRANSACTION)
 # RFC 5769 section 2.2 (IPv4) and 2.3 (IPv6)
 FOUR = bytes.fromhex(
     "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220"
@@ -36,25 +37,18 @@ def error(code: int) -> bytes:
 
 
 def test_the_request_is_twenty_bytes() -> None:
-    assert (
-        BindingRequest(TRANSACTION).make_request()
-        == bytes.fromhex("000100002112a442") + TRANSACTION
-    )
+    assert REQUEST.make_request() == bytes.fromhex("000100002112a442") + TRANSACTION
 
 
 @pytest.mark.parametrize("vector", [FOUR, SIX])
 def test_the_rfc_s_own_responses_are_successes(vector: bytes) -> None:
-    assert BindingRequest(TRANSACTION).parse_reply(vector) == ProbeReply("binding_success")
-    assert BindingRequest(TRANSACTION).parse_reply(vector[:-1]) is None, (
-        "the rest of it may yet come"
-    )
+    assert REQUEST.parse_reply(vector) == ProbeReply("binding_success")
+    assert REQUEST.parse_reply(vector[:-1]) is None, "the rest of it may yet come"
 
 
 @pytest.mark.parametrize("code", [300, 400, 420, 500, 699])
 def test_an_error_is_told_by_its_code(code: int) -> None:
-    assert BindingRequest(TRANSACTION).parse_reply(error(code)) == ProbeReply(
-        f"binding_error_{code}"
-    )
+    assert REQUEST.parse_reply(error(code)) == ProbeReply(f"binding_error_{code}")
 
 
 @pytest.mark.parametrize(
@@ -72,13 +66,13 @@ def test_an_error_is_told_by_its_code(code: int) -> None:
 )
 def test_what_answers_another_question_is_no_reply(other: bytes) -> None:
     with pytest.raises(ProtocolMismatch):
-        BindingRequest(TRANSACTION).parse_reply(other)
+        REQUEST.parse_reply(other)
 
 
 @given(st.binary(max_size=100))
 def test_no_bytes_are_taken_for_an_answer(data: bytes) -> None:
     with contextlib.suppress(ProtocolMismatch):
-        assert BindingRequest(TRANSACTION).parse_reply(data) is None
+        assert REQUEST.parse_reply(data) is None
 
 
 @given(st.integers(20, len(FOUR) - 1), st.integers(1, 255))
@@ -86,7 +80,4 @@ def test_a_changed_response_does_no_worse(at: int, by: int) -> None:
     changed = bytearray(FOUR)
     changed[at] ^= by
     with contextlib.suppress(ProtocolMismatch):
-        assert BindingRequest(TRANSACTION).parse_reply(bytes(changed)) in (
-            ProbeReply("binding_success"),
-            None,
-        )
+        assert REQUEST.parse_reply(bytes(changed)) in (ProbeReply("binding_success"), None)

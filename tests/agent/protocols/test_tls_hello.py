@@ -17,21 +17,25 @@ from support.ech_opening import opened, server_hello
 from support.ech_server import EchServer, ech_server, in_base64, published
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
+from support.values import present
 
 NAME = "secret.test"
 KEY = X25519PrivateKey.generate()
 WIRE = published(KEY.public_key().public_bytes_raw())
+ACCEPTED = ProbeReply("server_hello_ech_accepted")
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
 
 def key_of(text: str) -> EchConfig:
-    key = parse_config_list(text)
-    assert key is not None
-    return key
+    return present(parse_config_list(text))
 
 
 def chance(seed: int = 1) -> bytes:
     return Random(seed).randbytes(RANDOM_BYTES)
+
+
+def sealed_hello(name: str, seed: int = 1) -> ClientHello:
+    return ClientHello(name, chance(seed), config=key_of(in_base64(WIRE)))
 
 
 def answered(port: int, speech: ClientHello) -> ProbeReply | None:
@@ -87,7 +91,7 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchServer]:
 def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
     speech = ClientHello(NAME, chance(), config=key_of(go.config))
     assert NAME.encode() not in speech.make_request()
-    assert answered(go.port, speech) == ProbeReply("server_hello_ech_accepted")
+    assert answered(go.port, speech) == ACCEPTED
     assert go.name() == NAME
     assert speech.tls_facts().outer_name == "public.test"
 
@@ -103,9 +107,8 @@ def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("grease", [False, True])
 def test_what_is_not_sealed_is_taken_by_its_own_name(go: EchServer, grease: bool) -> None:
-    assert answered(go.port, ClientHello(NAME, chance(), is_grease=grease)) == ProbeReply(
-        "server_hello"
-    )
+    speech = ClientHello(NAME, chance(), is_grease=grease)
+    assert answered(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == NAME
 
 
@@ -114,33 +117,26 @@ def test_a_server_side_written_apart_opens_it_and_its_word_is_believed(
     name: str, seed: int
 ) -> None:
     """tests/support/ech_opening.py decrypts by another library and confirms by itself."""
-    speech = ClientHello(name, chance(seed), config=key_of(in_base64(WIRE)))
+    speech = sealed_hello(name, seed)
     hello = opened(speech.make_request(), KEY, WIRE)
-    assert hello.server_name == name
-    assert hello.outer_name == "public.test"
-    assert speech.parse_reply(server_hello(hello, suite=0x1301)) == ProbeReply(
-        "server_hello_ech_accepted"
-    )
+    assert (hello.server_name, hello.outer_name) == (name, "public.test")
+    assert speech.parse_reply(server_hello(hello, suite=0x1301)) == ACCEPTED
 
 
 @pytest.mark.parametrize("suite", [0x1301, 0x1302, 0x1303])
 def test_a_confirmation_is_believed_only_when_every_bit_is_right(suite: int) -> None:
-    speech = ClientHello(NAME, chance(), config=key_of(in_base64(WIRE)))
+    speech = sealed_hello(NAME)
     good = server_hello(opened(speech.make_request(), KEY, WIRE), suite=suite)
-    assert speech.parse_reply(good) == ProbeReply("server_hello_ech_accepted")
+    assert speech.parse_reply(good) == ACCEPTED
     for at in range(9 + 2 + 24, 9 + 2 + 32):  # the confirmation, behind both heads and the version
         bad = good[:at] + bytes((good[at] ^ 1,)) + good[at + 1 :]
         assert speech.parse_reply(bad) == ProbeReply("server_hello")
 
 
 def test_the_length_of_the_name_is_hidden() -> None:
-    lengths = {len(opened(_hello(n), KEY, WIRE).encoded) for n in ("a.b", "long.name.test")}
-    assert len(lengths) == 1
+    records = [sealed_hello(name).make_request() for name in ("a.b", "long.name.test")]
+    assert len({len(opened(record, KEY, WIRE).encoded) for record in records}) == 1
     assert all((size + padding_size(size, "a", 9)) % 32 == 0 for size in range(200, 300))
-
-
-def _hello(name: str) -> bytes:
-    return ClientHello(name, chance(), config=key_of(in_base64(WIRE))).make_request()
 
 
 def test_a_server_that_asks_again_is_told() -> None:

@@ -28,9 +28,10 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
-from support.rows import T0, US, taken
+from support.crowds import keep
+from support.rows import T0, US, blocked, lost_row, reachable, taken
 from support.virtual_time import VirtualClock, run_virtually
-from support.waiting import until
+from support.waiting import until_true
 
 MINUTE_US, BIN_US = 60 * US, 300 * US
 HOUR_US = 3_600 * US
@@ -122,12 +123,8 @@ async def test_old_bins_that_are_rolled_up_hold_nothing_back(
     keeper.touch([T0], 7)
     assert keeper.oldest_position == 7
     running = asyncio.create_task(keeper.run())
-
-    async def done() -> bool:
-        return keeper.oldest_position is None
-
     try:
-        await until(done)
+        await until_true(lambda: keeper.oldest_position is None)
     finally:
         running.cancel()
 
@@ -168,12 +165,8 @@ def events(rng: random.Random, country: str) -> list[Event]:
     return sorted(found, key=moment_us)
 
 
-def presence(
-    kind: RowKind, at_us: int, place: Vantage, name: str, position: int = 0
-) -> PresenceRow:
-    return PresenceRow(
-        kind=kind, position=position, received_us=at_us, vantage=place, pseudonym=name
-    )
+def presence(kind: RowKind, at_us: int, place: Vantage, name: str) -> PresenceRow:
+    return lost_row(kind=kind, received_us=at_us, vantage=place, pseudonym=name)
 
 
 def moment_us(event: Event) -> int:
@@ -254,7 +247,7 @@ async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
 async def test_what_is_no_more_is_taken_back(store: Store) -> None:
     """Lost when the bin was looked at first, and back before it ended: nobody was silent."""
     place = Vantage(country="KZ", asn=1, access="mobile")
-    lost = presence(RowKind.LOST, T0, place, "a", 1)
+    lost = presence(RowKind.LOST, T0, place, "a")
     await store.insert_block(Block(journal="j", first=1, last=1, presence=(lost,)))
     await update_bins(store, T0, T0 + BIN_US, 300)
     asked = CellFilter(since_us=T0, until_us=T0 + BIN_US)
@@ -267,12 +260,9 @@ async def test_what_is_no_more_is_taken_back(store: Store) -> None:
 
 async def test_what_is_judged_again_changes_the_minutes_that_are_kept(store: Store) -> None:
     one = taken(1)
-    ok, bad = (
-        Verdict(state=state, rule="x") for state in (VerdictState.REACHABLE, VerdictState.BLOCKED)
-    )
-    await store.insert_block(Block(journal="j", first=1, last=1, judged=((one, (ok,)),)))
+    await keep(store, (one, (reachable(),)))
     await update_bins(store, T0, T0 + MINUTE_US, 60)
-    await store.insert_block(Block(journal="j", first=2, last=2, judged=((one, (bad,)),)))
+    await keep(store, (one, (blocked(),)), number=2)
     later = T0 + HOUR_US  # of that minute nothing is kept
     assert await update_touched_bins(store, [T0, T0 + 1, later]) == 2
     window = CellFilter(since_us=T0, until_us=later + 1)

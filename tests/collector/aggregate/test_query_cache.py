@@ -19,12 +19,14 @@ from heliograph_collector.http.snapshot_cache import query_cells, query_series
 from heliograph_collector.model.records import JudgedMeasurement, Vantage
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.store import Store
+from support.crowds import keep
 from support.fake_feed import World
 from support.hand_clock import HandClock
-from support.rows import DAY, T0, US, block, blocked, reachable, taken
+from support.rows import DAY, T0, US, blocked, reachable, taken
 from support.waiting import until
 
 HOUR = 3_600 * US
+TWO_DAYS = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
 PLACES = [
     Vantage(country="KZ", asn=9198, access="fixed", region="ALA"),
     Vantage(country="KZ", asn=9198, access="mobile", region="AST"),
@@ -47,23 +49,18 @@ def rows() -> list[JudgedMeasurement]:
 
 
 async def test_counts_of_the_store_equal_those_of_its_votes(store: Store) -> None:
-    await store.insert_block(block(1, 1, *rows()))
+    await keep(store, *rows())
     clock = HandClock(wall=T0 + 2 * DAY)
     ours = World().feed(votes=store.votes, silences=store.silences, k_anonymity=2)
     theirs = replace(ours, wide=CellQueryCache(store, clock).cells)
-    window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
     for blank in MERGED_FIELDS:
-        seen = await query_cells(theirs, *window, {"country": "KZ"}, blank)
-        assert seen == await query_cells(ours, *window, {"country": "KZ"}, blank), blank
-    for asked in (
-        {},
-        {"country": "KZ"},
-        {"country": "KZ", "service": "signal"},
-        {"country": "KZ", "asn": 9198, "access": "mobile"},
-        {"service": "telegram"},
-    ):
-        told = await query_series(theirs, *window, asked)
-        assert told == await query_series(ours, *window, asked), asked
+        seen = await query_cells(theirs, *TWO_DAYS, {"country": "KZ"}, blank)
+        assert seen == await query_cells(ours, *TWO_DAYS, {"country": "KZ"}, blank), blank
+    kz = {"country": "KZ"}
+    network: dict[str, object] = {**kz, "asn": 9198, "access": "mobile"}
+    for asked in ({}, kz, {**kz, "service": "signal"}, network, {"service": "telegram"}):
+        told = await query_series(theirs, *TWO_DAYS, asked)
+        assert told == await query_series(ours, *TWO_DAYS, asked), asked
         assert any(cell is not None and cell.vantages for cell in told), asked
 
 
@@ -96,18 +93,17 @@ async def test_bin_that_has_just_ended_is_asked_again(store: Store) -> None:
         return sum(c.vantages for c in await counting.cells(*window, wider=("asn",), country="KZ"))
 
     assert await last() == 0
-    await store.insert_block(block(1, 1, (taken(1, at_us=T0 - US), (reachable(),))))
+    await keep(store, (taken(1, at_us=T0 - US), (reachable(),)))
     clock.advance_us(20 * US)
     assert await last() == 1
 
 
 async def test_empty_cells_can_be_left_out(store: Store) -> None:
     """The panorama of a country needs none of them, and they are most of its cells."""
-    await store.insert_block(block(1, 1, *rows()))
+    await keep(store, *rows())
     counting = CellQueryCache(store, HandClock(wall=T0 + 2 * DAY))
-    window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + 2 * DAY, 3_600)
-    every = await counting.cells(*window, wider=("region",), country="KZ")
-    some = await counting.cells(*window, wider=("region",), country="KZ", empty=False)
+    every = await counting.cells(*TWO_DAYS, wider=("region",), country="KZ")
+    some = await counting.cells(*TWO_DAYS, wider=("region",), country="KZ", empty=False)
     assert some == [cell for cell in every if cell.vantages or cell.silent]
     assert 0 < len(some) < len(every)
 

@@ -94,13 +94,10 @@ def test_empty_bins_have_rows() -> None:
     assert [(r.vantages, r.silent, r.state) for r in rows] == [(5, 0, R), (0, 5, U), (0, 5, U)]
 
 
-def test_silence_alone_makes_a_row_without_service() -> None:
+def test_silence_alone_makes_a_row_and_finer_ones_are_not_added_up() -> None:
     (row,) = roll([], [silence(3)])
     assert (row.service, row.vantages, row.silent) == ("", 0, 3)
-
-
-def test_finer_silences_are_not_added_up() -> None:
-    """Who is silent in each of two fine bins is one vantage in the coarse one."""
+    # Who is silent in each of two fine bins is one vantage in the coarse one.
     fine = [silence(4), replace(silence(4), start_us=NOON_US + 60_000_000)]
     (row,) = roll([vote("a")], fine)
     assert row.silent == 4
@@ -225,6 +222,7 @@ def test_small_networks_are_merged() -> None:
     assert shown[1].vantages == 9
     votes = [*_network(1, 9), *_network(2, 6), *_network(3, 2)]
     assert {c.asn: c.vantages for c in merge_small_cells(roll(votes), 5)} == {0: 8, 1: 9}
+    assert sorted(merge_small_cells(roll(votes), 1), key=lambda c: c.asn) == roll(votes)
 
 
 def test_a_country_under_k_says_insufficient() -> None:
@@ -263,11 +261,6 @@ def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(
     assert (cell.reachable, cell.blocked, cell.unknown, cell.layers) == (0, 0, 1, ())
     (exact,) = merge_small_cells(rows, 1)
     assert exact.state is state
-
-
-def test_k_of_one_shows_all_cells() -> None:
-    rows = roll([*_network(1, 1), *_network(2, 2)])
-    assert sorted(merge_small_cells(rows, 1), key=lambda c: c.asn) == rows
 
 
 @settings(deadline=None)

@@ -175,10 +175,11 @@ async def test_fault_that_lasts_is_one_coverage_gap(tmp_path: Path) -> None:
         assert blind["until"] == at(600 + 150 + 180)
 
 
-def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
+async def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / LOG_FILE_NAME).write_bytes(b'{"format":1}\n')
     with pytest.raises(CannotServeError, match=r"Entry 1 of .* is bad.*move alerts.jsonl away"):
-        DetectorRun(tmp_path)
+        async with DetectorRun(tmp_path):
+            pass
 
 
 async def test_few_vantages_are_a_coverage_gap(tmp_path: Path) -> None:

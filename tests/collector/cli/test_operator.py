@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_operator_is_added_changed_and_removed(
 def test_refusals_change_nothing(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
+    words: Sequence[str],
     typed: str,
     sentence: str,
 ) -> None:

@@ -139,11 +139,8 @@ def test_stream_and_list_agree() -> None:
 def test_silent_country_stays_on_the_screen() -> None:
     seen = WorldModel()
     place = {"country": "KZ", "asn": 9198, "access": "fixed", "service": "signal"}
-    for country, asn, state in (
-        ("KZ", 9198, "reachable"),
-        ("KZ", 29355, "unknown"),
-        ("DE", 1, "down"),
-    ):
+    told = (("KZ", 9198, "reachable"), ("KZ", 29355, "unknown"), ("DE", 1, "down"))
+    for country, asn, state in told:
         seen.apply_cell({**place, "country": country, "asn": asn, "state": state, "start": "x"})
     assert {row.country: row.services["signal"].sign_text for row in seen.build_rows()} == {
         "KZ": "✓ 1/2",  # half of it can tell nothing

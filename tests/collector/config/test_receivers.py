@@ -47,9 +47,8 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     assert config.public_url == "https://sun.example.org"
     assert newsroom.secret_file == tmp_path / "keys" / "newsroom.secret"
     assert (newsroom.countries, newsroom.states) == (("KZ", "IR"), ("confirmed",))
-    assert (night.to, night.suspected, night.per_hour) == (
-        ("night@example.org",), SuspectedPolicy.QUIET, 6,
-    )  # fmt: skip
+    assert (night.suspected, night.per_hour) == (SuspectedPolicy.QUIET, 6)
+    assert night.to == ("night@example.org",)
     assert phone.private
     assert room.url == "https://m.example.org"
     assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")

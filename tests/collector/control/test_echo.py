@@ -57,12 +57,17 @@ async def test_a_good_request_is_described_as_it_came() -> None:
     }
 
 
-async def test_a_request_is_answered_before_the_caller_ends() -> None:
-    async with opened() as port, connection(port) as (reader, writer):
-        writer.write(REQUEST[:30])
-        await writer.drain()
-        writer.write(REQUEST[30:])
-        assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+async def test_answers_and_bytes_come_back_while_the_caller_still_talks() -> None:
+    async with opened() as port:
+        async with connection(port) as (reader, writer):
+            writer.write(REQUEST[:30])
+            await writer.drain()
+            writer.write(REQUEST[30:])
+            assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+        async with connection(port) as (reader, writer):
+            for word in (b"ABCD / HTTP/1.1\r\n", b"more"):
+                writer.write(word)
+                assert await reader.readexactly(len(word)) == word
 
 
 async def test_a_body_is_left_unread_and_does_not_cut_the_answer() -> None:
@@ -96,13 +101,6 @@ async def test_what_is_no_request_comes_back_byte_for_byte(line: bytes) -> None:
         assert await told(port, line) == line
 
 
-async def test_bytes_come_back_while_the_caller_still_talks() -> None:
-    async with opened() as port, connection(port) as (reader, writer):
-        for word in (b"ABCD / HTTP/1.1\r\n", b"more"):
-            writer.write(word)
-            assert await reader.readexactly(len(word)) == word
-
-
 @pytest.mark.parametrize("opening", [b"x", b"GET / HTTP/1.1\r\nA: "], ids=["raw", "http"])
 async def test_no_more_comes_back_than_the_limit(opening: bytes) -> None:
     async with opened() as port:
@@ -129,13 +127,17 @@ async def test_one_network_cannot_take_it_all_and_a_place_is_free_again() -> Non
         assert await told(port, b"#") == b"#"
 
 
-async def test_that_all_places_are_taken_is_told_to_the_operator() -> None:
+async def test_full_service_is_told_to_the_operator_and_its_end_ends_every_connection() -> None:
     echo = EchoServer(connections=1)
     assert echo.problems() == []
-    async with opened(echo) as port, connection(port) as (reader, writer):
+    async with opened(echo) as port:
+        reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(b"#")
         assert await reader.readexactly(1) == b"#"
         assert echo.problems() == ["The echo service has all the 1 connections that it takes."]
+    with suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.transport.abort()
 
 
 async def test_a_taken_port_is_told() -> None:
@@ -143,16 +145,6 @@ async def test_a_taken_port_is_told() -> None:
         with pytest.raises(PortTakenError):
             async with EchoServer().open(HOST, port, group):
                 pass
-
-
-async def test_its_end_ends_every_connection() -> None:
-    async with opened() as port:
-        reader, writer = await asyncio.open_connection(HOST, port)
-        writer.write(b"#")
-        await reader.readexactly(1)
-    with suppress(ConnectionResetError):
-        assert await reader.read() == b""
-    writer.transport.abort()
 
 
 @given(st.binary(max_size=300))

@@ -1,8 +1,7 @@
-"""`serve` with an echo service: it is found, answers, and a taken port is told in a sentence."""
+"""`serve` with an echo service: it is found and answers."""
 
 import http.client
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,3 @@ def test_serve_answers_requests_for_an_echo(tmp_path: Path) -> None:
         assert HOST not in served.log.read_text().partition("Echo:")[2].partition("\n")[2]
     finally:
         assert served.stop() == 0
-
-
-@pytest.mark.slow
-def test_a_taken_port_is_told_with_its_cure(tmp_path: Path) -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        place = f"{HOST}:{taken.getsockname()[1]}"
-        config = f"{serve_process.NO_CONTROL}echo:\n  listen: {place}\n"
-        served = serve_process.start(tmp_path / "data", config=config)
-        assert served.process.wait(60) == 1
-    assert f"{place} cannot be listened on: free it, or say --echo HOST:PORT." in (
-        served.log.read_text()
-    )

@@ -42,16 +42,13 @@ def assess_after(steps: Steps) -> Assessor:
 
 
 def test_worldwide_outage_is_down_though_control_works() -> None:
-    assess = assess_after(WORKS)
-    judged = assess([*build_everywhere(RESET, 5), build_record(RESET, 5)])
-    assert {overall(j) for j in judged} == {WORLDWIDE}
-
-
-def test_first_failure_is_judged_again_as_outage() -> None:
+    """The first that fails is called blocked, and judged again when the others fail too."""
     assess = assess_after(WORKS)
     assert [overall(j) for j in assess([build_record(RESET, 4)])] == [BLOCKED]
-    again = {j[0].pseudonym: overall(j) for j in assess(build_everywhere(RESET, 6))}
+    again = {j[0].pseudonym: overall(j) for j in assess(build_everywhere(RESET, 5))}
     assert again["KZ"] == WORLDWIDE
+    judged = assess([*build_everywhere(RESET, 6), build_record(RESET, 6)])
+    assert {overall(j) for j in judged} == {WORLDWIDE}
 
 
 def test_long_standing_failures_are_no_outage() -> None:
@@ -84,16 +81,13 @@ def test_foreign_vantages_substitute_a_control(
     assert overall(judged[0]) == expected
 
 
-def test_substitute_lends_less_confidence() -> None:
-    (by_control, _) = Assessor(judge)([build_record(RESET), CONTROL])
-    by_others = Assessor(judge)([build_record(RESET), *build_everywhere(WORKS, 0)])[0]
-    assert 0 < by_others[1][0].confidence < by_control[1][0].confidence
-
-
-def test_fresh_control_precedes_substitutes() -> None:
+def test_fresh_control_precedes_substitutes_which_lend_less_confidence() -> None:
     control = build_control(RESET)
     judged = Assessor(judge)([build_record(RESET), control, *build_everywhere(WORKS, 0)])
     assert overall(judged[0]) == (VerdictState.DOWN, "down.tls")
+    (by_control, _) = Assessor(judge)([build_record(RESET), CONTROL])
+    by_others = Assessor(judge)([build_record(RESET), *build_everywhere(WORKS, 0)])[0]
+    assert 0 < by_others[1][0].confidence < by_control[1][0].confidence
 
 
 def test_network_has_one_vote() -> None:
@@ -164,11 +158,8 @@ def test_site_closed_to_abroad_is_down_outside_only() -> None:
 
 def test_sample_of_a_large_country_is_stable() -> None:
     """Ten thousand must not push each other out before anybody can say that it worked."""
-    crowd = [
-        build_record(WORKS, 0, country=place, nym=f"{place}{i}")
-        for place in PLACES
-        for i in range(200)
-    ]
+    names = [(place, f"{place}{i}") for place in PLACES for i in range(200)]
+    crowd = [build_record(WORKS, 0, country=place, nym=nym) for place, nym in names]
     one, other = PeerBaseline(), PeerBaseline()
     for each in crowd:
         one.update(each)
@@ -181,9 +172,8 @@ def test_sample_of_a_large_country_is_stable() -> None:
 def test_outage_is_detected_in_a_crowd() -> None:
     assess = Assessor(judge)
     crowd = [(place, f"{place}{i}") for place in PLACES for i in range(100)]
-    control = CONTROL
-    assess([control, *(build_record(WORKS, 0, country=place, nym=nym) for place, nym in crowd)])
-    judged = assess([*(build_record(RESET, 5, country=place, nym=nym) for place, nym in crowd)])
+    assess([CONTROL, *(build_record(WORKS, 0, country=place, nym=nym) for place, nym in crowd)])
+    judged = assess([build_record(RESET, 5, country=place, nym=nym) for place, nym in crowd])
     assert {overall(j) for j in judged} == {WORLDWIDE}
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine
-from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import Fault, FaultReason, ServiceVote, VoteValue
 from support.journal_rows import SECRET, row_of
@@ -31,18 +30,13 @@ def rows(seed: int) -> list[JournalRow]:
 
 def heard(seed: int) -> list[ServiceVote]:
     rng = Random(seed)
-    return [
-        ServiceVote(
-            at(60 * minute + rng.uniform(0, 60)),
-            w,
-            "signal",
-            VoteValue.BLOCKED if KZ(w) and 30 <= minute < 90 else VoteValue.GOOD,
-            "tls",
-            "reset",
-        )
-        for minute in range(120)
-        for w in [*country(each=1), *world(2)]
-    ]
+    votes = []
+    for minute in range(120):
+        for w in [*country(each=1), *world(2)]:
+            value = VoteValue.BLOCKED if KZ(w) and 30 <= minute < 90 else VoteValue.GOOD
+            now = at(60 * minute + rng.uniform(0, 60))
+            votes.append(ServiceVote(now, w, "signal", value, "tls", "reset"))
+    return votes
 
 
 def play(
@@ -60,16 +54,12 @@ def play(
     engine.close_bins(rows_[-1].received_us - CLOSE_US)
 
 
-def whole(seed: int) -> tuple[Incident, ...]:
-    engine = DetectorEngine.create("j", SECRET, at(0))
-    play(engine, rows(seed), heard(seed))
-    return engine.incidents()
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_restored_engine_continues_the_same(seed: int, tmp_path: Path) -> None:
     every, said = rows(seed), heard(seed)
-    expected = whole(seed)
+    whole = DetectorEngine.create("j", SECRET, at(0))
+    play(whole, every, said)
+    expected = whole.incidents()
     assert len(expected) > 1
     moments = [at(600), at(3_030), at(7_215), at(7_241), at(7_260), at(9_030), at(12_000)]
     for moment in moments:

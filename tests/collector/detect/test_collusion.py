@@ -45,12 +45,8 @@ def present(vantages: list[VantageRef]) -> Signals:
 
 
 def newcomers(count: int, prefixes: int, first_us: int) -> list[VantageRef]:
-    return [
-        VantageRef(
-            f"s{i}", f"p{i % prefixes}", VantageLocation("KZ", "ALA", 1 + i % 2, "fixed"), first_us
-        )
-        for i in range(count)
-    ]
+    places = [VantageLocation("KZ", "ALA", asn, "fixed") for asn in (1, 2)]
+    return [VantageRef(f"s{i}", f"p{i % prefixes}", places[i % 2], first_us) for i in range(count)]
 
 
 def lying_votes(liars: list[VantageRef], honest: list[VantageRef]) -> list[ServiceVote]:
@@ -62,9 +58,8 @@ def lying_votes(liars: list[VantageRef], honest: list[VantageRef]) -> list[Servi
         for minute in range(90):
             is_lie = minute >= 30 and vantage in liars
             value = VoteValue.BLOCKED if is_lie else VoteValue.GOOD
-            votes.append(
-                ServiceVote(at(start_s + 60 * minute), vantage, "signal", value, "tls", "reset")
-            )
+            now = at(start_s + 60 * minute)
+            votes.append(ServiceVote(now, vantage, "signal", value, "tls", "reset"))
     return votes
 
 

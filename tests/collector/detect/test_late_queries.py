@@ -28,14 +28,12 @@ BLOCKED = replace(blocked(), reachable_endpoints=0, endpoints=0)
 
 
 def said(witness: VantageRef, second: float, received_s: float, number: int) -> JudgedMeasurement:
-    one = taken(
-        number, at_us=at(second), service="signal", who=witness.nym, vantage=place_of(witness)
-    )
-    verdict = reachable()
-    if witness.place.country == "KZ" and ONSET <= second < END:
-        verdict = BLOCKED
+    where: dict[str, Any] = {"who": witness.nym, "vantage": place_of(witness)}
+    one = taken(number, at_us=at(second), service="signal", **where)
+    hit = witness.place.country == "KZ" and ONSET <= second < END
     old = witness.first_us == OLD_US
-    return replace(one, received_us=at(received_s), established=old), (verdict,)
+    one = replace(one, received_us=at(received_s), established=old)
+    return one, (BLOCKED if hit else reachable(),)
 
 
 def kept(judged: JudgedMeasurement) -> StoredVote:
@@ -65,9 +63,8 @@ class Evening:
                 one = said(witness, second, BACK if held else second + 1, number)
                 (self.late if held else self.now).append(one)
                 second += 60
-        self.world = [
-            WorldTally(start_us=at(60 * minute), good=36, bad=0) for minute in range(int(BACK / 60))
-        ]
+        minutes = range(0, int(BACK), 60)
+        self.world = [WorldTally(start_us=at(second), good=36, bad=0) for second in minutes]
 
     def stored(self) -> list[StoredVote]:
         mine = [j for j in [*self.now, *self.late] if j[0].vantage.country == "KZ"]
@@ -103,9 +100,7 @@ async def test_block_missed_live_is_logged_with_its_true_bracket(tmp_path: Path)
     async with DetectorRun(tmp_path) as run:
         await evening.play(run)
         assert run.detector.book.incidents() == []
-        assert (
-            not await run.detector.recheck_late_window()
-        )  # what comes late comes together: it waits
+        assert not await run.detector.recheck_late_window()  # what comes late comes together
         await reopened(run)
         incident = only(run)
         assert (incident["kind"], incident["state"]) == ("service_blocking", "closed")

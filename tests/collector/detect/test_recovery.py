@@ -30,28 +30,23 @@ def rows() -> list[JournalRow]:
     return [*some[:2], JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=T0), *some[2:]]
 
 
-async def test_what_is_in_the_store_comes_with_its_verdicts(tmp_path: Path) -> None:
+async def test_what_is_in_the_store_comes_with_its_verdicts(store: Store, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    store = Store(f"chdb://{tmp_path}/store", observations_days=9_999, verdicts_days=9_999)
-    await store.open()
     recall = VerdictRecovery(journal, store, NAMES)
-    try:
-        assert await recall.since(0) == RecoveredVotes(0)
-        await journal.append(rows())
-        kept = await journal.read(0, 10)
-        judged: list[JudgedMeasurement] = [
-            (one, (reachable() if n else blocked(),))
-            for n, one in enumerate(read_rows(kept[:4], NAMES).records)
-        ]
-        await store.insert_block(Block(journal=journal.id, first=1, last=4, judged=tuple(judged)))
-        # The last envelope's block is not in: the writer will bring it.
-        every, last = await recall.since(0), await recall.since(2)
-        assert every.votes == list(read_votes(judged))
-        assert [o.standing for o in every.votes] == [VoteValue.BLOCKED, *[VoteValue.GOOD] * 5]
-        assert every.minutes_us == {T0 + n * MINUTE for n in (1, 2, 3)}
-        assert last == RecoveredVotes(4, list(read_votes(judged[4:])), {T0 + 3 * MINUTE})
-        assert await recall.since(4) == RecoveredVotes(4)
-        assert await recall.since(None) == RecoveredVotes(4)
-    finally:
-        await store.close()
-        await journal.close()
+    assert await recall.since(0) == RecoveredVotes(0)
+    await journal.append(rows())
+    kept = await journal.read(0, 10)
+    judged: list[JudgedMeasurement] = [
+        (one, (reachable() if n else blocked(),))
+        for n, one in enumerate(read_rows(kept[:4], NAMES).records)
+    ]
+    await store.insert_block(Block(journal=journal.id, first=1, last=4, judged=tuple(judged)))
+    # The last envelope's block is not in: the writer will bring it.
+    every, last = await recall.since(0), await recall.since(2)
+    assert every.votes == list(read_votes(judged))
+    assert [o.standing for o in every.votes] == [VoteValue.BLOCKED, *[VoteValue.GOOD] * 5]
+    assert every.minutes_us == {T0 + n * MINUTE for n in (1, 2, 3)}
+    assert last == RecoveredVotes(4, list(read_votes(judged[4:])), {T0 + 3 * MINUTE})
+    assert await recall.since(4) == RecoveredVotes(4)
+    assert await recall.since(None) == RecoveredVotes(4)
+    await journal.close()

@@ -1,7 +1,7 @@
 """Tails, churn, votes and folds against numbers known by other means."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from itertools import product
 from random import Random
@@ -92,13 +92,6 @@ def test_hours_of_the_week() -> None:
     assert weekly_factors([0.0] * HOURS, [1.0] * HOURS) == [1.0] * HOURS
 
 
-def test_one_vote_per_network_however_many_are_in_it() -> None:
-    place = VantageLocation("KZ", "ALA", 1, "fixed")
-    cafe = [(w, True) for w in people(place, 30, prefix="cafe")]
-    rest = [(w, False) for w in people(place, 9)]
-    assert sum_votes(count_votes(cafe + rest)).share == pytest.approx(0.1)
-
-
 def test_who_claims_many_places_has_still_one_vote() -> None:
     many = [
         (VantageRef(f"s{i}", "one", VantageLocation("KZ", f"R{i}", 1, "fixed"), 0), True)
@@ -119,12 +112,11 @@ def test_the_young_confirm_nothing_where_there_are_old() -> None:
     assert seniority_weight(young[0][0], NOW) == pytest.approx(1 - 1 / 9)
 
 
-def _fold(where: str, **only: object) -> tuple[Scope, ...]:
-    votes = [
-        (w, all(getattr(w.place, name) == value for name, value in only.items()))
-        for w in country("KZ", each=3)
-    ]
-    return tuple(part.scope for part in localize(count_votes(votes), 0.6, 5))
+Votes = list[tuple[VantageRef, bool]]
+
+
+def localized(votes: Iterable[tuple[VantageRef, bool]]) -> list[Scope]:
+    return [part.scope for part in localize(count_votes(list(votes)), 0.6, 5)]
 
 
 @pytest.mark.parametrize(
@@ -140,49 +132,48 @@ def _fold(where: str, **only: object) -> tuple[Scope, ...]:
 def test_the_widest_cell_that_explains_it(
     only: dict[str, object], scope: Scope, called: str
 ) -> None:
-    assert _fold("KZ", **only) == (scope,)
+    def is_hit(place: VantageLocation) -> bool:
+        return all(getattr(place, name) == value for name, value in only.items())
+
+    assert localized((w, is_hit(w.place)) for w in country("KZ", each=3)) == [scope]
     assert scope_label([scope]).startswith(called)
 
 
+def all_of(asn: int, access: str, count: int, *, hit: bool = True, region: str = "ALA") -> Votes:
+    return [(w, hit) for w in people(VantageLocation("KZ", region, asn, access), count)]
+
+
 def test_three_quarters_mobile_do_not_make_a_national_cut() -> None:
-    votes = [(w, True) for w in people(VantageLocation("KZ", "ALA", 1, "mobile"), 30)]
-    votes += [(w, True) for w in people(VantageLocation("KZ", "ALA", 2, "mobile"), 30)]
-    votes += [(w, False) for w in people(VantageLocation("KZ", "ALA", 3, "fixed"), 20)]
-    (part,) = localize(count_votes(votes), 0.6, 5)
-    assert part.scope == Scope("KZ", access="mobile")
+    mobile = [*all_of(1, "mobile", 30), *all_of(2, "mobile", 30)]
+    assert localized([*mobile, *all_of(3, "fixed", 20, hit=False)]) == [
+        Scope("KZ", access="mobile")
+    ]
 
 
 def test_a_remainder_of_hosting_is_named_as_spared() -> None:
     votes = [(w, True) for w in country("KZ", each=3)]
-    votes += [(w, False) for w in people(VantageLocation("KZ", "", 9, "hosting"), 5)]
+    votes += all_of(9, "hosting", 5, hit=False, region="")
     (part,) = localize(count_votes(votes), 0.6, 5)
     assert part.scope == Scope("KZ")
     assert part.beyond == (Scope("KZ", access="hosting"), Scope("KZ", asn=9))
 
 
 def test_two_of_three_are_named_one_by_one() -> None:
-    def named(kept: Callable[[VantageLocation], bool]) -> list[Scope]:
-        votes = [(w, kept(w.place)) for w in country("KZ", each=4)]
-        return sorted(part.scope for part in localize(count_votes(votes), 0.6, 5))
-
-    assert named(lambda p: p.region != "ALA") == [Scope("KZ", "AST"), Scope("KZ", "VOS")]
-    assert scope_label(named(lambda p: p.region != "ALA")) == "several-cities"
-    two = named(lambda p: p.asn in (101, 102))
-    assert [scope.asn for scope in two] == [101, 102]
+    votes = [(w, w.place.region != "ALA") for w in country("KZ", each=4)]
+    assert sorted(localized(votes)) == [Scope("KZ", "AST"), Scope("KZ", "VOS")]
+    assert scope_label(localized(votes)) == "several-cities"
+    two = localized((w, w.place.asn in (101, 102)) for w in country("KZ", each=4))
+    assert sorted(scope.asn for scope in two) == [101, 102]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_in_five_who_stay_do_not_break_up_a_country(seed: int) -> None:
     rng = Random(seed)
-    votes = [(w, rng.random() > 0.2) for w in country("KZ", each=4)]
-    (part,) = localize(count_votes(votes), 0.6, 5)
-    assert part.scope == Scope("KZ")
+    assert localized((w, rng.random() > 0.2) for w in country("KZ", each=4)) == [Scope("KZ")]
 
 
 def test_one_network_is_not_a_country() -> None:
-    votes = [(w, True) for w in people(VantageLocation("KZ", "", 1, ""), 30)]
-    (part,) = localize(count_votes(votes), 0.6, 5)
-    assert part.scope == Scope("KZ", asn=1)
+    assert localized(all_of(1, "", 30, region="")) == [Scope("KZ", asn=1)]
 
 
 def test_cells_by_name() -> None:

@@ -12,14 +12,10 @@ def entrance(host: str, carrier: Carrier = Carrier.STREAM) -> Entrance:
 
 
 def test_joining_is_told_of_other_sessions_alone() -> None:
-    listed = [
-        entrance("a.example"), entrance("b.example"), entrance("c.example", Carrier.POST),
-        *(entrance(f"2001:db8::{n}") for n in range(5)),
-    ]  # fmt: skip
+    hosts = ["a.example", "b.example", *(f"2001:db8::{n}" for n in range(5))]
+    listed = [*map(entrance, hosts[:2]), entrance("c.example", Carrier.POST)]
+    listed += map(entrance, hosts[2:])
     invite = parse_invite(format_invite("a.example:7443", PIN, TOKEN, listed))
     assert [e.host for e in invite.entrances] == ["b.example", "2001:db8::0", "2001:db8::1"]
     assert (invite.endpoint, invite.pin, invite.token) == ("a.example:7443", PIN, TOKEN)
-
-
-def test_an_invite_of_before_is_as_it_was() -> None:
     assert parse_invite(format_invite("a.example:7443", PIN, TOKEN)).entrances == ()

@@ -19,7 +19,7 @@ SIGNER = keys.SigningKey(b"k" * 32)
 SERVICES = load_shipped_services()
 
 
-def test_default_plan_measures_anchors_messengers_and_pages() -> None:
+def test_default_plan_measures_messengers_often_and_other_services_rarely() -> None:
     plan = build_default_plan(SERVICES)
     every = {(t.experiment, t.service or t.target): t.interval_s for t in plan.tasks}
     assert every["connectivity", "anchors"] == 180
@@ -28,15 +28,12 @@ def test_default_plan_measures_anchors_messengers_and_pages() -> None:
     assert plan.limits.bytes_per_month == 2_000_000_000, "what all of it costs, reckoned"
     assert sum(t.experiment == "web" for t in plan.tasks) >= 2
     assert plan.heartbeat_s == 15
-
-
-def test_default_plan_measures_other_services_rarely() -> None:
-    every = {t.experiment: t.interval_s for t in build_default_plan(SERVICES).tasks}
+    rare = {t.experiment: t.interval_s for t in plan.tasks}
     for name in ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line"):
-        assert every[name] >= 3_600, "few bytes: what they cost is no part of the mobile budget"
-    assert every["stun"] == 3_600
+        assert rare[name] >= 3_600, "few bytes: what they cost is no part of the mobile budget"
+    assert rare["stun"] == 3_600
     assert SERVICES.get("tor") is not None
-    assert "tor" not in every
+    assert "tor" not in rare
 
 
 def test_national_sites_are_for_controls_alone() -> None:
@@ -58,13 +55,9 @@ def test_plan_is_signed_and_its_version_rises(fleet: Fleet) -> None:
     assert keys.verify(SIGNER.public, signed.signature, keys.PLAN, signed.plan)
 
 
-def test_operator_plan_stays_while_services_do(fleet: Fleet) -> None:
-    own = issue_plan(fleet, SIGNER, replace(build_default_plan(SERVICES), heartbeat_s=60), 0)
-    assert refresh_plan(fleet, SIGNER, SERVICES, 10) == own
-
-
 def test_new_services_are_issued_with_current_tasks(fleet: Fleet) -> None:
     own = issue_plan(fleet, SIGNER, replace(build_default_plan(SERVICES), heartbeat_s=60), 0)
+    assert refresh_plan(fleet, SIGNER, SERVICES, 10) == own, "it stays while the services do"
     newer = replace(SERVICES, version="2999-01-01.1")
     plan = refresh_plan(fleet, SIGNER, newer, 10)
     assert (plan.version, plan.services_version, plan.tasks) == (2, newer.version, own.tasks)

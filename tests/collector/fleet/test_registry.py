@@ -63,21 +63,17 @@ def test_invite_ends_on_the_second(fleet: Fleet) -> None:
         fleet.enrol_agent(token, key(2), "1", 100)
 
 
-def test_revocation_happens_once(fleet: Fleet) -> None:
-    agent = fleet.enrol_agent(invite(fleet), key(1), "1", 5)
-    assert fleet.revoke_agent(agent.id, 7)
-    assert not fleet.revoke_agent(agent.id, 8)
-    assert fleet.list_agents()[0].revoked_s == 7
-
-
-def test_sighting_is_kept_as_place(fleet: Fleet) -> None:
+def test_sighting_is_kept_as_place_and_revocation_happens_once(fleet: Fleet) -> None:
     agent = fleet.enrol_agent(invite(fleet), key(1), "1", 5)
     seen = AgentSighting(
         agent=agent.id, at_s=9, version="2", country="KZ", asn=9198, access="mobile"
     )
     fleet.record_sightings([seen])
+    assert fleet.revoke_agent(agent.id, 7)
+    assert not fleet.revoke_agent(agent.id, 8)
     (found,) = fleet.list_agents()
     assert (found.last_seen_s, found.country, found.asn, found.version) == (9, "KZ", 9198, "2")
+    assert found.revoked_s == 7
 
 
 def test_first_plan_of_a_version_stands(fleet: Fleet) -> None:

@@ -33,14 +33,10 @@ def test_incidents_are_ordered_by_newest_start() -> None:
     assert [incident["id"] for incident in book.incidents()] == ["late", "early"]
 
 
-def test_entry_out_of_order_is_refused() -> None:
+def test_entry_out_of_order_is_refused_and_returned_incidents_are_copies() -> None:
     book = IncidentBook([entry(1, "a", "suspected")])
     for number in (1, 3):
         with pytest.raises(ValueError, match="does not follow"):
             book.append(entry(number, "a", "closed"))
-
-
-def test_returned_incidents_are_copies() -> None:
-    book = IncidentBook([entry(1, "a", "suspected")])
     book.incidents()[0]["state"] = "withdrawn"
     assert book.incidents()[0]["state"] == "suspected"

@@ -39,13 +39,14 @@ def test_the_plan_names_both_doors_once_there_are_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_taken_port_is_told_with_its_cure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--post", "--echo"])
+def test_a_taken_port_is_told_with_its_cure(tmp_path: Path, option: str) -> None:
     with socket.create_server((HOST, 0)) as taken:
         place = f"{HOST}:{taken.getsockname()[1]}"
-        served = serve_process.start(tmp_path / "data", "--post", place)
+        served = serve_process.start(tmp_path / "data", option, place)
         assert served.process.wait(60) == 1
     log = served.log.read_text()
-    assert f"{place} cannot be listened on: free it, or say --post HOST:PORT." in log
+    assert f"{place} cannot be listened on: free it, or say {option} HOST:PORT." in log
 
 
 def test_what_is_configured_goes_before_what_is_open() -> None:

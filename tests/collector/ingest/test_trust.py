@@ -158,13 +158,11 @@ async def test_relayed_receipt_for_an_old_key_is_believed_after_rotation(tmp_pat
     async with ingest_server(tmp_path) as server:
         newest = server.intake.directory.plan_version
         for raw, version, ring in ((sealed[0], newest, server.keyring), (sealed[1], 0, before)):
-            handed = EnvelopeRequest(
-                envelope=raw, intermediary="relay", plan=pb.PlanHeld(version=version)
-            )
+            plan = pb.PlanHeld(version=version)
+            handed = EnvelopeRequest(envelope=raw, intermediary="relay", plan=plan)
             said = await server.intake.submit(handed, "192.0.2.1")
-            found = relay_line.verify_relayed_receipt(
-                raw, ring.sealing.id, said, ring.signing.public
-            )
+            sealing, signing = ring.sealing.id, ring.signing.public
+            found = relay_line.verify_relayed_receipt(raw, sealing, said, signing)
             assert found == pb.Receipt(status=pb.STATUS_STORED)
 
 
@@ -228,9 +226,7 @@ def test_half_open_session_is_no_second_machine() -> None:
     assert presence.find_duplicates(15) == [], "told once"
 
 
-async def test_another_batch_under_a_used_number_is_forked(
-    session: OpenSession,
-) -> None:
+async def test_another_batch_under_a_used_number_is_forked(session: OpenSession) -> None:
     """One may be a power failure; the third marks the agent."""
     await session.send(1)
     await session.receipts()
@@ -263,9 +259,8 @@ async def test_agent_without_invite_enters_quarantine_where_allowed(tmp_path: Pa
         call = await greeted(stub, caller)
         await call.write(pb.AgentMessage(envelope=caller.envelope(1)))
         await receipts(call, 1)
-        assert {row.role for row in await server.rows(RowKind.ENVELOPE, RowKind.ARRIVAL)} == {
-            AgentRole.QUARANTINE
-        }
+        rows = await server.rows(RowKind.ENVELOPE, RowKind.ARRIVAL)
+        assert {row.role for row in rows} == {AgentRole.QUARANTINE}
         agent = server.fleet.list_agents()[0]
         assert agent.trial_s is not None
         week_s = agent.trial_s + quarantine.TRIAL_S
@@ -304,13 +299,7 @@ async def _enrol_without_invite(server: IngestServer) -> Caller:
 
 def _connection(arrived_us: int) -> AgentConnection:
     agent = EnrolledAgent(id=b"a" * 16, public_key=b"", role="volunteer", version="", created_s=0)
-    return AgentConnection(
-        agent=agent,
-        location=UNKNOWN_LOCATION,
-        hello=pb.Hello(),
-        last_heard_us=arrived_us,
-        outbox=asyncio.Queue(),
-    )
+    return AgentConnection(agent, UNKNOWN_LOCATION, pb.Hello(), arrived_us, asyncio.Queue())
 
 
 def _result_role(server: IngestServer, caller: Caller) -> str:

@@ -22,7 +22,7 @@ from heliograph.observation import (
 )
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
-from support.scenario import catalogue, keep_observations, taken
+from support.scenario import catalogue, keep_observations, measurement, taken
 
 ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")
 LABELS = ("", "redirect-1", "redirect-2", "dc-1", "dc-2", "web")
@@ -92,19 +92,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
 
 
 def _measurement(seen: tuple[Observation, ...], link: Link, not_measured: str = "") -> Measurement:
-    return Measurement(
-        experiment="web",
-        experiment_version=1,
-        target="https://a.example/",
-        started_us=1,
-        monotonic_us=1,
-        boot="b",
-        runtime_us=1,
-        epoch="e",
-        link=link,
-        not_measured=not_measured,
-        observations=seen,
-    )
+    return replace(measurement([]), observations=seen, link=link, not_measured=not_measured)
 
 
 views = st.builds(
@@ -133,12 +121,10 @@ def test_any_measurement_gets_verdicts(measurement: Measurement, control: Contro
 @settings(max_examples=200, deadline=None)
 @given(measurements(), views)
 def test_no_blocking_without_link_and_control(m: Measurement, control: ControlView) -> None:
-    good = control.measurement is not None and control.link is Link.ONLINE
     fresh = control.age_us is not None and control.age_us <= 900_000_000
-    succeeded = good and any(
-        x.failure is None for x in (control.measurement.observations if control.measurement else ())
-    )
-    if m.link is Link.ONLINE and good and fresh and succeeded:
+    seen = control.measurement.observations if control.measurement else ()
+    succeeded = control.link is Link.ONLINE and any(x.failure is None for x in seen)
+    if m.link is Link.ONLINE and fresh and succeeded:
         return
     assert not _blocked(judge(taken(m), control))
 
@@ -170,23 +156,17 @@ def test_lost_observations_never_turn_doubt_into_blocking() -> None:
                 assert state is not VerdictState.UNKNOWN, f"{scenario.name}: kept {kept}: {verdict}"
 
 
-def test_worse_control_never_leaves_blocking() -> None:
+def test_worse_control_never_leaves_blocking_and_confidence_falls_with_its_age() -> None:
     """Losing the control, its freshness or its link leaves no blocking behind at all."""
     for scenario in SCENARIOS:
-        for worse in (
-            replace(scenario.control, measurement=None),
-            replace(scenario.control, age_us=16 * 60_000_000),
-            replace(scenario.control, link=Link.UNKNOWN),
-        ):
-            assert not _blocked(judge(scenario.taken, worse)), scenario.name
-
-
-def test_confidence_falls_with_age_of_control() -> None:
-    for scenario in SCENARIOS:
-        sure = [
-            max(v.confidence for v in judge(scenario.taken, replace(scenario.control, age_us=age)))
-            for age in (0, 300_000_000, 600_000_000, 900_000_000)
+        aged = [
+            replace(scenario.control, age_us=minutes * 60_000_000) for minutes in range(0, 17, 5)
         ]
+        stale = replace(scenario.control, age_us=16 * 60_000_000)
+        lost = replace(scenario.control, measurement=None)
+        for worse in (lost, stale, replace(scenario.control, link=Link.UNKNOWN)):
+            assert not _blocked(judge(scenario.taken, worse)), scenario.name
+        sure = [max(v.confidence for v in judge(scenario.taken, control)) for control in aged]
         assert sure == sorted(sure, reverse=True), scenario.name
 
 

@@ -14,6 +14,7 @@ from heliograph_collector.judge.failure_semantics import LAYER_BY_OPERATION, fin
 from heliograph_collector.judge.rules import Rule
 from heliograph_collector.model.records import VerdictState
 
+HEAD = ["| rule | state | layer | method | strength | says |", "| --- " * 6 + "|"]
 README = Path(judge_package.__file__).with_name("README.md")
 
 
@@ -31,8 +32,7 @@ def rule_table() -> str:
         f"| `{r.id}` | {r.state} | {_layer(r)} | {_method(r)} | {_strength(r)} | {r.says} |"
         for r in RULES
     ]
-    head = ["| rule | state | layer | method | strength | says |", "| --- " * 6 + "|"]
-    return "\n".join([*head, *rows])
+    return "\n".join([*HEAD, *rows])
 
 
 def service_table() -> str:
@@ -42,13 +42,10 @@ def service_table() -> str:
 
 def comparison_table(rows: Sequence[ComparisonRule]) -> str:
     lines = [
-        f"| `{r.id}` | {r.state} | {r.layer} | {r.method} | {r.strength:g} | {r.says} |"
-        if r.strength
-        else f"| `{r.id}` | {r.state} | {r.layer} | {r.method} |  | {r.says} |"
+        f"| `{r.id}` | {r.state} | {r.layer} | {r.method} | {_number(r.strength)} | {r.says} |"
         for r in rows
     ]
-    head = ["| rule | state | layer | method | strength | says |", "| --- " * 6 + "|"]
-    return "\n".join([*head, *lines])
+    return "\n".join([*HEAD, *lines])
 
 
 def _layer(rule: Rule) -> str:
@@ -62,6 +59,8 @@ def _method(rule: Rule) -> str:
 
 
 def _strength(rule: Rule) -> str:
-    if not rule.strength:
-        return ""
-    return f"{rule.strength:g}" + (f", {rule.support[1]:g} backed" if rule.support else "")
+    return _number(rule.strength) + (f", {rule.support[1]:g} backed" if rule.support else "")
+
+
+def _number(strength: float) -> str:
+    return f"{strength:g}" if strength else ""

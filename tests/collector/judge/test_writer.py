@@ -33,6 +33,8 @@ from heliograph_collector.store.store import Store, StoreError
 from support.hand_clock import HandClock
 from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable, taken
 
+Assess = Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]]
+
 
 class FakeStore:
     """Blocks in memory; fails while `down`."""
@@ -83,11 +85,7 @@ class WriterHarness:
                 await self._changed.wait()
                 self._changed.clear()
 
-    def writer(
-        self,
-        assess: Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]] = judge,
-        clock: Clock | None = None,
-    ) -> StoreWriter:
+    def writer(self, assess: Assess = judge, clock: Clock | None = None) -> StoreWriter:
         return StoreWriter(
             self.journal,
             self.store,
@@ -168,12 +166,8 @@ async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
 
 
 async def test_writer_puts_undecodable_rows_aside(bench: WriterHarness) -> None:
-    await bench.journal.append(
-        [
-            JournalRow(kind=RowKind.ENVELOPE, agent=ANNA, sequence=9, received_us=T0, body=b"junk"),
-            envelope_row(measurement_pb(), sequence=10),
-        ]
-    )
+    good = envelope_row(measurement_pb(), sequence=10)
+    await bench.journal.append([replace(good, sequence=9, body=b"junk"), good])
     async with running(bench.writer().run()):
         await bench.until(lambda: bool(bench.told))
     (block,) = bench.told
@@ -190,9 +184,7 @@ async def test_bug_in_a_rule_costs_one_verdict(
                 raise KeyError("no such rule")
         return judge(taken)
 
-    await bench.journal.append(
-        [envelope_row(measurement_pb(), measurement_pb(T0 + 1), measurement_pb(T0 + 2))]
-    )
+    await bench.journal.append([envelope_row(*(measurement_pb(T0 + n) for n in range(3)))])
     async with running(bench.writer(assess).run()):
         await bench.until(lambda: bool(bench.told))
     verdicts = [given for _, given in bench.told[0].judged]

@@ -40,27 +40,18 @@ def course(replay: Replay, nym: str) -> list[tuple[str, int]]:
     return found
 
 
-def test_a_session_ends_once_and_not_by_the_end_of_the_one_before(both: Path) -> None:
-    made = load_event(both).replay
-    assert course(made, "atlas-1001") == [
-        ("came", 1_641_380_000),
-        ("came", 1_641_381_300),  # by another controller; the old session's end is no loss
-        ("lost", 1_641_381_320),
-    ]
-
-
-def test_who_is_first_heard_of_by_its_end_was_there_before(both: Path) -> None:
-    made = load_event(both).replay
-    assert course(made, "atlas-1002") == [
-        ("came", 1_641_379_999),
-        ("lost", 1_641_381_310),
-        ("came", 1_641_399_000),  # in the frame of a stream
-    ]
-
-
-def test_who_has_no_event_is_there_if_the_list_says_so(both: Path) -> None:
-    made = load_event(both).replay
-    assert course(made, "atlas-1004") == [("came", 1_641_379_999)]
+@pytest.mark.parametrize(
+    ("nym", "told"),
+    [
+        # By another controller it comes again; the old session's end is no loss.
+        ("atlas-1001", [("came", 1_641_380_000), ("came", 1_641_381_300), ("lost", 1_641_381_320)]),
+        # Who is first heard of by its end was there before; the last is in the frame of a stream.
+        ("atlas-1002", [("came", 1_641_379_999), ("lost", 1_641_381_310), ("came", 1_641_399_000)]),
+        ("atlas-1004", [("came", 1_641_379_999)]),  # without an event: the list says so
+    ],
+)
+def test_sessions_come_and_end_once(both: Path, nym: str, told: list[tuple[str, int]]) -> None:
+    assert course(load_event(both).replay, nym) == told
 
 
 def test_places_come_from_the_list_of_probes_and_networks_are_not_told(both: Path) -> None:
@@ -155,17 +146,11 @@ def test_a_controllers_hiccup_is_no_cut(tmp_path: Path) -> None:
     assert not [i for i in detect_silence(made.signals, made.until_us).incidents if i.confirmed_us]
 
 
-def test_results_as_one_list_are_read_too(tmp_path: Path) -> None:
-    rows = [event(1, CUT_S, "connect"), event(1, CUT_S + 60, "disconnect")]
-    path = tmp_path / "results.json"
-    path.write_text(json.dumps(rows, indent=1))
-    assert len(load_event(path, "KZ").replay.signals) == 2
-
-
-def test_events_of_another_year_are_left_out(tmp_path: Path) -> None:
+def test_results_as_one_list_are_read_but_for_events_of_another_year(tmp_path: Path) -> None:
     rows = [event(1, CUT_S, "connect"), event(1, CUT_S + 60, "disconnect"), event(2, 9, "connect")]
     path = tmp_path / "results.json"
-    path.write_text(json.dumps(rows))
+    path.write_text(json.dumps(rows, indent=1))
     made = load_event(path, "KZ")
+    assert len(made.replay.signals) == 2
     assert [w.nym for w in made.replay.vantages] == ["atlas-1"]
     assert "1 events lie over 200 days from the others" in made.complaints[-1]

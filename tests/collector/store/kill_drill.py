@@ -141,21 +141,18 @@ async def count(place: Path) -> dict[str, Any]:
     task.cancel()
     await asyncio.wait([task], timeout=10)
 
-    def ask(query: str) -> tuple[Any, ...]:
-        return store._clickhouse.query_written(query, {})[0]
+    def ask(columns: str, table: str) -> list[tuple[Any, ...]]:
+        return store._clickhouse.query_written(f"SELECT {columns} FROM {table}", {})
 
+    rows = await journal.read(0, 10**9, limit_bytes=10**12)
     found = {
-        "envelopes": len(
-            [r for r in await journal.read(0, 10**9, limit_bytes=10**12) if r.sequence]
-        ),
+        "envelopes": len([row for row in rows if row.sequence]),
         "journal": journal.position,
-        "ids": {
-            row[0] for row in store._clickhouse.query_written("SELECT id FROM measurements", {})
-        },
-        "measurements": ask("SELECT count() AS a, uniqExact(id) AS b FROM measurements"),
-        "verdicts": ask("SELECT count() AS a, uniqExact(id, endpoint) AS b FROM verdicts"),
-        "presence": ask("SELECT count() AS a, uniqExact(position) AS b FROM presence"),
-        "quarantine": ask("SELECT count() AS a, 0 AS b FROM quarantine"),
+        "ids": sorted(row[0] for row in ask("id", "measurements")),
+        "measurements": ask("count() AS a, uniqExact(id) AS b", "measurements")[0],
+        "verdicts": ask("count() AS a, uniqExact(id, endpoint) AS b", "verdicts")[0],
+        "presence": ask("count() AS a, uniqExact(position) AS b", "presence")[0],
+        "quarantine": ask("count() AS a, 0 AS b", "quarantine")[0],
     }
     await store.close()
     await journal.close()
@@ -164,19 +161,12 @@ async def count(place: Path) -> dict[str, Any]:
 
 def in_own_process(place: Path) -> dict[str, Any]:
     """`count`, forked: the engine must not run in the process that forks on."""
-    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        found = asyncio.run(count(place))
-        found["ids"] = sorted(found["ids"])
-        (place / "count.json").write_text(json.dumps(found))
+        (place / "count.json").write_text(json.dumps(asyncio.run(count(place))))
         os._exit(0)
-    os.close(reading)
-    os.close(writing)
     os.waitpid(pid, 0)
-    found = json.loads((place / "count.json").read_text())
-    found["ids"] = set(found["ids"])
-    return dict(found)
+    return dict(json.loads((place / "count.json").read_text()))
 
 
 def main() -> None:
@@ -190,12 +180,9 @@ def main() -> None:
         torn += 0 in told
         fruitful += any(told)
     found = in_own_process(place)
-    ids = found.pop("ids")
-    expected = [
-        NAMES.measurement(ANNA, number, index)
-        for number in acknowledged
-        for index in range(PER_ENVELOPE)
-    ]
+    ids = set(found.pop("ids"))
+    indices = range(PER_ENVELOPE)
+    expected = [NAMES.measurement(ANNA, number, n) for number in acknowledged for n in indices]
     found |= {
         "kills": kills,
         "kills_after_an_acknowledgement": fruitful,

@@ -1,32 +1,20 @@
 """Counts as OONI counts them, on the real engine: states, axes, grains, and nobody to be found."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from heliograph_collector.model.records import (
-    TIME_BAD,
-    AgentRole,
-    JudgedMeasurement,
-    Vantage,
-    Verdict,
-    VerdictState,
-)
+from heliograph_collector.model.records import TIME_BAD, AgentRole
 from heliograph_collector.store import aggregation
 from heliograph_collector.store.aggregation import AggregationRow
 from heliograph_collector.store.store import Store, TooMuchError
-from support.crowds import MIDNIGHT, asked, said
-from support.rows import DAY, KZ, T0, block, blocked, reachable
-
-DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
-UNKNOWN = Verdict(state=VerdictState.UNKNOWN, rule="x.doubt")
-PAGE = blocked(method="block_page")
-SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
+from support.crowds import DOWN, MIDNIGHT, PAGE, SMALL, UNKNOWN, asked, keep, said
+from support.rows import DAY, KZ, T0, blocked, reachable
 
 
-async def keep(store: Store, *crowds: Sequence[JudgedMeasurement]) -> None:
-    await store.insert_block(block(1, 1, *(row for crowd in crowds for row in crowd)))
+def counted(**states: int) -> AggregationRow:
+    counts = dict.fromkeys(("anomaly", "confirmed", "failure", "ok"), 0)
+    return AggregationRow(axis_values=(), **(counts | states))
 
 
 async def alone(store: Store, **changes: object) -> AggregationRow:
@@ -38,37 +26,19 @@ async def test_each_state_is_counted_and_known_page_confirmed(store: Store) -> N
     controls = [(replace(one, role=AgentRole.CONTROL), v) for one, v in said(PAGE, 3, first=50)]
     bad = [(one, (replace(v[0], rule=TIME_BAD),)) for one, v in said(PAGE, 2, first=60)]
     parts = [(one, (reachable(), blocked("dc1"))) for one, _ in said(reachable(), 4, 2, first=40)]
-    await keep(
-        store,
-        said(blocked(), 3),
-        said(PAGE, 2, first=10),
-        said(DOWN, 1, first=20),
-        said(UNKNOWN, 2, first=30),
-        parts,
-        controls,
-        bad,
-    )
-    assert await alone(store) == AggregationRow(
-        axis_values=(), anomaly=3, confirmed=2, failure=3, ok=8
-    )
-
-
-async def test_empty_store_gives_zeros_without_axes(store: Store) -> None:
-    assert await alone(store) == AggregationRow(
-        axis_values=(), anomaly=0, confirmed=0, failure=0, ok=0
-    )
-    assert await store.totals(asked(axes=["probe_cc"])) == []
+    doubt = [*said(DOWN, 1, first=20), *said(UNKNOWN, 2, first=30)]
+    seen = [*said(blocked(), 3), *said(PAGE, 2, first=10), *doubt]
+    await keep(store, *seen, *parts, *controls, *bad)
+    assert await alone(store) == counted(anomaly=3, confirmed=2, failure=3, ok=8)
 
 
 async def test_axes_and_filters(store: Store) -> None:
+    assert await alone(store) == counted(), "zeros, for nothing is there yet"
+    assert await store.totals(asked(axes=["probe_cc"])) == []
     ru = replace(KZ, country="RU", asn=12_389)
     url = "https://www.news.example/a?b"
-    await keep(
-        store,
-        said(blocked(), 2),
-        said(blocked(), 3, at_us=T0 + DAY, service=url),
-        said(reachable(), 4, vantage=ru),
-    )
+    there = said(blocked(), 3, at_us=T0 + DAY, service=url)
+    await keep(store, *said(blocked(), 2), *there, *said(reachable(), 4, vantage=ru))
     by_day = await store.totals(asked(axes=["measurement_start_day", "domain"]))
     assert [(t.axis_values, t.anomaly, t.ok) for t in by_day] == [
         (("2022-01-05", ""), 2, 4),
@@ -86,43 +56,28 @@ async def test_axes_and_filters(store: Store) -> None:
     assert (await alone(store, until_us=MIDNIGHT + DAY)).anomaly == 2
 
 
-@pytest.mark.parametrize(
-    ("grain", "starts"),
-    [("week", ["2022-01-03"]), ("month", ["2022-01-01"]), ("year", ["2022-01-01"])],
-)
-async def test_wider_grains(store: Store, grain: str, starts: list[str]) -> None:
-    await keep(store, said(blocked(), 2), said(blocked(), 3, at_us=T0 + DAY))
-    found = await store.totals(asked(axes=["measurement_start_day"], grain=grain))
-    assert [(t.axis_values[0], t.anomaly) for t in found] == [(starts[0], 5)]
+async def test_wider_grains(store: Store) -> None:
+    await keep(store, *said(blocked(), 2), *said(blocked(), 3, at_us=T0 + DAY))
+    for grain, start in (("week", "2022-01-03"), ("month", "2022-01-01"), ("year", "2022-01-01")):
+        found = await store.totals(asked(axes=["measurement_start_day"], grain=grain))
+        assert [(t.axis_values[0], t.anomaly) for t in found] == [(start, 5)], grain
 
 
 async def test_counts_below_k_are_dropped_and_others_rounded(store: Store) -> None:
-    await keep(
-        store,
-        said(reachable(), 6, 2),
-        said(blocked(), 4, 10, first=10),
-        said(DOWN, 5, 1, first=20),
-    )
-    assert await alone(store, k=5) == AggregationRow(
-        axis_values=(), anomaly=0, confirmed=0, failure=5, ok=10
-    )
+    well, bad = said(reachable(), 6, 2), said(blocked(), 4, 10, first=10)
+    await keep(store, *well, *bad, *said(DOWN, 5, 1, first=20))
+    assert await alone(store, k=5) == counted(failure=5, ok=10)
 
 
 async def test_confirmations_below_k_are_anomalies(store: Store) -> None:
-    await keep(store, said(blocked(), 3), said(PAGE, 2, first=10))
-    assert await alone(store, k=5) == AggregationRow(
-        axis_values=(), anomaly=5, confirmed=0, failure=0, ok=0
-    )
+    await keep(store, *said(blocked(), 3), *said(PAGE, 2, first=10))
+    assert await alone(store, k=5) == counted(anomaly=5)
 
 
 async def test_small_networks_are_merged_under_any_filter(store: Store) -> None:
     smaller = replace(SMALL, asn=50_482)
-    await keep(
-        store,
-        said(blocked(), 5),
-        said(blocked(), 3, vantage=SMALL),
-        said(blocked(), 2, vantage=smaller),
-    )
+    few = [*said(blocked(), 3, vantage=SMALL), *said(blocked(), 2, vantage=smaller)]
+    await keep(store, *said(blocked(), 5), *few)
     nets = await store.totals(asked(k=5, axes=["probe_asn"]))
     assert [(t.axis_values[0], t.anomaly) for t in nets] == [(0, 5), (9198, 5)]
     assert (await alone(store, k=5, asns=[SMALL.asn])).anomaly == 0
@@ -144,15 +99,15 @@ async def test_difference_of_answers_reveals_no_small_group(store: Store) -> Non
             {"input": "telegram", "until_us": MIDNIGHT + DAY},
         )
     ]
-    await store.insert_block(block(1, 1, *crowd))
+    await keep(store, *crowd)
     before = [await store.totals(q) for q in questions]
-    await store.insert_block(block(2, 2, *four))
+    await keep(store, *four, number=2)
     assert [await store.totals(q) for q in questions] == before
     assert (await alone(store)).anomaly == 120, "they are there for who needs no anonymity"
 
 
 async def test_too_many_rows_raise(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    await keep(store, *(said(blocked(), 1, service=f"s{n}") for n in range(4)))
+    await keep(store, *(row for n in range(4) for row in said(blocked(), 1, service=f"s{n}")))
     monkeypatch.setattr(aggregation, "MAX_ROWS", 4)
     assert len(await store.totals(asked(axes=["input"]))) == 4
     monkeypatch.setattr(aggregation, "MAX_ROWS", 3)

@@ -70,8 +70,3 @@ async def test_snapshot_without_a_newer_table_is_restored(store: Store, tmp_path
     async with open_store(data) as again:
         await backup.restore(tmp_path / "saved", data, again)
         assert len(await again.votes(T0, T0 + US, 300)) == 1
-
-
-async def test_incomplete_snapshot_is_refused(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no whole snapshot"):
-        await backup.restore(tmp_path / "nothing", tmp_path / "data", store)

@@ -124,29 +124,18 @@ except DirectoryInUseError as error:
     print(error)
 """
     other = await asyncio.to_thread(_python, code)
-    assert other.stdout == (
-        f"The store in {tmp_path}/store is in use by another process: stop that one, "
-        "or give this one another --data directory.\n"
-    )
+    said = f"The store in {tmp_path}/store is in use by another process"
+    assert other.stdout == f"{said}: stop that one, or give this one another --data directory.\n"
     assert other.stderr == ""
 
 
-async def test_caches_and_memory_are_bounded(store: Store) -> None:
-    rows = store._clickhouse.query(
-        "SELECT name, value FROM system.server_settings WHERE name IN "
-        "('max_server_memory_usage', 'mark_cache_size')",
-        {},
-    )
-    assert dict(rows) == {
-        "max_server_memory_usage": str(1_024 * 2**20),
-        "mark_cache_size": str(64 * 2**20),
-    }
-
-
-async def test_every_table_syncs_inserts(store: Store) -> None:
-    rows = store._clickhouse.query(
-        "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'", {}
-    )
+async def test_memory_is_bounded_and_every_table_syncs_inserts(store: Store) -> None:
+    mib = {"max_server_memory_usage": 1_024, "mark_cache_size": 64}
+    setting = f"SELECT name, value FROM system.server_settings WHERE name IN {tuple(mib)}"
+    found = dict(store._clickhouse.query(setting, {}))
+    assert found == {name: str(value * 2**20) for name, value in mib.items()}
+    tables = "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'"
+    rows = store._clickhouse.query(tables, {})
     assert len(rows) == 11
     assert all("fsync_after_insert = 1, fsync_part_directory = 1" in full for _, full in rows)
 

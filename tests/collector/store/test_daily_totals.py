@@ -6,21 +6,16 @@ from typing import Any
 
 import pytest
 
-from heliograph.clock import Clock
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
-from heliograph_collector.model.records import Judgement, Vantage, Verdict, VerdictState
+from heliograph_collector.model.records import Judgement
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError
-from support.crowds import MIDNIGHT, asked, said
+from support.crowds import DOWN, MIDNIGHT, PAGE, RU, SMALL, asked, keep, said
 from support.hand_clock import HandClock
-from support.rows import DAY, T0, block, blocked, reachable
+from support.rows import DAY, T0, blocked, reachable
 
 BY = AnonymityRule(2, ("block_page",))
-PAGE = blocked(method="block_page")
-DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
-RU = Vantage(country="RU", asn=12_389, access="fixed")
-SMALL = Vantage(country="KZ", asn=21_299, access="mobile")
 QUESTIONS = [
     asked(k=2, axes=axes, **where)
     for axes in ([], ["measurement_start_day", "probe_asn"])
@@ -28,9 +23,8 @@ QUESTIONS = [
 ]
 
 
-def keeper(store: Store, at_us: int = MIDNIGHT + 3 * DAY) -> DailyUpdater:
-    clock: Clock = HandClock(wall=at_us)
-    return DailyUpdater(store, clock, BY)
+def keeper(store: Store, at_us: int = MIDNIGHT + 3 * DAY, by: AnonymityRule = BY) -> DailyUpdater:
+    return DailyUpdater(store, HandClock(wall=at_us), by)
 
 
 async def answers(store: Store) -> list[Any]:
@@ -43,27 +37,17 @@ async def counted_live(store: Store) -> list[Any]:
     return [await store.totals(question) for question in others]
 
 
-async def keep(store: Store, number: int, *crowds: Any) -> None:
-    rows = [row for crowd in crowds for row in crowd]
-    await store.insert_block(block(number, number, *rows))
-
-
 async def test_summed_days_answer_as_counted_ones(store: Store) -> None:
     first = said(blocked(), 3)
-    await keep(
-        store,
-        1,
-        first,
-        said(PAGE, 2, first=10),
-        said(reachable(), 1, vantage=SMALL),
-        said(DOWN, 2, vantage=RU),
-        said(reachable(), 4, at_us=T0 + DAY),
-    )
+    small = [*said(reachable(), 1, vantage=SMALL), *said(DOWN, 2, vantage=RU)]
+    others = [*said(PAGE, 2, first=10), *small, *said(reachable(), 4, at_us=T0 + DAY)]
+    await keep(store, *first, *others)
     before = await answers(store)
     assert await keeper(store).update_due_days() == 2
     assert await answers(store) == before == await counted_live(store)
 
-    await keep(store, 2, said(reachable(), 2, first=20, vantage=RU))  # late
+    late_rows = said(reachable(), 2, first=20, vantage=RU)
+    await keep(store, *late_rows, number=2)
     late = await answers(store)
     assert late != before
     assert late == await counted_live(store)
@@ -78,13 +62,13 @@ async def test_summed_days_answer_as_counted_ones(store: Store) -> None:
     assert await keeper(store).update_due_days() == 1
     assert await answers(store) == other
 
-    await store.insert_block(block(2, 2, *said(reachable(), 2, first=20, vantage=RU)))  # replayed
+    await keep(store, *late_rows, number=2)  # replayed
     assert await answers(store) == other
 
 
 async def test_withdrawn_verdicts_leave_summed_days(store: Store) -> None:
     rows = said(blocked(), 3)
-    await keep(store, 1, rows)
+    await keep(store, *rows)
     await keeper(store).update_due_days()
     bad = replace(blocked(), rule="time.bad")
     await store.replace_verdicts(
@@ -95,17 +79,14 @@ async def test_withdrawn_verdicts_leave_summed_days(store: Store) -> None:
 
 
 async def test_current_day_and_other_signatures_are_counted_live(store: Store) -> None:
-    await keep(store, 1, said(PAGE, 3))
+    await keep(store, *said(PAGE, 3))
     assert await keeper(store, T0).update_due_days() == 0
-    assert await keeper(store, MIDNIGHT + DAY + 60_000_000).update_due_days() == 0, (
-        "late data is coming"
-    )
+    soon = keeper(store, MIDNIGHT + DAY + 60_000_000)
+    assert await soon.update_due_days() == 0, "late data is coming"
     await keeper(store).update_due_days()
     (unknown,) = await store.totals(asked(k=2, known_methods=[]))
     assert (unknown.anomaly, unknown.confirmed) == (2, 0)
-    other = DailyUpdater(
-        store, HandClock(wall=MIDNIGHT + 3 * DAY), AnonymityRule(2, ("status_451",))
-    )
+    other = keeper(store, by=AnonymityRule(2, ("status_451",)))
     assert await other.update_due_days() == 1, "summed again by what is known now"
     (known,) = await store.totals(asked(k=2, known_methods=["status_451"]))
     assert (known.anomaly, known.confirmed) == (2, 0)
@@ -127,14 +108,16 @@ async def test_crash_between_writes_keeps_answers_right(
 
         return write
 
-    await keep(store, 1, *(said(blocked(), 3, at_us=T0 + n * DAY) for n in range(5)))
+    days = [said(blocked(), 3, at_us=T0 + n * DAY) for n in range(5)]
+    await keep(store, *(row for day in days for row in day))
     await keeper(store, MIDNIGHT + 7 * DAY).update_due_days()
     for n in range(5):
         left = n + 1
         monkeypatch.setattr(ClickHouse, "insert_select", dying(put))
         monkeypatch.setattr(ClickHouse, "insert", dying(insert))
         with suppress(StoreError):
-            await keep(store, 2 + n, said(reachable(), 2, first=20, at_us=T0 + n * DAY))
+            more = said(reachable(), 2, first=20, at_us=T0 + n * DAY)
+            await keep(store, *more, number=2 + n)
         await keeper(store, MIDNIGHT + 7 * DAY).update_due_days()
         monkeypatch.undo()
         assert left <= 0, "it died"

@@ -16,17 +16,16 @@ from heliograph_collector.model.records import (
     MeasurementFilter,
     PresenceRow,
     RowKind,
-    Vantage,
     Verdict,
     VerdictState,
 )
 from heliograph_collector.store.store import Store, StoreError
 from heliograph_collector.store.writers import CellWriter
-from support.rows import KZ, T0, US, block, blocked, lost_row, observations, reachable, taken
+from support.crowds import RU, keep
+from support.rows import T0, US, block, blocked, lost_row, observations, reachable, taken
 from support.stores import open_store
 
 HOUR = 3_600 * US
-RU = Vantage(country="RU", asn=12_389, access="mobile")
 
 
 def count(store: Store, table: str) -> int:
@@ -34,22 +33,20 @@ def count(store: Store, table: str) -> int:
     return int(store._clickhouse.query_written(f"SELECT count() AS n FROM {table}", {})[0][0])
 
 
-async def test_store_returns_measurement_as_inserted(store: Store) -> None:
+async def test_store_returns_measurement_as_inserted_with_a_row_for_each_observation(
+    store: Store,
+) -> None:
     one = taken(1, steps=observations())
     verdicts = (blocked(), reachable("dc1"), blocked("web"))
-    await store.insert_block(block(1, 1, (one, verdicts)))
+    await keep(store, (one, verdicts))
     assert await store.measurement(one.id) == (one, verdicts)
     assert await store.measurement("f" * 32) is None
-
-
-async def test_each_observation_is_a_row(store: Store) -> None:
-    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
     rows = store._clickhouse.query(
         "SELECT operation, failure, name, answers, address, port, server_name, certificates, url,"
         " parent, rcode, alert FROM observations ORDER BY step",
         {},
     )
-    assert rows[0] == (*("resolve", "", "x.test", ["A 192.0.2.1"], "", 0, "", [], "", -1, 0, -1),)
+    assert rows[0] == ("resolve", "", "x.test", ["A 192.0.2.1"], "", 0, "", [], "", -1, 0, -1)
     assert rows[1][4:6] == ("192.0.2.1", 443)
     assert rows[2][6:8] == ("x.test", ["a" * 64])
     assert rows[3][:2] == ("http_round_trip", "connection_reset")
@@ -103,7 +100,7 @@ async def test_measurement_appears_after_its_verdicts(store: Store) -> None:
         seen.append((count(store, "measurements"), count(store, "verdicts")))
 
     store._clickhouse.insert = watched  # type: ignore[method-assign]
-    await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+    await keep(store, (taken(1, steps=observations()), (reachable(),)))
     assert (0, 1) in seen
     assert (1, 0) not in seen
 
@@ -120,7 +117,7 @@ async def test_closed_store_raises(tmp_path: Path) -> None:
 async def test_impossible_time_is_stored_and_has_no_vote(store: Store) -> None:
     bad = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
     late = replace(taken(1), received_us=T0 + 121 * 86_400 * US)
-    await store.insert_block(block(1, 1, (late, (bad,)), (taken(2), (reachable(),))))
+    await keep(store, (late, (bad,)), (taken(2), (reachable(),)))
     found = await store.measurement(late.id)
     assert found is not None
     assert (found[0].is_time_bad, found[0].measurement.started_us, found[1]) == (True, T0, (bad,))
@@ -129,25 +126,17 @@ async def test_impossible_time_is_stored_and_has_no_vote(store: Store) -> None:
     assert [v.pseudonym for v in await store.votes(T0, late.received_us + US, 300)] == ["nym2"]
 
 
-async def test_cursors_are_per_journal(store: Store) -> None:
-    await store.insert_block(block(1, 40, journal="lost"))
-    assert (await store.cursor("lost"), await store.cursor("new")) == (40, 0)
-
-
 async def test_volunteers_vote_by_bin_and_controls_do_not(store: Store) -> None:
-    await store.insert_block(
-        block(
-            1,
-            3,
-            (taken(1, who="anna"), (blocked(), blocked("dc1"))),
-            (taken(2, who="anna", at_us=T0 + 10 * US), (reachable(),)),
-            (taken(3, who="anna", at_us=T0 + 301 * US), (reachable(),)),
-            (taken(4, who="berik"), (blocked(method="timeout_after_hello"),)),
-            (taken(5, who="berik", at_us=T0 + 9 * US), (blocked(method="timeout_after_hello"),)),
-            (taken(6, who="berik", at_us=T0 + 11 * US), (blocked(),)),
-            (taken(7, who="us", role=AgentRole.CONTROL), (blocked(),)),
-            (taken(8, who="ivan", vantage=RU), (reachable(),)),
-        )
+    await keep(
+        store,
+        (taken(1, who="anna"), (blocked(), blocked("dc1"))),
+        (taken(2, who="anna", at_us=T0 + 10 * US), (reachable(),)),
+        (taken(3, who="anna", at_us=T0 + 301 * US), (reachable(),)),
+        (taken(4, who="berik"), (blocked(method="timeout_after_hello"),)),
+        (taken(5, who="berik", at_us=T0 + 9 * US), (blocked(method="timeout_after_hello"),)),
+        (taken(6, who="berik", at_us=T0 + 11 * US), (blocked(),)),
+        (taken(7, who="us", role=AgentRole.CONTROL), (blocked(),)),
+        (taken(8, who="ivan", vantage=RU), (reachable(),)),
     )
     votes = await store.votes(T0, T0 + HOUR, 300, country="KZ")
     assert [(v.pseudonym, v.start_us, v.reachable, v.blocked) for v in votes] == [
@@ -165,8 +154,8 @@ async def test_volunteers_vote_by_bin_and_controls_do_not(store: Store) -> None:
 
 async def test_later_judgement_replaces_earlier(store: Store) -> None:
     one = taken(1)
-    await store.insert_block(block(1, 1, (one, (blocked(), blocked("dc1"), blocked("dc2")))))
-    await store.insert_block(block(2, 2, (one, (reachable(), reachable("dc1")))))
+    await keep(store, (one, (blocked(), blocked("dc1"), blocked("dc2"))))
+    await keep(store, (one, (reachable(), reachable("dc1"))), number=2)
     (vote,) = await store.votes(T0, T0 + HOUR, 300)
     assert (vote.blocked, vote.reachable) == (0, 1)
     assert await store.measurement(one.id) == (one, (reachable(), reachable("dc1")))
@@ -175,7 +164,7 @@ async def test_later_judgement_replaces_earlier(store: Store) -> None:
 
 async def test_pages_list_each_measurement_once(store: Store) -> None:
     rows = [(taken(n, at_us=T0 + n // 3 * US), (reachable(),)) for n in range(20)]
-    await store.insert_block(block(1, 1, *rows))
+    await keep(store, *rows)
     seen: list[str] = []
     cursor = ""
     while cursor or not seen:
@@ -188,14 +177,11 @@ async def test_pages_list_each_measurement_once(store: Store) -> None:
 
 
 async def test_measurements_are_filtered(store: Store) -> None:
-    await store.insert_block(
-        block(
-            1,
-            1,
-            (taken(1), (blocked(),)),
-            (taken(2, service="signal"), (reachable(),)),
-            (taken(3, vantage=RU, at_us=T0 + HOUR), (reachable(), blocked("dc1"))),
-        )
+    await keep(
+        store,
+        (taken(1), (blocked(),)),
+        (taken(2, service="signal"), (reachable(),)),
+        (taken(3, vantage=RU, at_us=T0 + HOUR), (reachable(), blocked("dc1"))),
     )
 
     async def found(**wanted: object) -> list[int]:
@@ -211,13 +197,9 @@ async def test_measurements_are_filtered(store: Store) -> None:
 
 
 async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
-    def event(
-        position: int, kind: RowKind, who: str, minute: int, role: AgentRole = AgentRole.VOLUNTEER
-    ) -> PresenceRow:
+    def event(position: int, kind: RowKind, who: str, minute: int, **more: Any) -> PresenceRow:
         at_us = T0 + minute * 60 * US
-        return PresenceRow(
-            kind=kind, position=position, received_us=at_us, vantage=KZ, pseudonym=who, role=role
-        )
+        return lost_row(kind=kind, position=position, received_us=at_us, pseudonym=who, **more)
 
     events = (
         event(1, RowKind.ARRIVAL, "anna", 0),
@@ -225,7 +207,7 @@ async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
         event(3, RowKind.LOST, "anna", 7),  # back in the bin that begins at 15
         event(4, RowKind.LOST, "berik", 12),  # stays away
         event(5, RowKind.GOODBYE, "dana", 12),
-        event(6, RowKind.LOST, "control", 12, AgentRole.CONTROL),
+        event(6, RowKind.LOST, "control", 12, role=AgentRole.CONTROL),
         event(7, RowKind.ARRIVAL, "anna", 17),
         event(8, RowKind.LOST, "erlan", 21),  # back within the bin
         event(9, RowKind.ARRIVAL, "erlan", 22),
@@ -241,25 +223,19 @@ async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
 
 async def test_established_is_kept_with_vote_and_measurement(store: Store) -> None:
     old, young = (replace(taken(n, who=f"n{n}"), established=n == 1) for n in (1, 2))
-    await store.insert_block(block(1, 1, (old, (blocked(),)), (young, (reachable(),))))
+    await keep(store, (old, (blocked(),)), (young, (reachable(),)))
     votes = await store.votes(T0, T0 + HOUR, 300)
     assert {vote.pseudonym: vote.established for vote in votes} == {"n1": True, "n2": False}
-    assert [
-        judgement.measurement.established
-        for judgement in await store.list_judgements(T0, T0 + HOUR)
-    ] == [one.established for one in sorted((old, young), key=lambda t: t.id)]
+    kept = [j.measurement.established for j in await store.list_judgements(T0, T0 + HOUR)]
+    assert kept == [one.established for one in sorted((old, young), key=lambda t: t.id)]
 
 
 async def test_rows_of_older_schema_are_not_established(store: Store, tmp_path: Path) -> None:
     there = lost_row(heard_us=T0 - US)
     told = replace(taken(1), established=True)
     await store.insert_block(replace(block(1, 1, (told, (blocked(),))), presence=(there,)))
-    for table, column in (
-        ("measurements", "established"),
-        ("verdicts", "established"),
-        ("presence", "heard"),
-        ("presence", "why"),
-    ):
+    newer = "measurements.established verdicts.established presence.heard presence.why"
+    for table, column in (name.split(".") for name in newer.split()):
         store._clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
     store._clickhouse.command("ALTER TABLE migrations DELETE WHERE version >= 5")
     await store.close()
@@ -327,7 +303,7 @@ async def test_queries_run_while_blocks_are_inserted(store: Store) -> None:
 
 
 async def test_health_reports_engine_and_rows(store: Store) -> None:
-    await store.insert_block(block(1, 1, (taken(1), (reachable(),))))
+    await keep(store, (taken(1), (reachable(),)))
     health = await store.health()
     assert health.engine[0].isdigit()
     assert health.rows >= 4
@@ -338,7 +314,7 @@ async def test_reopened_store_keeps_rows_under_new_retention(tmp_path: Path) -> 
     async with open_store(tmp_path, observations_days=18_000, verdicts_days=18_000) as store:
         await store.insert_block(block(1, 7, (taken(1), (reachable(),))))
     async with open_store(tmp_path, observations_days=16_000, verdicts_days=17_000) as again:
-        assert await again.cursor("j") == 7
+        assert (await again.cursor("j"), await again.cursor("new")) == (7, 0)
         assert await again.measurement(taken(1).id) is not None
         made = str(again._clickhouse.query_written("SHOW CREATE TABLE verdicts", {}))
         assert "toIntervalDay(17000)" in made
@@ -346,7 +322,7 @@ async def test_reopened_store_keeps_rows_under_new_retention(tmp_path: Path) -> 
 
 async def test_expired_rows_are_deleted(tmp_path: Path) -> None:
     async with open_store(tmp_path, observations_days=30) as store:
-        await store.insert_block(block(1, 1, (taken(1, steps=observations()), (reachable(),))))
+        await keep(store, (taken(1, steps=observations()), (reachable(),)))
         store._clickhouse.command("OPTIMIZE TABLE observations FINAL")
         assert count(store, "observations") == 0
 

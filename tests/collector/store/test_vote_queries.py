@@ -1,5 +1,6 @@
 """What the detectors ask when late data reopen the past."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,35 +9,29 @@ from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
     ReceivedMeasurement,
-    Vantage,
-    Verdict,
     VerdictState,
+    WorldTally,
 )
 from heliograph_collector.store import vote_queries
 from heliograph_collector.store.store import Store, TooMuchError
-from support.rows import KZ, T0, US, block, blocked, reachable, taken
+from support.crowds import DOWN, RU, UNKNOWN, keep
+from support.rows import KZ, T0, US, blocked, reachable, taken
 
-RU = Vantage(country="RU", asn=12_389, access="mobile")
 MINUTE = 60 * US
-DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
-UNKNOWN = Verdict(state=VerdictState.UNKNOWN, rule="x.doubt")
 
 
 async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> None:
     control = taken(4, role=AgentRole.CONTROL)
     bad_time = replace(reachable(), rule=TIME_BAD)
-    await store.insert_block(
-        block(
-            1,
-            1,
-            (replace(taken(1, at_us=T0 + 9), established=True), (blocked(), reachable("dc1"))),
-            (taken(2, at_us=T0 + 3), (UNKNOWN,)),
-            (taken(3, vantage=RU), (blocked(),)),
-            (control, (blocked(),)),
-            (taken(5, service="signal"), (blocked(),)),
-            (taken(6), (bad_time,)),
-            (taken(7, at_us=T0 + MINUTE), (blocked(),)),
-        )
+    await keep(
+        store,
+        (replace(taken(1, at_us=T0 + 9), established=True), (blocked(), reachable("dc1"))),
+        (taken(2, at_us=T0 + 3), (UNKNOWN,)),
+        (taken(3, vantage=RU), (blocked(),)),
+        (control, (blocked(),)),
+        (taken(5, service="signal"), (blocked(),)),
+        (taken(6), (bad_time,)),
+        (taken(7, at_us=T0 + MINUTE), (blocked(),)),
     )
     early, late = await store.opinions("telegram", "KZ", T0, T0 + MINUTE)
     unknown, blocked_ = VerdictState.UNKNOWN, VerdictState.BLOCKED
@@ -48,7 +43,7 @@ async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> 
 
 
 async def test_too_many_opinions_raise(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    await store.insert_block(block(1, 1, *((taken(n), (blocked(),)) for n in range(4))))
+    await keep(store, *((taken(n), (blocked(),)) for n in range(4)))
     monkeypatch.setattr(vote_queries, "MAX_VOTES", 4)
     assert len(await store.opinions("telegram", "KZ", T0, T0 + 1)) == 4
     monkeypatch.setattr(vote_queries, "MAX_VOTES", 3)
@@ -65,41 +60,41 @@ def elsewhere(
     return replace(taken(number, at_us=at_us, who=who, vantage=there), prefix=net)
 
 
+def by_minute(tally: Sequence[WorldTally]) -> list[tuple[float, int, int]]:
+    return [((t.start_us - T0) / MINUTE, t.good, t.bad) for t in tally]
+
+
 async def test_world_tally_counts_one_vote_per_foreign_network(store: Store) -> None:
     partly = replace(blocked(), state=VerdictState.REACHABLE)
-    await store.insert_block(
-        block(
-            1,
-            1,
-            (elsewhere(1, T0, "a", "one"), (blocked(),)),
-            (elsewhere(2, T0 + 1, "b", "one"), (reachable(),)),  # half of a network is not most
-            (elsewhere(3, T0, "c", "two"), (DOWN,)),
-            (elsewhere(4, T0, "d", "three"), (partly,)),
-            (elsewhere(5, T0, "e", "four"), (UNKNOWN,)),
-            (elsewhere(6, T0, "f", "five"), (blocked(),)),
-            (elsewhere(7, T0 + 5, "f", "five"), (reachable(),)),  # the last word counts
-            (elsewhere(8, T0, "g", "six", "KZ"), (blocked(),)),
-            (elsewhere(9, T0 + 2 * MINUTE, "h", "seven", "UA"), (reachable(),)),
-        )
+    await keep(
+        store,
+        (elsewhere(1, T0, "a", "one"), (blocked(),)),
+        (elsewhere(2, T0 + 1, "b", "one"), (reachable(),)),  # half of a network is not most
+        (elsewhere(3, T0, "c", "two"), (DOWN,)),
+        (elsewhere(4, T0, "d", "three"), (partly,)),
+        (elsewhere(5, T0, "e", "four"), (UNKNOWN,)),
+        (elsewhere(6, T0, "f", "five"), (blocked(),)),
+        (elsewhere(7, T0 + 5, "f", "five"), (reachable(),)),  # the last word counts
+        (elsewhere(8, T0, "g", "six", "KZ"), (blocked(),)),
+        (elsewhere(9, T0 + 2 * MINUTE, "h", "seven", "UA"), (reachable(),)),
     )
     tally = await store.world_tally("telegram", "KZ", T0, T0 + 5 * MINUTE, 60)
-    found = [((t.start_us - T0) // MINUTE, t.good, t.bad) for t in tally]
-    assert found == [(0, 2, 2), (2, 1, 0)]
+    assert by_minute(tally) == [(0, 2, 2), (2, 1, 0)]
     assert await store.world_tally("signal", "KZ", T0, T0 + MINUTE, 60) == []
 
 
 async def test_world_tally_counts_votes_while_fresh(store: Store) -> None:
-    await store.insert_block(
-        block(
-            1,
-            1,
-            (elsewhere(1, T0 + 30 * US, "a", "one"), (blocked(),)),
-            (elsewhere(2, T0 + 2 * MINUTE, "b", "two"), (reachable(),)),
-            (elsewhere(3, T0 + 3 * MINUTE + 1, "b", "two"), (UNKNOWN,)),
-        )
+    await keep(
+        store,
+        (elsewhere(1, T0 + 30 * US, "a", "one"), (blocked(),)),
+        (elsewhere(2, T0 + 2 * MINUTE, "b", "two"), (reachable(),)),
+        (elsewhere(3, T0 + 3 * MINUTE + 1, "b", "two"), (UNKNOWN,)),
     )
     tally = await store.world_tally("telegram", "KZ", T0, T0 + 9 * MINUTE, 60, fresh_s=180)
-    found = [((t.start_us - T0) // MINUTE, t.good, t.bad) for t in tally]
-    assert found == [(0, 0, 1), (1, 0, 1), (2, 1, 1)]  # at 3 the one is stale, the other in doubt
+    assert by_minute(tally) == [
+        (0, 0, 1),
+        (1, 0, 1),
+        (2, 1, 1),
+    ]  # at 3 the one is stale, the other in doubt
     later = await store.world_tally("telegram", "KZ", T0 + MINUTE, T0 + 2 * MINUTE, 60, fresh_s=180)
-    assert [(t.start_us - T0, t.good, t.bad) for t in later] == [(MINUTE, 0, 1)]
+    assert by_minute(later) == [(1, 0, 1)]

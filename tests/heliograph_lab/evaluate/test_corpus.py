@@ -31,18 +31,12 @@ def cuts(scenario: Scenario) -> list[float]:
     return [event.when[0] for event in scenario.events]
 
 
-def test_mobile_only_and_one_city_come_as_often_as_they_do() -> None:
+def test_shutdowns_are_as_wide_on_the_hour_and_repeated_as_they_are_published() -> None:
     scopes = [s.events[0].scope for s in shutdowns()]
     assert held(sum(scope is not None and scope.access == "mobile" for scope in scopes), 0.40)
     assert held(sum(scope is not None and scope.region != "" for scope in scopes), 0.40)
-
-
-def test_seven_of_ten_begin_on_the_hour() -> None:
     assert held(sum(cuts(s)[0] % HOUR == 0 for s in shutdowns()), 0.706)
     assert held(sum(cuts(s)[0] % (HOUR / 2) == 0 for s in shutdowns()), 0.848)
-
-
-def test_four_of_nine_come_again_the_next_day() -> None:
     again = [cuts(s) for s in shutdowns() if len(s.events) > 1]
     assert held(len(again), 0.443)
     assert all(second - first == DAY for first, second in again)

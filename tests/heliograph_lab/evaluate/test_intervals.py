@@ -29,13 +29,10 @@ def test_nothing_seen_says_nothing() -> None:
     assert math.isnan(intervals.quantile([], 0.5))
 
 
-def test_a_quantile_counts_what_never_came() -> None:
+def test_a_quantile_counts_what_never_came_and_its_interval_needs_enough() -> None:
     values = [float(i) for i in range(1, 96)] + [math.inf] * 5
     assert intervals.quantile(values, 0.95) == 95
     assert intervals.quantile([*values, math.inf], 0.95) == math.inf
-
-
-def test_the_interval_of_a_quantile_needs_enough_to_have_an_end() -> None:
     assert intervals.quantile_range([1.0] * 20, 0.95)[1] == math.inf  # 20 may all be below it
     values = [float(i) for i in range(1, 1_001)]
     low, high = intervals.quantile_range(values, 0.5)

@@ -52,10 +52,12 @@ def test_the_first_row_and_the_confirmed_one_have_their_delays() -> None:
     assert (verdict.right, verdict.calls, verdict.wrong) == (1, 2, ())
 
 
-def test_what_was_not_told_was_found_never() -> None:
+def test_what_was_not_told_was_found_never_and_what_nobody_can_tell_counts_neither_way() -> None:
     (found,) = judged([truth(Scope("KZ"))]).truths
     assert not found.is_detected
     assert (found.confirmed_s, found.restored_s) == (NEVER, NEVER)
+    verdict = judged([truth(Scope("KZ"), scoreable=False)], alarm(Scope("KZ")))
+    assert (verdict.truths, verdict.wrong, verdict.right) == ((), (), 0)
 
 
 def test_a_country_is_no_city() -> None:
@@ -87,26 +89,12 @@ def test_another_country_another_time_and_another_kind_are_wrong() -> None:
     assert not told.truths[0].is_detected
 
 
-def test_rows_of_one_incident_are_called_for_once() -> None:
-    rows = [
-        alarm(Scope("KZ", "ALA"), ONSET + MINUTE, incident="a", ended_at_us=END + MINUTE),
-        alarm(Scope("KZ"), ONSET + 2 * MINUTE, incident="a", ended_at_us=END + MINUTE),
-    ]
-    verdict = judged([truth(Scope("KZ"))], *rows)
-    assert (verdict.right, verdict.calls) == (1, 2)
-
-
 def test_false_alarm_is_confirmed_and_names_its_confounder() -> None:
     assert judged([], alarm(Scope("KZ"), confirmed=False)).wrong == ()
     assert len(judged([], alarm(Scope("KZ"))).wrong) == 1
     verdict = judged([truth(Scope("KZ"), "power", "confounder")], alarm(Scope("KZ", "ALA")))
     assert verdict.truths == ()
     assert [w.during for w in verdict.wrong] == ["power"]
-
-
-def test_what_nobody_can_tell_counts_neither_way() -> None:
-    verdict = judged([truth(Scope("KZ"), scoreable=False)], alarm(Scope("KZ")))
-    assert (verdict.truths, verdict.wrong, verdict.right) == ((), (), 0)
 
 
 def test_the_label_and_the_layer_are_asked_for() -> None:
@@ -135,3 +123,10 @@ def test_a_bracket_holds_the_moment_or_does_not() -> None:
     (bare,) = judged([truth(Scope("KZ"))], alarm(Scope("KZ"))).truths
     assert bare.brackets == ()
     assert math.isnan(bare.width_s)
+
+
+def test_rows_of_one_incident_are_called_for_once() -> None:
+    over: dict[str, Any] = {"incident": "a", "ended_at_us": END + MINUTE}
+    rows = [alarm(Scope("KZ", "ALA"), **over), alarm(Scope("KZ"), ONSET + 2 * MINUTE, **over)]
+    verdict = judged([truth(Scope("KZ"))], *rows)
+    assert (verdict.right, verdict.calls) == (1, 2)

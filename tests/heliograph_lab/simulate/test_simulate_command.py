@@ -60,7 +60,7 @@ def test_run_prints_json_and_leaves_no_process(tmp_path: Path, file: Path) -> No
         (["absent.yml"], 1, "absent.yml"),
         (["absent.yml", "--agents", "0"], 2, "from 1 to"),
         (["absent.yml", "--speed", "fast"], 2, "must be a number from"),
-        (["absent.yml", "--load", "all"], 2, "'plan', 'scenario', 'none'"),
+        (["absent.yml", "--load", "all"], 2, "invalid choice: 'all'"),
         (["absent.yml", "--to", "127.0.0.1:1"], 2, "--invite"),
         (["cut-in-five.yml", "--invite", "x"], 1, "no invite"),
         ([], 2, "SCENARIO"),

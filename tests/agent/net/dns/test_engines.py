@@ -14,6 +14,7 @@ from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
 from support.tcp_server import Handler, reset_after_first_bytes, say_nothing, tcp_server
 from support.tls_server import tls_server
+from support.values import present
 
 NAME = "www.example.test"
 Reply = Callable[[bytes], bytes]
@@ -59,8 +60,7 @@ async def test_resolver_by_address(opening: Opening, ca: LoopbackCA, engine: str
         net, trace = opening()
         result = await net.resolve(NAME, engine=engine, resolver=address)
     assert len(trace.observations) == 1
-    facts = result.observation.dns
-    assert facts is not None
+    facts = present(result.observation.dns)
     assert (facts.engine, facts.resolver, facts.addresses) == (engine, address, ("192.0.2.1",))
     assert trace.bytes_moved > 1000
 

@@ -19,6 +19,7 @@ from heliograph_agent.net.dns.message import (
     parse_plain_reply,
 )
 from support.dns_server import answer
+from support.values import present
 
 NAME = "www.example.test"
 
@@ -60,8 +61,7 @@ def test_what_is_not_plain_is_the_librarys(name: str, query_type: str) -> None:
 def test_plain_replies(query_type: str, records: list[str]) -> None:
     asked = question(query_type=query_type)
     data = answer(asked.wire, *records)
-    plain = parse_plain_reply(asked.wire, data)
-    assert plain is not None
+    plain = present(parse_plain_reply(asked.wire, data))
     assert plain == library(asked, data)
     found = bool(plain.answers) and plain.answers[-1].type == query_type
     assert plain.failure is (None if found else Failure.DNS_NO_ANSWER)

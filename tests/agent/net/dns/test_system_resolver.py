@@ -14,6 +14,7 @@ from support.dns_server import answer, dns_server, truncated
 from support.net_fixtures import Opening
 from support.ports import free_port
 from support.unbound import Unbound, unbound
+from support.values import present
 
 ZONE = """
 www 300 IN A 127.0.0.1
@@ -31,8 +32,7 @@ def resolver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbound]:
 
 def dns_of(seen: StepResult) -> Dns:
     assert seen.observation.operation is Operation.RESOLVE
-    assert seen.observation.dns is not None
-    return seen.observation.dns
+    return present(seen.observation.dns)
 
 
 async def test_name_gives_addresses_with_their_chain(opening: Opening, resolver: Unbound) -> None:
@@ -104,16 +104,13 @@ async def test_whole_lookup_has_a_deadline(opening: Opening, resolver: Unbound) 
     assert 150_000 < seen.observation.duration_us < 5_000_000
 
 
-async def test_nobody_listens_at_the_resolver(opening: Opening) -> None:
-    net, _ = opening(resolver=f"127.0.0.1:{free_port()}")
-    seen = await net.resolve("www.example.test")
-    assert seen.observation.failure is Failure.CONNECTION_REFUSED
-
-
-async def test_system_without_resolver_says_so(opening: Opening) -> None:
-    net, _ = opening()
-    seen = await net.resolve("www.example.test")
-    assert seen.observation.failure is Failure.DNS_NO_RESOLVER
+async def test_resolver_that_is_absent_or_not_listening_is_named(opening: Opening) -> None:
+    for settings, failure in (
+        ({"resolver": f"127.0.0.1:{free_port()}"}, Failure.CONNECTION_REFUSED),
+        ({}, Failure.DNS_NO_RESOLVER),
+    ):
+        seen = await opening(**settings)[0].resolve("www.example.test")
+        assert seen.observation.failure is failure
 
 
 @pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::7", "[2001:db8::7]"])

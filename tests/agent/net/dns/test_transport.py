@@ -7,6 +7,7 @@ import pytest
 from heliograph.failure import Failure
 from support.dns_server import Script, answer, dns_server, with_other_id
 from support.net_fixtures import Opening
+from support.values import present
 
 NAME = "www.example.test"
 TRUTH = f"{NAME}. 60 IN A 192.0.2.1"
@@ -35,8 +36,7 @@ async def test_answer(opening: Opening, engine: str) -> None:
     with dns_server(lambda query: [answer(query, TRUTH)]) as server:
         net, trace = opening()
         seen = await net.resolve(NAME, engine=engine, resolver=server.address)
-    facts = seen.observation.dns
-    assert facts is not None
+    facts = present(seen.observation.dns)
     assert (facts.engine, facts.resolver) == (engine, server.address)
     assert facts.addresses == ("192.0.2.1",)
     assert trace.bytes_moved > 50
@@ -50,8 +50,7 @@ async def test_forgeries_are_passed_over_for_the_true_reply(opening: Opening) ->
     with dns_server(script) as server:
         net, _ = opening()
         seen = await net.resolve(NAME, engine="udp", resolver=server.address)
-    assert seen.observation.dns is not None
-    assert seen.observation.dns.addresses == ("192.0.2.1",)
+    assert present(seen.observation.dns).addresses == ("192.0.2.1",)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +121,7 @@ async def test_flood_of_later_replies_is_bounded(opening: Opening) -> None:
     with dns_server(lambda query: [answer(query, TRUTH)] * 60) as server:
         net, _ = opening()
         seen = await net.resolve(NAME, engine="udp", resolver=server.address, linger_s=5)
-    assert seen.observation.dns is not None
-    assert len(seen.observation.dns.later) == 16
+    assert len(present(seen.observation.dns).later) == 16
 
 
 async def test_who_asked_is_told_coarsely(opening: Opening) -> None:

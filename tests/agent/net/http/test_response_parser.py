@@ -11,6 +11,7 @@ from heliograph_agent.net.http.response_parser import (
     ResponseHead,
     take_head,
 )
+from support.values import present
 
 
 def head_of(data: bytes) -> ResponseHead | None:
@@ -22,8 +23,7 @@ def test_head() -> None:
         b"HTTP/1.1 301 Moved\r\nServer: x\r\nLOCATION:\thttps://y.test/\r\n"
         b"Via: a\r\n b\r\nVia: c\r\n\r\nbody"
     )
-    head = take_head(received)
-    assert head is not None
+    head = present(take_head(received))
     assert (head.version, head.status) == ("1.1", 301)
     assert (head.first_value("server"), head.first_value("location")) == ("x", "https://y.test/")
     assert (head.all_values("via"), head.first_value("none")) == (["a b", "c"], "")
@@ -40,8 +40,7 @@ def test_head() -> None:
     ],
 )
 def test_sloppy_heads_are_read(data: bytes, fields: tuple[tuple[str, str], ...]) -> None:
-    head = head_of(data)
-    assert head is not None
+    head = present(head_of(data))
     assert (head.status, head.fields) == (200, fields)
 
 

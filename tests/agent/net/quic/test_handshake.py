@@ -18,6 +18,7 @@ from support.net_fixtures import Opening
 from support.ports import free_port
 from support.quic_server import Behaviour, initial, page, quic_server, version_negotiation
 from support.udp_server import udp_server
+from support.values import present
 
 NAME = "www.example.test"
 
@@ -30,8 +31,7 @@ async def shake(
 
 def tls_of(seen: StepResult) -> Tls:
     assert seen.observation.operation is Operation.QUIC_HANDSHAKE
-    assert seen.observation.tls is not None
-    return seen.observation.tls
+    return present(seen.observation.tls)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -41,8 +41,7 @@ async def test_success_names_version_cipher_and_chain(
     with quic_server(ca.through_intermediate(NAME), host=host) as port:
         net, trace = opening()
         seen, connection = await shake(net, port, host=host)
-        assert connection is not None
-        connection.close()
+        present(connection).close()
     facts = tls_of(seen)
     assert seen.is_success
     assert seen.observation.udp == Udp(address=host, port=port)
@@ -77,8 +76,7 @@ async def test_a_chain_that_proves_nothing_is_kept(
     assert len(tls_of(seen).chain) == 1
     assert believed.is_success
     assert tls_of(believed).chain == tls_of(seen).chain
-    assert believing is not None
-    believing.close()
+    present(believing).close()
 
 
 async def test_a_closed_port_refuses(opening: Opening) -> None:
@@ -144,8 +142,7 @@ async def got(
     with quic_server(ca.leaf(NAME), behaviour) as port:
         net, trace = opening(**settings)
         _, connection = await shake(net, port)
-        assert connection is not None
-        seen = await net.http3(connection, f"https://{NAME}:{port}/", body_limit=limit)
+        seen = await net.http3(present(connection), f"https://{NAME}:{port}/", body_limit=limit)
     assert seen.observation.http is not None
     assert {each.endpoint for each in trace.observations} == {"web"}
     steps = [(each.operation, each.failure, each.parent) for each in trace.observations[1:]]

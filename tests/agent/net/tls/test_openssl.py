@@ -25,6 +25,7 @@ from support.tcp_server import (
     tcp_server,
 )
 from support.tls_server import tls_server
+from support.values import present
 
 NAME = "www.example.test"
 
@@ -39,21 +40,18 @@ async def shake(
     net: SystemNet, port: int, name: str = NAME, *, host: str = "127.0.0.1", **options: object
 ) -> tuple[StepResult, ByteStream | None]:
     _, stream = await net.connect(host, port, endpoint="web")
-    assert stream is not None
-    return await net.handshake(stream, name, **options)  # type: ignore[arg-type]
+    return await net.handshake(present(stream), name, **options)  # type: ignore[arg-type]
 
 
 def tls_of(seen: StepResult) -> Tls:
     assert seen.observation.operation is Operation.TLS_HANDSHAKE
-    assert seen.observation.tls is not None
-    return seen.observation.tls
+    return present(seen.observation.tls)
 
 
 async def test_success_names_version_cipher_and_chain(opening: Opening, web: int) -> None:
     net, trace = opening()
     seen, stream = await shake(net, web)
-    assert stream is not None
-    stream.close()
+    present(stream).close()
     facts = tls_of(seen)
     assert seen.is_success
     assert (facts.server_name, facts.version) == (NAME, "TLSv1.3")
@@ -70,8 +68,7 @@ async def test_older_version_and_no_alpn(opening: Opening, ca: LoopbackCA) -> No
     with tls_server(ca.leaf(NAME), highest=ssl.TLSVersion.TLSv1_2) as port:
         net, _ = opening()
         seen, stream = await shake(net, port, alpn=())
-    assert stream is not None
-    stream.close()
+    present(stream).close()
     assert (tls_of(seen).version, tls_of(seen).alpn) == ("TLSv1.2", "")
 
 
@@ -79,8 +76,7 @@ async def test_over_ipv6(opening: Opening, ca: LoopbackCA) -> None:
     with tls_server(ca.leaf("::1"), host="::1") as port:
         net, _ = opening()
         seen, stream = await shake(net, port, "::1", host="::1")
-    assert stream is not None
-    stream.close()
+    present(stream).close()
     assert (seen.is_success, tls_of(seen).server_name) == (True, "")  # an address is never an SNI
 
 

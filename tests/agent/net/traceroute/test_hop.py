@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -59,19 +60,10 @@ async def net_in(path: Routers, hop_s: float = 3) -> AsyncIterator[SystemNet]:
 
 
 async def hops(
-    path: Routers,
-    send: str,
-    name: str,
-    port: int,
-    ttls: range,
-    hop_s: float = 3,
-    server: str = SERVER,
+    path: Routers, ttls: range, port: int = PORT, server: str = SERVER, hop_s: float = 3, **how: Any
 ) -> list[Observation]:
     async with net_in(path, hop_s) as net:
-        seen = [
-            await net.hop(server, port, ttl=ttl, send=send, name=name, endpoint="far")
-            for ttl in ttls
-        ]
+        seen = [await net.hop(server, port, ttl=ttl, endpoint="far", **how) for ttl in ttls]
     return [each.observation for each in seen]
 
 
@@ -97,7 +89,7 @@ ROUTERS_6 = ("2001:db8::/48", "2001:db8:1::/48", "2001:db8:2::/48")
 async def test_each_router_answers_then_the_server(
     path: Routers, send: str, port: int, last: str, server: str, networks: tuple[str, ...]
 ) -> None:
-    steps = await hops(path, send, "www.example.test", port, range(1, 5), server=server)
+    steps = await hops(path, range(1, 5), port, server, send=send, name="www.example.test")
     replies = (*["time_exceeded"] * 3, last)
     assert [(hop.ttl, hop.reply, hop.network, hop.reply_ttl) for hop in facts(steps)] == [
         (index + 1, reply, network, 64 - index)
@@ -112,10 +104,10 @@ async def test_each_router_answers_then_the_server(
 @pytest.mark.lab
 async def test_an_injected_reset_is_told_by_its_ttl_and_by_where_it_begins(path: Routers) -> None:
     with observer(path.middle, b"banned.example.test", ttl=128, ipid=4711):
-        sought = path, "client_hello", "banned.example.test", PORT
-        banned = facts(await hops(*sought, range(1, 2)))
-        banned += facts(await hops(*sought, range(2, 5), hop_s=9))
-        free = facts(await hops(path, "client_hello", "www.example.test", PORT, range(4, 5)))
+        sought: dict[str, Any] = {"send": "client_hello", "name": "banned.example.test"}
+        banned = facts(await hops(path, range(1, 2), **sought))
+        banned += facts(await hops(path, range(2, 5), hop_s=9, **sought))
+        free = facts(await hops(path, range(4, 5), send="client_hello", name="www.example.test"))
     assert banned[0].reply == "time_exceeded"
     for hop in banned[1:]:  # from the observer's router on, whether or not the packet gets further
         assert (hop.reply, hop.reply_ttl, hop.reply_ipid) == ("rst", 127, 4711)

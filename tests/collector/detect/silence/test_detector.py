@@ -29,16 +29,17 @@ ONSET, END = 7_200.0, 10_800.0
 TWO = ("ALA", "AST")
 Where = Callable[[VantageRef], bool]
 
+
+def of(**place: object) -> Where:
+    """Those of Kazakhstan whose place is so."""
+    return lambda w: KZ(w) and all(getattr(w.place, key) == at for key, at in place.items())
+
+
 CUTS: dict[str, tuple[Where, Scope, str, float]] = {
     "country": (KZ, Scope("KZ"), "national", 60),
-    "mobile": (
-        lambda w: KZ(w) and w.place.access == "mobile",
-        Scope("KZ", access="mobile"),
-        "mobile-only",
-        180,
-    ),
-    "operator": (lambda w: KZ(w) and w.place.asn == 201, Scope("KZ", asn=201), "one-operator", 120),
-    "city": (lambda w: KZ(w) and w.place.region == "ALA", Scope("KZ", "ALA"), "one-city", 120),
+    "mobile": (of(access="mobile"), Scope("KZ", access="mobile"), "mobile-only", 180),
+    "operator": (of(asn=201), Scope("KZ", asn=201), "one-operator", 120),
+    "city": (of(region="ALA"), Scope("KZ", "ALA"), "one-city", 120),
 }
 
 
@@ -88,13 +89,8 @@ def test_cut_of_two_dozen_vantages_is_confirmed_within_a_minute(seed: int) -> No
 
 
 def test_cut_that_rolls_out_is_one_incident() -> None:
-    def of(asn: int) -> Where:
-        return lambda w: KZ(w) and w.place.asn == asn
-
-    cuts = [
-        Cut(ONSET + 500 * i, END, of(asn), 5.0)
-        for i, asn in enumerate((101, 201, 102, 202, 103, 203))
-    ]
+    networks = enumerate((101, 201, 102, 202, 103, 203))
+    cuts = [Cut(ONSET + 500 * i, END, of(asn=asn), 5.0) for i, asn in networks]
     (incident,) = replay(3, *cuts, each=4)
     assert incident.scope == Scope("KZ")
     assert incident.started.latest_us <= at(ONSET + 30)
@@ -140,9 +136,8 @@ def test_late_offline_reports_name_the_cause_and_keep_the_id() -> None:
     signals: Signals = live(country() + world(), Random(9), 4, cuts=[Cut(ONSET, END, where, 2.0)])
     before = detect_silence(signals, at(4 * 3_600)).incidents
     for alive, hint in ((True, "network_cut"), (False, "power_cut")):
-        late = [
-            OfflineReport(at(END + 300), w.nym, at(ONSET), at(END), alive) for w in country()[:8]
-        ]
+        told = (at(ONSET), at(END), alive)
+        late = [OfflineReport(at(END + 300), w.nym, *told) for w in country()[:8]]
         after = carry_ids(before, detect_silence([*signals, *late], at(4 * 3_600)).incidents)
         assert [i.id for i in after] == [i.id for i in before]
         assert hint in after[0].hints
@@ -152,7 +147,7 @@ def test_late_offline_reports_name_the_cause_and_keep_the_id() -> None:
 def test_cell_of_few_is_suspected_and_never_confirmed() -> None:
     four = people(VantageLocation("KZ", "ALA", 201, "fixed"), 4)
     rest = people(VantageLocation("KZ", "AST", 101, "mobile"), 12)
-    cut = Cut(ONSET, END, lambda w: KZ(w) and w.place.asn == 201, 2.0)
+    cut = Cut(ONSET, END, of(asn=201), 2.0)
     signals = live(four + rest + world(), Random(2), 4, churn=1.0, cuts=[cut])
     (incident,) = detect_silence(signals, at(4 * 3_600)).incidents
     assert incident.confirmed_us is None
@@ -178,9 +173,8 @@ def test_goodbyes_are_no_silence() -> None:
 def test_first_start_is_no_coverage_gap() -> None:
     """A collector that never ran can have lost nobody: it is not blind for three minutes."""
     onset = 120.0
-    signals = live(
-        country(each=4) + world(), Random(5), 1, churn=0, cuts=[Cut(onset, 1_800, KZ, 2.0)]
-    )
+    cuts = [Cut(onset, 1_800, KZ, 2.0)]
+    signals = live(country(each=4) + world(), Random(5), 1, churn=0, cuts=cuts)
     start = at(0) - 1
     findings = detect_silence([*signals, Fault(start, start, FaultReason.RESTART)], at(1_500))
     (incident,) = confirmed(findings.incidents)

@@ -82,10 +82,8 @@ def test_find_origin_returns_last_untrusted_address(way: str, address: str | Non
 
 
 def test_table_holds_countries_as_two_letters(tmp_path: Path) -> None:
-    letters = int.from_bytes(b"KZ", "big")
-    write_table(
-        tmp_path / "country.table", [(0x01000000, 0x010000FF, letters), (2**31, 2**32 - 1, 7)], []
-    )
+    ranges = [(0x01000000, 0x010000FF, int.from_bytes(b"KZ", "big")), (2**31, 2**32 - 1, 7)]
+    write_table(tmp_path / "country.table", ranges, [])
     geo = GeoLookup(tmp_path / "country.mmdb", tmp_path / "a", SECRET)
     asked = ("1.0.0.9", "2.0.0.1", "250.0.0.1")
     assert [geo.locate(a, 0).country for a in asked] == ["KZ", "ZZ", "ZZ"]

@@ -31,37 +31,29 @@ def stuck(bytes_: int, *, silent_s: float = 10, times: int = 3) -> list[Transfer
     return [Transfer(bytes_, SECOND // 5, late, True, n) for n in range(times)]
 
 
-def test_many_slow_transfers_beside_fast_ones_are_slower() -> None:
-    assert is_slower(at(SLOW), at(FAST)) is True
-
-
-def test_on_a_line_that_is_faster_than_can_be_measured_all_are_even() -> None:
-    assert is_slower(at(5_000_000, 0.02), at(40_000_000, 0.005)) is False
-
-
-def test_a_slow_target_is_slow_however_fast_the_neutral_one_is() -> None:
-    assert is_slower(at(150_000), at(40_000_000, 0.005)) is True
-
-
 @pytest.mark.parametrize(
-    ("target", "neutral"),
+    ("target", "neutral", "slower"),
     [
-        (at(SLOW, times=2), at(FAST)),  # too few
-        (at(SLOW), at(FAST, times=1)),
-        (at(SLOW), at(SLOW)),  # the path itself is slow
-        (at(SLOW, 0.1), at(FAST)),  # over before a rate settles
-        ([*at(SLOW, times=2), *at(FAST, times=1)], at(FAST)),  # not all of them
-        (at(FAST // 3), at(FAST)),  # neither the same nor far apart
-        ([], []),
+        (at(SLOW), at(FAST), True),
+        (at(FAST), at(FAST), False),
+        (at(2 * FAST), at(FAST), False),
+        # On a line that is faster than can be measured all are even.
+        (at(5_000_000, 0.02), at(40_000_000, 0.005), False),
+        # A slow target is slow however fast the neutral one is.
+        (at(150_000), at(40_000_000, 0.005), True),
+        (at(SLOW, times=2), at(FAST), None),  # too few
+        (at(SLOW), at(FAST, times=1), None),
+        (at(SLOW), at(SLOW), None),  # the path itself is slow
+        (at(SLOW, 0.1), at(FAST), None),  # over before a rate settles
+        ([*at(SLOW, times=2), *at(FAST, times=1)], at(FAST), None),  # not all of them
+        (at(FAST // 3), at(FAST), None),  # neither the same nor far apart
+        ([], [], None),
     ],
 )
-def test_doubt_says_nothing(target: list[Transfer], neutral: list[Transfer]) -> None:
-    assert is_slower(target, neutral) is None
-
-
-def test_the_same_pace_is_not_slower() -> None:
-    assert is_slower(at(FAST), at(FAST)) is False
-    assert is_slower(at(2 * FAST), at(FAST)) is False
+def test_many_slow_transfers_beside_fast_ones_are_slower_and_doubt_says_nothing(
+    target: list[Transfer], neutral: list[Transfer], slower: bool | None
+) -> None:
+    assert is_slower(target, neutral) is slower
 
 
 def test_a_body_that_a_deadline_cut_took_all_the_time() -> None:

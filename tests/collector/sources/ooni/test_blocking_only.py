@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.ooni import Json, frame, judge_document
+from support.ooni import REFUSED, RST, STOP, TIMEOUT, Json, frame, judge_document
 
 Outcome = tuple[str | bool | None, bool | None]  # blocking, accessible
 OK: Outcome = (False, True)
@@ -10,71 +10,40 @@ DOUBT: Outcome = (None, None)
 HTTP: Outcome = ("http-failure", False)
 TCP: Outcome = ("tcp_ip", False)
 DNS: Outcome = ("dns", False)
-RST, REFUSED, STOP = "connection_reset", "connection_refused", "interrupted"
 
 
+def telegram(tcp: bool, http: bool) -> Json:
+    keys: Json = {"telegram_tcp_blocking": tcp, "telegram_http_blocking": http}
+    return keys | {"telegram_web_status": "ok"}
+
+
+def whatsapp(**keys: str) -> Json:
+    return {"whatsapp_endpoints_status": "blocked", **keys}
+
+
+WORK = {"registration_server_status": "ok", "whatsapp_web_status": "ok"}
+CUT = {"registration_server_failure": STOP, "whatsapp_web_failure": STOP}
+STAR = {"facebook_edge_dns_consistent": False, "facebook_star_reachable": True}
+NXDOMAIN = {"dns_experiment_failure": "dns_nxdomain_error"}
+SAME, OTHER = {"dns_consistency": "consistent"}, {"dns_consistency": "inconsistent"}
 TOLD: list[tuple[str, Json, Outcome]] = [
     ("telegram", {}, DOUBT),
     ("telegram", {"telegram_web_failure": "EOF", "telegram_web_status": "blocked"}, HTTP),
     ("telegram", {"telegram_web_failure": STOP, "telegram_web_status": "blocked"}, DOUBT),
     ("telegram", {"telegram_web_failure": REFUSED, "failed_operation": "connect"}, TCP),
     ("telegram", {"telegram_tcp_blocking": True, "telegram_http_blocking": True}, DOUBT),
-    (
-        "telegram",
-        {
-            "telegram_tcp_blocking": True,
-            "telegram_http_blocking": True,
-            "telegram_web_status": "ok",
-        },
-        TCP,
-    ),
-    (
-        "telegram",
-        {
-            "telegram_tcp_blocking": False,
-            "telegram_http_blocking": True,
-            "telegram_web_status": "ok",
-        },
-        HTTP,
-    ),
-    (
-        "telegram",
-        {
-            "telegram_tcp_blocking": False,
-            "telegram_http_blocking": False,
-            "telegram_web_status": "ok",
-        },
-        OK,
-    ),
+    ("telegram", telegram(tcp=True, http=True), TCP),
+    ("telegram", telegram(tcp=False, http=True), HTTP),
+    ("telegram", telegram(tcp=False, http=False), OK),
     ("whatsapp", {"registration_server_status": "blocked"}, DOUBT),
-    (
-        "whatsapp",
-        {
-            "registration_server_status": "ok",
-            "whatsapp_web_status": "ok",
-            "whatsapp_endpoints_status": "blocked",
-        },
-        TCP,
-    ),
-    (
-        "whatsapp",
-        {
-            "registration_server_failure": STOP,
-            "whatsapp_web_failure": STOP,
-            "whatsapp_endpoints_status": "blocked",
-        },
-        DOUBT,
-    ),
+    ("whatsapp", whatsapp(**WORK), TCP),
+    ("whatsapp", whatsapp(**CUT), DOUBT),
     ("signal", {"signal_backend_status": "blocked", "signal_backend_failure": RST}, HTTP),
     ("signal", {"signal_backend_status": "blocked"}, DOUBT),
     ("signal", {"signal_backend_status": "ok", "signal_backend_failure": None}, OK),
     ("facebook_messenger", {"facebook_dns_blocking": True, "facebook_tcp_blocking": False}, DOUBT),
     ("facebook_messenger", {"facebook_dns_blocking": False, "facebook_tcp_blocking": False}, OK),
-    (
-        "facebook_messenger",
-        {"facebook_edge_dns_consistent": False, "facebook_star_reachable": True},
-        DOUBT,
-    ),
+    ("facebook_messenger", STAR, DOUBT),
 ]
 
 
@@ -86,36 +55,16 @@ def test_summaries_alone(name: str, keys: Json, wanted: Outcome) -> None:
 
 
 def test_what_is_not_told_is_not_made_up() -> None:
-    keys = {
-        "telegram_tcp_blocking": True,
-        "telegram_http_blocking": True,
-        "telegram_web_status": "ok",
-    }
-    found = judge_document(frame("telegram", keys))
+    found = judge_document(frame("telegram", telegram(tcp=True, http=True)))
     assert (found["layer"], found["method"]) == ("tcp", "")
 
 
 # The helper as a probe writes it that did not keep its answer: nothing failed, nothing is told.
-EMPTY = {
-    "tcp_connect": None,
-    "http_request": {
-        "body_length": 0,
-        "failure": None,
-        "title": "",
-        "headers": None,
-        "status_code": 0,
-    },
-    "dns": {"failure": None, "addrs": None},
-}
+EMPTY_PAGE = {"body_length": 0, "failure": None, "title": "", "headers": None, "status_code": 0}
+EMPTY = {"tcp_connect": None, "http_request": EMPTY_PAGE, "dns": {"failure": None, "addrs": None}}
 CLEAR, SECURE = "http://www.example.com/", "https://www.example.com/"
-SILENT = [
-    {
-        "ip": f"93.184.216.{n}",
-        "port": 80,
-        "status": {"failure": "generic_timeout_error", "success": False},
-    }
-    for n in range(7)
-]
+TIMED_OUT = {"port": 80, "status": {"failure": TIMEOUT, "success": False}}
+SILENT = {"tcp_connect": [{"ip": f"93.184.216.{n}", **TIMED_OUT} for n in range(7)]}
 
 
 def failed(word: str) -> Json:
@@ -136,19 +85,11 @@ WEB: list[tuple[str, Json, Outcome]] = [
     (CLEAR, failed(RST) | {"control_failure": "EOF"}, DOUBT),
     (CLEAR, {"requests": [{"failure": RST}], "control": {}}, DOUBT),
     (CLEAR, {"control": {"http_request": {"failure": "EOF"}}}, DOUBT),
-    (
-        CLEAR,
-        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "consistent"},
-        (False, False),
-    ),
-    (
-        CLEAR,
-        {"dns_experiment_failure": "dns_nxdomain_error", "dns_consistency": "inconsistent"},
-        DNS,
-    ),
-    (CLEAR, {"dns_consistency": "consistent", "tcp_connect": SILENT, "control": EMPTY}, TCP),
-    (CLEAR, {"dns_consistency": "inconsistent", "tcp_connect": SILENT, "control": EMPTY}, DOUBT),
-    (SECURE, failed("ssl_unknown_authority") | {"dns_consistency": "inconsistent"}, DNS),
+    (CLEAR, NXDOMAIN | SAME, (False, False)),
+    (CLEAR, NXDOMAIN | OTHER, DNS),
+    (CLEAR, SAME | SILENT | {"control": EMPTY}, TCP),
+    (CLEAR, OTHER | SILENT | {"control": EMPTY}, DOUBT),
+    (SECURE, failed("ssl_unknown_authority") | OTHER, DNS),
     (CLEAR, {"requests": [{}], "status_code_match": True, "title_match": True}, OK),
     (CLEAR, {"requests": [{}], "status_code_match": True}, DOUBT),
     (CLEAR, {"requests": [{}], "status_code_match": False, "title_match": True}, DOUBT),

@@ -64,7 +64,8 @@ def through_oonidata(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
-def test_it_is_ooni_s_base_format(scenario: Scenario) -> None:
+def test_it_is_ooni_s_base_format_and_oonidata_reads_it(scenario: Scenario) -> None:
+    """With every row that oonidata knows, and the verdict in its words."""
     body = exported(scenario)
     for key, kind in NEEDED.items():
         assert isinstance(body[key], kind), key
@@ -75,12 +76,6 @@ def test_it_is_ooni_s_base_format(scenario: Scenario) -> None:
     for key in ("measurement_start_time", "test_start_time"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", body[key])
     assert all(isinstance(v, str) for v in body["annotations"].values())
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
-def test_oonidata_reads_it(scenario: Scenario) -> None:
-    """With every row that it knows, and the verdict in its words."""
-    body = exported(scenario)
     loaded = through_oonidata(body)
     assert (loaded.probe_cc, loaded.probe_asn) == ("KZ", "AS9198")
     keys = body["test_keys"]

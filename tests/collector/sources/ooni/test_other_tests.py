@@ -5,10 +5,21 @@ from typing import Any
 
 import pytest
 
-from support.ooni import Json, connect, frame, handshake, judge_document, query, request
+from support.ooni import (
+    REFUSED,
+    RST,
+    STOP,
+    TIMEOUT,
+    Json,
+    connect,
+    frame,
+    handshake,
+    judge_document,
+    query,
+    request,
+)
 
-RST, REFUSED = "connection_reset", "connection_refused"
-TIMEOUT, STOP = "generic_timeout_error", "interrupted"
+FALSE_CA = "ssl_unknown_authority"
 DOT = "dot://8.8.8.8:853"
 DOH = "https://1.1.1.1/dns-query"
 
@@ -53,14 +64,15 @@ def header_fields(failure: str | None = None, **tampering: Any) -> Json:
     return frame("http_header_field_manipulation", keys, test_version="0.2.1")
 
 
+def packed(text: str) -> Json:
+    return {"format": "base64", "data": base64.b64encode(text.encode()).decode()}
+
+
 def request_lines(*received: str, failures: list[str | None] | None = None) -> Json:
     sent = ["QWERT / HTTP/1.1\n\r", "AAAA BBBB CCCC DDDD\n\r", "GET / HTTP/XXX\n\r"]
     keys: Json = {
         "sent": sent,
-        "received": [
-            {"format": "base64", "data": base64.b64encode(x.encode()).decode()} if x != "=" else s
-            for x, s in zip(received, sent, strict=True)
-        ],
+        "received": [s if x == "=" else packed(x) for x, s in zip(received, sent, strict=True)],
         "failure_list": failures or [None, None, None],
         "tampering": True,
     }
@@ -72,21 +84,15 @@ OK: Outcome = ("reachable", "")
 CHANGED: Outcome = ("reachable", "http")
 DOUBT: Outcome = ("unknown", "")
 TCP, TLS, DNS, PROTOCOL = (("blocked", layer) for layer in ("tcp", "tls", "dns", "protocol"))
+DROP = f"tcp {TIMEOUT}"
+UP: list[str | None] = [None]
 ROWS: list[tuple[str, Json, Outcome]] = [
     ("a resolver answers", dnscheck({DOT: lookup()}), OK),
-    (
-        "a resolver answers at one of two addresses",
-        dnscheck({DOT: lookup(), DOH: lookup(RST, tls=RST)}),
-        OK,
-    ),
+    ("one resolver of two answers", dnscheck({DOT: lookup(), DOH: lookup(RST, tls=RST)}), OK),
     ("a resolver's name is denied", dnscheck({}, "dns_nxdomain_error"), DNS),
     ("a resolver's handshake is reset", dnscheck({DOT: lookup(RST, tls=RST)}), TLS),
     ("a resolver's handshake falls silent", dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}), TLS),
-    (
-        "a resolver shows a false certificate",
-        dnscheck({DOT: lookup("ssl_unknown_authority", tls="ssl_unknown_authority")}),
-        TLS,
-    ),
+    ("a resolver's certificate is false", dnscheck({DOT: lookup(FALSE_CA, tls=FALSE_CA)}), TLS),
     ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), TCP),
     ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), TCP),
     ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), PROTOCOL),
@@ -99,26 +105,14 @@ ROWS: list[tuple[str, Json, Outcome]] = [
     ("stun's name is denied", stun("dns_nxdomain_error", resolved="dns_nxdomain_error"), DNS),
     ("stun is stopped", stun(STOP), DOUBT),
     ("stun has no keys", frame("stunreachability", None), DOUBT),
-    (
-        "tor works",
-        tor(or_port_dirauth=[None] * 3, or_port=[None] * 2, dir_port=[None], obfs4=[None]),
-        OK,
-    ),
-    (
-        "one authority of three is dropped",
-        tor(or_port_dirauth=[None, None, f"tcp {TIMEOUT}"], obfs4=[None]),
-        OK,
-    ),
-    ("every authority is dropped", tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, obfs4=[None]), TCP),
+    ("tor works", tor(or_port_dirauth=UP * 3, or_port=UP * 2, dir_port=UP, obfs4=UP), OK),
+    ("one authority of three is dropped", tor(or_port_dirauth=[*UP, *UP, DROP], obfs4=UP), OK),
+    ("every authority is dropped", tor(or_port_dirauth=[DROP] * 3, obfs4=[None]), TCP),
     ("every bridge is reset", tor(or_port_dirauth=[None], obfs4=[RST] * 3), PROTOCOL),
     ("every bridge is silent", tor(or_port_dirauth=[None], obfs4=[TIMEOUT] * 2), PROTOCOL),
     ("every authority refuses", tor(or_port_dirauth=[f"tcp {REFUSED}"] * 2), TCP),
     ("the directory answers nonsense", tor(dir_port=["eof_error"]), PROTOCOL),
-    (
-        "all of tor is dropped",
-        tor(or_port_dirauth=[f"tcp {TIMEOUT}"] * 3, or_port=[f"tcp {TIMEOUT}"] * 2),
-        TCP,
-    ),
+    ("all of tor is dropped", tor(or_port_dirauth=[DROP] * 3, or_port=[DROP] * 2), TCP),
     ("tor is stopped", tor(or_port_dirauth=[f"tcp {STOP}"] * 3), DOUBT),
     ("tor had no targets", tor(), DOUBT),
     ("headers came as sent", header_fields(), OK),
@@ -126,11 +120,7 @@ ROWS: list[tuple[str, Json, Outcome]] = [
     ("a header's value was changed", header_fields(header_field_value=True), CHANGED),
     ("a header was added", header_fields(header_field_number=True), CHANGED),
     ("headers' capitals were changed", header_fields(header_name_capitalization=True), CHANGED),
-    (
-        "the method's capitals were changed",
-        header_fields(request_line_capitalization=True),
-        CHANGED,
-    ),
+    ("the method's capitals differ", header_fields(request_line_capitalization=True), CHANGED),
     ("headers are missing", header_fields(header_name_diff=["X-Foo"]), CHANGED),
     ("something else answers", header_fields(total=True), CHANGED),
     ("the echo is out of reach", header_fields(REFUSED), DOUBT),
@@ -139,11 +129,7 @@ ROWS: list[tuple[str, Json, Outcome]] = [
     ("the echo is gone, which OONI calls total", header_fields("eof_error", total=True), DOUBT),
     ("no headers at all", frame("http_header_field_manipulation", {}), DOUBT),
     ("lines came back as sent", request_lines("=", "=", "="), OK),
-    (
-        "a line came back as an error page",
-        request_lines("HTTP/1.1 400 Bad Request", "=", "="),
-        CHANGED,
-    ),
+    ("a line came back as an error", request_lines("HTTP/1.1 400 Bad", "=", "="), CHANGED),
     ("every line came back changed", request_lines("a", "b", "c"), CHANGED),
     ("lines got no reply", request_lines("=", "=", "=", failures=[TIMEOUT] * 3), DOUBT),
     ("lines were stopped", request_lines("=", "=", "=", failures=[STOP] * 3), DOUBT),

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 
 from heliograph_collector.cli import main
 from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import (
-    TEST_READERS,
-    UnreadableError,
-    files,
-    read_measurement,
-)
-from support.ooni import Json, connect, frame, judge_document, web
+from heliograph_collector.sources.ooni import TEST_READERS, UnreadableError, files, read_measurement
+from support.ooni import REFUSED, Json, connect, frame, judge_document, web
 
 ROW = {
     "url": "https://www.example.com/",
@@ -80,13 +75,19 @@ def test_import_reads_every_form_of_file(
     assert (code, len(lines), said) == (0, 1, [])
 
 
-def test_import_reads_lists_and_folders(tmp_path: Path, run: Run) -> None:
+def test_import_reads_lists_folders_and_files_with_a_broken_first_line(
+    tmp_path: Path, run: Run
+) -> None:
     (tmp_path / "deep").mkdir()
     write(tmp_path / "deep" / "list.json", [web(ROW), web(ROW)])
     write(tmp_path / "one.jsonl.gz", web(ROW))
     (tmp_path / "notes.txt").write_text("not looked at")
     code, lines, said = run(str(tmp_path))
     assert (code, len(lines), said) == (0, 3, [])
+    path = tmp_path / "m.json"
+    path.write_text("{broken\n" + json.dumps(web(ROW)) + "\n")
+    code, lines, _ = run(str(path))
+    assert (code, len(lines)) == (1, 1)
 
 
 def test_import_names_broken_lines_and_reads_the_rest(tmp_path: Path, run: Run) -> None:
@@ -104,13 +105,6 @@ def test_import_names_broken_lines_and_reads_the_rest(tmp_path: Path, run: Run) 
     assert sorted(set(numbers)) == list(range(2, 2 + len(bad)))
     assert all(s.startswith(f"heliograph-collector: {path}, line ") for s in said)
     assert "not known here" in "\n".join(said)
-
-
-def test_import_reads_json_after_a_broken_first_line(tmp_path: Path, run: Run) -> None:
-    path = tmp_path / "m.json"
-    path.write_text("{broken\n" + json.dumps(web(ROW)) + "\n")
-    code, lines, _ = run(str(path))
-    assert (code, len(lines)) == (1, 1)
 
 
 def test_import_complains_once_of_each_unreadable_file(tmp_path: Path, run: Run) -> None:
@@ -148,15 +142,12 @@ def test_import_stops_at_a_decompression_bomb(
     assert "too large" in said[-1]
 
 
-def test_import_prints_a_sentence_without_json(
+def test_import_without_json_prints_a_sentence_and_without_paths_is_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import", "ooni", write(tmp_path / "m.json", web(ROW))]) == 0
     said = capsys.readouterr().out
     assert "https://www.example.com/: blocked (tls, reset_after_hello)" in said
-
-
-def test_import_without_paths_is_wrong_usage() -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["import", "ooni"])
     assert stopped.value.code == 2
@@ -180,7 +171,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=8,
 )
-names = st.sampled_from(sorted(TEST_READERS))
 LISTS = ("queries", "tcp_connect", "tls_handshakes", "requests", "x_dns_duplicate_responses")
 FIELDS = (
     "failure", "status", "ip", "port", "address", "tags", "transaction_id", "request", "response",
@@ -188,18 +178,12 @@ FIELDS = (
 )  # fmt: skip
 rows = st.lists(st.dictionaries(st.sampled_from(FIELDS), values, max_size=6), max_size=3)
 keys = st.dictionaries(st.sampled_from(LISTS), rows | values, max_size=5)
-controls = st.dictionaries(
-    st.sampled_from(("dns", "tcp_connect", "tls_handshake", "http_request", "ip_info")), values
-)
+HELPER = st.sampled_from(("dns", "tcp_connect", "tls_handshake", "http_request", "ip_info"))
+test_keys = st.builds(lambda k, c: {**k, "control": c}, keys, st.dictionaries(HELPER, values))
+BASE = ("probe_cc", "probe_asn", "measurement_start_time", "annotations")
 documents = st.fixed_dictionaries(
-    {
-        "test_name": names,
-        "test_keys": st.builds(lambda k, c: {**k, "control": c}, keys, controls) | values,
-    },
-    optional=dict.fromkeys(
-        ("probe_cc", "probe_asn", "measurement_start_time", "annotations"), values
-    )
-    | {"input": words},
+    {"test_name": st.sampled_from(sorted(TEST_READERS)), "test_keys": test_keys | values},
+    optional=dict.fromkeys(BASE, values) | {"input": words},
 )
 
 
@@ -246,11 +230,7 @@ def test_measurement_full_of_addresses_is_judged() -> None:
     asked = {"engine": "udp", "query_type": "A", "failure": None, "answers": answers}
     keys = {
         "queries": [asked | {"hostname": "www.example.com"}] * 200 + [asked] * 200,
-        "tcp_connect": [
-            connect(f"94.{n // 250}.{n % 250}.7:80", "connection_refused") for n in range(512)
-        ],
+        "tcp_connect": [connect(f"94.{n // 250}.{n % 250}.7:80", REFUSED) for n in range(512)],
     }
-    assert (
-        judge_document(frame("web_connectivity", keys, input="http://www.example.com/"))["verdict"]
-        == "unknown"
-    )
+    found = judge_document(frame("web_connectivity", keys, input="http://www.example.com/"))
+    assert found["verdict"] == "unknown"

@@ -7,9 +7,23 @@ import pytest
 
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni import PeerOutcomes, format_row, read_measurement
-from support.ooni import Json, connect, frame, handshake, is_failure, judge_document, query, request
+from support.ooni import (
+    DCS,
+    REFUSED,
+    RST,
+    STOP,
+    TIMEOUT,
+    Json,
+    connect,
+    fetch,
+    frame,
+    is_failure,
+    judge_document,
+    no_rows,
+    query,
+    request,
+)
 
-DCS = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91")
 SIGNAL = ("cdsi", "chat", "sfu.voip", "storage")
 FACEBOOK = {
     "stun": "stun.fbsbx.com",
@@ -35,23 +49,8 @@ TCP: Outcome = ("tcp_ip", False)
 DNS: Outcome = ("dns", False)
 
 
-def fetch(keys: Json, url: str, outcome: object, address: str = "149.154.167.99") -> None:
-    """One HTTPS fetch by name: `ok`, or the failure of a step, as `tls connection_reset`."""
-    host = url.split("/")[2]
-    step, _, word = str(outcome).partition(" ")
-    end = f"{address}:443"
-    keys["queries"] += query("system", host, word if step == "dns" else address)
-    if step == "dns":
-        keys["requests"].append(request(url, word))
-        return
-    keys["tcp_connect"].append(connect(end, word if step == "tcp" else "ok"))
-    if step != "tcp":
-        keys["tls_handshakes"].append(handshake(end, word if step == "tls" else "ok", host))
-    keys["requests"].append(request(url, 200 if step == "ok" else word, end))
-
-
 def nothing() -> Json:
-    return {"queries": [], "tcp_connect": [], "tls_handshakes": [], "requests": [], **LIES}
+    return no_rows() | LIES
 
 
 def telegram(dcs: Sequence[str], web: str = "ok", **base: object) -> Json:
@@ -60,11 +59,9 @@ def telegram(dcs: Sequence[str], web: str = "ok", **base: object) -> Json:
     for address, outcome in zip(DCS, dcs, strict=False):
         step, _, word = outcome.partition(" ")
         for port in (80, 443):
-            url = f"http://{address}/" if port == 80 else f"http://{address}:443/"
-            keys["tcp_connect"].append(
-                connect(f"{address}:{port}", word if step == "tcp" else "ok")
-            )
-            keys["requests"].append(request(url, 501 if step == "ok" else word))
+            end, path = f"{address}:{port}", address if port == 80 else f"{address}:443"
+            keys["tcp_connect"].append(connect(end, word if step == "tcp" else "ok"))
+            keys["requests"].append(request(f"http://{path}/", 501 if step == "ok" else word))
     fetch(keys, "https://web.telegram.org/", web)
     return frame("telegram", keys, **base)
 
@@ -112,16 +109,19 @@ def own(address: str, **more: object) -> Json:
     return {"answers": address, "asn": 32934, **more}
 
 
-RST, REFUSED = "connection_reset", "connection_refused"
-TIMEOUT, STOP = "generic_timeout_error", "interrupted"
+WELL = ["ok"] * 4
+ALL = ["ok"] * 16
 DROPPED, REFUSES = f"tcp {TIMEOUT}", f"tcp {REFUSED}"
 RESETS, MUTE, FALSE_CA = f"tls {RST}", f"tls {TIMEOUT}", "tls ssl_unknown_authority"
 NXDOMAIN = "dns dns_nxdomain_error"
 DNS_STOPPED, TCP_STOPPED, TLS_STOPPED = f"dns {STOP}", f"tcp {STOP}", f"tls {STOP}"
+HALF_STOPPED = ["ok", "ok", TCP_STOPPED, TCP_STOPPED]
+NO_NETWORK, NO_RESOLVER = "tcp network_unreachable", f"dns {TIMEOUT}"
+HALF = f"half {REFUSED}"
+CACHE = {"answers": "41.90.5.5", "asn": 33771}
 # name, measurement, OONI's anomaly in its own sense, ours as (blocking, accessible)
 ROWS: list[tuple[str, Json, bool, Outcome]] = [
-    ("telegram works", telegram(["ok"] * 4), False, OK),
-    ("telegram, 404 from a data centre", telegram(["ok"] * 4), False, OK),
+    ("telegram works", telegram(WELL), False, OK),
     ("every DC drops", telegram([DROPPED] * 4), True, TCP),
     ("every DC refuses", telegram([REFUSES] * 4), True, TCP),
     ("every DC resets the request", telegram([f"http {RST}"] * 4), True, HTTP),
@@ -129,49 +129,34 @@ ROWS: list[tuple[str, Json, bool, Outcome]] = [
     ("every DC mute", telegram([f"http {TIMEOUT}"] * 4), True, HTTP),
     ("one DC of four drops", telegram([DROPPED, "ok", "ok", "ok"]), False, OK),
     ("one DC of four works", telegram([DROPPED] * 3 + ["ok"]), False, DOUBT),
-    ("web NXDOMAIN", telegram(["ok"] * 4, NXDOMAIN), True, DNS),
-    ("web refused by the resolver", telegram(["ok"] * 4, "dns dns_refused_error"), True, DNS),
-    ("web drops", telegram(["ok"] * 4, DROPPED), True, TCP),
-    ("web refuses", telegram(["ok"] * 4, REFUSES), True, TCP),
-    ("web resets the name", telegram(["ok"] * 4, RESETS), True, HTTP),
-    ("web mute after the name", telegram(["ok"] * 4, MUTE), True, HTTP),
-    ("web false authority", telegram(["ok"] * 4, FALSE_CA), True, HTTP),
-    ("web false name", telegram(["ok"] * 4, "tls ssl_invalid_hostname"), True, HTTP),
+    ("web NXDOMAIN", telegram(WELL, NXDOMAIN), True, DNS),
+    ("web refused by the resolver", telegram(WELL, "dns dns_refused_error"), True, DNS),
+    ("web drops", telegram(WELL, DROPPED), True, TCP),
+    ("web refuses", telegram(WELL, REFUSES), True, TCP),
+    ("web resets the name", telegram(WELL, RESETS), True, HTTP),
+    ("web mute after the name", telegram(WELL, MUTE), True, HTTP),
+    ("web false authority", telegram(WELL, FALSE_CA), True, HTTP),
+    ("web false name", telegram(WELL, "tls ssl_invalid_hostname"), True, HTTP),
     ("all of telegram resets", telegram([f"http {RST}"] * 4, RESETS), True, HTTP),
     ("all of telegram drops", telegram([DROPPED] * 4, DROPPED), True, TCP),
     ("telegram cancelled", telegram([TCP_STOPPED] * 4, DNS_STOPPED), True, DOUBT),
-    (
-        "telegram cancelled half way",
-        telegram(["ok", "ok", TCP_STOPPED, TCP_STOPPED], DNS_STOPPED),
-        True,
-        DOUBT,
-    ),
-    (
-        "telegram without a network",
-        telegram(["tcp network_unreachable"] * 4, f"dns {TIMEOUT}"),
-        True,
-        DOUBT,
-    ),
-    ("whatsapp works", whatsapp(["ok"] * 16, "ok", "ok"), False, OK),
-    (
-        "one endpoint's port refuses",
-        whatsapp([f"half {REFUSED}"] + ["ok"] * 15, "ok", "ok"),
-        False,
-        OK,
-    ),
+    ("telegram cancelled half way", telegram(HALF_STOPPED, DNS_STOPPED), True, DOUBT),
+    ("telegram without a network", telegram([NO_NETWORK] * 4, NO_RESOLVER), True, DOUBT),
+    ("whatsapp works", whatsapp(ALL, "ok", "ok"), False, OK),
+    ("one endpoint's port refuses", whatsapp([HALF, *ALL[1:]], "ok", "ok"), False, OK),
     ("one endpoint drops", whatsapp([DROPPED] + ["ok"] * 15, "ok", "ok"), False, OK),
     ("every endpoint drops", whatsapp([DROPPED] * 16, "ok", "ok"), True, TCP),
     ("every endpoint refuses", whatsapp([REFUSES] * 16, "ok", "ok"), True, TCP),
     ("every endpoint NXDOMAIN", whatsapp([NXDOMAIN] * 16, "ok", "ok"), True, DNS),
-    ("registration resets", whatsapp(["ok"] * 16, RESETS, "ok"), True, HTTP),
-    ("registration NXDOMAIN", whatsapp(["ok"] * 16, NXDOMAIN, "ok"), True, DNS),
-    ("registration drops", whatsapp(["ok"] * 16, DROPPED, "ok"), True, TCP),
-    ("web whatsapp resets", whatsapp(["ok"] * 16, "ok", RESETS), True, HTTP),
-    ("web whatsapp NXDOMAIN", whatsapp(["ok"] * 16, "ok", NXDOMAIN), True, DNS),
-    ("web whatsapp false authority", whatsapp(["ok"] * 16, "ok", FALSE_CA), True, HTTP),
+    ("registration resets", whatsapp(ALL, RESETS, "ok"), True, HTTP),
+    ("registration NXDOMAIN", whatsapp(ALL, NXDOMAIN, "ok"), True, DNS),
+    ("registration drops", whatsapp(ALL, DROPPED, "ok"), True, TCP),
+    ("web whatsapp resets", whatsapp(ALL, "ok", RESETS), True, HTTP),
+    ("web whatsapp NXDOMAIN", whatsapp(ALL, "ok", NXDOMAIN), True, DNS),
+    ("web whatsapp false authority", whatsapp(ALL, "ok", FALSE_CA), True, HTTP),
     ("all of whatsapp drops", whatsapp([DROPPED] * 16, DROPPED, DROPPED), True, TCP),
     ("whatsapp cancelled", whatsapp([TCP_STOPPED] * 16, DNS_STOPPED, DNS_STOPPED), True, DOUBT),
-    ("whatsapp cancelled at its end", whatsapp(["ok"] * 16, "ok", TLS_STOPPED), True, DOUBT),
+    ("whatsapp cancelled at its end", whatsapp(ALL, "ok", TLS_STOPPED), True, DOUBT),
     ("signal works", signal("ok", "ok", "ok", "ok"), False, OK),
     ("one of signal's resets", signal("ok", RESETS, "ok", "ok"), True, HTTP),
     ("all of signal resets", signal(*[RESETS] * 4), True, HTTP),
@@ -189,21 +174,11 @@ ROWS: list[tuple[str, Json, bool, Outcome]] = [
     ("every name NXDOMAIN", facebook(dict.fromkeys(FACEBOOK, "dns_nxdomain_error")), True, DNS),
     ("edge leads elsewhere", facebook({"edge": BLOCKED_PAGE}), True, DNS),
     ("every name leads elsewhere", facebook(dict.fromkeys(FACEBOOK, BLOCKED_PAGE)), True, DNS),
-    (
-        "a provider's own cache of scontent",
-        facebook({"scontent_cdn": {"answers": "41.90.5.5", "asn": 33771}}),
-        True,
-        OK,
-    ),
+    ("a provider's own cache of scontent", facebook({"scontent_cdn": CACHE}), True, OK),
     ("star drops", facebook({"star": own("157.240.9.9", connect=TIMEOUT)}), True, TCP),
     ("b-graph refuses", facebook({"b_graph": own("157.240.9.8", connect=REFUSED)}), True, TCP),
     ("facebook cancelled", facebook({"star": own("157.240.9.9", connect=STOP)}), True, DOUBT),
-    (
-        "telegram when the link is gone, in timeouts",
-        telegram([DROPPED] * 4, f"dns {TIMEOUT}"),
-        True,
-        DOUBT,
-    ),
+    ("telegram's link is gone, in timeouts", telegram([DROPPED] * 4, NO_RESOLVER), True, DOUBT),
     ("names lead home", facebook(dict.fromkeys(FACEBOOK, PRIVATE)), True, DNS),
     ("and are mute", facebook(dict.fromkeys(FACEBOOK, SILENT)), True, DNS),
     ("facebook's resolver silent", facebook({"edge": TIMEOUT}), True, DOUBT),
@@ -246,22 +221,15 @@ def world_of(*measured: Json) -> list[Json]:
 
 def test_an_outage_everywhere_is_down_and_blocked_nowhere() -> None:
     """Meta, 4 October 2021: OONI saw blocking in every country."""
-    dead = [DROPPED] * 16
-    countries = ("IT", "KZ", "BR", "KE")
-    lines = world_of(
-        *(
-            whatsapp(dead, f"dns {TIMEOUT}", "dns dns_servfail_error", probe_cc=cc)
-            for cc in countries
-        )
-    )
+    dead = ([DROPPED] * 16, NO_RESOLVER, "dns dns_servfail_error")
+    lines = world_of(*(whatsapp(*dead, probe_cc=cc) for cc in ("IT", "KZ", "BR", "KE")))
     assert {(x["verdict"], x["blocking"]) for x in lines} <= {("down", False), ("unknown", None)}
 
 
 def test_one_country_that_fails_alone_is_blocked_and_surer_for_it() -> None:
-    alone = telegram(["ok"] * 4, RESETS, probe_cc="KZ")
-    blocked, *others = world_of(
-        alone, telegram(["ok"] * 4, probe_cc="IT"), telegram(["ok"] * 4, probe_cc="BR")
-    )
+    alone = telegram(WELL, RESETS, probe_cc="KZ")
+    elsewhere = [telegram(WELL, probe_cc=country) for country in ("IT", "BR")]
+    blocked, *others = world_of(alone, *elsewhere)
     assert blocked["blocking"] == "http-failure"
     assert blocked["confidence"] > 0.5
     assert all(x["accessible"] is True for x in others)
@@ -273,3 +241,25 @@ def test_a_new_root_of_the_service_s_own_is_not_blocking(signal_root: Json) -> N
     measured["test_keys"]["tls_handshakes"][1]["peer_certificates"] = [signal_root]
     found = judge_document(measured)
     assert found["blocking"] in (False, None), found
+
+
+OLD, NEW = "2021-02-01 10:00:00", "2024-02-01 10:00:00"
+RETIRED, RARE = "textsecure-service.whispersystems.org", "api.backup.signal.org"
+
+
+@pytest.mark.parametrize(
+    ("host", "outcome", "day", "verdict"),
+    [
+        (RETIRED, RESETS, OLD, "blocked"),
+        (RETIRED, RESETS, NEW, "reachable"),
+        (RARE, MUTE, NEW, "reachable"),
+        (RARE, RESETS, NEW, "blocked"),
+        ("chat.signal.org", MUTE, NEW, "blocked"),
+    ],
+)
+def test_retired_and_unsteady_signal_hosts(host: str, outcome: str, day: str, verdict: str) -> None:
+    keys = nothing()
+    fetch(keys, "https://storage.signal.org/", "ok", "13.248.212.1")
+    fetch(keys, f"https://{host}/", outcome, "13.248.212.2")
+    found = judge_document(frame("signal", keys, measurement_start_time=day))
+    assert found["verdict"] == verdict

@@ -14,11 +14,9 @@ from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
 
 
 def test_country_of_peer_precedes_declared_one() -> None:
-    (known,) = read_rows([envelope_row(measurement_pb())], NAMES).records
-    (unknown,) = read_rows([envelope_row(measurement_pb(), country="ZZ")], NAMES).records
-    (nowhere,) = read_rows(
-        [envelope_row(measurement_pb(epoch="other"), country="ZZ")], NAMES
-    ).records
+    nowhere_row = envelope_row(measurement_pb(epoch="other"), country="ZZ")
+    rows = [envelope_row(measurement_pb()), envelope_row(measurement_pb(), country="ZZ")]
+    known, unknown, nowhere = read_rows([*rows, nowhere_row], NAMES).records
     assert known.vantage.country == "KZ"
     assert (known.vantage.access, known.vantage.region) == ("mobile", "MOW")
     assert unknown.vantage.country == "RU"
@@ -26,18 +24,15 @@ def test_country_of_peer_precedes_declared_one() -> None:
 
 
 def test_pseudonyms_are_stable_across_replays() -> None:
-    first, second = read_rows([envelope_row(measurement_pb(), measurement_pb())], NAMES).records
-    again, _ = read_rows(
-        [envelope_row(measurement_pb(), measurement_pb(), position=77)], NAMES
-    ).records
+    row = envelope_row(measurement_pb(), measurement_pb())
+    first, second = read_rows([row], NAMES).records
+    again, _ = read_rows([replace(row, position=77)], NAMES).records
     (later,) = read_rows([envelope_row(measurement_pb(), sequence=2)], NAMES).records
     assert first.id == again.id
     assert len({first.id, second.id, later.id}) == 3
     assert first.pseudonym == second.pseudonym == later.pseudonym
-    other = Pseudonyms(b"t" * 32)
-    assert (
-        read_rows([envelope_row(measurement_pb())], other).records[0].pseudonym != first.pseudonym
-    )
+    (other, _) = read_rows([row], Pseudonyms(b"t" * 32)).records
+    assert other.pseudonym != first.pseudonym
     months = {NAMES.vantage(ANNA, "KZ", 9198, T0 + n * 28 * 86_400 * US) for n in range(3)}
     networks = {NAMES.vantage(ANNA, "KZ", asn, T0) for asn in (1, 2)}
     assert len(months) == 3
@@ -47,13 +42,8 @@ def test_pseudonyms_are_stable_across_replays() -> None:
 def test_bad_measurement_is_put_aside() -> None:
     bad = measurement_pb()
     bad.link = "a word nobody knows"
-    read = read_rows(
-        [
-            envelope_row(measurement_pb(), bad, measurement_pb()),
-            envelope_row(measurement_pb(), sequence=2),
-        ],
-        NAMES,
-    )
+    mixed = envelope_row(measurement_pb(), bad, measurement_pb())
+    read = read_rows([mixed, envelope_row(measurement_pb(), sequence=2)], NAMES)
     assert len(read.records) == 3
     (refused,) = read.failures
     assert (refused.index, refused.position) == (1, 1)
@@ -82,13 +72,9 @@ def test_presence_takes_its_place_from_the_hello() -> None:
     def presence(body: bytes, kind: RowKind = RowKind.LOST, country: str = "ZZ") -> JournalRow:
         return JournalRow(kind=kind, agent=ANNA, received_us=T0, country=country, body=body)
 
-    rows = [
-        presence(hello),
-        presence(hello, country="PL"),
-        presence(b"\xff\xff"),
-        presence(intake_pb2.Hello(country="u", access="x").SerializeToString()),
-        presence(b"", RowKind.START),
-    ]
+    odd = intake_pb2.Hello(country="u", access="x").SerializeToString()
+    rows = [presence(hello), presence(hello, country="PL"), presence(b"\xff\xff"), presence(odd)]
+    rows.append(presence(b"", RowKind.START))
     one, two, three, four, start = read_rows(rows, NAMES).presence
     assert (one.vantage.country, one.vantage.access, one.vantage.region) == ("UA", "fixed", "")
     assert two.vantage.country == "PL"

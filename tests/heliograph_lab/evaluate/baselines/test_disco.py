@@ -48,13 +48,15 @@ def replay(*signals: Signal, until_s: float = 30_000) -> Replay:
     return Replay("made", 0, 0, at(until_s), sorted(signals, key=lambda s: s.at_us), (), (), ())
 
 
-def test_a_cut_is_told_at_the_next_poll_and_once() -> None:
+@pytest.mark.parametrize("apart_s", [0, 1])
+def test_a_cut_is_told_at_the_next_poll_and_once(apart_s: int) -> None:
+    """Equal times are spread over their second."""
     here = probes(12)
-    gone = [lost(a, CUT_S + i) for i, a in enumerate(here)]
+    gone = [lost(a, CUT_S + apart_s * i) for i, a in enumerate(here)]
     made = disco(replay(*here, *gone))
     assert {a.at_us for a in made} == {at(10_200)}  # the first multiple of 600 s after it
     assert [a.scope for a in made] == CELLS
-    assert made[0].started == (at(CUT_S - 37.5), at(CUT_S + 11))
+    assert made[0].started == (at(CUT_S - 37.5), at(CUT_S + 11 * apart_s))
     assert made[0].ended_at_us is None
 
 
@@ -88,12 +90,6 @@ def test_at_the_published_rate_machines_that_come_and_go_are_bursts() -> None:
     assert disco_fitted(replay(*here, *chance)) == []
 
 
-def test_equal_times_are_spread_over_their_second() -> None:
-    here = probes(12)
-    made = disco(replay(*here, *[lost(a, CUT_S) for a in here]))
-    assert {a.scope for a in made} == set(CELLS)
-
-
 def path_cost(gaps: Sequence[float], path: Sequence[int], automaton: Automaton) -> float:
     moves = sum(automaton.move_cost(before, after) for before, after in pairwise([0, *path]))
     return moves + sum(map(automaton.gap_cost, path, gaps))
@@ -107,10 +103,8 @@ def test_no_other_way_through_the_states_is_cheaper(seed: int) -> None:
         s=rng.choice([1.5, 2.0, 3.0]), states=rng.choice([2, 3, 4]),
     )  # fmt: skip
     gaps = [rng.expovariate(1 / rng.choice([2, 40, 300])) + 1e-3 for _ in range(6)]
-    least = min(
-        path_cost(gaps, path, automaton)
-        for path in product(range(automaton.states), repeat=len(gaps))
-    )
+    paths = product(range(automaton.states), repeat=len(gaps))
+    least = min(path_cost(gaps, path, automaton) for path in paths)
     path = cheapest_path(gaps, automaton)
     assert len(path) == len(gaps)
     assert math.isclose(path_cost(gaps, path, automaton), least, rel_tol=1e-9, abs_tol=1e-9)
@@ -122,11 +116,8 @@ def test_a_burst_amid_the_usual_is_in_a_higher_state_and_the_usual_is_not() -> N
     assert path[:2] == [0, 0]
     assert path[-1] == 0
     assert {7, 8, 9} >= set(path[2:-1])  # 2^8 events in 600 s are one in 2.3 s
-
-
-def test_one_close_pair_is_not_worth_the_climb() -> None:
-    automaton = Automaton(rate=1 / 600, climb=5.0, states=10)
-    assert cheapest_path([600.0, 100.0, 600.0], automaton) == [0, 0, 0]
+    dear = Automaton(rate=1 / 600, climb=5.0, states=10)
+    assert cheapest_path([600.0, 100.0, 600.0], dear) == [0, 0, 0], "one close pair is not worth it"
 
 
 def test_bursts_are_stretches_of_a_level_or_above() -> None:

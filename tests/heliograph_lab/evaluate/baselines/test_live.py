@@ -44,11 +44,6 @@ def test_a_country_its_regions_and_its_networks_are_counted_at_the_end_of_each_s
     }
 
 
-def test_what_was_before_the_first_vantage_of_a_cell_is_not_known() -> None:
-    made = replay(arrival(1, "a"), arrival(21, "b", AST))
-    assert counted(made)[Scope("KZ", asn=102)] == [None, None, 1]
-
-
 def test_a_goodbye_counts_like_a_loss_and_nobody_is_counted_twice() -> None:
     made = replay(
         arrival(1, "a"), arrival(3, "a"), Goodbye(12 * 60 * SECOND_US, "a"), lost(13, "a")
@@ -62,7 +57,7 @@ def test_after_a_restart_only_those_count_who_came_back() -> None:
     assert counted(made)[Scope("KZ")] == [2, 1, 1]
 
 
-def test_who_moves_counts_where_it_is_now() -> None:
+def test_who_moves_counts_where_it_is_now_and_before_the_first_nothing_is_known() -> None:
     made = replay(arrival(1, "a"), arrival(15, "a", AST))
     assert counted(made)[Scope("KZ", region="ALA")] == [1, 0, 0]
     assert counted(made)[Scope("KZ", asn=102)] == [None, 1, 1]

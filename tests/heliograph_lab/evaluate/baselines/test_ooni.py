@@ -32,36 +32,33 @@ def hours(*spans: tuple[int, int, VoteValue]) -> list[ServiceVote]:
     ]
 
 
+CALM = hours((0, 40, VoteValue.GOOD))
+
+
 def replay(opinions: Iterable[ServiceVote], until: int = 400) -> Replay:
     return Replay("hours", 0, 0, until * HOUR, (), list(opinions), (), ())
 
 
 def test_a_block_is_told_six_hours_of_data_later_and_half_past() -> None:
-    """5 hours of ones reach 3.25, below h = 3.5; the sixth crosses it."""
-    made = ooni(replay(hours((0, 40, VoteValue.GOOD), (40, 80, VoteValue.BLOCKED))))
-    (alarm,) = made
+    """5 hours of ones reach 3.25, below h = 3.5; the sixth crosses it. h = 7: the eleventh."""
+    made = replay([*CALM, *hours((40, 80, VoteValue.BLOCKED))])
+    (alarm,) = ooni(made)
     assert alarm.at_us == 46 * HOUR + HOUR // 2
     assert (alarm.scope, alarm.service, alarm.kind) == (Scope("UG", asn=20294), "telegram", "block")
     assert (alarm.layer, alarm.confirmed, alarm.ended_at_us) == ("tcp", True, None)
-
-
-def test_twice_the_delay_wanted_is_about_twice_the_delay() -> None:
-    (alarm,) = ooni_slow(replay(hours((0, 40, VoteValue.GOOD), (40, 80, VoteValue.BLOCKED))))
-    assert alarm.at_us == 51 * HOUR + HOUR // 2  # h = 7: the eleventh hour
+    (slow,) = ooni_slow(made)
+    assert slow.at_us == 51 * HOUR + HOUR // 2
 
 
 def test_the_end_takes_eleven_hours_of_zeros() -> None:
-    made = ooni(
-        replay(
-            hours((0, 40, VoteValue.GOOD), (40, 60, VoteValue.BLOCKED), (60, 90, VoteValue.GOOD))
-        )
-    )
+    made = ooni(replay([*CALM, *hours((40, 60, VoteValue.BLOCKED), (60, 90, VoteValue.GOOD))]))
     assert [a.ended_at_us for a in made] == [71 * HOUR + HOUR // 2]
 
 
-def test_the_first_crossing_only_settles_the_state() -> None:
+def test_the_first_crossing_only_settles_the_state_and_silence_is_no_block() -> None:
     assert ooni(replay(hours((0, 90, VoteValue.BLOCKED)))) == []
     assert ooni(replay(hours((0, 9, VoteValue.GOOD), (9, 90, VoteValue.BLOCKED)))) == []
+    assert ooni(replay(CALM)) == []
 
 
 def test_a_gap_halves_what_was_summed_up_every_two_days() -> None:
@@ -73,37 +70,26 @@ def test_a_gap_halves_what_was_summed_up_every_two_days() -> None:
     assert late.at_us == 96 * HOUR + HOUR // 2  # 3.25 x 0.5: 1.6 + 3 x 0.65 > 3.5
 
 
-def test_silence_is_no_block_at_all() -> None:
-    assert ooni(replay(hours((0, 40, VoteValue.GOOD)))) == []
-
-
 @pytest.mark.parametrize(
     "standing", [VoteValue.DOWN, VoteValue.PARTIAL, VoteValue.THROTTLED, VoteValue.UNKNOWN]
 )
 def test_what_it_has_no_score_for_is_never_told(standing: VoteValue) -> None:
-    assert ooni(replay(hours((0, 40, VoteValue.GOOD), (40, 90, standing)))) == []
+    assert ooni(replay([*CALM, *hours((40, 90, standing))])) == []
 
 
-def test_the_median_of_an_hour_breaks_with_half_of_its_rows() -> None:
-    calm = hours((0, 40, VoteValue.GOOD))
-    third = [
-        o
-        for h in range(40, 90)
-        for o in [*told(h, VoteValue.GOOD, votes=2), *told(h, VoteValue.BLOCKED)]
-    ]
-    most = [
-        o
-        for h in range(40, 90)
-        for o in [*told(h, VoteValue.GOOD), *told(h, VoteValue.BLOCKED, votes=2)]
-    ]
-    assert ooni(replay([*calm, *third])) == []
-    assert len(ooni(replay([*calm, *most]))) == 1
+@pytest.mark.parametrize(("good", "blocked", "alarms"), [(2, 1, 0), (1, 2, 1)])
+def test_the_median_of_an_hour_breaks_with_half_of_its_rows(
+    good: int, blocked: int, alarms: int
+) -> None:
+    mixed = []
+    for h in range(40, 90):
+        mixed += told(h, VoteValue.GOOD, votes=good) + told(h, VoteValue.BLOCKED, votes=blocked)
+    assert len(ooni(replay([*CALM, *mixed]))) == alarms
 
 
 def test_layers_are_series_of_their_own() -> None:
-    calm = hours((0, 40, VoteValue.GOOD))
     dns = [o for h in range(40, 60) for o in told(h, VoteValue.BLOCKED, "dns")]
     tls = [o for h in range(60, 90) for o in told(h, VoteValue.BLOCKED, "tls")]
-    made = ooni(replay([*calm, *dns, *tls]))
+    made = ooni(replay([*CALM, *dns, *tls]))
     assert [(a.layer, a.at_us // HOUR) for a in made] == [("dns", 46), ("tls", 66)]
     assert made[0].ended_at_us == 71 * HOUR + HOUR // 2

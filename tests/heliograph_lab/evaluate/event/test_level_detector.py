@@ -30,15 +30,10 @@ def days(n: int, low: float = 20.0, high: float = 60.0) -> list[float]:
     return [middle - half * math.cos(2 * math.pi * (h % 24) / 24) for h in range(24 * n)]
 
 
-def test_without_a_past_nothing_is_known() -> None:
+def test_without_a_past_nothing_is_known_and_a_night_is_no_drop() -> None:
     assert list(classify_steps(series([5.0] * 11 + [0.0]))) == [U] * 12
     assert list(classify_steps(series([5.0] * 12 + [0.0])))[-1] is V
-
-
-def test_a_night_is_no_drop() -> None:
-    found = list(classify_steps(series(days(10))))
-    assert L not in found
-    assert V not in found
+    assert {L, V}.isdisjoint(classify_steps(series(days(10))))
 
 
 @pytest.mark.parametrize(("share", "standing"), [(0.9, W), (0.7, L), (0.4, V)])
@@ -69,10 +64,7 @@ def test_one_low_step_is_suspected_two_are_confirmed_two_good_ones_end_it() -> N
     assert find_drops(series([*well, 70.0, 70.0, 100.0, 100.0])) == [Drop(47, 48, 49, 50)]
     assert find_drops(series([*well, 70.0, 70.0, 100.0, 70.0])) == [Drop(47, 48, 49, None)]
     assert find_drops(series([*well, 10.0])) == [Drop(47, 48, 48, None)]
-
-
-def test_what_is_not_known_ends_nothing_and_begins_nothing() -> None:
-    well = [100.0] * 48
+    # What is not known ends nothing and begins nothing.
     assert find_drops(series([*well, None, None, 100.0])) == []
     assert find_drops(series([*well, None, 10.0, None, 10.0])) == [Drop(47, 49, 49, None)]
 

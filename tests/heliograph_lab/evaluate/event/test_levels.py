@@ -113,13 +113,6 @@ def test_a_file_that_does_not_tell_its_country_says_so(tmp_path: Path) -> None:
     assert "does not tell of which country" in made.complaints[0]
 
 
-def test_a_time_twice_counts_once(tmp_path: Path) -> None:
-    text = "time,value\n1767885600,5\n1767886200,6\n1767886200,7\n"
-    made = load_event(write(tmp_path, "IR.csv", text))
-    assert made.replay.series[0].values == (5, 7)
-    assert "line 4: its time was there before" in made.complaints[0]
-
-
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
@@ -158,19 +151,26 @@ def test_paths_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     refused(broken, "cannot be read")
 
 
-def test_a_thousand_broken_lines_are_not_a_thousand_sentences(tmp_path: Path) -> None:
-    text = "time,value\n1767885600,5\n1767886200,6\n" + "never,1\n" * 1_000
-    made = load_event(write(tmp_path, "IR.csv", text))
-    assert len(made.complaints) == 21
-    assert made.complaints[-1] == "980 more of the kind are not told one by one."
-
-
 def test_a_document_beyond_measure_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heliograph_collector.sources.json_objects.MAX_DOCUMENT_BYTES", 100)
     with pytest.raises(ImportRefusedError, match="ask for a shorter time"):
         load_event(FIXTURES / "ioda-signals.json")
+
+
+def test_a_time_twice_counts_once(tmp_path: Path) -> None:
+    text = "time,value\n1767885600,5\n1767886200,6\n1767886200,7\n"
+    made = load_event(write(tmp_path, "IR.csv", text))
+    assert made.replay.series[0].values == (5, 7)
+    assert "line 4: its time was there before" in made.complaints[0]
+
+
+def test_a_thousand_broken_lines_are_not_a_thousand_sentences(tmp_path: Path) -> None:
+    text = "time,value\n1767885600,5\n1767886200,6\n" + "never,1\n" * 1_000
+    made = load_event(write(tmp_path, "IR.csv", text))
+    assert len(made.complaints) == 21
+    assert made.complaints[-1] == "980 more of the kind are not told one by one."
 
 
 def test_one_clock_that_was_years_off_does_not_make_decades_of_a_day(tmp_path: Path) -> None:

@@ -12,24 +12,17 @@ from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_lab.evaluate.baselines.ooni import ooni
 from heliograph_lab.evaluate.event.detectors import detect_hourly
 from heliograph_lab.evaluate.event.formats import load_event
-from support.ooni import Json, connect, frame, handshake, query, request
-
-DCS = ("149.154.175.50", "149.154.167.51", "149.154.175.100", "149.154.167.91")
+from support.ooni import DCS, TIMEOUT, Json, connect, fetch, frame, no_rows, request
 
 
 def telegram(works: bool, **base: object) -> Json:
     """Data centres and the web front, all of them well or all timed out."""
-    word = "ok" if works else "generic_timeout_error"
-    keys: Json = {"queries": [], "tcp_connect": [], "tls_handshakes": [], "requests": []}
+    word, keys = "ok" if works else TIMEOUT, no_rows()
     for address in DCS:
         for port in (80, 443):
             keys["tcp_connect"].append(connect(f"{address}:{port}", word))
             keys["requests"].append(request(f"http://{address}:{port}/", 501 if works else word))
-    keys["queries"] += query("system", "web.telegram.org", "149.154.167.99")
-    keys["tcp_connect"].append(connect("149.154.167.99:443", word))
-    if works:
-        keys["tls_handshakes"].append(handshake("149.154.167.99:443", "ok", "web.telegram.org"))
-    keys["requests"].append(request("https://web.telegram.org/", 200 if works else word))
+    fetch(keys, "https://web.telegram.org/", "ok" if works else f"tcp {word}")
     return frame("telegram", keys, **base)
 
 
@@ -56,10 +49,8 @@ def test_each_run_is_one_young_voter(tmp_path: Path) -> None:
     made = load_event(write(tmp_path, runs("UG", 20294, range(2), 1, each=2)))
     assert made.format == "ooni"
     said = [(o.service, o.standing, o.witness.place.country) for o in made.replay.opinions]
-    assert (
-        said
-        == [("telegram", VoteValue.GOOD, "UG")] * 2 + [("telegram", VoteValue.BLOCKED, "UG")] * 2
-    )
+    values = [VoteValue.GOOD] * 2 + [VoteValue.BLOCKED] * 2
+    assert said == [("telegram", value, "UG") for value in values]
     assert len(made.replay.vantages) == 4
     assert all(o.witness.first_us == o.at_us for o in made.replay.opinions)
     assert made.replay.opinions[0].layer == ""

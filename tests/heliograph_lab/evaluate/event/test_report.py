@@ -34,20 +34,16 @@ def iran(tmp_path: Path) -> ImportResult:
     ]
     path = tmp_path / "ioda-IR.csv"
     path.write_text("time,Active Probing (#/24s Up),BGP (#Visible /24s)\n" + "\n".join(rows))
-    made = load_event(path)
-    return replace(
-        made, replay=with_truths(made.replay, read_truths(FIXTURES / "truths.yml", Complaints()))
-    )
+    made, truths = load_event(path), read_truths(FIXTURES / "truths.yml", Complaints())
+    return replace(made, replay=with_truths(made.replay, truths))
 
 
 def test_report_has_each_detector_with_its_delay(iran: ImportResult) -> None:
     said = format_report(build_report(iran)).splitlines()
     assert said[0] == "ioda-IR (csv): 2 series, 2025-12-29 16:30 to 2026-01-09 16:30 UTC"
     assert "level: 1 confirmed, 0 suspected" in said
-    assert (
-        "  2026-01-08 16:40  IR cut ping-slash24, began 2026-01-08 16:20 to 2026-01-08 16:40"
-        in said
-    )
+    began = "began 2026-01-08 16:20 to 2026-01-08 16:40"
+    assert f"  2026-01-08 16:40  IR cut ping-slash24, {began}" in said
     assert "ioda: 1 confirmed, 1 suspected" in said  # routes below 99 % are a warning, no more
     at = said.index("truth blackout, IR, from 2026-01-08 16:30")
     assert said[at + 1 : at + 3] == ["  level: told 10.0 min after", "  ioda: told 20.0 min after"]
@@ -59,23 +55,18 @@ def test_report_document_has_the_same_values(iran: ImportResult) -> None:
     assert found["truths"][0]["told_after_s"] == {"level": 600.0, "ioda": 1_200.0}
     (alarm,) = found["alarms"]["level"]
     assert (alarm["layer"], alarm["confirmed"], alarm["over"]) == ("ping-slash24", True, None)
-    assert found["series"][1] == {
-        "scope": {"country": "IR", "region": "", "asn": 0, "access": ""},
-        "source": "bgp",
-    }
+    scope = {"country": "IR", "region": "", "asn": 0, "access": ""}
+    assert found["series"][1] == {"scope": scope, "source": "bgp"}
 
 
 def test_report_names_a_truth_without_alarm(iran: ImportResult) -> None:
     (truth,) = iran.replay.truths
-    early = replace(
-        truth, since_us=truth.since_us - 3 * 86_400 * 10**6, until_us=truth.since_us - 1
-    )
+    since_us, until_us = truth.since_us - 3 * 86_400 * 10**6, truth.since_us - 1
+    early = replace(truth, since_us=since_us, until_us=until_us)
     other = replace(iran, replay=replace(iran.replay, truths=(early,)))
     assert "  level: not told" in format_report(build_report(other)).splitlines()
-    assert report_document(build_report(other))["truths"][0]["told_after_s"] == {
-        "level": None,
-        "ioda": None,
-    }
+    (told,) = report_document(build_report(other))["truths"]
+    assert told["told_after_s"] == {"level": None, "ioda": None}
 
 
 def test_atlas_events_run_the_silence_detector(tmp_path: Path) -> None:
@@ -84,9 +75,7 @@ def test_atlas_events_run_the_silence_detector(tmp_path: Path) -> None:
     assert format_report(made).startswith("atlas-connections (atlas): 2 vantages")
 
 
-def test_command_prints_the_report_and_omissions(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_command_prints_the_report_and_omissions(capsys: pytest.CaptureFixture[str]) -> None:
     file = FIXTURES / "ioda-export-IR.csv"
     assert main(["evaluate", str(file), "--truth", str(FIXTURES / "truths.yml")]) == 1
     out, err = capsys.readouterr()

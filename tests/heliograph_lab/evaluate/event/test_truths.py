@@ -30,11 +30,15 @@ def test_ours_are_yaml() -> None:
     assert (block.label, block.scoreable) == ("one-operator", False)
 
 
-def test_a_misspelt_key_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_misspelt_key_and_a_table_of_anything_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "truths.yml"
     path.write_text("truths:\n  - {country: IR, form: 2026-01-08T16:30:00Z}\n")
     with pytest.raises(ScenarioError, match=r"line 2: truths entry lacks from"):
         read_truths(path, Complaints())
+    table = tmp_path / "t.csv"
+    table.write_text("when,where\n1,2\n")
+    with pytest.raises(ImportRefusedError, match="needs the columns Begin time"):
+        read_truths(table, Complaints())
 
 
 def test_the_table_of_investigated_outages_has_two_ways_to_write_a_time() -> None:
@@ -62,13 +66,6 @@ def test_iodas_own_events_are_read_too(tmp_path: Path) -> None:
     assert (country.scope, country.until_us) == (Scope("IR"), (1767889800 + 3600) * SECOND_US)
     assert region.scope == Scope("ZZ", region="Tehran")
     assert "event 2 lacks a start or a duration" in said.list_sentences()[0]
-
-
-def test_a_table_of_anything_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("when,where\n1,2\n")
-    with pytest.raises(ImportRefusedError, match="needs the columns Begin time"):
-        read_truths(path, Complaints())
 
 
 def test_truths_of_another_time_are_left_out(tmp_path: Path) -> None:

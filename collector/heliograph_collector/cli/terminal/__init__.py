@@ -1,1 +1,0 @@
-"""What `heliograph-collector top` is made of: a picture of the world, a wire, a screen."""
